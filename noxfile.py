@@ -1,0 +1,86 @@
+#!/usr/bin/env -S uv run --script
+
+# /// script
+# dependencies = ["nox>=2025.2.9"]
+# ///
+
+"""The project's checks: `nox` runs lint, types and tests; `nox --list` shows the rest."""
+
+import shutil
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent.resolve()
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+
+# Plots are drawn without a display.
+TEST_ENVIRONMENT = {"MPLBACKEND": "Agg"}
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+
+
+def group(name: str) -> list[str]:
+    """Return the requirements of a dependency group."""
+    return list(nox.project.dependency_groups(PROJECT, name))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, imports and formatting with Ruff."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types with mypy."""
+    session.install("-e.[cli]", *group("types"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests; arguments after -- go to pytest."""
+    session.install("-e.[cli]", *group("test"))
+    session.run("pytest", *session.posargs, env=TEST_ENVIRONMENT)
+
+
+@nox.session(python="3.11", default=False)
+def lowest(session: nox.Session) -> None:
+    """Run the tests on exactly the lowest versions that pyproject.toml declares."""
+    declared = [
+        *PROJECT["project"]["dependencies"],
+        *PROJECT["project"]["optional-dependencies"]["cli"],
+        *group("test"),
+    ]
+    session.install("-e.[cli]", *(requirement.replace(">=", "==") for requirement in declared))
+    session.run("pytest", *session.posargs, env=TEST_ENVIRONMENT)
+
+
+@nox.session(default=False)
+def review(session: nox.Session) -> None:
+    """Compare the repository with the Scientific Python development guide."""
+    session.install("sp-repo-review[cli]")
+    session.run("sp-repo-review", *session.posargs, str(ROOT))
+
+
+@nox.session(default=False)
+def build(session: nox.Session) -> None:
+    """Build the sdist and the wheel into dist/, then install the wheel and run its command."""
+    dist = ROOT / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.install("build")
+    session.run("python", "-m", "build", "--outdir", str(dist))
+
+    (wheel,) = dist.glob("*.whl")
+    session.install(f"xpmlp[cli] @ {wheel.as_uri()}")
+    # Elsewhere, so that the installed package is what runs.
+    session.chdir(session.create_tmp())
+    session.run("xpmlp", "--version")
+
+
+if __name__ == "__main__":
+    nox.main()
