@@ -1,0 +1,128 @@
+"""Initial weights, drawn on the host so that the same seed gives the same network on every array library.
+
+An initializer draws one layer: ``initializer(generator, models, inputs, outputs)`` returns a weight of shape
+``(*models, inputs, outputs)`` and a bias of shape ``(*models, 1, outputs)``, or None for a bias of zeros.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from .layers import Layer, Layers
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """What is asked of a source of random numbers; ``numpy.random.Generator`` is one."""
+
+    def uniform(self, low: float, high: float, size: tuple[int, ...]) -> Any:
+        """Numbers between `low` and `high`."""
+
+    def normal(self, loc: float, scale: float, size: tuple[int, ...]) -> Any:
+        """Numbers of mean `loc` and standard deviation `scale`."""
+
+
+Initializer = Callable[[Generator, tuple[int, ...], int, int], tuple[Any, Any]]
+
+
+def glorot_uniform(*, gain: float = 1.0, draw_bias: bool = False) -> Initializer:
+    """W ~ U(−r, r) with r = gain √(6 / (inputs + outputs)): Glorot and Bengio (2010), equation 16.
+
+    ``torch.nn.init.xavier_uniform_(weight, gain)`` is the same. scikit-learn's ``MLPClassifier`` draws the biases from
+    the same interval (``draw_bias=True``), and takes ``gain=1 / math.sqrt(3)`` for the logistic activation.
+    """
+
+    def draw(generator: Generator, models: tuple[int, ...], inputs: int, outputs: int) -> tuple[Any, Any]:
+        bound = gain * math.sqrt(6.0 / (inputs + outputs))
+        weight = generator.uniform(-bound, bound, (*models, inputs, outputs))
+        bias = generator.uniform(-bound, bound, (*models, 1, outputs)) if draw_bias else None
+        return weight, bias
+
+    return draw
+
+
+def glorot_normal(*, gain: float = 1.0) -> Initializer:
+    """W ~ N(0, s²) with s = gain √(2 / (inputs + outputs)), b = 0; ``torch.nn.init.xavier_normal_``."""
+
+    def draw(generator: Generator, models: tuple[int, ...], inputs: int, outputs: int) -> tuple[Any, Any]:
+        return generator.normal(0.0, gain * math.sqrt(2.0 / (inputs + outputs)), (*models, inputs, outputs)), None
+
+    return draw
+
+
+def he_uniform(*, gain: float = math.sqrt(2.0)) -> Initializer:
+    """W ~ U(−r, r) with r = gain √(3 / inputs), b = 0; ``torch.nn.init.kaiming_uniform_`` for relu.
+
+    He et al. (2015), equation 10. ``torch.nn.Linear`` itself starts from ``gain=1 / math.sqrt(3)``.
+    """
+
+    def draw(generator: Generator, models: tuple[int, ...], inputs: int, outputs: int) -> tuple[Any, Any]:
+        bound = gain * math.sqrt(3.0 / inputs)
+        return generator.uniform(-bound, bound, (*models, inputs, outputs)), None
+
+    return draw
+
+
+def he_normal(*, gain: float = math.sqrt(2.0)) -> Initializer:
+    """W ~ N(0, s²) with s = gain / √inputs, b = 0; ``torch.nn.init.kaiming_normal_`` for relu."""
+
+    def draw(generator: Generator, models: tuple[int, ...], inputs: int, outputs: int) -> tuple[Any, Any]:
+        return generator.normal(0.0, gain / math.sqrt(inputs), (*models, inputs, outputs)), None
+
+    return draw
+
+
+def normal(*, scale: float = 0.3) -> Initializer:
+    """W ~ N(0, scale²), b = 0, whatever the layer's size; the notebook's choice is 0.3."""
+
+    def draw(generator: Generator, models: tuple[int, ...], inputs: int, outputs: int) -> tuple[Any, Any]:
+        return generator.normal(0.0, scale, (*models, inputs, outputs)), None
+
+    return draw
+
+
+INITIALIZERS: dict[str, Callable[[], Initializer]] = {
+    "glorot_uniform": glorot_uniform,
+    "glorot_normal": glorot_normal,
+    "he_uniform": he_uniform,
+    "he_normal": he_normal,
+    "normal": normal,
+}
+
+
+def init_layers(
+    xp: Any,
+    generator: Generator,
+    layer_sizes: Sequence[int],
+    initializer: Initializer,
+    *,
+    models: tuple[int, ...] = (),
+    dtype: Any,
+    device: Any = None,
+) -> Layers:
+    """Draw a network.
+
+    Parameters
+    ----------
+    generator
+        Where the numbers come from, on the host: a ``numpy.random.Generator``. It is advanced.
+    layer_sizes
+        Features, the size of each hidden layer, outputs: ``(784, 128, 10)`` is the notebook's network.
+    models
+        The leading axes; ``(3,)`` draws a population of three networks.
+    dtype, device
+        Of the returned arrays. The numbers are drawn in float64 whatever the dtype, then rounded.
+    """
+    layers = []
+    for inputs, outputs in itertools.pairwise(layer_sizes):
+        weight, bias = initializer(generator, models, inputs, outputs)
+        layers.append(
+            Layer(
+                xp.asarray(weight, dtype=dtype, device=device),
+                xp.zeros((*models, 1, outputs), dtype=dtype, device=device)
+                if bias is None
+                else xp.asarray(bias, dtype=dtype, device=device),
+            )
+        )
+    return tuple(layers)

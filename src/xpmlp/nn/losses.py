@@ -1,0 +1,103 @@
+"""What a network is trained to make small, each with its gradient beside it.
+
+A loss is paired with the output function for which its gradient at the last layer's output z (the *logits*) is simply
+prediction − target (``docs/derivation.md``, equations 1 to 5). Working from the logits also keeps it exact where the
+predicted probabilities themselves would round to 0 or 1.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jaxtyping import Bool, Float
+
+
+class Loss(NamedTuple):
+    """An output function and the loss that goes with it.
+
+    Attributes
+    ----------
+    predict
+        ``predict(xp, logits)`` is the network's prediction ŷ, shape ``(*models, batch, outputs)``.
+    value_and_gradient
+        ``value_and_gradient(xp, logits, targets)`` is the loss of each sample, shape ``(*models, batch)``, and its
+        gradient at the logits, shape ``(*models, batch, outputs)``.
+    hits
+        ``hits(xp, logits, targets)`` tells of each sample whether its prediction is right, shape ``(*models, batch)``;
+        None where there is no right and wrong.
+    """
+
+    predict: Callable[[Any, Any], Any]
+    value_and_gradient: Callable[[Any, Any, Any], tuple[Any, Any]]
+    hits: Callable[[Any, Any, Any], Any] | None
+
+
+def softmax(xp: Any, logits: Float[Any, "*models batch outputs"]) -> Float[Any, "*models batch outputs"]:
+    """Return ŷₖ = exp(zₖ) / Σⱼ exp(zⱼ), with the largest z taken off first so that no exponential overflows."""
+    exponentials = xp.exp(logits - xp.max(logits, axis=-1, keepdims=True))
+    return exponentials / xp.sum(exponentials, axis=-1, keepdims=True)
+
+
+def softmax_cross_entropy(
+    xp: Any, logits: Float[Any, "*models batch outputs"], targets: Float[Any, "*#models batch outputs"]
+) -> tuple[Float[Any, "*models batch"], Float[Any, "*models batch outputs"]]:
+    """L = log Σⱼ exp(zⱼ) − Σₖ yₖ zₖ and ∂L/∂z = softmax(z) − y.
+
+    `targets` holds a distribution over the classes in each row: one-hot, or any non-negative numbers with sum 1.
+    """
+    shifted = logits - xp.max(logits, axis=-1, keepdims=True)
+    exponentials = xp.exp(shifted)
+    total = xp.sum(exponentials, axis=-1, keepdims=True)
+    losses = xp.log(total[..., 0]) - xp.sum(targets * shifted, axis=-1)
+    return losses, exponentials / total - targets
+
+
+def largest_output_hits(
+    xp: Any, logits: Float[Any, "*models batch outputs"], targets: Float[Any, "*#models batch outputs"]
+) -> Bool[Any, "*models batch"]:
+    """Tell whether the likeliest class is the target's."""
+    return xp.argmax(logits, axis=-1) == xp.argmax(targets, axis=-1)
+
+
+def logistic(xp: Any, logits: Float[Any, "*models batch outputs"]) -> Float[Any, "*models batch outputs"]:
+    """Return ŷ = 1 / (1 + exp(−z)), exact to the last digits of the smallest probability."""
+    small = xp.exp(-xp.abs(logits))
+    return xp.where(logits >= 0.0, 1.0, small) / (1.0 + small)
+
+
+def logistic_cross_entropy(
+    xp: Any, logits: Float[Any, "*models batch outputs"], targets: Float[Any, "*#models batch outputs"]
+) -> tuple[Float[Any, "*models batch"], Float[Any, "*models batch outputs"]]:
+    """L = Σₖ log(1 + exp(zₖ)) − yₖ zₖ and ∂L/∂z = logistic(z) − y.
+
+    One output is binary classification, several are multilabel: each is a yes or no of its own. `targets` are 0 to 1.
+    """
+    small = xp.exp(-xp.abs(logits))
+    losses = xp.sum(xp.maximum(logits, 0.0) - targets * logits + xp.log1p(small), axis=-1)
+    return losses, xp.where(logits >= 0.0, 1.0, small) / (1.0 + small) - targets
+
+
+def every_output_hits(
+    xp: Any, logits: Float[Any, "*models batch outputs"], targets: Float[Any, "*#models batch outputs"]
+) -> Bool[Any, "*models batch"]:
+    """Tell whether every yes and no is the target's: for several outputs, scikit-learn's subset accuracy."""
+    return xp.all((logits > 0.0) == (targets > 0.5), axis=-1)
+
+
+def identity(xp: Any, logits: Float[Any, "*models batch outputs"]) -> Float[Any, "*models batch outputs"]:
+    """Return ŷ = z."""
+    return logits
+
+
+def squared_error(
+    xp: Any, logits: Float[Any, "*models batch outputs"], targets: Float[Any, "*#models batch outputs"]
+) -> tuple[Float[Any, "*models batch"], Float[Any, "*models batch outputs"]]:
+    """L = ½ Σₖ (zₖ − yₖ)² and ∂L/∂z = z − y."""
+    difference = logits - targets
+    return 0.5 * xp.sum(difference * difference, axis=-1), difference
+
+
+LOSSES: dict[str, Loss] = {
+    "softmax_cross_entropy": Loss(softmax, softmax_cross_entropy, largest_output_hits),
+    "logistic_cross_entropy": Loss(logistic, logistic_cross_entropy, every_output_hits),
+    "squared_error": Loss(identity, squared_error, None),
+}

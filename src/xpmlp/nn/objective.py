@@ -1,0 +1,62 @@
+"""The number that training makes smaller on a batch, and its gradient."""
+
+from typing import Any
+
+from jaxtyping import Float
+
+from .activations import Activation
+from .layers import Layer, Layers
+from .losses import Loss
+from .network import backward, forward
+
+
+def objective_and_gradients(
+    xp: Any,
+    layers: Layers,
+    x: Float[Any, "*#models batch features"],
+    targets: Float[Any, "*#models batch outputs"],
+    sample_weight: Float[Any, "*#models batch"] | None = None,
+    *,
+    activation: Activation,
+    loss: Loss,
+    penalty: Any = None,
+) -> tuple[Float[Any, "*models"], Layers]:
+    """J = (Σᵢ sᵢ Lᵢ + ½ λ Σₗ ‖Wₗ‖²) / Σᵢ sᵢ, and its gradient (``docs/derivation.md``, equation 12).
+
+    Parameters
+    ----------
+    sample_weight
+        sᵢ, at least 0; without it every sample counts 1. A batch whose weights are all 0 has the loss 0.
+    penalty
+        λ, the L2 penalty on the weights, not the biases; scikit-learn's ``alpha``. A number, or an array of shape
+        ``(*models, 1, 1)`` that gives each model its own.
+
+    Returns
+    -------
+    objective
+        J of each model.
+    gradients
+        Of the shapes of `layers`.
+    """
+    inputs, logits = forward(xp, layers, x, activation)
+    losses, gradient = loss.value_and_gradient(xp, logits, targets)
+    if sample_weight is None:
+        total: Any = x.shape[-2]
+        objective = xp.mean(losses, axis=-1)
+        gradient = gradient * (1.0 / total)
+    else:
+        weight_sum = xp.sum(sample_weight, axis=-1, keepdims=True)
+        weight_sum = xp.where(weight_sum > 0.0, weight_sum, 1.0)
+        share = sample_weight / weight_sum
+        objective = xp.sum(losses * share, axis=-1)
+        gradient = gradient * xp.expand_dims(share, axis=-1)
+        total = xp.expand_dims(weight_sum, axis=-1)
+    gradients = backward(xp, layers, inputs, gradient, activation)
+    if penalty is not None:
+        decay = penalty / total
+        squares = sum(xp.sum(layer.weight * layer.weight, axis=(-2, -1), keepdims=True) for layer in layers)
+        objective = objective + (0.5 * decay * squares)[..., 0, 0]
+        gradients = tuple(
+            Layer(g.weight + decay * layer.weight, g.bias) for g, layer in zip(gradients, layers, strict=True)
+        )
+    return objective, gradients

@@ -1,0 +1,92 @@
+"""How gradients become new weights: each optimizer is a pair of pure functions over an explicit state.
+
+``init(xp, layers)`` gives the state before the first step; ``update(xp, gradients, state, layers, learning_rate)``
+gives the new layers and the new state. ``learning_rate`` is a number, an array with no axes, or one of shape
+``(*models, 1, 1)`` that gives each model its own.
+
+Momentum and Adam are written as scikit-learn's ``SGDOptimizer`` and ``AdamOptimizer`` write them, so that the same
+gradients give the same weights.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .layers import Layers, map_layers
+
+
+class Optimizer(NamedTuple):
+    """A rule for updating weights: see the module's docstring for the two functions' contracts."""
+
+    init: Callable[[Any, Layers], Any]
+    update: Callable[[Any, Layers, Any, Layers, Any], tuple[Layers, Any]]
+
+
+class MomentumState(NamedTuple):
+    """What SGD with momentum remembers."""
+
+    velocity: Layers
+
+
+class AdamState(NamedTuple):
+    """What Adam remembers: the count of steps, as an array without axes, and two running means."""
+
+    step: Any
+    mean: Layers
+    square: Layers
+
+
+def sgd(*, momentum: float = 0.0, nesterov: bool = False) -> Optimizer:
+    """Stochastic gradient descent: W ← W − ηg, or with momentum μ: v ← μv − ηg, W ← W + v.
+
+    Nesterov's form steps by where the velocity is about to lead: W ← W + μv − ηg, with the new v (Sutskever et al.
+    2013, as reformulated by Bengio et al. 2013). ``momentum=0`` keeps no state.
+    """
+    if momentum == 0.0:
+        return Optimizer(init=lambda xp, layers: (), update=plain_sgd_update)
+
+    def init(xp: Any, layers: Layers) -> MomentumState:
+        return MomentumState(velocity=map_layers(xp.zeros_like, layers))
+
+    def update(
+        xp: Any, gradients: Layers, state: MomentumState, layers: Layers, learning_rate: Any
+    ) -> tuple[Layers, MomentumState]:
+        velocity = map_layers(lambda v, g: momentum * v - learning_rate * g, state.velocity, gradients)
+        if nesterov:
+            layers = map_layers(lambda w, v, g: w + momentum * v - learning_rate * g, layers, velocity, gradients)
+        else:
+            layers = map_layers(lambda w, v: w + v, layers, velocity)
+        return layers, MomentumState(velocity)
+
+    return Optimizer(init, update)
+
+
+def plain_sgd_update(
+    xp: Any, gradients: Layers, state: tuple[()], layers: Layers, learning_rate: Any
+) -> tuple[Layers, tuple[()]]:
+    """W ← W − ηg (``docs/derivation.md``, equation 17)."""
+    return map_layers(lambda w, g: w - learning_rate * g, layers, gradients), state
+
+
+def adam(*, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> Optimizer:
+    """Adam (Kingma and Ba 2015, algorithm 1 in the efficient form at the end of its section 2).
+
+    m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², W ← W − η √(1−β₂ᵗ) / (1−β₁ᵗ) · m / (√v + ε).
+    """
+
+    def init(xp: Any, layers: Layers) -> AdamState:
+        weight = layers[0].weight
+        zeros = map_layers(xp.zeros_like, layers)
+        # The count is a float: float32 counts exactly to 16 million steps, where the correction is long gone.
+        return AdamState(step=xp.asarray(0.0, dtype=weight.dtype, device=weight.device), mean=zeros, square=zeros)
+
+    def update(
+        xp: Any, gradients: Layers, state: AdamState, layers: Layers, learning_rate: Any
+    ) -> tuple[Layers, AdamState]:
+        step = state.step + 1.0
+        mean = map_layers(lambda m, g: beta_1 * m + (1.0 - beta_1) * g, state.mean, gradients)
+        square = map_layers(lambda v, g: beta_2 * v + (1.0 - beta_2) * (g * g), state.square, gradients)
+        rate = learning_rate * (xp.sqrt(1.0 - beta_2**step) / (1.0 - beta_1**step))
+        layers = map_layers(lambda w, m, v: w - rate * m / (xp.sqrt(v) + epsilon), layers, mean, square)
+        return layers, AdamState(step, mean, square)
+
+    return Optimizer(init, update)

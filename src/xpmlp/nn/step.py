@@ -1,0 +1,59 @@
+"""One training step: forward, the loss's gradient, backward, update."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .activations import Activation
+from .layers import Layers
+from .losses import Loss
+from .objective import objective_and_gradients
+from .optimizers import Optimizer
+
+
+class TrainingState(NamedTuple):
+    """All that a step changes."""
+
+    layers: Layers
+    optimizer: Any
+
+
+Step = Callable[[Any, TrainingState, Any, Any, Any, Any], tuple[TrainingState, Any]]
+"""``step(xp, state, x, targets, sample_weight, learning_rate)``: a pure function from a state and a batch to the next
+state and the batch's objective, shape ``(*models,)``. `sample_weight` may be None."""
+
+
+def keep_gradients(gradients: Layers) -> Layers:
+    """Combine the gradients of a single process: they are what they are."""
+    return gradients
+
+
+def make_step(
+    *,
+    activation: Activation,
+    loss: Loss,
+    optimizer: Optimizer,
+    penalty: Any = None,
+    combine_gradients: Callable[[Layers], Layers] = keep_gradients,
+) -> Step:
+    """Compose a step from its parts.
+
+    Parameters
+    ----------
+    penalty
+        See `objective_and_gradients`.
+    combine_gradients
+        Called between backward and update: where several processes each hold a part of the batch, this is the one
+        place in which they add up their gradients.
+    """
+
+    def step(
+        xp: Any, state: TrainingState, x: Any, targets: Any, sample_weight: Any, learning_rate: Any
+    ) -> tuple[TrainingState, Any]:
+        objective, gradients = objective_and_gradients(
+            xp, state.layers, x, targets, sample_weight, activation=activation, loss=loss, penalty=penalty
+        )
+        gradients = combine_gradients(gradients)
+        layers, optimizer_state = optimizer.update(xp, gradients, state.optimizer, state.layers, learning_rate)
+        return TrainingState(layers, optimizer_state), objective
+
+    return step
