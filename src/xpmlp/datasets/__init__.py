@@ -1,0 +1,20 @@
+"""Datasets: a name or a path in, host arrays out."""
+
+from .dataset import Dataset, Split, class_indices, one_hot
+from .digits import load_digits
+from .idx import read_idx
+from .idx_folder import load_idx_folder
+from .load import load_dataset
+from .mnist import load_mnist
+
+__all__ = [
+    "Dataset",
+    "Split",
+    "class_indices",
+    "load_dataset",
+    "load_digits",
+    "load_idx_folder",
+    "load_mnist",
+    "one_hot",
+    "read_idx",
+]

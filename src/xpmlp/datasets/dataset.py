@@ -1,0 +1,146 @@
+"""What every dataset becomes: host arrays, ready to be trained on."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Int64, Num, Shaped
+
+from xpmlp.errors import DataError
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples that belong together, such as the training data.
+
+    Attributes
+    ----------
+    x
+        Inputs, one row a sample: already scaled, C-contiguous.
+    labels
+        The class of each row.
+    """
+
+    x: Float32[np.ndarray, "rows features"]
+    labels: Shaped[np.ndarray, " rows"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Data to train a classifier on and data to judge it by.
+
+    Attributes
+    ----------
+    name
+        What the data is called.
+    train, test
+        The two splits; they share no rows.
+    classes
+        The label of each output, in order.
+    input_shape
+        The shape of one sample before it became a row: ``(28, 28)`` for MNIST.
+    input_scale
+        What the raw values were divided by.
+    source
+        Where the data came from, in words.
+    notes
+        What the user should know about this data.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    classes: tuple[int | str, ...]
+    input_shape: tuple[int, ...]
+    input_scale: float
+    source: str
+    notes: tuple[str, ...] = ()
+
+
+def class_indices(labels: Shaped[np.ndarray, " rows"], classes: tuple[int | str, ...]) -> Int64[np.ndarray, " rows"]:
+    """The position of each label in `classes`.
+
+    Raises
+    ------
+    DataError
+        Where a label is not in `classes`.
+    """
+    positions = {value: position for position, value in enumerate(classes)}
+    if labels.dtype == object:
+        values, inverse = labels.tolist(), np.arange(len(labels))
+    else:
+        distinct, inverse = np.unique(labels, return_inverse=True)
+        values = distinct.tolist()
+    # Looked up as Python values, so that 3 and "3" differ and large integers stay exact.
+    found = np.array([positions.get(value, -1) for value in values], dtype=np.int64)
+    indices = found[inverse]
+    rows = int(np.count_nonzero(indices < 0))
+    if rows:
+        unknown = dict.fromkeys(value for value, position in zip(values, found, strict=True) if position < 0)
+        which = "a label that is" if len(unknown) == 1 else "labels that are"
+        message = (
+            f"{rows} of {len(labels)} rows have {which} not among the known classes: {listing(unknown, most=5)}. "
+            f"The classes are {listing(classes, most=30)}."
+        )
+        raise DataError(message)
+    return indices
+
+
+def one_hot(
+    labels: Shaped[np.ndarray, " rows"], classes: tuple[int | str, ...], dtype: type | np.dtype[Any] = np.float32
+) -> Num[np.ndarray, "rows classes"]:
+    """Targets: row i is 1 at the position of ``labels[i]`` in `classes` and 0 elsewhere.
+
+    Raises
+    ------
+    DataError
+        Where a label is not in `classes`.
+    """
+    targets = np.zeros((len(labels), len(classes)), dtype=dtype)
+    targets[np.arange(len(labels)), class_indices(labels, classes)] = 1
+    return targets
+
+
+def check_finite(x: Num[np.ndarray, "rows features"], *, what: str, input_shape: tuple[int, ...]) -> None:
+    """Refuse NaN and infinity.
+
+    Parameters
+    ----------
+    x
+        The values, one row a sample.
+    what
+        What they are, to start the message with: a file's name, for example.
+    input_shape
+        The shape of one sample before it became a row.
+
+    Raises
+    ------
+    DataError
+        Saying how many values are not finite, and where the first one is.
+    """
+    # The extremes alone tell (NaN is both), without an array as large as the data.
+    if x.size == 0 or (np.isfinite(x.min()) and np.isfinite(x.max())):
+        return
+    finite = np.isfinite(x)
+    count = x.size - np.count_nonzero(finite)
+    row, feature = (int(index) for index in np.unravel_index(np.argmin(finite), x.shape))
+    position = [int(index) for index in np.unravel_index(feature, input_shape)]
+    if len(position) == 1:
+        where = f"column {position[0]}"
+    elif len(position) == 2:
+        where = f"pixel row {position[0]}, pixel column {position[1]}"
+    else:
+        where = f"position {tuple(position)}"
+    message = (
+        f"{what}: {count} of {x.size} values are not finite (NaN or infinity). The first is {x[row, feature]} in row "
+        f"{row}, {where}, counted from 0. Correct these values or remove their rows."
+    )
+    raise DataError(message)
+
+
+def listing(values: Iterable[int | str | float], *, most: int) -> str:
+    """The values as they would be written in Python, separated by commas; beyond `most`, only how many there are."""
+    values = list(values)
+    shown = ", ".join(repr(value) for value in values[:most])
+    return shown if len(values) <= most else f"{shown}, … ({len(values)} in all)"

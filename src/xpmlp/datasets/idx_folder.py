@@ -1,0 +1,249 @@
+"""Folders of four IDX files in MNIST's layout: MNIST, Fashion-MNIST, KMNIST, EMNIST and their like."""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Int64, Num
+
+from xpmlp.errors import DataError
+
+from .dataset import Dataset, Split, check_finite, class_indices, listing
+from .idx import read_idx
+
+ROLES = ("train-images", "train-labels", "test-images", "test-labels")
+FILE_NAME = re.compile(
+    r"((?P<prefix>.+)-)?(?P<split>train|t10k|test)-(?P<kind>images|labels)[-.]idx\d+-[a-z0-9]+(?P<gzip>\.gz)?"
+)
+
+
+def load_idx_folder(folder: Path) -> Dataset:
+    """Read the four IDX files of a folder.
+
+    They are named as MNIST's are, ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-…`` and
+    ``t10k-labels-…``, or with ``test`` for ``t10k`` or ``.idx`` for ``-idx``; each plain or with ``.gz`` at the end.
+    Where all four names start with the same prefix, as EMNIST's do, `folder` may also be ``FOLDER/PREFIX``, and has to
+    be where a folder holds several.
+
+    Raises
+    ------
+    DataError
+        Where files are missing, damaged, or do not fit each other.
+    """
+    prefix = None
+    if not os.path.isdir(folder):
+        if folder.name not in idx_prefixes(folder.parent):
+            raise DataError(no_folder_message(folder))
+        folder, prefix = folder.parent, folder.name
+
+    sets = find_idx_files(folder)
+    if prefix is None:
+        prefix = the_prefix(folder, sets)
+    files = sets[prefix]
+    missing = missing_names(prefix, files)
+    if missing:
+        others = [str(folder / other) for other in sets if other not in ("", prefix)]
+        hint = f" (The folder also holds {', '.join(others)}.)" if others else ""
+        message = (
+            f"{folder}: of the four IDX files, {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing "
+            f"(plain or .gz).{hint} Put what is missing into this folder."
+        )
+        raise DataError(message)
+
+    name = prefix or folder.resolve().name
+    source = f"IDX files {prefix}-… in the folder {folder}" if prefix else f"IDX files in the folder {folder}"
+    is_emnist = prefix.lower().startswith("emnist")
+    notes = ("EMNIST stores its images transposed; rows and columns were swapped to set them upright.",)
+    return read_idx_files(files, name=name, source=source, swap_axes=is_emnist, notes=notes if is_emnist else ())
+
+
+def find_idx_files(folder: Path) -> dict[str, dict[str, Path]]:
+    """For each prefix among the names of IDX files in a folder (``""`` for none), the file of each of the `ROLES`.
+
+    Where there are several files for a role, a plain file goes before a gzipped one.
+
+    Raises
+    ------
+    DataError
+        Where the folder cannot be read.
+    """
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        message = f"{folder}: cannot be read ({error.strerror or error}). Expected a folder of IDX files."
+        raise DataError(message) from error
+    candidates = []
+    for entry in entries:
+        match = FILE_NAME.fullmatch(entry.name)
+        if match:
+            # Some archives unpack each file into a folder of its own name, beside the file.
+            candidates.append((entry.is_dir(), match["gzip"] is not None, entry.name, match))
+    sets: dict[str, dict[str, Path]] = {}
+    for _, _, name, match in sorted(candidates, key=lambda candidate: candidate[:3]):
+        role = f"{'train' if match['split'] == 'train' else 'test'}-{match['kind']}"
+        sets.setdefault(match["prefix"] or "", {}).setdefault(role, folder / name)
+    return dict(sorted(sets.items()))
+
+
+def idx_prefixes(folder: Path) -> list[str]:
+    """The prefixes of the IDX files in a folder; none where it is no folder, or one that cannot be read."""
+    try:
+        return [prefix for prefix in find_idx_files(folder) if prefix]
+    except DataError:
+        return []
+
+
+def missing_names(prefix: str, files: dict[str, Path]) -> list[str]:
+    """The usual names of the files that a set lacks."""
+    start = f"{prefix}-" if prefix else ""
+    names = []
+    for role in ROLES:
+        if role not in files:
+            usual = role if prefix else role.replace("test", "t10k")
+            names.append(f"{start}{usual}-{'idx3' if 'images' in role else 'idx1'}-ubyte")
+    return names
+
+
+def the_prefix(folder: Path, sets: dict[str, dict[str, Path]]) -> str:
+    """The one set of a folder; files without a prefix go before others, which can be named."""
+    if not sets:
+        message = (
+            f"{folder}: no IDX files in this folder. Expected {', '.join(missing_names('', {}))} "
+            "(plain or .gz), or the same names after a prefix."
+        )
+        raise DataError(message)
+    if "" in sets:
+        return ""
+    if len(sets) > 1:
+        paths = ", ".join(str(folder / prefix) for prefix in sets)
+        message = f"{folder}: IDX files of {len(sets)} datasets. Name one of them as FOLDER/PREFIX: {paths}."
+        raise DataError(message)
+    return next(iter(sets))
+
+
+def no_folder_message(path: Path) -> str:
+    """What to say of a path that is neither a folder nor FOLDER/PREFIX."""
+    if os.path.exists(path):
+        return (
+            f"{path}: a file, where a folder with the four IDX files of MNIST's layout was expected "
+            f"({', '.join(missing_names('', {}))}). Give the folder: {path.parent}"
+        )
+    prefixes = [str(path.parent / prefix) for prefix in idx_prefixes(path.parent)]
+    beside = f" There is {', '.join(prefixes)}." if prefixes else ""
+    return f"{path}: no such folder, and no IDX files whose names start so.{beside} Expected a folder of IDX files."
+
+
+def read_idx_files(
+    files: dict[str, Path], *, name: str, source: str, swap_axes: bool = False, notes: tuple[str, ...] = ()
+) -> Dataset:
+    """Read, check and scale the four files named by `ROLES`.
+
+    Parameters
+    ----------
+    files
+        The path of each role.
+    name, source, notes
+        As in `Dataset`.
+    swap_axes
+        Whether the images are stored column by column.
+
+    Raises
+    ------
+    DataError
+        Where a file is damaged, or they do not fit each other.
+    """
+    images = {split: read_images(files[f"{split}-images"]) for split in ("train", "test")}
+    labels = {split: read_labels(files[f"{split}-labels"]) for split in ("train", "test")}
+    for split in ("train", "test"):
+        if len(images[split]) != len(labels[split]):
+            message = (
+                f"{files[f'{split}-images']} holds {len(images[split])} images, but {files[f'{split}-labels']} "
+                f"{len(labels[split])} labels. Every image needs its label: get both files from the same place."
+            )
+            raise DataError(message)
+    for difference in ("shape", "dtype"):
+        found = [getattr(images[split][:1], difference) for split in ("train", "test")]
+        if found[0] != found[1]:
+            train, test = (value[1:] if difference == "shape" else value for value in found)
+            message = (
+                f"{files['train-images']} holds images of {difference} {train}, but {files['test-images']} of "
+                f"{difference} {test}. Training and test images have to agree: get both from the same place."
+            )
+            raise DataError(message)
+
+    classes = tuple(int(label) for label in np.unique(labels["train"]))
+    if len(classes) < 2:
+        message = f"{files['train-labels']}: all labels are {classes[0]}. At least 2 classes are needed to tell apart."
+        raise DataError(message)
+    try:
+        class_indices(labels["test"], classes)
+    except DataError as error:
+        message = f"{files['test-labels']}: {error} These are the classes of {files['train-labels']}."
+        raise DataError(message) from error
+
+    scale = scale_of(images["train"], what=str(files["train-images"]))
+    splits = {}
+    for split in ("train", "test"):
+        # Popped, so that a split's raw images are given back before the next split is scaled.
+        raw = images.pop(split)
+        if swap_axes and raw.ndim >= 3:
+            raw = raw.swapaxes(1, 2)
+        input_shape = raw.shape[1:]
+        x = scaled(raw, scale, what=str(files[f"{split}-images"]))
+        splits[split] = Split(x, labels[split])
+    return Dataset(name, splits["train"], splits["test"], classes, input_shape, scale, source, notes)
+
+
+def read_images(path: Path) -> Num[np.ndarray, "rows *shape"]:
+    """The raw images of a file: at least one, of at least one pixel."""
+    images = read_idx(path)
+    if images.ndim < 2:
+        message = f"{path}: an array of shape {images.shape}, where images were expected, one for each first index."
+        raise DataError(f"{message} Are the images and the labels mixed up?")
+    if images.size == 0:
+        message = f"{path}: holds no pixels, its shape is {images.shape}. Get a file that has images in it."
+        raise DataError(message)
+    return images
+
+
+def read_labels(path: Path) -> Int64[np.ndarray, " rows"]:
+    """The labels of a file."""
+    labels = read_idx(path)
+    if labels.ndim != 1:
+        message = f"{path}: an array of shape {labels.shape}, where labels were expected, one number for each image."
+        raise DataError(f"{message} Are the images and the labels mixed up?")
+    if labels.dtype.kind == "f":
+        # Up to 2^53, floating-point numbers hold whole numbers exactly; NaN and infinity fail the comparison too.
+        wrong = ~((np.abs(labels) <= 2**53) & (np.trunc(labels) == labels))
+        if wrong.any():
+            first = listing(labels[wrong][:1].tolist(), most=1)
+            message = f"{path}: {np.count_nonzero(wrong)} labels are not whole numbers; the first is {first}."
+            raise DataError(f"{message} Number the classes.")
+    return labels.astype(np.int64)
+
+
+def scale_of(images: Num[np.ndarray, "rows *shape"], *, what: str) -> float:
+    """What to divide by so that values lie between -1 and 1."""
+    if images.dtype.kind in "iu":
+        return float(np.iinfo(images.dtype).max)
+    check_finite(images.reshape(len(images), -1), what=what, input_shape=images.shape[1:])
+    return max(1.0, -float(images.min()), float(images.max()))
+
+
+def scaled(images: Num[np.ndarray, "rows *shape"], scale: float, *, what: str) -> Float32[np.ndarray, "rows features"]:
+    """The images divided by `scale`, a row each, without an intermediate array."""
+    try:
+        x = np.empty(images.shape, np.float32)
+    except MemoryError as error:
+        needed = images.size * 4 / 1e9
+        message = f"{what}: its images take {needed:.1f} GB as float32, more than this machine's memory has free."
+        raise DataError(message) from error
+    # Types that float32 holds exactly are divided in float32; the others in float64, buffer by buffer.
+    precision = np.result_type(images.dtype, np.float32)
+    with np.errstate(over="ignore"):
+        np.divide(images, precision.type(scale), out=x, casting="same_kind")
+    rows = x.reshape(len(x), -1)
+    if images.dtype.kind == "f":
+        check_finite(rows, what=what, input_shape=images.shape[1:])
+    return rows

@@ -1,0 +1,227 @@
+import contextlib
+import gzip
+import os
+import struct
+import sys
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as numpy_strategies
+
+from xpmlp.datasets import read_idx
+from xpmlp.errors import DataError
+
+DTYPES = ("uint8", "int8", "int16", "int32", "float32", "float64")
+arrays = st.sampled_from(DTYPES).flatmap(
+    lambda dtype: numpy_strategies.arrays(
+        dtype, numpy_strategies.array_shapes(min_dims=1, max_dims=5, min_side=0, max_side=5)
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One path to write each example to."""
+    return tmp_path_factory.mktemp("idx") / "scratch"
+
+
+@given(array=arrays, compress=st.booleans())
+def test_every_type_and_shape_is_read_as_it_was_written(
+    scratch: Path, idx_bytes: Callable[[np.ndarray], bytes], array: np.ndarray, compress: bool
+) -> None:
+    content = idx_bytes(array)
+    scratch.write_bytes(gzip.compress(content) if compress else content)
+    result = read_idx(scratch)
+    assert result.dtype == array.dtype
+    assert result.dtype.isnative
+    assert result.flags.writeable
+    np.testing.assert_array_equal(result, array)
+
+
+@given(
+    array=arrays,
+    compress=st.booleans(),
+    mutations=st.lists(st.tuples(st.integers(0, 10**4), st.integers(0, 255)), max_size=3),
+    length=st.one_of(st.none(), st.integers(0, 200)),
+    tail=st.binary(max_size=20),
+)
+def test_damage_is_refused_or_gives_the_shape_in_the_header_but_never_crashes(
+    scratch: Path,
+    idx_bytes: Callable[[np.ndarray], bytes],
+    array: np.ndarray,
+    compress: bool,
+    mutations: list[tuple[int, int]],
+    length: int | None,
+    tail: bytes,
+) -> None:
+    content = bytearray(gzip.compress(idx_bytes(array)) if compress else idx_bytes(array))
+    for position, value in mutations:
+        content[position % len(content)] = value
+    scratch.write_bytes(bytes(content[:length]) + tail)
+    assert_refused_or_as_its_header_says(scratch)
+
+
+@given(content=st.binary(max_size=300), start=st.sampled_from([b"", b"\0\0\x08\x01", b"\0\0\x0e\x02", b"\x1f\x8b\x08"]))
+def test_random_bytes_are_refused_or_are_what_their_header_says(scratch: Path, content: bytes, start: bytes) -> None:
+    scratch.write_bytes(start + content)
+    assert_refused_or_as_its_header_says(scratch)
+
+
+def assert_refused_or_as_its_header_says(path: Path) -> None:
+    with contextlib.suppress(DataError):
+        result = read_idx(path)
+        content = path.read_bytes()
+        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        shape = struct.unpack_from(f">{content[3]}I", content, 4)
+        assert result.shape == shape
+        assert len(content) == 4 + 4 * content[3] + result.nbytes
+
+
+def test_gzip_is_told_by_content_not_by_name(tmp_path: Path, idx_bytes: Callable[[np.ndarray], bytes]) -> None:
+    array = np.arange(6, dtype=np.int16).reshape(2, 3)
+    (tmp_path / "plain.gz").write_bytes(idx_bytes(array))
+    (tmp_path / "zipped").write_bytes(gzip.compress(idx_bytes(array)))
+    np.testing.assert_array_equal(read_idx(tmp_path / "plain.gz"), array)
+    np.testing.assert_array_equal(read_idx(tmp_path / "zipped"), array)
+
+
+GOOD = bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6])
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "not an IDX file: it is empty"),
+        (b"\0\0\x08", "not an IDX file: it starts with the bytes 00 00 08"),
+        (b"<!DOCTYPE html><html>", "an HTML page"),
+        (b"\n  <html lang='en'>", "an HTML page"),
+        (b"<?xml version='1.0'?><Error>", "an XML document"),
+        (b"PK\x03\x04\x14\0\0\0", "a zip archive"),
+        (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"label,pixel0,pixel1\n5,0,0\n", "text, 'label,pixel0"),
+        (b"\x01\x02\x03\x04rest", "it starts with the bytes 01 02 03 04"),
+        (gzip.compress(gzip.compress(GOOD)), "a gzip file within a gzip file"),
+        (b"\0\0\x07\x01\0\0\0\0", r"unknown IDX element type 0x07\. Known are 0x08 \(uint8\), .*0x0e \(float64\)"),
+        (b"\0\0\x08\0", "0 dimensions"),
+        (b"\0\0\x08\x03\0\0\0\x01", "ends within its header, after 8 bytes of 16"),
+        (GOOD[:-1], r"cut short\. .* uint8 of shape \[2, 3\], which takes 6 bytes, but 5 follow"),
+        (GOOD + b"!!", "too long.* takes 6 bytes, but 8 follow"),
+        (gzip.compress(GOOD[:-2]), "cut short.* takes 6 bytes, but 4 follow"),
+        (gzip.compress(GOOD + b"!!!"), "too long.* takes 6 bytes, but more than 6 follow"),
+        (gzip.compress(GOOD)[:-9], "damaged or incomplete gzip"),
+        (gzip.compress(GOOD)[:5], "damaged or incomplete gzip"),
+        (gzip.compress(GOOD) + b"garbage", "damaged or incomplete gzip"),
+        (gzip.compress(GOOD)[:-8] + bytes(8), "damaged or incomplete gzip"),
+        (gzip.compress(GOOD)[:10] + b"\xff" * 30, "damaged or incomplete gzip"),
+        (b"\0\0\x08\xff" + bytes(4 * 255), "a shape that no array can have"),
+    ],
+    ids=[
+        "empty",
+        "three bytes",
+        "HTML",
+        "HTML after a line",
+        "XML",
+        "zip",
+        "PNG",
+        "LFS",
+        "CSV",
+        "unknown bytes",
+        "gzip twice",
+        "type",
+        "no dimensions",
+        "header cut",
+        "one byte less",
+        "two bytes more",
+        "gzip of less",
+        "gzip of more",
+        "gzip cut at its end",
+        "gzip cut at its start",
+        "garbage after gzip",
+        "wrong checksum",
+        "no deflate",
+        "255 dimensions",
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_with_its_name(tmp_path: Path, content: bytes, expected: str) -> None:
+    path = tmp_path / "train-images-idx3-ubyte"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=expected) as caught:
+        read_idx(path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("sizes", [(2**31, 28, 28), (2**32 - 1,) * 3, (0, 2**32 - 1, 2**32 - 1, 2**32 - 1)])
+def test_absurd_sizes_are_refused_without_the_memory_they_ask_for(
+    tmp_path: Path, compress: bool, sizes: tuple[int, ...]
+) -> None:
+    content = bytes([0, 0, 0x0E, len(sizes)]) + struct.pack(f">{len(sizes)}I", *sizes)
+    content += bytes(100) if all(sizes) else b""
+    path = tmp_path / "huge"
+    path.write_bytes(gzip.compress(content) if compress else content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"cut short|no array can have"):
+            read_idx(path)
+        assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_gzip_file_that_holds_far_more_than_it_says_is_not_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.gz"
+    path.write_bytes(gzip.compress(GOOD + bytes(200 * 2**20), compresslevel=1))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="too long"):
+            read_idx(path)
+        assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nothing-here: no such file"):
+        read_idx(tmp_path / "nothing-here")
+
+
+def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="a folder, where an IDX file was expected"):
+        read_idx(tmp_path)
+
+
+def test_a_device_is_not_waited_for() -> None:
+    if not Path("/dev/zero").exists():
+        pytest.skip("needs /dev/zero")
+    with pytest.raises(DataError, match="not a regular file"):
+        read_idx(Path("/dev/zero"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs file permissions as POSIX has them")
+def test_a_file_that_may_not_be_read_is_refused_with_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_bytes(GOOD)
+    path.chmod(0)
+    user = os.geteuid()
+    try:
+        if user == 0:
+            # The superuser may read everything; nobody may not.
+            os.seteuid(65534)
+        with pytest.raises(DataError, match=r"secret: cannot be read \(Permission denied\)"):
+            read_idx(path)
+    finally:
+        os.seteuid(user)
+
+
+def test_a_disk_that_fails_is_reported_with_the_reason() -> None:
+    path = Path("/proc/self/mem")
+    if not path.exists():
+        pytest.skip("needs /proc/self/mem, which cannot be read from its start")
+    with pytest.raises(DataError, match=r"/proc/self/mem: cannot be read \(Input/output error\)"):
+        read_idx(path)

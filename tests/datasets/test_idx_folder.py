@@ -1,0 +1,240 @@
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xpmlp.datasets import load_idx_folder
+from xpmlp.errors import DataError
+
+Folder = Callable[..., Path]
+
+
+def test_a_folder_of_four_files_is_a_dataset(make_folder: Folder, small_mnist: dict[str, np.ndarray]) -> None:
+    dataset = load_idx_folder(make_folder("fashion"))
+    assert dataset.name == "fashion"
+    assert dataset.classes == (0, 1, 2)
+    assert all(type(value) is int for value in dataset.classes)
+    assert dataset.input_shape == (4, 3)
+    assert dataset.input_scale == 255
+    assert dataset.notes == ()
+    assert "fashion" in dataset.source
+    for split, name in ((dataset.train, "train"), (dataset.test, "t10k")):
+        raw = small_mnist[f"{name}-images-idx3-ubyte"]
+        assert split.x.flags.c_contiguous
+        np.testing.assert_array_equal(split.x, raw.reshape(len(raw), 12).astype(np.float32) / np.float32(255))
+        np.testing.assert_array_equal(split.labels, small_mnist[f"{name}-labels-idx1-ubyte"])
+
+
+@pytest.mark.parametrize(
+    "rename",
+    [
+        lambda name: f"{name}.gz",
+        lambda name: name.replace("-idx", ".idx"),
+        lambda name: name.replace("t10k", "test"),
+        lambda name: f"{name}.gz" if "labels" in name else name.replace("-idx", ".idx"),
+        lambda name: f"kmnist-{name}",
+    ],
+    ids=["gzip", "dot", "test", "some of each", "prefix"],
+)
+def test_names_may_vary_as_mirrors_vary_them(make_folder: Folder, rename: Callable[[str], str]) -> None:
+    usual, other = load_idx_folder(make_folder("usual")), load_idx_folder(make_folder("other", rename))
+    np.testing.assert_array_equal(usual.train.x, other.train.x)
+    np.testing.assert_array_equal(usual.test.labels, other.test.labels)
+
+
+def test_a_plain_file_goes_before_a_gzipped_one(make_folder: Folder) -> None:
+    folder = make_folder("both", lambda name: f"{name}.gz", train_images=np.zeros((12, 4, 3), np.uint8))
+    make_folder("both")
+    assert load_idx_folder(folder).train.x.any()
+
+
+def test_a_folder_named_like_a_file_does_not_hide_the_file_beside_it(make_folder: Folder) -> None:
+    folder = make_folder("unpacked", lambda name: name.replace("-idx", ".idx"))
+    (folder / "train-images-idx3-ubyte").mkdir()
+    assert len(load_idx_folder(folder).train.x) == 12
+
+
+def test_a_prefix_names_the_dataset(make_folder: Folder) -> None:
+    dataset = load_idx_folder(make_folder("k", lambda name: f"kmnist-{name}"))
+    assert dataset.name == "kmnist"
+    assert dataset.input_shape == (4, 3)
+    assert dataset.notes == ()
+
+
+def test_emnist_images_are_set_upright_and_it_says_so(make_folder: Folder, small_mnist: dict[str, np.ndarray]) -> None:
+    def rename(name: str) -> str:
+        return f"emnist-letters-{name.replace('t10k', 'test')}.gz"
+
+    dataset = load_idx_folder(make_folder("emnist", rename))
+    upright = small_mnist["train-images-idx3-ubyte"].transpose(0, 2, 1)
+    assert dataset.input_shape == (3, 4)
+    assert dataset.train.x.flags.c_contiguous
+    np.testing.assert_array_equal(dataset.train.x, upright.reshape(12, 12).astype(np.float32) / np.float32(255))
+    assert "transposed" in dataset.notes[0]
+
+
+def test_several_datasets_in_a_folder_are_told_apart_by_prefix(make_folder: Folder) -> None:
+    folder = make_folder("emnist", lambda name: f"emnist-letters-{name}")
+    make_folder("emnist", lambda name: f"emnist-digits-{name}", train_images=np.zeros((12, 4, 3), np.uint8))
+    with pytest.raises(DataError, match=r"2 datasets.* FOLDER/PREFIX: .*emnist/emnist-digits, .*emnist/emnist-letters"):
+        load_idx_folder(folder)
+    assert load_idx_folder(folder / "emnist-letters").train.x.any()
+    assert not load_idx_folder(folder / "emnist-digits").train.x.any()
+    assert load_idx_folder(folder / "emnist-digits").name == "emnist-digits"
+
+
+def test_files_without_a_prefix_are_what_the_folder_itself_means(make_folder: Folder) -> None:
+    folder = make_folder("mixed")
+    make_folder("mixed", lambda name: f"kmnist-{name}")
+    assert load_idx_folder(folder).name == "mixed"
+    assert load_idx_folder(folder / "kmnist").name == "kmnist"
+
+
+def test_missing_files_are_named_with_the_folder(make_folder: Folder) -> None:
+    folder = make_folder("part", lambda name: name if "train-images" in name else None)
+    expected = "train-labels-idx1-ubyte and t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte are missing"
+    with pytest.raises(DataError, match=expected) as caught:
+        load_idx_folder(folder)
+    assert str(caught.value).startswith(f"{folder}: ")
+
+
+def test_a_missing_file_of_a_prefix_is_named_with_it(make_folder: Folder) -> None:
+    folder = make_folder("part", lambda name: None if "t10k-labels" in name else f"kmnist-{name}")
+    with pytest.raises(DataError, match="kmnist-test-labels-idx1-ubyte is missing"):
+        load_idx_folder(folder)
+
+
+def test_a_folder_without_idx_files_is_told_what_belongs_there(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing here")
+    with pytest.raises(DataError, match=r"no IDX files in this folder\. Expected train-images-idx3-ubyte"):
+        load_idx_folder(tmp_path)
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere: no such folder"):
+        load_idx_folder(tmp_path / "nowhere")
+
+
+def test_a_wrong_prefix_is_told_the_right_ones(make_folder: Folder) -> None:
+    folder = make_folder("emnist", lambda name: f"emnist-letters-{name}")
+    with pytest.raises(DataError, match=r"no such folder.* There is .*emnist/emnist-letters\."):
+        load_idx_folder(folder / "emnist-leters")
+
+
+def test_a_file_is_answered_with_the_folder_to_give(make_folder: Folder) -> None:
+    folder = make_folder("data")
+    with pytest.raises(DataError, match="a file, where a folder") as caught:
+        load_idx_folder(folder / "train-images-idx3-ubyte")
+    assert str(caught.value).endswith(f"Give the folder: {folder}")
+
+
+def test_a_damaged_file_is_refused_by_name(make_folder: Folder) -> None:
+    folder = make_folder("data")
+    path = folder / "t10k-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(DataError, match="t10k-images-idx3-ubyte: cut short"):
+        load_idx_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("replaced", "expected"),
+    [
+        ({"train_labels": np.zeros(11, np.uint8)}, "train-images.* holds 12 images, but .*train-labels.* 11 labels"),
+        ({"t10k_labels": np.zeros(7, np.uint8)}, "t10k-images.* holds 6 images, but .*t10k-labels.* 7 labels"),
+        ({"t10k_images": np.zeros((6, 3, 4), np.uint8)}, r"images of shape \(4, 3\), but .* of shape \(3, 4\)"),
+        ({"t10k_images": np.zeros((6, 4, 3), np.int16)}, "images of dtype uint8, but .* of dtype int16"),
+        ({"t10k_labels": np.array([0, 1, 9, 2, 9, 0], np.uint8)}, "t10k-labels.*: 2 of 6 rows .*: 9\\. .* 0, 1, 2"),
+        ({"train_labels": np.full(12, 4, np.uint8)}, "train-labels.*: all labels are 4"),
+        ({"train_labels": np.zeros((12, 4, 3), np.uint8)}, r"train-labels.*: an array of shape \(12, 4, 3\), .* mixed"),
+        ({"train_images": np.zeros(12, np.uint8)}, r"train-images.*: an array of shape \(12,\), .* mixed up"),
+        ({"train_images": np.zeros((0, 4, 3), np.uint8)}, r"train-images.*: holds no pixels, its shape is \(0, 4, 3\)"),
+        ({"t10k_images": np.zeros((0, 4, 3), np.uint8)}, r"t10k-images.*: holds no pixels"),
+        ({"train_images": np.zeros((12, 0, 3), np.uint8)}, r"train-images.*: holds no pixels"),
+        ({"train_labels": np.array([0.5, *range(11)], np.float32)}, "1 labels are not whole numbers; the first is 0.5"),
+        ({"train_labels": np.array([np.nan, *range(11)], np.float64)}, "1 labels are not whole numbers; .* nan"),
+    ],
+)
+def test_files_that_do_not_fit_each_other_are_refused(
+    make_folder: Folder, replaced: dict[str, np.ndarray], expected: str
+) -> None:
+    with pytest.raises(DataError, match=expected):
+        load_idx_folder(make_folder("data", **replaced))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale"), [("uint8", 255), ("int8", 127), ("int16", 2**15 - 1), ("int32", 2**31 - 1)]
+)
+def test_integers_are_divided_by_the_largest_of_their_type(make_folder: Folder, dtype: str, scale: int) -> None:
+    top = np.full((12, 2, 2), np.iinfo(dtype).max, dtype)
+    dataset = load_idx_folder(make_folder("data", train_images=top, t10k_images=top[:6] // 2))
+    assert dataset.input_scale == scale
+    assert (dataset.train.x == 1).all()
+    np.testing.assert_allclose(dataset.test.x, (top[:6] // 2).reshape(6, 4) / scale, rtol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("low", "high", "scale"), [(-0.5, 0.75, 1.0), (-8.0, 2.0, 8.0), (0.0, 300.0, 300.0)])
+def test_floats_are_divided_by_the_largest_training_value_beyond_one(
+    make_folder: Folder, dtype: str, low: float, high: float, scale: float
+) -> None:
+    train = np.linspace(low, high, 48).reshape(12, 2, 2).astype(dtype)
+    dataset = load_idx_folder(make_folder("data", train_images=train, t10k_images=train[:6] * 2))
+    assert dataset.input_scale == scale
+    np.testing.assert_allclose(dataset.train.x, train.reshape(12, 4) / scale, rtol=1e-6)
+    np.testing.assert_allclose(dataset.test.x, train[:6].reshape(6, 4) * 2 / scale, rtol=1e-6)
+
+
+@pytest.mark.parametrize("which", ["train_images", "t10k_images"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_refused_where_they_are(make_folder: Folder, which: str, value: float) -> None:
+    images = {"train_images": np.zeros((12, 4, 3), np.float32), "t10k_images": np.zeros((6, 4, 3), np.float32)}
+    images[which][5, 2, 1] = value
+    name = which.replace("_", "-")
+    with pytest.raises(DataError, match=f"{name}.*: 1 of .* in row 5, pixel row 2, pixel column 1"):
+        load_idx_folder(make_folder("data", **images))
+
+
+def test_a_test_value_too_large_for_float32_is_refused_not_turned_into_infinity(make_folder: Folder) -> None:
+    with pytest.raises(DataError, match=r"t10k-images.* not finite"):
+        load_idx_folder(make_folder("data", train_images=np.ones((12, 2, 2)), t10k_images=np.full((6, 2, 2), 1e300)))
+
+
+def test_labels_may_be_of_any_numeric_type(make_folder: Folder) -> None:
+    labels = np.array([-3, 5] * 6)
+    for dtype in ("int8", "int32", "float32", "float64"):
+        replaced = {"train_labels": labels.astype(dtype), "t10k_labels": labels[:6].astype(dtype)}
+        dataset = load_idx_folder(make_folder("data", **replaced))
+        assert dataset.classes == (-3, 5)
+        np.testing.assert_array_equal(dataset.train.labels, labels)
+
+
+def test_images_may_have_color_or_be_rows_of_features(make_folder: Folder) -> None:
+    color = np.arange(12 * 2 * 2 * 3, dtype=np.uint8).reshape(12, 2, 2, 3)
+    dataset = load_idx_folder(make_folder("color", train_images=color, t10k_images=color[:6]))
+    assert dataset.input_shape == (2, 2, 3)
+    rows = color.reshape(12, 12)
+    dataset = load_idx_folder(make_folder("rows", train_images=rows, t10k_images=rows[:6]))
+    assert dataset.input_shape == (12,)
+
+
+@pytest.mark.parametrize("prefix", ["", "emnist-letters-"])
+def test_scaling_takes_no_second_copy_of_the_images(make_folder: Folder, prefix: str) -> None:
+    train = np.full((4000, 28, 28), 7, np.uint8)
+    folder = make_folder(
+        "data",
+        lambda name: prefix + name,
+        train_images=train,
+        train_labels=np.arange(4000, dtype=np.int32) % 2,
+        t10k_images=train[:2],
+        t10k_labels=np.zeros(2, np.uint8),
+    )
+    tracemalloc.start()
+    try:
+        load_idx_folder(folder)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # The raw bytes, four bytes a pixel, and a little; growing the raw bytes may hold them twice before that.
+    assert peak < 5.5 * train.nbytes

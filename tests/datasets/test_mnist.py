@@ -1,0 +1,400 @@
+import gzip
+import hashlib
+import http.server
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xpmlp.datasets import load_mnist, mnist
+from xpmlp.errors import DataError
+
+Folder = Callable[..., Path]
+ROLE_OF = {name: role for role, name in mnist.FILE_NAMES.items()}
+
+
+def gz(name: str) -> str:
+    return f"{name}.gz"
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_the_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither this machine's data, cache nor proxies, nor the real mirrors."""
+    monkeypatch.delenv("XPMLP_DATA_DIR", raising=False)
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setattr(mnist, "cache_folder", lambda: tmp_path / "cache" / "mnist")
+    monkeypatch.setattr(mnist, "MIRRORS", (closed_server(),))
+
+
+@pytest.fixture
+def published(
+    small_mnist: dict[str, np.ndarray], idx_bytes: Callable[[np.ndarray], bytes], monkeypatch: pytest.MonkeyPatch
+) -> dict[str, bytes]:
+    """The small dataset's gzipped files, declared to be what MNIST publishes."""
+    files = {}
+    for name, array in small_mnist.items():
+        content = idx_bytes(array)
+        files[gz(name)] = gzip.compress(content, mtime=0)
+        monkeypatch.setitem(mnist.CONTENT_MD5, ROLE_OF[name], hashlib.md5(content).hexdigest())
+        monkeypatch.setitem(mnist.GZIP_MD5, ROLE_OF[name], hashlib.md5(files[gz(name)]).hexdigest())
+    return files
+
+
+class Mirror:
+    """A web server on this machine that gives what `files` holds and notes what was asked for."""
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.files = files
+        self.requests: list[str] = []
+        mirror = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                name = self.path.rsplit("/", 1)[-1]
+                mirror.requests.append(name)
+                if name not in mirror.files:
+                    self.send_error(404)
+                    return
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(mirror.files[name])))
+                # As some servers do, which makes a client unpack what it should keep packed.
+                if "gzip" in self.headers.get("Accept-Encoding", ""):
+                    self.send_header("Content-Encoding", "gzip")
+                self.end_headers()
+                self.wfile.write(mirror.files[name])
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/mnist/"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[Mirror]]]:
+    """A function that starts a mirror for each dictionary of files, and makes them the mirrors."""
+    started: list[Mirror] = []
+
+    def start(*contents: dict[str, bytes]) -> list[Mirror]:
+        started.extend(Mirror(files) for files in contents)
+        monkeypatch.setattr(mnist, "MIRRORS", tuple(mirror.url for mirror in started))
+        return started
+
+    yield start
+    for mirror in started:
+        mirror.stop()
+
+
+def closed_server() -> str:
+    """The address of a server that refuses connections."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{listener.getsockname()[1]}/"
+
+
+def cached() -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in mnist.cache_folder().iterdir()}
+
+
+@pytest.mark.parametrize("subfolder", ["", "/mnist"])
+def test_the_files_are_found_in_the_folder_given_or_in_its_subfolder(
+    make_folder: Folder, tmp_path: Path, subfolder: str, published: dict[str, bytes]
+) -> None:
+    folder = make_folder(f"mine{subfolder}", gz)
+    dataset = load_mnist(tmp_path / "mine")
+    assert dataset.name == "mnist"
+    assert dataset.train.x.shape == (12, 12)
+    assert str(folder) in dataset.source
+    assert dataset.notes == ()
+
+
+def test_the_environment_variable_names_the_folder(
+    make_folder: Folder, monkeypatch: pytest.MonkeyPatch, published: dict[str, bytes]
+) -> None:
+    folder = make_folder("mine")
+    monkeypatch.setenv("XPMLP_DATA_DIR", str(folder))
+    dataset = load_mnist()
+    assert str(folder) in dataset.source
+    assert dataset.notes == ()
+
+
+def test_a_folder_given_goes_before_the_environment_variable(
+    make_folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XPMLP_DATA_DIR", str(make_folder("variable")))
+    assert "argument" in load_mnist(make_folder("argument")).source
+
+
+def test_the_published_content_is_known_however_it_is_compressed(
+    make_folder: Folder, published: dict[str, bytes]
+) -> None:
+    folder = make_folder("mine", gz)
+    for path in folder.iterdir():
+        path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), compresslevel=1, mtime=5))
+        assert path.read_bytes() != published[path.name]
+    assert load_mnist(folder).notes == ()
+
+
+@pytest.mark.parametrize("rename", [str, gz])
+def test_other_content_is_allowed_but_noted(
+    make_folder: Folder, rename: Callable[[str], str], published: dict[str, bytes]
+) -> None:
+    dataset = load_mnist(make_folder("mine", rename, t10k_images=np.zeros((6, 4, 3), np.uint8)))
+    assert len(dataset.notes) == 1
+    assert "Not the published MNIST" in dataset.notes[0]
+    assert "t10k-images" in dataset.notes[0]
+    assert "train-" not in dataset.notes[0]
+
+
+def test_a_given_folder_without_the_files_is_an_error_never_a_download(
+    tmp_path: Path, serve: Callable[..., list[Mirror]], published: dict[str, bytes]
+) -> None:
+    (mirror,) = serve(published)
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte, .* are neither in") as caught:
+        load_mnist(tmp_path)
+    assert str(tmp_path / "mnist") in str(caught.value)
+    assert mirror.requests == []
+
+
+def test_a_given_folder_that_lacks_one_file_is_told_which(make_folder: Folder) -> None:
+    folder = make_folder("mine", lambda name: None if "t10k-labels" in name else name)
+    with pytest.raises(DataError, match="not found: t10k-labels-idx1-ubyte is neither in"):
+        load_mnist(folder)
+
+
+def test_a_given_folder_that_does_not_exist_is_told_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere is not a folder; it was searched for train-images-idx3-ubyte, "):
+        load_mnist(tmp_path / "nowhere")
+
+
+def test_files_are_downloaded_once_and_then_taken_from_the_cache(
+    serve: Callable[..., list[Mirror]],
+    published: dict[str, bytes],
+    small_mnist: dict[str, np.ndarray],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    first, second = serve(published, published)
+    dataset = load_mnist()
+    assert "downloaded from" in dataset.source
+    assert dataset.notes == ()
+    np.testing.assert_array_equal(dataset.test.labels, small_mnist["t10k-labels-idx1-ubyte"])
+    assert sorted(first.requests) == sorted(published)
+    assert cached() == published
+
+    again = load_mnist()
+    assert "cache" in again.source
+    np.testing.assert_array_equal(again.train.x, dataset.train.x)
+    assert len(first.requests) == 4
+    assert second.requests == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_download_steps_in_where_the_variables_folder_lacks_the_files_and_says_so(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    serve: Callable[..., list[Mirror]],
+    published: dict[str, bytes],
+) -> None:
+    serve(published)
+    monkeypatch.setenv("XPMLP_DATA_DIR", str(tmp_path))
+    dataset = load_mnist()
+    assert len(dataset.train.x) == 12
+    assert "XPMLP_DATA_DIR was set, but train-images-idx3-ubyte, " in dataset.notes[0]
+
+
+def test_a_file_that_the_first_mirror_lacks_comes_from_the_second(
+    serve: Callable[..., list[Mirror]], published: dict[str, bytes]
+) -> None:
+    lacking = {name: content for name, content in published.items() if "t10k-images" not in name}
+    first, second = serve(lacking, published)
+    dataset = load_mnist()
+    assert first.url in dataset.source
+    assert second.url in dataset.source
+    assert second.requests == ["t10k-images-idx3-ubyte.gz"]
+    assert cached() == published
+
+
+def test_a_mirror_that_does_not_answer_is_asked_only_once(
+    serve: Callable[..., list[Mirror]], published: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (mirror,) = serve(published)
+    dead = closed_server()
+    monkeypatch.setattr(mnist, "MIRRORS", (dead, mirror.url))
+    tried: list[str] = []
+    connect = mnist.unreachable_because
+
+    def noted(url: str) -> str | None:
+        tried.append(url)
+        return connect(url)
+
+    monkeypatch.setattr(mnist, "unreachable_because", noted)
+    dataset = load_mnist()
+    assert dataset.source.startswith(f"MNIST, downloaded from {mirror.url} into")
+    assert [url for url in tried if url.startswith(dead)] == [f"{dead}train-images-idx3-ubyte.gz"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda content: content[:-9], lambda content: b"<html>Please log in</html>"],
+    ids=["cut short", "another page"],
+)
+def test_wrong_content_from_the_first_mirror_is_not_kept(
+    serve: Callable[..., list[Mirror]], published: dict[str, bytes], damage: Callable[[bytes], bytes]
+) -> None:
+    damaged = {**published, "train-images-idx3-ubyte.gz": damage(published["train-images-idx3-ubyte.gz"])}
+    _, second = serve(damaged, published)
+    load_mnist()
+    assert second.requests == ["train-images-idx3-ubyte.gz"]
+    assert cached() == published
+
+
+def test_where_both_mirrors_are_wrong_what_was_good_stays_and_what_was_bad_does_not(
+    serve: Callable[..., list[Mirror]], published: dict[str, bytes]
+) -> None:
+    bad = "t10k-images-idx3-ubyte.gz"
+    wrong = {**published, bad: b"wrong"}
+    first, second = serve(wrong, {name: content for name, content in published.items() if name != bad})
+    with pytest.raises(DataError) as caught:
+        load_mnist()
+    message = str(caught.value)
+    assert f"{first.url}{bad}: the content is not that of the published file" in message
+    assert f"{second.url}{bad}: the server answered 404 Not Found" in message
+    assert_says_how_to_help_oneself(message)
+    good = dict.fromkeys(["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"])
+    assert cached() == {name: published[name] for name in good}
+
+    first.files = published
+    first.requests.clear()
+    load_mnist()
+    assert sorted(first.requests) == sorted(set(published) - set(good))
+
+
+def test_a_damaged_cached_file_is_fetched_again_and_only_that(
+    serve: Callable[..., list[Mirror]], published: dict[str, bytes]
+) -> None:
+    (mirror,) = serve(published)
+    load_mnist()
+    mirror.requests.clear()
+    path = mnist.cache_folder() / "train-labels-idx1-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-3])
+    load_mnist()
+    assert mirror.requests == ["train-labels-idx1-ubyte.gz"]
+    assert cached() == published
+
+
+def test_a_damaged_cached_file_is_removed_even_where_it_cannot_be_fetched(
+    published: dict[str, bytes],
+) -> None:
+    mnist.cache_folder().mkdir(parents=True)
+    for name, content in published.items():
+        (mnist.cache_folder() / name).write_bytes(content if "labels" in name else content[:20])
+    with pytest.raises(DataError, match="could not be downloaded"):
+        load_mnist()
+    assert sorted(cached()) == sorted(name for name in published if "labels" in name)
+
+
+def test_the_cache_serves_without_a_network(published: dict[str, bytes]) -> None:
+    mnist.cache_folder().mkdir(parents=True)
+    for name, content in published.items():
+        (mnist.cache_folder() / name).write_bytes(content)
+    assert "cache" in load_mnist().source
+
+
+def test_a_refused_connection_is_reported_at_once_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mnist, "MIRRORS", (closed_server(), closed_server()))
+    start = time.perf_counter()
+    with pytest.raises(DataError, match="no connection") as caught:
+        load_mnist()
+    assert time.perf_counter() - start < 5
+    assert_says_how_to_help_oneself(str(caught.value))
+
+
+def test_a_host_without_an_address_is_reported_as_such() -> None:
+    assert "no connection" in (mnist.unreachable_because("https://mirror.invalid/mnist/") or "")
+
+
+def test_a_server_that_hangs_up_is_reported_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setattr(mnist, "MIRRORS", (f"http://127.0.0.1:{listener.getsockname()[1]}/",))
+        stopping = threading.Event()
+
+        def hang_up() -> None:
+            while not stopping.is_set():
+                connection, _ = listener.accept()
+                connection.close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        try:
+            with pytest.raises(DataError, match="the download failed") as caught:
+                load_mnist()
+        finally:
+            stopping.set()
+            socket.create_connection(listener.getsockname()).close()
+            thread.join()
+    assert_says_how_to_help_oneself(str(caught.value))
+
+
+def test_a_server_that_falls_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mnist, "READ_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setattr(mnist, "MIRRORS", (f"http://127.0.0.1:{listener.getsockname()[1]}/",))
+        with pytest.raises(DataError, match="the download failed"):
+            load_mnist()
+
+
+def test_where_the_variables_folder_was_tried_in_vain_the_failed_download_says_so_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XPMLP_DATA_DIR", str(tmp_path / "nowhere"))
+    with pytest.raises(DataError, match="nowhere is not a folder"):
+        load_mnist()
+
+
+def test_a_cache_that_cannot_be_written_is_named(
+    serve: Callable[..., list[Mirror]], published: dict[str, bytes], tmp_path: Path
+) -> None:
+    serve(published)
+    (tmp_path / "cache").write_text("a file in the cache's place")
+    with pytest.raises(DataError, match="cache folder for downloads cannot be used") as caught:
+        load_mnist()
+    assert_says_how_to_help_oneself(str(caught.value))
+
+
+def assert_says_how_to_help_oneself(message: str) -> None:
+    for name in mnist.FILE_NAMES.values():
+        assert f"{mnist.MIRRORS[0]}{name}.gz" in message
+    for mirror in mnist.MIRRORS:
+        assert mirror in message
+    assert "--data-dir FOLDER" in message
+    assert "XPMLP_DATA_DIR" in message
+
+
+REAL_DATA = os.environ.get("XPMLP_DATA_DIR", "")
+
+
+@pytest.mark.skipif(not REAL_DATA, reason="needs MNIST in the folder that XPMLP_DATA_DIR names")
+def test_the_real_mnist_is_recognised_and_whole() -> None:
+    dataset = load_mnist(Path(REAL_DATA))
+    assert dataset.train.x.shape == (60_000, 784)
+    assert dataset.test.x.shape == (10_000, 784)
+    assert dataset.classes == tuple(range(10))
+    assert dataset.input_shape == (28, 28)
+    assert dataset.notes == ()
+    # The training images' mean and the first labels, as they are widely published.
+    assert dataset.train.x.mean(dtype=np.float64) == pytest.approx(0.1307, abs=5e-5)
+    assert dataset.train.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
