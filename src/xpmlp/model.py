@@ -1,0 +1,103 @@
+"""A trained network together with all that is needed to use it."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .errors import XpmlpError
+from .image_form import ImageForm
+from .nn.activations import ACTIVATIONS
+from .nn.layers import Layers
+from .nn.losses import LOSSES
+
+
+class ModelError(XpmlpError, ValueError):
+    """The parts of a model do not fit together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network, what goes into it, and what comes out.
+
+    Attributes
+    ----------
+    layers
+        NumPy arrays, float32 or float64.
+    activation, loss
+        Names out of `ACTIVATIONS` and `LOSSES`.
+    classes
+        What each output stands for, in order.
+    input_shape
+        Of one sample: ``(28, 28)`` for an image, ``(4,)`` for a row of a table.
+    input_scale
+        What raw values are divided by before the network sees them; 255 for images in bytes.
+    image_form
+        How a picture is brought to the form of the training images; None where the samples are no images.
+    training
+        How the network was trained, for the record: anything that JSON can hold.
+
+    Raises
+    ------
+    ModelError
+        Naming the two parts that contradict each other.
+    """
+
+    layers: Layers
+    activation: str
+    loss: str
+    classes: tuple[int | str, ...]
+    input_shape: tuple[int, ...]
+    input_scale: float
+    image_form: ImageForm | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that the parts fit together."""
+        for name, value, choices in (
+            ("activation", self.activation, ACTIVATIONS),
+            ("loss", self.loss, LOSSES),
+        ):
+            if value not in choices:
+                raise ModelError(f"the {name} {value!r} is not one of {', '.join(choices)}")
+        self._check_layers()
+        features = self.layers[0].weight.shape[0]
+        if not self.input_shape or any(size < 1 for size in self.input_shape):
+            raise ModelError(f"the input shape {self.input_shape} holds no values")
+        if math.prod(self.input_shape) != features:
+            raise ModelError(f"the first layer takes {features} values, but the input shape is {self.input_shape}")
+        outputs = self.layers[-1].weight.shape[1]
+        if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
+            raise ModelError(f"the classes {self.classes} are not two or more different labels")
+        if len(self.classes) != outputs:
+            raise ModelError(f"the last layer has {outputs} outputs, but there are {len(self.classes)} classes")
+        if not 0.0 < self.input_scale < math.inf:
+            raise ModelError(f"the input scale {self.input_scale} is not a number above 0")
+        form = self.image_form
+        if form is not None and (form.height, form.width) != self.input_shape:
+            raise ModelError(f"images of {form.height}×{form.width} do not have the input shape {self.input_shape}")
+
+    def _check_layers(self) -> None:
+        if not self.layers:
+            raise ModelError("there is no layer")
+        width = self.layers[0].weight.shape[0] if self.layers[0].weight.ndim == 2 else -1
+        dtype = self.layers[0].weight.dtype
+        if dtype not in (np.float32, np.float64):
+            raise ModelError(f"the weights are {dtype}, neither float32 nor float64")
+        for index, (weight, bias) in enumerate(self.layers):
+            if weight.ndim != 2 or 0 in weight.shape or weight.shape[0] != width:
+                expected = "(inputs, outputs)" if index == 0 else f"({width}, outputs)"
+                raise ModelError(f"layer {index}'s weight has shape {weight.shape}, expected {expected}")
+            width = weight.shape[1]
+            if bias.shape != (1, width):
+                raise ModelError(f"layer {index}'s bias has shape {bias.shape}, expected {(1, width)}")
+            if weight.dtype != dtype or bias.dtype != dtype:
+                raise ModelError(f"layer {index} is not {dtype} as the first weight is")
+            if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+                raise ModelError(f"layer {index} holds a NaN or an infinity")
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """Features, the size of each hidden layer, outputs."""
+        return (self.layers[0].weight.shape[0], *(layer.weight.shape[1] for layer in self.layers))

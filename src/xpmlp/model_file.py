@@ -1,0 +1,177 @@
+"""One safetensors file that holds a model. It is data alone: reading it runs nothing.
+
+Its tensors are ``layers.0.weight`` of shape (inputs, outputs), ``layers.0.bias`` of shape (outputs,), and so on; its
+metadata are ``format`` (``"xpmlp"``), ``format_version``, and ``model``, a JSON object with all else.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from .errors import ModelFileError
+from .image_form import ImageForm
+from .model import Model, ModelError
+from .nn.layers import Layer, Layers
+from .whole_files import write_whole
+
+FORMAT = "xpmlp"
+FORMAT_VERSION = 1
+
+
+def save_model(path: Path, model: Model) -> None:
+    """Write `model` to `path`, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        Where the file cannot be written; what was there before is kept.
+    """
+    write_whole(path, model_to_bytes(model))
+
+
+def model_to_bytes(model: Model) -> bytes:
+    """Return the content of a file that holds `model`."""
+    tensors = {}
+    for index, layer in enumerate(model.layers):
+        tensors[f"layers.{index}.weight"] = np.ascontiguousarray(layer.weight)
+        tensors[f"layers.{index}.bias"] = np.ascontiguousarray(layer.bias[0])
+    description = {
+        "activation": model.activation,
+        "loss": model.loss,
+        "classes": list(model.classes),
+        "input_shape": list(model.input_shape),
+        "input_scale": model.input_scale,
+        "image_form": None if model.image_form is None else model.image_form.to_json(),
+        "training": model.training,
+    }
+    metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "model": json.dumps(description)}
+    return safetensors.numpy.save(tensors, metadata)
+
+
+def load_model(path: Path) -> Model:
+    """Read the model in `path`, and check that all it says fits together.
+
+    Raises
+    ------
+    ModelFileError
+        Where there is no such file, or it is damaged, foreign, of a newer format, or contradicts itself; the message
+        says what was found.
+    """
+    metadata, tensors = read_safetensors(path)
+    if metadata.get("format") != FORMAT:
+        raise ModelFileError(f"{path}: is a safetensors file, but not one of xpmlp's models. {HOW_TO_TRAIN}")
+    version = metadata.get("format_version", "")
+    if version != str(FORMAT_VERSION):
+        if version.isdecimal() and int(version[:9]) > FORMAT_VERSION:
+            raise ModelFileError(
+                f"{path}: is of format version {version}, newer than {FORMAT_VERSION}, the newest that this "
+                "installation reads. Run: pip install --upgrade xpmlp"
+            )
+        raise ModelFileError(f"{path}: has the format version {version!r}, expected {FORMAT_VERSION}. {HOW_TO_TRAIN}")
+    try:
+        return parse_model(metadata.get("model", ""), tensors)
+    except ModelError as error:
+        raise ModelFileError(f"{path}: {error}. The file is damaged. {HOW_TO_TRAIN}") from error
+
+
+HOW_TO_TRAIN = "Train a model with: xpmlp train DATA"
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
+    """Read all that a safetensors file holds, as text and NumPy arrays."""
+    if path.is_dir():
+        inside = path / "model.safetensors"
+        hint = f"Did you mean {inside}?" if inside.is_file() else "Give the path of a model.safetensors."
+        raise ModelFileError(f"{path}: is a folder, not a model file. {hint}")
+    if not path.exists():
+        raise ModelFileError(f"{path}: there is no such file. {HOW_TO_TRAIN}")
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError, TypeError, ValueError, AttributeError) as error:
+        # TypeError, ValueError and AttributeError: element types that NumPy does not have.
+        raise ModelFileError(f"{path}: cannot be read as a model file ({error}). {HOW_TO_TRAIN}") from error
+
+
+def parse_model(text: str, tensors: dict[str, Any]) -> Model:
+    """Make a model of the JSON and the tensors of a file.
+
+    Raises
+    ------
+    ModelError
+        Naming what is missing, superfluous, of a wrong type, or does not fit.
+    """
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"its description is not JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise ModelError("its description is not a JSON object")
+    for name, (is_valid, expected) in FIELDS.items():
+        if name not in values:
+            raise ModelError(f"its description lacks {name!r}")
+        if not is_valid(values[name]):
+            raise ModelError(f"{name!r} is {shortened(values[name])}, expected {expected}")
+    try:
+        form = None if values["image_form"] is None else ImageForm.from_json(values["image_form"])
+        input_scale = float(values["input_scale"])
+    except (ValueError, OverflowError) as error:
+        raise ModelError(str(error)) from error
+    return Model(
+        layers=parse_layers(tensors),
+        activation=values["activation"],
+        loss=values["loss"],
+        classes=tuple(values["classes"]),
+        input_shape=tuple(values["input_shape"]),
+        input_scale=input_scale,
+        image_form=form,
+        training=values["training"],
+    )
+
+
+def is_whole_number(value: Any) -> bool:
+    """Tell whether JSON's value is a whole number, which True and False are not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+FIELDS: dict[str, tuple[Any, str]] = {
+    "activation": (lambda value: isinstance(value, str), "a name"),
+    "loss": (lambda value: isinstance(value, str), "a name"),
+    "classes": (
+        lambda value: isinstance(value, list) and all(isinstance(v, str) or is_whole_number(v) for v in value),
+        "a list of whole numbers or texts",
+    ),
+    "input_shape": (
+        lambda value: isinstance(value, list) and all(is_whole_number(v) for v in value),
+        "a list of whole numbers",
+    ),
+    "input_scale": (lambda value: is_whole_number(value) or isinstance(value, float), "a number"),
+    "image_form": (lambda value: value is None or isinstance(value, dict), "an object or null"),
+    "training": (lambda value: isinstance(value, dict), "an object"),
+}
+
+
+def shortened(value: Any) -> str:
+    """Return a value as an error message can show it."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def parse_layers(tensors: dict[str, Any]) -> Layers:
+    """Put the tensors of a file in order."""
+    expected = {f"layers.{i}.{part}" for i in range((len(tensors) + 1) // 2) for part in ("weight", "bias")}
+    if missing := sorted(expected - tensors.keys()):
+        raise ModelError(f"the tensor {missing[0]!r} is missing")
+    if unknown := sorted(tensors.keys() - expected):
+        raise ModelError(f"the tensor {unknown[0]!r} is not known")
+    layers = []
+    for index in range(len(tensors) // 2):
+        weight, bias = tensors[f"layers.{index}.weight"], tensors[f"layers.{index}.bias"]
+        if bias.ndim != 1:
+            raise ModelError(f"layer {index}'s bias has shape {bias.shape}, expected (outputs,)")
+        layers.append(Layer(weight, bias[None, :]))
+    return tuple(layers)
