@@ -71,8 +71,10 @@ class Backend:
             Of each batch, in order.
         """
         objectives = []
-        for index, start in enumerate(range(0, order.shape[0], batch_size)):
-            batch = take_rows(self.xp, samples, order[start : start + batch_size])
+        rows = order.shape[0]
+        for index, start in enumerate(range(0, rows, batch_size)):
+            # The standard does not say what a slice beyond the end is.
+            batch = take_rows(self.xp, samples, order[start : min(start + batch_size, rows)])
             state, objective = step(self.xp, state, *batch, learning_rates[index])
             objectives.append(objective)
         return state, self.xp.stack(objectives, axis=-1)

@@ -39,6 +39,7 @@ def take_rows(xp: Any, samples: Samples, rows: Integer[Any, " batch"]) -> Sample
 
 def slice_rows(samples: Samples, start: int, stop: int) -> Samples:
     """Return the rows from `start` up to `stop`, which may lie beyond the last."""
+    stop = min(stop, samples.rows)  # the standard does not say what a slice beyond the end is
     return Samples(
         samples.x[..., start:stop, :],
         samples.targets[..., start:stop, :],

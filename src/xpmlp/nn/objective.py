@@ -26,7 +26,8 @@ def objective_and_gradients(
     Parameters
     ----------
     sample_weight
-        sᵢ, at least 0; without it every sample counts 1. A batch whose weights are all 0 has the loss 0.
+        sᵢ, at least 0; without it every sample counts 1. Where all are 0 the sum is taken as 1, and only the penalty
+        is left.
     penalty
         λ, the L2 penalty on the weights, not the biases; scikit-learn's ``alpha``. A number, or an array of shape
         ``(*models, 1, 1)`` that gives each model its own.

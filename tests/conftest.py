@@ -1,0 +1,188 @@
+"""What every test may ask for: each array library in turn, and the real MNIST."""
+
+import contextlib
+import importlib
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import array_api_compat.numpy
+import hypothesis
+import numpy as np
+import pytest
+
+# Where a run must be repeatable, hypothesis draws the same examples every time; elsewhere it keeps looking.
+hypothesis.settings.register_profile("xpmlp", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("xpmlp")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the arrays of a test live: a namespace and a device, not the library's default one where there is another.
+
+    `name` is the library's, as the tests are named after it.
+    """
+
+    name: str
+    xp: Any
+    device: Any
+    fetch: Callable[[Any], Any] = np.asarray
+
+    def asarray(self, array: Any, dtype: str = "float64") -> Any:
+        """Copy host numbers to the device, as the dtype of that name."""
+        return self.xp.asarray(np.array(array), dtype=getattr(self.xp, dtype), device=self.device)
+
+    def to_numpy(self, array: Any) -> np.ndarray:
+        """Copy an array to the host; it must live in this place, or the test fails."""
+        assert self.device is None or array.device == self.device, f"{array.device} is not {self.device}"
+        return np.array(self.fetch(array))
+
+
+class ReadOnlyArray(np.ndarray):
+    """A NumPy array that cannot be written to, and whose every result cannot either."""
+
+    def __array_finalize__(self, source: Any) -> None:
+        self.flags.writeable = False
+
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        return read_only(array)
+
+
+def read_only(value: Any) -> Any:
+    """Return arrays, also those in a list or tuple, as read-only ones; NumPy's scalars as arrays without axes."""
+    if isinstance(value, np.ndarray | np.generic):
+        return np.asarray(value).view(ReadOnlyArray)
+    if isinstance(value, list | tuple):
+        return type(value)(read_only(item) for item in value)
+    return value
+
+
+def plain(value: Any) -> Any:
+    """Undo `read_only`: NumPy's own functions write into what they are about to return."""
+    if isinstance(value, ReadOnlyArray):
+        return value.view(np.ndarray)
+    if isinstance(value, list | tuple):
+        return type(value)(plain(item) for item in value)
+    return value
+
+
+class ReadOnlyNumpy:
+    """NumPy's namespace, returning arrays that cannot be written to: any in-place operation on one raises."""
+
+    __name__ = "numpy, read-only"
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(array_api_compat.numpy, name)
+        if isinstance(function, type) or not callable(function):
+            return function
+        return lambda *args, **kwargs: read_only(
+            function(*map(plain, args), **{key: plain(value) for key, value in kwargs.items()})
+        )
+
+
+def import_or_skip(module: str) -> Any:
+    """Import a library, or skip the test by the library's name where it is not installed."""
+    library = module.split(".")[0]
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != library:
+            raise
+        return pytest.skip(f"{library} is not installed")
+
+
+def newest_strict_version(strict: Any) -> str:
+    """The newest final version of the standard that array-api-strict offers; it warns of one that is a draft."""
+    for year in range(2035, 2023, -1):
+        version = f"{year}.12"
+        with (
+            contextlib.suppress(ValueError, UserWarning),
+            warnings.catch_warnings(action="error"),
+            strict.ArrayAPIStrictFlags(api_version=version),
+        ):
+            return version
+    raise AssertionError("array-api-strict offers no version of the standard since 2024.12")
+
+
+def numpy_place(name: str, stack: ExitStack) -> Place:
+    return Place(name, array_api_compat.numpy, "cpu")
+
+
+def read_only_place(name: str, stack: ExitStack) -> Place:
+    return Place(name, ReadOnlyNumpy(), "cpu")
+
+
+def strict_place(name: str, stack: ExitStack) -> Place:
+    strict = import_or_skip("array_api_strict")
+    version = name.removeprefix("array-api-strict").removeprefix("-") or newest_strict_version(strict)
+    stack.enter_context(
+        strict.ArrayAPIStrictFlags(
+            api_version=version, boolean_indexing=False, data_dependent_shapes=False, enabled_extensions=()
+        )
+    )
+    host = strict.Device("CPU_DEVICE")
+    return Place(name, strict, strict.Device("device1"), lambda array: np.from_dlpack(array.to_device(host)))
+
+
+def torch_place(name: str, stack: ExitStack) -> Place:
+    torch = import_or_skip("torch")
+    return Place(name, importlib.import_module("array_api_compat.torch"), torch.device("cpu"))
+
+
+def jax_place(name: str, stack: ExitStack) -> Place:
+    jax = import_or_skip("jax")
+    stack.callback(jax.config.update, "jax_enable_x64", jax.config.jax_enable_x64)
+    jax.config.update("jax_enable_x64", True)
+    return Place(name, importlib.import_module("jax.numpy"), jax.devices("cpu")[0])
+
+
+def cupy_place(name: str, stack: ExitStack) -> Place:
+    cupy = import_or_skip("cupy")
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError:
+        count = 0
+    if count == 0:
+        pytest.skip("cupy finds no CUDA device")
+    return Place(name, importlib.import_module("array_api_compat.cupy"), cupy.cuda.Device(0), cupy.asnumpy)
+
+
+PLACES: dict[str, Callable[[str, ExitStack], Place]] = {
+    "numpy": numpy_place,
+    "numpy-readonly": read_only_place,
+    # The newest version of the standard that it knows, and the oldest that nn/ promises to be content with.
+    "array-api-strict": strict_place,
+    "array-api-strict-2024.12": strict_place,
+    "torch": torch_place,
+    "jax": jax_place,
+    "cupy": cupy_place,
+}
+
+
+@pytest.fixture(params=PLACES)
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """Each array library in turn, with a device and the ways there and back; those not installed are skipped."""
+    with ExitStack() as stack:
+        yield PLACES[request.param](request.param, stack)
+
+
+@pytest.fixture
+def xp(place: Place) -> Any:
+    """The namespace of each array library in turn."""
+    return place.xp
+
+
+@pytest.fixture(scope="session")
+def mnist_dir() -> Path:
+    """The folder of the real MNIST, below the one that XPMLP_DATA_DIR names."""
+    value = os.environ.get("XPMLP_DATA_DIR")
+    if not value:
+        pytest.skip("XPMLP_DATA_DIR is not set: the real MNIST is needed")
+    folder = Path(value) / "mnist"
+    # Set but wrong is a mistake to hear of, not a reason to test less.
+    assert folder.is_dir(), f"XPMLP_DATA_DIR is {value}, which holds no folder mnist"
+    return folder

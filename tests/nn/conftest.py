@@ -1,0 +1,107 @@
+"""A small learning problem for every loss, and its journey to any array library."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import array_api_compat.numpy
+import numpy as np
+import pytest
+
+from xpmlp.nn.activations import ACTIVATIONS, Activation
+from xpmlp.nn.layers import Layer, Layers, map_layers
+from xpmlp.nn.losses import LOSSES, Loss
+from xpmlp.nn.objective import objective_and_gradients
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Weights and a batch, in float64 on the host or wherever they were moved to."""
+
+    xp: Any
+    activation: Activation
+    loss: Loss
+    layers: Layers
+    x: Any
+    targets: Any
+    sample_weight: Any
+    penalty: Any
+
+    def objective_and_gradients(self, layers: Layers | None = None, *, activation: Any = None) -> tuple[Any, Layers]:
+        """Evaluate the problem at its own weights or at others."""
+        return objective_and_gradients(
+            self.xp,
+            self.layers if layers is None else layers,
+            self.x,
+            self.targets,
+            self.sample_weight,
+            activation=self.activation if activation is None else activation,
+            loss=self.loss,
+            penalty=self.penalty,
+        )
+
+    def to(self, place: Any, dtype: str = "float64") -> "Problem":
+        """Move everything to a library and a device."""
+
+        def move(array: Any) -> Any:
+            return array if array is None or isinstance(array, float) else place.asarray(array, dtype)
+
+        return replace(
+            self,
+            xp=place.xp,
+            layers=map_layers(move, self.layers),
+            x=move(self.x),
+            targets=move(self.targets),
+            sample_weight=move(self.sample_weight),
+            penalty=move(self.penalty),
+        )
+
+
+def draw_targets(rng: np.random.Generator, loss: str, shape: tuple[int, ...]) -> Any:
+    """What each loss is there for: classes, yes and no, or numbers."""
+    if loss == "softmax_cross_entropy":
+        return np.eye(shape[-1])[rng.integers(0, shape[-1], shape[:-1])]
+    if loss == "logistic_cross_entropy":
+        return rng.integers(0, 2, shape).astype(float)
+    return rng.normal(0.0, 1.0, shape)
+
+
+@pytest.fixture(scope="session")
+def make_problem() -> Callable[..., Problem]:
+    """A function that draws a problem.
+
+    `weighted` gives the samples weights and the network a penalty. `models` are the leading axes of the network,
+    `data_models` those of the data.
+    """
+
+    def make(
+        activation: str = "tanh",
+        loss: str = "softmax_cross_entropy",
+        *,
+        layer_sizes: tuple[int, ...] = (5, 6, 4, 3),
+        rows: int = 7,
+        weighted: bool = False,
+        models: tuple[int, ...] = (),
+        data_models: tuple[int, ...] = (),
+        seed: int = 0,
+    ) -> Problem:
+        rng = np.random.default_rng([seed, rows, *layer_sizes])
+        layers = tuple(
+            Layer(
+                rng.normal(0.0, inputs**-0.5, (*models, inputs, outputs)), rng.normal(0.0, 0.3, (*models, 1, outputs))
+            )
+            for inputs, outputs in itertools.pairwise(layer_sizes)
+        )
+        return Problem(
+            xp=array_api_compat.numpy,
+            activation=ACTIVATIONS[activation],
+            loss=LOSSES[loss],
+            layers=layers,
+            x=rng.normal(0.0, 1.0, (*data_models, rows, layer_sizes[0])),
+            targets=draw_targets(rng, loss, (*data_models, rows, layer_sizes[-1])),
+            sample_weight=rng.uniform(0.2, 2.0, (*data_models, rows)) if weighted else None,
+            penalty=0.7 if weighted else None,
+        )
+
+    return make

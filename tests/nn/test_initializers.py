@@ -1,0 +1,137 @@
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.neural_network import MLPClassifier
+
+from xpmlp.nn.initializers import (
+    INITIALIZERS,
+    Initializer,
+    glorot_normal,
+    glorot_uniform,
+    he_normal,
+    he_uniform,
+    init_layers,
+    normal,
+)
+
+INPUTS, OUTPUTS = 300, 200
+# What each draws from: the half-width of a uniform distribution, or the standard deviation of a normal one.
+UNIFORM: dict[str, tuple[Initializer, float]] = {
+    "glorot": (glorot_uniform(), math.sqrt(6 / 500)),
+    "glorot, gain": (glorot_uniform(gain=5 / 3), 5 / 3 * math.sqrt(6 / 500)),
+    "he": (he_uniform(), math.sqrt(6 / 300)),
+    "he, as torch.nn.Linear": (he_uniform(gain=1 / math.sqrt(3)), 1 / math.sqrt(300)),
+}
+NORMAL: dict[str, tuple[Initializer, float]] = {
+    "glorot": (glorot_normal(), math.sqrt(2 / 500)),
+    "glorot, gain": (glorot_normal(gain=2.0), 2 * math.sqrt(2 / 500)),
+    "he": (he_normal(), math.sqrt(2 / 300)),
+    "he, gain": (he_normal(gain=1.0), 1 / math.sqrt(300)),
+    "normal": (normal(), 0.3),
+    "normal, scale": (normal(scale=0.01), 0.01),
+}
+
+
+def draw(initializer: Initializer, models: tuple[int, ...] = ()) -> tuple[Any, Any]:
+    return initializer(np.random.default_rng(8), models, INPUTS, OUTPUTS)
+
+
+@pytest.mark.parametrize("name", UNIFORM)
+def test_uniform_weights_fill_their_interval_evenly(name: str) -> None:
+    initializer, bound = UNIFORM[name]
+    weight, bias = draw(initializer)
+    assert bias is None
+    assert weight.shape == (INPUTS, OUTPUTS)
+    assert np.max(np.abs(weight)) <= bound
+    assert stats.kstest(weight.ravel(), stats.uniform(-bound, 2 * bound).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize("name", NORMAL)
+def test_normal_weights_have_their_standard_deviation(name: str) -> None:
+    initializer, scale = NORMAL[name]
+    weight, bias = draw(initializer)
+    assert bias is None
+    assert stats.kstest(weight.ravel(), stats.norm(0.0, scale).cdf).pvalue > 0.01
+
+
+def test_scikit_learns_biases_are_of_the_weights_interval() -> None:
+    initializer = glorot_uniform(draw_bias=True)
+    _, bias = draw(initializer, models=(100,))
+    bound = math.sqrt(6 / 500)
+    assert bias.shape == (100, 1, OUTPUTS)
+    assert stats.kstest(bias.ravel(), stats.uniform(-bound, 2 * bound).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize(("activation", "gain"), [("relu", 1.0), ("tanh", 1.0), ("logistic", 1 / math.sqrt(3))])
+def test_the_same_random_state_draws_scikit_learns_own_weights(activation: str, gain: float) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(0.0, 1.0, (20, 6)), np.arange(20) % 4
+    # A rate too small to move a weight leaves what was drawn.
+    theirs = MLPClassifier((5, 3), activation=activation, solver="sgd", learning_rate_init=1e-300, random_state=42)
+    theirs.partial_fit(x, y, classes=[0, 1, 2, 3])
+    initializer = glorot_uniform(gain=gain, draw_bias=True)
+    ours = init_layers(np, np.random.RandomState(42), (6, 5, 3, 4), initializer, dtype=np.float64)
+    for layer, weight, bias in zip(ours, theirs.coefs_, theirs.intercepts_, strict=True):
+        np.testing.assert_allclose(layer.weight, weight, rtol=1e-15)
+        np.testing.assert_allclose(layer.bias[0], bias, rtol=1e-15)
+
+
+# PyTorch's weight is (outputs, inputs).
+TORCHS: dict[str, tuple[Initializer, Callable[[Any, Any], Any]]] = {
+    "xavier_uniform_": (glorot_uniform(gain=1.5), lambda init, w: init.xavier_uniform_(w, gain=1.5)),
+    "xavier_normal_": (glorot_normal(gain=1.5), lambda init, w: init.xavier_normal_(w, gain=1.5)),
+    "kaiming_uniform_": (he_uniform(), lambda init, w: init.kaiming_uniform_(w, nonlinearity="relu")),
+    "kaiming_normal_": (he_normal(), lambda init, w: init.kaiming_normal_(w, nonlinearity="relu")),
+    "Linear": (he_uniform(gain=1 / math.sqrt(3)), lambda init, w: init.kaiming_uniform_(w, a=math.sqrt(5))),
+}
+
+
+@pytest.mark.parametrize("name", TORCHS)
+@pytest.mark.parametrize("place", ["torch"], indirect=True)
+def test_weights_are_distributed_as_pytorchs(place: Any, name: str) -> None:
+    torch = place.xp
+    initializer, fill = TORCHS[name]
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        theirs = fill(torch.nn.init, torch.empty((OUTPUTS, INPUTS), dtype=torch.float64))
+    weight, _ = draw(initializer)
+    assert stats.ks_2samp(weight.ravel(), place.to_numpy(theirs).ravel()).pvalue > 0.01
+    np.testing.assert_allclose(np.std(weight), float(theirs.std()), rtol=0.01)
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+@pytest.mark.parametrize("models", [(), (3,), (2, 3)])
+def test_the_same_seed_gives_the_same_network_on_every_library(place: Any, name: str, models: tuple[int, ...]) -> None:
+    sizes = (6, 5, 3)
+
+    def init(xp: Any, dtype: Any, device: Any, seed: int = 9) -> Any:
+        rng = np.random.default_rng(seed)
+        return init_layers(xp, rng, sizes, INITIALIZERS[name](), models=models, dtype=dtype, device=device)
+
+    expected, other = init(np, np.float64, "cpu"), init(np, np.float64, "cpu", seed=10)
+    for dtype in ("float64", "float32"):
+        ours = init(place.xp, getattr(place.xp, dtype), place.device)
+        assert [layer.weight.shape for layer in ours] == [(*models, 6, 5), (*models, 5, 3)]
+        assert [layer.bias.shape for layer in ours] == [(*models, 1, 5), (*models, 1, 3)]
+        for layer, theirs, different in zip(ours, expected, other, strict=True):
+            assert layer.weight.dtype == layer.bias.dtype == getattr(place.xp, dtype)
+            # Drawn in float64 and then rounded.
+            np.testing.assert_array_equal(place.to_numpy(layer.weight), theirs.weight.astype(dtype))
+            assert np.all(place.to_numpy(layer.bias) == 0.0)
+            assert not np.any(theirs.weight == different.weight)
+
+
+def test_the_models_of_a_population_start_apart() -> None:
+    layers = init_layers(np, np.random.default_rng(0), (6, 5), he_normal(), models=(3,), dtype=np.float64)
+    weight = layers[0].weight
+    assert len(np.unique(weight)) == weight.size
+
+
+def test_the_generator_is_advanced() -> None:
+    rng = np.random.default_rng(0)
+    first, second = (init_layers(np, rng, (6, 5), he_normal(), dtype=np.float64) for _ in range(2))
+    assert not np.any(first[0].weight == second[0].weight)

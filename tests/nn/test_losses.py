@@ -1,0 +1,155 @@
+from typing import Any
+
+import array_api_compat.numpy as xp
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis.extra import numpy as hnp
+from scipy import special
+
+from xpmlp.nn.losses import LOSSES
+
+# Each prediction and each sample's loss, by others' hand.
+PREDICTIONS = {
+    "softmax_cross_entropy": lambda z: special.softmax(z, axis=-1),
+    "logistic_cross_entropy": special.expit,
+    "squared_error": lambda z: z,
+}
+VALUES = {
+    "softmax_cross_entropy": lambda z, y: -np.sum(y * special.log_softmax(z, axis=-1), axis=-1),
+    "logistic_cross_entropy": lambda z, y: -np.sum(y * special.log_expit(z) + (1 - y) * special.log_expit(-z), axis=-1),
+    "squared_error": lambda z, y: np.sum((z - y) ** 2, axis=-1) / 2,
+}
+CROSS_ENTROPIES = ["softmax_cross_entropy", "logistic_cross_entropy"]
+
+
+def draw_logits_and_targets(name: str, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    rng = np.random.default_rng(3)
+    logits = rng.normal(0.0, 3.0, shape)
+    targets = rng.uniform(0.0, 1.0, shape)
+    # The cross-entropies also take targets between yes and no, as label smoothing makes them.
+    return logits, targets / np.sum(targets, axis=-1, keepdims=True) if name == "softmax_cross_entropy" else targets
+
+
+def test_every_loss_is_known_to_this_test() -> None:
+    assert set(LOSSES) == set(VALUES) == set(PREDICTIONS)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-14), ("float32", 2e-6)])
+@pytest.mark.parametrize("shape", [(4, 3), (5, 1), (2, 3, 4, 6)])
+def test_prediction_value_and_gradient_are_the_textbooks(
+    place: Any, name: str, dtype: str, tolerance: float, shape: tuple[int, ...]
+) -> None:
+    logits, targets = draw_logits_and_targets(name, shape)
+    z, y = place.asarray(logits, dtype), place.asarray(targets, dtype)
+    prediction = LOSSES[name].predict(place.xp, z)
+    values, gradient = LOSSES[name].value_and_gradient(place.xp, z, y)
+    assert prediction.dtype == values.dtype == gradient.dtype == getattr(place.xp, dtype)
+    expected = PREDICTIONS[name](logits)
+    np.testing.assert_allclose(place.to_numpy(prediction), expected, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(place.to_numpy(values), VALUES[name](logits, targets), rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(place.to_numpy(gradient), expected - targets, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_gradient_is_the_slope_of_the_value(name: str) -> None:
+    logits, targets = draw_logits_and_targets(name, (4, 3))
+    _, gradient = LOSSES[name].value_and_gradient(xp, logits, targets)
+    step = 1e-5
+    for k in range(3):
+        nudge = step * np.eye(3)[k]
+        above, _ = LOSSES[name].value_and_gradient(xp, logits + nudge, targets)
+        below, _ = LOSSES[name].value_and_gradient(xp, logits - nudge, targets)
+        np.testing.assert_allclose(gradient[:, k], (above - below) / (2 * step), atol=1e-8)
+
+
+EXTREME = np.array(
+    [
+        [1e4, -1e4, 0.0],
+        [-1e4, 1e4, 1e4],
+        [-1e4, -1e4, -1e4],
+        [1e4, 1e4, 1e4],
+        [80.0, -80.0, 0.0],
+        [0.0, 1e4, -1e4],
+    ]
+)
+ONE_HOT = np.eye(3)[[0, 0, 1, 2, 1, 2]]
+
+
+@pytest.mark.parametrize("name", CROSS_ENTROPIES)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-15), ("float32", 5e-7)])
+def test_extreme_logits_give_finite_and_right_numbers(place: Any, name: str, dtype: str, tolerance: float) -> None:
+    z, y = place.asarray(EXTREME, dtype), place.asarray(ONE_HOT, dtype)
+    prediction = place.to_numpy(LOSSES[name].predict(place.xp, z))
+    values, gradient = map(place.to_numpy, LOSSES[name].value_and_gradient(place.xp, z, y))
+    expected = PREDICTIONS[name](EXTREME)
+    # Below the smallest normal number of its dtype, a library may round to 0.
+    tiny = float(np.finfo(dtype).tiny)
+    np.testing.assert_allclose(values, VALUES[name](EXTREME, ONE_HOT), rtol=tolerance, atol=tiny)
+    np.testing.assert_allclose(prediction, expected, rtol=100 * tolerance, atol=tiny)
+    np.testing.assert_allclose(gradient, expected - ONE_HOT, rtol=100 * tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "lowest"), [("float64", -700.0), ("float32", -85.0)])
+def test_the_smallest_probabilities_are_exact_to_their_last_digits(place: Any, dtype: str, lowest: float) -> None:
+    logits = np.linspace(lowest, 0.0, 50, dtype=dtype)[:, None]
+    prediction = place.to_numpy(LOSSES["logistic_cross_entropy"].predict(place.xp, place.asarray(logits, dtype)))
+    exact = special.expit(logits.astype(np.longdouble))
+    np.testing.assert_allclose(prediction, exact, rtol=4 * float(np.finfo(dtype).eps))
+
+
+@pytest.mark.parametrize(("dtype", "highest"), [("float64", 700.0), ("float32", 85.0)])
+def test_the_loss_of_a_sure_and_right_answer_is_exact_to_its_last_digits(
+    place: Any, dtype: str, highest: float
+) -> None:
+    logits = np.linspace(0.0, highest, 50, dtype=dtype)[:, None]
+    z, y = place.asarray(logits, dtype), place.asarray(np.ones((50, 1)), dtype)
+    values, _ = LOSSES["logistic_cross_entropy"].value_and_gradient(place.xp, z, y)
+    exact = np.log1p(np.exp(-logits[:, 0].astype(np.longdouble)))
+    np.testing.assert_allclose(place.to_numpy(values), exact, rtol=4 * float(np.finfo(dtype).eps))
+
+
+@given(
+    hnp.arrays(
+        np.float32, hnp.array_shapes(min_dims=2, max_dims=3, max_side=6), elements=st.floats(-1e4, 1e4, width=32)
+    )
+)
+def test_probabilities_sum_to_1_and_losses_are_never_negative_or_nan(logits: Any) -> None:
+    probabilities = LOSSES["softmax_cross_entropy"].predict(xp, logits)
+    assert np.all((probabilities >= 0.0) & (probabilities <= 1.0))
+    np.testing.assert_allclose(np.sum(probabilities, axis=-1), 1.0, rtol=1e-6)
+    targets = np.eye(logits.shape[-1], dtype=np.float32)[np.argmin(logits, axis=-1)]
+    for name in CROSS_ENTROPIES:
+        values, gradient = LOSSES[name].value_and_gradient(xp, logits, targets)
+        assert np.all(values >= 0.0)
+        assert np.all(np.isfinite(values))
+        assert np.all(np.abs(gradient) <= 1.0)
+    _, gradient = LOSSES["softmax_cross_entropy"].value_and_gradient(xp, logits, targets)
+    np.testing.assert_allclose(np.sum(gradient, axis=-1), 0.0, atol=1e-6)
+
+
+def test_hits_of_classes_ask_only_for_the_largest_output(place: Any) -> None:
+    hits = LOSSES["softmax_cross_entropy"].hits
+    assert hits is not None
+    logits = [
+        [[2.0, 1.0, -3.0], [0.0, -1.0, -2.0], [-5.0, 4.0, 3.9]],
+        [[0.0, 1.0, 2.0], [9.0, 1.0, 1.0], [0.0, 0.0, 1.0]],
+    ]
+    targets = [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.1, 0.5, 0.4]]
+    result = hits(place.xp, place.asarray(logits), place.asarray(targets))
+    np.testing.assert_array_equal(place.to_numpy(result), [[True, False, True], [False, False, False]])
+
+
+def test_hits_of_several_yes_and_no_need_every_one_right(place: Any) -> None:
+    hits = LOSSES["logistic_cross_entropy"].hits
+    assert hits is not None
+    logits = [[3.0, -1.0], [3.0, 1.0], [-3.0, 0.1], [-0.1, -0.2]]
+    targets = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]
+    result = hits(place.xp, place.asarray(logits), place.asarray(targets))
+    np.testing.assert_array_equal(place.to_numpy(result), [True, False, True, True])
+
+
+def test_numbers_are_neither_right_nor_wrong() -> None:
+    assert LOSSES["squared_error"].hits is None

@@ -1,0 +1,90 @@
+from collections.abc import Callable
+from typing import Any
+
+import array_api_compat.numpy as xp
+import jaxtyping
+import numpy as np
+import pytest
+
+from xpmlp.nn.activations import ACTIVATIONS, tanh
+from xpmlp.nn.layers import Layer
+from xpmlp.nn.network import backward, forward
+
+
+def test_forward_is_matrix_products_with_the_activation_between(make_problem: Callable[..., Any]) -> None:
+    problem = make_problem("tanh", layer_sizes=(5, 6, 4, 3))
+    (w1, b1), (w2, b2), (w3, b3) = problem.layers
+    a1 = np.tanh(problem.x @ w1 + b1)
+    a2 = np.tanh(a1 @ w2 + b2)
+    inputs, logits = forward(xp, problem.layers, problem.x, ACTIVATIONS["tanh"])
+    for ours, expected in zip(inputs, (problem.x, a1, a2), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-14)
+    np.testing.assert_allclose(logits, a2 @ w3 + b3, rtol=1e-14)
+
+
+def test_the_last_layer_has_no_activation(make_problem: Callable[..., Any]) -> None:
+    problem = make_problem("relu", layer_sizes=(5, 3))
+    inputs, logits = forward(xp, problem.layers, problem.x, ACTIVATIONS["relu"])
+    assert len(inputs) == 1
+    np.testing.assert_allclose(logits, problem.x @ problem.layers[0].weight + problem.layers[0].bias, rtol=1e-14)
+    assert np.any(logits < 0.0)
+
+
+def test_backward_is_the_chain_rule_written_out(make_problem: Callable[..., Any]) -> None:
+    problem = make_problem("logistic", layer_sizes=(5, 4, 3), rows=2)
+    (_, a1), _ = forward(xp, problem.layers, problem.x, ACTIVATIONS["logistic"])
+    gradient = np.random.default_rng(1).normal(0.0, 1.0, (2, 3))
+    hidden, last = backward(xp, problem.layers, (problem.x, a1), gradient, ACTIVATIONS["logistic"])
+    w2 = problem.layers[1].weight
+    expected_hidden = np.zeros((2, 4))
+    for i in range(2):
+        for j in range(4):
+            expected_hidden[i, j] = sum(gradient[i, k] * w2[j, k] for k in range(3)) * a1[i, j] * (1.0 - a1[i, j])
+    np.testing.assert_allclose(last.weight, np.einsum("ij,ik->jk", a1, gradient), rtol=1e-13)
+    np.testing.assert_allclose(last.bias, np.einsum("ik->k", gradient)[None], rtol=1e-13)
+    np.testing.assert_allclose(hidden.weight, np.einsum("if,ij->fj", problem.x, expected_hidden), rtol=1e-13)
+    np.testing.assert_allclose(hidden.bias, np.einsum("ij->j", expected_hidden)[None], rtol=1e-13)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(("models", "data_models"), [((), ()), ((3,), ()), ((3,), (3,)), ((2, 3), (2, 1))])
+def test_every_library_computes_what_numpy_does(
+    place: Any,
+    make_problem: Callable[..., Any],
+    activation: str,
+    models: tuple[int, ...],
+    data_models: tuple[int, ...],
+) -> None:
+    problem = make_problem(activation, models=models, data_models=data_models)
+    moved = problem.to(place)
+    gradient = np.random.default_rng(1).normal(0.0, 1.0, (*models, 7, 3))
+    results = []
+    for each, seed in ((problem, gradient), (moved, place.asarray(gradient))):
+        inputs, logits = forward(each.xp, each.layers, each.x, each.activation)
+        gradients = backward(each.xp, each.layers, inputs, seed, each.activation)
+        results.append([*inputs, logits, *(array for layer in gradients for array in layer)])
+    for ours, expected in zip(results[1], results[0], strict=True):
+        assert ours.dtype == place.xp.float64
+        np.testing.assert_allclose(place.to_numpy(ours), expected, rtol=1e-12, atol=1e-13)
+
+
+def test_arrays_are_not_written_to(make_problem: Callable[..., Any]) -> None:
+    problem = make_problem("relu", weighted=True)
+    arrays = [
+        problem.x,
+        problem.targets,
+        problem.sample_weight,
+        *(array for layer in problem.layers for array in layer),
+    ]
+    before = [array.copy() for array in arrays]
+    problem.objective_and_gradients()
+    for array, copy in zip(arrays, before, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_the_annotations_are_checked_while_these_tests_run() -> None:
+    layers = (Layer(np.zeros((5, 2)), np.zeros((1, 2))),)
+    with pytest.raises(jaxtyping.TypeCheckError):
+        forward(xp, layers, np.zeros((3, 5), dtype=np.int64), ACTIVATIONS["tanh"])
+    with pytest.raises(jaxtyping.TypeCheckError):
+        tanh(xp, "not an array")

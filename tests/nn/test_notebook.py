@@ -1,0 +1,189 @@
+"""The notebook that the package grew out of, retold in NumPy, and what ours has in common with it.
+
+Its backward pass takes the hyperbolic tangent of a hidden output that went through one already: a slip. Put into our
+activation, it makes our network the notebook's, step for step; without it ours follows the true gradient.
+"""
+
+import itertools
+from typing import Any
+
+import array_api_compat.numpy
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from xpmlp.nn.activations import ACTIVATIONS, Activation, tanh
+from xpmlp.nn.layers import Layer, Layers
+from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.network import forward
+from xpmlp.nn.objective import objective_and_gradients
+from xpmlp.nn.optimizers import sgd
+from xpmlp.nn.step import TrainingState, make_step
+
+LOSS = LOSSES["softmax_cross_entropy"]
+EPOCHS, BATCH_SIZE, ETA = 3, 128, 0.1
+
+
+def slipped(xp: Any, a: Any, gradient: Any) -> Any:
+    return gradient * (1 - xp.tanh(a) ** 2)
+
+
+SLIPPED = Activation(tanh, slipped)
+
+# The notebook, line for line; only its random numbers are handed in.
+
+
+def notebook_softmax(x: Any) -> Any:
+    x_expo = np.exp(x - np.max(x, axis=1, keepdims=True))
+    return x_expo / np.sum(x_expo, axis=1, keepdims=True)
+
+
+def notebook_forward(params: dict[str, Any], x: Any) -> tuple[Any, dict[str, Any]]:
+    a1 = x
+    z1 = a1 @ params["w1"] + params["b1"]
+    a2 = np.tanh(z1)
+    z2 = a2 @ params["w2"] + params["b2"]
+    a3 = notebook_softmax(z2)
+    return a3, {"z1": z1, "a2": a2, "z2": z2, "a3": a3}
+
+
+def notebook_loss(yhat: Any, y: Any) -> Any:
+    m = y.shape[0]
+    return -np.sum(y * np.log(yhat + 1e-10)) / m
+
+
+def notebook_backward(x: Any, params: dict[str, Any], outputs: dict[str, Any], y: Any) -> dict[str, Any]:
+    m = y.shape[0]
+    d_z2 = outputs["a3"] - y
+    d_w2 = outputs["a2"].T @ d_z2 / m
+    d_b2 = np.sum(d_z2, axis=0, keepdims=True) / m
+    d_a2 = d_z2 @ params["w2"].T
+    d_z1 = d_a2 * (1 - np.tanh(outputs["a2"]) ** 2)
+    d_w1 = x.T @ d_z1 / m
+    d_b1 = np.sum(d_z1, axis=0, keepdims=True) / m
+    return {"d_w1": d_w1, "d_b1": d_b1, "d_w2": d_w2, "d_b2": d_b2}
+
+
+def notebook_training(
+    params: dict[str, Any], permutations: list[Any], x_train: Any, y_train: Any, x_test: Any, y_test: Any
+) -> tuple[dict[str, Any], list[float]]:
+    params = dict(params)
+    loss_history = []
+    for permutation in permutations:
+        x_train = x_train[permutation]
+        y_train = y_train[permutation]
+        for i in range(0, x_train.shape[0], BATCH_SIZE):
+            x_batch = x_train[i : i + BATCH_SIZE]
+            y_batch = y_train[i : i + BATCH_SIZE]
+            _, outputs = notebook_forward(params, x_batch)
+            grads = notebook_backward(x_batch, params, outputs, y_batch)
+            for name in params:
+                params[name] = params[name] - ETA * grads[f"d_{name}"]
+        yhat_test, _ = notebook_forward(params, x_test)
+        loss_history.append(notebook_loss(yhat_test, y_test))
+    return params, loss_history
+
+
+# Ours, on the same numbers.
+
+
+def our_training(
+    activation: Activation,
+    layers: Layers,
+    permutations: list[Any],
+    x_train: Any,
+    y_train: Any,
+    x_test: Any,
+    y_test: Any,
+) -> tuple[Layers, list[float]]:
+    """The weights at the end, and the loss on the test rows after each epoch, as the notebook defines a loss."""
+    xp = array_api_compat.numpy
+    step = make_step(activation=activation, loss=LOSS, optimizer=sgd())
+    state = TrainingState(layers, ())
+    history = []
+    for permutation in permutations:
+        # The notebook shuffles what the last epoch had shuffled.
+        x_train, y_train = x_train[permutation], y_train[permutation]
+        for start in range(0, x_train.shape[0], BATCH_SIZE):
+            batch = slice(start, start + BATCH_SIZE)
+            state, _ = step(xp, state, x_train[batch], y_train[batch], None, ETA)
+        _, logits = forward(xp, state.layers, x_test, activation)
+        losses, _ = LOSS.value_and_gradient(xp, logits, y_test)
+        # It adds 1e-10 to each probability: −log(p + 1e-10) = −log p − log(1 + 1e-10 / p), with −log p being our loss.
+        history.append(float(np.mean(losses - np.log1p(1e-10 * np.exp(losses)))))
+    return state.layers, history
+
+
+@pytest.fixture(scope="module")
+def run() -> Any:
+    """Starting weights in both forms, an order for each epoch, and the digits of scikit-learn, split in two."""
+    x, labels = load_digits(return_X_y=True)
+    rng = np.random.default_rng(1)
+    w1, w2 = rng.normal(0, 0.3, (64, 32)), rng.normal(0, 0.3, (32, 10))
+    params = {"w1": w1, "b1": np.zeros((1, 32)), "w2": w2, "b2": np.zeros((1, 10))}
+    layers = (Layer(w1, params["b1"]), Layer(w2, params["b2"]))
+    permutations = [rng.permutation(1400) for _ in range(EPOCHS)]
+    y = np.eye(10)[labels]
+    data = (x[:1400] / 16, y[:1400], x[1400:] / 16, y[1400:])
+    assert 1400 % BATCH_SIZE != 0
+    return params, layers, permutations, data
+
+
+def arrays(params: dict[str, Any]) -> list[Any]:
+    return [params[name] for name in ("w1", "b1", "w2", "b2")]
+
+
+def test_with_its_slip_ours_is_the_notebook_step_for_step(run: Any) -> None:
+    params, layers, permutations, data = run
+    expected, expected_losses = notebook_training(params, permutations, *data)
+    ours, losses = our_training(SLIPPED, layers, permutations, *data)
+    np.testing.assert_allclose(losses, expected_losses, rtol=0.0, atol=1e-10)
+    for mine, theirs in zip(itertools.chain(*ours), arrays(expected), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0.0, atol=1e-10)
+    assert losses[-1] < losses[0]
+
+
+def test_as_shipped_ours_leaves_the_notebooks_path(run: Any) -> None:
+    params, layers, permutations, data = run
+    _, expected_losses = notebook_training(params, permutations, *data)
+    _, losses = our_training(ACTIVATIONS["tanh"], layers, permutations, *data)
+    assert np.all(np.abs(np.subtract(losses, expected_losses)) > 1e-4)
+    assert losses[-1] < losses[0]
+
+
+def test_as_shipped_ours_is_the_slope_of_the_notebooks_own_loss_and_the_slipped_one_is_not(run: Any) -> None:
+    params, layers, _, (x, y, _, _) = run
+    x, y = x[:BATCH_SIZE], y[:BATCH_SIZE]
+    rng, step = np.random.default_rng(2), 1e-5
+    gradients = {}
+    for name, activation in (("ours", ACTIVATIONS["tanh"]), ("slipped", SLIPPED)):
+        _, found = objective_and_gradients(array_api_compat.numpy, layers, x, y, activation=activation, loss=LOSS)
+        gradients[name] = list(itertools.chain(*found))
+    notebooks = notebook_backward(x, params, notebook_forward(params, x)[1], y)
+    for mine, theirs in zip(
+        gradients["slipped"], arrays({name: notebooks[f"d_{name}"] for name in params}), strict=True
+    ):
+        np.testing.assert_allclose(mine, theirs, rtol=0.0, atol=1e-15)
+
+    # Along random directions in the first layer, where the slip is.
+    for _ in range(10):
+        direction = rng.normal(0.0, 1.0, params["w1"].shape)
+        direction /= np.linalg.norm(direction)
+        above, below = (
+            notebook_loss(notebook_forward({**params, "w1": params["w1"] + sign * step * direction}, x)[0], y)
+            for sign in (1, -1)
+        )
+        slope = (above - below) / (2 * step)
+        scale = float(np.linalg.norm(gradients["ours"][0]))
+        np.testing.assert_allclose(np.sum(gradients["ours"][0] * direction), slope, rtol=0.0, atol=1e-7 * scale)
+        assert abs(np.sum(gradients["slipped"][0] * direction) - slope) > 1e-4 * scale
+    # The last layer lies above the slip.
+    np.testing.assert_array_equal(gradients["ours"][2], gradients["slipped"][2])
+
+
+def test_the_loss_that_the_notebook_prints_is_ours_but_for_the_number_it_adds(run: Any) -> None:
+    params, layers, _, (x, y, _, _) = run
+    ours, _ = objective_and_gradients(array_api_compat.numpy, layers, x, y, activation=ACTIVATIONS["tanh"], loss=LOSS)
+    prediction, _ = notebook_forward(params, x)
+    np.testing.assert_allclose(ours, -np.mean(np.log(prediction[y == 1])), rtol=1e-13)
+    assert 0 < ours - notebook_loss(prediction, y) < np.mean(1e-10 / prediction[y == 1])

@@ -1,0 +1,208 @@
+"""The objective's gradient is its slope, and its sample weights are what they say."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.layers import Layer, Layers, map_layers
+from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.network import forward
+
+HIDDEN_LAYERS = [(), (6,), (6, 4), (6, 5, 4)]
+SEED = 1
+WEIGHTED = pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weights-and-penalty"])
+
+
+def each_array(layers: Layers) -> Iterator[Any]:
+    """Every weight and bias, first to last."""
+    for layer in layers:
+        yield from layer
+
+
+def nudged(layers: Layers, index: int, step: float) -> Layers:
+    """A population: in each of its networks, one number of the array of that index is larger by `step`."""
+    size = list(each_array(layers))[index].size
+    nudges = iter(range(2 * len(layers)))
+
+    def nudge(array: Any) -> Any:
+        copies = np.broadcast_to(array, (size, *array.shape))
+        return copies + step * np.eye(size).reshape(copies.shape) if next(nudges) == index else copies
+
+    return map_layers(nudge, layers)
+
+
+def numerical_gradients(problem: Any, *, step: float = 1e-4) -> list[Any]:
+    """The slope of the objective along every weight and bias, by the central difference of fourth order."""
+
+    def objective(index: int, distance: float) -> Any:
+        layers = nudged(problem.layers, index, distance)
+        if problem.activation is ACTIVATIONS["relu"]:
+            # A unit that crosses its kink on the way has no slope to measure.
+            pairs = zip(firing(problem, problem.layers), firing(problem, layers), strict=True)
+            if not all(np.array_equal(np.broadcast_to(start, here.shape), here) for start, here in pairs):
+                pytest.fail("a relu unit crosses its kink: choose another SEED")
+        return problem.objective_and_gradients(layers)[0]
+
+    gradients = []
+    for index, array in enumerate(each_array(problem.layers)):
+        near = objective(index, step) - objective(index, -step)
+        far = objective(index, 2 * step) - objective(index, -2 * step)
+        gradients.append(((8 * near - far) / (12 * step)).reshape(array.shape))
+    return gradients
+
+
+def firing(problem: Any, layers: Layers) -> list[Any]:
+    """Which hidden units are above their kink."""
+    inputs, _ = forward(problem.xp, layers, problem.x, problem.activation)
+    return [a > 0.0 for a in inputs[1:]]
+
+
+def relative_error(ours: Any, expected: Any) -> float:
+    """The largest difference, in terms of the largest number."""
+    return float(np.max(np.abs(ours - expected)) / np.max(np.abs(expected)))
+
+
+@WEIGHTED
+@pytest.mark.parametrize("hidden", HIDDEN_LAYERS, ids=len)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradients_are_the_slopes_of_the_objective(
+    make_problem: Callable[..., Any], activation: str, loss: str, hidden: tuple[int, ...], weighted: bool
+) -> None:
+    problem = make_problem(activation, loss, layer_sizes=(5, *hidden, 3), weighted=weighted, seed=SEED)
+    _, gradients = problem.objective_and_gradients()
+    for ours, slope in zip(each_array(gradients), numerical_gradients(problem), strict=True):
+        assert ours.shape == slope.shape
+        assert relative_error(ours, slope) < 1e-8
+
+
+@WEIGHTED
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
+def test_every_library_computes_what_numpy_does(
+    place: Any, make_problem: Callable[..., Any], loss: str, weighted: bool, dtype: str, tolerance: float
+) -> None:
+    problem = make_problem("tanh", loss, weighted=weighted, models=(2,))
+    expected, expected_gradients = problem.objective_and_gradients()
+    objective, gradients = problem.to(place, dtype).objective_and_gradients()
+    assert objective.dtype == getattr(place.xp, dtype)
+    np.testing.assert_allclose(place.to_numpy(objective), expected, rtol=tolerance)
+    for ours, theirs in zip(each_array(gradients), each_array(expected_gradients), strict=True):
+        assert ours.dtype == getattr(place.xp, dtype)
+        np.testing.assert_allclose(place.to_numpy(ours), theirs, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_without_weights_every_sample_counts_1(make_problem: Callable[..., Any], loss: str) -> None:
+    plain = make_problem(loss=loss)
+    check_equal(plain, replace(plain, sample_weight=np.ones(7)))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_weight_of_2_is_the_row_given_twice(make_problem: Callable[..., Any], loss: str) -> None:
+    once = make_problem(loss=loss, weighted=True)
+    rows = [0, 1, 2, 2, 3, 4, 4, 5, 6]
+    weighted = replace(once, sample_weight=np.array([1.0, 1.0, 2.0, 1.0, 2.0, 1.0, 1.0]))
+    check_equal(weighted, replace(once, x=once.x[rows], targets=once.targets[rows], sample_weight=None))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_row_of_weight_0_changes_nothing(make_problem: Callable[..., Any], loss: str) -> None:
+    problem = make_problem(loss=loss, weighted=True)
+    weight = problem.sample_weight.copy()
+    weight[[1, 4]] = 0.0
+    rows = [0, 2, 3, 5, 6]
+    without = replace(problem, x=problem.x[rows], targets=problem.targets[rows], sample_weight=weight[rows])
+    check_equal(replace(problem, sample_weight=weight), without)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_weights_that_are_all_0_give_loss_0_and_gradient_0(
+    place: Any, make_problem: Callable[..., Any], loss: str
+) -> None:
+    problem = replace(make_problem(loss=loss), sample_weight=np.zeros(7)).to(place)
+    objective, gradients = problem.objective_and_gradients()
+    assert place.to_numpy(objective) == 0.0
+    for gradient in each_array(gradients):
+        assert np.all(place.to_numpy(gradient) == 0.0)
+
+
+def test_where_all_weights_are_0_only_the_penalty_is_left(make_problem: Callable[..., Any]) -> None:
+    problem = replace(make_problem(weighted=True), sample_weight=np.zeros(7))
+    objective, gradients = problem.objective_and_gradients()
+    np.testing.assert_allclose(objective, 0.35 * sum(np.sum(layer.weight**2) for layer in problem.layers), rtol=1e-14)
+    for gradient, layer in zip(gradients, problem.layers, strict=True):
+        np.testing.assert_allclose(gradient.weight, 0.7 * layer.weight, rtol=1e-14)
+        assert np.all(gradient.bias == 0.0)
+
+
+def test_one_model_of_a_population_may_have_no_weight_at_all(make_problem: Callable[..., Any]) -> None:
+    problem = make_problem(models=(2,))
+    weight = np.stack([np.zeros(7), np.full(7, 3.0)])
+    objective, gradients = replace(problem, sample_weight=weight).objective_and_gradients()
+    expected, expected_gradients = problem.objective_and_gradients()
+    np.testing.assert_allclose(objective, [0.0, expected[1]], rtol=1e-13)
+    for ours, theirs in zip(each_array(gradients), each_array(expected_gradients), strict=True):
+        assert np.all(ours[0] == 0.0)
+        np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-12, atol=1e-15)
+
+
+def test_the_penalty_is_half_the_squared_weights_over_the_samples_weight_and_spares_the_biases(
+    make_problem: Callable[..., Any],
+) -> None:
+    plain = make_problem()
+    penalised = replace(plain, penalty=0.7)
+    squares = sum(np.sum(layer.weight**2) for layer in plain.layers)
+    objective, gradients = plain.objective_and_gradients()
+    with_penalty, gradients_with_penalty = penalised.objective_and_gradients()
+    np.testing.assert_allclose(with_penalty, objective + 0.35 * squares / 7, rtol=1e-14)
+    for layer, ours, theirs in zip(plain.layers, gradients_with_penalty, gradients, strict=True):
+        np.testing.assert_allclose(ours.weight, theirs.weight + 0.1 * layer.weight, rtol=1e-12, atol=1e-15)
+        np.testing.assert_array_equal(ours.bias, theirs.bias)
+
+
+@pytest.mark.parametrize("models", [(3,), (2, 3)])
+@pytest.mark.parametrize("data_models", [(), (3,)], ids=["shared data", "own data"])
+def test_each_model_of_a_population_has_a_penalty_of_its_own(
+    make_problem: Callable[..., Any], models: tuple[int, ...], data_models: tuple[int, ...]
+) -> None:
+    problem = make_problem(models=models, data_models=data_models, weighted=True)
+    penalty = np.linspace(0.0, 2.0, int(np.prod(models))).reshape(*models, 1, 1)
+    objective, gradients = replace(problem, penalty=penalty).objective_and_gradients()
+    assert objective.shape == models
+    for model in np.ndindex(models):
+        data = model[-1:] if data_models else ()
+        alone = replace(
+            problem,
+            layers=map_layers(lambda array, model=model: array[model], problem.layers),
+            x=problem.x[data],
+            targets=problem.targets[data],
+            sample_weight=problem.sample_weight[data],
+            penalty=float(penalty[model].item()),
+        )
+        expected, expected_gradients = alone.objective_and_gradients()
+        np.testing.assert_allclose(objective[model], expected, rtol=1e-13)
+        for ours, theirs in zip(each_array(gradients), each_array(expected_gradients), strict=True):
+            np.testing.assert_allclose(ours[model], theirs, rtol=1e-12, atol=1e-15)
+
+
+def check_equal(problem: Any, other: Any) -> None:
+    """Both problems have the same objective and gradients, to rounding."""
+    objective, gradients = problem.objective_and_gradients()
+    expected, expected_gradients = other.objective_and_gradients()
+    np.testing.assert_allclose(objective, expected, rtol=1e-13)
+    for ours, theirs in zip(each_array(gradients), each_array(expected_gradients), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-15)
+
+
+def test_layers_that_are_nudged_differ_in_one_number_each(make_problem: Callable[..., Any]) -> None:
+    layers = make_problem(layer_sizes=(2, 3, 1)).layers
+    moved = nudged(layers, 0, 0.5)
+    assert all(isinstance(layer, Layer) for layer in moved)
+    difference = moved[0].weight - layers[0].weight
+    np.testing.assert_allclose(difference.reshape(6, 6), 0.5 * np.eye(6), atol=1e-15)
+    np.testing.assert_array_equal(moved[1].weight, np.broadcast_to(layers[1].weight, (6, 3, 1)))

@@ -1,0 +1,199 @@
+"""Optimizers take the steps of scikit-learn's and PyTorch's, and those of their papers."""
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import array_api_compat.numpy
+import numpy as np
+import pytest
+from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
+
+from xpmlp.nn.layers import Layer, Layers, map_layers
+from xpmlp.nn.optimizers import AdamState, MomentumState, Optimizer, adam, sgd
+
+STEPS = 12
+OPTIMIZERS: dict[str, Optimizer] = {
+    "sgd": sgd(),
+    "momentum": sgd(momentum=0.9),
+    "nesterov": sgd(momentum=0.8, nesterov=True),
+    "adam": adam(),
+    "adam, other settings": adam(beta_1=0.7, beta_2=0.9, epsilon=1e-3),
+}
+SCIKIT_LEARNS: dict[str, Callable[[list[Any], float], Any]] = {
+    "sgd": lambda parameters, rate: SGDOptimizer(parameters, rate, momentum=0.0, nesterov=False),
+    "momentum": lambda parameters, rate: SGDOptimizer(parameters, rate, momentum=0.9, nesterov=False),
+    "nesterov": lambda parameters, rate: SGDOptimizer(parameters, rate, momentum=0.8, nesterov=True),
+    "adam": lambda parameters, rate: AdamOptimizer(parameters, rate),
+    "adam, other settings": lambda parameters, rate: AdamOptimizer(
+        parameters, rate, beta_1=0.7, beta_2=0.9, epsilon=1e-3
+    ),
+}
+
+
+def draw_layers(rng: np.random.Generator, models: tuple[int, ...] = (), scale: float = 1.0) -> Layers:
+    shapes = [((4, 3), (1, 3)), ((3, 2), (1, 2))]
+    return tuple(
+        Layer(rng.normal(0.0, scale, (*models, *weight)), rng.normal(0.0, scale, (*models, *bias)))
+        for weight, bias in shapes
+    )
+
+
+def draw_run(models: tuple[int, ...] = ()) -> tuple[Layers, list[Layers]]:
+    """Starting weights, and gradients that span orders of magnitude."""
+    rng = np.random.default_rng(11)
+    return draw_layers(rng, models), [draw_layers(rng, models, scale=10.0 ** rng.uniform(-4, 1)) for _ in range(STEPS)]
+
+
+def run(xp: Any, optimizer: Optimizer, layers: Layers, all_gradients: list[Layers], rates: list[Any]) -> Layers:
+    state = optimizer.init(xp, layers)
+    for gradients, rate in zip(all_gradients, rates, strict=True):
+        layers, state = optimizer.update(xp, gradients, state, layers, rate)
+    return layers
+
+
+def parameters(layers: Layers) -> list[Any]:
+    return [array for layer in layers for array in layer]
+
+
+def check_close(ours: Layers, theirs: list[Any], rtol: float = 1e-12) -> None:
+    for mine, other in zip(parameters(ours), theirs, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_steps_are_scikit_learns(name: str) -> None:
+    layers, gradients = draw_run()
+    theirs = [array.copy() for array in parameters(layers)]
+    optimizer = SCIKIT_LEARNS[name](theirs, 0.05)
+    for each in gradients:
+        optimizer.update_params(theirs, parameters(each))
+    check_close(run(array_api_compat.numpy, OPTIMIZERS[name], layers, gradients, [0.05] * STEPS), theirs, rtol=1e-13)
+
+
+# PyTorch scales its velocity by the rate last, which is the same while the rate stays the same; and it puts Adam's ε
+# elsewhere, so that the two agree where ε = 0.
+TORCHS: dict[str, tuple[Optimizer, Callable[[Any, list[Any]], Any]]] = {
+    "sgd": (sgd(), lambda optim, p: optim.SGD(p, lr=0.05)),
+    "momentum": (sgd(momentum=0.9), lambda optim, p: optim.SGD(p, lr=0.05, momentum=0.9)),
+    "nesterov": (
+        sgd(momentum=0.9, nesterov=True),
+        lambda optim, p: optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True),
+    ),
+    "adam": (adam(epsilon=0.0), lambda optim, p: optim.Adam(p, lr=0.05, eps=0.0)),
+    "adam, other settings": (
+        adam(beta_1=0.7, beta_2=0.9, epsilon=0.0),
+        lambda optim, p: optim.Adam(p, lr=0.05, betas=(0.7, 0.9), eps=0.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TORCHS)
+@pytest.mark.parametrize("place", ["torch"], indirect=True)
+def test_steps_are_pytorchs_where_the_two_are_defined_alike(place: Any, name: str) -> None:
+    layers, gradients = draw_run()
+    ours, make_theirs = TORCHS[name]
+    theirs = [place.asarray(array).requires_grad_() for array in parameters(layers)]
+    optimizer = make_theirs(importlib.import_module("torch").optim, theirs)
+    for each in gradients:
+        for parameter, gradient in zip(theirs, parameters(each), strict=True):
+            parameter.grad = place.asarray(gradient)
+        optimizer.step()
+    result = run(array_api_compat.numpy, ours, layers, gradients, [0.05] * STEPS)
+    check_close(result, [place.to_numpy(parameter.detach()) for parameter in theirs])
+
+
+def test_adam_is_algorithm_1_of_its_paper_up_to_the_place_of_epsilon() -> None:
+    layers, gradients = draw_run()
+    rate, beta_1, beta_2, epsilon = 0.05, 0.9, 0.999, 1e-3
+    expected = parameters(layers)
+    means, squares = ([np.zeros_like(w) for w in expected] for _ in range(2))
+    for t, each in enumerate(gradients, start=1):
+        for i, g in enumerate(parameters(each)):
+            means[i] = beta_1 * means[i] + (1 - beta_1) * g
+            squares[i] = beta_2 * squares[i] + (1 - beta_2) * g**2
+            m_hat, v_hat = means[i] / (1 - beta_1**t), squares[i] / (1 - beta_2**t)
+            # The efficient form adds ε before the correction: ε̂ = ε / √(1 − β₂ᵗ) in the paper's terms.
+            expected[i] = expected[i] - rate * m_hat / (np.sqrt(v_hat) + epsilon / np.sqrt(1 - beta_2**t))
+    check_close(run(array_api_compat.numpy, adam(epsilon=epsilon), layers, gradients, [rate] * STEPS), expected)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_the_learning_rate_of_a_step_scales_the_gradient_of_that_step_alone(nesterov: bool) -> None:
+    layers, gradients = draw_run()
+    rates = [0.1 / (1 + i) for i in range(STEPS)]
+    velocity = [np.zeros_like(w) for w in parameters(layers)]
+    expected = parameters(layers)
+    for rate, each in zip(rates, gradients, strict=True):
+        for i, g in enumerate(parameters(each)):
+            velocity[i] = 0.9 * velocity[i] - rate * g
+            expected[i] = expected[i] + (0.9 * velocity[i] - rate * g if nesterov else velocity[i])
+    optimizer = sgd(momentum=0.9, nesterov=nesterov)
+    check_close(run(array_api_compat.numpy, optimizer, layers, gradients, rates), expected)
+
+
+def test_nesterov_means_nothing_without_momentum() -> None:
+    layers, gradients = draw_run()
+    plain, nesterov = (
+        run(array_api_compat.numpy, sgd(nesterov=flag), layers, gradients, [0.1] * STEPS) for flag in (False, True)
+    )
+    check_close(nesterov, parameters(plain), rtol=0.0)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-13), ("float32", 3e-5)])
+def test_every_library_takes_numpys_float64_steps(place: Any, name: str, dtype: str, tolerance: float) -> None:
+    layers, gradients = draw_run()
+    rates = np.linspace(0.05, 0.01, STEPS)
+    expected = run(array_api_compat.numpy, OPTIMIZERS[name], layers, gradients, list(map(float, rates)))
+
+    def move(tree: Layers) -> Layers:
+        return map_layers(lambda array: place.asarray(array, dtype), tree)
+
+    moved_rates = place.asarray(rates, dtype)
+    rate_arrays = [moved_rates[i] for i in range(STEPS)]
+    result = run(place.xp, OPTIMIZERS[name], move(layers), list(map(move, gradients)), rate_arrays)
+    assert all(array.dtype == getattr(place.xp, dtype) for array in parameters(result))
+    check_close(map_layers(place.to_numpy, result), parameters(expected), rtol=tolerance)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("models", [(3,), (2, 3)])
+def test_each_model_of_a_population_has_a_learning_rate_of_its_own(name: str, models: tuple[int, ...]) -> None:
+    layers, gradients = draw_run(models)
+    rates = np.geomspace(0.5, 0.001, int(np.prod(models))).reshape(*models, 1, 1)
+    together = run(array_api_compat.numpy, OPTIMIZERS[name], layers, gradients, [rates] * STEPS)
+    for model in np.ndindex(models):
+
+        def pick(tree: Layers, model: tuple[int, ...] = model) -> Layers:
+            return map_layers(lambda array: array[model], tree)
+
+        alone = run(
+            array_api_compat.numpy,
+            OPTIMIZERS[name],
+            pick(layers),
+            list(map(pick, gradients)),
+            [float(rates[model].item())] * STEPS,
+        )
+        check_close(pick(together), parameters(alone), rtol=1e-14)
+
+
+def test_the_state_is_explicit_and_an_update_leaves_the_old_one_as_it_was() -> None:
+    layers, gradients = draw_run()
+    xp = array_api_compat.numpy
+    assert sgd().init(xp, layers) == ()
+    for optimizer, kind in ((sgd(momentum=0.9), MomentumState), (adam(), AdamState)):
+        state = optimizer.init(xp, layers)
+        assert isinstance(state, kind)
+        first, _ = optimizer.update(xp, gradients[0], state, layers, 0.1)
+        again, _ = optimizer.update(xp, gradients[0], state, layers, 0.1)
+        check_close(again, parameters(first), rtol=0.0)
+
+
+def test_adam_in_float32_still_counts_after_a_million_steps(place: Any) -> None:
+    layers, gradients = (map_layers(lambda a: place.asarray(a, "float32"), tree) for tree in (draw_run()[0],) * 2)
+    state = adam().init(place.xp, layers)._replace(step=place.asarray(1_000_000.0, "float32"))
+    after, state = adam().update(place.xp, gradients, state, layers, 0.1)
+    assert state.step.dtype == place.xp.float32
+    assert place.to_numpy(state.step) == 1_000_001
+    assert all(np.all(np.isfinite(place.to_numpy(array))) for array in parameters(after))

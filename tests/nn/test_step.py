@@ -1,0 +1,136 @@
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xpmlp.nn.layers import Layers, map_layers
+from xpmlp.nn.optimizers import Optimizer, adam, sgd
+from xpmlp.nn.step import TrainingState, make_step
+
+OPTIMIZERS: dict[str, Optimizer] = {
+    "sgd": sgd(),
+    "momentum": sgd(momentum=0.9),
+    "nesterov": sgd(momentum=0.9, nesterov=True),
+    "adam": adam(),
+}
+STEPS = 4
+
+
+def take_steps(problem: Any, optimizer: Optimizer, learning_rate: Any, penalty: Any) -> tuple[Layers, list[Any]]:
+    """The weights and the objective of each step, all on the same batch."""
+    step = make_step(activation=problem.activation, loss=problem.loss, optimizer=optimizer, penalty=penalty)
+    state = TrainingState(problem.layers, optimizer.init(problem.xp, problem.layers))
+    objectives = []
+    for _ in range(STEPS):
+        state, objective = step(problem.xp, state, problem.x, problem.targets, problem.sample_weight, learning_rate)
+        objectives.append(objective)
+    return state.layers, objectives
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_step_is_the_objectives_gradients_given_to_the_optimizer(make_problem: Callable[..., Any], name: str) -> None:
+    problem, optimizer = make_problem(weighted=True), OPTIMIZERS[name]
+    layers, state, expected = problem.layers, optimizer.init(np, problem.layers), []
+    for _ in range(STEPS):
+        objective, gradients = problem.objective_and_gradients(layers)
+        layers, state = optimizer.update(np, gradients, state, layers, 0.1)
+        expected.append(objective)
+    ours, objectives = take_steps(problem, optimizer, 0.1, problem.penalty)
+    np.testing.assert_array_equal(objectives, expected)
+    map_layers(np.testing.assert_array_equal, ours, layers)
+    assert objectives[-1] < objectives[0]
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["no weights", "weights"])
+@pytest.mark.parametrize("data_models", [(), (3,)], ids=["shared data", "own data"])
+@pytest.mark.parametrize("models", [(3,), (2, 3)])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_population_learns_what_its_models_learn_alone(
+    make_problem: Callable[..., Any],
+    name: str,
+    models: tuple[int, ...],
+    data_models: tuple[int, ...],
+    weighted: bool,
+) -> None:
+    problem = make_problem("relu", models=models, data_models=data_models, weighted=weighted)
+    shape, count = (*models, 1, 1), int(np.prod(models))
+    rates, penalties = np.geomspace(0.5, 0.005, count).reshape(shape), np.linspace(0.0, 3.0, count).reshape(shape)
+    together, objectives = take_steps(problem, OPTIMIZERS[name], rates, penalties)
+    for model in np.ndindex(models):
+        data = model[-1:] if data_models else ()
+        alone = replace(
+            problem,
+            layers=map_layers(lambda array, model=model: array[model], problem.layers),
+            x=problem.x[data],
+            targets=problem.targets[data],
+            sample_weight=problem.sample_weight[data] if weighted else None,
+        )
+        layers, expected = take_steps(alone, OPTIMIZERS[name], float(rates[model].item()), penalties[model].item())
+        np.testing.assert_allclose([each[model] for each in objectives], expected, rtol=1e-12)
+
+        def check(ours: Any, theirs: Any, model: tuple[int, ...] = model) -> None:
+            np.testing.assert_allclose(ours[model], theirs, rtol=1e-11, atol=1e-14)
+
+        map_layers(check, together, layers)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("loss", ["softmax_cross_entropy", "logistic_cross_entropy", "squared_error"])
+def test_every_library_learns_what_numpy_does(
+    place: Any, make_problem: Callable[..., Any], name: str, loss: str
+) -> None:
+    problem = make_problem("logistic", loss, models=(3,), weighted=True)
+    rates, penalties = np.array([0.1, 0.3, 0.01]).reshape(3, 1, 1), np.array([0.0, 0.5, 2.0]).reshape(3, 1, 1)
+    expected_layers, expected = take_steps(problem, OPTIMIZERS[name], rates, penalties)
+    layers, objectives = take_steps(problem.to(place), OPTIMIZERS[name], place.asarray(rates), place.asarray(penalties))
+    np.testing.assert_allclose([place.to_numpy(each) for each in objectives], expected, rtol=1e-12)
+    map_layers(
+        lambda ours, theirs: np.testing.assert_allclose(place.to_numpy(ours), theirs, rtol=1e-10, atol=1e-12),
+        layers,
+        expected_layers,
+    )
+
+
+def test_gradients_are_combined_after_backward_and_before_the_update(make_problem: Callable[..., Any]) -> None:
+    problem = make_problem()
+    _, gradients = problem.objective_and_gradients()
+    seen = []
+
+    def halve(given: Layers) -> Layers:
+        seen.append(given)
+        return map_layers(lambda gradient: 0.5 * gradient, given)
+
+    step = make_step(activation=problem.activation, loss=problem.loss, optimizer=sgd(), combine_gradients=halve)
+    state, _ = step(np, TrainingState(problem.layers, ()), problem.x, problem.targets, None, 0.2)
+    assert len(seen) == 1
+    map_layers(np.testing.assert_array_equal, seen[0], gradients)
+    expected = map_layers(lambda w, g: w - 0.1 * g, problem.layers, gradients)
+    map_layers(lambda ours, theirs: np.testing.assert_allclose(ours, theirs, rtol=1e-14), state.layers, expected)
+
+
+def test_processes_that_each_hold_half_a_batch_can_take_the_step_of_the_whole_batch(
+    make_problem: Callable[..., Any],
+) -> None:
+    problem = make_problem(rows=8)
+    state = TrainingState(problem.layers, ())
+
+    def step_on(rows: slice, combine: Callable[[Layers], Layers]) -> Layers:
+        step = make_step(activation=problem.activation, loss=problem.loss, optimizer=sgd(), combine_gradients=combine)
+        return step(np, state, problem.x[rows], problem.targets[rows], None, 0.1)[0].layers
+
+    received: list[Layers] = []
+
+    def send(gradients: Layers) -> Layers:
+        received.append(gradients)
+        return gradients
+
+    def average(gradients: Layers) -> Layers:
+        return map_layers(lambda mine, other: (mine + other) / 2, gradients, received[0])
+
+    alone = step_on(slice(0, 4), send)
+    together = step_on(slice(4, 8), average)
+    whole = step_on(slice(0, 8), lambda gradients: gradients)
+    map_layers(lambda ours, theirs: np.testing.assert_allclose(ours, theirs, rtol=1e-12), together, whole)
+    assert not np.allclose(alone[0].weight, whole[0].weight)
