@@ -1,0 +1,46 @@
+"""What a run was made with: versions and machine, for the record."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("xpmlp", "numpy", "array-api-compat", "scikit-learn", "safetensors")
+
+
+def describe_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide a run's numbers."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "unknown"
+    return versions
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return the system, the processor, and the threads that its linear algebra uses."""
+    from threadpoolctl import threadpool_info
+
+    return {
+        "system": platform.platform(),
+        "processor": processor_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "blas": [
+            {name: pool.get(name) for name in ("internal_api", "version", "architecture", "num_threads")}
+            for pool in threadpool_info()
+            if pool.get("user_api") == "blas"
+        ],
+    }
+
+
+def processor_name() -> str:
+    """Return the processor's name as its maker gives it, where the system tells."""
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        for line in information.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,211 @@
+"""``xpmlp predict``: what a saved model takes pictures for."""
+
+import csv
+import io
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from jaxtyping import Float32
+from rich.table import Table
+
+from xpmlp.datasets.idx import ELEMENT_TYPES, GZIP_MAGIC
+from xpmlp.datasets.idx_folder import FILE_NAME, read_images, scaled
+from xpmlp.errors import DataError, OutputError
+from xpmlp.image_form import prepare_image
+from xpmlp.model import Model
+from xpmlp.model_file import load_model
+from xpmlp.training import Prediction
+from xpmlp.training import predict as predict_samples
+from xpmlp.whole_files import write_whole
+
+from .arguments import ModelPath, find_model_file, note_if_scaled_otherwise
+from .console import make_console, print_error, writes_to_terminal
+
+ROWS_SHOWN = 40  # in a terminal; a file gets them all
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Where a sample came from: a file, and for a file that holds several, the row in it."""
+
+    path: Path
+    row: int | None = None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.row is None else f"{self.path}[{self.row}]"
+
+
+def predict(
+    model: ModelPath,
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT",
+            help="Pictures of any size and color, dark on light or light on dark; folders of pictures; or IDX files.",
+        ),
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON list, with the probability of every class, instead.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the predictions to this .csv or .json instead."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace that file if it exists.")] = False,
+) -> None:
+    """Tell what MODEL takes each picture for, and how sure it is."""
+    if output is not None:
+        check_output(output, force=force)
+    trained = load_model(find_model_file(model))
+    samples, x, failures = read_inputs(inputs, trained)
+    if samples:
+        prediction = predict_samples(trained, x)
+        if output is not None:
+            as_text = to_csv if output.suffix.lower() == ".csv" else to_json
+            # A file's name that is no Unicode is written as the bytes that it is.
+            write_whole(output, as_text(samples, prediction, trained).encode(errors="surrogateescape"))
+            make_console().print(f"{len(samples):,} predictions written to {output}")
+        elif as_json:
+            typer.echo(to_json(samples, prediction, trained), nl=False)
+        else:
+            print_table(samples, prediction)
+    for failure in failures:
+        print_error(failure)
+    if failures:
+        raise typer.Exit(1)
+
+
+def check_output(path: Path, *, force: bool) -> None:
+    """Refuse, before any work, a file that is of no known kind or that may not be replaced."""
+    if path.suffix.lower() not in (".csv", ".json"):
+        raise OutputError(f"{path}: the kind of file is not known. Name it .csv or .json.")
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder. Choose another name.")
+    if path.exists() and not force:
+        raise OutputError(f"{path}: exists already. Choose another name, or give --force to replace it.")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path.parent}: there is no such folder. Make it first, or choose another.")
+
+
+def read_inputs(
+    inputs: list[Path], model: Model
+) -> tuple[list[Sample], Float32[np.ndarray, "rows features"], list[str]]:
+    """Read all that can be read: where each sample came from, the samples, and what was wrong with the rest."""
+    samples: list[Sample] = []
+    blocks = [np.empty((0, math.prod(model.input_shape)), np.float32)]
+    failures = []
+    for given in inputs:
+        try:
+            files = expand(given)
+        except DataError as error:
+            files = []
+            failures.append(str(error))
+        for path in files:
+            try:
+                block, origins = read_samples(path, model)
+            except DataError as error:
+                failures.append(str(error))
+            else:
+                blocks.append(block)
+                samples.extend(origins)
+    return samples, np.concatenate(blocks), failures
+
+
+def expand(path: Path) -> list[Path]:
+    """Return the files that a user means by `path`: itself, or what a folder holds, in the order of the names."""
+    if not path.is_dir():
+        return [path]
+    try:
+        files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror or error}). Check that you may read this folder."
+        ) from error
+    if not files:
+        raise DataError(f"{path}: holds no files. Give pictures, a folder of pictures, or an IDX file.")
+    return files
+
+
+def read_samples(path: Path, model: Model) -> tuple[Float32[np.ndarray, "rows features"], list[Sample]]:
+    """Read a picture or an IDX file as the model's inputs."""
+    if is_idx(path):
+        images = read_images(path)
+        name = FILE_NAME.fullmatch(path.name)
+        # As the training images of such a file were: EMNIST's are stored transposed.
+        if images.ndim >= 3 and name is not None and (name["prefix"] or "").lower().startswith("emnist"):
+            images = images.swapaxes(1, 2)
+        if images.shape[1:] != model.input_shape:
+            shapes = [" × ".join(map(str, shape)) for shape in (images.shape[1:], model.input_shape)]
+            raise DataError(
+                f"{path}: its rows have the shape {shapes[0]}, but the model was trained on {shapes[1]}. "
+                "Use a model trained on data of this shape."
+            )
+        x = scaled(images, model.input_scale, what=str(path))
+        note_if_scaled_otherwise(x, model, what=str(path))
+        return x, [Sample(path, row) for row in range(len(images))]
+    if model.image_form is None:
+        raise DataError(
+            f"{path}: the model was not trained on images, so it cannot look at a picture. Give an IDX file whose "
+            f"rows have the shape {' × '.join(map(str, model.input_shape))}."
+        )
+    return prepare_image(path, model.image_form)[None, :], [Sample(path)]
+
+
+def is_idx(path: Path) -> bool:
+    """Tell an IDX file, plain or gzip, from a picture: by its first bytes, or where they are damaged by its name."""
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError:
+        return False  # whoever opens it next says what is wrong
+    is_plain = len(magic) == 4 and magic[:2] == b"\0\0" and magic[2] in ELEMENT_TYPES and magic[3] > 0
+    return is_plain or magic[:2] == GZIP_MAGIC or FILE_NAME.fullmatch(path.name) is not None
+
+
+def to_csv(samples: list[Sample], prediction: Prediction, model: Model) -> str:
+    """Write a line for each sample under a line of names."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["input", "row", "label", "probability"])
+    for sample, label, probabilities in zip(samples, prediction.labels, prediction.probabilities, strict=True):
+        writer.writerow([sample.path, sample.row, label, f"{probabilities.max():.6f}"])
+    return text.getvalue()
+
+
+def to_json(samples: list[Sample], prediction: Prediction, model: Model) -> str:
+    """Write a list with an object for each sample."""
+    rows = [
+        {
+            "input": str(sample.path),
+            "row": sample.row,
+            "label": label,
+            "probability": max(probabilities),
+            "probabilities": dict(zip(map(str, model.classes), probabilities, strict=True)),
+        }
+        for sample, label, probabilities in zip(
+            samples, prediction.labels.tolist(), prediction.probabilities.tolist(), strict=True
+        )
+    ]
+    return json.dumps(rows, indent=2) + "\n"
+
+
+def print_table(samples: list[Sample], prediction: Prediction) -> None:
+    """Print a row for each sample; in a terminal, not more than can be looked through."""
+    console = make_console()
+    shown = min(len(samples), ROWS_SHOWN) if writes_to_terminal(console) else len(samples)
+    table = Table()
+    table.add_column("input", overflow="fold")
+    table.add_column("label", justify="right")
+    table.add_column("probability", justify="right")
+    for sample, label, probability in zip(
+        samples[:shown], prediction.labels, prediction.probabilities.max(axis=1), strict=False
+    ):
+        table.add_row(str(sample), str(label), f"{100 * probability:.2f} %")
+    console.print(table)
+    if shown < len(samples):
+        console.print(f"and {len(samples) - shown:,} more: give --output FILE to keep them all")

@@ -1,0 +1,163 @@
+"""Running the command line, here and as a process of its own, and what to run it on."""
+
+import contextlib
+import gzip
+import logging
+import os
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+# xpmlp is imported where it is used: pytest loads this file before jaxtyping's check of the package is in place.
+
+
+class Finished(NamedTuple):
+    """What a run of the command line came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A newcomer's start: an empty folder, and an environment that says nothing about data or colors."""
+    for name in ("XPMLP_DATA_DIR", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    # For rich's own width under pytest as in a terminal, and for processes that print × whatever the locale.
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def xpmlp(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Finished]]:
+    """A function that runs the command line in this process, as the installed command does, and returns its end."""
+    from xpmlp.cli import main
+
+    def run(*arguments: object) -> Finished:
+        monkeypatch.setattr(sys, "argv", ["xpmlp", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        code = ended.value.code
+        captured = capsys.readouterr()
+        err = captured.err + (f"{code}\n" if isinstance(code, str) else "")
+        return Finished(code if isinstance(code, int) else int(code is not None), captured.out, err)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    level = logging.getLogger("xpmlp").level
+    yield run
+    logging.getLogger("xpmlp").setLevel(level)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def command() -> Callable[..., Finished]:
+    """A function that runs the command line as a process of its own."""
+
+    def run(*arguments: object, **options: Any) -> Finished:
+        finished = subprocess.run(
+            [sys.executable, "-m", "xpmlp", *map(str, arguments)],
+            capture_output=True,
+            encoding="utf-8",
+            timeout=120,
+            check=False,
+            **options,
+        )
+        return Finished(finished.returncode, finished.stdout, finished.stderr)
+
+    return run
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """A function that starts the command line as a process, to send signals to."""
+    with contextlib.ExitStack() as stack:
+
+        def run(*arguments: object, code: str | None = None, **options: Any) -> "subprocess.Popen[str]":
+            process = subprocess.Popen(
+                [sys.executable, *(("-m", "xpmlp") if code is None else ("-c", code)), *map(str, arguments)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                env=dict(os.environ, PYTHONUNBUFFERED="1"),
+                **options,
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
+
+        # A child inherits a signal that is ignored, as in the background of a shell, but not one that is handled.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield run
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the time that drawing takes, where pictures are not what a test is about."""
+    for name in ("draw_curves", "draw_confusion", "draw_gallery"):
+        monkeypatch.setattr(f"xpmlp.plots.{name}", lambda *args, **kwargs: b"a picture")
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model that reads scikit-learn's digits."""
+    from xpmlp import load_dataset, save_model, train
+
+    folder = tmp_path_factory.mktemp("digits-run")
+    model, _ = train(load_dataset("digits"))
+    save_model(folder / "model.safetensors", model)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def write_idx() -> Callable[[Path, np.ndarray], Path]:
+    """A function that writes an array as an IDX file, gzipped where the name ends so, and returns the path."""
+    codes = {"uint8": 0x08, "int16": 0x0B, "float32": 0x0D, "float64": 0x0E}
+
+    def write(path: Path, array: np.ndarray) -> Path:
+        header = bytes([0, 0, codes[array.dtype.name], array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+        content = header + array.astype(array.dtype.newbyteorder(">")).tobytes()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_idx_folder(write_idx: Callable[[Path, np.ndarray], Path]) -> Callable[..., Path]:
+    """A function that writes images and labels as the four files of a dataset in MNIST's layout."""
+
+    def write(folder: Path, images: np.ndarray, labels: np.ndarray, *, prefix: str = "", test_rows: int = 0) -> Path:
+        test_rows = test_rows or len(images) // 4
+        for split, rows in (("train", slice(test_rows, None)), ("t10k", slice(0, test_rows))):
+            write_idx(folder / f"{prefix}{split}-images-idx3-ubyte", images[rows])
+            write_idx(folder / f"{prefix}{split}-labels-idx1-ubyte", labels[rows])
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def digit_images() -> tuple[np.ndarray, np.ndarray]:
+    """The test digits as images of 0 to 255, and what they show."""
+    from xpmlp import load_dataset
+
+    test = load_dataset("digits").test
+    images = np.round(test.x.reshape(-1, 8, 8) * 255).astype(np.uint8)
+    return images, np.asarray(test.labels, dtype=np.uint8)

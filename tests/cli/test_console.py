@@ -1,0 +1,69 @@
+import io
+from typing import Any
+
+import pytest
+
+from xpmlp.cli.console import make_console, print_error, print_note
+
+ODD = "[red]a[/red] [/] :smile: [link=x]y 🚀 C:\\new\\[bold]"
+
+
+def test_text_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """What looks like rich's markup or emoji codes is part of a file's name."""
+    make_console().print(ODD)
+    print_error(ODD)
+    print_note(ODD)
+    captured = capsys.readouterr()
+    assert captured.out == f"{ODD}\n"
+    assert captured.err == f"Error: {ODD}\nnote: {ODD}\n"
+
+
+def test_a_long_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    make_console().print("word " * 400)
+    print_error("word " * 400)
+    captured = capsys.readouterr()
+    assert captured.out.count("\n") == captured.err.count("\n") == 1
+
+
+def test_a_quiet_console_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    make_console(quiet=True).print("something")
+    assert capsys.readouterr() == ("", "")
+
+
+class Broken(io.StringIO):
+    """A stream that takes one write, as a pipe does whose reader leaves."""
+
+    def __init__(self, file: Any, error: OSError) -> None:
+        super().__init__()
+        self.file, self.error = file, error
+
+    def write(self, text: str) -> int:
+        if self.getvalue():
+            raise self.error
+        return super().write(text)
+
+    def fileno(self) -> int:
+        return int(self.file.fileno())
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (BrokenPipeError(32, "Broken pipe"), ""),
+        (OSError(28, "No space left on device"), "note: the output cannot be written (No space left on device); "),
+    ],
+)
+def test_a_lasting_console_goes_silent_instead_of_failing(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: OSError, said: str
+) -> None:
+    with (tmp_path / "stdout").open("w") as file:
+        stream = Broken(file, error)
+        monkeypatch.setattr("sys.stdout", stream)
+        console = make_console(lasting=True)
+        console.print("first")
+        console.print("second")
+        assert stream.getvalue() == "first\n"
+        # What is still written to the file that broke goes nowhere from now on.
+        file.write("more")
+    assert (tmp_path / "stdout").read_text() == ""
+    assert capsys.readouterr().err.startswith(said)

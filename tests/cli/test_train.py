@@ -1,0 +1,627 @@
+import csv
+import errno
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xpmlp import RECIPES, Recipe, load_model, plots
+from xpmlp.cli import train as train_module
+from xpmlp.cli.progress import EpochLines
+from xpmlp.cli.run_folder import RUN_FILES
+from xpmlp.training import DivergedError, fit_dataset
+
+Run = Callable[..., Any]
+
+needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send to a process")
+
+
+def files_of(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def settings_of(folder: Path) -> Recipe:
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return Recipe.from_json(record["settings"])
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+
+
+# What a newcomer gets
+
+
+def test_a_newcomer_gets_a_model_its_history_and_its_pictures(command: Run, empty_folder: Path) -> None:
+    code, out, err = command("train", "digits")
+    assert (code, err) == (0, "")
+    assert "\x1b" not in out
+    assert "\r" not in out
+    (runs,) = empty_folder.iterdir()
+    (run,) = runs.iterdir()
+    assert runs.name == "runs"
+    assert run.name.startswith("digits-")
+    assert files_of(run) == set(RUN_FILES)
+    assert str(run.relative_to(empty_folder)) in out
+
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    assert record["test_accuracy"] >= 0.96
+    assert 0.0 < record["test_loss"] < 0.3
+    assert record["seconds"] > 0.0
+    assert (record["epochs"], record["stop_reason"]) == (10, None)
+    assert Recipe.from_json(record["settings"]) == RECIPES["default"]
+    assert record["settings"].keys() == RECIPES["default"].to_json().keys()
+    assert record["layer_sizes"] == [64, 256, 10]
+    assert record["data"]["name"] == "digits"
+    assert (record["data"]["train_rows"], record["data"]["test_rows"]) == (1437, 360)
+    assert {"python", "xpmlp", "numpy", "scikit-learn"} <= record["versions"].keys()
+    assert record["versions"]["numpy"] == np.__version__
+    assert {"system", "processor", "cores", "blas"} <= record["machine"].keys()
+    assert record["compute"]["backend"] == "numpy"
+    assert f"test accuracy {100 * record['test_accuracy']:.2f} %" in out
+
+    text = (run / "history.csv").read_text(encoding="utf-8")
+    assert text.startswith("epoch,train_loss,test_loss,test_accuracy,learning_rate,seconds,samples_per_second\n")
+    rows = read_csv(run / "history.csv")
+    assert [row["epoch"] for row in rows] == [str(epoch) for epoch in range(1, 11)]
+    assert all(math.isfinite(float(value)) for row in rows for value in row.values())
+    assert float(rows[-1]["test_accuracy"]) == record["test_accuracy"]
+
+    for name in ("curves.png", "gallery.png", "confusion.png"):
+        with Image.open(run / name) as picture:
+            grey = np.asarray(picture.convert("L"))
+        assert min(grey.shape) >= 300
+        assert grey.std() > 5.0, f"{name} is blank"
+
+    model = load_model(run / "model.safetensors")
+    assert model.layer_sizes == (64, 256, 10)
+
+
+def test_it_says_what_it_is_about_to_do(xpmlp: Run, no_pictures: None) -> None:
+    out = xpmlp("train", "digits", "--epochs", 2, "--hidden", "32,16").out
+    first, second, *epochs = out.splitlines()
+    assert first == "digits: 1,437 rows to train on, 360 to test, of 8 × 8 values in 10 classes"
+    assert second.startswith("64-32-16-10 network: 2,778 parameters, relu, float32; nesterov, learning rate 0.1 (warm")
+    assert [line[:9] for line in epochs[:2]] == ["epoch 1/2", "epoch 2/2"]
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "name", "expected"),
+    [
+        ("--hidden", "none", "hidden_layer_sizes", ()),
+        ("--hidden", "32,16", "hidden_layer_sizes", (32, 16)),
+        ("--hidden", " 8 , 8", "hidden_layer_sizes", (8, 8)),
+        ("--activation", "tanh", "activation", "tanh"),
+        ("--initializer", "glorot_uniform", "initializer", "glorot_uniform"),
+        ("--dtype", "float64", "dtype", "float64"),
+        ("--optimizer", "adam", "optimizer", "adam"),
+        ("--learning-rate", "0.003", "learning_rate", 0.003),
+        ("--schedule", "constant", "schedule", "constant"),
+        ("--batch-size", "100", "batch_size", 100),
+        ("--penalty", "0.001", "penalty", 0.001),
+        ("--seed", "7", "seed", 7),
+    ],
+)
+def test_an_option_overrides_the_recipe_and_nothing_else(
+    xpmlp: Run, no_pictures: None, option: str, value: str, name: str, expected: Any
+) -> None:
+    assert xpmlp("train", "digits", "--epochs", 1, "-o", "run", option, value).code == 0
+    changed = RECIPES["default"].to_json() | {"epochs": 1, name: expected}
+    assert settings_of(Path("run")).to_json() == Recipe.from_json(changed).to_json()
+
+
+def test_the_notebooks_recipe_is_the_notebooks_run(xpmlp: Run, no_pictures: None) -> None:
+    assert xpmlp("train", "digits", "--recipe", "notebook", "-o", "run").code == 0
+    settings = settings_of(Path("run"))
+    assert settings.hidden_layer_sizes == (128,)
+    assert (settings.activation, settings.initializer) == ("tanh", "normal")
+    assert (settings.optimizer, settings.learning_rate, settings.schedule) == ("sgd", 0.1, "constant")
+    assert (settings.batch_size, settings.epochs, settings.penalty) == (128, 50, 0.0)
+    rows = read_csv(Path("run/history.csv"))
+    assert len(rows) == 50
+    np.testing.assert_allclose([float(row["learning_rate"]) for row in rows], 0.1)
+
+
+def test_an_option_overrides_the_notebooks_recipe_too(xpmlp: Run, no_pictures: None) -> None:
+    assert xpmlp("train", "digits", "--recipe", "notebook", "--epochs", 2, "--dtype", "float64", "-o", "run").code == 0
+    settings = settings_of(Path("run"))
+    assert (settings.activation, settings.epochs, settings.dtype) == ("tanh", 2, "float64")
+    assert load_model(Path("run/model.safetensors")).layers[0].weight.dtype == np.float64
+
+
+def test_the_same_seed_gives_the_same_network_and_another_seed_another(xpmlp: Run, no_pictures: None) -> None:
+    for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
+        assert xpmlp("train", "digits", "--epochs", 2, "--seed", seed, "-o", folder).code == 0
+    a, b, c = (load_model(Path(folder) / "model.safetensors").layers for folder in "abc")
+    for first, again, other in zip(a, b, c, strict=True):
+        np.testing.assert_array_equal(first.weight, again.weight)
+        np.testing.assert_array_equal(first.bias, again.bias)
+        assert not np.array_equal(first.weight, other.weight)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--hidden", "12x", ["--hidden", "'12x'", "256,128", "none"]),
+        ("--hidden", "", ["--hidden", "''"]),
+        ("--hidden", "16,,8", ["--hidden", "'16,,8'"]),
+        ("--hidden", "-5", ["--hidden", "'-5'", "1"]),
+        ("--hidden", "16,0", ["--hidden", "'16,0'", "1"]),
+        ("--hidden", "9" * 20, ["--hidden", "9" * 20, "100,000,000"]),
+        ("--epochs", "0", ["epochs", "0", "at least 1"]),
+        ("--batch-size", "-3", ["batch_size", "-3", "at least 1"]),
+        ("--learning-rate", "-1", ["learning_rate", "-1", "above 0"]),
+        ("--learning-rate", "nan", ["learning_rate", "nan", "above 0"]),
+        ("--learning-rate", "inf", ["learning_rate", "inf", "above 0"]),
+        ("--penalty", "-0.1", ["penalty", "-0.1", "at least 0"]),
+        ("--seed", "-1", ["seed", "-1", "from 0"]),
+        ("--activation", "swish", ["activation", "'swish'", "relu"]),
+        ("--initializer", "ones", ["initializer", "'ones'", "he_normal"]),
+        ("--optimizer", "[red]lion", ["optimizer", "'[red]lion'", "adam"]),
+        ("--schedule", "linear", ["schedule", "'linear'", "constant"]),
+        ("--dtype", "float16", ["dtype", "'float16'", "float32"]),
+        ("--recipe", "foo", ["--recipe", "'foo'", "default", "notebook"]),
+    ],
+)
+def test_a_bad_setting_is_one_line_with_the_value_and_the_remedy(
+    xpmlp: Run, empty_folder: Path, option: str, value: str, words: list[str]
+) -> None:
+    code, out, err = xpmlp("train", "digits", option, value)
+    assert (code, out) == (1, "")
+    assert err.startswith("Error: ")
+    assert err.count("\n") == 1
+    for word in words:
+        assert word in err
+    assert list(empty_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("data", ["digit", "[red]nothing[/red]", "no/such/folder 🚀"])
+def test_data_that_is_not_there_is_named_as_it_was_written(xpmlp: Run, empty_folder: Path, data: str) -> None:
+    code, out, err = xpmlp("train", data, "-o", "run")
+    assert (code, out) == (1, "")
+    assert data in err
+    assert "digits, mnist" in err
+    assert list(empty_folder.iterdir()) == []
+
+
+# Other data than pictures of digits
+
+
+def test_rows_that_are_no_pictures_are_trained_on_without_a_gallery(xpmlp: Run, write_idx_folder: Run) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(120, dtype=np.uint8) % 3
+    rows = (rng.normal(size=(120, 5)) + 3.0 * labels[:, None]).astype(np.float32)
+    write_idx_folder(Path("rows"), rows, labels)
+    code, out, _ = xpmlp("train", "rows", "--epochs", 3, "-o", "run")
+    assert code == 0
+    assert "of 5 values in 3 classes" in out
+    assert files_of(Path("run")) == set(RUN_FILES) - {"gallery.png"}
+
+
+def test_a_folders_name_is_printed_and_drawn_as_it_is(
+    xpmlp: Run, write_idx_folder: Run, digit_images: tuple[np.ndarray, np.ndarray]
+) -> None:
+    name = "[bold]my $digits_ :rocket: 🚀"
+    write_idx_folder(Path(name), *digit_images)
+    code, out, err = xpmlp("train", f"./{name}", "--epochs", 1)
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{name}: 270 rows")
+    (run,) = Path("runs").iterdir()
+    assert run.name.startswith(f"{name}-")
+    assert f"saved in {run}: model.safetensors" in out
+    assert files_of(run) == set(RUN_FILES)
+
+
+def test_notes_on_the_data_are_printed_and_kept(
+    xpmlp: Run, no_pictures: None, write_idx_folder: Run, digit_images: tuple[np.ndarray, np.ndarray]
+) -> None:
+    write_idx_folder(Path("data"), *digit_images, prefix="emnist-")
+    out = xpmlp("train", "data", "--epochs", 1, "-o", "run").out
+    (note,) = json.loads(Path("run/run.json").read_text(encoding="utf-8"))["data"]["notes"]
+    assert "transposed" in note
+    assert f"note: {note}\n" in out
+
+
+# Where the run goes
+
+
+def test_a_folder_with_a_run_is_refused_before_anything_is_read(xpmlp: Run, empty_folder: Path) -> None:
+    Path("run").mkdir()
+    Path("run/history.csv").write_text("mine", encoding="utf-8")
+    code, out, err = xpmlp("train", "no such data", "-o", "run")
+    assert (code, out) == (1, "")
+    assert "run: already holds a run (history.csv)" in err
+    assert "--force" in err
+    assert Path("run/history.csv").read_text(encoding="utf-8") == "mine"
+
+
+def test_force_replaces_a_run_and_nothing_of_the_users(xpmlp: Run, no_pictures: None) -> None:
+    Path("run").mkdir()
+    for name in (*RUN_FILES, "notes.txt"):
+        Path("run", name).write_text("old", encoding="utf-8")
+    assert xpmlp("train", "digits", "--epochs", 1, "-o", "run", "--force").code == 0
+    assert files_of(Path("run")) == {*RUN_FILES, "notes.txt"}
+    assert Path("run/notes.txt").read_text(encoding="utf-8") == "old"
+    for name in RUN_FILES:
+        assert Path("run", name).read_bytes() != b"old"
+
+
+def test_a_forced_run_without_a_gallery_leaves_no_earlier_one(xpmlp: Run, write_idx_folder: Run) -> None:
+    """A folder holds one run: a gallery beside a model that never saw an image would be another's."""
+    rows = np.random.default_rng(0).random((40, 5)).astype(np.float32)
+    write_idx_folder(Path("rows"), rows, np.arange(40, dtype=np.uint8) % 2)
+    Path("run").mkdir()
+    Path("run/gallery.png").write_bytes(b"old")
+    assert xpmlp("train", "rows", "--epochs", 1, "-o", "run", "--force").code == 0
+    assert "gallery.png" not in files_of(Path("run"))
+
+
+def test_a_forced_run_that_comes_to_nothing_leaves_the_old_one(xpmlp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("run").mkdir()
+    for name in RUN_FILES:
+        Path("run", name).write_text("old", encoding="utf-8")
+
+    def all_old() -> bool:
+        return all(Path("run", name).read_text(encoding="utf-8") == "old" for name in RUN_FILES)
+
+    seen = []
+    monkeypatch.setattr(EpochLines, "on_epoch_end", lambda self, run: seen.append(all_old()))
+    diverging = ("--learning-rate", "1e30", "--schedule", "constant")
+    assert xpmlp("train", "digits", "-o", "run", "--force", *diverging).code == 1
+    assert all_old()
+
+    def interrupt(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, "fit_dataset", interrupt)
+        assert xpmlp("train", "digits", "-o", "run", "--force").code == 130
+    assert all_old()
+
+    # While it trains, and until it has something better, the old run is all there.
+    monkeypatch.setattr(train_module, "save_run", lambda *arguments: seen.append(all_old()))
+    assert xpmlp("train", "digits", "-o", "run", "--force", "--epochs", 2).code == 0
+    assert seen == [True, True, True]
+
+
+@pytest.mark.parametrize("name", ["file", "file/run"])
+def test_an_output_that_cannot_be_made_is_found_before_training(xpmlp: Run, empty_folder: Path, name: str) -> None:
+    Path("file").write_text("mine", encoding="utf-8")
+    code, out, err = xpmlp("train", "digits", "-o", name)
+    assert (code, out) == (1, "")
+    assert str(Path(name)) in err
+    assert "--output" in err
+    assert files_of(empty_folder) == {"file"}
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no /proc, where nobody can make a folder")
+def test_an_output_under_a_folder_that_takes_none_is_found_before_training(xpmlp: Run) -> None:
+    code, out, err = xpmlp("train", "digits", "-o", "/proc/runs/run")
+    assert (code, out) == (1, "")
+    assert err.startswith("Error: /proc/runs/run: cannot be written (")
+
+
+def test_missing_folders_of_an_output_are_made(xpmlp: Run, no_pictures: None) -> None:
+    assert xpmlp("train", "digits", "--epochs", 1, "-o", "some/where/new", "-q").code == 0
+    assert files_of(Path("some/where/new")) == set(RUN_FILES)
+
+
+# What cannot be saved
+
+
+def fail_to_write(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Let the disk be full for files of these names."""
+    replace = os.replace
+
+    def replace_or_fail(source: Any, target: Any) -> None:
+        if Path(target).name in names:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    monkeypatch.setattr("xpmlp.whole_files.os.replace", replace_or_fail)
+
+
+@pytest.mark.parametrize("name", RUN_FILES)
+def test_a_file_that_cannot_be_written_is_named_and_costs_no_other(
+    xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    fail_to_write(monkeypatch, name)
+    code, out, err = xpmlp("train", "digits", "--epochs", 1, "-o", "run")
+    assert code == 1
+    assert files_of(Path("run")) == set(RUN_FILES) - {name}
+    assert err.startswith(f"Error: Not saved: {name}. Saved in run: ")
+    assert f"{Path('run', name)}: cannot be written (No space left on device)" in err
+    assert err.count("\n") == 1
+    assert "test accuracy" in out
+    assert "saved in" not in out
+
+
+def test_a_full_disk_leaves_no_empty_folder(
+    xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch, empty_folder: Path
+) -> None:
+    fail_to_write(monkeypatch, *RUN_FILES)
+    code, _, err = xpmlp("train", "digits", "--epochs", 1)
+    assert code == 1
+    assert "Saved in runs" in err
+    assert ": nothing." in err
+    assert list(empty_folder.iterdir()) == []
+
+
+def test_old_files_beside_new_ones_are_named(xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("run").mkdir()
+    Path("run/curves.png").write_bytes(b"old")
+    fail_to_write(monkeypatch, "curves.png")
+    err = xpmlp("train", "digits", "--epochs", 1, "-o", "run", "--force").err
+    assert "Still there from an earlier run: curves.png." in err
+    assert Path("run/curves.png").read_bytes() == b"old"
+
+
+def test_without_matplotlib_the_model_is_kept_and_the_remedy_said_once(
+    xpmlp: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("matplotlib", "matplotlib.style", "matplotlib.figure"):
+        monkeypatch.setitem(sys.modules, name, None)
+    code, _, err = xpmlp("train", "digits", "--epochs", 1, "-o", "run")
+    assert code == 1
+    assert files_of(Path("run")) == {"model.safetensors", "history.csv", "run.json"}
+    assert err == (
+        "Error: Not saved: curves.png, confusion.png, gallery.png. "
+        "Saved in run: model.safetensors, history.csv, run.json. "
+        'Drawing pictures needs matplotlib, which is not installed. Run: pip install "xpmlp[cli]"\n'
+    )
+
+
+def test_a_picture_that_memory_does_not_hold_costs_no_other_file(
+    xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhaust(*arguments: Any) -> bytes:
+        raise MemoryError("Unable to allocate")
+
+    monkeypatch.setattr(plots, "draw_confusion", exhaust)
+    code, _, err = xpmlp("train", "digits", "--epochs", 1, "-o", "run")
+    assert code == 1
+    assert "confusion.png: there is not enough memory" in err
+    assert files_of(Path("run")) == set(RUN_FILES) - {"confusion.png"}
+
+
+def test_without_pooch_mnist_is_not_downloaded_and_the_remedy_is_said(
+    xpmlp: Run, monkeypatch: pytest.MonkeyPatch, empty_folder: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    code, _, err = xpmlp("train", "mnist")
+    assert code == 1
+    assert 'pooch, which is not installed. Run: pip install "xpmlp[cli]"' in err
+    assert list(empty_folder.iterdir()) == []
+
+
+def test_a_download_that_fails_says_so_and_how_to_do_without(command: Run, empty_folder: Path, tmp_path: Path) -> None:
+    nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "https_proxy", "http_proxy"), "http://127.0.0.1:9")
+    cache = {name: str(tmp_path / "cache") for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME")}
+    code, out, err = command("train", "mnist", env=os.environ | nowhere | cache | {"no_proxy": "", "NO_PROXY": ""})
+    assert (code, out) == (1, "")
+    assert err.startswith("Downloading https://")
+    assert "Error: MNIST could not be downloaded:" in err
+    assert "--data-dir" in err
+    assert "Traceback" not in err
+    assert list(empty_folder.iterdir()) == []
+
+
+# Divergence
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("rate", ["1e18", "1e30", "1e300"])
+def test_a_run_that_diverges_at_once_says_where_and_leaves_nothing(
+    xpmlp: Run, empty_folder: Path, rate: str, optimizer: str
+) -> None:
+    """Warnings are errors here, so NumPy's own complaints would fail this."""
+    code, out, err = xpmlp(
+        "train", "digits", "--learning-rate", rate, "--schedule", "constant", "--optimizer", optimizer
+    )
+    assert code == 1
+    assert "epoch 1/" not in out
+    assert err.startswith("Error: Training diverged in epoch 1:")
+    assert "use a smaller one" in err
+    assert err.count("\n") == 1
+    assert list(empty_folder.iterdir()) == []
+
+
+def test_a_diverging_process_prints_no_warning_of_numpys(command: Run) -> None:
+    code, _, err = command("train", "digits", "--learning-rate", "1e25", "--schedule", "constant")
+    assert code == 1
+    assert err.splitlines() == [err.strip()]
+    assert err.startswith("Error: Training diverged in epoch 1:")
+
+
+def test_what_was_good_before_a_run_diverged_is_saved(
+    xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge_in_epoch_3(dataset: Any, settings: Any, **options: Any) -> Any:
+        good = fit_dataset(dataset, RECIPES["default"], backend=options["backend"], callbacks=[StopAfterTwo()])
+        raise DivergedError(3, 0.1, good)
+
+    class StopAfterTwo(EpochLines):
+        def __init__(self) -> None:
+            pass
+
+        def on_epoch_end(self, run: Any) -> None:
+            if len(run.history) == 2:
+                run.stop("diverged")
+
+    monkeypatch.setattr(train_module, "fit_dataset", diverge_in_epoch_3)
+    code, out, err = xpmlp("train", "digits", "-o", "run")
+    assert code == 1
+    assert "stopped after epoch 2" in out
+    assert err.startswith("Error: Training diverged in epoch 3:")
+    assert err.endswith("What was learned up to epoch 2 is saved in run.\n")
+    assert files_of(Path("run")) == set(RUN_FILES)
+    assert json.loads(Path("run/run.json").read_text(encoding="utf-8"))["epochs"] == 2
+    assert xpmlp("evaluate", "run", "digits").code == 0
+
+    fail_to_write(monkeypatch, "curves.png")
+    err = xpmlp("train", "digits", "-o", "second").err
+    assert "Training diverged in epoch 3" in err
+    assert "Not saved: curves.png" in err
+
+
+def test_a_network_that_learned_nothing_is_not_praised(xpmlp: Run, no_pictures: None) -> None:
+    code, out, _ = xpmlp("train", "digits", "--learning-rate", "1e6", "--schedule", "constant", "-o", "run")
+    assert code == 0
+    assert "no better than always answering the commonest class" in out
+    assert max(map(len, out.splitlines())) < 160
+
+
+# Interruption
+
+
+def read_until(process: "subprocess.Popen[str]", beginning: str) -> str:
+    """The process's output up to the first line that begins so."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith(beginning):
+            return "".join(lines)
+    raise AssertionError(f"{beginning!r} never came: {''.join(lines)}{process.stderr and process.stderr.read()}")
+
+
+@needs_signals
+def test_an_interrupted_run_is_saved_as_it_stood(start: Run, xpmlp: Run) -> None:
+    process = start("train", "digits", "--epochs", 100_000, "-o", "run")
+    read_until(process, "epoch      1/")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert files_of(Path("run")) == set(RUN_FILES)
+    record = json.loads(Path("run/run.json").read_text(encoding="utf-8"))
+    assert record["stop_reason"] == "interrupted"
+    assert f"stopped after epoch {record['epochs']}: interrupted" in out
+    assert len(Path("run/history.csv").read_text(encoding="utf-8").splitlines()) == record["epochs"] + 1
+    evaluated = json.loads(xpmlp("evaluate", "run", "digits", "--json").out)
+    assert evaluated["accuracy"] == record["test_accuracy"]
+
+
+@needs_signals
+def test_a_run_interrupted_in_its_first_epoch_leaves_nothing(start: Run, empty_folder: Path) -> None:
+    # A step for every row, of a network so wide that the first epoch takes minutes.
+    process = start("train", "digits", "--batch-size", 1, "--hidden", "3000,3000")
+    read_until(process, "64-3000-3000-10")
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "Error: Interrupted before the first epoch was over; nothing was learned and nothing is saved.\n"
+    assert list(empty_folder.iterdir()) == []
+
+
+def test_an_interruption_while_data_is_read_leaves_nothing(
+    xpmlp: Run, monkeypatch: pytest.MonkeyPatch, empty_folder: Path
+) -> None:
+    def interrupt(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_module, "load_dataset", interrupt)
+    for output in ((), ("-o", "a/b")):
+        code, out, err = xpmlp("train", "mnist", *output)
+        assert (code, out) == (130, "")
+        assert "nothing is saved" in err
+        assert "Traceback" not in err
+        assert list(empty_folder.iterdir()) == []
+
+
+def test_a_second_interruption_while_saving_keeps_the_model(xpmlp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users press Ctrl-C twice. The model is written before anything that takes long, the report among it."""
+
+    def interrupt(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_module, "report", interrupt)
+    code, _, err = xpmlp("train", "digits", "--epochs", 2, "-o", "run")
+    assert code == 130
+    assert err == "Error: Interrupted while saving. Saved in run: model.safetensors, history.csv.\n"
+    assert files_of(Path("run")) == {"model.safetensors", "history.csv"}
+    assert load_model(Path("run/model.safetensors")).layer_sizes == (64, 256, 10)
+
+
+def test_an_interruption_between_epochs_keeps_the_epoch_that_is_over(
+    xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt_in_2(self: EpochLines, run: Any) -> None:
+        if len(run.history) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(EpochLines, "on_epoch_end", interrupt_in_2)
+    code, out, err = xpmlp("train", "digits", "-o", "run")
+    assert (code, err) == (130, "")
+    assert "stopped after epoch 2: interrupted" in out
+    assert len(Path("run/history.csv").read_text(encoding="utf-8").splitlines()) == 3
+
+
+# Nobody reads along
+
+
+def test_a_run_goes_on_when_its_reader_has_left(start: Run) -> None:
+    """As in ``xpmlp train … | head -1``: what is trained is worth more than the report on it."""
+    process = start("train", "digits", "-o", "run")
+    read_until(process, "digits:")
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=60) == 0
+    assert files_of(Path("run")) == set(RUN_FILES)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full, a file on a disk that is full")
+def test_a_run_goes_on_when_its_log_is_full(xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        code, _, err = xpmlp("train", "digits", "--epochs", 2, "-o", "run")
+    assert code == 0
+    assert err == "note: the output cannot be written (No space left on device); the run goes on without it.\n"
+    assert files_of(Path("run")) == set(RUN_FILES)
+
+
+# The real thing
+
+
+@pytest.mark.slow
+def test_mnist_end_to_end(start: Run, xpmlp: Run, mnist_dir: Path) -> None:
+    """One epoch above 94 %, and the peak memory of the whole process below 700 MB."""
+    resource = pytest.importorskip("resource", reason="peak memory is read through the module resource, POSIX only")
+    code = """
+import resource, subprocess, sys
+done = subprocess.run([sys.executable, "-m", "xpmlp", *sys.argv[1:]])
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+print("peak", peak // (1024 if sys.platform != "darwin" else 1024**2), "MB")
+sys.exit(done.returncode)
+"""
+    assert resource is not None
+    process = start("train", "mnist", "--data-dir", mnist_dir, "--epochs", 1, "-o", "run", code=code)
+    out, err = process.communicate(timeout=300)
+    assert (process.returncode, err) == (0, "")
+    peak = int(out.rpartition("peak ")[2].split()[0])
+    assert peak <= 700
+    record = json.loads(Path("run/run.json").read_text(encoding="utf-8"))
+    assert record["test_accuracy"] > 0.94
+    assert record["data"]["train_rows"] == 60_000
+
+    (images,) = mnist_dir.glob("t10k-images*")
+    assert xpmlp("predict", "run", images, "-o", "predictions.csv").code == 0
+    rows = read_csv(Path("predictions.csv"))
+    assert [row["row"] for row in rows] == [str(row) for row in range(10_000)]
+    evaluated = json.loads(xpmlp("evaluate", "run", "mnist", "--data-dir", mnist_dir, "--json").out)
+    assert evaluated["accuracy"] == record["test_accuracy"]
+    counts = np.bincount([int(row["label"]) for row in rows], minlength=10)
+    np.testing.assert_array_equal(np.sum(evaluated["confusion"], axis=0), counts)
