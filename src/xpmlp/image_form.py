@@ -337,7 +337,7 @@ def find_ink(
     picture: Any, form: ImageForm
 ) -> tuple[Float32[np.ndarray, "height width"], Bool[np.ndarray, "height width"]] | None:
     """How far each pixel stands out from the background, positive for ink, and which pixels are ink, or None."""
-    from scipy import ndimage  # type: ignore[import-untyped]
+    from scipy import ndimage
 
     planes = grey_planes(picture)
     if picture.mode == "F" and planes[0].max() > 0:

@@ -5,6 +5,7 @@ metadata are ``format`` (``"xpmlp"``), ``format_version``, and ``model``, a JSON
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +84,15 @@ HOW_TO_TRAIN = "Train a model with: xpmlp train DATA"
 
 def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     """Read all that a safetensors file holds, as text and NumPy arrays."""
-    if path.is_dir():
+    # os.path's questions, unlike Path's, answer no to a name that no file can have.
+    if os.path.isdir(path):
         inside = path / "model.safetensors"
         hint = f"Did you mean {inside}?" if inside.is_file() else "Give the path of a model.safetensors."
         raise ModelFileError(f"{path}: is a folder, not a model file. {hint}")
-    if not path.exists():
+    if not os.path.exists(path):
         raise ModelFileError(f"{path}: there is no such file. {HOW_TO_TRAIN}")
+    if not os.path.isfile(path):
+        raise ModelFileError(f"{path}: is not a regular file. Give the path of a model.safetensors.")
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

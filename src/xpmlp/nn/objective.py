@@ -43,7 +43,7 @@ def objective_and_gradients(
     losses, gradient = loss.value_and_gradient(xp, logits, targets)
     if sample_weight is None:
         total: Any = x.shape[-2]
-        objective = xp.mean(losses, axis=-1)
+        objective = xp.sum(losses, axis=-1) * (1.0 / total)
         gradient = gradient * (1.0 / total)
     else:
         weight_sum = xp.sum(sample_weight, axis=-1, keepdims=True)

@@ -40,7 +40,7 @@ def evaluate(backend: Backend, layers: Layers, samples: Samples, *, activation: 
     xp = backend.xp
     loss_sums, hit_sums, weight_sums = [], [], []
     for start in range(0, samples.rows, ROWS_AT_A_TIME):
-        x, targets, weight = slice_rows(samples, start, min(start + ROWS_AT_A_TIME, samples.rows))
+        x, targets, weight = slice_rows(samples, start, start + ROWS_AT_A_TIME)
         _, logits = forward(xp, layers, x, activation)
         losses, _ = loss.value_and_gradient(xp, logits, targets)
         weight = xp.ones_like(losses) if weight is None else weight

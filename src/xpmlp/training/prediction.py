@@ -61,7 +61,16 @@ def predict(model: Model, x: Float[np.ndarray, "rows features"], backend: Backen
             loss=LOSSES[model.loss],
         )
         probabilities = backend.to_numpy(outputs)
-    return Prediction(np.asarray(model.classes)[np.argmax(probabilities, axis=1)], probabilities)
+    return Prediction(class_labels(model.classes)[np.argmax(probabilities, axis=1)], probabilities)
+
+
+def class_labels(classes: tuple[int | str, ...]) -> Shaped[np.ndarray, " classes"]:
+    """Return classes as an array of integers or of strings; of Python objects where those would change one."""
+    labels = np.asarray(classes)
+    # NumPy takes 1 and "a" together for strings, very large integers for floats, and NULs off the end of a string.
+    if labels.dtype.kind in "iuU" and labels.tolist() == list(classes):
+        return labels
+    return np.asarray(classes, dtype=object)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Complete sets of training settings, in plain values that can be written to a file and read again."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -79,12 +80,12 @@ class Recipe:
                 raise SettingsError(f"{name}: {count!r} is not a whole number.")
             if name != "seed" and count < 1:
                 raise SettingsError(f"{name}: {count} is too few; at least 1 is needed.")
-        sizes = self.hidden_layer_sizes
+        sizes: Any = self.hidden_layer_sizes  # out of a file, it may be of any type
         if not isinstance(sizes, tuple) or not all(is_whole_number(size) and size > 0 for size in sizes):
             raise SettingsError(f"hidden_layer_sizes: {sizes!r} is not a tuple of whole numbers of at least 1.")
-        if not is_number(self.learning_rate) or not 0.0 < self.learning_rate < float("inf"):
+        if not is_number(self.learning_rate) or not 0.0 < self.learning_rate <= sys.float_info.max:
             raise SettingsError(f"learning_rate: {self.learning_rate!r} is not a number above 0.")
-        if not is_number(self.penalty) or not 0.0 <= self.penalty < float("inf"):
+        if not is_number(self.penalty) or not 0.0 <= self.penalty <= sys.float_info.max:
             raise SettingsError(f"penalty: {self.penalty!r} is not a number of at least 0.")
         if self.seed < 0:
             raise SettingsError(f"seed: {self.seed} is negative; any number from 0 will do.")

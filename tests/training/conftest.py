@@ -1,0 +1,56 @@
+"""A small classification problem, and a fit of it in which a test changes what it is about."""
+
+from collections.abc import Callable
+from typing import Any
+
+import array_api_compat.numpy
+import numpy as np
+import pytest
+
+from xpmlp.backends import Samples
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.initializers import glorot_uniform, init_layers
+from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.optimizers import sgd
+from xpmlp.training import FitResult, constant, fit
+
+ROWS, FEATURES, CLASSES = 50, 4, 3
+
+
+@pytest.fixture
+def samples() -> Samples:
+    """50 rows around three centers that overlap."""
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, CLASSES, ROWS)
+    x = generator.normal(0.0, 1.0, (CLASSES, FEATURES))[labels] + generator.normal(0.0, 0.7, (ROWS, FEATURES))
+    return Samples(x, np.eye(CLASSES)[labels])
+
+
+@pytest.fixture
+def validation() -> Samples:
+    """30 rows, unlike the training rows."""
+    generator = np.random.default_rng(1)
+    return Samples(generator.normal(0.0, 1.0, (30, FEATURES)), np.eye(CLASSES)[generator.integers(0, CLASSES, 30)])
+
+
+@pytest.fixture
+def small_fit(samples: Samples) -> Callable[..., FitResult]:
+    """``fit`` of a small network in float64: 3 epochs of 4 batches, the last of 2 rows; arguments replace the usual."""
+
+    def run(train: Samples = samples, *, seed: int = 0, dtype: Any = np.float64, **changes: Any) -> FitResult:
+        generator = np.random.default_rng(seed)
+        sizes = (FEATURES, 5, CLASSES)
+        layers = init_layers(array_api_compat.numpy, generator, sizes, glorot_uniform(), dtype=dtype)
+        arguments: dict[str, Any] = {
+            "layers": layers,
+            "activation": ACTIVATIONS["tanh"],
+            "loss": LOSSES["softmax_cross_entropy"],
+            "optimizer": sgd(momentum=0.9, nesterov=True),
+            "schedule": constant(0.1),
+            "epochs": 3,
+            "batch_size": 16,
+            "generator": generator,
+        }
+        return fit(train, **(arguments | changes))
+
+    return run

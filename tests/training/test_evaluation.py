@@ -1,0 +1,136 @@
+from typing import Any
+
+import array_api_compat.numpy
+import array_api_strict
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.metrics import accuracy_score, log_loss, mean_squared_error
+
+from xpmlp.backends import Backend, NumpyBackend, Samples
+from xpmlp.errors import DataError
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.initializers import glorot_uniform, init_layers
+from xpmlp.nn.losses import LOSSES
+from xpmlp.training.evaluation import ROWS_AT_A_TIME, evaluate, predict_outputs
+
+RELU = ACTIVATIONS["relu"]
+SOFTMAX = LOSSES["softmax_cross_entropy"]
+# Fewer than one chunk, exactly one, one row more, and several.
+NUMBERS_OF_ROWS = [1, ROWS_AT_A_TIME - 1, ROWS_AT_A_TIME, ROWS_AT_A_TIME + 1, 2 * ROWS_AT_A_TIME + 5]
+LAYERS = init_layers(
+    array_api_compat.numpy, np.random.default_rng(0), (4, 5, 3), glorot_uniform(draw_bias=True), dtype=np.float64
+)
+
+
+def make_samples(rows: int) -> Samples:
+    generator = np.random.default_rng(rows)
+    return Samples(generator.normal(0.0, 1.0, (rows, 4)), np.eye(3)[generator.integers(0, 3, rows)])
+
+
+def all_at_once(x: Any) -> Any:
+    hidden, output = LAYERS
+    logits = np.maximum(x @ hidden.weight + hidden.bias, 0.0) @ output.weight + output.bias
+    exponentials = np.exp(logits)
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("rows", NUMBERS_OF_ROWS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_evaluating_in_chunks_is_evaluating_all_at_once(rows: int, weighted: bool) -> None:
+    samples = make_samples(rows)
+    # Not one weight for all: a chunk must count by its own.
+    weight = np.linspace(0.5, 3.0, rows) if weighted else None
+    truth, probabilities = samples.targets.argmax(axis=1), all_at_once(samples.x)
+    evaluation = evaluate(NumpyBackend(), LAYERS, samples._replace(weight=weight), activation=RELU, loss=SOFTMAX)
+    expected = log_loss(truth, probabilities, sample_weight=weight, labels=[0, 1, 2])
+    assert evaluation.loss == pytest.approx(expected, rel=1e-12)
+    hits = accuracy_score(truth, probabilities.argmax(axis=1), sample_weight=weight)
+    assert evaluation.accuracy == pytest.approx(hits, rel=1e-12)
+
+
+@pytest.mark.parametrize("rows", [0, *NUMBERS_OF_ROWS])
+def test_predicting_in_chunks_is_predicting_all_at_once(rows: int) -> None:
+    x = make_samples(rows).x
+    outputs = predict_outputs(NumpyBackend(), LAYERS, x, activation=RELU, loss=SOFTMAX)
+    assert outputs.shape == (rows, 3)
+    assert_allclose(outputs, all_at_once(x), rtol=1e-12)
+
+
+def test_never_more_than_a_chunk_goes_through_the_hidden_layers_at_once() -> None:
+    seen: list[int] = []
+
+    def watched(xp: Any, z: Any) -> Any:
+        seen.append(z.shape[0])
+        return RELU.forward(xp, z)
+
+    samples = make_samples(2 * ROWS_AT_A_TIME + 5)
+    watching = RELU._replace(forward=watched)
+    evaluate(NumpyBackend(), LAYERS, samples, activation=watching, loss=SOFTMAX)
+    predict_outputs(NumpyBackend(), LAYERS, samples.x, activation=watching, loss=SOFTMAX)
+    assert seen == [ROWS_AT_A_TIME, ROWS_AT_A_TIME, 5] * 2
+
+
+def test_nothing_is_read_back_before_all_rows_are_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = Backend(array_api_strict)
+    layers = tuple(type(layer)(*map(backend.asarray, layer)) for layer in LAYERS)
+    host = make_samples(2 * ROWS_AT_A_TIME + 5)
+    array_class = type(array_api_strict.asarray(0.0))
+    chunks_at_reading: list[int] = []
+    chunks: list[int] = []
+    to_float = array_class.__float__
+
+    def counting_float(array: Any) -> float:
+        chunks_at_reading.append(len(chunks))
+        return float(to_float(array))
+
+    def counting_hits(*arguments: Any) -> Any:
+        assert SOFTMAX.hits is not None
+        chunks.append(1)
+        return SOFTMAX.hits(*arguments)
+
+    monkeypatch.setattr(array_class, "__float__", counting_float)
+    samples = Samples(backend.asarray(host.x), backend.asarray(host.targets))
+    strict = evaluate(backend, layers, samples, activation=RELU, loss=SOFTMAX._replace(hits=counting_hits))
+    assert len(chunks) == 3
+    assert set(chunks_at_reading) == {3}
+    expected = evaluate(NumpyBackend(), LAYERS, host, activation=RELU, loss=SOFTMAX)
+    assert strict.loss == pytest.approx(expected.loss, rel=1e-12)
+    assert strict.accuracy == expected.accuracy
+
+
+def test_a_loss_without_right_and_wrong_has_no_accuracy() -> None:
+    samples = make_samples(20)
+    squared = LOSSES["squared_error"]
+    evaluation = evaluate(NumpyBackend(), LAYERS, samples, activation=RELU, loss=squared)
+    hidden, output = LAYERS
+    prediction = np.maximum(samples.x @ hidden.weight + hidden.bias, 0.0) @ output.weight + output.bias
+    # Half the sum over the outputs, where scikit-learn takes their mean.
+    assert evaluation.loss == pytest.approx(1.5 * mean_squared_error(samples.targets, prediction), rel=1e-12)
+    assert evaluation.accuracy is None
+    outputs = predict_outputs(NumpyBackend(), LAYERS, samples.x, activation=RELU, loss=squared)
+    assert_allclose(outputs, prediction, rtol=1e-12)
+
+
+def test_rows_of_weight_zero_do_not_count() -> None:
+    samples = make_samples(40)
+    weight = (np.arange(40) < 25).astype(float)
+    evaluation = evaluate(NumpyBackend(), LAYERS, samples._replace(weight=weight), activation=RELU, loss=SOFTMAX)
+    first = Samples(samples.x[:25], samples.targets[:25])
+    expected = evaluate(NumpyBackend(), LAYERS, first, activation=RELU, loss=SOFTMAX)
+    assert evaluation.loss == pytest.approx(expected.loss, rel=1e-12)
+    assert evaluation.accuracy == pytest.approx(expected.accuracy, rel=1e-12)
+
+
+@pytest.mark.parametrize("samples", [make_samples(0), make_samples(3)._replace(weight=np.zeros(3))])
+def test_nothing_to_evaluate_on_is_refused(samples: Samples) -> None:
+    with pytest.raises(DataError, match="no rows, or rows that all weigh 0"):
+        evaluate(NumpyBackend(), LAYERS, samples, activation=RELU, loss=SOFTMAX)
+
+
+def test_the_samples_are_not_changed() -> None:
+    samples = make_samples(10)
+    before = [array.copy() for array in samples[:2]]
+    evaluate(NumpyBackend(), LAYERS, samples, activation=RELU, loss=SOFTMAX)
+    for array, copy in zip(samples[:2], before, strict=True):
+        assert_array_equal(array, copy)

@@ -1,0 +1,614 @@
+import itertools
+import math
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import array_api_strict
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, log_loss
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+from xpmlp.backends import Backend, NumpyBackend, Samples
+from xpmlp.errors import DataError, SettingsError, XpmlpError
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.layers import Layer, Layers
+from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.optimizers import Optimizer, adam, sgd
+from xpmlp.training import Callback, DivergedError, FitResult, Run, constant, fit, warmup_cosine
+
+Fit = Callable[..., FitResult]
+
+
+class RecordingBackend(NumpyBackend):
+    """NumPy's, which keeps the order and the objectives of each epoch, and the inputs of each batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.orders: list[Any] = []
+        self.batches: list[Any] = []
+        self.objectives: list[Any] = []
+
+    def run_epoch(
+        self, step: Any, state: Any, samples: Samples, order: Any, learning_rates: Any, batch_size: int
+    ) -> tuple[Any, Any]:
+        def recording_step(xp: Any, state: Any, x: Any, *others: Any) -> Any:
+            self.batches.append(x)
+            return step(xp, state, x, *others)
+
+        self.orders.append(order)
+        state, objectives = super().run_epoch(recording_step, state, samples, order, learning_rates, batch_size)
+        self.objectives.append(objectives)
+        return state, objectives
+
+
+class InOrder(np.random.Generator):
+    """Draws the rows in their order, epoch after epoch."""
+
+    def __init__(self) -> None:
+        super().__init__(np.random.PCG64(0))
+
+    def permutation(self, x: Any, axis: int = 0) -> Any:
+        return np.arange(x)
+
+
+class KeepLayers(Callback):
+    """Keeps the weights after each epoch."""
+
+    def __init__(self) -> None:
+        self.layers: list[Layers] = []
+
+    def on_epoch_end(self, run: Run) -> None:
+        self.layers.append(run.state.layers)
+
+
+def assert_same_bits(actual: Layers, expected: Layers) -> None:
+    for actual_layer, expected_layer in zip(actual, expected, strict=True):
+        for a, e in zip(actual_layer, expected_layer, strict=True):
+            assert (a.dtype, a.shape, a.tobytes()) == (e.dtype, e.shape, e.tobytes())
+
+
+def softmax(logits: Any) -> Any:
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+# Randomness
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_another_network(
+    small_fit: Fit, validation: Samples
+) -> None:
+    first, again, other = (small_fit(seed=seed, validation=validation) for seed in (3, 3, 4))
+    assert_same_bits(again.layers, first.layers)
+    assert [row.train_loss for row in again.history] == [row.train_loss for row in first.history]
+    assert [row.test_loss for row in again.history] == [row.test_loss for row in first.history]
+    assert not np.allclose(other.layers[0].weight, first.layers[0].weight)
+
+
+def test_the_seed_decides_the_order_of_the_rows_too(small_fit: Fit) -> None:
+    layers = small_fit(epochs=1).layers
+    results = [small_fit(layers=layers, generator=np.random.default_rng(seed)).layers for seed in (0, 1)]
+    assert not np.allclose(results[0][0].weight, results[1][0].weight, rtol=1e-6)
+
+
+def test_every_row_is_seen_once_an_epoch_in_an_order_that_differs_from_the_last(
+    small_fit: Fit, samples: Samples
+) -> None:
+    backend = RecordingBackend()
+    small_fit(backend=backend, epochs=5)
+    assert [len(batch) for batch in backend.batches] == [16, 16, 16, 2] * 5
+    for epoch in range(5):
+        seen = np.concatenate(backend.batches[4 * epoch : 4 * epoch + 4])
+        assert_array_equal(seen, samples.x[backend.orders[epoch]])
+        assert_array_equal(np.sort(backend.orders[epoch]), np.arange(50))
+    for order, other in itertools.combinations(backend.orders, 2):
+        assert not np.array_equal(order, other)
+
+
+def test_a_batch_may_hold_all_rows_or_more_than_there_are(small_fit: Fit) -> None:
+    exact, larger = (small_fit(batch_size=size, generator=InOrder()) for size in (50, 1000))
+    assert_same_bits(larger.layers, exact.layers)
+
+
+def test_batches_of_one_row_are_trained_on(small_fit: Fit) -> None:
+    backend = RecordingBackend()
+    assert math.isfinite(small_fit(batch_size=1, epochs=1, backend=backend).history[0].train_loss)
+    assert len(backend.batches) == 50
+
+
+def test_what_is_handed_over_is_not_changed(small_fit: Fit, samples: Samples, validation: Samples) -> None:
+    start = small_fit(epochs=1).layers
+    before = [array.copy() for array in (*itertools.chain(*start), *samples[:2], *validation[:2])]
+    small_fit(layers=start, validation=validation)
+    for array, copy in zip((*itertools.chain(*start), *samples[:2], *validation[:2]), before, strict=True):
+        assert_array_equal(array, copy)
+
+
+# What is reported
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_validation_after_each_epoch_is_what_scikit_learn_computes_from_the_weights(
+    small_fit: Fit, validation: Samples, dtype: str
+) -> None:
+    keep = KeepLayers()
+    result = small_fit(validation=validation, callbacks=[keep], dtype=dtype, epochs=4)
+    truth = validation.targets.argmax(axis=1)
+    assert len(keep.layers) == 4
+    for row, (hidden, output) in zip(result.history, keep.layers, strict=True):
+        activations = np.tanh(validation.x @ hidden.weight + hidden.bias)
+        probabilities = softmax(activations @ output.weight + output.bias)
+        tolerance = 1e-12 if dtype == "float64" else 1e-6
+        assert row.test_loss == pytest.approx(log_loss(truth, probabilities), rel=tolerance)
+        assert row.test_accuracy == pytest.approx(accuracy_score(truth, probabilities.argmax(axis=1)), abs=1e-7)
+
+
+def test_validation_leaves_the_training_as_it_is(small_fit: Fit, validation: Samples) -> None:
+    assert_same_bits(small_fit(validation=validation).layers, small_fit().layers)
+
+
+def test_validation_weights_count(small_fit: Fit, validation: Samples) -> None:
+    keep = KeepLayers()
+    weight = np.random.default_rng(0).integers(0, 4, validation.x.shape[0]).astype(float)
+    weighted = small_fit(validation=validation._replace(weight=weight), callbacks=[keep]).history[-1]
+    (hidden, output), truth = keep.layers[-1], validation.targets.argmax(axis=1)
+    probabilities = softmax(np.tanh(validation.x @ hidden.weight + hidden.bias) @ output.weight + output.bias)
+    assert weighted.test_loss == pytest.approx(log_loss(truth, probabilities, sample_weight=weight), rel=1e-12)
+    expected = accuracy_score(truth, probabilities.argmax(axis=1), sample_weight=weight)
+    assert weighted.test_accuracy == pytest.approx(expected, rel=1e-12)
+
+
+def test_without_validation_there_is_no_test_loss_and_without_right_and_wrong_no_accuracy(
+    small_fit: Fit, validation: Samples
+) -> None:
+    unvalidated = small_fit().history[-1]
+    assert unvalidated.test_loss is None
+    assert unvalidated.test_accuracy is None
+    regression = small_fit(loss=LOSSES["squared_error"], validation=validation).history[-1]
+    assert regression.test_loss is not None
+    assert regression.test_accuracy is None
+
+
+def test_history_is_numbered_and_holds_the_mean_of_the_objectives_and_of_the_learning_rates(small_fit: Fit) -> None:
+    backend = RecordingBackend()
+    schedule = warmup_cosine(0.5, warmup=0.3)
+    result = small_fit(schedule=schedule, epochs=5, backend=backend, penalty=0.1)
+    assert [row.epoch for row in result.history] == [1, 2, 3, 4, 5]
+    rates = np.asarray([schedule(step, 20) for step in range(20)]).reshape(5, 4)
+    assert_allclose([row.learning_rate for row in result.history], rates.mean(axis=1), rtol=1e-12)
+    # Rows count alike: the last batch, of 2 rows, for less than the others.
+    losses = np.asarray(backend.objectives) @ np.asarray([16, 16, 16, 2]) / 50
+    assert_allclose([row.train_loss for row in result.history], losses, rtol=1e-12)
+    assert (result.stop_reason, result.interrupted) == (None, False)
+
+
+def test_training_makes_the_loss_smaller(small_fit: Fit) -> None:
+    losses = [row.train_loss for row in small_fit(epochs=30).history]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_seconds_are_those_of_the_training_alone_and_the_result_has_them_all(
+    small_fit: Fit, samples: Samples, validation: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    loss = LOSSES["softmax_cross_entropy"]
+
+    class SlowBackend(NumpyBackend):
+        def run_epoch(self, *arguments: Any) -> tuple[Any, Any]:
+            clock[0] += 2.0
+            return super().run_epoch(*arguments)
+
+        def wait(self, state: Any) -> None:
+            clock[0] += 0.5
+
+    def slow_hits(*arguments: Any) -> Any:  # asked for in validation only
+        assert loss.hits is not None
+        clock[0] += 10.0
+        return loss.hits(*arguments)
+
+    class SlowCallback(Callback):
+        def on_epoch_end(self, run: Run) -> None:
+            clock[0] += 100.0
+
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    result = small_fit(
+        validation=validation, backend=SlowBackend(), loss=loss._replace(hits=slow_hits), callbacks=[SlowCallback()]
+    )
+    assert [row.seconds for row in result.history] == [2.5, 2.5, 2.5]
+    assert [row.samples_per_second for row in result.history] == [50 / 2.5] * 3
+    assert result.seconds == 3 * 112.5
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-5), ("float64", 1e-12)])
+def test_training_is_done_in_the_dtype_of_the_layers(
+    small_fit: Fit, samples: Samples, dtype: str, tolerance: float
+) -> None:
+    result = small_fit(dtype=dtype, epochs=5)
+    reference = small_fit(epochs=5)
+    batches = RecordingBackend()
+    small_fit(dtype=dtype, epochs=1, backend=batches)
+    assert {str(array.dtype) for layer in result.layers for array in layer} == {dtype}
+    assert {str(array.dtype) for array in (*batches.batches, *batches.objectives)} == {dtype}
+    for layer, expected in zip(result.layers, reference.layers, strict=True):
+        assert_allclose(layer.weight, expected.weight, rtol=0, atol=tolerance)
+        assert_allclose(layer.bias, expected.bias, rtol=0, atol=tolerance)
+
+
+# Against scikit-learn
+
+SOLVERS: dict[str, tuple[dict[str, Any], Optimizer]] = {
+    "sgd": ({"solver": "sgd", "momentum": 0.0, "learning_rate_init": 0.2}, sgd()),
+    "momentum": ({"solver": "sgd", "nesterovs_momentum": False, "learning_rate_init": 0.05}, sgd(momentum=0.9)),
+    "nesterov": ({"solver": "sgd", "learning_rate_init": 0.05}, sgd(momentum=0.9, nesterov=True)),
+    "adam": ({"solver": "adam", "learning_rate_init": 0.01}, adam()),
+}
+
+
+def scikit_learn_runs(estimator_class: Any, x: Any, y: Any, settings: dict[str, Any]) -> tuple[Layers, Any]:
+    """The weights that an estimator starts from, and the estimator after 6 epochs."""
+    usual = {
+        "hidden_layer_sizes": (6, 5),
+        "batch_size": 16,
+        "shuffle": False,
+        "random_state": 1,
+        "tol": 0.0,
+        "n_iter_no_change": 1000,
+    }
+    # A learning rate that is lost in rounding leaves the initial weights as they are.
+    unmoved = estimator_class(**usual | settings | {"max_iter": 1, "learning_rate_init": 1e-250}).fit(x, y)
+    trained = estimator_class(**usual | settings | {"max_iter": 6}).fit(x, y)
+    pairs = zip(unmoved.coefs_, unmoved.intercepts_, strict=True)
+    return tuple(Layer(weight, bias[None, :]) for weight, bias in pairs), trained
+
+
+def assert_same_trajectory(result: FitResult, trained: Any) -> None:
+    assert_allclose([row.train_loss for row in result.history], trained.loss_curve_, rtol=1e-10, atol=0)
+    for layer, weight, bias in zip(result.layers, trained.coefs_, trained.intercepts_, strict=True):
+        assert_allclose(layer.weight, weight, rtol=1e-10, atol=1e-10)
+        assert_allclose(layer.bias[0], bias, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("solver", sorted(SOLVERS))
+def test_a_classifier_goes_scikit_learns_way_step_by_step(samples: Samples, solver: str, activation: str) -> None:
+    settings, optimizer = SOLVERS[solver]
+    settings = settings | {"activation": activation, "alpha": 0.3}
+    start, trained = scikit_learn_runs(MLPClassifier, samples.x, samples.targets.argmax(axis=1), settings)
+    result = fit(
+        samples,
+        layers=start,
+        activation=ACTIVATIONS[activation],
+        loss=LOSSES["softmax_cross_entropy"],
+        optimizer=optimizer,
+        schedule=constant(settings["learning_rate_init"]),
+        epochs=6,
+        batch_size=16,
+        generator=InOrder(),
+        penalty=0.3,
+    )
+    assert np.abs(result.layers[0].weight - start[0].weight).max() > 0.01  # it went somewhere
+    assert_same_trajectory(result, trained)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("loss", ["logistic_cross_entropy", "squared_error"])
+def test_binary_classification_and_regression_go_scikit_learns_way_step_by_step(samples: Samples, loss: str) -> None:
+    is_regression = loss == "squared_error"
+    y = np.sin(samples.x[:, 0]) if is_regression else samples.targets[:, 0]
+    settings, optimizer = SOLVERS["nesterov"]
+    settings = settings | {"alpha": 0.3, "activation": "tanh"}
+    start, trained = scikit_learn_runs(MLPRegressor if is_regression else MLPClassifier, samples.x, y, settings)
+    result = fit(
+        Samples(samples.x, y[:, None]),
+        layers=start,
+        activation=ACTIVATIONS["tanh"],
+        loss=LOSSES[loss],
+        optimizer=optimizer,
+        schedule=constant(settings["learning_rate_init"]),
+        epochs=6,
+        batch_size=16,
+        generator=InOrder(),
+        penalty=0.3,
+    )
+    assert_same_trajectory(result, trained)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_row_of_weight_two_counts_as_two_rows(samples: Samples) -> None:
+    weight = np.random.default_rng(2).integers(0, 3, 50)
+    repeated = np.repeat(np.arange(50), weight)
+    settings, optimizer = SOLVERS["momentum"]
+    settings = settings | {"alpha": 0.3, "activation": "tanh", "batch_size": len(repeated)}
+    labels = samples.targets.argmax(axis=1)
+    start, trained = scikit_learn_runs(MLPClassifier, samples.x[repeated], labels[repeated], settings)
+    result = fit(
+        samples._replace(weight=weight.astype(float)),
+        layers=start,
+        activation=ACTIVATIONS["tanh"],
+        loss=LOSSES["softmax_cross_entropy"],
+        optimizer=optimizer,
+        schedule=constant(settings["learning_rate_init"]),
+        epochs=6,
+        batch_size=50,
+        generator=InOrder(),
+        penalty=0.3,
+    )
+    assert_allclose([row.train_loss for row in result.history], trained.loss_curve_, rtol=1e-10)
+    for layer, coefficients in zip(result.layers, trained.coefs_, strict=True):
+        assert_allclose(layer.weight, coefficients, rtol=1e-10, atol=1e-10)
+
+
+def test_weights_stay_with_their_rows_when_these_are_shuffled(small_fit: Fit, samples: Samples) -> None:
+    # Rows of weight 0 are as good as absent, wherever the shuffle puts them: what they hold must not matter.
+    weight = np.where(np.arange(50) % 2 == 0, 1.0, 0.0)
+    x = np.where(weight[:, None] > 0.0, samples.x, 1e3)
+    expected = small_fit(samples._replace(weight=weight))
+    result = small_fit(samples._replace(x=x, weight=weight))
+    assert_same_bits(result.layers, expected.layers)
+
+
+@pytest.mark.parametrize("penalty", [1.0, 10.0])
+def test_without_hidden_layers_it_is_multinomial_logistic_regression(samples: Samples, penalty: float) -> None:
+    reference = LogisticRegression(C=1.0 / penalty, tol=1e-10, max_iter=10_000)
+    reference.fit(samples.x, samples.targets.argmax(axis=1))
+    result = fit(
+        samples,
+        layers=(Layer(np.zeros((4, 3)), np.zeros((1, 3))),),
+        activation=ACTIVATIONS["relu"],
+        loss=LOSSES["softmax_cross_entropy"],
+        optimizer=sgd(momentum=0.9, nesterov=True),
+        schedule=constant(0.5),
+        epochs=600,
+        batch_size=50,
+        generator=np.random.default_rng(0),
+        penalty=penalty,
+    )
+    assert_allclose(result.layers[0].weight, reference.coef_.T, rtol=0, atol=1e-6)
+    assert_allclose(result.layers[0].bias[0], reference.intercept_, rtol=0, atol=1e-6)
+
+
+# The host does not wait for the device
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("optimizer", [sgd(), sgd(momentum=0.9, nesterov=True), adam()])
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_nothing_is_read_back_to_the_host_inside_an_epoch(
+    small_fit: Fit, samples: Samples, loss: str, optimizer: Optimizer, weighted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array_class = type(array_api_strict.asarray(0.0))
+    conversions = (
+        "__array__",
+        "__bool__",
+        "__buffer__",
+        "__complex__",
+        "__dlpack__",
+        "__float__",
+        "__index__",
+        "__int__",
+    )
+    present = [name for name in conversions if hasattr(array_class, name)]
+    assert {"__bool__", "__float__", "__int__", "__index__", "__dlpack__"} <= set(present)
+    epochs: list[int] = []
+
+    def refuse(*arguments: Any, **keywords: Any) -> Any:
+        raise AssertionError("an array was read back to the host")
+
+    class GuardedBackend(Backend):
+        def run_epoch(self, *arguments: Any) -> tuple[Any, Any]:
+            epochs.append(len(epochs))
+            with monkeypatch.context() as patch:
+                for name in present:
+                    patch.setattr(array_class, name, refuse)
+                with pytest.raises(AssertionError, match="read back"):
+                    float(array_api_strict.asarray(0.0))  # the guard is up
+                return super().run_epoch(*arguments)
+
+    train = samples._replace(weight=np.linspace(0.0, 2.0, 50)) if weighted else samples
+    chosen = {"loss": LOSSES[loss], "optimizer": optimizer, "penalty": 0.1}
+    result = small_fit(train, backend=GuardedBackend(array_api_strict), **chosen)
+    assert epochs == [0, 1, 2]
+    for layer, expected in zip(result.layers, small_fit(train, **chosen).layers, strict=True):
+        assert_allclose(layer.weight, expected.weight, rtol=1e-9, atol=1e-12)
+
+
+# Ctrl-C
+
+
+class InterruptedBackend(NumpyBackend):
+    """Receives Ctrl-C in the middle of the given epoch, counted from 1."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self.epoch = epoch
+        self.begun = 0
+
+    def run_epoch(
+        self, step: Any, state: Any, samples: Samples, order: Any, learning_rates: Any, batch_size: int
+    ) -> tuple[Any, Any]:
+        self.begun += 1
+        steps = iter(range(100))
+
+        def interrupted_step(*arguments: Any) -> Any:
+            if self.begun == self.epoch and next(steps) == 2:
+                signal.raise_signal(signal.SIGINT)
+            return step(*arguments)
+
+        return super().run_epoch(interrupted_step, state, samples, order, learning_rates, batch_size)
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 5])
+def test_ctrl_c_inside_an_epoch_leaves_the_last_whole_one(small_fit: Fit, validation: Samples, epoch: int) -> None:
+    backend = InterruptedBackend(epoch)
+    result = small_fit(epochs=5, backend=backend, validation=validation)
+    assert backend.begun == epoch
+    assert result.interrupted
+    assert result.stop_reason == "interrupted"
+    assert [row.epoch for row in result.history] == list(range(1, epoch))
+    if epoch > 1:
+        shorter = small_fit(epochs=epoch - 1, validation=validation)
+        assert_same_bits(result.layers, shorter.layers)
+        assert [row.test_loss for row in result.history] == [row.test_loss for row in shorter.history]
+
+
+def test_ctrl_c_in_the_first_epoch_leaves_the_network_as_it_was_handed_in(small_fit: Fit) -> None:
+    start = small_fit(epochs=1).layers
+    result = small_fit(layers=start, backend=InterruptedBackend(1))
+    assert_same_bits(result.layers, start)
+    assert result.history == ()
+
+
+def test_ctrl_c_during_validation_leaves_the_epoch_before(small_fit: Fit, validation: Samples) -> None:
+    loss = LOSSES["softmax_cross_entropy"]
+    calls = itertools.count(1)
+
+    def interrupted_hits(*arguments: Any) -> Any:
+        assert loss.hits is not None
+        if next(calls) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return loss.hits(*arguments)
+
+    result = small_fit(validation=validation, loss=loss._replace(hits=interrupted_hits))
+    assert result.interrupted
+    assert len(result.history) == 1
+    assert_same_bits(result.layers, small_fit(epochs=1).layers)
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_ctrl_c_inside_a_callback_keeps_the_epoch_that_is_over(small_fit: Fit, epoch: int) -> None:
+    class Interrupt(Callback):
+        def on_epoch_end(self, run: Run) -> None:
+            if len(run.history) == epoch:
+                signal.raise_signal(signal.SIGINT)
+
+    result = small_fit(callbacks=[Interrupt()])
+    assert result.interrupted
+    assert [row.epoch for row in result.history] == list(range(1, epoch + 1))
+    assert_same_bits(result.layers, small_fit(epochs=epoch).layers)
+
+
+# Diverging
+
+
+def diverging(samples: Samples, **changes: Any) -> dict[str, Any]:
+    """A regression whose squared error grows from epoch to epoch until float32 overflows."""
+    generator = np.random.default_rng(0)
+    layers = (
+        Layer(generator.normal(0.0, 0.5, (4, 5)).astype(np.float32), np.zeros((1, 5), dtype=np.float32)),
+        Layer(generator.normal(0.0, 0.5, (5, 3)).astype(np.float32), np.zeros((1, 3), dtype=np.float32)),
+    )
+    return {
+        "layers": layers,
+        "activation": ACTIVATIONS["relu"],
+        "loss": LOSSES["squared_error"],
+        "optimizer": sgd(),
+        "schedule": constant(3.0),
+        "epochs": 20,
+        "batch_size": 50,
+        "generator": np.random.default_rng(0),
+    } | changes
+
+
+@pytest.mark.parametrize("has_validation", [False, True])
+def test_diverging_names_the_epoch_and_the_rate_and_keeps_the_epoch_before(
+    samples: Samples, has_validation: bool
+) -> None:
+    validation = samples if has_validation else None
+    with pytest.raises(DivergedError, match=r"diverged in epoch \d+.* learning rate was 3; use a smaller") as caught:
+        fit(samples, **diverging(samples, validation=validation))
+    error = caught.value
+    assert isinstance(error, XpmlpError)
+    assert 2 <= error.epoch < 20
+    assert f"epoch {error.epoch}:" in str(error)
+    assert error.result.stop_reason == "diverged"
+    assert not error.result.interrupted
+    assert [row.epoch for row in error.result.history] == list(range(1, error.epoch))
+    assert all(np.isfinite(array).all() for layer in error.result.layers for array in layer)
+    shorter = fit(samples, **diverging(samples, validation=validation, epochs=error.epoch - 1))
+    assert_same_bits(error.result.layers, shorter.layers)
+
+
+def test_diverging_in_the_first_epoch_keeps_the_network_as_it_was_handed_in(samples: Samples) -> None:
+    arguments = diverging(samples, schedule=constant(1e5), batch_size=5)
+    with pytest.raises(DivergedError, match=r"epoch 1: .* rate was 1e\+05") as caught:
+        fit(samples, **arguments)
+    assert caught.value.epoch == 1
+    assert caught.value.result.history == ()
+    assert_same_bits(caught.value.result.layers, arguments["layers"])
+
+
+def test_the_rate_named_is_the_highest_of_the_epoch(samples: Samples) -> None:
+    with pytest.raises(DivergedError, match=r"rate was 7e\+04"):
+        fit(samples, **diverging(samples, schedule=lambda step, steps: 7e4 if step == 3 else 1e3, batch_size=5))
+
+
+@pytest.mark.parametrize("exponent", range(0, 40, 3))
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_a_rate_of_any_size_trains_or_diverges_but_never_warns(samples: Samples, loss: str, exponent: int) -> None:
+    # One step an epoch: weights may be finite, and yet so large that the validation overflows.
+    arguments = diverging(
+        samples,
+        loss=LOSSES[loss],
+        schedule=constant(10.0**exponent),
+        batch_size=50,
+        epochs=3,
+        validation=samples,
+        penalty=0.1,
+    )
+    try:
+        result = fit(samples, **arguments)
+    except DivergedError as error:
+        result = error.result
+    assert all(np.isfinite(array).all() for layer in result.layers for array in layer)
+    assert all(math.isfinite(row.train_loss) and math.isfinite(row.test_loss or 0.0) for row in result.history)
+
+
+@pytest.mark.parametrize("rate", [1e39, 1e300])
+def test_a_rate_beyond_float32_diverges_without_a_warning(samples: Samples, rate: float) -> None:
+    with pytest.raises(DivergedError, match="epoch 1"):
+        fit(samples, **diverging(samples, schedule=constant(rate)))
+
+
+def test_callbacks_see_that_the_run_diverged(samples: Samples) -> None:
+    reasons = []
+
+    class Watch(Callback):
+        def on_fit_end(self, run: Run) -> None:
+            reasons.append(run.stop_reason)
+
+    with pytest.raises(DivergedError):
+        fit(samples, **diverging(samples, callbacks=[Watch()]))
+    assert reasons == ["diverged"]
+
+
+# Refusals
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch_size"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_too_few_epochs_or_rows_in_a_batch_are_refused_by_name(small_fit: Fit, name: str, value: int) -> None:
+    with pytest.raises(SettingsError, match=f"{name}: {value} is too few"):
+        small_fit(**{name: value})
+
+
+def test_no_rows_to_train_on_are_refused(small_fit: Fit) -> None:
+    with pytest.raises(SettingsError, match="rows of training data: 0"):
+        small_fit(Samples(np.empty((0, 4)), np.empty((0, 3))))
+
+
+def test_no_rows_to_validate_on_are_refused_before_training(small_fit: Fit) -> None:
+    backend = RecordingBackend()
+    with pytest.raises(SettingsError, match="rows of validation data: 0"):
+        small_fit(validation=Samples(np.empty((0, 4)), np.empty((0, 3))), backend=backend)
+    assert backend.orders == []
+
+
+def test_validation_rows_that_all_weigh_nothing_are_refused(small_fit: Fit, validation: Samples) -> None:
+    with pytest.raises(DataError, match="weigh"):
+        small_fit(validation=validation._replace(weight=np.zeros(30)))

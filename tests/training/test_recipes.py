@@ -1,0 +1,193 @@
+import json
+import subprocess
+import sys
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+import array_api_compat.numpy as xp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xpmlp.errors import SettingsError
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.initializers import INITIALIZERS
+from xpmlp.nn.layers import Layer, Layers
+from xpmlp.training import OPTIMIZERS, RECIPES, SCHEDULES, Recipe
+
+NAMES = [field.name for field in fields(Recipe)]
+POSITIVE = st.floats(0.0, exclude_min=True, allow_infinity=False)
+SETTINGS = st.fixed_dictionaries(
+    {
+        "hidden_layer_sizes": st.lists(st.integers(1, 10**6), max_size=4).map(tuple),
+        "activation": st.sampled_from(sorted(ACTIVATIONS)),
+        "initializer": st.sampled_from(sorted(INITIALIZERS)),
+        "optimizer": st.sampled_from(sorted(OPTIMIZERS)),
+        "learning_rate": POSITIVE,
+        "schedule": st.sampled_from(sorted(SCHEDULES)),
+        "batch_size": st.integers(1),
+        "epochs": st.integers(1),
+        "penalty": st.just(0.0) | POSITIVE,
+        "dtype": st.sampled_from(["float32", "float64"]),
+        "seed": st.integers(0),
+    }
+)
+
+
+@given(SETTINGS)
+def test_a_recipe_comes_back_from_json_as_it_was(settings: dict[str, Any]) -> None:
+    recipe = Recipe(**settings)
+    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+
+
+def test_json_holds_every_setting_by_its_name() -> None:
+    assert list(Recipe().to_json()) == NAMES
+    assert Recipe(hidden_layer_sizes=(3, 2)).to_json()["hidden_layer_sizes"] == [3, 2]
+
+
+@given(SETTINGS, st.sampled_from(NAMES))
+def test_a_setting_that_json_lacks_is_the_default(settings: dict[str, Any], name: str) -> None:
+    recipe = Recipe(**settings)
+    values = recipe.to_json()
+    del values[name]
+    assert Recipe.from_json(values) == replace(recipe, **{name: getattr(Recipe(), name)})
+
+
+def test_empty_json_is_the_default_recipe() -> None:
+    assert Recipe.from_json({}) == Recipe()
+
+
+def test_a_setting_of_a_newer_version_is_left_out() -> None:
+    assert Recipe.from_json(Recipe(epochs=3).to_json() | {"dropout": 0.5}) == Recipe(epochs=3)
+
+
+@pytest.mark.parametrize("name", ["activation", "initializer", "optimizer", "schedule", "dtype"])
+@pytest.mark.parametrize("value", ["relux", "", "RELU", "float16"])
+def test_a_name_that_is_not_known_is_refused_with_those_that_are(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name}: '{value}' is not one of .*{getattr(Recipe(), name)}"):
+        Recipe(**{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("batch_size", 0, "0 is too few; at least 1"),
+        ("batch_size", -3, "-3 is too few; at least 1"),
+        ("epochs", 0, "0 is too few; at least 1"),
+        ("seed", -1, "-1 is negative"),
+        ("hidden_layer_sizes", (0,), r"\(0,\) is not"),
+        ("hidden_layer_sizes", (5, -3), r"\(5, -3\) is not"),
+        ("learning_rate", 0.0, "0.0 is not a number above 0"),
+        ("learning_rate", 0, "0 is not a number above 0"),
+        ("learning_rate", -0.1, "-0.1 is not a number above 0"),
+        ("learning_rate", float("nan"), "nan is not a number above 0"),
+        ("learning_rate", float("inf"), "inf is not a number above 0"),
+        ("learning_rate", 10**309, "10+ is not a number above 0"),
+        ("penalty", -1e-9, "-1e-09 is not a number of at least 0"),
+        ("penalty", float("nan"), "nan is not a number of at least 0"),
+        ("penalty", 10**309, "10+ is not a number of at least 0"),
+        ("penalty", float("inf"), "inf is not a number of at least 0"),
+    ],
+)
+def test_a_number_out_of_range_is_refused_by_name(name: str, value: Any, message: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name}: {message}"):
+        Recipe(**{name: value})
+
+
+# What a recipe file that was written by hand may hold. Here the types are checked by beartype before the package sees
+# them; in users' hands they are not.
+WRONG_TYPES = {
+    "hidden_layer_sizes": [[2.5], [True], ["5"], [None], [[5]], 5, "55", None, {"5": 5}],
+    "activation": [None, 3, ["relu"], {"relu": 1}],
+    "initializer": [None, 3, ["normal"], {"normal": 1}],
+    "optimizer": [None, 3, ["sgd"], {"sgd": 1}],
+    "schedule": [None, 3, ["constant"], {"constant": 1}],
+    "dtype": [None, 32, ["float32"], {"float32": 1}],
+    "batch_size": [1.5, 2.0, "64", True, None, [1], {}],
+    "epochs": [1.5, 2.0, "64", True, None, [1], {}],
+    "seed": [1.5, 2.0, "64", True, None, [1], {}],
+    "learning_rate": ["0.1", None, True, [0.1], {}],
+    "penalty": ["0.1", None, False, [0.1], {}],
+}
+TRY_WRONG_TYPES = """
+import json, sys
+from xpmlp.errors import SettingsError
+from xpmlp.training import Recipe
+
+for name, values in json.load(sys.stdin).items():
+    for value in values:
+        try:
+            print(f"{name} = {value!r} was taken: {Recipe.from_json({name: value})}")
+        except SettingsError as error:
+            if not str(error).startswith(f"{name}: "):
+                print(f"{name} = {value!r} was refused with: {error}")
+print("done")
+"""
+
+
+def test_a_value_of_a_wrong_type_is_refused_by_name() -> None:
+    command = [sys.executable, "-c", TRY_WRONG_TYPES]
+    done = subprocess.run(command, input=json.dumps(WRONG_TYPES), capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("done\n", "")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hidden_layer_sizes": ()},
+        {"hidden_layer_sizes": (1, 1)},
+        {"batch_size": 1, "epochs": 1, "seed": 0},
+        {"penalty": 0.0},
+        {"learning_rate": 5e-324, "penalty": 5e-324},
+        {"learning_rate": 1, "penalty": 1},
+        {"seed": 2**64},
+    ],
+)
+def test_values_at_the_edge_of_what_is_valid_are_taken(changes: dict[str, Any]) -> None:
+    recipe = Recipe(**changes)
+    assert asdict(recipe) == asdict(Recipe()) | changes
+
+
+def test_the_notebook_recipe_is_what_the_notebook_did() -> None:
+    assert RECIPES["notebook"].to_json() == {
+        "hidden_layer_sizes": [128],
+        "activation": "tanh",
+        "initializer": "normal",
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        "schedule": "constant",
+        "batch_size": 128,
+        "epochs": 50,
+        "penalty": 0.0,
+        "dtype": "float32",
+        "seed": 0,
+    }
+    # Its initial weights are of standard deviation 0.3, whatever the layer's size.
+    weight, bias = INITIALIZERS["normal"]()(np.random.default_rng(0), (), 784, 128)
+    assert weight.std() == pytest.approx(0.3, rel=0.01)
+    assert bias is None
+
+
+def test_the_default_recipe_is_recipe_without_arguments() -> None:
+    assert RECIPES["default"] == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        # Two steps at rate 0.5 down the gradient 1, from 0; v is the velocity, −0.5 and then −0.95.
+        ("sgd", [-0.5, -1.0]),
+        ("momentum", [-0.5, -1.45]),
+        ("nesterov", [-0.95, -2.305]),
+        ("adam", [-0.5, -1.0]),
+    ],
+)
+def test_optimizers_are_what_their_names_say(name: str, expected: list[float]) -> None:
+    optimizer = OPTIMIZERS[name]()
+    layers: Layers = (Layer(np.zeros((1, 1)), np.zeros((1, 1))),)
+    gradients = (Layer(np.ones((1, 1)), np.ones((1, 1))),)
+    state = optimizer.init(xp, layers)
+    for value in expected:
+        layers, state = optimizer.update(xp, gradients, state, layers, 0.5)
+        assert layers[0].weight[0, 0] == pytest.approx(value, rel=1e-6)

@@ -1,0 +1,218 @@
+import json
+import signal
+from dataclasses import replace
+from typing import Any
+
+import array_api_strict
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from xpmlp.backends import Backend, NumpyBackend
+from xpmlp.datasets import Dataset, Split, load_digits, load_mnist
+from xpmlp.errors import DataError
+from xpmlp.image_form import ImageForm
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.initializers import INITIALIZERS
+from xpmlp.nn.layers import Layers
+from xpmlp.training import (
+    OPTIMIZERS,
+    RECIPES,
+    SCHEDULES,
+    Callback,
+    DivergedError,
+    Recipe,
+    Run,
+    fit_dataset,
+    make_model,
+    predict,
+    report,
+    train,
+)
+
+SHORT = Recipe(hidden_layer_sizes=(16,), epochs=2)
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return load_digits()
+
+
+def same_bits(actual: Layers, expected: Layers) -> bool:
+    return [array.tobytes() for layer in actual for array in layer] == [
+        array.tobytes() for layer in expected for array in layer
+    ]
+
+
+def relabelled(dataset: Dataset, classes: tuple[Any, ...], dtype: Any = None) -> Dataset:
+    names = np.asarray(classes, dtype=dtype)
+    return replace(
+        dataset,
+        classes=classes,
+        train=Split(dataset.train.x, names[dataset.train.labels]),
+        test=Split(dataset.test.x, names[dataset.test.labels]),
+    )
+
+
+def test_digits_are_recognised_at_96_percent_with_the_default_recipe(digits: Dataset) -> None:
+    model, result = train(digits)
+    last = result.history[-1]
+    assert len(result.history) == 10
+    assert last.test_accuracy is not None
+    assert last.test_accuracy >= 0.96
+    assert last.test_accuracy == np.mean(predict(model, digits.test.x).labels == digits.test.labels)
+    assert report(model, digits.test).loss == pytest.approx(last.test_loss, rel=1e-6)
+
+
+def test_the_model_holds_what_the_dataset_and_the_recipe_say(digits: Dataset) -> None:
+    recipe = replace(SHORT, hidden_layer_sizes=(7, 5), activation="tanh", dtype="float64")
+    model, result = train(digits, recipe)
+    assert same_bits(model.layers, result.layers)
+    assert model.layer_sizes == (64, 7, 5, 10)
+    assert {array.dtype for layer in model.layers for array in layer} == {np.dtype(np.float64)}
+    assert (model.activation, model.loss) == ("tanh", "softmax_cross_entropy")
+    assert (model.classes, model.input_shape, model.input_scale) == (tuple(range(10)), (8, 8), 16.0)
+    assert model.image_form == ImageForm.measure(digits.train.x, (8, 8))
+    assert model.training == {
+        "data": "digits",
+        "source": digits.source,
+        "recipe": recipe.to_json(),
+        "epochs": 2,
+    }
+    assert Recipe.from_json(json.loads(json.dumps(model.training))["recipe"]) == recipe
+
+
+def test_a_network_without_hidden_layers_learns_the_digits_too(digits: Dataset) -> None:
+    model, result = train(digits, Recipe(hidden_layer_sizes=()))
+    assert model.layer_sizes == (64, 10)
+    assert (result.history[-1].test_accuracy or 0.0) > 0.93
+
+
+def test_rows_of_a_table_have_no_image_form(digits: Dataset) -> None:
+    model, _ = train(replace(digits, input_shape=(64,)), SHORT)
+    assert model.image_form is None
+
+
+def test_the_seed_alone_decides_the_result(digits: Dataset) -> None:
+    first, again, other = (fit_dataset(digits, replace(SHORT, seed=seed)) for seed in (0, 0, 1))
+    assert same_bits(first.layers, again.layers)
+    assert not same_bits(first.layers, other.layers)
+
+
+def test_every_setting_reaches_the_training(digits: Dataset) -> None:
+    usual = Recipe(hidden_layer_sizes=(8,), epochs=1, batch_size=100)
+    recipes = [
+        usual,
+        *(replace(usual, activation=name) for name in ACTIVATIONS if name != usual.activation),
+        *(replace(usual, initializer=name) for name in INITIALIZERS if name != usual.initializer),
+        *(replace(usual, optimizer=name) for name in OPTIMIZERS if name != usual.optimizer),
+        *(replace(usual, schedule=name) for name in SCHEDULES if name != usual.schedule),
+        replace(usual, learning_rate=0.05),
+        replace(usual, batch_size=99),
+        replace(usual, epochs=2),
+        replace(usual, penalty=1),
+        replace(usual, dtype="float64"),
+        replace(usual, hidden_layer_sizes=(9,)),
+        replace(usual, hidden_layer_sizes=(8, 8)),
+    ]
+    results = [fit_dataset(digits, recipe).layers for recipe in recipes]
+    assert len({result[0].weight.tobytes() for result in results}) == len(recipes)
+
+
+def test_a_whole_number_will_do_for_a_rate_and_a_penalty(digits: Dataset) -> None:
+    whole = fit_dataset(digits, replace(SHORT, optimizer="sgd", learning_rate=1, penalty=2))
+    decimal = fit_dataset(digits, replace(SHORT, optimizer="sgd", learning_rate=1.0, penalty=2.0))
+    assert same_bits(whole.layers, decimal.layers)
+
+
+@pytest.mark.parametrize(
+    ("classes", "dtype"),
+    [
+        (("zero", "un", "zwei", "三", "čtyři", "5", "six", "sept", "acht", "neun 9"), None),
+        (tuple(range(-50, 50, 10)), None),
+        ((10**18, *range(1, 10)), None),
+        ((2**63, -1, *range(2, 10)), object),
+        ((1, "1", "a\0", "a", *range(4, 10)), object),
+    ],
+)
+def test_any_labels_work_from_the_dataset_to_the_prediction(
+    digits: Dataset, classes: tuple[Any, ...], dtype: Any
+) -> None:
+    dataset = relabelled(digits, classes, dtype)
+    model, result = train(dataset, SHORT)
+    _, expected = train(digits, SHORT)
+    assert model.classes == classes
+    assert [row.test_accuracy for row in result.history] == [row.test_accuracy for row in expected.history]
+    labels = predict(model, dataset.test.x).labels
+    assert set(labels.tolist()) <= set(classes)
+    right = [a == b for a, b in zip(labels.tolist(), dataset.test.labels.tolist(), strict=True)]
+    assert np.mean(right) == result.history[-1].test_accuracy
+    assert [score.label for score in report(model, dataset.test).per_class] == list(classes)
+
+
+def test_a_label_outside_the_classes_is_refused_by_name(digits: Dataset) -> None:
+    with pytest.raises(DataError, match=r"not among the known classes: 9\."):
+        train(replace(digits, classes=tuple(range(9))), SHORT)
+
+
+def test_callbacks_and_the_backend_are_passed_on(digits: Dataset) -> None:
+    backend, seen = NumpyBackend(), []
+
+    class Watch(Callback):
+        def on_epoch_end(self, run: Run) -> None:
+            seen.append((run.backend is backend, run.epochs, run.rows, len(run.history)))
+
+    train(digits, SHORT, backend=backend, callbacks=[Watch()])
+    assert seen == [(True, 2, 1437, 1), (True, 2, 1437, 2)]
+
+
+def test_another_backend_trains_the_same_network(digits: Dataset) -> None:
+    recipe = replace(SHORT, dtype="float64", epochs=1)
+    strict, numpy = (fit_dataset(digits, recipe, backend=b) for b in (Backend(array_api_strict), NumpyBackend()))
+    for layer, expected in zip(strict.layers, numpy.layers, strict=True):
+        assert isinstance(layer.weight, np.ndarray)
+        assert_allclose(layer.weight, expected.weight, rtol=0, atol=1e-12)
+
+
+def test_an_interrupted_run_still_gives_a_model(digits: Dataset) -> None:
+    class Interrupt(Callback):
+        def on_epoch_end(self, run: Run) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    model, result = train(digits, SHORT, callbacks=[Interrupt()])
+    assert result.interrupted
+    assert model.training["epochs"] == 1
+    assert predict(model, digits.test.x).labels.shape == (360,)
+
+
+def test_what_a_diverged_run_had_learned_can_be_made_a_model(digits: Dataset) -> None:
+    recipe = replace(SHORT, learning_rate=1e20, schedule="constant", optimizer="sgd", epochs=5)
+    with pytest.raises(DivergedError) as caught:
+        train(digits, recipe)
+    result = caught.value.result
+    model = make_model(digits, recipe, result)
+    assert model.training["epochs"] == len(result.history) == caught.value.epoch - 1
+
+
+# The real MNIST
+
+
+@pytest.fixture(scope="module")
+def mnist(mnist_dir: Any) -> Dataset:
+    return load_mnist(mnist_dir)
+
+
+@pytest.mark.slow
+def test_the_notebooks_run_with_the_right_gradient_reaches_96_3_percent_on_mnist(mnist: Dataset) -> None:
+    _, result = train(mnist, RECIPES["notebook"])
+    assert len(result.history) == 50
+    assert (result.history[-1].test_accuracy or 0.0) >= 0.963
+
+
+@pytest.mark.slow
+def test_the_default_recipe_passes_the_notebook_in_3_epochs_of_mnist_and_98_percent_in_10(mnist: Dataset) -> None:
+    _, result = train(mnist)
+    accuracies = [row.test_accuracy or 0.0 for row in result.history]
+    assert len(accuracies) == 10
+    assert accuracies[2] >= 0.9605
+    assert accuracies[-1] >= 0.98
