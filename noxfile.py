@@ -48,6 +48,13 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *session.posargs, env=TEST_ENVIRONMENT)
 
 
+@nox.session(default=False)
+def backends(session: nox.Session) -> None:
+    """Run the tests with PyTorch and JAX installed too."""
+    session.install("-e.[cli,torch,jax]", *group("test"))
+    session.run("pytest", *session.posargs, env=TEST_ENVIRONMENT)
+
+
 @nox.session(python="3.11", default=False)
 def lowest(session: nox.Session) -> None:
     """Run the tests on exactly the lowest versions that pyproject.toml declares."""

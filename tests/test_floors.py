@@ -50,7 +50,12 @@ LIBRARIES = {
     "optional_imports": set(),
     "whole_files": set(),
 }
-OWN_LIBRARIES = {"cupy": {"cupy", "cupy_backends", "nvmath"}, "torch": {"torch"}, "jax": {"jax", "jaxlib"}}
+OWN_LIBRARIES = {
+    "numpy": {"threadpoolctl"},
+    "cupy": {"cupy", "cupy_backends", "nvmath"},
+    "torch": {"torch"},
+    "jax": {"jax", "jaxlib"},
+}
 # Modules that load others by a name in a string would go around the plan.
 LOADERS = {"importlib", "__import__", "exec", "eval"}
 

@@ -538,8 +538,8 @@ NAN[3, 2] = math.nan
         ("layers.0.weight", None, "the tensor 'layers.0.weight' is missing"),
         ("layers.1.bias", None, "the tensor 'layers.1.bias' is missing"),
         ("layers.2.weight", np.zeros((3, 3), np.float32), "the tensor 'layers.2.bias' is missing"),
-        ("optimizer.step", np.zeros(1, np.float32), "is missing"),
-        ("layers.00.weight", np.zeros((4, 3), np.float32), "is missing"),
+        ("optimizer.step", np.zeros(1, np.float32), "the tensor 'optimizer.step' is not known"),
+        ("layers.00.weight", np.zeros((4, 3), np.float32), "the tensor 'layers.00.weight' is not known"),
         ("layers.1.weight", np.zeros((5, 3), np.float32), "layer 1's weight has shape (5, 3), expected (4, outputs)"),
         ("layers.1.weight", np.zeros((3, 4), np.float32), "layer 1's weight has shape (3, 4), expected (4, outputs)"),
         ("layers.1.weight", np.zeros((4, 0), np.float32), "layer 1's weight has shape (4, 0)"),
@@ -569,7 +569,7 @@ def test_an_extra_pair_of_tensors_is_refused(path: Path) -> None:
         tensors["velocity.0.weight"] = tensors["velocity.0.bias"] = np.zeros((1, 1), np.float32)
 
     rewrite(path, change)
-    assert "the tensor 'layers.2.bias' is missing" in refused(path)
+    assert "the tensor 'velocity.0.bias' is not known" in refused(path)
 
 
 def test_a_file_without_tensors_is_refused(path: Path) -> None:

@@ -341,7 +341,7 @@ def test_characters_that_the_font_lacks_raise_no_warning() -> None:
     """They are drawn as boxes."""
     for png in (plots.draw_curves(history(3), "🚀 数字"), gallery(10, 3, classes=["🚀", "数"], title="🚀 数字")):
         check_margins(png)
-    assert pixels(plots.draw_confusion(confusion(2), ["🚀", "数"], "🚀 数字")).std() > 5.0
+    check_margins(plots.draw_confusion(confusion(2), ["🚀 数字", "数"], "🚀 数字"))
 
 
 def test_a_long_title_goes_over_several_lines(drawn: list[Any]) -> None:

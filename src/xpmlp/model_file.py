@@ -168,10 +168,11 @@ def shortened(value: Any) -> str:
 def parse_layers(tensors: dict[str, Any]) -> Layers:
     """Put the tensors of a file in order."""
     expected = {f"layers.{i}.{part}" for i in range((len(tensors) + 1) // 2) for part in ("weight", "bias")}
-    if missing := sorted(expected - tensors.keys()):
-        raise ModelError(f"the tensor {missing[0]!r} is missing")
+    # Unknown ones first: with them counted, a file seems to lack others.
     if unknown := sorted(tensors.keys() - expected):
         raise ModelError(f"the tensor {unknown[0]!r} is not known")
+    if missing := sorted(expected - tensors.keys()):
+        raise ModelError(f"the tensor {missing[0]!r} is missing")
     layers = []
     for index in range(len(tensors) // 2):
         weight, bias = tensors[f"layers.{index}.weight"], tensors[f"layers.{index}.bias"]

@@ -190,6 +190,8 @@ def draw_confusion(confusion: Int64[np.ndarray, "classes classes"], classes: Seq
     is_upright = for_names > 0.9 * side / count
     width = 1.06 * side + 1.6 + for_names
     figure = new_figure(width, side + 1.2 + (for_names if is_upright else 0.0))
+    # Of matplotlib's layouts, this one knows of axes of a fixed proportion; the other cuts labels off beside them.
+    figure.set_layout_engine("compressed")
     figure.suptitle(wrapped(title, width))
     axes = figure.subplots()
     share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)

@@ -4,6 +4,7 @@ from typing import Any
 import array_api_compat.numpy
 import numpy as np
 import pytest
+from threadpoolctl import ThreadpoolController
 
 from xpmlp.backends import NumpyBackend, Samples
 from xpmlp.nn.activations import ACTIVATIONS
@@ -52,3 +53,23 @@ def test_arrays_are_numpys_own() -> None:
 
 def test_a_record_names_numpy_with_its_version() -> None:
     assert NumpyBackend().describe() == {"backend": "numpy", "library": f"numpy {np.__version__}", "device": "cpu"}
+
+
+@pytest.mark.parametrize(("width", "threads"), [(16, 1), (4096, 2)])
+def test_small_matrix_products_run_in_one_thread_and_large_ones_as_numpy_is_set_up(width: int, threads: int) -> None:
+    pools = ThreadpoolController().select(user_api="blas")
+    backend = NumpyBackend()
+    layers = (Layer(np.zeros((width, width)), np.zeros((1, width))),)
+    used: list[int] = []
+
+    def step(xp: Any, state: TrainingState, *batch: Any) -> tuple[TrainingState, Any]:
+        used.extend(pool["num_threads"] for pool in pools.info())
+        return state, np.float64(0.0)
+
+    samples = Samples(np.zeros((2, width)), np.zeros((2, width)))
+    with pools.limit(limits=2):
+        backend.run_epoch(step, TrainingState(layers, ()), samples, np.arange(2), np.ones(1), 2)
+        after = [pool["num_threads"] for pool in pools.info()]
+    assert used
+    assert set(used) == {threads}
+    assert set(after) == {2}

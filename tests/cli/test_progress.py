@@ -103,9 +103,9 @@ def test_a_terminal_without_colors_is_written_to_without_them(
 ) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     colors = []
-    for value in ("", "1"):
-        monkeypatch.setenv("NO_COLOR", value)
-        code, text = xpmlp_in_terminal("train", "digits", "--epochs", 2, "-o", f"run{value}")
+    for folder in ("colored", "plain"):
+        code, text = xpmlp_in_terminal("train", "digits", "--epochs", 2, "-o", folder)
+        monkeypatch.setenv("NO_COLOR", "1")
         assert code == 0
         assert "━" in text
         parameters = ";".join(re.findall(rf"{ESCAPE}\[([\d;]*)m", text)).split(";")

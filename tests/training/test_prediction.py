@@ -177,3 +177,8 @@ def test_a_label_that_the_model_does_not_know_is_refused_by_name(model: Model, d
 def test_a_report_on_no_rows_is_refused(model: Model) -> None:
     with pytest.raises(DataError, match="no rows"):
         report(model, Split(np.empty((0, 64), dtype=np.float32), np.empty(0, dtype=np.int64)))
+
+
+def test_a_sample_that_is_no_row_is_refused_with_the_way_to_make_it_one(model: Model, digits: Dataset) -> None:
+    with pytest.raises(DataError, match=r"shape \(64,\).*reshape\(-1, 64\)"):
+        predict(model, digits.test.x[0])

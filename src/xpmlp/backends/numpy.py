@@ -1,12 +1,23 @@
-"""NumPy, on the CPU: the eager loop as it is."""
+"""NumPy, on the CPU: the eager loop, with as many threads as its matrix products are worth."""
 
-from contextlib import AbstractContextManager
-from typing import ClassVar
+import functools
+import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar
 
 import array_api_compat.numpy
 import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from xpmlp.nn.layers import Layers
+from xpmlp.nn.step import Step, TrainingState
 
 from .base import Backend
+from .samples import Samples
+
+# Below so many operations, handing a part of a matrix product to another thread and waiting for it costs more than it
+# saves; on a busy machine, where the other thread waits for a core, a hundred times more.
+OPERATIONS_WORTH_THREADS = 8_000_000
 
 
 class NumpyBackend(Backend):
@@ -20,6 +31,26 @@ class NumpyBackend(Backend):
     def scope(self) -> AbstractContextManager[object]:
         """Keep NumPy alone from warning of what is found at the end of an epoch on every library alike: overflow."""
         return np.errstate(all="ignore")
+
+    def run_epoch(
+        self, step: Step, state: TrainingState, samples: Samples, order: Any, learning_rates: Any, batch_size: int
+    ) -> tuple[TrainingState, Any]:
+        """Take one step for each batch; see `Backend.run_epoch`."""
+        with self.threads_for(state.layers, batch_size):
+            return super().run_epoch(step, state, samples, order, learning_rates, batch_size)
+
+    def threads_for(self, layers: Layers, batch_size: int) -> AbstractContextManager[object]:
+        """Return a context in which small matrix products run in one thread, and large ones as NumPy is set up."""
+        largest = max(2 * batch_size * math.prod(layer.weight.shape) for layer in layers)
+        if largest >= OPERATIONS_WORTH_THREADS:
+            return nullcontext()
+        context: AbstractContextManager[object] = self.thread_pools.limit(limits=1, user_api="blas")
+        return context
+
+    @functools.cached_property
+    def thread_pools(self) -> ThreadpoolController:
+        """The linear algebra libraries of this process, looked for once."""
+        return ThreadpoolController()
 
     def describe(self) -> dict[str, str]:
         """Return what a record of a run should say of the library and the device."""

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Float, Int64, Num, Shaped
 
 from xpmlp.backends import Backend, NumpyBackend
 from xpmlp.datasets import Split, class_indices
@@ -35,23 +35,23 @@ class Prediction:
     probabilities: Float[np.ndarray, "rows classes"]
 
 
-def predict(model: Model, x: Float[np.ndarray, "rows features"], backend: Backend | None = None) -> Prediction:
+def predict(model: Model, x: Num[np.ndarray, "..."], backend: Backend | None = None) -> Prediction:
     """Classify samples.
 
     Parameters
     ----------
     x
-        Already divided by the model's `input_scale`.
+        Shape ``(rows, features)``, already divided by the model's `input_scale`.
     backend
         Where to compute; by default NumPy.
 
     Raises
     ------
     DataError
-        Where the samples do not have as many features as the model takes.
+        Where the samples are not rows of as many features as the model takes.
     """
     backend = backend or NumpyBackend()
-    check_features(model, x.shape[1])
+    check_features(model, x)
     with backend.scope():
         outputs = predict_outputs(
             backend,
@@ -143,7 +143,7 @@ def report(model: Model, split: Split, backend: Backend | None = None) -> Report
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     backend = backend or NumpyBackend()
-    check_features(model, split.x.shape[1])
+    check_features(model, split.x)
     truth = class_indices(split.labels, model.classes)
     with backend.scope():
         evaluation = evaluate(
@@ -167,12 +167,17 @@ def report(model: Model, split: Split, backend: Backend | None = None) -> Report
     )
 
 
-def check_features(model: Model, features: int) -> None:
+def check_features(model: Model, x: Num[np.ndarray, "..."]) -> None:
     """Refuse samples of another size than the model's."""
     expected = model.layers[0].weight.shape[0]
-    if features != expected:
+    if x.ndim != 2:
         raise DataError(
-            f"The samples have {features} values each, but the model was trained on {expected} "
+            f"The samples are an array of shape {x.shape}, but must be a row of {expected} values each: reshape them, "
+            f"as in x.reshape(-1, {expected})."
+        )
+    if x.shape[1] != expected:
+        raise DataError(
+            f"The samples have {x.shape[1]} values each, but the model was trained on {expected} "
             f"(shape {'×'.join(map(str, model.input_shape))}). Use a model trained on data of this shape."
         )
 
