@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import os
+import signal
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -174,6 +175,14 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
 def xp(place: Place) -> Any:
     """The namespace of each array library in turn."""
     return place.xp
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C interrupt, also where the tests run in the background of a shell, which has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

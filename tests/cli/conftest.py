@@ -100,10 +100,7 @@ def start() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
             stack.callback(process.kill)
             return process
 
-        # A child inherits a signal that is ignored, as in the background of a shell, but not one that is handled.
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         yield run
-        signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def softmax_cross_entropy(
     shifted = logits - xp.max(logits, axis=-1, keepdims=True)
     exponentials = xp.exp(shifted)
     total = xp.sum(exponentials, axis=-1, keepdims=True)
-    losses = xp.log(total[..., 0]) - xp.sum(targets * shifted, axis=-1)
+    losses = xp.log(total[..., 0]) - xp.vecdot(targets, shifted)
     return losses, exponentials / total - targets
 
 

@@ -64,7 +64,8 @@ def plain_sgd_update(
     xp: Any, gradients: Layers, state: tuple[()], layers: Layers, learning_rate: Any
 ) -> tuple[Layers, tuple[()]]:
     """W ← W − ηg (``docs/derivation.md``, equation 17)."""
-    return map_layers(lambda w, g: w - learning_rate * g, layers, gradients), state
+    # In this order NumPy adds w into the memory of the product: a third array less to go through.
+    return map_layers(lambda w, g: g * -learning_rate + w, layers, gradients), state
 
 
 def adam(*, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> Optimizer:
