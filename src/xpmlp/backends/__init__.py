@@ -1,29 +1,12 @@
 """The array libraries: for each a namespace, a device, and how a training step is repeated over an epoch.
 
-A backend is one small file with one class over `Backend`, listed in `BACKENDS`.
+A backend is one small file with one class over `Backend`, listed in `BACKENDS`. It is imported when it is asked for:
+nobody waits for a library that they do not use, or needs to have it.
 """
-
-from collections.abc import Callable
-
-from xpmlp.errors import SettingsError
 
 from .base import Backend
 from .numpy import NumpyBackend
 from .samples import Samples
+from .select import BACKENDS, load_backend
 
 __all__ = ["BACKENDS", "Backend", "NumpyBackend", "Samples", "load_backend"]
-
-BACKENDS: dict[str, Callable[[], Backend]] = {"numpy": NumpyBackend}
-
-
-def load_backend(name: str) -> Backend:
-    """Return the backend called `name`, ready to use.
-
-    Raises
-    ------
-    SettingsError
-        Where there is none of that name.
-    """
-    if name not in BACKENDS:
-        raise SettingsError(f"backend {name!r} is not one of {', '.join(BACKENDS)}.")
-    return BACKENDS[name]()

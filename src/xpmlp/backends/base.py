@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float, Integer, Shaped
 
+from xpmlp.errors import SettingsError
 from xpmlp.nn.step import Step, TrainingState
 
 from .samples import Samples, take_rows
@@ -82,3 +83,20 @@ class Backend:
     def describe(self) -> dict[str, str]:
         """Return what a record of a run should say of the library and the device."""
         return {"backend": self.name, "library": self.xp.__name__, "device": str(self.device)}
+
+
+def device_number(name: str, index: str, count: int) -> int:
+    """Read the number behind a device's name, as in ``"cuda:1"``; 0 where there is none.
+
+    Raises
+    ------
+    SettingsError
+        Where it is no number, or there are not so many devices.
+    """
+    if index and not index.isdecimal():
+        raise SettingsError(f"device {name!r}: what stands behind the colon is not a number, as in cuda:1.")
+    number = int(index or 0)
+    if number >= count:
+        there = "is only one" if count == 1 else f"are only {count}, numbered from 0"
+        raise SettingsError(f"device {name!r}: of this kind there {there}.")
+    return number

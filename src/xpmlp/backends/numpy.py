@@ -9,6 +9,7 @@ import array_api_compat.numpy
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from xpmlp.errors import SettingsError
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.step import Step, TrainingState
 
@@ -21,11 +22,19 @@ OPERATIONS_WORTH_THREADS = 8_000_000
 
 
 class NumpyBackend(Backend):
-    """NumPy's arrays, which live in the host's memory."""
+    """NumPy's arrays, which live in the host's memory.
+
+    Raises
+    ------
+    SettingsError
+        For a device other than ``"cpu"``.
+    """
 
     name: ClassVar[str] = "numpy"
 
-    def __init__(self) -> None:
+    def __init__(self, device: str | None = None) -> None:
+        if device not in (None, "cpu"):
+            raise SettingsError(f"device {device!r}: NumPy has only cpu. Use another backend, such as torch or jax.")
         super().__init__(array_api_compat.numpy, "cpu")
 
     def scope(self) -> AbstractContextManager[object]:
