@@ -227,8 +227,8 @@ def prepare_image(path: Path, form: ImageForm) -> Float32[np.ndarray, " features
 
 def read_picture(path: Path) -> Any:
     """The first frame of a picture file, upright, as a Pillow image."""
-    pillow = import_optional("PIL.Image", extra="cli", purpose="reading pictures")
-    pillow_operations = import_optional("PIL.ImageOps", extra="cli", purpose="reading pictures")
+    pillow = import_optional("PIL.Image", extra="cli", purpose="Reading pictures")
+    pillow_operations = import_optional("PIL.ImageOps", extra="cli", purpose="Reading pictures")
     usual = "PNG, JPEG, GIF, BMP, TIFF or WebP"
     too_large = (
         f"{path}: more than {pillow.MAX_IMAGE_PIXELS or 0:,} pixels, too large to open safely. Save a smaller copy."
@@ -275,7 +275,7 @@ def read_picture(path: Path) -> Any:
 
 def without_transparency(picture: Any) -> Any:
     """The picture in mode L, RGB or F, as it looks on a background that its ink contrasts with."""
-    pillow = import_optional("PIL.Image", extra="cli", purpose="reading pictures")
+    pillow = import_optional("PIL.Image", extra="cli", purpose="Reading pictures")
     if picture.mode == "F" or picture.mode.startswith("I"):
         return deep_grey(picture)
     if not picture.has_transparency_data:
@@ -303,7 +303,7 @@ def without_transparency(picture: Any) -> Any:
 
 def deep_grey(picture: Any) -> Any:
     """A picture of 16-bit, 32-bit or floating-point grey, in mode F from 0 to 1."""
-    pillow = import_optional("PIL.Image", extra="cli", purpose="reading pictures")
+    pillow = import_optional("PIL.Image", extra="cli", purpose="Reading pictures")
     values = np.nan_to_num(np.asarray(picture).astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     transparent = picture.info.get("transparency")
     # Such files do not say which value is white: the least of the usual ones that holds them all.
@@ -437,7 +437,7 @@ def fit(
     """The ink alone, light on dark from 0 to 1, of the form's size, extent and placement."""
     from scipy import ndimage
 
-    pillow = import_optional("PIL.Image", extra="cli", purpose="reading pictures")
+    pillow = import_optional("PIL.Image", extra="cli", purpose="Reading pictures")
     if form.centering == "none":
         # Where the content lies is part of what was learned: the whole picture is fitted in.
         content_size = 1.0

@@ -5,6 +5,9 @@ from typing import Any
 
 from .errors import MissingDependencyError
 
+# Where a package is imported by another name than it is installed by.
+DISTRIBUTIONS = {"PIL": "pillow"}
+
 
 def import_optional(module: str, *, extra: str, purpose: str) -> Any:
     """Import `module`, or say which command installs it.
@@ -16,7 +19,7 @@ def import_optional(module: str, *, extra: str, purpose: str) -> Any:
     extra
         The extra of this package that brings it, such as ``"cli"``.
     purpose
-        What it is needed for, as the subject of a sentence: ``"drawing pictures"``.
+        What it is needed for, as the subject of a sentence: ``"Drawing pictures"``.
 
     Raises
     ------
@@ -29,6 +32,6 @@ def import_optional(module: str, *, extra: str, purpose: str) -> Any:
         # Something that the module itself fails to import is a broken installation, not a missing one.
         if error.name is None or module.split(".")[0] != error.name.split(".")[0]:
             raise
-        package = module.split(".")[0]
+        package = DISTRIBUTIONS.get(module.split(".")[0], module.split(".")[0])
         message = f'{purpose} needs {package}, which is not installed. Run: pip install "xpmlp[{extra}]"'
         raise MissingDependencyError(message) from error

@@ -132,7 +132,7 @@ def md5_of(stream: BufferedIOBase) -> str:
 
 def cache_folder() -> Path:
     """Where downloaded files are kept."""
-    pooch = import_optional("pooch", extra="cli", purpose="downloading MNIST")
+    pooch = import_optional("pooch", extra="cli", purpose="Downloading MNIST")
     return Path(pooch.os_cache("xpmlp")) / "mnist"
 
 
@@ -191,8 +191,8 @@ def download(roles: list[str], cache: Path, *, looked_before: tuple[str, ...]) -
 
 def download_problem(url: str, cache: Path, md5: str) -> str | None:
     """Download and verify one file; what went wrong, or None. Nothing is left behind where something did."""
-    pooch = import_optional("pooch", extra="cli", purpose="downloading MNIST")
-    requests = import_optional("requests", extra="cli", purpose="downloading MNIST")
+    pooch = import_optional("pooch", extra="cli", purpose="Downloading MNIST")
+    requests = import_optional("requests", extra="cli", purpose="Downloading MNIST")
     LOGGER.info("Downloading %s", url)
     downloader = pooch.HTTPDownloader(
         timeout=(CONNECT_SECONDS, READ_SECONDS), chunk_size=CHUNK_BYTES, headers={"Accept-Encoding": "identity"}
@@ -215,7 +215,7 @@ def unreachable_because(url: str) -> str | None:
     requests waits for each of a server's addresses in turn, which adds up to a minute behind a firewall that drops
     packets; here at most one address of each kind, IPv4 and IPv6, is tried.
     """
-    requests = import_optional("requests", extra="cli", purpose="downloading MNIST")
+    requests = import_optional("requests", extra="cli", purpose="Downloading MNIST")
     if requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url)):
         return None
     parts = urlsplit(url)
