@@ -14,7 +14,7 @@ from jaxtyping import Float32
 from rich.table import Table
 
 from xpmlp.datasets.idx import ELEMENT_TYPES, GZIP_MAGIC
-from xpmlp.datasets.idx_folder import FILE_NAME, read_images, scaled
+from xpmlp.datasets.idx_folder import FILE_NAME, read_images, scaled, stores_images_transposed
 from xpmlp.errors import DataError, OutputError
 from xpmlp.image_form import prepare_image
 from xpmlp.model import Model
@@ -136,8 +136,8 @@ def read_samples(path: Path, model: Model) -> tuple[Float32[np.ndarray, "rows fe
     if is_idx(path):
         images = read_images(path)
         name = FILE_NAME.fullmatch(path.name)
-        # As the training images of such a file were: EMNIST's are stored transposed.
-        if images.ndim >= 3 and name is not None and (name["prefix"] or "").lower().startswith("emnist"):
+        # As the training images of such a file were set upright.
+        if images.ndim >= 3 and name is not None and stores_images_transposed(name["prefix"] or ""):
             images = images.swapaxes(1, 2)
         if images.shape[1:] != model.input_shape:
             shapes = [" × ".join(map(str, shape)) for shape in (images.shape[1:], model.input_shape)]

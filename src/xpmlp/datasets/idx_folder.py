@@ -53,9 +53,14 @@ def load_idx_folder(folder: Path) -> Dataset:
 
     name = prefix or folder.resolve().name
     source = f"IDX files {prefix}-… in the folder {folder}" if prefix else f"IDX files in the folder {folder}"
-    is_emnist = prefix.lower().startswith("emnist")
+    is_emnist = stores_images_transposed(prefix)
     notes = ("EMNIST stores its images transposed; rows and columns were swapped to set them upright.",)
     return read_idx_files(files, name=name, source=source, swap_axes=is_emnist, notes=notes if is_emnist else ())
+
+
+def stores_images_transposed(prefix: str) -> bool:
+    """Whether the images of files with this prefix are stored column by column, as EMNIST's are."""
+    return prefix.lower().startswith("emnist")
 
 
 def find_idx_files(folder: Path) -> dict[str, dict[str, Path]]:
