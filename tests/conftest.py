@@ -195,3 +195,16 @@ def mnist_dir() -> Path:
     # Set but wrong is a mistake to hear of, not a reason to test less.
     assert folder.is_dir(), f"XPMLP_DATA_DIR is {value}, which holds no folder mnist"
     return folder
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say in a line what a run on a GPU (``-m gpu``) has proved."""
+    if config.option.markexpr != "gpu":
+        return
+    counts = {
+        outcome: len(terminalreporter.stats.get(outcome, [])) for outcome in ("passed", "failed", "error", "skipped")
+    }
+    proved = counts["passed"] > 0 and counts["failed"] + counts["error"] == 0
+    verdict = "works on this GPU" if proved else "DOES NOT WORK on this GPU" if counts["passed"] else "found NO GPU"
+    told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    terminalreporter.write_line(f"verdict: xpmlp {verdict} ({told})", bold=True)

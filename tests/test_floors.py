@@ -52,7 +52,8 @@ LIBRARIES = {
 }
 OWN_LIBRARIES = {
     "numpy": {"threadpoolctl"},
-    "cupy": {"cupy", "cupy_backends", "nvmath"},
+    "cupy": {"cupy"},
+    "cublas": {"cupy", "nvmath"},
     "torch": {"torch"},
     "jax": {"jax", "jaxlib"},
 }

@@ -23,3 +23,11 @@ class OutputError(XpmlpError, OSError):
 
 class MissingDependencyError(XpmlpError, ImportError):
     """An optional package that is not installed; the message holds the command that installs it."""
+
+
+class BackendError(XpmlpError, RuntimeError):
+    """An array library that is installed, but cannot compute on this machine."""
+
+
+class DeviceMemoryError(XpmlpError, MemoryError):
+    """A device, or the host, with too little memory for what was asked of it."""

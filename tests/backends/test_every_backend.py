@@ -7,7 +7,7 @@ import pytest
 
 from xpmlp.backends import BACKENDS, Backend, load_backend
 from xpmlp.datasets import Dataset, load_digits
-from xpmlp.errors import MissingDependencyError
+from xpmlp.errors import BackendError, MissingDependencyError, SettingsError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.training import OPTIMIZERS, DivergedError, FitResult, Recipe, fit_dataset, predict, report, train
 
@@ -21,13 +21,24 @@ def digits() -> Dataset:
     return load_digits()
 
 
-@pytest.fixture(params=[name for name in BACKENDS if name != "numpy"])
+PLACES = [
+    pytest.param((name, device), id=f"{name}-{device}", marks=[pytest.mark.gpu] if device == "cuda" else [])
+    for name in BACKENDS
+    for device in ("cpu", "cuda")
+    if (name, device) != ("cupy", "cpu") and name != "numpy"
+]
+
+
+@pytest.fixture(params=PLACES)
 def backend(request: pytest.FixtureRequest) -> Backend:
-    """Each backend in turn on its CPU; one whose library is missing is skipped by name."""
+    """Each backend in turn on the CPU and on a GPU; what this machine lacks is skipped by name."""
+    name, device = request.param
     try:
-        return load_backend(request.param, "cpu")
+        return load_backend(name, device)
     except MissingDependencyError:
-        return pytest.skip(f"{request.param} is not installed")
+        return pytest.skip(f"{name} is not installed")
+    except (BackendError, SettingsError) as error:
+        return pytest.skip(f"{name} finds no {device}: {error}")
 
 
 def largest_difference(result: FitResult, expected: FitResult) -> float:
@@ -83,4 +94,4 @@ def test_the_record_of_a_run_names_library_and_device(backend: Backend) -> None:
     described = backend.describe()
     assert described["backend"] == backend.name
     assert described["library"].startswith(f"{backend.name} ")
-    assert "cpu" in described["device"].lower()
+    assert described["device"]

@@ -37,7 +37,7 @@ def test_fifty_epochs_with_a_changing_learning_rate_are_compiled_twice(monkeypat
 
         return count
 
-    monkeypatch.setattr(sys.modules["xpmlp.training.fit"], "make_step", counted)
+    monkeypatch.setattr(sys.modules["xpmlp.training.fit"], "cached_step", counted)
     fit(
         make_samples(digits.train, digits.classes),
         layers=network(),

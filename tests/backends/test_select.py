@@ -1,9 +1,16 @@
-import importlib
+"""A backend is found by its name, by what the machine has, or by the arrays that it is to compute with."""
 
+import importlib
+import logging
+from typing import Any
+
+import numpy as np
 import pytest
 
-from xpmlp.backends import BACKENDS, NumpyBackend, load_backend
-from xpmlp.errors import MissingDependencyError, SettingsError
+from xpmlp.backends import BACKENDS, Backend, NumpyBackend, backend_of, load_backend, select, usable_backends
+from xpmlp.errors import BackendError, MissingDependencyError, SettingsError
+
+Place = Any  # see conftest.py
 
 
 def test_a_backend_is_loaded_by_its_name() -> None:
@@ -35,3 +42,90 @@ def test_a_library_that_is_missing_is_named_with_the_command_that_installs_it(
 
 def refuse(name: str) -> None:
     raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def test_auto_is_numpy_where_there_is_no_gpu_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(select, "backend_class", without_gpus)
+    with caplog.at_level(logging.INFO, logger="xpmlp"):
+        backend = load_backend("auto")
+    assert type(backend) is NumpyBackend
+    (message,) = caplog.messages
+    assert message.startswith("backend auto: numpy on the cpu, because no GPU can be used ")
+    assert message.endswith("(cupy: there is no driver; torch is not installed; jax finds no GPU)")
+
+
+def test_auto_takes_the_first_gpu_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Gpu(Backend):
+        name = "torch"
+
+        def __init__(self, device: str | None) -> None:
+            super().__init__(np, device or "cuda:0")
+
+    monkeypatch.setattr(select, "backend_class", lambda name: Gpu if name == "torch" else without_gpus(name))
+    with caplog.at_level(logging.INFO, logger="xpmlp"):
+        assert load_backend("auto").device_name == "cuda:0"
+        assert load_backend("auto", "cuda:1").device_name == "cuda:1"
+        assert type(load_backend("auto", "cpu")) is NumpyBackend
+    assert caplog.messages == [
+        "backend auto: torch on cuda:0, a GPU",
+        "backend auto: torch on cuda:1, a GPU",
+        "backend auto: numpy on the cpu, as asked for",
+    ]
+
+
+def test_auto_refuses_a_device_that_nobody_has_with_what_each_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(select, "backend_class", without_gpus)
+    with pytest.raises(SettingsError, match=r"'cuda': no backend can use it here. cupy: there is no driver; torch is"):
+        load_backend("auto", "cuda")
+
+
+def without_gpus(name: str) -> Any:
+    """Stand in for `backend_class` on a machine with a broken CuPy, no PyTorch, and JAX for the CPU."""
+    if name == "cupy":
+        raise BackendError("there is no driver")
+    if name == "torch":
+        raise MissingDependencyError("not here")
+    return NumpyBackend if name == "numpy" else lambda device: Backend(np, "cpu")
+
+
+def test_usable_are_those_that_can_compute_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(select, "backend_class", without_gpus)
+    assert usable_backends() == ["numpy", "jax"]
+
+
+@pytest.mark.parametrize("host", [np.ones(3), np.float32(1.0), [1.0, 2.0], {"a": [1]}, "text"])
+def test_what_lives_on_the_host_belongs_to_numpy(host: Any) -> None:
+    assert type(backend_of(host, None, np.zeros(2))) is NumpyBackend
+
+
+def test_nothing_at_all_belongs_to_numpy() -> None:
+    assert type(backend_of(None)) is NumpyBackend
+
+
+def test_arrays_belong_to_the_backend_of_their_library_on_their_device(place: Place) -> None:
+    array = place.asarray([1.0, 2.0])
+    backend = backend_of(array, None, place.asarray([[0]], "int64"))
+    with backend.scope():
+        moved = backend.asarray(np.zeros(2))
+        assert moved.device == array.device
+        assert type(moved + array) is type(array) or place.name == "numpy-readonly"
+    known = {"numpy-readonly": "numpy"}.get(place.name, place.name)
+    assert backend.name == (known if known in BACKENDS else "array-api")
+
+
+def test_arrays_of_two_libraries_are_refused_with_both_named(place: Place) -> None:
+    if place.name.startswith("numpy"):
+        pytest.skip("it takes another library than NumPy")
+    with pytest.raises(SettingsError, match=rf"{place.name[:15].replace('-', '.')}.* on .*, and numpy on cpu"):
+        backend_of(place.asarray([1.0]), np.ones(2))
+
+
+def test_arrays_on_two_devices_of_one_library_are_refused_with_both_named() -> None:
+    strict = pytest.importorskip("array_api_strict", reason="array-api-strict is not installed")
+    first, second = (strict.ones(2, device=strict.Device(name)) for name in ("CPU_DEVICE", "device1"))
+    with pytest.raises(SettingsError, match=r"CPU_DEVICE.*device1"):
+        backend_of(first, second)

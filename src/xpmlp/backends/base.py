@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float, Integer, Shaped
 
-from xpmlp.errors import SettingsError
 from xpmlp.nn.step import Step, TrainingState
 
+from .devices import Device
 from .samples import Samples, take_rows
 
 
@@ -26,6 +26,8 @@ class Backend:
     """
 
     name: ClassVar[str] = "array-api"
+    # Whether a step is recorded with the places in memory of what it reads, so that data must stay where they are.
+    records_steps: bool = False
 
     def __init__(self, xp: Any, device: Any = None) -> None:
         self.xp = xp
@@ -35,8 +37,26 @@ class Backend:
         """Return a context in which all work with this backend's arrays is done; it sets what the library needs set."""
         return nullcontext()
 
-    def asarray(self, array: Shaped[np.ndarray, "..."], dtype: str | None = None) -> Any:
-        """Move an array of the host to the device, as the dtype of that name, by default its own."""
+    @property
+    def device_name(self) -> str:
+        """The device as `load_backend` takes it, such as ``"cuda:0"``."""
+        return str(self.device)
+
+    @staticmethod
+    def device_name_of(array: Any) -> str:
+        """Return the name of the device that an array of this library lives on, as `load_backend` takes it."""
+        return str(array.device)
+
+    @classmethod
+    def list_devices(cls) -> tuple[Device, ...]:
+        """Return what could compute here, the library's own choice first."""
+        return ()
+
+    def asarray(self, array: Shaped[Any, "..."], dtype: str | None = None) -> Any:
+        """Move an array of the host, or of this library, to the device; as the dtype of that name, by default its own.
+
+        What is there already, as that dtype, is not copied.
+        """
         target = None if dtype is None else getattr(self.xp, dtype)
         return self.xp.asarray(array, dtype=target, device=self.device)
 
@@ -80,23 +100,22 @@ class Backend:
             objectives.append(objective)
         return state, self.xp.stack(objectives, axis=-1)
 
+    def transfers(self) -> AbstractContextManager[object]:
+        """Return a context in which what is moved to the device travels beside the work that goes on there."""
+        return nullcontext()
+
+    def free_memory(self) -> int | None:
+        """Return the bytes that the device still has; None where it shares the host's memory, or does not tell."""
+        return None
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Tell whether an error of the library means that the device has too little memory."""
+        return isinstance(error, MemoryError)
+
+    def linear_algebra(self) -> str | None:
+        """Return what computes the matrix products, and with how many threads; None where the library does not tell."""
+        return None
+
     def describe(self) -> dict[str, str]:
         """Return what a record of a run should say of the library and the device."""
         return {"backend": self.name, "library": self.xp.__name__, "device": str(self.device)}
-
-
-def device_number(name: str, index: str, count: int) -> int:
-    """Read the number behind a device's name, as in ``"cuda:1"``; 0 where there is none.
-
-    Raises
-    ------
-    SettingsError
-        Where it is no number, or there are not so many devices.
-    """
-    if index and not index.isdecimal():
-        raise SettingsError(f"device {name!r}: what stands behind the colon is not a number, as in cuda:1.")
-    number = int(index or 0)
-    if number >= count:
-        there = "is only one" if count == 1 else f"are only {count}, numbered from 0"
-        raise SettingsError(f"device {name!r}: of this kind there {there}.")
-    return number

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from xpmlp.errors import SettingsError
 from xpmlp.nn.step import Step, TrainingState
 
-from .base import Backend, device_number
+from .base import Backend
+from .devices import Device, device_number
 from .samples import Samples, take_rows
 
 
@@ -35,11 +36,39 @@ class JaxBackend(Backend):
     def __init__(self, device: str | None = None) -> None:
         super().__init__(jnp, find_device(device))
 
+    @property
+    def device_name(self) -> str:
+        """The device as `load_backend` takes it."""
+        return name_of_device(self.device)
+
+    @staticmethod
+    def device_name_of(array: Any) -> str:
+        """Return the name of the device that an array lives on; the first, where it is spread over several."""
+        return name_of_device(min(array.devices(), key=lambda device: device.id))
+
+    @classmethod
+    def list_devices(cls) -> tuple[Device, ...]:
+        """Return JAX's devices, and the host's processor last where they are others."""
+        devices = jax.devices()
+        if devices[0].platform != "cpu":
+            devices = [*devices, *jax.devices("cpu")]
+        return tuple(Device(name_of_device(device), device.device_kind, *memory_of(device)) for device in devices)
+
+    def free_memory(self) -> int | None:
+        """Return the bytes that JAX may still take of the device's memory; None where it does not tell."""
+        return memory_of(self.device)[1]
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Tell whether an error means that the device has too little memory."""
+        return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+
     def scope(self) -> AbstractContextManager[object]:
-        """Let JAX keep float64, which it otherwise rounds to float32 without a word, and work on this device."""
+        """Let JAX keep float64 and float32, both of which it may otherwise round without a word, on this device."""
         stack = ExitStack()
         stack.enter_context(jax.enable_x64(True))
         stack.enter_context(jax.default_device(self.device))
+        # On GPUs JAX computes products of float32 in fewer bits unless it is told not to.
+        stack.enter_context(jax.default_matmul_precision("highest"))
         return stack
 
     def wait(self, state: TrainingState) -> None:
@@ -80,6 +109,19 @@ def find_device(name: str | None) -> jax.Device:
         raise SettingsError(f"device {name!r}: JAX has only {here} here.{hint}") from error
     number = device_number(name, index, len(devices))
     return devices[number]
+
+
+def name_of_device(device: jax.Device) -> str:
+    """Return a device's name as `load_backend` takes it: JAX says ``gpu`` of what it also finds under ``cuda``."""
+    platform = "cuda" if device.platform == "gpu" and "NVIDIA" in device.device_kind else device.platform
+    return platform if platform == "cpu" and device.id == 0 else f"{platform}:{device.id}"
+
+
+def memory_of(device: jax.Device) -> tuple[int | None, int | None]:
+    """Return the bytes of a device's memory that JAX may use, and those still free; None where it does not tell."""
+    statistics = device.memory_stats() or {}
+    limit = statistics.get("bytes_limit")
+    return limit, None if limit is None else limit - statistics.get("bytes_in_use", 0)
 
 
 @functools.lru_cache(maxsize=8)

@@ -14,6 +14,7 @@ from xpmlp.nn.layers import Layers
 from xpmlp.nn.step import Step, TrainingState
 
 from .base import Backend
+from .devices import Device
 from .samples import Samples
 
 # Below so many operations, handing a part of a matrix product to another thread and waiting for it costs more than it
@@ -36,6 +37,11 @@ class NumpyBackend(Backend):
         if device not in (None, "cpu"):
             raise SettingsError(f"device {device!r}: NumPy has only cpu. Use another backend, such as torch or jax.")
         super().__init__(array_api_compat.numpy, "cpu")
+
+    @classmethod
+    def list_devices(cls) -> tuple[Device, ...]:
+        """Return the one device: the processor that Python runs on."""
+        return (Device("cpu", "processor"),)
 
     def scope(self) -> AbstractContextManager[object]:
         """Keep NumPy alone from warning of what is found at the end of an epoch on every library alike: overflow."""
@@ -61,6 +67,21 @@ class NumpyBackend(Backend):
         """The linear algebra libraries of this process, looked for once."""
         return ThreadpoolController()
 
+    def linear_algebra(self) -> str | None:
+        """Return the library below NumPy that computes the matrix products, and its threads."""
+        for pool in self.thread_pools.info():
+            if pool["user_api"] == "blas" and "numpy" in pool["filepath"]:
+                return describe_pool(pool)
+        return next((describe_pool(pool) for pool in self.thread_pools.info() if pool["user_api"] == "blas"), None)
+
     def describe(self) -> dict[str, str]:
         """Return what a record of a run should say of the library and the device."""
         return {"backend": self.name, "library": f"numpy {np.__version__}", "device": "cpu"}
+
+
+def describe_pool(pool: dict[str, Any]) -> str:
+    """Return a library's name, version, and threads."""
+    threads = pool["num_threads"]
+    name = {"openblas": "OpenBLAS", "mkl": "MKL", "blis": "BLIS"}.get(pool["internal_api"], pool["internal_api"])
+    version = ".".join((pool["version"] or "").split(".")[:3])
+    return f"{name} {version}, {threads} thread{'s' if threads > 1 else ''}"

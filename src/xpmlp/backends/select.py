@@ -1,28 +1,43 @@
-"""A backend by its name."""
+"""A backend by its name, by the arrays that it is to compute with, or by what this machine has."""
 
 import importlib
-from typing import NamedTuple
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
 
-from xpmlp.errors import SettingsError
+import array_api_compat
+import numpy as np
+
+from xpmlp.errors import BackendError, MissingDependencyError, SettingsError
 from xpmlp.optional_imports import import_optional
 
 from .base import Backend
+from .devices import is_gpu
+
+logger = logging.getLogger(__name__)
 
 
 class BackendEntry(NamedTuple):
-    """Where a backend is found: its class and module, the library that it needs, and the extra that brings that."""
+    """Where a backend is found: its class and module, the library that it needs, and the extra that brings that.
+
+    `owns` tells whether an array is this library's, without importing it.
+    """
 
     module: str
     class_name: str
     library: str
+    owns: Callable[[Any], bool]
     extra: str | None = None
 
 
 BACKENDS: dict[str, BackendEntry] = {
-    "numpy": BackendEntry("xpmlp.backends.numpy", "NumpyBackend", "numpy"),
-    "torch": BackendEntry("xpmlp.backends.torch", "TorchBackend", "torch", extra="torch"),
-    "jax": BackendEntry("xpmlp.backends.jax", "JaxBackend", "jax", extra="jax"),
+    "numpy": BackendEntry("xpmlp.backends.numpy", "NumpyBackend", "numpy", array_api_compat.is_numpy_array),
+    "cupy": BackendEntry("xpmlp.backends.cupy", "CupyBackend", "cupy", array_api_compat.is_cupy_array, extra="cuda13"),
+    "torch": BackendEntry("xpmlp.backends.torch", "TorchBackend", "torch", array_api_compat.is_torch_array, "torch"),
+    "jax": BackendEntry("xpmlp.backends.jax", "JaxBackend", "jax", array_api_compat.is_jax_array, extra="jax"),
 }
+
+AUTO = "auto"
 
 
 def load_backend(name: str = "numpy", device: str | None = None) -> Backend:
@@ -30,6 +45,9 @@ def load_backend(name: str = "numpy", device: str | None = None) -> Backend:
 
     Parameters
     ----------
+    name
+        One of `BACKENDS`; or ``"auto"`` for the first of CuPy, PyTorch and JAX that can use a GPU, else NumPy. What
+        was chosen, and why, is logged.
     device
         ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``; None for the library's own choice.
 
@@ -39,11 +57,98 @@ def load_backend(name: str = "numpy", device: str | None = None) -> Backend:
         Where there is none of that name, or it has no such device.
     MissingDependencyError
         Where its library is not installed; the message holds the command that installs it.
+    BackendError
+        Where its library is installed, but cannot be used on this machine.
     """
+    if name == AUTO:
+        return choose_backend(device)
+    return backend_class(name)(device)
+
+
+def backend_class(name: str) -> Callable[[str | None], Backend]:
+    """Import a backend's module and return its class."""
     if name not in BACKENDS:
-        raise SettingsError(f"backend {name!r} is not one of {', '.join(BACKENDS)}.")
+        raise SettingsError(f"backend {name!r} is not one of {', '.join(BACKENDS)}, {AUTO}.")
     entry = BACKENDS[name]
     if entry.extra is not None:
         import_optional(entry.library, extra=entry.extra, purpose=f"The backend {name}")
-    backend: Backend = getattr(importlib.import_module(entry.module), entry.class_name)(device)
-    return backend
+    return cast(Callable[[str | None], Backend], getattr(importlib.import_module(entry.module), entry.class_name))
+
+
+def choose_backend(device: str | None = None) -> Backend:
+    """Return the best backend for this machine, and log what it is and why the others are not.
+
+    A GPU is preferred; where none can be used, NumPy: it starts at once and is always there.
+
+    Raises
+    ------
+    SettingsError
+        Where a device is asked for that no library can use, with what each of them said.
+    """
+    refusals = []
+    for name in ("cupy", "torch", "jax"):
+        if device == "cpu":
+            break
+        try:
+            backend = load_backend(name, device)
+        except MissingDependencyError:
+            refusals.append(f"{name} is not installed")
+        except (BackendError, SettingsError) as error:
+            refusals.append(f"{name}: {error}")
+        else:
+            if is_gpu(backend.device_name):
+                logger.info("backend auto: %s on %s, a GPU", name, backend.describe()["device"])
+                return backend
+            refusals.append(f"{name} finds no GPU")
+    if device not in (None, "cpu"):
+        raise SettingsError(f"device {device!r}: no backend can use it here. {'; '.join(refusals)}.")
+    reason = "as asked for" if device == "cpu" else f"because no GPU can be used ({'; '.join(refusals)})"
+    logger.info("backend auto: numpy on the cpu, %s", reason)
+    return load_backend("numpy")
+
+
+def usable_backends() -> list[str]:
+    """Return the names of the backends that can compute on this machine, each on its own choice of device."""
+    usable = []
+    for name in BACKENDS:
+        try:
+            load_backend(name)
+        except (MissingDependencyError, BackendError):
+            continue
+        usable.append(name)
+    return usable
+
+
+def backend_of(*arrays: Any) -> Backend:
+    """Return the backend for the library and the device that arrays belong to.
+
+    Lists, data frames, NumPy arrays and whatever else lives on the host belong to NumPy; None to nothing. An array of
+    a library that has no backend of its own, but follows the Array API standard, gets the generic one.
+
+    Raises
+    ------
+    SettingsError
+        Where two libraries or two devices are mixed, naming both.
+    """
+    places = {place: None for place in map(place_of, arrays) if place is not None}  # a set that keeps its order
+    if len(places) > 1:
+        first, second, *_ = (f"{name} on {device}" for name, device, _ in places)
+        raise SettingsError(f"The arrays of one call are of different places: {first}, and {second}. Move them to one.")
+    name, device, namespace = next(iter(places), ("numpy", "cpu", None))
+    return load_backend(name, device) if namespace is None else Backend(namespace, device)
+
+
+def place_of(array: Any) -> tuple[str, Any, Any] | None:
+    """Return an array's backend, its device, and its namespace where it has no backend of its own."""
+    if array is None:
+        return None
+    if isinstance(array, np.ndarray | np.generic):
+        return "numpy", "cpu", None
+    for name, entry in BACKENDS.items():
+        if name != "numpy" and entry.owns(array):
+            backend = cast(type[Backend], backend_class(name))
+            return name, backend.device_name_of(array), None
+    if hasattr(array, "__array_namespace__") and hasattr(array, "device"):
+        namespace = array.__array_namespace__()
+        return namespace.__name__, array.device, namespace
+    return "numpy", "cpu", None

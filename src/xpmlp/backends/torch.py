@@ -1,6 +1,7 @@
 """PyTorch, on the CPU and on GPUs, without its autograd: the gradients are ours."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar
 
 import array_api_compat.torch
@@ -9,9 +10,15 @@ import torch
 from jaxtyping import Shaped
 
 from xpmlp.errors import SettingsError
-from xpmlp.nn.step import TrainingState
+from xpmlp.nn.step import Step, TrainingState
 
-from .base import Backend, device_number
+from .base import Backend
+from .devices import Device, device_number
+from .recorded_epoch import RecordedEpoch
+from .samples import Samples
+from .static_step import StaticStep
+
+WARM_UPS = 3  # before a recording, in which the libraries below PyTorch may not set anything up any more
 
 
 class TorchBackend(Backend):
@@ -32,25 +39,39 @@ class TorchBackend(Backend):
 
     def __init__(self, device: str | None = None) -> None:
         super().__init__(array_api_compat.torch, find_device(device))
+        self.records_steps = self.device.type == "cuda"
+        self.recorded = RecordedEpoch(self.xp, self.record)
+
+    @classmethod
+    def list_devices(cls) -> tuple[Device, ...]:
+        """Return what PyTorch could compute on."""
+        gpus = [
+            Device(f"cuda:{number}", torch.cuda.get_device_name(number), *reversed(torch.cuda.mem_get_info(number)))
+            for number in range(torch.cuda.device_count())
+        ]
+        if torch.backends.mps.is_available():
+            gpus.append(Device("mps", "Apple's GPU"))
+        return (*gpus, Device("cpu", "processor"))
 
     def scope(self) -> AbstractContextManager[object]:
         """Keep PyTorch from recording what it would need for gradients of its own."""
         context: AbstractContextManager[object] = torch.no_grad()
         return context
 
-    def asarray(self, array: Shaped[np.ndarray, "..."], dtype: str | None = None) -> Any:
-        """Move an array of the host to the device, as the dtype of that name, by default its own.
+    def asarray(self, array: Shaped[Any, "..."], dtype: str | None = None) -> Any:
+        """Move an array to the device, as the dtype of that name, by default its own; see `Backend.asarray`.
 
         Raises
         ------
         SettingsError
             For float64 on a device that lacks it.
         """
-        if self.device.type == "mps" and (dtype or str(array.dtype)) == "float64":
+        if self.device.type == "mps" and (dtype or str(array.dtype)).endswith("float64"):
             raise SettingsError("dtype float64: Apple's GPUs lack it. Use float32, or another device.")
         # PyTorch warns of read-only memory, because it could write there. Nothing here ever does.
-        shared = array if array.flags.writeable else array.copy()
-        return super().asarray(shared, dtype)
+        if isinstance(array, np.ndarray) and not array.flags.writeable:
+            array = array.copy()
+        return super().asarray(array, dtype)
 
     def to_numpy(self, array: Any) -> Shaped[np.ndarray, "..."]:
         """Move an array of the device to the host."""
@@ -63,10 +84,70 @@ class TorchBackend(Backend):
         elif self.device.type == "mps":
             torch.mps.synchronize()
 
+    def run_epoch(
+        self, step: Step, state: TrainingState, samples: Samples, order: Any, learning_rates: Any, batch_size: int
+    ) -> tuple[TrainingState, Any]:
+        """Take one step for each batch; see `Backend.run_epoch`.
+
+        On NVIDIA's GPUs a step is recorded once as a CUDA graph, because asking for its operations one by one takes
+        longer than they do.
+        """
+        run = self.recorded.run if self.records_steps else super().run_epoch
+        return run(step, state, samples, order, learning_rates, batch_size)
+
+    def record(self, static: StaticStep) -> Callable[[], None]:
+        """Record a step as a CUDA graph."""
+        with torch.cuda.device(self.device):
+            aside = torch.cuda.Stream()
+            aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(aside):
+                for _ in range(WARM_UPS):
+                    static.rewind()
+                    static.run()
+            torch.cuda.current_stream().wait_stream(aside)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                static.run()
+        play: Callable[[], None] = graph.replay
+        return play
+
+    def transfers(self) -> AbstractContextManager[object]:
+        """Return a context in which what is moved to the device travels beside the work that goes on there."""
+        return super().transfers() if self.device.type != "cuda" else stream_aside(self.device)
+
+    def free_memory(self) -> int | None:
+        """Return the bytes of a GPU's memory that PyTorch could still take."""
+        if self.device.type != "cuda":
+            return None
+        free, _ = torch.cuda.mem_get_info(self.device)
+        # What PyTorch took earlier and does not use just now is its to use again.
+        return int(free + torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device))
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Tell whether an error means that there is too little memory; on the CPU PyTorch says so in words only."""
+        return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error)
+
+    def linear_algebra(self) -> str | None:
+        """Return what computes the matrix products, and on the CPU its threads."""
+        if self.device.type != "cpu":
+            return "cuBLAS" if self.device.type == "cuda" else None
+        threads = torch.get_num_threads()
+        library = "MKL" if torch.backends.mkl.is_available() else "BLAS"
+        return f"{library}, {threads} thread{'s' if threads > 1 else ''}"
+
     def describe(self) -> dict[str, str]:
         """Return what a record of a run should say of the library and the device."""
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device)
         return {"backend": self.name, "library": f"torch {torch.__version__}", "device": name}
+
+
+@contextmanager
+def stream_aside(device: torch.device) -> Iterator[None]:
+    """Work on a stream of its own, and wait for it."""
+    stream = torch.cuda.Stream(device)
+    with torch.cuda.stream(stream):
+        yield
+    stream.synchronize()
 
 
 def find_device(name: str | None) -> torch.device:

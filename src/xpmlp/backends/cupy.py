@@ -1,0 +1,219 @@
+"""CuPy, on NVIDIA's GPUs: a step is recorded as a CUDA graph."""
+
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, ClassVar
+
+import array_api_compat.cupy
+import cupy
+import numpy as np
+from cupy.cuda import runtime
+from jaxtyping import Shaped
+
+from xpmlp.errors import BackendError, SettingsError
+from xpmlp.nn.step import Step, TrainingState
+
+from .base import Backend
+from .devices import Device, device_number
+from .recorded_epoch import RecordedEpoch
+from .samples import Samples
+from .static_step import StaticStep
+
+logger = logging.getLogger(__name__)
+
+WARM_UPS = 2  # before a recording: kernels are compiled, and memory is taken that the recording then finds
+
+
+class CupyBackend(Backend):
+    """CuPy's arrays.
+
+    All work is done on a stream of its own, because only such a stream can be recorded.
+
+    Parameters
+    ----------
+    device
+        ``"cuda"`` or ``"cuda:1"``; None for the first GPU.
+
+    Raises
+    ------
+    BackendError
+        Where CuPy finds no GPU, or no driver for it.
+    SettingsError
+        Where there is no such device.
+    """
+
+    name: ClassVar[str] = "cupy"
+
+    def __init__(self, device: str | None = None) -> None:
+        super().__init__(array_api_compat.cupy, find_device(device))
+        with self.device:
+            self.stream = cupy.cuda.Stream(non_blocking=True)
+        self.memory = cupy.cuda.MemoryPool()
+
+    @property
+    def device_name(self) -> str:
+        """The device as `load_backend` takes it."""
+        return f"cuda:{self.device.id}"
+
+    @staticmethod
+    def device_name_of(array: Any) -> str:
+        """Return the name of the device that an array lives on."""
+        return f"cuda:{array.device.id}"
+
+    @classmethod
+    def list_devices(cls) -> tuple[Device, ...]:
+        """Return the GPUs that CuPy could compute on."""
+        devices = []
+        for number in range(count_devices()):
+            free, total = cupy.cuda.Device(number).mem_info
+            devices.append(Device(f"cuda:{number}", device_description(number), total, free))
+        return tuple(devices)
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """Work on this device and stream; what is there already is waited for, and so is what is done here."""
+        with self.device:
+            cupy.cuda.get_current_stream().synchronize()
+            try:
+                with self.stream:
+                    yield
+            finally:
+                self.stream.synchronize()
+
+    def asarray(self, array: Shaped[Any, "..."], dtype: str | None = None) -> Any:
+        """Move an array to the device, as the dtype of that name, by default its own; see `Backend.asarray`."""
+        with self.device:
+            return cupy.asarray(array, dtype=dtype)
+
+    def to_numpy(self, array: Any) -> Shaped[np.ndarray, "..."]:
+        """Move an array of the device to the host."""
+        return np.asarray(cupy.asnumpy(array))
+
+    def wait(self, state: TrainingState) -> None:
+        """Return when all that was asked of the device so far is done."""
+        self.stream.synchronize()
+
+    @functools.cached_property
+    def recorded(self) -> RecordedEpoch | None:
+        """What records steps; None where that is not possible here, which is logged."""
+        try:
+            from .cublas import RecordableNamespace
+
+            with self.device:
+                namespace = RecordableNamespace(self.stream)
+        except Exception as error:  # noqa: BLE001 - the bindings and the library below them fail in ways of their own
+            logger.warning(
+                "backend cupy: steps are not recorded, which makes them several times slower, because cuBLAS cannot be "
+                'reached through nvmath-python (%s). Run: pip install "nvmath-python[cu%s]"',
+                error,
+                runtime.runtimeGetVersion() // 1000,
+            )
+            return None
+        return RecordedEpoch(namespace, self.record)
+
+    @property
+    def records_steps(self) -> bool:  # type: ignore[override]
+        """Whether a step is recorded with the places in memory of what it reads."""
+        return self.recorded is not None
+
+    def run_epoch(
+        self, step: Step, state: TrainingState, samples: Samples, order: Any, learning_rates: Any, batch_size: int
+    ) -> tuple[TrainingState, Any]:
+        """Take one step for each batch; see `Backend.run_epoch`."""
+        run = super().run_epoch if self.recorded is None else self.recorded.run
+        return run(step, state, samples, order, learning_rates, batch_size)
+
+    def record(self, static: StaticStep) -> Callable[[], None]:
+        """Record a step as a CUDA graph.
+
+        The graph computes in memory from a pool that nothing else uses: what a recording has given back must not
+        become another array's while the graph may be played.
+        """
+        with cupy.cuda.using_allocator(self.memory.malloc):
+            for _ in range(WARM_UPS):
+                static.rewind()
+                static.run()
+            self.stream.begin_capture()
+            try:
+                static.run()
+            finally:
+                graph = self.stream.end_capture()
+        graph.upload(self.stream)
+
+        def play() -> None:
+            graph.launch(self.stream)
+
+        return play
+
+    def transfers(self) -> AbstractContextManager[object]:
+        """Return a context in which what is moved to the device travels beside the work that goes on there."""
+
+        @contextmanager
+        def aside() -> Iterator[None]:
+            with self.device, cupy.cuda.Stream(non_blocking=True) as stream:
+                yield
+                stream.synchronize()
+
+        return aside()
+
+    def free_memory(self) -> int | None:
+        """Return the bytes of the GPU's memory that CuPy could still take."""
+        with self.device:
+            free, _ = self.device.mem_info
+            return int(free + cupy.get_default_memory_pool().free_bytes())
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Tell whether an error means that there is too little memory."""
+        return isinstance(error, cupy.cuda.memory.OutOfMemoryError | MemoryError)
+
+    def linear_algebra(self) -> str | None:
+        """Return what computes the matrix products, and how."""
+        return "cuBLAS" + ("" if self.recorded is None else ", steps recorded")
+
+    def describe(self) -> dict[str, str]:
+        """Return what a record of a run should say of the library and the device."""
+        recorded = "" if self.recorded is None else ", steps recorded as CUDA graphs"
+        return {
+            "backend": self.name,
+            "library": f"cupy {cupy.__version__}{recorded}",
+            "device": device_description(self.device.id),
+        }
+
+
+def find_device(name: str | None) -> Any:
+    """Return the device of that name."""
+    kind, _, index = (name or "cuda").partition(":")
+    if kind != "cuda":
+        raise SettingsError(f"device {name!r}: CuPy has only cuda. Use another backend, such as numpy, torch or jax.")
+    count = count_devices()
+    return cupy.cuda.Device(device_number(name or "cuda", index, count))
+
+
+def count_devices() -> int:
+    """Return how many GPUs there are, at least one.
+
+    Raises
+    ------
+    BackendError
+        Where there is none, or CuPy cannot reach it.
+    """
+    try:
+        count: int = runtime.getDeviceCount()
+    except runtime.CUDARuntimeError as error:
+        built_for = runtime.runtimeGetVersion() // 1000
+        raise BackendError(
+            f"CuPy is installed, but finds no GPU that it can use ({error}). It is built for CUDA {built_for}: it "
+            f"needs an NVIDIA GPU with a driver for that, which nvidia-smi shows; for an older driver, install the "
+            f'older build: pip install "xpmlp[cuda12]"'
+        ) from error
+    if count == 0:
+        raise BackendError("CuPy is installed, but there is no NVIDIA GPU. Use another backend, such as numpy.")
+    return count
+
+
+def device_description(number: int) -> str:
+    """Return the name that the maker gave a device."""
+    name: bytes = runtime.getDeviceProperties(number)["name"]
+    return name.decode()

@@ -1,0 +1,82 @@
+"""An epoch out of recordings of its steps."""
+
+from collections.abc import Callable
+from typing import Any
+
+from jaxtyping import Float, Integer
+
+from xpmlp.nn.step import Step, TrainingState
+
+from .samples import Samples
+from .static_step import StaticStep
+
+
+class RecordedEpoch:
+    """An epoch that plays recordings of its steps: one of a full batch, one of a smaller last one.
+
+    Both are recorded when first needed, and kept for as long as the same step is taken on the same data.
+
+    Parameters
+    ----------
+    record
+        Takes a `StaticStep` and returns a function that does on the device what the step's `run` does. It may call
+        `run`, after a `rewind`, to warm up; what that leaves behind is written over.
+    """
+
+    def __init__(self, xp: Any, record: Callable[[StaticStep], Callable[[], None]]) -> None:
+        self.xp = xp
+        self.record = record
+        self.recorded_for: tuple[Step, Samples] | None = None
+        self.recordings: dict[int, tuple[StaticStep, Callable[[], None]]] = {}
+
+    def run(
+        self,
+        step: Step,
+        state: TrainingState,
+        samples: Samples,
+        order: Integer[Any, " rows"],
+        learning_rates: Float[Any, " steps"],
+        batch_size: int,
+    ) -> tuple[TrainingState, Float[Any, "*models steps"]]:
+        """Take one step for each batch; see `Backend.run_epoch`."""
+        xp = self.xp
+        self.forget_others(step, samples)
+        rows = order.shape[0]
+        full = rows // batch_size
+        objectives = []
+        for start, stop, size in ((0, full, batch_size), (full, full + 1, rows - full * batch_size)):
+            if start < stop and size > 0:
+                first = start * batch_size
+                batches = xp.reshape(order[first : first + (stop - start) * size], (stop - start, size))
+                rates = learning_rates[start:stop]
+                static, play = self.recording(step, state, samples, batches, rates)
+                static.load(state, batches, rates)
+                for _ in range(start, stop):
+                    play()
+                state, part = static.result(stop - start)
+                objectives.append(part)
+        return state, objectives[0] if len(objectives) == 1 else xp.concat(objectives, axis=-1)
+
+    def recording(
+        self, step: Step, state: TrainingState, samples: Samples, batches: Any, learning_rates: Any
+    ) -> tuple[StaticStep, Callable[[], None]]:
+        """Return the recording for batches of that size, made now where there is none that is long enough."""
+        steps, size = batches.shape
+        known = self.recordings.get(size)
+        if known is None or known[0].batches.shape[0] < steps:
+            static = StaticStep(self.xp, step, state, samples, batches, learning_rates)
+            known = self.recordings[size] = (static, self.record(static))
+        return known
+
+    def forget_others(self, step: Step, samples: Samples) -> None:
+        """Drop what was recorded of another step, or on other data."""
+        if self.recorded_for is None or not (
+            self.recorded_for[0] is step and same_arrays(self.recorded_for[1], samples)
+        ):
+            self.recordings.clear()
+            self.recorded_for = (step, samples)
+
+
+def same_arrays(first: Samples, second: Samples) -> bool:
+    """Tell whether samples are the very same arrays."""
+    return all(a is b for a, b in zip(first, second, strict=True))

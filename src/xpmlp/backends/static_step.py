@@ -1,0 +1,92 @@
+"""A step with fixed places in memory, so that a device can record it once and play it again."""
+
+from collections.abc import Callable
+from typing import Any
+
+from jaxtyping import Float, Integer
+
+from xpmlp.nn.step import Step, TrainingState
+
+from .samples import Samples, take_rows
+
+
+class StaticStep:
+    """One step of an epoch whose every input and output stays where it is.
+
+    `run` takes no arguments and returns nothing: it reads which batch is next from an array, takes the step, and
+    writes state, objective and the next batch's number over what was there. Nothing in it is decided on the host, so a
+    recording of what it asks of the device, played once for each batch, is an epoch. It works, unrecorded, on any
+    library whose arrays can be written to.
+
+    Parameters
+    ----------
+    state
+        Gives the shapes; it is copied, not written to.
+    samples
+        Are read where they are.
+    batches
+        Which rows make each batch; there may be fewer of them later, not more.
+    """
+
+    def __init__(
+        self,
+        xp: Any,
+        step: Step,
+        state: TrainingState,
+        samples: Samples,
+        batches: Integer[Any, "steps batch"],
+        learning_rates: Float[Any, " steps"],
+    ) -> None:
+        self.xp = xp
+        self.step = step
+        self.samples = samples
+        self.state = map_arrays(lambda array: xp.asarray(array, copy=True), state)
+        self.batches = xp.asarray(batches, copy=True)
+        self.learning_rates = xp.asarray(learning_rates, copy=True)
+        self.next = xp.zeros_like(batches[0, :1])
+        weight = state.layers[0].weight
+        steps = (*weight.shape[:-2], batches.shape[0])
+        self.objectives = xp.zeros(steps, dtype=weight.dtype, device=weight.device)
+
+    def load(
+        self, state: TrainingState, batches: Integer[Any, "steps batch"], learning_rates: Float[Any, " steps"]
+    ) -> None:
+        """Start an epoch, or a part of one, from that state."""
+        map_arrays(overwrite, self.state, state)
+        self.batches[: batches.shape[0], ...] = batches
+        self.learning_rates[: batches.shape[0]] = learning_rates
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Go back to the first batch."""
+        self.next[...] = 0
+
+    def run(self) -> None:
+        """Take the step of the next batch."""
+        xp = self.xp
+        rows = xp.take(self.batches, self.next, axis=0)[0, ...]
+        learning_rate = xp.take(self.learning_rates, self.next, axis=0)[0, ...]
+        state, objective = self.step(xp, self.state, *take_rows(xp, self.samples, rows), learning_rate)
+        self.objectives[..., self.next] = objective[..., None]
+        map_arrays(overwrite, self.state, state)
+        self.next[...] = self.next + 1
+
+    def result(self, steps: int) -> tuple[TrainingState, Float[Any, "*models steps"]]:
+        """Return copies of the state and of the first objectives: the next epoch will write over the originals."""
+        copy = map_arrays(lambda array: self.xp.asarray(array, copy=True), self.state)
+        return copy, self.xp.asarray(self.objectives[..., :steps], copy=True)
+
+
+def overwrite(place: Any, array: Any) -> Any:
+    """Write an array over another of its shape."""
+    place[...] = array
+    return place
+
+
+def map_arrays(function: Callable[..., Any], *trees: Any) -> Any:
+    """Apply `function` to the corresponding arrays of several trees of tuples, and return a tree of what it returns."""
+    first = trees[0]
+    if not isinstance(first, tuple):
+        return function(*trees)
+    parts = [map_arrays(function, *branches) for branches in zip(*trees, strict=True)]
+    return type(first)(*parts) if hasattr(first, "_fields") else tuple(parts)

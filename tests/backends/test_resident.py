@@ -1,0 +1,129 @@
+"""Data that do not fit on a device train the same network as data that do."""
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xpmlp.backends import Backend, HostSamples, NumpyBackend, Samples, hold, load_backend
+from xpmlp.backends.recorded_epoch import RecordedEpoch
+from xpmlp.backends.resident import in_bytes, resident_rows, run_epoch
+from xpmlp.backends.static_step import map_arrays
+from xpmlp.errors import MissingDependencyError
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.initializers import glorot_uniform, init_layers
+from xpmlp.nn.layers import map_layers
+from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.optimizers import sgd
+from xpmlp.nn.step import TrainingState, make_step
+
+ROWS, FEATURES, OUTPUTS = 1000, 20, 3
+ROW_BYTES = (FEATURES + OUTPUTS + 1) * 8
+
+
+def host_samples() -> Samples:
+    generator = np.random.default_rng(0)
+    targets = np.eye(OUTPUTS)[generator.integers(OUTPUTS, size=ROWS)]
+    return Samples(generator.normal(size=(ROWS, FEATURES)), targets, generator.uniform(0.5, 2.0, ROWS))
+
+
+@pytest.fixture(params=["numpy", "torch", "jax"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    try:
+        return load_backend(request.param, "cpu")
+    except MissingDependencyError:
+        return pytest.skip(f"{request.param} is not installed")
+
+
+def with_memory(backend: Backend, monkeypatch: pytest.MonkeyPatch, free: int) -> Backend:
+    monkeypatch.setattr(backend, "free_memory", lambda: free)
+    return backend
+
+
+@pytest.mark.parametrize("records", [False, True])
+@pytest.mark.parametrize("batch_size", [64, 100, 1000, 5000])
+def test_fed_block_by_block_the_epoch_is_the_same(
+    backend: Backend, batch_size: int, records: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if records and backend.name == "jax":
+        pytest.skip("arrays of jax cannot be written to")
+    samples = host_samples()
+    optimizer = sgd(momentum=0.9)
+    step = make_step(activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=optimizer)
+    generator = np.random.default_rng(1)
+    layers = init_layers(np, generator, (FEATURES, 8, OUTPUTS), glorot_uniform(), dtype=np.float64)
+    order = generator.permutation(ROWS)
+    rates = np.linspace(0.1, 0.01, -(-ROWS // batch_size))
+    # A third of a quarter of the data is a block: about four of them, or as many as there are batches.
+    with_memory(backend, monkeypatch, int(ROWS * ROW_BYTES * 0.9))
+    monkeypatch.setattr(backend, "records_steps", records)
+    monkeypatch.setattr(backend, "recorded", RecordedEpoch(backend.xp, lambda static: static.run), raising=False)
+    with backend.scope():
+        device_layers = map_layers(backend.asarray, layers)
+        state = TrainingState(device_layers, optimizer.init(backend.xp, device_layers))
+        held = hold(backend, samples, "float64")
+        assert isinstance(held, HostSamples)
+        everything = Samples(*map(backend.asarray, samples))
+        results = [run_epoch(backend, step, state, data, order, rates, batch_size) for data in (held, everything)]
+        fed, resident = (map_arrays(backend.to_numpy, result) for result in results)
+    map_arrays(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), fed, resident)
+
+
+def test_what_fits_is_moved_once_and_what_does_not_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    samples = host_samples()
+    needed = ROWS * ROW_BYTES
+    fits = with_memory(NumpyBackend(), monkeypatch, int(needed / 0.79))
+    assert isinstance(hold(fits, samples, "float64"), Samples)
+    assert not caplog.records
+    lacks = with_memory(NumpyBackend(), monkeypatch, int(needed / 0.81))
+    with caplog.at_level(logging.WARNING):
+        held = hold(lacks, samples, "float64")
+    assert isinstance(held, HostSamples)
+    assert "need 187.5 KiB, but cpu has only 231.5 KiB free" in caplog.text
+    # As float32 the same rows take half.
+    assert isinstance(hold(lacks, samples, "float32"), Samples)
+
+
+def test_a_device_that_shares_the_hosts_memory_holds_everything() -> None:
+    assert isinstance(hold(NumpyBackend(), host_samples(), "float64"), Samples)
+
+
+@pytest.mark.parametrize(("block_bytes", "rows"), [(0, 64), (64 * ROW_BYTES, 64), (200 * ROW_BYTES, 192)])
+def test_a_block_is_whole_batches(block_bytes: int, rows: int) -> None:
+    assert HostSamples(host_samples(), "float64", block_bytes).block_rows(64) == rows
+
+
+def test_rows_for_evaluation_come_from_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = with_memory(NumpyBackend(), monkeypatch, 10)
+    held = hold(backend, host_samples(), "float32")
+    assert isinstance(held, HostSamples)
+    x, targets, weight = resident_rows(backend, held, 990, 2000)
+    assert x.shape == (10, FEATURES)
+    assert targets.shape == (10, OUTPUTS)
+    assert weight is not None
+    assert {x.dtype, targets.dtype, weight.dtype} == {np.dtype(np.float32)}
+    np.testing.assert_allclose(x, host_samples().x[990:], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 bytes"), (1000, "1000 bytes"), (1536, "1.5 KiB"), (2**21, "2 MiB"), (2**42, "4096 GiB")]
+)
+def test_bytes_in_words(count: int, text: str) -> None:
+    assert in_bytes(count) == text
+
+
+def test_what_goes_wrong_in_the_feeder_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = with_memory(NumpyBackend(), monkeypatch, 10)
+    held = hold(backend, host_samples(), "float64")
+
+    def refuse(*_: Any) -> Any:
+        raise MemoryError("no more")
+
+    monkeypatch.setattr(backend, "asarray", refuse)
+    layers = init_layers(np, np.random.default_rng(0), (FEATURES, OUTPUTS), glorot_uniform(), dtype=np.float64)
+    step = make_step(activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=sgd())
+    with pytest.raises(MemoryError, match="no more"):
+        run_epoch(backend, step, TrainingState(layers, ()), held, np.arange(ROWS), np.full(10, 0.1), 100)
