@@ -1,7 +1,7 @@
 """Training: the loop, what goes into it and what comes out."""
 
 from .callbacks import Callback, EarlyStopping
-from .fit import DivergedError, FitResult, Run, fit
+from .fit import DivergedError, FitError, FitResult, OutOfMemoryError, Run, fit
 from .history import EpochRow, history_to_csv
 from .prediction import ClassScore, Prediction, Report, predict, report
 from .recipes import OPTIMIZERS, RECIPES, Recipe
@@ -17,7 +17,9 @@ __all__ = [
     "DivergedError",
     "EarlyStopping",
     "EpochRow",
+    "FitError",
     "FitResult",
+    "OutOfMemoryError",
     "Prediction",
     "Recipe",
     "Report",

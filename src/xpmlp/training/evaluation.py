@@ -5,8 +5,8 @@ from typing import Any
 
 from jaxtyping import Float
 
-from xpmlp.backends import Backend, Samples
-from xpmlp.backends.samples import slice_rows
+from xpmlp.backends import Backend, HostSamples, Samples
+from xpmlp.backends.resident import resident_rows
 from xpmlp.errors import DataError
 from xpmlp.nn.activations import Activation
 from xpmlp.nn.layers import Layers
@@ -24,13 +24,15 @@ class Evaluation:
     accuracy: float | None
 
 
-def evaluate(backend: Backend, layers: Layers, samples: Samples, *, activation: Activation, loss: Loss) -> Evaluation:
+def evaluate(
+    backend: Backend, layers: Layers, samples: Samples | HostSamples, *, activation: Activation, loss: Loss
+) -> Evaluation:
     """Compute mean loss and accuracy; rows count by their weight.
 
     Parameters
     ----------
     layers, samples
-        Arrays of `backend`. Nothing is read back to the host until all rows are through.
+        Arrays of `backend`, or samples that it holds on the host. Nothing is read back until all rows are through.
 
     Raises
     ------
@@ -40,7 +42,7 @@ def evaluate(backend: Backend, layers: Layers, samples: Samples, *, activation: 
     xp = backend.xp
     loss_sums, hit_sums, weight_sums = [], [], []
     for start in range(0, samples.rows, ROWS_AT_A_TIME):
-        x, targets, weight = slice_rows(samples, start, start + ROWS_AT_A_TIME)
+        x, targets, weight = resident_rows(backend, samples, start, start + ROWS_AT_A_TIME)
         _, logits = forward(xp, layers, x, activation)
         losses, _ = loss.value_and_gradient(xp, logits, targets)
         weight = xp.ones_like(losses) if weight is None else weight

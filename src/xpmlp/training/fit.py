@@ -1,16 +1,19 @@
 """The training loop: epochs, shuffling, validation, history, and what may end a run early."""
 
+import functools
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int64
 
-from xpmlp.backends import Backend, NumpyBackend, Samples
-from xpmlp.errors import SettingsError, XpmlpError
+from xpmlp.backends import Backend, HostSamples, NumpyBackend, Samples, hold, load_backend
+from xpmlp.backends.resident import run_epoch
+from xpmlp.backends.static_step import map_arrays
+from xpmlp.errors import DeviceMemoryError, SettingsError, XpmlpError
 from xpmlp.nn.activations import Activation
 from xpmlp.nn.layers import Layers, map_layers
 from xpmlp.nn.losses import Loss
@@ -20,7 +23,19 @@ from xpmlp.nn.step import TrainingState, make_step
 from .callbacks import Callback
 from .evaluation import Evaluation, evaluate
 from .history import EpochRow
+from .memory import explain_shortage, shortage_explained
 from .schedules import Schedule
+
+# A step is made once for the same settings: what a backend has compiled for it serves the next fit too.
+cached_step = functools.lru_cache(maxsize=32)(make_step)
+
+
+@runtime_checkable
+class Shuffler(Protocol):
+    """What draws the order of each epoch's rows; a ``numpy.random.Generator`` is one."""
+
+    def permutation(self, rows: int, /) -> Any:
+        """Return the numbers from 0 to below `rows` in some order."""
 
 
 @dataclass
@@ -31,6 +46,8 @@ class Run:
     ----------
     state
         Weights and optimizer state after the last whole epoch, as arrays of `backend`.
+    rows
+        Trained on in an epoch.
     history
         A row for each whole epoch.
     stop_reason
@@ -42,7 +59,7 @@ class Run:
     backend: Backend
     epochs: int
     rows: int
-    validation: Samples | None
+    validation: Samples | HostSamples | None
     state: TrainingState
     history: list[EpochRow] = field(default_factory=list)
     stop_reason: str | None = None
@@ -59,8 +76,10 @@ class FitResult:
 
     Attributes
     ----------
-    layers
-        The trained network, as NumPy arrays.
+    backend
+        What it was computed with.
+    state
+        The trained network and the optimizer's state, as arrays of `backend`.
     history
         A row for each whole epoch.
     stop_reason
@@ -71,22 +90,22 @@ class FitResult:
         From first to last, validation and callbacks included.
     """
 
-    layers: Layers
+    backend: Backend
+    state: TrainingState
     history: tuple[EpochRow, ...]
     stop_reason: str | None
     interrupted: bool
     seconds: float
 
+    @functools.cached_property
+    def layers(self) -> Layers:
+        """The trained network, as NumPy arrays."""
+        with self.backend.scope():
+            return map_layers(self.backend.to_numpy, self.state.layers)
 
-class DivergedEpoch(NamedTuple):
-    """Where numbers overflowed: the epoch, from 1, and the highest learning rate in it."""
 
-    epoch: int
-    learning_rate: float
-
-
-class DivergedError(XpmlpError, ArithmeticError):
-    """The loss or a weight is no longer a finite number.
+class FitError(XpmlpError):
+    """Training that could not go on.
 
     Attributes
     ----------
@@ -96,13 +115,25 @@ class DivergedError(XpmlpError, ArithmeticError):
         The network and history up to the epoch before.
     """
 
-    def __init__(self, epoch: int, learning_rate: float, result: FitResult) -> None:
-        super().__init__(
-            f"Training diverged in epoch {epoch}: the loss is no longer a finite number. "
-            f"The learning rate was {learning_rate:.3g}; use a smaller one."
-        )
+    def __init__(self, message: str, epoch: int, result: FitResult) -> None:
+        super().__init__(message)
         self.epoch = epoch
         self.result = result
+
+
+class DivergedError(FitError, ArithmeticError, ValueError):
+    """The loss or a weight is no longer a finite number."""
+
+
+class OutOfMemoryError(FitError, DeviceMemoryError):
+    """The device has too little memory for a step."""
+
+
+class Failure(NamedTuple):
+    """Why no further epoch is possible: the error to be raised at the end, and its message."""
+
+    kind: type[FitError]
+    message: str
 
 
 def fit(
@@ -115,10 +146,12 @@ def fit(
     schedule: Schedule,
     epochs: int,
     batch_size: int,
-    generator: np.random.Generator,
+    generator: Shuffler,
+    rows: Int64[np.ndarray, " rows"] | None = None,
     penalty: float | None = None,
     validation: Samples | None = None,
-    backend: Backend | None = None,
+    optimizer_state: Any = None,
+    backend: Backend | str | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> FitResult:
     """Train a network.
@@ -126,19 +159,24 @@ def fit(
     Parameters
     ----------
     train, validation
-        NumPy arrays; they are moved to the backend's device once, as the dtype of `layers`.
+        Arrays of the host or of the backend's library. They are moved to the backend's device once, as the dtype of
+        `layers`; where they do not fit there, they are fed to it block by block.
     layers
-        The network to start from, as NumPy arrays.
+        The network to start from, likewise.
     schedule
         See `xpmlp.training.schedules`.
     batch_size
         Rows in a step; an epoch's last batch holds what is left.
     generator
         Draws the order of each epoch's rows. It is advanced.
+    rows
+        Which rows of `train` to learn from; by default all of them.
     penalty
         The L2 penalty λ on the weights; see `xpmlp.nn.objective`.
+    optimizer_state
+        What an earlier run's optimizer ended with, to go on from; by default it starts afresh.
     backend
-        Where to compute; by default NumPy.
+        Where to compute: a backend, or the name of one as `load_backend` takes it; by default NumPy.
     callbacks
         Called in this order.
 
@@ -148,24 +186,35 @@ def fit(
         Where numbers overflow; it carries the network as it was one epoch earlier.
     SettingsError
         For a number of epochs or a batch size below 1, or no rows.
+    OutOfMemoryError
+        Where the device has too little memory for a step; like `DivergedError` it carries what was learned.
+    DeviceMemoryError
+        Where it has too little even to begin.
     """
-    check_counts(train, validation, epochs, batch_size)
+    check_counts(train, rows, validation, epochs, batch_size)
+    if isinstance(backend, str):
+        backend = load_backend(backend)
     backend = backend or NumpyBackend()
     began = time.perf_counter()
-    diverged: DivergedEpoch | None = None
+    failure: Failure | None = None
     with backend.scope():
-        dtype = str(layers[0].weight.dtype)
-        samples = move_samples(backend, train, dtype)
-        device_layers = map_layers(lambda array: backend.asarray(array, dtype), layers)
-        run = Run(
-            backend=backend,
-            epochs=epochs,
-            rows=train.rows,
-            validation=None if validation is None else move_samples(backend, validation, dtype),
-            state=TrainingState(device_layers, optimizer.init(backend.xp, device_layers)),
-        )
-        step = make_step(activation=activation, loss=loss, optimizer=optimizer, penalty=penalty)
-        steps = math.ceil(train.rows / batch_size)
+        dtype = str(layers[0].weight.dtype).removeprefix("torch.")
+        with shortage_explained(backend, layers, batch_size):
+            samples = hold(backend, train, dtype)
+            device_layers = map_layers(lambda array: backend.asarray(array, dtype), layers)
+            if optimizer_state is None:
+                optimizer_state = optimizer.init(backend.xp, device_layers)
+            else:
+                optimizer_state = map_arrays(lambda array: backend.asarray(array, dtype), optimizer_state)
+            run = Run(
+                backend=backend,
+                epochs=epochs,
+                rows=train.rows if rows is None else len(rows),
+                validation=None if validation is None else hold(backend, validation, dtype),
+                state=TrainingState(device_layers, optimizer_state),
+            )
+        step = cached_step(activation=activation, loss=loss, optimizer=optimizer, penalty=penalty)
+        steps = math.ceil(run.rows / batch_size)
         begun: list[Callback] = []  # What did not begin is not told of the end: its state may be an earlier run's.
         try:
             for callback in callbacks:
@@ -174,17 +223,15 @@ def fit(
             for epoch in range(epochs):
                 rates = np.asarray([schedule(epoch * steps + i, epochs * steps) for i in range(steps)])
                 started = time.perf_counter()
-                order = backend.asarray(draw_order(generator, train.rows))
-                state, objectives = backend.run_epoch(
-                    step, run.state, samples, order, backend.asarray(rates, dtype), batch_size
-                )
+                order = draw_order(generator, run.rows, rows)
+                state, objectives = run_epoch(backend, step, run.state, samples, order, rates, batch_size)
                 backend.wait(state)
                 seconds = time.perf_counter() - started
-                train_loss = mean_objective(backend.to_numpy(objectives), train.rows, batch_size)
+                train_loss = mean_objective(backend.to_numpy(objectives), run.rows, batch_size)
                 validated = judge(run, state, activation=activation, loss=loss)
                 row = make_row(run, train_loss, validated, rates, seconds)
                 if not is_finite(run, state, row):
-                    diverged = DivergedEpoch(epoch + 1, float(np.max(rates)))
+                    failure = Failure(DivergedError, describe_divergence(epoch + 1, float(np.max(rates))))
                     run.stop("diverged")
                     break
                 # One assignment, so that Ctrl-C finds an epoch either whole or not begun.
@@ -196,24 +243,45 @@ def fit(
         except KeyboardInterrupt:
             run.interrupted = True
             run.stop("interrupted")
+        except Exception as error:
+            if not backend.is_out_of_memory(error):
+                raise
+            failure = Failure(OutOfMemoryError, explain_shortage(backend, layers, batch_size))
+            run.stop("out of memory")
         finally:
             for callback in begun:
                 callback.on_fit_end(run)
         result = FitResult(
-            layers=map_layers(backend.to_numpy, run.state.layers),
+            backend=backend,
+            state=run.state,
             history=tuple(run.history),
             stop_reason=run.stop_reason,
             interrupted=run.interrupted,
             seconds=time.perf_counter() - began,
         )
-    if diverged is not None:
-        raise DivergedError(*diverged, result)
+    if failure is not None:
+        raise failure.kind(failure.message, len(result.history) + 1, result)
     return result
 
 
-def check_counts(train: Samples, validation: Samples | None, epochs: int, batch_size: int) -> None:
+def describe_divergence(epoch: int, learning_rate: float) -> str:
+    """Return in words where numbers overflowed, and what to do."""
+    return (
+        f"Training diverged in epoch {epoch}: the loss is no longer a finite number. "
+        f"The learning rate was {learning_rate:.3g}; use a smaller one."
+    )
+
+
+def check_counts(
+    train: Samples,
+    rows: Int64[np.ndarray, " rows"] | None,
+    validation: Samples | None,
+    epochs: int,
+    batch_size: int,
+) -> None:
     """Refuse numbers with which there is nothing to do."""
-    counts = {"epochs": epochs, "batch_size": batch_size, "rows of training data": train.rows}
+    train_rows = train.rows if rows is None else len(rows)
+    counts = {"epochs": epochs, "batch_size": batch_size, "rows of training data": train_rows}
     if validation is not None:
         counts["rows of validation data"] = validation.rows
     for name, value in counts.items():
@@ -221,26 +289,17 @@ def check_counts(train: Samples, validation: Samples | None, epochs: int, batch_
             raise SettingsError(f"{name}: {value} is too few; at least 1 is needed.")
 
 
-def draw_order(generator: np.random.Generator, rows: int) -> Int64[np.ndarray, " rows"]:
+def draw_order(generator: Shuffler, count: int, rows: Int64[np.ndarray, " rows"] | None) -> Int64[np.ndarray, " rows"]:
     """Draw the order in which an epoch goes through the rows."""
-    return generator.permutation(rows)
-
-
-def move_samples(backend: Backend, samples: Samples, dtype: str) -> Samples:
-    """Move rows from the host to the backend's device."""
-    x, targets, weight = samples
-    return Samples(
-        backend.asarray(x, dtype),
-        backend.asarray(targets, dtype),
-        None if weight is None else backend.asarray(weight, dtype),
-    )
+    order: Int64[np.ndarray, " rows"] = generator.permutation(count)
+    return order if rows is None else rows[order]
 
 
 def mean_objective(objectives: Float[np.ndarray, " steps"], rows: int, batch_size: int) -> float:
     """Return the mean over the rows: the last batch, which may be smaller, counts for as many as it has."""
-    sizes = np.full(len(objectives), batch_size)
-    sizes[-1] = rows - (len(objectives) - 1) * batch_size
-    return float(np.average(objectives, weights=sizes))
+    *full, last = objectives.tolist()
+    last_size = rows - len(full) * batch_size
+    return float((sum(full) * batch_size + last * last_size) / rows)
 
 
 def judge(run: Run, state: TrainingState, *, activation: Activation, loss: Loss) -> Evaluation | None:
@@ -268,7 +327,8 @@ def make_row(
 def is_finite(run: Run, state: TrainingState, row: EpochRow) -> bool:
     """Tell whether an epoch's losses, and every weight that it ended with, are finite numbers."""
     losses = [row.train_loss] if row.test_loss is None else [row.train_loss, row.test_loss]
+    if not all(math.isfinite(value) for value in losses):
+        return False
     xp = run.backend.xp
-    return all(math.isfinite(value) for value in losses) and all(
-        bool(xp.all(xp.isfinite(array))) for layer in state.layers for array in layer
-    )
+    # One number to read back, not one for each array.
+    return bool(xp.all(xp.stack([xp.all(xp.isfinite(array)) for layer in state.layers for array in layer])))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int64, Num, Shaped
 
-from xpmlp.backends import Backend, NumpyBackend
+from xpmlp.backends import Backend, NumpyBackend, hold
 from xpmlp.datasets import Split, class_indices
 from xpmlp.errors import DataError
 from xpmlp.model import Model
@@ -15,7 +15,6 @@ from xpmlp.nn.layers import Layers, map_layers
 from xpmlp.nn.losses import LOSSES
 
 from .evaluation import evaluate, predict_outputs
-from .fit import move_samples
 from .train import make_samples
 
 
@@ -149,7 +148,7 @@ def report(model: Model, split: Split, backend: Backend | None = None) -> Report
         evaluation = evaluate(
             backend,
             move_layers(backend, model),
-            move_samples(backend, make_samples(split, model.classes), str(model.layers[0].weight.dtype)),
+            hold(backend, make_samples(split, model.classes), str(model.layers[0].weight.dtype)),
             activation=ACTIVATIONS[model.activation],
             loss=LOSSES[model.loss],
         )
