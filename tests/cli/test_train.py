@@ -451,7 +451,7 @@ def test_what_was_good_before_a_run_diverged_is_saved(
 ) -> None:
     def diverge_in_epoch_3(dataset: Any, settings: Any, **options: Any) -> Any:
         good = fit_dataset(dataset, RECIPES["default"], backend=options["backend"], callbacks=[StopAfterTwo()])
-        raise DivergedError(3, 0.1, good)
+        raise DivergedError("Training diverged in epoch 3: the loss is no longer finite.", 3, good)
 
     class StopAfterTwo(EpochLines):
         def __init__(self) -> None:

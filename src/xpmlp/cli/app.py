@@ -6,6 +6,7 @@ import typer
 
 from xpmlp import __version__
 
+from .backends import backends
 from .evaluate import evaluate
 from .predict import predict
 from .train import describe_recipes, train
@@ -41,3 +42,4 @@ def xpmlp(
 app.command(epilog=describe_recipes())(train)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(backends)

@@ -7,6 +7,7 @@ import numpy as np
 import typer
 from jaxtyping import Float32
 
+from xpmlp.backends import BACKENDS
 from xpmlp.model import Model
 
 from .console import print_note
@@ -25,6 +26,26 @@ DataDirectory = Annotated[
         "--data-dir",
         metavar="FOLDER",
         help="Where MNIST's four files lie. Also taken from the environment variable XPMLP_DATA_DIR.",
+    ),
+]
+COMPUTE = "Where it is computed"
+BackendName = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help=f"The array library: {', '.join(BACKENDS)}, or auto for a GPU where one can be used, else numpy. "
+        "[bold]xpmlp backends[/bold] shows which work here.",
+        rich_help_panel=COMPUTE,
+    ),
+]
+DeviceName = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="cpu, cuda, cuda:1 or mps; by default the library's own choice.",
+        rich_help_panel=COMPUTE,
     ),
 ]
 ModelPath = Annotated[

@@ -10,13 +10,22 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from xpmlp.backends import load_backend
 from xpmlp.datasets import Dataset, Split, load_dataset
 from xpmlp.errors import DataError
 from xpmlp.model import Model
 from xpmlp.model_file import load_model
 from xpmlp.training import Report, report
 
-from .arguments import Data, DataDirectory, ModelPath, find_model_file, note_if_scaled_otherwise
+from .arguments import (
+    BackendName,
+    Data,
+    DataDirectory,
+    DeviceName,
+    ModelPath,
+    find_model_file,
+    note_if_scaled_otherwise,
+)
 from .console import WIDTH_OF_FILES, make_console, print_note
 from .progress import describe_loss
 
@@ -31,13 +40,16 @@ def evaluate(
         bool,
         typer.Option("--json", help="Print one JSON object with loss, accuracy, per_class and confusion instead."),
     ] = False,
+    backend: BackendName = "numpy",
+    device: DeviceName = None,
 ) -> None:
     """Judge MODEL on the test rows of DATA: loss, accuracy, and how well it knows each class."""
+    compute = load_backend(backend, device)
     trained = load_model(find_model_file(model))
     dataset = load_dataset(data, data_dir=data_dir)
     split = scale_for(trained, dataset)
     try:
-        judged = report(trained, split)
+        judged = report(trained, split, compute)
     except DataError as error:
         raise DataError(f"{dataset.name}: {error} Use a model that was trained on these classes.") from error
     for note in dataset.notes:

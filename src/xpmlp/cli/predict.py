@@ -13,6 +13,7 @@ import typer
 from jaxtyping import Float32
 from rich.table import Table
 
+from xpmlp.backends import load_backend
 from xpmlp.datasets.idx import ELEMENT_TYPES, GZIP_MAGIC
 from xpmlp.datasets.idx_folder import FILE_NAME, read_images, scaled, stores_images_transposed
 from xpmlp.errors import DataError, OutputError
@@ -23,7 +24,7 @@ from xpmlp.training import Prediction
 from xpmlp.training import predict as predict_samples
 from xpmlp.whole_files import write_whole
 
-from .arguments import ModelPath, find_model_file, note_if_scaled_otherwise
+from .arguments import BackendName, DeviceName, ModelPath, find_model_file, note_if_scaled_otherwise
 from .console import make_console, print_error, writes_to_terminal
 
 ROWS_SHOWN = 40  # in a terminal; a file gets them all
@@ -57,14 +58,17 @@ def predict(
         typer.Option("--output", "-o", metavar="FILE", help="Write the predictions to this .csv or .json instead."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace that file if it exists.")] = False,
+    backend: BackendName = "numpy",
+    device: DeviceName = None,
 ) -> None:
     """Tell what MODEL takes each picture for, and how sure it is."""
     if output is not None:
         check_output(output, force=force)
+    compute = load_backend(backend, device)
     trained = load_model(find_model_file(model))
     samples, x, failures = read_inputs(inputs, trained)
     if samples:
-        prediction = predict_samples(trained, x)
+        prediction = predict_samples(trained, x, compute)
         if output is not None:
             as_text = to_csv if output.suffix.lower() == ".csv" else to_json
             # A file's name that is no Unicode is written as the bytes that it is.

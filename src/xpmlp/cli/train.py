@@ -27,7 +27,7 @@ from xpmlp.training import (
     OPTIMIZERS,
     RECIPES,
     SCHEDULES,
-    DivergedError,
+    FitError,
     FitResult,
     Recipe,
     Report,
@@ -39,7 +39,7 @@ from xpmlp.training import (
 )
 from xpmlp.training.recipes import DTYPES
 
-from .arguments import Data, DataDirectory
+from .arguments import BackendName, Data, DataDirectory, DeviceName
 from .console import make_console, print_error
 from .environment import describe_machine, describe_versions
 from .progress import describe_loss, make_progress
@@ -117,6 +117,8 @@ def train(
             rich_help_panel=TRAINING,
         ),
     ] = None,
+    backend: BackendName = "numpy",
+    device: DeviceName = None,
     data_dir: DataDirectory = None,
     output: Annotated[
         Path | None,
@@ -156,38 +158,36 @@ def train(
     if quiet:
         logging.getLogger("xpmlp").setLevel(logging.WARNING)
     console = make_console(quiet=quiet, lasting=True)
+    compute = load_backend(backend, device)
     # A folder that the user named can be checked before the data is read, or even downloaded.
     folder = None if output is None else RunFolder(output, force=force)
-    diverged: DivergedError | None = None
+    failure: FitError | None = None
     try:
         dataset = load_dataset(data, data_dir=data_dir)
         folder = folder or make_run_folder(dataset.name)
-        backend = load_backend("numpy")
         describe_start(console, dataset, settings)
-        result, diverged = learn(console, dataset, settings, backend)
+        result, failure = learn(console, dataset, settings, compute)
         if result.history:
-            save_run(console, folder, dataset, settings, result, backend)
+            save_run(console, folder, dataset, settings, result, compute)
     except KeyboardInterrupt as error:
         # Saved files are there where the user pressed it a second time.
         nothing = "Interrupted before the first epoch was over; nothing was learned and nothing is saved."
         print_error(f"Interrupted while saving. {folder.describe()}" if folder and folder.saved else nothing)
         raise typer.Exit(INTERRUPTED) from error
     except OutputError as error:
-        raise OutputError(f"{diverged} {error}" if diverged else str(error)) from error
+        raise OutputError(f"{failure} {error}" if failure else str(error)) from error
     finally:
         if folder is not None:
             folder.discard()
-    if diverged is not None:
+    if failure is not None:
         kept = f" What was learned up to epoch {len(result.history)} is saved in {folder.path}."
-        raise XpmlpError(f"{diverged}{kept if result.history else ''}") from diverged
+        raise XpmlpError(f"{failure}{kept if result.history else ''}") from failure
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
 
 
-def learn(
-    console: Console, dataset: Dataset, settings: Recipe, backend: Backend
-) -> tuple[FitResult, DivergedError | None]:
-    """Train, showing how it goes; return what was learned, and what ended it where the numbers overflowed.
+def learn(console: Console, dataset: Dataset, settings: Recipe, backend: Backend) -> tuple[FitResult, FitError | None]:
+    """Train, showing how it goes; return what was learned, and what ended it where it could not go on.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def learn(
     with contextlib.closing(make_progress(console)) as progress:
         try:
             result = fit_dataset(dataset, settings, backend=backend, callbacks=[progress])
-        except DivergedError as error:
+        except FitError as error:
             return error.result, error
     if result.interrupted and not result.history:
         raise KeyboardInterrupt
