@@ -26,6 +26,11 @@ def group(name: str) -> list[str]:
     return list(nox.project.dependency_groups(PROJECT, name))
 
 
+def lowest_versions(extra: str) -> list[str]:
+    """Return the requirements of an extra, each as exactly the lowest version that it allows."""
+    return [requirement.replace(">=", "==") for requirement in PROJECT["project"]["optional-dependencies"][extra]]
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, imports and formatting with Ruff."""
@@ -50,9 +55,19 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def backends(session: nox.Session) -> None:
-    """Run the tests with PyTorch and JAX installed too."""
-    session.install("-e.[cli,torch,jax]", *group("test"))
+    """Run the tests with PyTorch and JAX installed too, in the lowest versions that pyproject.toml declares."""
+    session.install("-e.[cli]", *lowest_versions("torch"), *lowest_versions("jax"), *group("test"))
     session.run("pytest", *session.posargs, env=TEST_ENVIRONMENT)
+
+
+@nox.session(default=False)
+def gpu(session: nox.Session) -> None:
+    """Run every test that needs an NVIDIA GPU, on CuPy, PyTorch and JAX.
+
+    Where these are installed already, and nothing can be installed, `python -m pytest -m gpu` is the same.
+    """
+    session.install("-e.[cli,torch,jax,cuda13]", "jax[cuda13]", *group("test"))
+    session.run("pytest", "-m", "gpu", *session.posargs, env=TEST_ENVIRONMENT)
 
 
 @nox.session(python="3.11", default=False)
@@ -60,10 +75,10 @@ def lowest(session: nox.Session) -> None:
     """Run the tests on exactly the lowest versions that pyproject.toml declares."""
     declared = [
         *PROJECT["project"]["dependencies"],
-        *PROJECT["project"]["optional-dependencies"]["cli"],
         *group("test"),
     ]
-    session.install("-e.[cli]", *(requirement.replace(">=", "==") for requirement in declared))
+    lowest = (requirement.replace(">=", "==") for requirement in declared)
+    session.install("-e.[cli]", *lowest, *lowest_versions("cli"))
     session.run("pytest", *session.posargs, env=TEST_ENVIRONMENT)
 
 
