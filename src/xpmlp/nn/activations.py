@@ -63,7 +63,8 @@ def relu(xp: Any, z: Float[Any, "..."]) -> Float[Any, "..."]:
 
 def relu_backward(xp: Any, a: Float[Any, "..."], gradient: Float[Any, "..."]) -> Float[Any, "..."]:
     """σ′(z) = 1 where z > 0, else 0: at the kink too, as scikit-learn, PyTorch and JAX have it."""
-    return xp.where(a > 0.0, gradient, 0.0)
+    # Not `where`: NumPy takes three times as long for it.
+    return gradient * xp.astype(a > 0.0, gradient.dtype)
 
 
 ACTIVATIONS: dict[str, Activation] = {
