@@ -3,6 +3,9 @@
 from typing import TYPE_CHECKING
 
 from xpmlp.errors import SettingsError
+from xpmlp.nn.layers import map_layers
+
+from .checkpoint import Kept
 
 if TYPE_CHECKING:
     from .fit import Run
@@ -19,6 +22,13 @@ class Callback:
 
     def on_fit_end(self, run: "Run") -> None:
         """Act when it is over, however it ended. ``run.state`` is what will be returned, and may be replaced."""
+
+    def keep(self, run: "Run") -> Kept | None:
+        """Return what a checkpoint must hold for this callback to go on from it; by default nothing."""
+        return None
+
+    def restore(self, run: "Run", kept: Kept) -> None:
+        """Go on from what `keep` returned. Called after `on_fit_start`."""
 
 
 class EarlyStopping(Callback):
@@ -52,8 +62,24 @@ class EarlyStopping(Callback):
         assert row.test_loss is not None  # there are validation rows: on_fit_start saw them
         if row.test_loss < self.best_loss - self.min_delta:
             self.best_loss, self.best_epoch, self.best_state = row.test_loss, row.epoch, run.state
-        elif row.epoch - self.best_epoch >= self.patience:
+        self.stop_if_long_ago(run)
+
+    def stop_if_long_ago(self, run: "Run") -> None:
+        """Stop when the best epoch is too long ago."""
+        if len(run.history) - self.best_epoch >= self.patience:
             run.stop(f"no lower loss for {self.patience} epochs; the weights are those of epoch {self.best_epoch}")
+
+    def keep(self, run: "Run") -> Kept | None:
+        """Keep the best epoch and its weights."""
+        best = map_layers(run.backend.to_numpy, self.best_state.layers)
+        return Kept({"best_loss": self.best_loss, "best_epoch": self.best_epoch}, best) if self.best_epoch else None
+
+    def restore(self, run: "Run", kept: Kept) -> None:
+        """Remember the best epoch again."""
+        assert kept.layers is not None
+        self.best_loss, self.best_epoch = kept.values["best_loss"], kept.values["best_epoch"]
+        self.best_state = run.state._replace(layers=map_layers(run.backend.asarray, kept.layers))
+        self.stop_if_long_ago(run)  # where the run was over already
 
     def on_fit_end(self, run: "Run") -> None:
         """Go back to the best weights, which exist once an epoch is over."""

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import operator
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from xpmlp.nn.optimizers import Optimizer
 from xpmlp.nn.step import TrainingState, make_step
 
 from .callbacks import Callback
+from .checkpoint import Checkpoint
 from .evaluation import Evaluation, evaluate
 from .history import EpochRow
 from .memory import explain_shortage, shortage_explained
@@ -48,6 +50,10 @@ class Run:
         Weights and optimizer state after the last whole epoch, as arrays of `backend`.
     rows
         Trained on in an epoch.
+    generator
+        Draws the order of the rows.
+    callbacks
+        All of the run's.
     history
         A row for each whole epoch.
     stop_reason
@@ -61,6 +67,8 @@ class Run:
     rows: int
     validation: Samples | HostSamples | None
     state: TrainingState
+    generator: Shuffler
+    callbacks: Sequence[Callback]
     history: list[EpochRow] = field(default_factory=list)
     stop_reason: str | None = None
     interrupted: bool = False
@@ -153,6 +161,7 @@ def fit(
     optimizer_state: Any = None,
     backend: Backend | str | None = None,
     callbacks: Sequence[Callback] = (),
+    checkpoint: Checkpoint | None = None,
 ) -> FitResult:
     """Train a network.
 
@@ -179,6 +188,10 @@ def fit(
         Where to compute: a backend, or the name of one as `load_backend` takes it; by default NumPy.
     callbacks
         Called in this order.
+    checkpoint
+        Where an earlier run with the same settings got to, to go on from: its network, optimizer's state, history and
+        place in the random numbers take the place of what is given here, and `generator` must be NumPy's. The end is
+        the same, to the bit, as without the interruption.
 
     Raises
     ------
@@ -201,7 +214,11 @@ def fit(
         dtype = str(layers[0].weight.dtype).removeprefix("torch.")
         with shortage_explained(backend, layers, batch_size):
             samples = hold(backend, train, dtype)
+            if checkpoint is not None:
+                layers = checkpoint.layers
             device_layers = map_layers(lambda array: backend.asarray(array, dtype), layers)
+            if checkpoint is not None:
+                optimizer_state = checkpoint.optimizer_state(like=optimizer.init(backend.xp, device_layers))
             if optimizer_state is None:
                 optimizer_state = optimizer.init(backend.xp, device_layers)
             else:
@@ -212,6 +229,9 @@ def fit(
                 rows=train.rows if rows is None else len(rows),
                 validation=None if validation is None else hold(backend, validation, dtype),
                 state=TrainingState(device_layers, optimizer_state),
+                generator=generator,
+                callbacks=callbacks,
+                history=[] if checkpoint is None else list(checkpoint.history),
             )
         step = cached_step(activation=activation, loss=loss, optimizer=optimizer, penalty=penalty)
         steps = math.ceil(run.rows / batch_size)
@@ -220,7 +240,11 @@ def fit(
             for callback in callbacks:
                 callback.on_fit_start(run)
                 begun.append(callback)
-            for epoch in range(epochs):
+            if checkpoint is not None:
+                go_on_from(checkpoint, run)
+            for epoch in range(len(run.history), epochs):
+                if run.stop_reason is not None:
+                    break
                 rates = np.asarray([schedule(epoch * steps + i, epochs * steps) for i in range(steps)])
                 started = time.perf_counter()
                 order = draw_order(generator, run.rows, rows)
@@ -238,8 +262,6 @@ def fit(
                 run.state, run.history = state, [*run.history, row]
                 for callback in callbacks:
                     callback.on_epoch_end(run)
-                if run.stop_reason is not None:
-                    break
         except KeyboardInterrupt:
             run.interrupted = True
             run.stop("interrupted")
@@ -262,6 +284,17 @@ def fit(
     if failure is not None:
         raise failure.kind(failure.message, len(result.history) + 1, result)
     return result
+
+
+def go_on_from(checkpoint: Checkpoint, run: Run) -> None:
+    """Bring the random numbers and the callbacks to where a checkpoint has them."""
+    if not isinstance(run.generator, np.random.Generator):
+        raise SettingsError("generator: to go on from a checkpoint it must be a numpy.random.Generator.")
+    run.generator.bit_generator.state = checkpoint.generator
+    for callback in run.callbacks:
+        kept = checkpoint.callbacks.get(type(callback).__name__)
+        if kept is not None:
+            callback.restore(run, kept)
 
 
 def describe_divergence(epoch: int, learning_rate: float) -> str:
@@ -330,5 +363,8 @@ def is_finite(run: Run, state: TrainingState, row: EpochRow) -> bool:
     if not all(math.isfinite(value) for value in losses):
         return False
     xp = run.backend.xp
-    # One number to read back, not one for each array.
-    return bool(xp.all(xp.stack([xp.all(xp.isfinite(array)) for layer in state.layers for array in layer])))
+    arrays = [array for layer in state.layers for array in layer]
+    # A sum is finite only if every number in it is. It is one number to read back, and quicker than looking at each.
+    if math.isfinite(float(functools.reduce(operator.add, map(xp.sum, arrays)))):
+        return True
+    return all(bool(xp.all(xp.isfinite(array))) for array in arrays)  # it may also overflow

@@ -44,8 +44,8 @@ def explain_shortage(backend: Backend, layers: Layers, batch_size: int) -> str:
     free = backend.free_memory()
     there = "" if free is None else f" ({in_bytes(free)} free)"
     text = (
-        f"There is too little memory on {backend.device_name}{there}. A step needs about {in_bytes(network)} for the network "
-        f"and {in_bytes(batch)} for a batch of {batch_size:,} rows, beside the data."
+        f"There is too little memory on {backend.device_name}{there}. A step needs about {in_bytes(network)} for the "
+        f"network and {in_bytes(batch)} for a batch of {batch_size:,} rows, beside the data."
     )
     fitting = batch_size // 2 if free is None else min((free - network) // row_bytes(layers), batch_size // 2)
     if batch > network and fitting >= 1:

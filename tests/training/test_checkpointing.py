@@ -1,0 +1,273 @@
+"""A run that is ended at any moment and resumed is the run that was not, to the bit."""
+
+import errno
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xpmlp.backends import load_backend
+from xpmlp.errors import DataError, MissingDependencyError, SettingsError
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.initializers import glorot_uniform, init_layers
+from xpmlp.nn.layers import Layers
+from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.optimizers import adam, sgd
+from xpmlp.training import Callback, EarlyStopping, FitResult, Run, fit, warmup_cosine
+from xpmlp.training.checkpoint import Checkpoint, checkpoint_to_bytes, load_checkpoint
+from xpmlp.training.checkpointing import Checkpointing, checkpoint_files, newest_checkpoint
+
+EPOCHS = 7
+OPTIMIZERS = {"sgd": sgd, "momentum": lambda: sgd(momentum=0.9), "adam": adam}
+
+
+class Killed(Exception):
+    """Stands for the moment at which a process is no more."""
+
+
+class Killer(Callback):
+    """End the run after an epoch, before or after the checkpoint of it, as the order of the callbacks has it."""
+
+    def __init__(self, epoch: int, error: type[BaseException] = Killed) -> None:
+        self.epoch = epoch
+        self.error = error
+
+    def on_epoch_end(self, run: Run) -> None:
+        if len(run.history) == self.epoch:
+            raise self.error
+
+
+def train(
+    *callbacks: Callback,
+    optimizer: str = "adam",
+    checkpoint: Checkpoint | None = None,
+    backend: str = "numpy",
+    epochs: int = EPOCHS,
+    rate: float = 0.05,
+    dtype: Any = np.float32,
+) -> FitResult:
+    from xpmlp.backends import Samples
+
+    generator = np.random.default_rng(3)
+    x = generator.normal(size=(90, 6))
+    targets = np.eye(3)[generator.integers(3, size=90)]
+    layers = init_layers(np, generator, (6, 8, 3), glorot_uniform(), dtype=dtype)
+    return fit(
+        Samples(x[:70], targets[:70]),
+        layers=layers,
+        activation=ACTIVATIONS["tanh"],
+        loss=LOSSES["softmax_cross_entropy"],
+        optimizer=OPTIMIZERS[optimizer](),
+        schedule=warmup_cosine(rate),
+        epochs=epochs,
+        batch_size=16,
+        generator=generator,
+        validation=Samples(x[70:], targets[70:]),
+        backend=backend,
+        callbacks=callbacks,
+        checkpoint=checkpoint,
+    )
+
+
+def bits(layers: Layers) -> list[bytes]:
+    return [np.asarray(array).tobytes() for layer in layers for array in layer]
+
+
+def losses(result: FitResult) -> list[tuple[float, float | None]]:
+    return [(row.train_loss, row.test_loss) for row in result.history]
+
+
+def assert_same_run(result: FitResult, unbroken: FitResult) -> None:
+    assert bits(result.layers) == bits(unbroken.layers)
+    assert losses(result) == losses(unbroken)
+    assert result.stop_reason == unbroken.stop_reason
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("saved_first", [False, True])
+def test_resumed_after_any_epoch_it_ends_with_the_same_bits(
+    tmp_path: Path, backend: str, optimizer: str, saved_first: bool
+) -> None:
+    try:
+        load_backend(backend)
+    except MissingDependencyError:
+        pytest.skip(f"{backend} is not installed")
+    unbroken = train(optimizer=optimizer, backend=backend)
+    for epoch in (1, 4, EPOCHS):
+        folder = tmp_path / str(epoch)
+        callbacks = [Checkpointing(folder), Killer(epoch)]
+        with pytest.raises(Killed):
+            train(*(callbacks if saved_first else callbacks[::-1]), optimizer=optimizer, backend=backend)
+        checkpoint = newest_checkpoint(folder)
+        assert checkpoint.epoch == (epoch if saved_first else epoch - 1)
+        resumed = train(Checkpointing(folder), optimizer=optimizer, backend=backend, checkpoint=checkpoint)
+        assert_same_run(resumed, unbroken)
+
+
+def test_float64_and_a_run_broken_over_and_over_end_with_the_same_bits(tmp_path: Path) -> None:
+    unbroken = train(dtype=np.float64)
+    with pytest.raises(Killed):
+        train(Checkpointing(tmp_path), Killer(1), dtype=np.float64)
+    for epoch in range(2, EPOCHS + 1):
+        checkpoint = newest_checkpoint(tmp_path)
+        with pytest.raises(Killed):
+            train(Checkpointing(tmp_path), Killer(epoch), dtype=np.float64, checkpoint=checkpoint)
+    resumed = train(Checkpointing(tmp_path), dtype=np.float64, checkpoint=newest_checkpoint(tmp_path))
+    assert_same_run(resumed, unbroken)
+
+
+def test_early_stopping_remembers_the_best_epoch_through_an_interruption(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"rate": 0.9, "epochs": 60, "optimizer": "momentum"}
+    unbroken = train(EarlyStopping(4), **settings)
+    assert unbroken.stop_reason is not None
+    for epoch in range(1, len(unbroken.history) + 1):
+        folder = tmp_path / str(epoch)
+        with pytest.raises(Killed):
+            train(EarlyStopping(4), Checkpointing(folder), Killer(epoch), **settings)
+        resumed = train(EarlyStopping(4), checkpoint=newest_checkpoint(folder), **settings)
+        assert_same_run(resumed, unbroken)
+
+
+def test_a_run_that_was_over_stays_over(tmp_path: Path) -> None:
+    finished = train(Checkpointing(tmp_path))
+    again = train(checkpoint=newest_checkpoint(tmp_path))
+    assert_same_run(again, finished)
+    assert again.history == finished.history
+
+
+def test_a_run_is_resumable_before_its_first_epoch_is_over(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        train(Killer(1), Checkpointing(tmp_path))
+    checkpoint = newest_checkpoint(tmp_path)
+    assert checkpoint.epoch == 0
+    assert_same_run(train(checkpoint=checkpoint), train())
+
+
+def test_ctrl_c_loses_no_epoch_even_where_checkpoints_are_rare(tmp_path: Path) -> None:
+    stopping = EarlyStopping(50)
+    result = train(stopping, Checkpointing(tmp_path, every_epochs=100), Killer(3, KeyboardInterrupt))
+    assert result.interrupted
+    checkpoint = newest_checkpoint(tmp_path)
+    assert checkpoint.epoch == 3
+    assert_same_run(train(EarlyStopping(50), checkpoint=checkpoint), train(EarlyStopping(50)))
+
+
+@pytest.mark.parametrize(("every", "expected"), [(1, [7, 6]), (3, [7, 6]), (5, [7, 5]), (100, [7, 0])])
+def test_every_so_many_epochs_and_at_the_end_the_newest_two_are_kept(
+    tmp_path: Path, every: int, expected: list[int]
+) -> None:
+    train(Checkpointing(tmp_path, every_epochs=every))
+    assert [epoch for epoch, _ in checkpoint_files(tmp_path)] == expected
+
+
+def test_every_so_many_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10_000, 40))  # seconds, read when a checkpoint is written and when an epoch is over
+    monkeypatch.setattr("xpmlp.training.checkpointing.time.monotonic", lambda: float(next(clock)))
+    epochs: list[int] = []
+
+    def write(self: Checkpointing, run: Run) -> None:
+        epochs.append(len(run.history))
+        self.written_at = float(next(clock))
+
+    monkeypatch.setattr(Checkpointing, "write", write)
+    train(Checkpointing(tmp_path, every_epochs=None, every_minutes=1.0))
+    assert epochs == [0, 2, 4, 6, 7]
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(Checkpointing(tmp_path))
+    (_, newest), (_, older) = checkpoint_files(tmp_path)
+    content = newest.read_bytes()
+    flipped = content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]  # one bit of one number
+    for damaged in (
+        b"",
+        content[:50],
+        content[:-20],
+        os.urandom(300),
+        content.replace(b"history", b"hystory"),
+        flipped,
+    ):
+        newest.write_bytes(damaged)
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            assert newest_checkpoint(tmp_path).epoch == EPOCHS - 1
+        assert f"{newest}: " in caplog.text
+        assert "passed over for an older one" in caplog.text
+    assert_same_run(train(checkpoint=newest_checkpoint(tmp_path)), train())
+    older.write_bytes(b"")
+    with pytest.raises(DataError, match="holds no checkpoint that can be read"):
+        newest_checkpoint(tmp_path)
+
+
+def test_where_there_are_none_it_is_said(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(DataError, match="holds no checkpoint"):
+            newest_checkpoint(folder)
+
+
+def test_a_full_disk_does_not_end_the_run_and_leaves_the_older_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    replace = os.replace
+
+    def full(source: Any, target: Any) -> None:
+        if int(Path(target).stem.removeprefix("epoch-")) > 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with caplog.at_level(logging.WARNING):
+        result = train(Checkpointing(tmp_path))
+    assert_same_run(result, train())
+    assert [epoch for epoch, _ in checkpoint_files(tmp_path)] == [4, 3]
+    assert len(list(tmp_path.iterdir())) == 2  # no half-written file is left
+    assert "No checkpoint after epoch 5: " in caplog.text
+    assert "No space left on device" in caplog.text
+    assert "The run goes on." in caplog.text
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    train(EarlyStopping(5), Checkpointing(tmp_path, settings={"data": "digits", "seed": 3}))
+    checkpoint = newest_checkpoint(tmp_path)
+    assert checkpoint.settings == {"data": "digits", "seed": 3}
+    assert checkpoint.callbacks["EarlyStopping"].layers is not None
+    path = tmp_path / "copy.safetensors"
+    path.write_bytes(checkpoint_to_bytes(checkpoint))
+    again = load_checkpoint(path)
+    assert bits(again.layers) == bits(checkpoint.layers)
+    assert [a.tobytes() for a in again.optimizer] == [a.tobytes() for a in checkpoint.optimizer]
+    assert (again.history, again.generator) == (checkpoint.history, checkpoint.generator)
+
+
+def test_a_file_of_another_kind_or_version_is_refused(tmp_path: Path) -> None:
+    train(Checkpointing(tmp_path))
+    (_, path), _ = checkpoint_files(tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'"xpmlp checkpoint"', b'"xpmlp chequepoin"'))
+    with pytest.raises(DataError, match="not one of xpmlp's checkpoints"):
+        load_checkpoint(path)
+    path.write_bytes(content.replace(b'"format_version":"1"', b'"format_version":"9"'))
+    with pytest.raises(DataError, match="format version '9'"):
+        load_checkpoint(path)
+
+
+def test_another_optimizer_or_generator_is_refused(tmp_path: Path) -> None:
+    train(Checkpointing(tmp_path), optimizer="adam")
+    with pytest.raises(DataError, match="optimizer is another"):
+        train(optimizer="sgd", checkpoint=newest_checkpoint(tmp_path))
+    run: Any = type("", (), {"generator": object(), "callbacks": (), "state": None, "history": []})()
+    with pytest.raises(SettingsError, match=r"numpy\.random\.Generator"):
+        Checkpointing(tmp_path).on_fit_start(run)
+
+
+@pytest.mark.parametrize("arguments", [{"every_epochs": 0}, {"every_minutes": -1.0}, {"every_minutes": float("nan")}])
+def test_how_often_must_be_possible(tmp_path: Path, arguments: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError):
+        Checkpointing(tmp_path, **arguments)
