@@ -83,6 +83,13 @@ def lowest(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Build the documentation's site into docs/_build, any warning being an error."""
+    session.install("-e.[cli]", *group("docs"))
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build", *session.posargs)
+
+
+@nox.session(default=False)
 def review(session: nox.Session) -> None:
     """Compare the repository with the Scientific Python development guide."""
     session.install("sp-repo-review[cli]")
