@@ -129,3 +129,14 @@ def test_arrays_on_two_devices_of_one_library_are_refused_with_both_named() -> N
     first, second = (strict.ones(2, device=strict.Device(name)) for name in ("CPU_DEVICE", "device1"))
     with pytest.raises(SettingsError, match=r"CPU_DEVICE.*device1"):
         backend_of(first, second)
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax", "auto"])
+def test_tf32_is_refused_where_there_is_no_gpu_that_has_it(name: str) -> None:
+    try:
+        backend = load_backend(name, "cpu")
+    except MissingDependencyError:
+        pytest.skip(f"{name} is not installed")
+    assert not backend.tf32
+    with pytest.raises(SettingsError, match=r"tf32: only NVIDIA's GPUs have it, but .* computes on cpu"):
+        load_backend(name, "cpu", tf32=True)

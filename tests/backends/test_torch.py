@@ -17,6 +17,17 @@ def test_autograd_records_nothing() -> None:
     assert (weight * 2.0).requires_grad
 
 
+def test_float32_is_as_wide_as_was_asked_and_left_as_it_was() -> None:
+    setting = torch.backends.cuda.matmul
+    backend = load_backend("torch", "cpu")
+    for before in (False, True):
+        setting.allow_tf32 = before
+        with backend.scope():
+            assert setting.allow_tf32 is False
+        assert setting.allow_tf32 is before
+    setting.allow_tf32 = False
+
+
 def test_read_only_memory_is_moved_without_a_warning() -> None:
     array = np.arange(3.0)
     array.flags.writeable = False

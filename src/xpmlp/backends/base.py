@@ -28,6 +28,8 @@ class Backend:
     name: ClassVar[str] = "array-api"
     # Whether a step is recorded with the places in memory of what it reads, so that data must stay where they are.
     records_steps: bool = False
+    # Whether the inputs of float32 products may be rounded to TF32. Libraries that do so unasked are kept from it.
+    tf32: bool = False
 
     def __init__(self, xp: Any, device: Any = None) -> None:
         self.xp = xp

@@ -27,6 +27,8 @@ class RecordableNamespace:
     ----------
     stream
         On which all is done.
+    tf32
+        Whether the inputs of float32 products may be rounded to TF32.
 
     Raises
     ------
@@ -34,7 +36,8 @@ class RecordableNamespace:
         Of the bindings' own kind, where cuBLAS is not found or does not start.
     """
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, *, tf32: bool = False) -> None:
+        self.compute_types = COMPUTE_TYPES | ({"float32": cublas.ComputeType.COMPUTE_32F_FAST_TF32} if tf32 else {})
         self.handle = cublas.create()
         self.workspace = cupy.empty(WORKSPACE_BYTES, dtype=cupy.uint8)
         cublas.set_stream(self.handle, stream.ptr)
@@ -82,7 +85,7 @@ class RecordableNamespace:
             product.rows,
             product.rows * product.columns,
             product.matrices,
-            COMPUTE_TYPES[kind],
+            self.compute_types[kind],
             cublas.GemmAlgo.DFALT,
         )
         return out

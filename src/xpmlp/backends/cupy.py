@@ -102,7 +102,7 @@ class CupyBackend(Backend):
             from .cublas import RecordableNamespace
 
             with self.device:
-                namespace = RecordableNamespace(self.stream)
+                namespace = RecordableNamespace(self.stream, tf32=self.tf32)
         except Exception as error:  # noqa: BLE001 - the bindings and the library below them fail in ways of their own
             logger.warning(
                 "backend cupy: steps are not recorded, which makes them several times slower, because cuBLAS cannot be "

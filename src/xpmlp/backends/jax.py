@@ -68,7 +68,7 @@ class JaxBackend(Backend):
         stack.enter_context(jax.enable_x64(True))
         stack.enter_context(jax.default_device(self.device))
         # On GPUs JAX computes products of float32 in fewer bits unless it is told not to.
-        stack.enter_context(jax.default_matmul_precision("highest"))
+        stack.enter_context(jax.default_matmul_precision("tensorfloat32" if self.tf32 else "highest"))
         return stack
 
     def wait(self, state: TrainingState) -> None:

@@ -40,7 +40,7 @@ BACKENDS: dict[str, BackendEntry] = {
 AUTO = "auto"
 
 
-def load_backend(name: str = "numpy", device: str | None = None) -> Backend:
+def load_backend(name: str = "numpy", device: str | None = None, *, tf32: bool = False) -> Backend:
     """Return the backend called `name`, ready to use.
 
     Parameters
@@ -50,19 +50,27 @@ def load_backend(name: str = "numpy", device: str | None = None) -> Backend:
         was chosen, and why, is logged.
     device
         ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``; None for the library's own choice.
+    tf32
+        Whether a GPU may round the inputs of float32 products to 10 bits behind the point, for speed.
 
     Raises
     ------
     SettingsError
-        Where there is none of that name, or it has no such device.
+        Where there is none of that name, or it has no such device, or no TF32.
     MissingDependencyError
         Where its library is not installed; the message holds the command that installs it.
     BackendError
         Where its library is installed, but cannot be used on this machine.
     """
     if name == AUTO:
-        return choose_backend(device)
-    return backend_class(name)(device)
+        backend = choose_backend(device)
+        return backend if not tf32 else load_backend(backend.name, backend.device_name, tf32=True)
+    backend = backend_class(name)(device)
+    if tf32:
+        if not backend.device_name.startswith("cuda"):
+            raise SettingsError(f"tf32: only NVIDIA's GPUs have it, but {name} computes on {backend.device_name} here.")
+        backend.tf32 = True
+    return backend
 
 
 def backend_class(name: str) -> Callable[[str | None], Backend]:

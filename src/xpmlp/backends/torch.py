@@ -1,7 +1,7 @@
 """PyTorch, on the CPU and on GPUs, without its autograd: the gradients are ours."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, ClassVar
 
 import array_api_compat.torch
@@ -54,9 +54,12 @@ class TorchBackend(Backend):
         return (*gpus, Device("cpu", "processor"))
 
     def scope(self) -> AbstractContextManager[object]:
-        """Keep PyTorch from recording what it would need for gradients of its own."""
-        context: AbstractContextManager[object] = torch.no_grad()
-        return context
+        """Keep PyTorch from recording what it would need for gradients of its own, and float32 as wide as was asked."""
+        stack = ExitStack()
+        stack.enter_context(torch.no_grad())
+        stack.callback(setattr, torch.backends.cuda.matmul, "allow_tf32", torch.backends.cuda.matmul.allow_tf32)
+        torch.backends.cuda.matmul.allow_tf32 = self.tf32
+        return stack
 
     def asarray(self, array: Shaped[Any, "..."], dtype: str | None = None) -> Any:
         """Move an array to the device, as the dtype of that name, by default its own; see `Backend.asarray`.

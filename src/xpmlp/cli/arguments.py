@@ -48,6 +48,14 @@ DeviceName = Annotated[
         rich_help_panel=COMPUTE,
     ),
 ]
+Tf32 = Annotated[
+    bool,
+    typer.Option(
+        "--tf32",
+        help="Let an NVIDIA GPU round the inputs of float32 products to TF32, for speed.",
+        rich_help_panel=COMPUTE,
+    ),
+]
 ModelPath = Annotated[
     Path,
     typer.Argument(metavar="MODEL", help="A model.safetensors that [bold]xpmlp train[/bold] made, or its folder."),

@@ -39,7 +39,7 @@ from xpmlp.training import (
 )
 from xpmlp.training.recipes import DTYPES
 
-from .arguments import BackendName, Data, DataDirectory, DeviceName
+from .arguments import BackendName, Data, DataDirectory, DeviceName, Tf32
 from .console import make_console, print_error
 from .environment import describe_machine, describe_versions
 from .progress import describe_loss, make_progress
@@ -119,6 +119,7 @@ def train(
     ] = None,
     backend: BackendName = "numpy",
     device: DeviceName = None,
+    tf32: Tf32 = False,
     data_dir: DataDirectory = None,
     output: Annotated[
         Path | None,
@@ -158,7 +159,7 @@ def train(
     if quiet:
         logging.getLogger("xpmlp").setLevel(logging.WARNING)
     console = make_console(quiet=quiet, lasting=True)
-    compute = load_backend(backend, device)
+    compute = load_backend(backend, device, tf32=tf32)
     # A folder that the user named can be checked before the data is read, or even downloaded.
     folder = None if output is None else RunFolder(output, force=force)
     failure: FitError | None = None
