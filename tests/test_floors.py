@@ -14,6 +14,7 @@ FLOOR_PLAN = """
     8  __main__          below
     7  cli               below
     6  __init__          below
+    5  bench             below
     5  estimators        below
     4  training          below
     3  backends          nn errors optional_imports
@@ -23,6 +24,7 @@ FLOOR_PLAN = """
     3  onnx              model image_form nn errors optional_imports whole_files
     2  model             image_form nn errors
     1  image_form        errors optional_imports
+    0  environment
     0  optional_imports  errors
     0  whole_files       errors
     0  nn

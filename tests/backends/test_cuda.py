@@ -192,6 +192,7 @@ def test_float32_is_rounded_to_fewer_bits_on_request_only(backend: Backend) -> N
     with backend.scope():
         work = Work(backend, features=2000)
         held = hold(backend, work.samples, "float32")
+        assert isinstance(held, Samples)
         exact = work.eager_epoch(held)[0].layers[0].weight
         wide = work.epoch(held)[0].layers[0].weight
         error = float(backend.xp.max(backend.xp.abs(wide - exact)))

@@ -231,6 +231,8 @@ def test_many_classes_are_evaluated_from_end_to_end(xpmlp: Run, digits_run: Path
     model = with_classes(load_model(digits_run / "model.safetensors"), tuple(range(62)))
     save_model(Path("wide.safetensors"), model)
     said = json.loads(xpmlp("evaluate", "wide.safetensors", "digits", "--json").out)
-    assert np.shape(said["confusion"]) == (62, 62)
-    # A class and its six copies share the probability; the first of them is the one that is answered.
-    assert said["accuracy"] > 0.95
+    confusion = np.asarray(said["confusion"])
+    assert confusion.shape == (62, 62)
+    # A class and its copies have the same probability to the last bits, in which BLAS may favour any of them.
+    true, called = np.indices(confusion.shape) % 10
+    assert confusion[true == called].sum() > 0.95 * confusion.sum()

@@ -7,6 +7,7 @@ import typer
 from xpmlp import __version__
 
 from .backends import backends
+from .bench import bench
 from .evaluate import evaluate
 from .predict import predict
 from .train import describe_recipes, train
@@ -43,3 +44,4 @@ app.command(epilog=describe_recipes())(train)
 app.command()(evaluate)
 app.command()(predict)
 app.command()(backends)
+app.command()(bench)

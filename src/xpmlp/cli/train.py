@@ -18,6 +18,7 @@ from rich.text import Text
 from xpmlp import plots
 from xpmlp.backends import Backend, load_backend
 from xpmlp.datasets import Dataset, load_dataset
+from xpmlp.environment import describe_machine, describe_versions
 from xpmlp.errors import OutputError, SettingsError, XpmlpError
 from xpmlp.model import Model
 from xpmlp.model_file import model_to_bytes
@@ -41,7 +42,6 @@ from xpmlp.training.recipes import DTYPES
 
 from .arguments import BackendName, Data, DataDirectory, DeviceName, Tf32
 from .console import make_console, print_error
-from .environment import describe_machine, describe_versions
 from .progress import describe_loss, make_progress
 from .run_folder import RunFolder, make_run_folder
 

@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError
 import numpy as np
 import pytest
 
-from xpmlp.cli import environment
+from xpmlp import environment
 
 
 def test_versions_are_those_that_run() -> None:

@@ -1,0 +1,82 @@
+"""What is timed: a network, its batches, and how often."""
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from xpmlp.errors import SettingsError
+from xpmlp.training import OPTIMIZERS
+
+SWEPT = {"batch-size": "batch_size", "hidden": "hidden_layer_sizes", "rows": "rows"}
+
+
+@dataclass(frozen=True)
+class BenchSettings:
+    """A network and how it is trained; by default the notebook's.
+
+    Attributes
+    ----------
+    rows
+        How many of the workload's rows an epoch goes through; None for all of them.
+    rounds
+        Epochs of each contender that are timed, after the first, which is not.
+    """
+
+    hidden_layer_sizes: tuple[int, ...] = (128,)
+    activation: str = "tanh"
+    optimizer: str = "sgd"
+    learning_rate: float = 0.1
+    batch_size: int = 128
+    dtype: str = "float32"
+    rows: int | None = None
+    rounds: int = 7
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained."""
+        counts = {"batch size": self.batch_size, "rounds": self.rounds, "rows": 1 if self.rows is None else self.rows}
+        counts |= {f"hidden layer {index + 1}": size for index, size in enumerate(self.hidden_layer_sizes)}
+        for name, count in counts.items():
+            if count < 1:
+                raise SettingsError(f"{name}: {count} is too few; at least 1 is needed.")
+        if self.optimizer not in OPTIMIZERS:
+            raise SettingsError(f"optimizer: {self.optimizer!r} is not one of {', '.join(OPTIMIZERS)}.")
+
+    def steps(self, rows: int) -> int:
+        """Return the steps of an epoch through so many rows."""
+        return -(-rows // self.batch_size)
+
+
+class Sweep(NamedTuple):
+    """One setting with several values: its name as typed, and the values."""
+
+    name: str
+    values: tuple[int, ...]
+
+    def apply(self, settings: BenchSettings, value: int) -> BenchSettings:
+        """Return the settings with one of the values."""
+        field = SWEPT[self.name]
+        changed: Any = (value,) if field == "hidden_layer_sizes" else value
+        return replace(settings, **{field: changed})
+
+
+def parse_sweep(text: str) -> Sweep:
+    """Read ``"batch-size=32,128,512"``.
+
+    Raises
+    ------
+    SettingsError
+        Where the setting is not one that can be swept, or a value is not a whole number of at least 1.
+    """
+    name, _, values = text.partition("=")
+    name = name.strip().replace("_", "-")
+    if name not in SWEPT:
+        raise SettingsError(f"--sweep: {name!r} is not one of {', '.join(SWEPT)}. Write batch-size=32,128,512.")
+    try:
+        numbers = tuple(int(part.replace("_", "")) for part in values.split(","))
+    except ValueError:
+        numbers = (0,)
+    if min(numbers) < 1:
+        raise SettingsError(
+            f"--sweep {name}: {values!r} is not a list of whole numbers from 1. Write {name}=32,128,512."
+        )
+    return Sweep(name, tuple(sorted(set(numbers))))

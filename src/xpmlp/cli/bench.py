@@ -1,0 +1,150 @@
+"""``xpmlp bench``: which array library trains a network fastest here."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from xpmlp.backends import BACKENDS, usable_backends
+from xpmlp.bench import (
+    BenchSettings,
+    Results,
+    Workload,
+    backend_contender,
+    compare_results,
+    load_results,
+    parse_sweep,
+    synthetic_workload,
+    workload_of,
+)
+from xpmlp.bench.measure import describe_point
+from xpmlp.bench.report import COLUMNS, describe_crossings, table_rows, warnings_of
+from xpmlp.bench.run import run_benchmark, save_results
+from xpmlp.datasets import load_dataset
+from xpmlp.errors import SettingsError, XpmlpError
+
+from .arguments import DataDirectory
+from .console import make_console, print_note, writes_to_terminal
+from .train import parse_sizes
+
+INTERRUPTED = 130
+
+
+def bench(
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:DEVICE]",
+            help=f"{', '.join(BACKENDS)}, or with a device: torch:cuda. Repeat it for several; by default all that "
+            "work here.",
+        ),
+    ] = None,
+    data: Annotated[
+        str, typer.Option(metavar="DATA", help="synthetic (random rows of MNIST's shape), or what train takes.")
+    ] = "synthetic",
+    hidden: Annotated[str, typer.Option(metavar="SIZES", help="Units of each hidden layer: 128, or 256,128.")] = "128",
+    batch_size: Annotated[int, typer.Option(metavar="ROWS", help="Rows of a step.")] = 128,
+    dtype: Annotated[str, typer.Option(metavar="NAME", help="float32 or float64.")] = "float32",
+    rows: Annotated[int | None, typer.Option(metavar="NUMBER", help="Rows of an epoch; by default the data's.")] = None,
+    rounds: Annotated[int, typer.Option(metavar="NUMBER", help="Epochs of each that are timed.")] = 7,
+    sweep: Annotated[
+        str | None,
+        typer.Option(metavar="SETTING=VALUES", help="batch-size=32,128,512 or hidden=64,256,1024 or rows=1000,10000."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Write results.json, results.md and pictures there."),
+    ] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="OLD NEW", help="Measure nothing: say what differs between two results.json."),
+    ] = None,
+    data_dir: DataDirectory = None,
+) -> None:
+    """Time training epochs of one network on each array library, in turn."""
+    console = make_console()
+    if compare is not None:
+        print_changes(console, load_results(compare[0]), load_results(compare[1]))
+        return
+    names = check_backends(backend or usable_backends())
+    if dtype not in ("float32", "float64"):
+        raise SettingsError(f"--dtype: {dtype!r} is not one of float32, float64.")
+    settings = BenchSettings(
+        hidden_layer_sizes=parse_sizes(hidden), batch_size=batch_size, dtype=dtype, rows=rows, rounds=rounds
+    )
+    swept = None if sweep is None else parse_sweep(sweep)
+    workload = find_workload(data, data_dir)
+    with showing_progress(console) as say:
+        results = run_benchmark([backend_contender(name) for name in names], workload, settings, swept, say=say)
+    print_results(console, results)
+    if output is not None:
+        console.print(f"saved in {output}: {', '.join(save_results(results, output))}")
+    if any(point.interrupted for point in results.points) or not results.points:
+        raise typer.Exit(INTERRUPTED)
+    if not any(point.timed for point in results.points):
+        raise XpmlpError("Nothing could be measured; the table says why.")
+
+
+def check_backends(names: list[str]) -> list[str]:
+    """Refuse a name that is no backend's."""
+    for name in names:
+        if name.partition(":")[0] not in BACKENDS:
+            raise SettingsError(f"--backend: {name!r} is not one of {', '.join(BACKENDS)}.")
+    return list(dict.fromkeys(names))
+
+
+def find_workload(data: str, data_dir: Path | None) -> Workload:
+    """Return the rows to train on."""
+    return synthetic_workload() if data == "synthetic" else workload_of(load_dataset(data, data_dir=data_dir))
+
+
+@contextlib.contextmanager
+def showing_progress(console: Console) -> Iterator[Callable[[str], None]]:
+    """Show what goes on, where someone looks at a screen."""
+    if not writes_to_terminal(console):
+        yield lambda line: None
+        return
+    with console.status("starting") as status:
+        yield lambda line: status.update(Text(line))
+
+
+def print_results(console: Console, results: Results) -> None:
+    """Print a table for each point, and what one should know of it."""
+    for point in results.points:
+        settings = point.settings
+        title = f"{describe_point(point)}, {settings.dtype}, {settings.activation}, {settings.optimizer}"
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+        for index, column in enumerate(COLUMNS):
+            table.add_column(column, justify="right" if index else "left", overflow="fold")
+        for row in table_rows(point):
+            table.add_row(*row)
+        if point.measurements:
+            console.print(table)
+        for warning in warnings_of(point):
+            print_note(warning)
+    for sentence in describe_crossings(results):
+        console.print(sentence)
+
+
+def print_changes(console: Console, old: Results, new: Results) -> None:
+    """Print what became faster or slower."""
+    changes = compare_results(old, new)
+    if not changes:
+        raise SettingsError("--compare: the two results have nothing in common: no contender with the same settings.")
+    table = Table(box=box.SIMPLE_HEAD)
+    for index, name in enumerate(("", "contender", "old", "new", "ratio", "")):
+        table.add_column(name, justify="right" if 2 <= index <= 4 else "left", overflow="fold")
+    for change in changes:
+        verdict = Text("within the spread", "dim")
+        if change.is_beyond_spread:
+            verdict = Text("slower", "red") if change.ratio > 1.0 else Text("faster", "green")
+        table.add_row(
+            change.point, change.name, f"{change.old:.4g} s", f"{change.new:.4g} s", f"{change.ratio:.3f}", verdict
+        )
+    console.print(table)

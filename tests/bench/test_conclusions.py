@@ -1,0 +1,175 @@
+"""What is concluded from timings: medians, limits, crossings, changes, and when nothing can be."""
+
+import dataclasses
+import json
+import statistics
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xpmlp.backends import NumpyBackend
+from xpmlp.bench import BenchSettings, Limits, Measurement, Point, Results, compare_results, load_results, parse_sweep
+from xpmlp.bench.crossings import find_crossings
+from xpmlp.bench.limits import Ceilings, epoch_operations, limit_seconds, measure_ceilings
+from xpmlp.bench.report import table_rows, to_markdown, warnings_of
+from xpmlp.bench.timing import Timing
+from xpmlp.errors import DataError, SettingsError
+
+
+def point(batch_size: int = 128, difference: float = 0.0, **medians: float) -> Point:
+    """A point in which each of the named took about so many seconds an epoch."""
+    measurements = tuple(
+        Measurement(
+            name,
+            ours=True,
+            timing=Timing((0.99 * median, median, 1.01 * median)),
+            difference=difference,
+            accuracy=0.95,
+            first_seconds=1.0,
+            ceilings=Ceilings(1e9, 1e9, 1e-6),
+            limits=Limits(median / 2, 0.0, 0.0),
+            description={"backend": name},
+        )
+        for name, median in medians.items()
+    )
+    return Point(BenchSettings(batch_size=batch_size), "synthetic", 60_000, (784, 128, 10), measurements)
+
+
+def results(*points: Point, sweep: str | None = None) -> Results:
+    return Results(points, sweep, {"processor": "p", "cores": 2, "system": "s"}, {"numpy": "2"}, "2026-11-24")
+
+
+@given(st.lists(st.floats(1e-3, 1e3), min_size=2, max_size=20))
+def test_medians_and_quartiles_are_numpys(seconds: list[float]) -> None:
+    timing = Timing(tuple(seconds))
+    assert timing.median == statistics.median(seconds)
+    np.testing.assert_allclose(timing.quartiles, np.quantile(seconds, [0.25, 0.75]), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("seconds", "noisy"), [((1.0, 1.01, 1.02), False), ((1.0, 1.2, 1.5), True), ((1.0,), False)])
+def test_timings_that_scatter_are_noisy(seconds: tuple[float, ...], noisy: bool) -> None:
+    assert Timing(seconds).is_noisy is noisy
+
+
+def test_the_operations_of_an_epoch_are_those_of_its_products() -> None:
+    # 784-128-10, 60,000 rows: forward and weights' gradients 2 × 2 × (784 × 128 + 128 × 10), and 2 × 128 × 10 back.
+    operations = epoch_operations((784, 128, 10), 60_000, 4)
+    assert operations.arithmetic == 60_000 * (4 * (784 * 128 + 128 * 10) + 2 * 128 * 10)
+    assert operations.traffic == 60_000 * 794 * 4
+    assert epoch_operations((5, 3), 10, 8).arithmetic == 10 * 4 * 15  # nothing goes back to the inputs
+
+
+def test_the_limit_is_what_takes_longest() -> None:
+    operations = epoch_operations((784, 128, 10), 60_000, 4)
+    limits = limit_seconds(operations, Ceilings(1e11, 1e10, 1e-6), 469)
+    assert limits.arithmetic == pytest.approx(operations.arithmetic / 1e11)
+    assert limits.launch == pytest.approx(469e-6)
+    assert limits.seconds == limits.arithmetic
+
+
+@pytest.mark.slow
+def test_ceilings_are_measured() -> None:
+    ceilings = measure_ceilings(NumpyBackend(), "float32")
+    assert 1e8 < ceilings.arithmetic < 1e14
+    assert 1e8 < ceilings.bandwidth < 1e13
+    assert 1e-7 < ceilings.launch < 1e-2
+
+
+def test_a_crossing_is_found_between_the_values_around_it() -> None:
+    points = [point(numpy=1.0, torch=2.0), point(numpy=2.0, torch=2.0 / 2**0.5), point(numpy=4.0, torch=1.0)]
+    (crossing,) = find_crossings([32, 64, 128], points)
+    assert (crossing.faster, crossing.slower) == ("torch", "numpy")
+    assert crossing.value == pytest.approx(32 * 2 ** (2 / 3))  # log ratios −1 and ½: two thirds of the way
+    assert find_crossings([32, 64], [point(a=1.0, b=2.0), point(a=1.0, b=3.0)]) == []
+
+
+def test_a_crossing_is_said_in_words() -> None:
+    page = to_markdown(results(point(32, a=1.0, b=2.0), point(128, a=2.0, b=1.0), sweep="batch-size"))
+    assert "from batch-size 64 on, b is faster than a" in page
+
+
+def test_the_fastest_comes_first_and_failures_last() -> None:
+    failed = Measurement("cupy", failure="BackendError: no GPU")
+    both = point(numpy=2.0, torch=1.0)
+    both = dataclasses.replace(both, measurements=(failed, *both.measurements))
+    rows = table_rows(both)
+    assert [row[0] for row in rows] == ["torch", "numpy", "cupy"]
+    assert rows[0][1:5] == ("1 [0.995, 1.005]", "60,000", "2.00 ×", "50 %")
+    assert rows[2][1] == "failed: BackendError: no GPU"
+
+
+def test_a_reader_is_warned_of_noise_other_weights_and_interruption() -> None:
+    noisy = Measurement("numpy", timing=Timing((1.0, 1.3, 1.6)), overhead=0.05)
+    warnings = warnings_of(dataclasses.replace(point(), measurements=(noisy,), interrupted=True))
+    assert len(warnings) == 3
+    assert "too noisy" in warnings[0]
+    assert "added 5.0 %" in warnings[1]
+    assert "interrupted" in warnings[2]
+    for difference in (0.5, float("nan")):
+        (warning,) = warnings_of(point(numpy=1.0, difference=difference))
+        assert "ended with other weights than NumPy" in warning
+    assert warnings_of(point(numpy=1.0, difference=1e-5)) == []
+
+
+@pytest.mark.parametrize(("new", "ratio", "beyond"), [(1.2, 1.2, True), (0.5, 0.5, True), (1.004, 1.004, False)])
+def test_a_change_counts_beyond_the_spread(new: float, ratio: float, beyond: bool) -> None:
+    (change,) = compare_results(results(point(numpy=1.0)), results(point(numpy=new, torch=1.0)))
+    assert change.ratio == pytest.approx(ratio)
+    assert (change.name, change.is_beyond_spread) == ("numpy", beyond)
+
+
+def test_only_what_both_have_is_compared() -> None:
+    assert compare_results(results(point(64, numpy=1.0)), results(point(128, numpy=1.0))) == []
+
+
+def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    written = results(point(32, numpy=1.0, torch=2.0), point(64, numpy=1.0), sweep="batch-size")
+    written.save(path)
+    assert load_results(path) == written
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "does not hold results"),
+        ('{"format": "xpmlp benchmark", "format_version": 99}', "format version 99, expected 1"),
+        ('{"format": "xpmlp benchmark", "format_version": 1, "points": [{}]}', "is damaged"),
+    ],
+)
+def test_other_files_are_refused(tmp_path: Path, content: str, reason: str) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(content)
+    with pytest.raises(DataError, match=reason):
+        load_results(path)
+    with pytest.raises(DataError, match="cannot be read"):
+        load_results(tmp_path / "none.json")
+
+
+def test_a_sweep_is_read_from_its_text() -> None:
+    sweep = parse_sweep("batch_size=512,32,32")
+    assert (sweep.name, sweep.values) == ("batch-size", (32, 512))
+    assert sweep.apply(BenchSettings(), 64).batch_size == 64
+    assert parse_sweep("hidden=64").apply(BenchSettings(), 64).hidden_layer_sizes == (64,)
+
+
+@pytest.mark.parametrize("text", ["depth=1,2", "batch-size", "batch-size=", "rows=0,1", "hidden=64,x"])
+def test_a_sweep_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="--sweep"):
+        parse_sweep(text)
+
+
+def test_settings_that_cannot_be_are_refused() -> None:
+    for changes in ({"batch_size": 0}, {"rounds": 0}, {"rows": 0}, {"hidden_layer_sizes": (0,)}, {"optimizer": "x"}):
+        with pytest.raises(SettingsError):
+            dataclasses.replace(BenchSettings(), **changes)
+
+
+def test_everything_is_in_the_file() -> None:
+    written = json.loads(results(point(numpy=1.0)).to_json())
+    assert written["points"][0]["measurements"][0]["timing"]["seconds"] == [0.99, 1.0, 1.01]
+    assert written["machine"]["processor"] == "p"

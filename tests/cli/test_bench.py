@@ -1,0 +1,66 @@
+"""``xpmlp bench`` times what is here and compares what was timed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+QUICK = ("--data", "digits", "--hidden", "8", "--rounds", "2", "--rows", "200")
+
+
+@pytest.mark.slow
+def test_it_prints_a_table_and_writes_the_files(xpmlp: Any, tmp_path: Path) -> None:
+    code, out, _ = xpmlp("bench", "--backend", "numpy", *QUICK, "-o", tmp_path / "out")
+    assert code == 0
+    assert "64-8-10, batch 128, 200 rows" in out
+    assert "numpy" in out
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "results.json",
+        "results.md",
+        "roofline.png",
+        "throughput.png",
+    ]
+    old = tmp_path / "out" / "results.json"
+    values = json.loads(old.read_text())
+    timing = values["points"][0]["measurements"][0]["timing"]
+    timing["seconds"] = [10.0 * second for second in timing["seconds"]]
+    new = tmp_path / "slower.json"
+    new.write_text(json.dumps(values))
+    code, out, _ = xpmlp("bench", "--compare", old, new)
+    assert code == 0
+    assert "10.000" in out
+    assert "slower" in out
+
+
+@pytest.mark.slow
+def test_a_sweep_prints_a_table_for_each_value(xpmlp: Any) -> None:
+    code, out, _ = xpmlp("bench", "--backend", "numpy", *QUICK, "--sweep", "batch-size=16,64")
+    assert code == 0
+    assert "batch 16" in out
+    assert "batch 64" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--backend", "numpyy"), "--backend: 'numpyy' is not one of numpy, cupy, torch, jax"),
+        (("--sweep", "depth=1"), "--sweep: 'depth' is not one of"),
+        (("--dtype", "int8"), "--dtype: 'int8' is not one of"),
+        (("--rounds", "0"), "rounds: 0 is too few"),
+        (("--backend", "numpy", "--data", "no-such"), "neither a known dataset"),
+        (("--compare", "none.json", "none.json"), "none.json: cannot be read"),
+    ],
+)
+def test_a_mistake_is_said_before_anything_is_measured(xpmlp: Any, arguments: tuple[str, ...], reason: str) -> None:
+    code, _, err = xpmlp("bench", *arguments)
+    assert code == 1
+    assert reason in err
+
+
+@pytest.mark.slow
+def test_where_nothing_could_be_measured_it_fails(xpmlp: Any) -> None:
+    code, out, err = xpmlp("bench", "--backend", "numpy:cuda", *QUICK)
+    assert code == 1
+    assert "failed: SettingsError: device 'cuda': NumPy has only cpu" in out
+    assert "Nothing could be measured" in err
