@@ -57,6 +57,7 @@ OWN_LIBRARIES = {
     "cupy": {"cupy"},
     "cublas": {"cupy", "nvmath"},
     "torch": {"torch"},
+    "torch_namespace": {"torch"},
     "jax": {"jax", "jaxlib"},
 }
 # Modules that load others by a name in a string would go around the plan.

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, ClassVar
 
-import array_api_compat.torch
 import numpy as np
 import torch
 from jaxtyping import Shaped
@@ -17,6 +16,7 @@ from .devices import Device, device_number
 from .recorded_epoch import RecordedEpoch
 from .samples import Samples
 from .static_step import StaticStep
+from .torch_namespace import TorchNamespace
 
 WARM_UPS = 3  # before a recording, in which the libraries below PyTorch may not set anything up any more
 
@@ -38,7 +38,7 @@ class TorchBackend(Backend):
     name: ClassVar[str] = "torch"
 
     def __init__(self, device: str | None = None) -> None:
-        super().__init__(array_api_compat.torch, find_device(device))
+        super().__init__(TorchNamespace(), find_device(device))
         self.records_steps = self.device.type == "cuda"
         self.recorded = RecordedEpoch(self.xp, self.record)
 
