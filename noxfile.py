@@ -83,6 +83,13 @@ def lowest(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Time our backends against the libraries that people would use instead; arguments after -- go to run.py."""
+    session.install("-e.[cli,torch,jax]", *group("bench"))
+    session.run("python", "benchmarks/run.py", *session.posargs)
+
+
+@nox.session(default=False)
 def docs(session: nox.Session) -> None:
     """Build the documentation's site into docs/_build, any warning being an error."""
     session.install("-e.[cli]", *group("docs"))

@@ -8,6 +8,7 @@ import numpy as np
 os.environ["KERAS_BACKEND"] = "jax"
 import keras
 
+OPTIMIZERS = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
 ACTIVATIONS = {"tanh": "tanh", "relu": "relu", "logistic": "sigmoid"}
 
 
@@ -24,7 +25,7 @@ class KerasTrainer:
             + [keras.layers.Dense(workload.classes)]
         )
         self.model.compile(
-            optimizer=keras.optimizers.SGD(settings.learning_rate),
+            optimizer=OPTIMIZERS[settings.optimizer](settings.learning_rate),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         )
         self.x, self.labels, self.batch_size = workload.x, workload.labels, settings.batch_size

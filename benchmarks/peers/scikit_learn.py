@@ -16,7 +16,7 @@ class ScikitLearnTrainer:
         self.model = MLPClassifier(
             settings.hidden_layer_sizes,
             activation=settings.activation,
-            solver="sgd",
+            solver=settings.optimizer,
             alpha=0.0,
             batch_size=settings.batch_size,
             learning_rate_init=settings.learning_rate,

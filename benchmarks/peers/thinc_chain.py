@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 from thinc.api import Relu, Softmax, chain, fix_random_seed
-from thinc.optimizers import SGD
+from thinc.optimizers import SGD, Adam
+
+OPTIMIZERS = {"sgd": SGD, "adam": Adam}
 
 # Thinc has no tanh layer. Relu costs less, so it is no disadvantage to Thinc.
 ACTIVATIONS = {"tanh": Relu, "relu": Relu}
@@ -20,7 +22,7 @@ class ThincTrainer:
         self.x = workload.x
         self.y = np.eye(workload.classes, dtype=np.float32)[workload.labels]
         self.model.initialize(X=self.x[:2], Y=self.y[:2])
-        self.optimizer = SGD(settings.learning_rate, grad_clip=0.0, L2=0.0)
+        self.optimizer = OPTIMIZERS[settings.optimizer](settings.learning_rate, grad_clip=0.0, L2=0.0)
         self.batch_size = settings.batch_size
 
     def epoch(self) -> None:

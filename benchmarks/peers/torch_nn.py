@@ -21,7 +21,8 @@ class TorchTrainer:
             parts += [nn.Linear(inputs, outputs), ACTIVATIONS[settings.activation]()]
         dtype = getattr(torch, settings.dtype)
         self.model = nn.Sequential(*parts[:-1]).to(device, dtype)
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=settings.learning_rate)
+        optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[settings.optimizer]
+        self.optimizer = optimizer(self.model.parameters(), lr=settings.learning_rate)
         self.loss = nn.CrossEntropyLoss()
         self.x = torch.from_numpy(workload.x).to(device, dtype)
         self.labels = torch.from_numpy(workload.labels).to(device)
