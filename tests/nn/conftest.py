@@ -59,11 +59,13 @@ class Problem:
 
 
 def draw_targets(rng: np.random.Generator, loss: str, shape: tuple[int, ...]) -> Any:
-    """What each loss is there for: classes, yes and no, or numbers."""
+    """What each loss is there for: classes, yes and no, counts, or numbers."""
     if loss == "softmax_cross_entropy":
         return np.eye(shape[-1])[rng.integers(0, shape[-1], shape[:-1])]
     if loss == "logistic_cross_entropy":
         return rng.integers(0, 2, shape).astype(float)
+    if loss == "poisson":
+        return rng.poisson(1.5, shape).astype(float)
     return rng.normal(0.0, 1.0, shape)
 
 

@@ -15,11 +15,13 @@ PREDICTIONS = {
     "softmax_cross_entropy": lambda z: special.softmax(z, axis=-1),
     "logistic_cross_entropy": special.expit,
     "squared_error": lambda z: z,
+    "poisson": np.exp,
 }
 VALUES = {
     "softmax_cross_entropy": lambda z, y: -np.sum(y * special.log_softmax(z, axis=-1), axis=-1),
     "logistic_cross_entropy": lambda z, y: -np.sum(y * special.log_expit(z) + (1 - y) * special.log_expit(-z), axis=-1),
     "squared_error": lambda z, y: np.sum((z - y) ** 2, axis=-1) / 2,
+    "poisson": lambda z, y: np.sum(special.kl_div(y, np.exp(z)), axis=-1),
 }
 CROSS_ENTROPIES = ["softmax_cross_entropy", "logistic_cross_entropy"]
 
@@ -62,7 +64,9 @@ def test_the_gradient_is_the_slope_of_the_value(name: str) -> None:
         nudge = step * np.eye(3)[k]
         above, _ = LOSSES[name].value_and_gradient(xp, logits + nudge, targets)
         below, _ = LOSSES[name].value_and_gradient(xp, logits - nudge, targets)
-        np.testing.assert_allclose(gradient[:, k], (above - below) / (2 * step), atol=1e-8)
+        # A value is rounded in proportion to its size, which of poisson is that of the largest prediction.
+        size = np.maximum(1.0, np.max(np.abs(PREDICTIONS[name](logits)), axis=-1))
+        np.testing.assert_allclose(gradient[:, k] / size, (above - below) / (2 * step) / size, atol=1e-8)
 
 
 EXTREME = np.array(
@@ -149,6 +153,14 @@ def test_hits_of_several_yes_and_no_need_every_one_right(place: Any) -> None:
     targets = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]
     result = hits(place.xp, place.asarray(logits), place.asarray(targets))
     np.testing.assert_array_equal(place.to_numpy(result), [True, False, True, True])
+
+
+def test_counts_of_0_are_counts_too(place: Any) -> None:
+    values, gradient = LOSSES["poisson"].value_and_gradient(
+        place.xp, place.asarray([[0.5], [0.0]]), place.asarray([[0.0], [0.0]])
+    )
+    np.testing.assert_allclose(place.to_numpy(values), np.exp([0.5, 0.0]))
+    np.testing.assert_allclose(place.to_numpy(gradient)[:, 0], np.exp([0.5, 0.0]))
 
 
 def test_numbers_are_neither_right_nor_wrong() -> None:

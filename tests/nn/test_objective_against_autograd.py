@@ -26,6 +26,10 @@ def torch_objective(layers: Any, problem: Any, activation: str, loss: str) -> An
         losses = functional.cross_entropy(logits, problem.targets, reduction="none")
     elif loss == "logistic_cross_entropy":
         losses = functional.binary_cross_entropy_with_logits(logits, problem.targets, reduction="none").sum(dim=1)
+    elif loss == "poisson":
+        y = problem.targets
+        losses = functional.poisson_nll_loss(logits, y, reduction="none").sum(dim=1)
+        losses = losses + (torch.special.xlogy(y, y) - y).sum(dim=1)
     else:
         losses = functional.mse_loss(logits, problem.targets, reduction="none").sum(dim=1) / 2
     if problem.sample_weight is None:
@@ -48,6 +52,8 @@ def jax_objective(layers: Any, problem: Any, activation: str, loss: str) -> Any:
         losses = -(y * jax.nn.log_softmax(logits)).sum(axis=1)
     elif loss == "logistic_cross_entropy":
         losses = -(y * jax.nn.log_sigmoid(logits) + (1 - y) * jax.nn.log_sigmoid(-logits)).sum(axis=1)
+    elif loss == "poisson":
+        losses = jax.scipy.special.kl_div(y, jax.numpy.exp(logits)).sum(axis=1)
     else:
         losses = ((logits - y) ** 2).sum(axis=1) / 2
     if problem.sample_weight is None:

@@ -4,6 +4,6 @@ Nothing here knows any array library: every function takes the array namespace a
 only what the standard (2024.12 or newer) defines, and returns what it computes. Every function works over any number
 of leading *model* axes: with none it is one network, with one it is a population trained by the same lines.
 
-Read in this order: `layers`, `activations`, `losses`, `network`, `optimizers`, `objective`, `step`. The equations are
-derived in ``docs/derivation.md``.
+Read in this order: `layers`, `activations`, `losses`, `network`, `optimizers`, `objective`, `step`; `initializers` and
+`dropout` hold the randomness. The equations are derived in ``docs/derivation.md``.
 """

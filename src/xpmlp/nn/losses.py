@@ -96,8 +96,26 @@ def squared_error(
     return 0.5 * xp.sum(difference * difference, axis=-1), difference
 
 
+def exponential(xp: Any, logits: Float[Any, "*models batch outputs"]) -> Float[Any, "*models batch outputs"]:
+    """Return ŷ = exp(z), which is never negative."""
+    return xp.exp(logits)
+
+
+def poisson(
+    xp: Any, logits: Float[Any, "*models batch outputs"], targets: Float[Any, "*#models batch outputs"]
+) -> tuple[Float[Any, "*models batch"], Float[Any, "*models batch outputs"]]:
+    """L = Σₖ exp(zₖ) − yₖ zₖ + yₖ log yₖ − yₖ, half the Poisson deviance, and ∂L/∂z = exp(z) − y.
+
+    `targets` are counts or rates, at least 0. The terms without z make the loss of a perfect prediction 0.
+    """
+    predictions = xp.exp(logits)
+    at_best = targets * xp.log(xp.where(targets > 0.0, targets, 1.0)) - targets
+    return xp.sum(predictions - targets * logits + at_best, axis=-1), predictions - targets
+
+
 LOSSES: dict[str, Loss] = {
     "softmax_cross_entropy": Loss(softmax, softmax_cross_entropy, largest_output_hits),
     "logistic_cross_entropy": Loss(logistic, logistic_cross_entropy, every_output_hits),
     "squared_error": Loss(identity, squared_error, None),
+    "poisson": Loss(exponential, poisson, None),
 }

@@ -10,13 +10,23 @@ from typing import Any
 from jaxtyping import Float
 
 from .activations import Activation
+from .dropout import Dropout, apply_mask, undo_scale
 from .layers import Layer, Layers
 
 
 def forward(
-    xp: Any, layers: Layers, x: Float[Any, "*#models batch features"], activation: Activation
+    xp: Any,
+    layers: Layers,
+    x: Float[Any, "*#models batch features"],
+    activation: Activation,
+    dropout: Dropout | None = None,
 ) -> tuple[tuple[Any, ...], Float[Any, "*models batch outputs"]]:
     """Compute the logits, keeping what `backward` needs.
+
+    Parameters
+    ----------
+    dropout
+        Which hidden units are left out; None, as in all but training, for none.
 
     Returns
     -------
@@ -26,9 +36,9 @@ def forward(
         The last layer's output.
     """
     inputs = [x]
-    for layer in layers[:-1]:
+    for index, layer in enumerate(layers[:-1]):
         z = xp.matmul(inputs[-1], layer.weight) + layer.bias  # equation 10
-        inputs.append(activation.forward(xp, z))  # equation 11
+        inputs.append(apply_mask(dropout, index, activation.forward(xp, z)))  # equation 11
     logits = xp.matmul(inputs[-1], layers[-1].weight) + layers[-1].bias
     return tuple(inputs), logits
 
@@ -39,6 +49,7 @@ def backward(
     inputs: tuple[Any, ...],
     gradient: Float[Any, "*models batch outputs"],
     activation: Activation,
+    dropout: Dropout | None = None,
 ) -> Layers:
     """Take the loss's gradient at the logits back to every weight and bias.
 
@@ -49,6 +60,9 @@ def backward(
     gradient
         ∂J/∂z of the last layer. Any weighting of the samples is already in it, so that sums over the batch are all
         that is left to do.
+
+    dropout
+        What `forward` was given.
 
     Returns
     -------
@@ -62,5 +76,6 @@ def backward(
         gradients.append(Layer(weight, bias))
         if index > 0:
             gradient = xp.matmul(gradient, xp.matrix_transpose(layers[index].weight))  # equation 15
-            gradient = activation.backward(xp, inputs[index], gradient)  # equation 16
+            gradient = apply_mask(dropout, index - 1, gradient)
+            gradient = activation.backward(xp, undo_scale(dropout, inputs[index]), gradient)  # equation 16
     return tuple(reversed(gradients))

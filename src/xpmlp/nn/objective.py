@@ -5,6 +5,7 @@ from typing import Any
 from jaxtyping import Float
 
 from .activations import Activation
+from .dropout import Dropout
 from .layers import Layer, Layers
 from .losses import Loss
 from .network import backward, forward
@@ -20,6 +21,7 @@ def objective_and_gradients(
     activation: Activation,
     loss: Loss,
     penalty: Any = None,
+    dropout: Dropout | None = None,
 ) -> tuple[Float[Any, "*models"], Layers]:
     """J = (Σᵢ sᵢ Lᵢ + ½ λ Σₗ ‖Wₗ‖²) / Σᵢ sᵢ, and its gradient (``docs/derivation.md``, equation 12).
 
@@ -31,6 +33,8 @@ def objective_and_gradients(
     penalty
         λ, the L2 penalty on the weights, not the biases; scikit-learn's ``alpha``. A number, or an array of shape
         ``(*models, 1, 1)`` that gives each model its own.
+    dropout
+        Which hidden units are left out; see `forward`.
 
     Returns
     -------
@@ -39,7 +43,7 @@ def objective_and_gradients(
     gradients
         Of the shapes of `layers`.
     """
-    inputs, logits = forward(xp, layers, x, activation)
+    inputs, logits = forward(xp, layers, x, activation, dropout)
     losses, gradient = loss.value_and_gradient(xp, logits, targets)
     if sample_weight is None:
         total: Any = x.shape[-2]
@@ -52,11 +56,11 @@ def objective_and_gradients(
         objective = xp.sum(losses * share, axis=-1)
         gradient = gradient * xp.expand_dims(share, axis=-1)
         total = xp.expand_dims(weight_sum, axis=-1)
-    gradients = backward(xp, layers, inputs, gradient, activation)
+    gradients = backward(xp, layers, inputs, gradient, activation, dropout)
     if penalty is not None:
         decay = penalty / total
-        squares = sum(xp.sum(layer.weight * layer.weight, axis=(-2, -1), keepdims=True) for layer in layers)
-        objective = objective + (0.5 * decay * squares)[..., 0, 0]
+        squares = sum(xp.sum(xp.vecdot(layer.weight, layer.weight), axis=-1) for layer in layers)
+        objective = objective + (0.5 * decay * squares[..., None, None])[..., 0, 0]
         gradients = tuple(
             Layer(g.weight + decay * layer.weight, g.bias) for g, layer in zip(gradients, layers, strict=True)
         )

@@ -50,9 +50,10 @@ def sgd(*, momentum: float = 0.0, nesterov: bool = False) -> Optimizer:
     def update(
         xp: Any, gradients: Layers, state: MomentumState, layers: Layers, learning_rate: Any
     ) -> tuple[Layers, MomentumState]:
-        velocity = map_layers(lambda v, g: momentum * v - learning_rate * g, state.velocity, gradients)
+        steps = map_layers(lambda g: learning_rate * g, gradients)
+        velocity = map_layers(lambda v, s: momentum * v - s, state.velocity, steps)
         if nesterov:
-            layers = map_layers(lambda w, v, g: w + momentum * v - learning_rate * g, layers, velocity, gradients)
+            layers = map_layers(lambda w, v, s: w + (momentum * v - s), layers, velocity, steps)
         else:
             layers = map_layers(lambda w, v: w + v, layers, velocity)
         return layers, MomentumState(velocity)

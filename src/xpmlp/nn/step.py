@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .activations import Activation
+from .dropout import draw_dropout
 from .layers import Layers
 from .losses import Loss
 from .objective import objective_and_gradients
@@ -11,10 +12,17 @@ from .optimizers import Optimizer
 
 
 class TrainingState(NamedTuple):
-    """All that a step changes."""
+    """All that a step changes.
+
+    Attributes
+    ----------
+    dropout
+        The key of the next step's masks, a whole number for each model; nothing where there is no dropout.
+    """
 
     layers: Layers
     optimizer: Any
+    dropout: Any = ()
 
 
 Step = Callable[[Any, TrainingState, Any, Any, Any, Any], tuple[TrainingState, Any]]
@@ -33,6 +41,7 @@ def make_step(
     loss: Loss,
     optimizer: Optimizer,
     penalty: Any = None,
+    dropout: float = 0.0,
     combine_gradients: Callable[[Layers], Layers] = keep_gradients,
 ) -> Step:
     """Compose a step from its parts.
@@ -41,6 +50,8 @@ def make_step(
     ----------
     penalty
         See `objective_and_gradients`.
+    dropout
+        The probability that a hidden unit is left out of a row. Above 0, the state needs a key.
     combine_gradients
         Called between backward and update: where several processes each hold a part of the batch, this is the one
         place in which they add up their gradients.
@@ -49,11 +60,23 @@ def make_step(
     def step(
         xp: Any, state: TrainingState, x: Any, targets: Any, sample_weight: Any, learning_rate: Any
     ) -> tuple[TrainingState, Any]:
+        masks, key = None, state.dropout
+        if dropout > 0.0:
+            masks = draw_dropout(xp, key, targets[..., 0], state.layers, dropout)
+            key = key + 1
         objective, gradients = objective_and_gradients(
-            xp, state.layers, x, targets, sample_weight, activation=activation, loss=loss, penalty=penalty
+            xp,
+            state.layers,
+            x,
+            targets,
+            sample_weight,
+            activation=activation,
+            loss=loss,
+            penalty=penalty,
+            dropout=masks,
         )
         gradients = combine_gradients(gradients)
         layers, optimizer_state = optimizer.update(xp, gradients, state.optimizer, state.layers, learning_rate)
-        return TrainingState(layers, optimizer_state), objective
+        return TrainingState(layers, optimizer_state, key), objective
 
     return step

@@ -1,0 +1,160 @@
+from collections.abc import Callable
+from typing import Any
+
+import array_api_compat.numpy as xp
+import numpy as np
+import pytest
+
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.dropout import Dropout, draw_dropout, mix
+from xpmlp.nn.layers import Layer, map_layers
+from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.network import forward
+from xpmlp.nn.objective import objective_and_gradients
+from xpmlp.nn.optimizers import sgd
+from xpmlp.nn.step import TrainingState, make_step
+
+
+def hidden_layers(*units: int, dtype: Any = np.float64, models: tuple[int, ...] = ()) -> Any:
+    """Layers with so many units, and one that is the last; of their weights only the shapes count."""
+    return tuple(
+        Layer(np.zeros((*models, 2, count), dtype), np.zeros((*models, 1, count), dtype)) for count in (*units, 3)
+    )
+
+
+def kept(key: int, rows: int = 256, units: tuple[int, ...] = (300,), rate: float = 0.3) -> list[Any]:
+    """Whether each unit is kept, 0.0 or 1.0."""
+    dropout = draw_dropout(xp, np.asarray(key), np.ones(rows), hidden_layers(*units), rate)
+    return [np.asarray(mask) * dropout.keep for mask in dropout.masks]
+
+
+def test_mixing_loses_nothing_and_changes_half_the_bits() -> None:
+    numbers = np.arange(100_000, dtype=np.int64)
+    mixed = mix(numbers)
+    assert len(np.unique(mixed)) == len(numbers)
+    assert mixed.min() >= 0
+    assert mixed.max() < 2**32
+    for bit in range(20):
+        changed = np.bitwise_count((mixed ^ mix(numbers ^ (1 << bit))).astype(np.uint32))
+        assert changed.mean() == pytest.approx(16.0, abs=0.1)
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.3, 0.5, 0.9])
+def test_the_right_part_of_the_units_is_left_out(rate: float) -> None:
+    shares = np.asarray([kept(key, 128, (100,), rate)[0].mean() for key in range(200)])
+    # Of 200 masks of 12,800: the mean of all within 5 standard errors, and each spread as independent draws are.
+    spread = np.sqrt(rate * (1 - rate) / 12_800)
+    assert shares.mean() == pytest.approx(1 - rate, abs=5 * spread / np.sqrt(200))
+    assert 0.8 * spread < shares.std() < 1.25 * spread
+
+
+def test_what_is_kept_is_scaled_up_so_that_the_mean_stays() -> None:
+    (mask,) = draw_dropout(xp, np.asarray(7), np.ones(500), hidden_layers(400, dtype=np.float32), 0.2).masks
+    assert mask.dtype == np.float32
+    np.testing.assert_allclose(np.unique(mask), [0.0, 1.25])
+    assert mask.mean() == pytest.approx(1.0, abs=0.01)
+
+
+def test_rows_units_layers_and_steps_are_left_out_independently() -> None:
+    rate = 0.4
+    first, second = kept(1, 256, (300, 300), rate)
+    (later,) = kept(2, 256, (300,), rate)
+    variance = rate * (1 - rate)
+
+    def largest_correlation(a: Any, b: Any) -> float:
+        """Of any row of the one with any row of the other."""
+        return float(np.abs((a - 1 + rate) @ (b - 1 + rate).T / (a.shape[1] * variance)).max())
+
+    # Of 65,536 sums of 300 independent products, the largest lies near 4.5 standard deviations: 0.26.
+    assert largest_correlation(first, second) < 0.35
+    assert largest_correlation(first, later) < 0.35
+    assert largest_correlation(first.T, second.T[:, :256]) < 0.4
+    among_rows = (first - 1 + rate) @ (first - 1 + rate).T / (300 * variance)
+    assert np.abs(among_rows - np.diag(np.diag(among_rows))).max() < 0.35
+    # Neither rows nor units have a share of their own beyond chance.
+    assert np.abs(first.mean(axis=1) - 0.6).max() < 5 * np.sqrt(variance / 300)
+    assert np.abs(first.mean(axis=0) - 0.6).max() < 5 * np.sqrt(variance / 256)
+
+
+def test_quadruples_of_rows_and_units_are_independent_too() -> None:
+    # A mask made of a product of a number for the row and one for the unit would fail here.
+    centered = kept(3, 400, (400,), 0.5)[0] - 0.5
+    signs = np.sign(centered)
+    products = signs[0::2, 0::2] * signs[1::2, 0::2] * signs[0::2, 1::2] * signs[1::2, 1::2]
+    assert abs(products.mean()) < 5 / np.sqrt(products.size)
+
+
+def test_every_library_leaves_out_the_same_units(place: Any) -> None:
+    key = place.xp.asarray(5, dtype=place.xp.int64, device=place.device)
+    layers = hidden_layers(6, 4)
+    theirs = draw_dropout(place.xp, key, place.asarray(np.ones(9)), map_layers(place.asarray, layers), 0.5)
+    ours = draw_dropout(xp, np.asarray(5), np.ones(9), layers, 0.5)
+    for mask, expected in zip(theirs.masks, ours.masks, strict=True):
+        np.testing.assert_array_equal(place.to_numpy(mask), expected)
+
+
+def test_each_model_of_a_population_has_masks_of_its_own() -> None:
+    together = draw_dropout(xp, np.asarray([3, 4]), np.ones(9), hidden_layers(6, models=(2,)), 0.5).masks[0]
+    for index, key in enumerate((3, 4)):
+        alone = draw_dropout(xp, np.asarray(key), np.ones(9), hidden_layers(6), 0.5).masks[0]
+        np.testing.assert_array_equal(together[index], alone)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_gradient_is_the_slope_of_the_objective_with_units_left_out(
+    make_problem: Callable[..., Any], activation: str, weighted: bool
+) -> None:
+    problem = make_problem(activation, "softmax_cross_entropy", layer_sizes=(5, 6, 4, 3), weighted=weighted)
+    dropout = draw_dropout(xp, np.asarray(1), problem.targets[..., 0], problem.layers, 0.4)
+
+    def objective(layers: Any) -> Any:
+        return objective_and_gradients(
+            xp,
+            layers,
+            problem.x,
+            problem.targets,
+            problem.sample_weight,
+            activation=problem.activation,
+            loss=problem.loss,
+            penalty=problem.penalty,
+            dropout=dropout,
+        )
+
+    _, gradients = objective(problem.layers)
+    rng = np.random.default_rng(0)
+    for index, layer in enumerate(problem.layers):
+        direction = Layer(rng.normal(0.0, 1.0, layer.weight.shape), rng.normal(0.0, 1.0, layer.bias.shape))
+
+        def moved(step: float, index: int = index, direction: Layer = direction) -> Any:
+            layers = list(problem.layers)
+            layers[index] = Layer(*(p + step * d for p, d in zip(layers[index], direction, strict=True)))
+            return objective(tuple(layers))[0]
+
+        slope = sum(float(np.sum(g * d)) for g, d in zip(gradients[index], direction, strict=True))
+        assert slope == pytest.approx((moved(1e-6) - moved(-1e-6)) / 2e-6, rel=1e-5, abs=1e-8)
+
+
+def test_units_that_are_left_out_neither_speak_nor_learn(make_problem: Callable[..., Any]) -> None:
+    problem = make_problem("tanh", layer_sizes=(5, 6, 3))
+    silent = Dropout((np.concatenate([np.zeros((7, 3)), np.full((7, 3), 2.0)], axis=1),), 0.5)
+    (_, hidden), _ = forward(xp, problem.layers, problem.x, problem.activation, silent)
+    (_, whole), _ = forward(xp, problem.layers, problem.x, problem.activation)
+    np.testing.assert_array_equal(hidden[:, :3], 0.0)
+    np.testing.assert_array_equal(hidden[:, 3:], 2.0 * whole[:, 3:])
+    _, gradients = objective_and_gradients(
+        xp, problem.layers, problem.x, problem.targets, activation=problem.activation, loss=problem.loss, dropout=silent
+    )
+    np.testing.assert_array_equal(gradients[0].weight[:, :3], 0.0)
+    np.testing.assert_array_equal(gradients[1].weight[:3, :], 0.0)
+    assert np.all(gradients[0].weight[:, 3:] != 0.0)
+
+
+def test_a_step_goes_on_to_the_next_key(make_problem: Callable[..., Any]) -> None:
+    problem = make_problem("relu", layer_sizes=(5, 6, 3))
+    step = make_step(activation=ACTIVATIONS["relu"], loss=LOSSES["softmax_cross_entropy"], optimizer=sgd(), dropout=0.5)
+    state = TrainingState(problem.layers, (), np.asarray(10))
+    state, first = step(xp, state, problem.x, problem.targets, None, 0.0)
+    state, second = step(xp, state, problem.x, problem.targets, None, 0.0)
+    assert int(state.dropout) == 12
+    assert first != second
