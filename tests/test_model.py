@@ -9,6 +9,7 @@ from xpmlp.errors import XpmlpError
 from xpmlp.image_form import ImageForm
 from xpmlp.model import Model, ModelError
 from xpmlp.nn.layers import Layer
+from xpmlp.table_form import Column, TableForm
 
 
 def zeros(*sizes: int, dtype: Any = np.float32) -> tuple[Layer, ...]:
@@ -113,3 +114,52 @@ def test_parts_that_contradict_each_other_are_refused_by_name(changes: dict[str,
     with pytest.raises(ModelError, match=message) as caught:
         make_model(**changes)
     assert isinstance(caught.value, XpmlpError)
+
+
+def table(*names: str) -> TableForm:
+    return TableForm(tuple(Column(name, "number") for name in names))
+
+
+@pytest.mark.parametrize(
+    ("changes", "task"),
+    [
+        ({}, "multiclass"),
+        ({"loss": "squared_error"}, "multiclass"),
+        ({"loss": "logistic_cross_entropy"}, "multilabel"),
+        ({"loss": "logistic_cross_entropy", "layers": zeros(6, 2), "classes": (0, 1)}, "multilabel"),
+        ({"loss": "logistic_cross_entropy", "layers": zeros(6, 5, 1), "classes": ("no", "yes")}, "binary"),
+        ({"loss": "squared_error", "layers": zeros(6, 1), "classes": (), "output_names": ("price",)}, "regression"),
+        ({"loss": "squared_error", "classes": (), "output_names": ("a", "b", "c")}, "regression"),
+        ({"loss": "poisson", "layers": zeros(6, 1), "classes": (), "output_names": ("count",)}, "regression"),
+    ],
+)
+def test_loss_classes_and_outputs_tell_the_task(changes: dict[str, Any], task: str) -> None:
+    assert make_model(**changes).task == task
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": ()}, r"the classes \(\) are not two or more different labels"),
+        ({"layers": zeros(6, 1), "classes": (0, 1)}, "the last layer has 1 outputs, but there are 2 classes"),
+        (
+            {"loss": "logistic_cross_entropy", "layers": zeros(6, 1), "classes": (0, 1, 2)},
+            "the last layer has 1 outputs, but there are 3 classes",
+        ),
+        ({"loss": "squared_error", "classes": ()}, r"the 3 outputs do not each have a name of their own in \(\)"),
+        ({"loss": "squared_error", "classes": (), "output_names": ("a", "b")}, "the 3 outputs do not each have a name"),
+        ({"loss": "squared_error", "classes": (), "output_names": ("a", "b", "a")}, "do not each have a name of th"),
+        ({"loss": "squared_error", "output_names": ("a", "b", "c")}, "which only those of a regression have"),
+        ({"classes": (), "output_names": ("a", "b", "c")}, "which only those of a regression have"),
+        ({"table_form": table("a", "b")}, "the first layer takes 6 values, but a row of the table becomes 2"),
+    ],
+)
+def test_outputs_and_tables_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        make_model(**changes)
+
+
+def test_a_table_and_its_images_fit_together() -> None:
+    model = make_model(table_form=table(*"abcdef"), image_form=form(2, 3))
+    assert model.table_form is not None
+    assert model.table_form.inputs == 6

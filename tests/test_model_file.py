@@ -23,6 +23,7 @@ from xpmlp.image_form import ImageForm
 from xpmlp.model import Model
 from xpmlp.model_file import load_model, save_model
 from xpmlp.nn.layers import Layer
+from xpmlp.table_form import Column, TableForm
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="permissions and pipes as on POSIX systems")
 
@@ -55,7 +56,17 @@ def assert_same(actual: Model, expected: Model) -> None:
     for layer, expected_layer in zip(actual.layers, expected.layers, strict=True):
         for array, other in zip(layer, expected_layer, strict=True):
             assert (array.dtype, array.shape, array.tobytes()) == (other.dtype, other.shape, other.tobytes())
-    for name in ("activation", "loss", "classes", "input_shape", "input_scale", "image_form", "training"):
+    for name in (
+        "activation",
+        "loss",
+        "classes",
+        "input_shape",
+        "input_scale",
+        "image_form",
+        "training",
+        "output_names",
+        "table_form",
+    ):
         assert getattr(actual, name) == getattr(expected, name), name
     assert [type(value) for value in actual.classes] == [type(value) for value in expected.classes]
 
@@ -207,6 +218,122 @@ def test_what_is_loaded_can_be_used_when_the_file_is_gone(path: Path) -> None:
     path.write_bytes(b"\0" * path.stat().st_size)
     path.unlink()
     assert_same(model, make_model())
+
+
+TABLE_FORM = TableForm(
+    (
+        Column("age", "number", fill=31.5, offset=30.0, scale=12.25),
+        Column("Käufer 🙂", "boolean", fill=1),
+        Column("city", "category", ("Bern", "", "Ürich"), fill="Bern"),
+        Column("raw", "number"),
+    ),
+    target="label",
+    missing="median",
+    scaling="standard",
+)
+OTHER_TASKS: dict[str, dict[str, Any]] = {
+    "binary": {"loss": "logistic_cross_entropy", "outputs": 1, "classes": ("no", "yes")},
+    "regression": {"loss": "squared_error", "outputs": 2, "classes": (), "output_names": ("price", "Größe")},
+    "counts": {"loss": "poisson", "outputs": 1, "classes": (), "output_names": ("count",)},
+    "table": {"table_form": TABLE_FORM},
+}
+
+
+def make_other(outputs: int = 3, **changes: Any) -> Model:
+    layers = (*make_model().layers[:1], Layer(np.ones((4, outputs), np.float32), np.ones((1, outputs), np.float32)))
+    return replace(make_model(), layers=layers, input_shape=(6,), image_form=None, **changes)
+
+
+@pytest.mark.parametrize("task", OTHER_TASKS)
+def test_a_model_that_needs_version_2_comes_back(scratch: Path, task: str) -> None:
+    model = make_other(**OTHER_TASKS[task])
+    save_model(str(scratch), model)
+    with safetensors.safe_open(scratch, framework="numpy") as file:
+        assert file.metadata()["format_version"] == "2"
+    assert_same(load_model(str(scratch)), model)
+
+
+def test_several_labels_at_once_need_no_newer_version(scratch: Path) -> None:
+    model = replace(make_model(), loss="logistic_cross_entropy")
+    save_model(scratch, model)
+    with safetensors.safe_open(scratch, framework="numpy") as file:
+        assert file.metadata()["format_version"] == "1"
+    assert_same(load_model(scratch), model)
+
+
+def test_version_1_holds_nothing_of_version_2(path: Path) -> None:
+    rewrite(
+        path,
+        lambda description, metadata, tensors: description.update(table_form=TABLE_FORM.to_json(), output_names=[1]),
+    )
+    assert_same(load_model(path), make_model())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda model: model.pop("table_form"), "its description lacks 'table_form'"),
+        (lambda model: model.pop("output_names"), "its description lacks 'output_names'"),
+        (lambda model: model.update(table_form=[]), "'table_form' is [], expected an object or null"),
+        (lambda model: model.update(output_names=[1]), "'output_names' is [1], expected a list of texts"),
+        (lambda model: model["table_form"].pop("columns"), "table form: columns missing"),
+        (lambda model: model["table_form"].update(columns=[]), "table form: there are no columns"),
+        (lambda model: model["table_form"].update(columns=3), "table form: columns is 3, expected a list"),
+        (lambda model: model["table_form"].update(more=3), "table form: unknown more"),
+        (lambda model: model["table_form"].update(missing="guess"), "missing is 'guess', expected refuse, mean"),
+        (lambda model: model["table_form"].update(scaling=None), "table form: scaling is None"),
+        (lambda model: model["table_form"].update(target="age"), "the target 'age' is also an input"),
+        (lambda model: model["table_form"]["columns"].pop(), "but a row of the table becomes 5"),
+        (lambda model: model["table_form"]["columns"][0].update(kind="text"), "a column's kind is 'text'"),
+        (lambda model: model["table_form"]["columns"][0].update(scale=0.0), "column 'age' cannot be scaled"),
+        (
+            lambda model: model["table_form"]["columns"][0].update(offset=math.nan),
+            "column 'age' cannot be scaled by nan",
+        ),
+        (lambda model: model["table_form"]["columns"][0].update(offset=10**400), "column 'age' is too large"),
+        (lambda model: model["table_form"]["columns"][0].update(fill="x"), "cannot be filled with 'x'"),
+        (lambda model: model["table_form"]["columns"][0].update(fill=True), "a column's fill is True"),
+        (lambda model: model["table_form"]["columns"][0].pop("name"), "table form: name missing"),
+        (lambda model: model["table_form"]["columns"][1].update(scale=2), "is a boolean and cannot be scaled"),
+        (lambda model: model["table_form"]["columns"][2].update(categories=["a", "a", ""]), "has a category twice"),
+        (lambda model: model["table_form"]["columns"][2].update(categories=[1, 2, 3]), "categories is [1, 2, 3]"),
+        (lambda model: model["table_form"]["columns"][2].update(categories=[]), "is a category of 0 categories"),
+        (
+            lambda model: model["table_form"]["columns"][2].update(fill="x"),
+            "column 'city', a category, cannot be filled with 'x'",
+        ),
+        (lambda model: model["table_form"]["columns"][3].update(name="age"), "two columns have the same name"),
+    ],
+)
+def test_a_damaged_description_of_version_2_is_refused_by_name(
+    scratch: Path, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    save_model(scratch, make_other(**OTHER_TASKS["table"]))
+    rewrite(scratch, lambda description, metadata, tensors: change(description))
+    assert message in refused(scratch)
+
+
+@given(name=st.sampled_from(["columns", "target", "missing", "scaling"]), value=JSON | st.floats())
+def test_any_json_in_a_table_form_makes_another_model_or_is_refused(scratch: Path, name: str, value: Any) -> None:
+    save_model(scratch, make_other(**OTHER_TASKS["table"]))
+    rewrite(scratch, lambda description, metadata, tensors: description["table_form"].update({name: value}))
+    loads_or_is_refused(scratch)
+
+
+@given(
+    column=st.integers(0, 3),
+    name=st.sampled_from(["name", "kind", "categories", "fill", "offset", "scale"]),
+    value=JSON | st.floats(),
+)
+def test_any_json_in_a_column_makes_another_model_or_is_refused(
+    scratch: Path, column: int, name: str, value: Any
+) -> None:
+    save_model(scratch, make_other(**OTHER_TASKS["table"]))
+    rewrite(
+        scratch,
+        lambda description, metadata, tensors: description["table_form"]["columns"][column].update({name: value}),
+    )
+    loads_or_is_refused(scratch)
 
 
 # The file
@@ -377,11 +504,11 @@ def test_a_foreign_safetensors_file_is_refused(scratch: Path) -> None:
         assert "is a safetensors file, but not one of xpmlp's models" in refused(scratch)
 
 
-@pytest.mark.parametrize("version", ["2", "10", "9" * 50, "9" * 5000])
+@pytest.mark.parametrize("version", ["3", "10", "9" * 50, "9" * 5000])
 def test_a_newer_version_says_how_to_upgrade(path: Path, version: str) -> None:
     rewrite(path, lambda description, metadata, tensors: metadata.update(format_version=version))
     message = refused(path)
-    assert "newer than 1, the newest that this installation reads" in message
+    assert "newer than 2, the newest that this installation reads" in message
     assert "pip install --upgrade xpmlp" in message
 
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from .image_form import ImageForm
 from .nn.activations import ACTIVATIONS
 from .nn.layers import Layers
 from .nn.losses import LOSSES
+from .table_form import TableForm
+
+Task = Literal["multiclass", "binary", "multilabel", "regression"]
 
 
 class ModelError(XpmlpError, ValueError):
@@ -21,6 +24,8 @@ class ModelError(XpmlpError, ValueError):
 class Model:
     """A network, what goes into it, and what comes out.
 
+    What comes out is told by the loss, the classes and the number of outputs; see `task`.
+
     Attributes
     ----------
     layers
@@ -28,7 +33,8 @@ class Model:
     activation, loss
         Names out of `ACTIVATIONS` and `LOSSES`.
     classes
-        What each output stands for, in order.
+        What each output stands for, in order; with one output and the loss ``"logistic_cross_entropy"``, the class of
+        a no and the class of a yes. Empty for regression.
     input_shape
         Of one sample: ``(28, 28)`` for an image, ``(4,)`` for a row of a table.
     input_scale
@@ -37,6 +43,11 @@ class Model:
         How a picture is brought to the form of the training images; None where the samples are no images.
     training
         How the network was trained, for the record: anything that JSON can hold.
+    output_names
+        What each output of a regression is called; none where there are classes.
+    table_form
+        How a row of a table becomes the network's input, its scaling included; None where the samples come from no
+        table.
 
     Raises
     ------
@@ -52,6 +63,8 @@ class Model:
     input_scale: float
     image_form: ImageForm | None = None
     training: dict[str, Any] = field(default_factory=dict)
+    output_names: tuple[str, ...] = ()
+    table_form: TableForm | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts fit together."""
@@ -67,16 +80,31 @@ class Model:
             raise ModelError(f"the input shape {self.input_shape} holds no values")
         if math.prod(self.input_shape) != features:
             raise ModelError(f"the first layer takes {features} values, but the input shape is {self.input_shape}")
-        outputs = self.layers[-1].weight.shape[1]
-        if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
-            raise ModelError(f"the classes {self.classes} are not two or more different labels")
-        if len(self.classes) != outputs:
-            raise ModelError(f"the last layer has {outputs} outputs, but there are {len(self.classes)} classes")
+        self._check_outputs()
         if not 0.0 < self.input_scale < math.inf:
             raise ModelError(f"the input scale {self.input_scale} is not a number above 0")
         form = self.image_form
         if form is not None and (form.height, form.width) != self.input_shape:
             raise ModelError(f"images of {form.height}×{form.width} do not have the input shape {self.input_shape}")
+
+        if self.table_form is not None and self.table_form.inputs != features:
+            raise ModelError(
+                f"the first layer takes {features} values, but a row of the table becomes {self.table_form.inputs}"
+            )
+
+    def _check_outputs(self) -> None:
+        outputs = self.layers[-1].weight.shape[1]
+        tells_classes = LOSSES[self.loss].hits is not None
+        if self.output_names and (self.classes or tells_classes):
+            raise ModelError(f"the outputs have the names {self.output_names}, which only those of a regression have")
+        if not self.classes and not tells_classes:
+            if len(self.output_names) != outputs or len(set(self.output_names)) != outputs:
+                raise ModelError(f"the {outputs} outputs do not each have a name of their own in {self.output_names}")
+            return
+        if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
+            raise ModelError(f"the classes {self.classes} are not two or more different labels")
+        if len(self.classes) != outputs and self.task != "binary":
+            raise ModelError(f"the last layer has {outputs} outputs, but there are {len(self.classes)} classes")
 
     def _check_layers(self) -> None:
         if not self.layers:
@@ -96,6 +124,21 @@ class Model:
                 raise ModelError(f"layer {index} is not {dtype} as the first weight is")
             if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
                 raise ModelError(f"layer {index} holds a NaN or an infinity")
+
+    @property
+    def task(self) -> Task:
+        """What the network does.
+
+        ``"multiclass"``: each output is a class, and the largest is the answer. ``"binary"``: one output, the
+        probability of the second of two classes. ``"multilabel"``: each output is the probability of a class that may
+        be there or not, whatever the others. ``"regression"``: each output is a number.
+        """
+        if not self.classes:
+            return "regression"
+        if self.loss != "logistic_cross_entropy":
+            return "multiclass"
+        is_single = self.layers[-1].weight.shape[1] == 1 and len(self.classes) == 2
+        return "binary" if is_single else "multilabel"
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:

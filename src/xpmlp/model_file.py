@@ -2,6 +2,10 @@
 
 Its tensors are ``layers.0.weight`` of shape (inputs, outputs), ``layers.0.bias`` of shape (outputs,), and so on; its
 metadata are ``format`` (``"xpmlp"``), ``format_version``, and ``model``, a JSON object with all else.
+
+A file is of the lowest version that can hold its model, so that older installations read what they can. Version 1 holds
+classifiers with an output for each class. Version 2 adds ``output_names`` and ``table_form``, and with them regression,
+two classes on one output, and models of tables.
 """
 
 import json
@@ -17,13 +21,15 @@ from .errors import ModelFileError
 from .image_form import ImageForm
 from .model import Model, ModelError
 from .nn.layers import Layer, Layers
+from .table_form import TableForm
 from .whole_files import write_whole
 
 FORMAT = "xpmlp"
-FORMAT_VERSION = 1
+FORMAT_VERSIONS = ("1", "2")
+NEWEST = FORMAT_VERSIONS[-1]
 
 
-def save_model(path: Path, model: Model) -> None:
+def save_model(path: str | Path, model: Model) -> None:
     """Write `model` to `path`, whole or not at all.
 
     Raises
@@ -31,7 +37,7 @@ def save_model(path: Path, model: Model) -> None:
     OutputError
         Where the file cannot be written; what was there before is kept.
     """
-    write_whole(path, model_to_bytes(model))
+    write_whole(Path(path), model_to_bytes(model))
 
 
 def model_to_bytes(model: Model) -> bytes:
@@ -49,11 +55,16 @@ def model_to_bytes(model: Model) -> bytes:
         "image_form": None if model.image_form is None else model.image_form.to_json(),
         "training": model.training,
     }
-    metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "model": json.dumps(description)}
+    version = "1"
+    if model.table_form is not None or model.task in ("regression", "binary"):
+        version = "2"
+        description["output_names"] = list(model.output_names)
+        description["table_form"] = None if model.table_form is None else model.table_form.to_json()
+    metadata = {"format": FORMAT, "format_version": version, "model": json.dumps(description)}
     return safetensors.numpy.save(tensors, metadata)
 
 
-def load_model(path: Path) -> Model:
+def load_model(path: str | Path) -> Model:
     """Read the model in `path`, and check that all it says fits together.
 
     Raises
@@ -62,19 +73,20 @@ def load_model(path: Path) -> Model:
         Where there is no such file, or it is damaged, foreign, of a newer format, or contradicts itself; the message
         says what was found.
     """
+    path = Path(path)
     metadata, tensors = read_safetensors(path)
     if metadata.get("format") != FORMAT:
         raise ModelFileError(f"{path}: is a safetensors file, but not one of xpmlp's models. {HOW_TO_TRAIN}")
     version = metadata.get("format_version", "")
-    if version != str(FORMAT_VERSION):
-        if version.isdecimal() and int(version[:9]) > FORMAT_VERSION:
+    if version not in FORMAT_VERSIONS:
+        if version.isdecimal() and int(version[:9]) > int(NEWEST):
             raise ModelFileError(
-                f"{path}: is of format version {version}, newer than {FORMAT_VERSION}, the newest that this "
-                "installation reads. Run: pip install --upgrade xpmlp"
+                f"{path}: is of format version {version}, newer than {NEWEST}, the newest that this installation "
+                "reads. Run: pip install --upgrade xpmlp"
             )
-        raise ModelFileError(f"{path}: has the format version {version!r}, expected {FORMAT_VERSION}. {HOW_TO_TRAIN}")
+        raise ModelFileError(f"{path}: has the format version {version!r}, expected 1 to {NEWEST}. {HOW_TO_TRAIN}")
     try:
-        return parse_model(metadata.get("model", ""), tensors)
+        return parse_model(metadata.get("model", ""), tensors, version)
     except ModelError as error:
         raise ModelFileError(f"{path}: {error}. The file is damaged. {HOW_TO_TRAIN}") from error
 
@@ -101,7 +113,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
         raise ModelFileError(f"{path}: cannot be read as a model file ({error}). {HOW_TO_TRAIN}") from error
 
 
-def parse_model(text: str, tensors: dict[str, Any]) -> Model:
+def parse_model(text: str, tensors: dict[str, Any], version: str = NEWEST) -> Model:
     """Make a model of the JSON and the tensors of a file.
 
     Raises
@@ -115,13 +127,18 @@ def parse_model(text: str, tensors: dict[str, Any]) -> Model:
         raise ModelError(f"its description is not JSON ({error})") from error
     if not isinstance(values, dict):
         raise ModelError("its description is not a JSON object")
-    for name, (is_valid, expected) in FIELDS.items():
+    fields = FIELDS if version == "1" else FIELDS | FIELDS_OF_VERSION_2
+    if version == "1":
+        # What no writer of that version wrote, no reader may take for something.
+        values |= {"output_names": [], "table_form": None}
+    for name, (is_valid, expected) in fields.items():
         if name not in values:
             raise ModelError(f"its description lacks {name!r}")
         if not is_valid(values[name]):
             raise ModelError(f"{name!r} is {shortened(values[name])}, expected {expected}")
     try:
         form = None if values["image_form"] is None else ImageForm.from_json(values["image_form"])
+        table = None if values["table_form"] is None else TableForm.from_json(values["table_form"])
         input_scale = float(values["input_scale"])
     except (ValueError, OverflowError) as error:
         raise ModelError(str(error)) from error
@@ -134,6 +151,8 @@ def parse_model(text: str, tensors: dict[str, Any]) -> Model:
         input_scale=input_scale,
         image_form=form,
         training=values["training"],
+        output_names=tuple(values["output_names"]),
+        table_form=table,
     )
 
 
@@ -156,6 +175,13 @@ FIELDS: dict[str, tuple[Any, str]] = {
     "input_scale": (lambda value: is_whole_number(value) or isinstance(value, float), "a number"),
     "image_form": (lambda value: value is None or isinstance(value, dict), "an object or null"),
     "training": (lambda value: isinstance(value, dict), "an object"),
+}
+FIELDS_OF_VERSION_2: dict[str, tuple[Any, str]] = {
+    "output_names": (
+        lambda value: isinstance(value, list) and all(isinstance(v, str) for v in value),
+        "a list of texts",
+    ),
+    "table_form": (lambda value: value is None or isinstance(value, dict), "an object or null"),
 }
 
 

@@ -533,7 +533,7 @@ def test_an_interruption_while_data_is_read_leaves_nothing(
     def interrupt(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_module, "load_dataset", interrupt)
+    monkeypatch.setattr(train_module, "load_by_options", interrupt)
     for output in ((), ("-o", "a/b")):
         code, out, err = xpmlp("train", "mnist", *output)
         assert (code, out) == (130, "")
@@ -548,7 +548,7 @@ def test_a_second_interruption_while_saving_keeps_the_model(xpmlp: Run, monkeypa
     def interrupt(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_module, "report", interrupt)
+    monkeypatch.setattr("xpmlp.cli.saving.report", interrupt)
     code, _, err = xpmlp("train", "digits", "--epochs", 2, "-o", "run")
     assert code == 130
     assert err == "Error: Interrupted while saving. Saved in run: model.safetensors, history.csv.\n"

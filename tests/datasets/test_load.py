@@ -14,9 +14,11 @@ def test_digits_need_nothing() -> None:
 
 
 def test_mnist_is_taken_from_the_folder_given(make_folder: Folder) -> None:
-    dataset = load_dataset("mnist", make_folder("somewhere"))
-    assert dataset.name == "mnist"
-    assert len(dataset.train.x) == 12
+    folder = make_folder("somewhere")
+    for data_dir in (folder, str(folder)):
+        dataset = load_dataset("mnist", data_dir)
+        assert dataset.name == "mnist"
+        assert len(dataset.train.x) == 12
 
 
 def test_a_path_is_a_folder_of_idx_files(make_folder: Folder) -> None:
@@ -58,7 +60,8 @@ def test_a_misspelt_name_is_answered_with_the_right_one(
         load_dataset(data)
     assert f"{data!r}: neither" in str(caught.value)
     assert suggestion in str(caught.value)
-    assert "Give digits, mnist, the path of a folder of IDX files" in str(caught.value)
+    assert "Give digits, mnist, iris" in str(caught.value)
+    assert "the path of a table, the path of a folder of IDX files" in str(caught.value)
 
 
 @pytest.mark.parametrize("data", ["", "no/such/place", "~nobody-of-this-name/x", "x" * 5000])

@@ -1,7 +1,7 @@
 """Arguments and options that several commands have."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -12,14 +12,13 @@ from xpmlp.model import Model
 
 from .console import print_note
 
-Data = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATA",
-        help="[bold]digits[/bold] (comes with the program), [bold]mnist[/bold] (downloaded at first use), or a folder "
-        "of IDX files such as Fashion-MNIST's.",
-    ),
-]
+DATA: Any = typer.Argument(
+    metavar="DATA",
+    help="[bold]digits[/bold], [bold]iris[/bold], [bold]wine[/bold], [bold]breast_cancer[/bold] or "
+    "[bold]diabetes[/bold] (they come with the program), [bold]mnist[/bold] (downloaded at first use), a table "
+    "(CSV, also .gz or .zst, Parquet, Arrow, .npz), or a folder of IDX files such as Fashion-MNIST's.",
+)
+Data = Annotated[str, DATA]
 DataDirectory = Annotated[
     Path | None,
     typer.Option(

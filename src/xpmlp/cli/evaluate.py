@@ -11,11 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from xpmlp.backends import load_backend
-from xpmlp.datasets import Dataset, Split, load_dataset
 from xpmlp.errors import DataError
-from xpmlp.model import Model
 from xpmlp.model_file import load_model
-from xpmlp.training import Report, report
+from xpmlp.training import RegressionReport, Report, regression_report, report
 
 from .arguments import (
     BackendName,
@@ -24,10 +22,11 @@ from .arguments import (
     DeviceName,
     ModelPath,
     find_model_file,
-    note_if_scaled_otherwise,
 )
 from .console import WIDTH_OF_FILES, make_console, print_note
+from .judged_rows import find_rows
 from .progress import describe_loss
+from .table_options import TABLES
 
 MISTAKES_SHOWN = 20  # where a terminal is too narrow for all of them
 
@@ -38,55 +37,56 @@ def evaluate(
     data_dir: DataDirectory = None,
     as_json: Annotated[
         bool,
-        typer.Option("--json", help="Print one JSON object with loss, accuracy, per_class and confusion instead."),
+        typer.Option(
+            "--json",
+            help="Print one JSON object with loss, accuracy, per_class and confusion instead; for regression loss, r2, "
+            "rmse and mae.",
+        ),
     ] = False,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="The column of a table with the right answers, where it is called otherwise than in training.",
+            rich_help_panel=TABLES,
+        ),
+    ] = None,
     backend: BackendName = "numpy",
     device: DeviceName = None,
 ) -> None:
-    """Judge MODEL on the test rows of DATA: loss, accuracy, and how well it knows each class."""
+    """Judge MODEL on the test rows of DATA: loss, accuracy, how well it knows each class; for numbers R² and errors.
+
+    Of a table that the model was trained on, these are the rows that were held out; of another one, all rows.
+    """
     compute = load_backend(backend, device)
     trained = load_model(find_model_file(model))
-    dataset = load_dataset(data, data_dir=data_dir)
-    split = scale_for(trained, dataset)
+    rows = find_rows(trained, data, data_dir, target)
     try:
-        judged = report(trained, split, compute)
+        if trained.task == "regression":
+            judged: Report | RegressionReport = regression_report(trained, rows.split, compute)
+        else:
+            judged = report(trained, rows.split, compute)
     except DataError as error:
-        raise DataError(f"{dataset.name}: {error} Use a model that was trained on these classes.") from error
-    for note in dataset.notes:
+        raise DataError(f"{rows.name}: {error} Use a model that was trained on these classes.") from error
+    for note in rows.notes:
         print_note(note)
     if as_json:
         typer.echo(json.dumps(judged.to_json()))
         return
     console = make_console()
+    where = f" on {len(rows.split.x):,} {rows.which} of {rows.name}"
+    if isinstance(judged, RegressionReport):
+        console.print(
+            Text.assemble((f"R² {judged.r2:.4f}", "bold"), f", RMSE {judged.rmse:.4g}, MAE {judged.mae:.4g}{where}")
+        )
+        return
     console.print(
         Text.assemble(
-            (f"accuracy {100 * judged.accuracy:.2f} %", "bold"),
-            f", loss {describe_loss(judged.loss)} on {len(dataset.test.x):,} test rows of {dataset.name}",
+            (f"accuracy {100 * judged.accuracy:.2f} %", "bold"), f", loss {describe_loss(judged.loss)}{where}"
         )
     )
     print_scores(console, judged)
     print_mistakes(console, judged)
-
-
-def scale_for(model: Model, dataset: Dataset) -> Split:
-    """Return the test rows, scaled as the model's own training data were.
-
-    Raises
-    ------
-    DataError
-        Where the rows have another shape than the model was trained on.
-    """
-    if dataset.input_shape != model.input_shape:
-        shapes = [" × ".join(map(str, shape)) for shape in (dataset.input_shape, model.input_shape)]
-        raise DataError(
-            f"{dataset.name}: its rows have the shape {shapes[0]}, but the model was trained on {shapes[1]}. "
-            "Use a model trained on data of this shape."
-        )
-    x, labels = dataset.test.x, dataset.test.labels
-    if dataset.input_scale != model.input_scale:
-        x = (x * (dataset.input_scale / model.input_scale)).astype(x.dtype)
-        note_if_scaled_otherwise(x, model, what=dataset.name)
-    return Split(x, labels)
 
 
 def print_scores(console: Console, judged: Report) -> None:

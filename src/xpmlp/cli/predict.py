@@ -1,4 +1,4 @@
-"""``xpmlp predict``: what a saved model takes pictures for."""
+"""``xpmlp predict``: what a saved model says of pictures and tables."""
 
 import csv
 import io
@@ -26,6 +26,7 @@ from xpmlp.whole_files import write_whole
 
 from .arguments import BackendName, DeviceName, ModelPath, find_model_file, note_if_scaled_otherwise
 from .console import make_console, print_error, writes_to_terminal
+from .predict_table import FORMATS, are_tables, predict_table
 
 ROWS_SHOWN = 40  # in a terminal; a file gets them all
 
@@ -47,7 +48,8 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="INPUT",
-            help="Pictures of any size and color, dark on light or light on dark; folders of pictures; or IDX files.",
+            help="Pictures of any size and color, dark on light or light on dark; folders of pictures; IDX files; or "
+            "one table.",
         ),
     ],
     as_json: Annotated[
@@ -55,17 +57,27 @@ def predict(
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write the predictions to this .csv or .json instead."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write the predictions to this .csv or .json instead; of a table the whole table with them, also to "
+            ".parquet or .arrow.",
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace that file if it exists.")] = False,
     backend: BackendName = "numpy",
     device: DeviceName = None,
 ) -> None:
-    """Tell what MODEL takes each picture for, and how sure it is."""
+    """Tell what MODEL takes each picture for, and how sure it is; or add what it says to the rows of a table."""
+    is_table = are_tables(inputs)
     if output is not None:
-        check_output(output, force=force)
+        check_output(output, FORMATS if is_table else (".csv", ".json"), force=force)
     compute = load_backend(backend, device)
     trained = load_model(find_model_file(model))
+    if is_table:
+        predict_table(trained, inputs[0], compute, output=output, as_json=as_json)
+        return
     samples, x, failures = read_inputs(inputs, trained)
     if samples:
         prediction = predict_samples(trained, x, compute)
@@ -84,10 +96,11 @@ def predict(
         raise typer.Exit(1)
 
 
-def check_output(path: Path, *, force: bool) -> None:
+def check_output(path: Path, kinds: tuple[str, ...], *, force: bool) -> None:
     """Refuse, before any work, a file that is of no known kind or that may not be replaced."""
-    if path.suffix.lower() not in (".csv", ".json"):
-        raise OutputError(f"{path}: the kind of file is not known. Name it .csv or .json.")
+    if path.suffix.lower() not in kinds:
+        named = f"{', '.join(kinds[:-1])} or {kinds[-1]}"
+        raise OutputError(f"{path}: the kind of file is not known. Name it {named}.")
     if path.is_dir():
         raise OutputError(f"{path}: is a folder. Choose another name.")
     if path.exists() and not force:

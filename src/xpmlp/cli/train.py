@@ -2,51 +2,92 @@
 
 import contextlib
 import itertools
-import json
 import logging
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from xpmlp import plots
 from xpmlp.backends import Backend, load_backend
-from xpmlp.datasets import Dataset, load_dataset
-from xpmlp.environment import describe_machine, describe_versions
+from xpmlp.datasets import Dataset
+from xpmlp.datasets.load import load_by_options
 from xpmlp.errors import OutputError, SettingsError, XpmlpError
-from xpmlp.model import Model
-from xpmlp.model_file import model_to_bytes
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import INITIALIZERS
 from xpmlp.training import (
     OPTIMIZERS,
     RECIPES,
     SCHEDULES,
+    Callback,
+    Checkpoint,
     FitError,
     FitResult,
     Recipe,
-    Report,
+    default_recipe,
     fit_dataset,
-    history_to_csv,
-    make_model,
-    predict,
-    report,
 )
 from xpmlp.training.recipes import DTYPES
 
-from .arguments import BackendName, Data, DataDirectory, DeviceName, Tf32
+from .arguments import DATA, BackendName, DataDirectory, DeviceName, Tf32
 from .console import make_console, print_error
-from .progress import describe_loss, make_progress
+from .long_run import (
+    CheckpointEvery,
+    CheckpointMinutes,
+    CommandContext,
+    Patience,
+    Resume,
+    check_checkpoints,
+    make_callbacks,
+    resume_command,
+)
+from .progress import make_progress
 from .run_folder import RunFolder, make_run_folder
+from .saving import save_run
+from .table_options import (
+    Categories,
+    Exclude,
+    Features,
+    MissingValues,
+    Scale,
+    Target,
+    TaskName,
+    TestFile,
+    TestFraction,
+    collect_options,
+)
 
 INTERRUPTED = 130  # the exit code by which shells know Ctrl-C
 MOST_UNITS = 100_000_000  # in a layer; larger weights are beyond what NumPy can index, let alone a memory hold
+
+# The options that are settings of a recipe, by their own names; and those of tables.
+SETTINGS = (
+    "activation",
+    "initializer",
+    "optimizer",
+    "learning_rate",
+    "schedule",
+    "batch_size",
+    "epochs",
+    "penalty",
+    "dtype",
+    "seed",
+)
+TABLE_OPTIONS = (
+    "target",
+    "features",
+    "exclude",
+    "categories",
+    "test",
+    "test_fraction",
+    "missing",
+    "scale",
+    "task",
+)
 
 NETWORK, TRAINING, OUTPUT = "The network", "How it is trained", "Output"
 
@@ -60,12 +101,14 @@ def describe_recipes() -> str:
 
 
 def train(
-    data: Data,
+    context: CommandContext,  # type: ignore[valid-type]
+    data: Annotated[str | None, DATA] = None,
     recipe: Annotated[
         str,
         typer.Option(
             metavar="NAME",
-            help=f"A complete set of the settings below, which each of them overrides: {', '.join(RECIPES)}.",
+            help=f"A complete set of the settings below, which each of them overrides: {', '.join(RECIPES)}. For a "
+            "table that holds no images, default means table, with epochs that suit its rows.",
         ),
     ] = "default",
     hidden: Annotated[
@@ -117,9 +160,22 @@ def train(
             rich_help_panel=TRAINING,
         ),
     ] = None,
+    target: Target = None,
+    features: Features = None,
+    exclude: Exclude = None,
+    categories: Categories = None,
+    test: TestFile = None,
+    test_fraction: TestFraction = None,
+    missing: MissingValues = "refuse",
+    scale: Scale = None,
+    task: TaskName = None,
     backend: BackendName = "numpy",
     device: DeviceName = None,
     tf32: Tf32 = False,
+    checkpoint_every: CheckpointEvery = None,
+    checkpoint_minutes: CheckpointMinutes = None,
+    patience: Patience = None,
+    resume: Resume = None,
     data_dir: DataDirectory = None,
     output: Annotated[
         Path | None,
@@ -142,32 +198,48 @@ def train(
 
     [bold]xpmlp train digits[/bold] learns to read handwritten digits in seconds.
     """
-    settings = choose_settings(
-        recipe,
-        hidden_layer_sizes=None if hidden is None else parse_sizes(hidden),
-        activation=activation,
-        initializer=initializer,
-        optimizer=optimizer,
-        learning_rate=learning_rate,
-        schedule=schedule,
-        batch_size=batch_size,
-        epochs=epochs,
-        penalty=penalty,
-        dtype=dtype,
-        seed=seed,
-    )
-    if quiet:
+    if resume is not None:
+        values, checkpoint = resume_command(context, resume)
+        run(values, checkpoint)
+    elif data is None:
+        raise SettingsError("DATA is missing: what to train on. Start with: xpmlp train digits")
+    else:
+        run(context.params)
+
+
+def run(values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None:
+    """Train, from the beginning or from a checkpoint.
+
+    Parameters
+    ----------
+    values
+        Of the arguments and options of `train`, by their names.
+    """
+    hidden = values["hidden"]
+    given = {name: values[name] for name in SETTINGS} | {
+        "hidden_layer_sizes": None if hidden is None else parse_sizes(hidden)
+    }
+    # What cannot be is refused before data is read, or even downloaded.
+    choose_settings(values["recipe"], **given)
+    options = collect_options(**{name: values[name] for name in TABLE_OPTIONS})
+    if values["quiet"]:
         logging.getLogger("xpmlp").setLevel(logging.WARNING)
-    console = make_console(quiet=quiet, lasting=True)
-    compute = load_backend(backend, device, tf32=tf32)
+    console = make_console(quiet=values["quiet"], lasting=True)
+    compute = load_backend(values["backend"], values["device"], tf32=values["tf32"])
     # A folder that the user named can be checked before the data is read, or even downloaded.
-    folder = None if output is None else RunFolder(output, force=force)
+    if values["output"] is not None:
+        check_checkpoints(values["output"], force=values["force"])
+    folder = None if values["output"] is None else RunFolder(values["output"], force=values["force"])
     failure: FitError | None = None
     try:
-        dataset = load_dataset(data, data_dir=data_dir)
+        dataset = load_by_options(values["data"], values["data_dir"], options)
+        settings = choose_settings(values["recipe"], dataset, **given)
         folder = folder or make_run_folder(dataset.name)
+        callbacks = make_callbacks(values, folder.path)
         describe_start(console, dataset, settings)
-        result, failure = learn(console, dataset, settings, compute)
+        if checkpoint is not None:
+            console.print(f"going on after epoch {checkpoint.epoch}")
+        result, failure = learn(console, dataset, settings, compute, callbacks, checkpoint)
         if result.history:
             save_run(console, folder, dataset, settings, result, compute)
     except KeyboardInterrupt as error:
@@ -187,7 +259,14 @@ def train(
         raise typer.Exit(INTERRUPTED)
 
 
-def learn(console: Console, dataset: Dataset, settings: Recipe, backend: Backend) -> tuple[FitResult, FitError | None]:
+def learn(
+    console: Console,
+    dataset: Dataset,
+    settings: Recipe,
+    backend: Backend,
+    callbacks: Sequence[Callback] = (),
+    checkpoint: Checkpoint | None = None,
+) -> tuple[FitResult, FitError | None]:
     """Train, showing how it goes; return what was learned, and what ended it where it could not go on.
 
     Raises
@@ -197,7 +276,9 @@ def learn(console: Console, dataset: Dataset, settings: Recipe, backend: Backend
     """
     with contextlib.closing(make_progress(console)) as progress:
         try:
-            result = fit_dataset(dataset, settings, backend=backend, callbacks=[progress])
+            result = fit_dataset(
+                dataset, settings, backend=backend, callbacks=[*callbacks, progress], checkpoint=checkpoint
+            )
         except FitError as error:
             return error.result, error
     if result.interrupted and not result.history:
@@ -205,11 +286,12 @@ def learn(console: Console, dataset: Dataset, settings: Recipe, backend: Backend
     return result, None
 
 
-def choose_settings(recipe: str, **given: Any) -> Recipe:
-    """Return the recipe of that name, with what was given in place of its own."""
+def choose_settings(recipe: str, dataset: Dataset | None = None, **given: Any) -> Recipe:
+    """Return the recipe of that name, default being what suits the dataset, with what was given in its place."""
     if recipe not in RECIPES:
         raise SettingsError(f"--recipe: {recipe!r} is not one of {', '.join(RECIPES)}.")
-    return replace(RECIPES[recipe], **{name: value for name, value in given.items() if value is not None})
+    base = default_recipe(dataset) if dataset is not None and recipe == "default" else RECIPES[recipe]
+    return replace(base, **{name: value for name, value in given.items() if value is not None})
 
 
 def parse_sizes(text: str) -> tuple[int, ...]:
@@ -231,16 +313,16 @@ def parse_sizes(text: str) -> tuple[int, ...]:
 def describe_start(console: Console, dataset: Dataset, settings: Recipe) -> None:
     """Say what is about to be trained on what."""
     shape = " × ".join(map(str, dataset.input_shape))
+    goal = f"in {len(dataset.classes)} classes" if dataset.classes else "and a number to predict"
     console.print(
         Text.assemble(
             (dataset.name, "bold"),
-            f": {len(dataset.train.x):,} rows to train on, {len(dataset.test.x):,} to test, of {shape} values in "
-            f"{len(dataset.classes)} classes",
+            f": {len(dataset.train.x):,} rows to train on, {len(dataset.test.x):,} to test, of {shape} values {goal}",
         )
     )
     for note in dataset.notes:
         console.print(f"note: {note}", style="yellow")
-    sizes = (math.prod(dataset.input_shape), *settings.hidden_layer_sizes, len(dataset.classes))
+    sizes = (math.prod(dataset.input_shape), *settings.hidden_layer_sizes, len(dataset.classes) or 1)
     parameters = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
     console.print(
         Text.assemble(
@@ -249,78 +331,4 @@ def describe_start(console: Console, dataset: Dataset, settings: Recipe) -> None
             f"learning rate {settings.learning_rate:g} ({settings.schedule}), batches of {settings.batch_size}, "
             f"seed {settings.seed}",
         )
-    )
-
-
-def save_run(
-    console: Console, folder: RunFolder, dataset: Dataset, settings: Recipe, result: FitResult, backend: Backend
-) -> None:
-    """Write a run's files and say what it came to. The model is first: whatever happens then, it is safe.
-
-    Raises
-    ------
-    OutputError
-        Naming what could not be written, after everything else was.
-    """
-    model = make_model(dataset, settings, result)
-    folder.save("model.safetensors", lambda: model_to_bytes(model))
-    folder.save("history.csv", lambda: history_to_csv(result.history).encode())
-    if result.stop_reason is not None:
-        console.print(f"stopped after epoch {len(result.history)}: {result.stop_reason}", style="yellow")
-    judged = report(model, dataset.test, backend)
-    score = f"test accuracy {100 * judged.accuracy:.2f} %"
-    console.print(
-        Text.assemble((score, "bold"), f", test loss {describe_loss(judged.loss)}, {result.seconds:.1f} s to train")
-    )
-    if judged.accuracy <= judged.confusion.sum(axis=1).max() / judged.confusion.sum():
-        console.print(
-            "That is no better than always answering the commonest class. Try another learning rate, or more epochs.",
-            style="yellow",
-        )
-    title = f"{dataset.name}: {100 * judged.accuracy:.2f} % of {len(dataset.test.x):,} test rows right"
-    folder.save("run.json", lambda: describe_run(dataset, settings, result, model, judged, backend))
-    folder.save("curves.png", lambda: plots.draw_curves(result.history, title))
-    folder.save("confusion.png", lambda: plots.draw_confusion(judged.confusion, model.classes, title))
-    if len(model.input_shape) == 2:
-        folder.save("gallery.png", lambda: draw_gallery(model, dataset, backend, title))
-    folder.finish()
-    console.print(Text.assemble("saved in ", (str(folder.path), "bold"), f": {', '.join(folder.saved)}"))
-
-
-def describe_run(
-    dataset: Dataset, settings: Recipe, result: FitResult, model: Model, judged: Report, backend: Backend
-) -> bytes:
-    """Return the record of a run: all that one needs to repeat it, and what it came to."""
-    record = {
-        "test_accuracy": judged.accuracy,
-        "test_loss": judged.loss,
-        "seconds": result.seconds,
-        "epochs": len(result.history),
-        "stop_reason": result.stop_reason,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "data": {
-            "name": dataset.name,
-            "source": dataset.source,
-            "train_rows": len(dataset.train.x),
-            "test_rows": len(dataset.test.x),
-            "notes": list(dataset.notes),
-        },
-        "settings": settings.to_json(),
-        "layer_sizes": list(model.layer_sizes),
-        "compute": backend.describe(),
-        "versions": describe_versions(),
-        "machine": describe_machine(),
-    }
-    return (json.dumps(record, indent=2) + "\n").encode()
-
-
-def draw_gallery(model: Model, dataset: Dataset, backend: Backend, title: str) -> bytes:
-    """Draw test images beside what the model takes them for."""
-    prediction = predict(model, dataset.test.x, backend)
-    return plots.draw_gallery(
-        dataset.test.x.reshape(-1, *model.input_shape),
-        np.asarray(dataset.test.labels),
-        prediction.labels,
-        prediction.probabilities.max(axis=1),
-        title,
     )

@@ -6,15 +6,19 @@ from .idx import read_idx
 from .idx_folder import load_idx_folder
 from .load import load_dataset
 from .mnist import load_mnist
+from .tables import NAMED_TABLES, TableOptions, load_table
 
 __all__ = [
+    "NAMED_TABLES",
     "Dataset",
     "Split",
+    "TableOptions",
     "class_indices",
     "load_dataset",
     "load_digits",
     "load_idx_folder",
     "load_mnist",
+    "load_table",
     "one_hot",
     "read_idx",
 ]

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float32, Int64, Num, Shaped
 
 from xpmlp.errors import DataError
+from xpmlp.table_form import TableForm
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Split:
     x
         Inputs, one row a sample: already scaled, C-contiguous.
     labels
-        The class of each row.
+        The class of each row; for regression its number, float64.
     """
 
     x: Float32[np.ndarray, "rows features"]
@@ -28,7 +29,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Data to train a classifier on and data to judge it by.
+    """Data to train a network on and data to judge it by.
 
     Attributes
     ----------
@@ -37,15 +38,19 @@ class Dataset:
     train, test
         The two splits; they share no rows.
     classes
-        The label of each output, in order.
+        The label of each output, in order; none for regression.
     input_shape
         The shape of one sample before it became a row: ``(28, 28)`` for MNIST.
     input_scale
-        What the raw values were divided by.
+        What the raw values were divided by; 1 where each column of a table has a scale of its own.
     source
         Where the data came from, in words.
     notes
         What the user should know about this data.
+    table_form
+        How the rows of a table became inputs; None where the data is no table.
+    split
+        What the test rows of a table were split off from, to find them again; None where they came apart.
     """
 
     name: str
@@ -56,6 +61,13 @@ class Dataset:
     input_scale: float
     source: str
     notes: tuple[str, ...] = ()
+    table_form: TableForm | None = None
+    split: dict[str, Any] | None = None
+
+    @property
+    def task(self) -> Literal["classification", "regression"]:
+        """What is to be learned: to tell classes apart, or to predict a number."""
+        return "classification" if self.classes else "regression"
 
 
 def class_indices(labels: Shaped[np.ndarray, " rows"], classes: tuple[int | str, ...]) -> Int64[np.ndarray, " rows"]:

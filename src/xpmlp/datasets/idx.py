@@ -52,7 +52,7 @@ FOREIGN_FILES = {
 }
 
 
-def read_idx(path: Path) -> Shaped[np.ndarray, "..."]:
+def read_idx(path: str | Path) -> Shaped[np.ndarray, "..."]:
     """Read one IDX file, plain or gzipped (told by its first bytes, not by its name).
 
     Returns
@@ -65,6 +65,7 @@ def read_idx(path: Path) -> Shaped[np.ndarray, "..."]:
     DataError
         Where the file is missing, unreadable, damaged, not an IDX file, or not as long as its header says.
     """
+    path = Path(path)
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):

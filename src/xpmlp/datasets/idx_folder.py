@@ -18,7 +18,7 @@ FILE_NAME = re.compile(
 )
 
 
-def load_idx_folder(folder: Path) -> Dataset:
+def load_idx_folder(folder: str | Path) -> Dataset:
     """Read the four IDX files of a folder.
 
     They are named as MNIST's are, ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-…`` and
@@ -31,6 +31,7 @@ def load_idx_folder(folder: Path) -> Dataset:
     DataError
         Where files are missing, damaged, or do not fit each other.
     """
+    folder = Path(folder)
     prefix = None
     if not os.path.isdir(folder):
         if folder.name not in idx_prefixes(folder.parent):

@@ -2,51 +2,105 @@
 
 import difflib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from xpmlp.errors import DataError
+from xpmlp.errors import DataError, SettingsError
 
 from .dataset import Dataset
 from .digits import load_digits
 from .idx_folder import idx_prefixes, load_idx_folder
 from .mnist import load_mnist
+from .tables import NAMED_TABLES, TableOptions, load_table, make_options, table_format
 
 # Each takes the folder that the user keeps data in, or None.
 NAMED_DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
     "digits": lambda data_dir: load_digits(),
     "mnist": load_mnist,
 }
+NAMES = (*NAMED_DATASETS, *NAMED_TABLES)
 
 
-def load_dataset(data: str, data_dir: Path | None = None) -> Dataset:
+def load_dataset(
+    data: str | Path,
+    data_dir: str | Path | None = None,
+    *,
+    target: str | None = None,
+    features: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+    categories: Iterable[str] = (),
+    test: str | Path | None = None,
+    test_fraction: float | None = None,
+    missing: str = "refuse",
+    scale: str | None = None,
+    task: str | None = None,
+) -> Dataset:
     """Load a dataset by its name or its path.
 
     Parameters
     ----------
     data
-        ``"digits"``, ``"mnist"``, or the path of a folder of IDX files, or ``FOLDER/PREFIX`` where it holds several
-        datasets (``emnist/emnist-letters``). A name goes before a folder of the same name; write ``./mnist`` for the
-        folder.
+        ``"digits"``, ``"mnist"``, ``"iris"``, ``"wine"``, ``"breast_cancer"``, ``"diabetes"``; the path of a table
+        (CSV, plain or compressed with gzip or Zstandard, Parquet, Arrow or Feather, .npz); or that of a folder of IDX
+        files, or ``FOLDER/PREFIX`` where it holds several datasets (``emnist/emnist-letters``). A name goes before a
+        folder of the same name; write ``./mnist`` for the folder.
     data_dir
         The folder to find a named dataset's files in. What needs no files, and a path, are loaded regardless of it.
+    target, features, exclude, categories, test, test_fraction, missing, scale, task
+        Of a table; see `xpmlp.datasets.tables.TableOptions`.
 
     Raises
     ------
     DataError
         Where there is no such dataset, or it cannot be loaded.
+    SettingsError
+        Where options of tables are given for what is no table, or have values that they cannot.
     """
-    if data in NAMED_DATASETS:
-        return NAMED_DATASETS[data](data_dir)
+    options = make_options(
+        target=target,
+        features=names_of(features),
+        exclude=names_of(exclude),
+        categories=names_of(categories),
+        test=test,
+        test_fraction=test_fraction,
+        missing=missing,
+        scale=scale,
+        task=task,
+    )
+    return load_by_options(data, data_dir, options)
+
+
+def names_of(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names as a tuple, also one that was given alone."""
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def load_by_options(data: str | Path, data_dir: str | Path | None, options: TableOptions) -> Dataset:
+    """Load a dataset as `load_dataset` does, its options put together."""
+    name = str(data)
+    if is_table(data):
+        return load_table(name if name in NAMED_TABLES else Path(os.path.expanduser(data)), options)
+    if options.given:
+        raise SettingsError(f"{name}: is no table, so {', '.join(options.given)} cannot be used. Leave it out.")
+    if name in NAMED_DATASETS:
+        return NAMED_DATASETS[name](None if data_dir is None else Path(data_dir))
     path = Path(os.path.expanduser(data))
-    if data and (os.path.exists(path) or path.name in idx_prefixes(path.parent)):
+    if name and (os.path.exists(path) or path.name in idx_prefixes(path.parent)):
         return load_idx_folder(path)
 
-    beside = [str(path.parent / prefix) for prefix in idx_prefixes(path.parent)] if data else []
-    close = difflib.get_close_matches(data.lower(), [*NAMED_DATASETS, *beside], n=1)
+    beside = [str(path.parent / prefix) for prefix in idx_prefixes(path.parent)] if name else []
+    close = difflib.get_close_matches(name.lower(), [*NAMES, *beside], n=1)
     suggestion = f" Did you mean {close[0]}?" if close else ""
     message = (
-        f"{data!r}: neither a known dataset nor a folder.{suggestion} Give {', '.join(NAMED_DATASETS)}, "
+        f"{name!r}: neither a known dataset nor a folder.{suggestion} Give {', '.join(NAMES)}, the path of a table, "
         "the path of a folder of IDX files in MNIST's layout, or FOLDER/PREFIX where a folder holds several datasets."
     )
     raise DataError(message)
+
+
+def is_table(data: str | Path) -> bool:
+    """Tell whether a name or a path means a table, by the name alone: one that is not there is looked for as one."""
+    path = Path(os.path.expanduser(data))
+    if str(data) in NAMED_TABLES:
+        return True
+    return str(data) not in NAMED_DATASETS and table_format(path) is not None and not os.path.isdir(path)

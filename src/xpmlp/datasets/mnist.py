@@ -44,7 +44,7 @@ CONNECT_SECONDS = 3.0
 READ_SECONDS = 20.0
 
 
-def load_mnist(data_dir: Path | None = None) -> Dataset:
+def load_mnist(data_dir: str | Path | None = None) -> Dataset:
     """The 70,000 handwritten digits of MNIST.
 
     The files are taken from `data_dir` where it is given; else from the folder that the environment variable
@@ -59,6 +59,7 @@ def load_mnist(data_dir: Path | None = None) -> Dataset:
         Where they are neither in `data_dir` nor in ``XPMLP_DATA_DIR``, and pooch, which downloads, is not installed.
     """
     if data_dir is not None:
+        data_dir = Path(data_dir)
         files = find_mnist(data_dir)
         if files is None:
             message = f"MNIST was not found: {searched(data_dir)}. Put the files there, plain or .gz"

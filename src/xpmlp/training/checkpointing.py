@@ -66,6 +66,10 @@ class Checkpointing(Callback):
         self.written_epoch = -1
         self.state = run.state
         if not run.history:  # else it goes on from a checkpoint, which is there
+            # Those of an earlier run would be taken for this one's. One from before the first epoch is written over.
+            for epoch, path in checkpoint_files(self.folder):
+                if epoch > 0:
+                    path.unlink()
             self.write(run)
 
     def on_epoch_end(self, run: "Run") -> None:

@@ -157,6 +157,8 @@ def fit(
     generator: Shuffler,
     rows: Int64[np.ndarray, " rows"] | None = None,
     penalty: float | None = None,
+    dropout: float = 0.0,
+    dropout_key: int = 0,
     validation: Samples | None = None,
     optimizer_state: Any = None,
     backend: Backend | str | None = None,
@@ -182,6 +184,9 @@ def fit(
         Which rows of `train` to learn from; by default all of them.
     penalty
         The L2 penalty λ on the weights; see `xpmlp.nn.objective`.
+    dropout, dropout_key
+        The probability that a hidden unit is left out of a row of a batch, from 0 to below 1; and what decides which,
+        at least 0. It goes up by one at every step: to go on from an earlier run, begin with what its state ended with.
     optimizer_state
         What an earlier run's optimizer ended with, to go on from; by default it starts afresh.
     backend
@@ -205,6 +210,8 @@ def fit(
         Where it has too little even to begin.
     """
     check_counts(train, rows, validation, epochs, batch_size)
+    if dropout > 0.0 and checkpoint is not None:
+        raise SettingsError("dropout: a run with dropout cannot go on from a checkpoint, which does not hold its key.")
     if isinstance(backend, str):
         backend = load_backend(backend)
     backend = backend or NumpyBackend()
@@ -228,12 +235,14 @@ def fit(
                 epochs=epochs,
                 rows=train.rows if rows is None else len(rows),
                 validation=None if validation is None else hold(backend, validation, dtype),
-                state=TrainingState(device_layers, optimizer_state),
+                state=TrainingState(
+                    device_layers, optimizer_state, backend.asarray(np.asarray(dropout_key)) if dropout > 0.0 else ()
+                ),
                 generator=generator,
                 callbacks=callbacks,
                 history=[] if checkpoint is None else list(checkpoint.history),
             )
-        step = cached_step(activation=activation, loss=loss, optimizer=optimizer, penalty=penalty)
+        step = cached_step(activation=activation, loss=loss, optimizer=optimizer, penalty=penalty, dropout=dropout)
         steps = math.ceil(run.rows / batch_size)
         begun: list[Callback] = []  # What did not begin is not told of the end: its state may be an earlier run's.
         try:

@@ -1,21 +1,21 @@
 """A model put to use: what it says of new samples, and how often that is right."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int64, Num, Shaped
 
-from xpmlp.backends import Backend, NumpyBackend, hold
-from xpmlp.datasets import Split, class_indices
+from xpmlp.backends import Backend, NumpyBackend, Samples, hold
+from xpmlp.datasets import Split, class_indices, one_hot
 from xpmlp.errors import DataError
 from xpmlp.model import Model
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.layers import Layers, map_layers
 from xpmlp.nn.losses import LOSSES
 
-from .evaluation import evaluate, predict_outputs
-from .train import make_samples
+from .evaluation import Evaluation, evaluate, predict_outputs
 
 
 @dataclass(frozen=True)
@@ -25,22 +25,25 @@ class Prediction:
     Attributes
     ----------
     labels
-        The likeliest class of each sample.
+        The answer for each sample: the likeliest class; for regression the number; for several labels at once, yes or
+        no for each class. One a row, or a row of them where there are several outputs that answer for themselves.
     probabilities
-        Of each class, in the order of the model's `classes`; rows add up to 1.
+        Of each class, in the order of the model's `classes`; they add up to 1, save where several labels may be right
+        at once. For regression there are none, and the shape is ``(rows, 0)``.
     """
 
-    labels: Shaped[np.ndarray, " rows"]
+    labels: Shaped[np.ndarray, "rows *outputs"]
     probabilities: Float[np.ndarray, "rows classes"]
 
 
 def predict(model: Model, x: Num[np.ndarray, "..."], backend: Backend | None = None) -> Prediction:
-    """Classify samples.
+    """Tell the class or the number of each sample.
 
     Parameters
     ----------
     x
-        Shape ``(rows, features)``, already divided by the model's `input_scale`.
+        Shape ``(rows, features)``, already divided by the model's `input_scale`; rows of a table as its `table_form`
+        makes them (see `xpmlp.datasets.tables.rows_to_predict`).
     backend
         Where to compute; by default NumPy.
 
@@ -52,15 +55,28 @@ def predict(model: Model, x: Num[np.ndarray, "..."], backend: Backend | None = N
     backend = backend or NumpyBackend()
     check_features(model, x)
     with backend.scope():
-        outputs = predict_outputs(
-            backend,
-            move_layers(backend, model),
-            backend.asarray(x, str(model.layers[0].weight.dtype)),
-            activation=ACTIVATIONS[model.activation],
-            loss=LOSSES[model.loss],
+        outputs = backend.to_numpy(
+            predict_outputs(
+                backend,
+                move_layers(backend, model),
+                backend.asarray(x, str(model.layers[0].weight.dtype)),
+                activation=ACTIVATIONS[model.activation],
+                loss=LOSSES[model.loss],
+            )
         )
-        probabilities = backend.to_numpy(outputs)
-    return Prediction(class_labels(model.classes)[np.argmax(probabilities, axis=1)], probabilities)
+    return interpret(model, outputs)
+
+
+def interpret(model: Model, outputs: Float[np.ndarray, "rows outputs"]) -> Prediction:
+    """Return what a network's outputs mean."""
+    if model.task == "regression":
+        labels = outputs[:, 0] if outputs.shape[1] == 1 else outputs
+        return Prediction(labels, np.empty((len(outputs), 0), outputs.dtype))
+    if model.task == "multilabel":
+        return Prediction(outputs > 0.5, outputs)
+    if model.task == "binary":
+        outputs = np.concatenate([1.0 - outputs, outputs], axis=1)
+    return Prediction(class_labels(model.classes)[np.argmax(outputs, axis=1)], outputs)
 
 
 def class_labels(classes: tuple[int | str, ...]) -> Shaped[np.ndarray, " classes"]:
@@ -127,7 +143,7 @@ class Report:
 
 
 def report(model: Model, split: Split, backend: Backend | None = None) -> Report:
-    """Judge a model on labelled rows.
+    """Judge a classifier on labelled rows; for regression there is `regression_report`.
 
     Parameters
     ----------
@@ -137,21 +153,18 @@ def report(model: Model, split: Split, backend: Backend | None = None) -> Report
     Raises
     ------
     DataError
-        Where a label is not one of the model's classes, or the samples do not have as many features as it takes.
+        Where a label is not one of the model's classes, or the samples do not have as many features as it takes, or the
+        model is none that tells one class out of several.
     """
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     backend = backend or NumpyBackend()
+    if model.task not in ("multiclass", "binary"):
+        raise DataError(f"The model is for {model.task}, not for one class out of several.")
     check_features(model, split.x)
     truth = class_indices(split.labels, model.classes)
-    with backend.scope():
-        evaluation = evaluate(
-            backend,
-            move_layers(backend, model),
-            hold(backend, make_samples(split, model.classes), str(model.layers[0].weight.dtype)),
-            activation=ACTIVATIONS[model.activation],
-            loss=LOSSES[model.loss],
-        )
+    targets = one_hot(split.labels, model.classes)
+    evaluation = judge(model, split.x, targets[:, 1:] if model.task == "binary" else targets, backend)
     predicted = np.argmax(predict(model, split.x, backend).probabilities, axis=1)
     indices = np.arange(len(model.classes))
     scores = precision_recall_fscore_support(truth, predicted, labels=indices, zero_division=0)
@@ -164,6 +177,70 @@ def report(model: Model, split: Split, backend: Backend | None = None) -> Report
         ),
         confusion=np.asarray(confusion_matrix(truth, predicted, labels=indices), dtype=np.int64),
     )
+
+
+@dataclass(frozen=True)
+class RegressionReport:
+    """How near a model comes to known numbers.
+
+    Attributes
+    ----------
+    loss
+        Mean over the rows of half the squared error, without penalty.
+    r2
+        R²: the part of the numbers' variance that is explained; 1 at best, 0 for always answering their mean, below 0
+        for worse. NaN for a single row.
+    rmse
+        Root of the mean squared error, in the target's unit.
+    mae
+        Mean absolute error, likewise.
+    """
+
+    loss: float
+    r2: float
+    rmse: float
+    mae: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON holds it, NaN as null."""
+        return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
+
+
+def regression_report(model: Model, split: Split, backend: Backend | None = None) -> RegressionReport:
+    """Judge a regression on rows with known numbers.
+
+    Raises
+    ------
+    DataError
+        Where the model is none of a single number, or the samples do not have as many features as it takes.
+    """
+    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+    if model.task != "regression" or len(model.output_names) != 1:
+        raise DataError("The model does not predict a single number, so there is no error of one to report.")
+    predicted = predict(model, split.x, backend).labels.astype(np.float64)
+    truth = split.labels.astype(np.float64)
+    rmse = float(root_mean_squared_error(truth, predicted))
+    return RegressionReport(
+        loss=rmse * rmse / 2.0,
+        r2=float(r2_score(truth, predicted)) if len(truth) > 1 else math.nan,
+        rmse=rmse,
+        mae=float(mean_absolute_error(truth, predicted)),
+    )
+
+
+def judge(
+    model: Model, x: Num[np.ndarray, "rows features"], targets: Num[np.ndarray, "rows outputs"], backend: Backend
+) -> Evaluation:
+    """Return a model's mean loss and accuracy."""
+    with backend.scope():
+        return evaluate(
+            backend,
+            move_layers(backend, model),
+            hold(backend, Samples(x, targets), str(model.layers[0].weight.dtype)),
+            activation=ACTIVATIONS[model.activation],
+            loss=LOSSES[model.loss],
+        )
 
 
 def check_features(model: Model, x: Num[np.ndarray, "..."]) -> None:

@@ -12,31 +12,37 @@ from xpmlp.image_form import ImageForm
 from xpmlp.model import Model
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import INITIALIZERS, init_layers
+from xpmlp.nn.layers import Layer, Layers
 from xpmlp.nn.losses import LOSSES
 
 from .callbacks import Callback
+from .checkpoint import Checkpoint
 from .fit import FitResult, fit
-from .recipes import OPTIMIZERS, Recipe
+from .recipes import OPTIMIZERS, RECIPES, Recipe, table_recipe
 from .schedules import SCHEDULES
 
 CLASSIFICATION_LOSS = "softmax_cross_entropy"
+REGRESSION_LOSS = "squared_error"
 
 
 def train(
     dataset: Dataset,
     recipe: Recipe | None = None,
     *,
-    backend: Backend | None = None,
+    backend: Backend | str | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> tuple[Model, FitResult]:
-    """Train a classifier on a dataset, judging it on the test rows after every epoch.
+    """Train a network on a dataset, judging it on the test rows after every epoch.
+
+    For regression it learns the target with mean 0 and standard deviation 1 on the training rows, and the history's
+    losses are of that; the model that is returned answers in the target's own units.
 
     Parameters
     ----------
     recipe
-        How; by default ``RECIPES["default"]``.
+        How; by default what `default_recipe` gives.
     backend
-        Where; by default NumPy.
+        Where: a backend, or a name of one as `load_backend` takes it; by default NumPy.
 
     Returns
     -------
@@ -50,44 +56,81 @@ def train(
     DivergedError
         Where the learning rate is too high; see `fit`.
     """
-    recipe = recipe or Recipe()
+    recipe = recipe or default_recipe(dataset)
     result = fit_dataset(dataset, recipe, backend=backend, callbacks=callbacks)
     return make_model(dataset, recipe, result), result
 
 
+def default_recipe(dataset: Dataset) -> Recipe:
+    """Return how to train on a dataset where nothing is said: ``RECIPES["default"]``, for tables `table_recipe`."""
+    if dataset.table_form is None or len(dataset.input_shape) == 2:
+        return RECIPES["default"]
+    return table_recipe(len(dataset.train.x))
+
+
 def fit_dataset(
-    dataset: Dataset, recipe: Recipe, *, backend: Backend | None = None, callbacks: Sequence[Callback] = ()
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    backend: Backend | str | None = None,
+    callbacks: Sequence[Callback] = (),
+    checkpoint: Checkpoint | None = None,
 ) -> FitResult:
-    """Train as `train` does, and return what `fit` returns."""
+    """Train as `train` does, and return what `fit` returns; from a checkpoint of such a run, if one is given."""
     generator = np.random.default_rng(recipe.seed)
     # Drawn in NumPy whatever the backend: one seed is one network everywhere.
     layers = init_layers(
         array_api_compat.numpy,
         generator,
-        (dataset.train.x.shape[1], *recipe.hidden_layer_sizes, len(dataset.classes)),
+        (dataset.train.x.shape[1], *recipe.hidden_layer_sizes, len(dataset.classes) or 1),
         INITIALIZERS[recipe.initializer](),
         dtype=getattr(np, recipe.dtype),
     )
+    center, spread = target_scale(dataset)
     return fit(
-        make_samples(dataset.train, dataset.classes),
+        make_samples(dataset.train, dataset.classes, center, spread),
         layers=layers,
         activation=ACTIVATIONS[recipe.activation],
-        loss=LOSSES[CLASSIFICATION_LOSS],
+        loss=LOSSES[loss_name(dataset)],
         optimizer=OPTIMIZERS[recipe.optimizer](),
         schedule=SCHEDULES[recipe.schedule](float(recipe.learning_rate)),
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         generator=generator,
         penalty=float(recipe.penalty) or None,
-        validation=make_samples(dataset.test, dataset.classes),
+        validation=make_samples(dataset.test, dataset.classes, center, spread),
         backend=backend or NumpyBackend(),
         callbacks=callbacks,
+        checkpoint=checkpoint,
     )
 
 
-def make_samples(split: Split, classes: tuple[int | str, ...]) -> Samples:
-    """Return rows with their labels one-hot."""
-    return Samples(split.x, one_hot(split.labels, classes))
+def loss_name(dataset: Dataset) -> str:
+    """Return the name of the loss that suits what is to be learned."""
+    return CLASSIFICATION_LOSS if dataset.classes else REGRESSION_LOSS
+
+
+def target_scale(dataset: Dataset) -> tuple[float, float]:
+    """Return mean and standard deviation of the training rows' numbers; 0 and 1 where there are classes."""
+    if dataset.classes:
+        return 0.0, 1.0
+    spread = float(np.std(dataset.train.labels))
+    return float(np.mean(dataset.train.labels)), spread if spread > 0.0 else 1.0
+
+
+def make_samples(split: Split, classes: tuple[int | str, ...], center: float = 0.0, spread: float = 1.0) -> Samples:
+    """Return rows with their labels one-hot, or without classes with their numbers, less `center`, by `spread`."""
+    if classes:
+        return Samples(split.x, one_hot(split.labels, classes))
+    return Samples(split.x, ((split.labels[:, None] - center) / spread).astype(np.float64))
+
+
+def in_own_units(layers: Layers, center: float, spread: float) -> Layers:
+    """Return the network whose outputs are ``center + spread × output``: the same one, but for its last layer."""
+    *hidden, last = layers
+    weight = last.weight.astype(np.float64) * spread
+    bias = last.bias.astype(np.float64) * spread + center
+    return (*hidden, Layer(weight.astype(last.weight.dtype), bias.astype(last.bias.dtype)))
 
 
 def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:
@@ -99,13 +142,18 @@ def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:
         "recipe": recipe.to_json(),
         "epochs": len(result.history),
     }
+    if dataset.split is not None:
+        training["split"] = dataset.split
+    target = "prediction" if dataset.table_form is None else dataset.table_form.target
     return Model(
-        layers=result.layers,
+        layers=result.layers if dataset.classes else in_own_units(result.layers, *target_scale(dataset)),
         activation=recipe.activation,
-        loss=CLASSIFICATION_LOSS,
+        loss=loss_name(dataset),
         classes=dataset.classes,
         input_shape=dataset.input_shape,
         input_scale=dataset.input_scale,
         image_form=form,
         training=training,
+        output_names=() if dataset.classes else (target or "prediction",),
+        table_form=dataset.table_form,
     )

@@ -1,0 +1,126 @@
+"""Options and rules of runs that take long: checkpoints, and going on from them."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xpmlp.datasets.load import NAMES
+from xpmlp.errors import OutputError, SettingsError
+from xpmlp.training import Callback, Checkpoint, Checkpointing, EarlyStopping, newest_checkpoint
+from xpmlp.training.checkpointing import checkpoint_files
+
+CHECKPOINTS = "checkpoints"  # the folder, within a run's
+LONG_RUNS = "Long runs"
+# Paths, which mean the same from wherever the run is resumed only if they are absolute.
+PATHS = ("data_dir", "test", "output")
+# What may be said anew when a run is resumed.
+FREE = ("resume", "quiet")
+
+# What a command is handed is of Click's class, of which typer.Context is but a subclass for annotations; and whose
+# Click that is depends on the version of Typer.
+CommandContext: Any = typer.Context.__base__
+
+CheckpointEvery = Annotated[
+    int | None,
+    typer.Option("--checkpoint-every", metavar="EPOCHS", help="Keep a checkpoint so often.", rich_help_panel=LONG_RUNS),
+]
+CheckpointMinutes = Annotated[
+    float | None,
+    typer.Option(
+        "--checkpoint-minutes", metavar="NUMBER", help="Keep a checkpoint so often.", rich_help_panel=LONG_RUNS
+    ),
+]
+Patience = Annotated[
+    int | None,
+    typer.Option(
+        metavar="EPOCHS",
+        help="Stop when the test loss has not become smaller for so long; the best weights are kept.",
+        rich_help_panel=LONG_RUNS,
+    ),
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="RUN",
+        help="Go on with the run in this folder from its newest checkpoint; nothing else need be said.",
+        rich_help_panel=LONG_RUNS,
+    ),
+]
+
+
+def resume_command(context: Any, run: Path) -> tuple[dict[str, Any], Checkpoint]:
+    """Return what a run was started with, and its newest checkpoint.
+
+    Raises
+    ------
+    SettingsError
+        Where an option is given with another value than the run has.
+    DataError
+        Where there is no checkpoint.
+    """
+    checkpoint = newest_checkpoint(run / CHECKPOINTS)
+    stored = dict(checkpoint.settings)
+    typed = to_plain(context.params)
+    sources = {name: context.get_parameter_source(name) for name in typed}
+    # By name: whose enumeration it is depends on the version of Typer, which may bring a Click of its own.
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    differences = [
+        f"--{name.replace('_', '-')} {typed[name]} was given, but the run has {stored.get(name)}"
+        for name in given
+        if name not in FREE and typed[name] != stored.get(name)
+    ]
+    if differences:
+        raise SettingsError(
+            f"--resume {run}: goes on as the run was begun. {'; '.join(differences)}. Leave it out, or begin a new run."
+        )
+    values = context.params | from_plain(stored)
+    return values | {"output": run, "force": True, "resume": run, "quiet": context.params["quiet"]}, checkpoint
+
+
+def to_plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a command's values as JSON holds them, paths absolute."""
+    plain = dict(values)
+    for name in PATHS:
+        if plain.get(name) is not None:
+            plain[name] = os.path.abspath(plain[name])
+    data = plain.get("data")
+    if data is not None and data not in NAMES:
+        plain["data"] = os.path.abspath(os.path.expanduser(data))
+    plain["resume"] = None
+    return plain
+
+
+def from_plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Undo `to_plain`."""
+    return {name: Path(value) if name in PATHS and value is not None else value for name, value in values.items()}
+
+
+def check_checkpoints(folder: Path, *, force: bool) -> None:
+    """Refuse a folder that holds the checkpoints of another run, which would be lost.
+
+    Raises
+    ------
+    OutputError
+        Saying how that run is resumed.
+    """
+    if not force and checkpoint_files(folder / CHECKPOINTS):
+        raise OutputError(
+            f"{folder}: holds the checkpoints of a run. Go on with it: xpmlp train --resume {folder}. Or choose "
+            "another --output, or give --force to begin anew."
+        )
+
+
+def make_callbacks(values: Mapping[str, Any], folder: Path) -> list[Callback]:
+    """Return the callbacks that a command asks for: first what may end the run, then what keeps it."""
+    callbacks: list[Callback] = []
+    if values["patience"] is not None:
+        callbacks.append(EarlyStopping(values["patience"]))
+    every, minutes = values["checkpoint_every"], values["checkpoint_minutes"]
+    if every is not None or minutes is not None:
+        callbacks.append(
+            Checkpointing(folder / CHECKPOINTS, every_epochs=every, every_minutes=minutes, settings=to_plain(values))
+        )
+    return callbacks

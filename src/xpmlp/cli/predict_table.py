@@ -1,0 +1,168 @@
+"""``xpmlp predict`` on tables: the table back, with what the model says beside each row."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer
+from rich.table import Table as ScreenTable
+
+from xpmlp.backends import Backend
+from xpmlp.datasets.tables import Rows, Table, plain_form, read_table, rows_to_predict, table_format
+from xpmlp.datasets.tables.table import import_polars
+from xpmlp.errors import DataError, SettingsError
+from xpmlp.model import Model
+from xpmlp.training import Prediction, predict
+from xpmlp.whole_files import write_whole
+
+from .console import make_console, print_note, writes_to_terminal
+
+ROWS_SHOWN = 40  # in a terminal; a file gets them all
+PROBABILITIES_SHOWN = 6  # columns on a screen
+FORMATS = (".csv", ".parquet", ".arrow", ".feather", ".json")
+
+
+def are_tables(inputs: list[Path]) -> bool:
+    """Tell whether the inputs are tables.
+
+    Raises
+    ------
+    SettingsError
+        Where some are and others are not, or there are several: each has columns of its own.
+    """
+    tables = [path for path in inputs if table_format(path) is not None and not path.is_dir()]
+    if tables and len(inputs) > 1:
+        raise SettingsError(f"{tables[0]}: is a table; give one table alone, as each has columns of its own.")
+    return bool(tables)
+
+
+def predict_table(model: Model, path: Path, backend: Backend, *, output: Path | None, as_json: bool) -> None:
+    """Predict each row of a table, and write or print the table with the predictions.
+
+    Raises
+    ------
+    DataError
+        Where the table does not fit the model.
+    OutputError
+        Where the output cannot be written.
+    """
+    table = read_table(path)
+    rows = rows_for(model, table)
+    for note in rows.notes:
+        print_note(note)
+    if not len(rows.x):
+        raise DataError(f"{table.name}: no row has all the values that the model needs.")
+    prediction = predict(model, rows.x, backend)
+    if as_json:
+        typer.echo(to_json(model, path, rows, prediction), nl=False)
+        return
+    added = prediction_columns(model, table, rows, prediction)
+    if output is None:
+        print_rows(model, table, added)
+        return
+    frame = table.frame.collect().with_columns(added)
+    write_whole(output, frame_to_bytes(frame, output.suffix.lower()))
+    make_console().print(f"{len(rows.x):,} predictions written to {output}")
+
+
+def rows_for(model: Model, table: Table) -> Rows:
+    """Return a table's rows as the model sees them, also where it was trained on no table."""
+    if model.table_form is not None:
+        return rows_to_predict(table, model.table_form)
+    features = model.layer_sizes[0]
+    labels = [name for name in table.schema if name.lower() in ("label", "target", "class", "y")]
+    target = labels[0] if labels and len(table.schema) == features + 1 else ""
+    return rows_to_predict(table, plain_form(table, target, model.input_scale, features))
+
+
+def prediction_columns(model: Model, table: Table, rows: Rows, prediction: Prediction) -> list[Any]:
+    """Return the columns that are added to a table: what is predicted, and how probable each class is.
+
+    A row that could not be predicted has nothing in them.
+    """
+    polars = import_polars()
+    taken = set(table.schema)
+    columns = {}
+    if model.task == "regression":
+        outputs = prediction.labels.reshape(len(rows.x), -1)
+        many = len(model.output_names) > 1
+        for index, name in enumerate(model.output_names):
+            columns[f"prediction_{name}" if many else "prediction"] = outputs[:, index].tolist()
+    elif model.task == "multilabel":
+        for index, label in enumerate(model.classes):
+            columns[f"prediction_{label}"] = prediction.labels[:, index].tolist()
+    else:
+        columns["prediction"] = prediction.labels.tolist()
+    for index, label in enumerate(model.classes):
+        columns[f"probability_{label}"] = prediction.probabilities[:, index].astype(np.float64).tolist()
+    positions = np.flatnonzero(rows.usable)
+    series = []
+    for name, values in columns.items():
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        cells: list[Any] = [None] * table.rows
+        for position, value in zip(positions.tolist(), values, strict=True):
+            cells[position] = value
+        series.append(polars.Series(name, cells, strict=False))
+    return series
+
+
+def frame_to_bytes(frame: Any, suffix: str) -> bytes:
+    """Return the content of a file of that kind."""
+    if suffix == ".csv":
+        return bytes(frame.write_csv().encode())
+    if suffix == ".json":
+        return bytes((json.dumps(frame.to_dicts(), indent=2, default=str) + "\n").encode())
+    content = io.BytesIO()
+    if suffix == ".parquet":
+        frame.write_parquet(content)
+    else:
+        frame.write_ipc(content)
+    return content.getvalue()
+
+
+def to_json(model: Model, path: Path, rows: Rows, prediction: Prediction) -> str:
+    """Return a list with an object for each row that could be predicted."""
+    found = []
+    for row, label, probabilities in zip(
+        np.flatnonzero(rows.usable).tolist(),
+        prediction.labels.tolist(),
+        prediction.probabilities.tolist(),
+        strict=True,
+    ):
+        values: dict[str, Any] = {"input": str(path), "row": row}
+        if model.task == "regression":
+            values["prediction"] = label
+        else:
+            named = dict(zip(map(str, model.classes), probabilities, strict=True))
+            values |= {"label": label, "probability": max(probabilities), "probabilities": named}
+        found.append(values)
+    return json.dumps(found, indent=2) + "\n"
+
+
+def print_rows(model: Model, table: Table, added: list[Any]) -> None:
+    """Print the rows' predictions, and beside them what the target column holds where there is one."""
+    console = make_console()
+    shown = min(table.rows, ROWS_SHOWN) if writes_to_terminal(console) else table.rows
+    target = None if model.table_form is None else model.table_form.target
+    columns: dict[str, list[Any]] = {"row": list(range(1, shown + 1))}
+    if target is not None and target in table.schema:
+        columns[target] = table.frame.select(target).head(shown).collect()[target].to_list()
+    for series in added[: 1 + PROBABILITIES_SHOWN] if len(added) <= 1 + PROBABILITIES_SHOWN else added[:1]:
+        columns[series.name] = series.head(shown).to_list()
+    if len(added) > 1 + PROBABILITIES_SHOWN:
+        best = np.nanmax(np.array([series.head(shown).to_numpy() for series in added[1:]], dtype=np.float64), axis=0)
+        columns["probability"] = [None if np.isnan(value) else float(value) for value in best]
+    screen = ScreenTable()
+    for name in columns:
+        screen.add_column(name, justify="right")
+    for cells in zip(*columns.values(), strict=True):
+        screen.add_row(
+            *("" if cell is None else f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in cells)
+        )
+    console.print(screen)
+    if shown < table.rows:
+        console.print(f"and {table.rows - shown:,} more: give --output FILE to keep them all")

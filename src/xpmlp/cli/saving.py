@@ -1,0 +1,157 @@
+"""What a run of ``xpmlp train`` leaves in its folder, and says at its end."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.text import Text
+
+from xpmlp import plots
+from xpmlp.backends import Backend
+from xpmlp.datasets import Dataset
+from xpmlp.environment import describe_machine, describe_versions
+from xpmlp.model import Model
+from xpmlp.model_file import model_to_bytes
+from xpmlp.training import (
+    FitResult,
+    Recipe,
+    RegressionReport,
+    Report,
+    history_to_csv,
+    make_model,
+    predict,
+    regression_report,
+    report,
+)
+
+from .progress import describe_loss
+from .run_folder import RunFolder
+
+
+def save_run(
+    console: Console, folder: RunFolder, dataset: Dataset, settings: Recipe, result: FitResult, backend: Backend
+) -> None:
+    """Write a run's files and say what it came to. The model is first: whatever happens then, it is safe.
+
+    Raises
+    ------
+    OutputError
+        Naming what could not be written, after everything else was.
+    """
+    model = make_model(dataset, settings, result)
+    folder.save("model.safetensors", lambda: model_to_bytes(model))
+    folder.save("history.csv", lambda: history_to_csv(result.history).encode())
+    if result.stop_reason is not None:
+        console.print(f"stopped after epoch {len(result.history)}: {result.stop_reason}", style="yellow")
+    if model.task == "regression":
+        finish_regression(console, folder, dataset, settings, result, model, backend)
+    else:
+        finish_classification(console, folder, dataset, settings, result, model, backend)
+    folder.finish()
+    console.print(Text.assemble("saved in ", (str(folder.path), "bold"), f": {', '.join(folder.saved)}"))
+
+
+def finish_classification(
+    console: Console,
+    folder: RunFolder,
+    dataset: Dataset,
+    settings: Recipe,
+    result: FitResult,
+    model: Model,
+    backend: Backend,
+) -> None:
+    """Judge a classifier, and save what shows how good it is."""
+    judged = report(model, dataset.test, backend)
+    score = f"test accuracy {100 * judged.accuracy:.2f} %"
+    console.print(
+        Text.assemble((score, "bold"), f", test loss {describe_loss(judged.loss)}, {result.seconds:.1f} s to train")
+    )
+    if judged.accuracy <= judged.confusion.sum(axis=1).max() / judged.confusion.sum():
+        console.print(
+            "That is no better than always answering the commonest class. Try another learning rate, or more epochs.",
+            style="yellow",
+        )
+    title = f"{dataset.name}: {100 * judged.accuracy:.2f} % of {len(dataset.test.x):,} test rows right"
+    folder.save("run.json", lambda: describe_run(dataset, settings, result, model, judged, backend))
+    folder.save("curves.png", lambda: plots.draw_curves(result.history, title))
+    folder.save("confusion.png", lambda: plots.draw_confusion(judged.confusion, model.classes, title))
+    if len(model.input_shape) == 2:
+        folder.save("gallery.png", lambda: draw_gallery(model, dataset, backend, title))
+
+
+def finish_regression(
+    console: Console,
+    folder: RunFolder,
+    dataset: Dataset,
+    settings: Recipe,
+    result: FitResult,
+    model: Model,
+    backend: Backend,
+) -> None:
+    """Judge a regression, and save what shows how good it is."""
+    judged = regression_report(model, dataset.test, backend)
+    score = f"test R² {judged.r2:.4f}"
+    console.print(
+        Text.assemble(
+            (score, "bold"), f", RMSE {judged.rmse:.4g}, MAE {judged.mae:.4g}, {result.seconds:.1f} s to train"
+        )
+    )
+    if judged.r2 <= 0.0:
+        console.print(
+            "That is no better than always answering the mean. Try another learning rate, or more epochs.",
+            style="yellow",
+        )
+    title = f"{dataset.name}: R² {judged.r2:.4f} on {len(dataset.test.x):,} test rows"
+    folder.save("run.json", lambda: describe_run(dataset, settings, result, model, judged, backend))
+    folder.save("curves.png", lambda: plots.draw_curves(result.history, title))
+
+
+def describe_run(
+    dataset: Dataset,
+    settings: Recipe,
+    result: FitResult,
+    model: Model,
+    judged: Report | RegressionReport,
+    backend: Backend,
+) -> bytes:
+    """Return the record of a run: all that one needs to repeat it, and what it came to."""
+    scores = {"accuracy": judged.accuracy, "loss": judged.loss} if isinstance(judged, Report) else judged.to_json()
+    record: dict[str, Any] = {f"test_{name}": value for name, value in scores.items()}
+    record |= {
+        "seconds": result.seconds,
+        "epochs": len(result.history),
+        "stop_reason": result.stop_reason,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "data": {
+            "name": dataset.name,
+            "source": dataset.source,
+            "task": dataset.task,
+            "train_rows": len(dataset.train.x),
+            "test_rows": len(dataset.test.x),
+            "notes": list(dataset.notes),
+        },
+        "settings": settings.to_json(),
+        "layer_sizes": list(model.layer_sizes),
+        "compute": backend.describe(),
+        "versions": describe_versions(),
+        "machine": describe_machine(),
+    }
+    if dataset.table_form is not None:
+        form = dataset.table_form
+        record["data"] |= {"target": form.target, "columns": len(form.columns), "split": dataset.split}
+        record["data"] |= {"missing": form.missing, "scaling": form.scaling}
+    return (json.dumps(record, indent=2) + "\n").encode()
+
+
+def draw_gallery(model: Model, dataset: Dataset, backend: Backend, title: str) -> bytes:
+    """Draw test images beside what the model takes them for."""
+    prediction = predict(model, dataset.test.x, backend)
+    return plots.draw_gallery(
+        dataset.test.x.reshape(-1, *model.input_shape),
+        np.asarray(dataset.test.labels),
+        prediction.labels,
+        prediction.probabilities.max(axis=1),
+        title,
+    )

@@ -1,0 +1,57 @@
+"""How much memory is free, and refusing what cannot fit before it is tried."""
+
+import os
+from pathlib import Path
+
+from xpmlp.errors import DataError
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_memory() -> int | None:
+    """Return the bytes that this process may still take without swapping; None where the system does not tell."""
+    found = [value for value in (memory_of_machine(), memory_of_container()) if value is not None]
+    return min(found, default=None)
+
+
+def memory_of_machine() -> int | None:
+    """Return what Linux estimates as available; elsewhere what is free, where the system tells."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def memory_of_container() -> int | None:
+    """Return what is left of the limit that a container has; None without one."""
+    try:
+        limit = int((CGROUP / "memory.max").read_text(encoding="ascii"))
+        used = int((CGROUP / "memory.current").read_text(encoding="ascii"))
+        # What is cached of files is given back where memory is short.
+        for line in (CGROUP / "memory.stat").read_text(encoding="ascii").splitlines():
+            if line.startswith("file "):
+                used -= int(line.split()[1])
+    except (OSError, ValueError):
+        return None
+    return max(0, limit - used)
+
+
+def check_memory(needed: int, *, what: str, remedy: str) -> None:
+    """Refuse to begin what needs more memory than there is.
+
+    Raises
+    ------
+    DataError
+        Saying what is needed, what is there, and the remedy.
+    """
+    available = available_memory()
+    if available is not None and needed > available:
+        raise DataError(
+            f"{what}: needs about {needed / 1e9:.1f} GB of memory, but {available / 1e9:.1f} GB are free. {remedy}"
+        )

@@ -1,0 +1,180 @@
+"""From the rows of a table to the rows that a network sees."""
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from xpmlp.errors import DataError
+from xpmlp.table_form import Column, TableForm
+
+from ..memory import check_memory
+from .table import Table, import_polars
+
+# What NumPy has too; booleans, decimals and the like become float64 first.
+PLAIN_NUMBERS = {"UInt8", "UInt16", "UInt32", "UInt64", "Int8", "Int16", "Int32", "Int64", "Float32", "Float64"}
+EXAMPLES = 3  # of unknown categories, in a note
+
+
+@dataclass
+class Unknown:
+    """Categories in one column that were not seen in training."""
+
+    rows: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+def encode(
+    form: TableForm, table: Table, parts: list[Bool[np.ndarray, " rows"]]
+) -> tuple[list[Float32[np.ndarray, "_ features"]], tuple[str, ...]]:
+    """Bring parts of a table's rows to the form of a network's inputs, in the order of the table.
+
+    Parameters
+    ----------
+    table
+        Has the form's columns, of types that fit them (see `conform`).
+    parts
+        Each tells of every row whether it belongs to the part. Rows of a part lack no value that cannot be filled.
+
+    Returns
+    -------
+    arrays
+        For each part, its rows.
+    notes
+        What the user should know: categories that were not seen in training.
+
+    Raises
+    ------
+    DataError
+        Where a value is infinite, or there is too little memory.
+    """
+    sizes = [int(np.count_nonzero(part)) for part in parts]
+    check_memory(
+        sum(sizes) * form.inputs * 4,
+        what=f"{table.name}: {sum(sizes):,} rows of {form.inputs:,} values",
+        remedy="Take fewer columns with --features or --exclude, or fewer rows.",
+    )
+    arrays = [np.empty((size, form.inputs), np.float32) for size in sizes]
+    filled = [0] * len(parts)
+    unknown: dict[str, Unknown] = {}
+    used = np.logical_or.reduce(parts)
+    for start, block in table.row_blocks([column.name for column in form.columns]):
+        rows = slice(start, start + block.height)
+        x = encode_block(form, table, block, start, used[rows], unknown)
+        for index, part in enumerate(parts):
+            count = int(np.count_nonzero(part[rows]))
+            np.compress(part[rows], x, axis=0, out=arrays[index][filled[index] : filled[index] + count])
+            filled[index] += count
+    return arrays, tuple(describe_unknown(table, name, found) for name, found in unknown.items())
+
+
+def encode_block(
+    form: TableForm, table: Table, block: Any, start: int, used: Any, unknown: dict[str, Unknown]
+) -> Float32[np.ndarray, "rows features"]:
+    """Encode some rows of a table, the first of which is its row `start`; the values of rows not used mean nothing."""
+    x = np.zeros((block.height, form.inputs), np.float32)
+    position = 0
+    # Neighbouring columns of one kind are converted together: a table of pixels has hundreds.
+    for is_category, neighbours in itertools.groupby(form.columns, lambda column: column.kind == "category"):
+        columns = list(neighbours)
+        width = sum(column.inputs for column in columns)
+        target = x[:, position : position + width]
+        if is_category:
+            encode_categories(columns, block, target, used, unknown)
+        else:
+            encode_numbers(columns, block, target)
+            refuse_infinite(columns, table, target, start, used)
+        position += width
+    return x
+
+
+def encode_numbers(columns: list[Column], block: Any, target: Float32[np.ndarray, "rows columns"]) -> None:
+    """Write numbers and booleans, filled and scaled, into `target`."""
+    polars = import_polars()
+    numbers = block.select(column.name for column in columns)
+    others = [name for name, dtype in numbers.schema.items() if str(dtype) not in PLAIN_NUMBERS]
+    values = numbers.with_columns(polars.col(others).cast(polars.Float64)).to_numpy()
+    offset = np.array([column.offset for column in columns], np.float64)
+    scale = np.array([column.scale for column in columns], np.float64)
+    if values.dtype in (np.uint8, np.int8, np.uint16, np.int16) and not offset.any():
+        # float32 holds these exactly; images come out as from any other file.
+        np.divide(values, scale.astype(np.float32), out=target, casting="same_kind")
+        return
+    exact = values.astype(np.float64)
+    for index in np.flatnonzero(np.isnan(exact).any(axis=0)):
+        fill = columns[index].fill
+        if fill is not None:
+            exact[np.isnan(exact[:, index]), index] = fill
+    with np.errstate(over="ignore", invalid="ignore"):
+        exact -= offset
+        exact /= scale
+        target[...] = exact
+
+
+def refuse_infinite(
+    columns: list[Column], table: Table, x: Float32[np.ndarray, "rows columns"], start: int, used: Any
+) -> None:
+    """Refuse values that are infinite, or become so in float32."""
+    if np.isfinite(x.min(initial=0.0)) and np.isfinite(x.max(initial=0.0)):
+        return
+    wrong = ~np.isfinite(x) & used[:, None]
+    if not wrong.any():
+        return
+    row, index = (int(value) for value in np.unravel_index(np.argmax(wrong), wrong.shape))
+    raise DataError(
+        f"{table.name}: {table.place(start + row)}, column {columns[index].name!r}: the value is infinite, or too "
+        "large to compute with. Correct the cell or remove the row."
+    )
+
+
+def encode_categories(
+    columns: list[Column],
+    block: Any,
+    target: Float32[np.ndarray, "rows inputs"],
+    used: Any,
+    unknown: dict[str, Unknown],
+) -> None:
+    """Write 1 at the place of each row's category into `target`, which holds zeros."""
+    polars = import_polars()
+    position = 0
+    for column in columns:
+        text = as_text(polars, block[column.name])
+        if column.fill is not None:
+            text = text.fill_null(column.fill)
+        codes = text.replace_strict(
+            list(column.categories), list(range(column.inputs)), default=-1, return_dtype=polars.Int64
+        ).to_numpy()
+        known = np.flatnonzero(codes >= 0)
+        target[known, position + codes[known]] = 1.0
+        strange = (codes < 0) & used & text.is_not_null().to_numpy()
+        if strange.any():
+            found = unknown.setdefault(column.name, Unknown())
+            found.rows += int(np.count_nonzero(strange))
+            for value in text.filter(strange).unique(maintain_order=True).to_list():
+                if len(found.examples) < EXAMPLES and value not in found.examples:
+                    found.examples.append(value)
+        position += column.inputs
+
+
+def as_text(polars: Any, series: Any) -> Any:
+    """Return categories as texts; whole numbers alike whether they are stored as integers or not."""
+    if series.dtype.is_float():
+        whole = series.fill_nan(None).cast(polars.Int64, strict=False)
+        if whole.null_count() == series.fill_nan(None).null_count() and bool((whole == series).all()):
+            series = whole
+        else:
+            series = series.fill_nan(None)
+    return series.cast(polars.String)
+
+
+def describe_unknown(table: Table, name: str, found: Unknown) -> str:
+    """Say what became of categories that were not seen in training."""
+    examples = ", ".join(map(repr, found.examples))
+    more = ", …" if len(found.examples) == EXAMPLES else ""
+    rows = "1 row has" if found.rows == 1 else f"{found.rows:,} rows have"
+    return (
+        f"{table.name}: {rows} a value in column {name!r} that no training row had ({examples}{more}); it counts as "
+        "none of the known ones"
+    )

@@ -1,0 +1,127 @@
+"""A run that is killed and resumed from the command line is the run that was not."""
+
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xpmlp import load_model
+from xpmlp.training import newest_checkpoint
+from xpmlp.training.checkpointing import checkpoint_files
+
+LONG = ("train", "digits", "--epochs", "40", "--hidden", "32", "--seed", "3")
+
+
+def weights(run: Path) -> list[bytes]:
+    return [array.tobytes() for layer in load_model(run / "model.safetensors").layers for array in layer]
+
+
+def losses(run: Path) -> list[list[str]]:
+    return [line.split(",")[:4] for line in (run / "history.csv").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import subprocess
+
+    folder = tmp_path_factory.mktemp("unbroken") / "run"
+    subprocess.run([sys.executable, "-m", "xpmlp", *LONG, "-q", "-o", str(folder)], check=True, timeout=300)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_at_any_moment_and_resumed_it_ends_with_the_same_bits(
+    start: Any, xpmlp: Any, tmp_path: Path, unbroken: Path, seed: int
+) -> None:
+    run = tmp_path / "run"
+    patience = random.Random(seed)
+    command: tuple[Any, ...] = (*LONG, "--checkpoint-every", "1", "-o", run)
+    for _ in range(6):
+        process = start(*command)
+        while not checkpoint_files(run / "checkpoints") and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(patience.uniform(0.0, 0.6))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        command = ("train", "--resume", run)
+    assert newest_checkpoint(run / "checkpoints").epoch >= 0
+    assert xpmlp(*command).code == 0
+    assert weights(run) == weights(unbroken)
+    assert losses(run) == losses(unbroken)
+
+
+def test_nothing_else_need_be_said(xpmlp: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "run"
+    assert xpmlp("train", "digits", "--epochs", "4", "--checkpoint-every", "1", "-o", run).code == 0
+    whole = weights(run)
+    checkpoint_files(run / "checkpoints")[0][1].unlink()
+    (run / "model.safetensors").unlink()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    code, out, _ = xpmlp("train", "--resume", run)
+    assert code == 0
+    assert "going on after epoch 3" in out
+    assert weights(run) == whole
+    assert not list(elsewhere.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("option", "difference"),
+    [
+        (("--epochs", "9"), "--epochs 9 was given, but the run has 2"),
+        (("--learning-rate", "0.5"), "--learning-rate 0.5 was given, but the run has None"),
+        (("--backend", "torch"), "--backend torch was given, but the run has numpy"),
+    ],
+)
+def test_other_settings_are_refused_with_the_difference(
+    xpmlp: Any, tmp_path: Path, option: tuple[str, str], difference: str
+) -> None:
+    run = tmp_path / "run"
+    assert xpmlp("train", "digits", "--epochs", "2", "--checkpoint-every", "1", "-o", run).code == 0
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    code, _, err = xpmlp("train", "--resume", run, *option)
+    assert code == 1
+    assert difference in err
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert xpmlp("train", "--resume", run, "--epochs", "2", "-q").code == 0  # the same again is no contradiction
+
+
+def test_a_run_with_checkpoints_is_not_begun_over(xpmlp: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert xpmlp("train", "digits", "--epochs", "3", "--checkpoint-every", "1", "-o", run).code == 0
+    for name in ("model.safetensors", "history.csv", "run.json", "curves.png", "confusion.png", "gallery.png"):
+        (run / name).unlink(missing_ok=True)  # as it is when a run was killed
+    code, _, err = xpmlp("train", "digits", "--epochs", "1", "-o", run)
+    assert code == 1
+    assert f"xpmlp train --resume {run}" in err
+    again = ("train", "digits", "--epochs", "1", "--checkpoint-every", "1", "-o", run)
+    assert xpmlp(*again, "--force").code == 0
+    assert newest_checkpoint(run / "checkpoints").epoch == 1  # the older run's third is gone
+
+
+def test_patience_ends_a_run_with_its_best_weights(xpmlp: Any, tmp_path: Path) -> None:
+    code, out, _ = xpmlp("train", "digits", "--epochs", "60", "--patience", "2", "-o", tmp_path / "run")
+    assert code == 0
+    assert "no lower loss for 2 epochs; the weights are those of epoch" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("train",), "DATA is missing"),
+        (("train", "--resume", "nowhere"), "holds no checkpoint"),
+        (("train", "digits", "--patience", "0"), "patience is 0"),
+        (("train", "digits", "--checkpoint-every", "0"), "every_epochs: 0 is too few"),
+    ],
+)
+def test_what_cannot_be_is_said(xpmlp: Any, arguments: tuple[str, ...], reason: str) -> None:
+    code, _, err = xpmlp(*arguments)
+    assert code == 1
+    assert reason in err

@@ -1,0 +1,164 @@
+"""Reading CSV, against pandas and Python's own csv module."""
+
+import csv
+import gzip
+import io
+import math
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xpmlp.datasets.tables import read_table
+from xpmlp.errors import DataError
+
+pd = pytest.importorskip("pandas")
+
+Write = Callable[..., Path]
+
+
+def zstd(content: bytes) -> bytes:
+    """A Zstandard frame that holds `content` as it is, in one raw block (RFC 8878)."""
+    assert len(content) < 2**17
+    header = b"\x28\xb5\x2f\xfd" + bytes([0xA0]) + struct.pack("<I", len(content))
+    return header + ((len(content) << 3) | 1).to_bytes(3, "little") + content
+
+
+def columns(path: Path) -> dict[str, list[Any]]:
+    return {name: values.to_list() for name, values in read_table(path).frame.collect().to_dict().items()}
+
+
+TEXT = 'id,height,smokes,city\n1,1.5,true,Bern\n2,-3e2,false,"Basel, Stadt"\n3,,true,\n'
+
+
+@pytest.mark.parametrize("name", ["data.csv", "data.CSV", "data.csv.gz", "data.csv.zst", "data.txt"])
+def test_a_table_is_read_however_it_is_compressed(tmp_path: Path, name: str) -> None:
+    content = TEXT.encode()
+    path = tmp_path / name
+    path.write_bytes(
+        gzip.compress(content) if name.endswith("gz") else zstd(content) if name.endswith("zst") else content
+    )
+    table = read_table(path)
+    assert table.rows == 3
+    assert columns(path) == {
+        "id": [1, 2, 3],
+        "height": [1.5, -300.0, None],
+        "smokes": [True, False, True],
+        "city": ["Bern", "Basel, Stadt", None],
+    }
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_separators_and_line_ends_are_told(write: Write, separator: str, end: str) -> None:
+    lines = ["a,b,c", "1,2.5,x", "3,4.5,y"]
+    path = write("\ufeff" + end.join(line.replace(",", separator) for line in lines))
+    assert columns(path) == {"a": [1, 3], "b": [2.5, 4.5], "c": ["x", "y"]}
+
+
+def test_a_decimal_comma_is_one_where_semicolons_separate(write: Write) -> None:
+    assert columns(write("a;b\n1,5;x\n-2,25;y\n")) == {"a": [1.5, -2.25], "b": ["x", "y"]}
+
+
+def test_spaces_around_values_and_names_mean_nothing(write: Write) -> None:
+    assert columns(write("a , b, c\n1, 2, x \n3, +4.5,y\n")) == {"a": [1, 3], "b": [2.0, 4.5], "c": ["x", "y"]}
+
+
+def test_a_type_that_changes_far_down_is_found(write: Write) -> None:
+    """The first rows tell the types, but not the last word."""
+    text = "a,b,c,d\n" + "1,2,3,4\n" * 500 + "300,2.5,x,99999999999999999999\n"
+    frame = read_table(write(text)).frame.collect()
+    assert frame["a"].to_list()[-2:] == [1, 300]
+    assert frame["b"].to_list()[-2:] == [2.0, 2.5]
+    assert frame["c"].to_list()[-2:] == ["3", "x"]
+    assert frame["d"].cast(pl.Float64).to_list()[-2:] == [4.0, 1e20]
+
+
+@pytest.mark.parametrize("mark", ["", "NA", "N/A", "NaN", "nan", "null", "None", "#N/A"])
+@pytest.mark.parametrize("row", [0, 500])
+def test_what_pandas_takes_for_missing_is_missing(write: Write, mark: str, row: int) -> None:
+    lines = [f"{i},{i}.5,x{i % 2}" for i in range(600)]
+    lines[row] = f"{mark},{mark},{mark}"
+    path = write("a,b,c\n" + "\n".join(lines) + "\n")
+    ours, truth = read_table(path).frame.collect(), pd.read_csv(path)
+    for name in "abc":
+        missing = ours[name].is_null() | (ours[name].is_nan() if ours[name].dtype.is_float() else False)
+        assert missing.to_list() == truth[name].isna().tolist()
+        present = ~missing
+        assert ours[name].filter(present).to_list() == truth[name][present.to_numpy()].tolist()
+
+
+def test_blank_lines_are_no_rows(write: Write) -> None:
+    assert columns(write("a,b\n1,2\n\n3,4\n\n\n")) == {"a": [1, 3], "b": [2, 4]}
+
+
+def test_numbers_in_the_first_line_mean_that_there_are_no_names(write: Write) -> None:
+    path = write("5,0.5,-1e3\n6,1.5,2\n")
+    assert columns(path) == {"column_1": [5, 6], "column_2": [0.5, 1.5], "column_3": [-1000.0, 2.0]}
+    assert "no line of names" in read_table(path).notes[0]
+
+
+def test_a_name_that_is_there_twice_is_said(write: Write) -> None:
+    table = read_table(write("a,a,b\n1,2,3\n"))
+    assert list(table.schema) == ["a", "a_duplicated_0", "b"]
+    assert "several columns are called a" in table.notes[0]
+
+
+NUMBERS = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+WORDS = st.text(st.characters(categories=["L", "P", "S"]), min_size=1, max_size=8).map(lambda word: "x" + word)
+
+
+@given(
+    data=st.integers(1, 30).flatmap(
+        lambda count: st.tuples(
+            st.lists(st.none() | NUMBERS, min_size=count, max_size=count),
+            st.lists(st.none() | WORDS, min_size=count, max_size=count),
+            st.lists(st.integers(0, 300), min_size=count, max_size=count),
+        )
+    )
+)
+def test_any_table_is_read_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, data: tuple[Any, ...]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["number", "word", "whole"])
+    for row in zip(*data, strict=True):
+        writer.writerow(["" if cell is None else repr(cell) if isinstance(cell, float) else cell for cell in row])
+    path = tmp_path_factory.mktemp("csv") / "data.csv"
+    path.write_text(text.getvalue(), encoding="utf-8")
+    frame = read_table(path).frame.collect()
+    assert frame["whole"].to_list() == data[2]
+    assert frame["word"].to_list() == data[1]
+    numbers = frame["number"].cast(pl.Float64, strict=False).to_list()
+    for ours, truth in zip(numbers, data[0], strict=True):
+        assert (ours is None) == (truth is None)
+        assert ours is None or truth is None or math.isclose(ours, float(truth), rel_tol=1e-15, abs_tol=0.0)
+
+
+@given(content=st.binary(max_size=200))
+def test_any_bytes_are_a_table_or_are_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.mktemp("bytes") / "data.csv"
+    path.write_bytes(content)
+    refusal = None
+    try:
+        table = read_table(path)
+    except DataError as error:
+        refusal = str(error)
+    if refusal is None:
+        assert table.frame.collect().height == table.rows > 0
+    else:
+        assert refusal.startswith(f"{path}: ")
+
+
+def test_pixels_take_a_byte_each(write: Write) -> None:
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (300, 5))
+    path = write("a,b,c,d,e\n" + "\n".join(",".join(map(str, row)) for row in pixels) + "\n")
+    frame = read_table(path).frame.collect()
+    assert set(frame.dtypes) == {pl.UInt8}
+    np.testing.assert_array_equal(frame.to_numpy(), pixels)

@@ -1,0 +1,191 @@
+"""Filling, scaling and coding columns, against scikit-learn and pandas."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+
+from xpmlp import load_dataset
+from xpmlp.datasets.tables import read_table, rows_to_predict
+from xpmlp.errors import DataError
+
+Write = Callable[..., Path]
+SCALERS = {"none": None, "unit": MinMaxScaler(), "standard": StandardScaler()}
+
+
+def halves(tmp_path: Path, frame: pl.DataFrame) -> tuple[Path, Path]:
+    """Write the first two thirds and the rest of a table as training and test file."""
+    rows = 2 * frame.height // 3
+    paths = tmp_path / "train.parquet", tmp_path / "test.parquet"
+    for path, part in zip(paths, (frame[:rows], frame[rows:]), strict=True):
+        part.write_parquet(path)
+    return paths
+
+
+def numbers(*, missing: bool, seed: int = 0) -> Any:
+    generator = np.random.default_rng(seed)
+    x = generator.normal([1e6, 0.0, -3.0], [10.0, 1e-3, 100.0], (90, 3))
+    if missing:
+        x[generator.random(x.shape) < 0.1] = np.nan
+    return x
+
+
+@pytest.mark.parametrize("scale", SCALERS)
+@pytest.mark.parametrize("missing", ["refuse", "mean", "median"])
+def test_numbers_are_filled_and_scaled_as_scikit_learn_does_it_on_the_training_rows_alone(
+    tmp_path: Path, scale: str, missing: str
+) -> None:
+    x = numbers(missing=missing != "refuse")
+    frame = pl.from_numpy(x, schema=["a", "b", "c"]).with_columns(label=pl.Series(np.arange(90) % 2))
+    train, test = halves(tmp_path, frame)
+    dataset = load_dataset(train, test=test, scale=scale, missing=missing)
+    steps = [SimpleImputer(strategy=missing)] if missing != "refuse" else []
+    truth = make_pipeline(*steps, *([SCALERS[scale]] if SCALERS[scale] else [])) if steps or SCALERS[scale] else None
+    fitted = x[:60] if truth is None else truth.fit_transform(x[:60])
+    applied = x[60:] if truth is None else truth.transform(x[60:])
+    np.testing.assert_allclose(dataset.train.x, fitted, rtol=1e-5, atol=2e-6)
+    np.testing.assert_allclose(dataset.test.x, applied, rtol=1e-5, atol=2e-6)
+
+
+def test_large_numbers_keep_what_sets_them_apart(tmp_path: Path) -> None:
+    """In float32, seconds since 1970 would all be the same: they are scaled before."""
+    seconds = 1.7e9 + np.arange(40.0)
+    pl.DataFrame({"time": seconds, "label": np.arange(40) % 2}).write_parquet(tmp_path / "data.parquet")
+    dataset = load_dataset(tmp_path / "data.parquet")
+    assert len(np.unique(np.concatenate([dataset.train.x, dataset.test.x]))) == 40
+
+
+def test_a_constant_column_becomes_zero_whatever_the_rounding(tmp_path: Path) -> None:
+    pl.DataFrame({"a": np.full(50, 0.1), "b": np.arange(50.0), "label": np.arange(50) % 2}).write_parquet(
+        tmp_path / "data.parquet"
+    )
+    for scale in ("unit", "standard"):
+        dataset = load_dataset(tmp_path / "data.parquet", scale=scale)
+        assert np.abs(dataset.train.x[:, 0]).max() < 1e-6
+
+
+def test_categories_are_one_hot_as_scikit_learn_does_it_and_booleans_0_or_1(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    cities = generator.choice(["Bern", "Ürich", "x y", "🙂"], 90)
+    flags = generator.random(90) < 0.5
+    codes = generator.integers(1, 4, 90)
+    frame = pl.DataFrame({"city": cities, "flag": flags, "code": codes, "label": np.arange(90) % 2})
+    train, test = halves(tmp_path, frame)
+    dataset = load_dataset(train, test=test, categories=["code"])
+    encoder = OneHotEncoder(sparse_output=False).fit(np.stack([cities, codes.astype(str)], axis=1)[:60])
+    for split, rows in ((dataset.train, slice(0, 60)), (dataset.test, slice(60, 90))):
+        truth = encoder.transform(np.stack([cities, codes.astype(str)], axis=1)[rows])
+        np.testing.assert_array_equal(split.x[:, :4], truth[:, :4])
+        np.testing.assert_array_equal(split.x[:, 4], flags[rows])
+        np.testing.assert_array_equal(split.x[:, 5:], truth[:, 4:])
+    assert dataset.table_form is not None
+    assert dataset.table_form.columns[0].categories == tuple(encoder.categories_[0])
+
+
+def test_missing_categories_and_booleans_become_the_commonest(write: Write) -> None:
+    text = "city,flag,label\n" + "a,true,0\nb,false,1\na,true,1\n" * 10
+    dataset = load_dataset(write(text + ",,0\n,,1\n" * 5), missing="mean", test_fraction=0.5)
+    assert dataset.table_form is not None
+    assert [column.fill for column in dataset.table_form.columns] == ["a", 1.0]
+    assert (dataset.train.x[:, :2].sum(axis=1) == 1.0).all()
+    assert any("missing values filled" in note for note in dataset.notes)
+
+
+def test_a_category_that_training_never_saw_is_none_of_them_and_said(write: Write, tmp_path: Path) -> None:
+    train = write("city,label\n" + "a,0\nb,1\n" * 20)
+    test = tmp_path / "test.csv"
+    test.write_text("city,label\nc,0\na,1\nd,0\n")
+    dataset = load_dataset(train, test=test)
+    np.testing.assert_array_equal(dataset.test.x, [[0, 0], [1, 0], [0, 0]])
+    assert any("2 rows have a value in column 'city' that no training row had ('c', 'd')" in n for n in dataset.notes)
+
+
+@given(
+    data=st.lists(
+        st.tuples(
+            st.none() | st.floats(-1e6, 1e6), st.none() | st.booleans(), st.none() | st.sampled_from(["a", "b", "ç"])
+        ),
+        min_size=8,
+        max_size=40,
+    )
+)
+def test_whatever_is_missing_the_inputs_are_finite_and_the_categories_one_hot(
+    tmp_path_factory: pytest.TempPathFactory, data: list[tuple[Any, ...]]
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "data.parquet"
+    schema = {"x": pl.Float64, "flag": pl.Boolean, "city": pl.String}
+    frame = pl.DataFrame(data, schema=schema, orient="row")
+    frame.with_columns(label=pl.Series(np.arange(len(data)) % 2)).write_parquet(path)
+    refusal = None
+    try:
+        dataset = load_dataset(path, missing="median", task="classification")
+    except DataError as error:
+        refusal = str(error)
+    if refusal is not None:
+        # Also a value that is a million times a spread of next to nothing is beyond float32.
+        assert any(reason in refusal for reason in ("has no values", "cannot be split", "too large to compute"))
+        return
+    for split in (dataset.train, dataset.test):
+        assert np.isfinite(split.x).all()
+        assert set(np.unique(split.x[:, 1])) <= {0.0, 1.0}
+        assert (split.x[:, 2:].sum(axis=1) <= 1.0).all()
+
+
+# At prediction
+
+TRAINED = "a,b,city,label\n" + "".join(f"{i},{i * i},{'xyz'[i % 3]},{i % 2}\n" for i in range(40))
+
+
+@pytest.fixture
+def form(write: Write) -> Any:
+    return load_dataset(write(TRAINED, "trained.csv")).table_form
+
+
+def test_columns_are_found_by_name_whatever_their_order(write: Write, form: Any) -> None:
+    lines = [line.split(",") for line in TRAINED.splitlines()]
+    mixed = "\n".join(",".join([line[2], "extra" if i == 0 else "7", line[1], line[0]]) for i, line in enumerate(lines))
+    straight = rows_to_predict(read_table(write(TRAINED, "again.csv")), form)
+    other = rows_to_predict(read_table(write(mixed + "\n", "mixed.csv")), form)
+    np.testing.assert_array_equal(other.x, straight.x)
+    assert straight.notes == ()
+    assert "not used by the model: 'extra'" in other.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,B,city\n1,2,x\n", "1 of the 3 columns that the model was trained on are missing: 'b'. Did you mean 'B'?"),
+        ("a,city\n1,x\n", "are missing: 'b'"),
+        ("a,b,city\n1,zwei,x\n", "row 1 (line 2), column 'b': 'zwei' is text, but the model was trained on numbers"),
+        ("a,b,city\n1,2,x\n3,,y\n", "1 of 2 rows have no value in column 'b', the first of them row 2 (line 3)"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(write: Write, form: Any, text: str, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        rows_to_predict(read_table(write(text)), form)
+    assert message in str(caught.value)
+
+
+def test_rows_that_lack_values_are_left_out_where_training_left_them_out(write: Write) -> None:
+    form = load_dataset(write(TRAINED, "trained.csv"), missing="drop").table_form
+    assert form is not None
+    rows = rows_to_predict(read_table(write("a,b,city\n1,2,x\n3,,y\n4,5,z\n")), form)
+    assert rows.usable.tolist() == [True, False, True]
+    assert "1 of 3 rows left out" in rows.notes[0]
+
+
+def test_missing_values_are_filled_with_the_training_rows_own(write: Write) -> None:
+    dataset = load_dataset(write(TRAINED, "trained.csv"), missing="mean")
+    assert dataset.table_form is not None
+    rows = rows_to_predict(read_table(write("a,b,city\n,,\n")), dataset.table_form)
+    commonest = dataset.table_form.columns[2].fill
+    np.testing.assert_allclose(rows.x[0, :2], 0.0, atol=1e-6)
+    np.testing.assert_array_equal(rows.x[0, 2:], [commonest == city for city in "xyz"])

@@ -1,0 +1,222 @@
+"""From a table to a dataset: what is guessed, split and taken for images, in every format."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from xpmlp import Dataset, load_dataset
+from xpmlp.datasets.idx_folder import scaled
+from xpmlp.errors import DataError
+
+Write = Callable[..., Path]
+
+
+def frame_of(rows: int = 60) -> pl.DataFrame:
+    generator = np.random.default_rng(0)
+    return pl.DataFrame(
+        {
+            "a": generator.normal(size=rows),
+            "b": generator.integers(-1000, 1000, rows),
+            "city": generator.choice(["x", "y", "z"], rows),
+            "label": np.repeat([0, 1, 2], rows // 3),
+        }
+    )
+
+
+def same(first: Dataset, second: Dataset) -> None:
+    for one, other in ((first.train, second.train), (first.test, second.test)):
+        np.testing.assert_array_equal(one.x, other.x)
+        np.testing.assert_array_equal(one.labels, other.labels)
+    assert first.classes == second.classes
+    assert first.table_form == second.table_form
+
+
+def test_every_format_gives_the_same_dataset(tmp_path: Path) -> None:
+    frame = frame_of()
+    frame.write_csv(tmp_path / "data.csv")
+    frame.write_parquet(tmp_path / "data.parquet", row_group_size=7)
+    frame.write_ipc(tmp_path / "data.feather")
+    frame.write_ipc_stream(tmp_path / "data.arrow")
+    np.savez(
+        tmp_path / "data.npz",
+        **{name: frame[name].to_numpy().astype("U" if name == "city" else None) for name in frame.columns},
+    )  # type: ignore[arg-type]
+    datasets = [load_dataset(tmp_path / f"data.{end}") for end in ("csv", "parquet", "feather", "arrow", "npz")]
+    for other in datasets[1:]:
+        same(datasets[0], other)
+    assert datasets[0].train.x.shape == (48, 5)
+    assert datasets[0].train.x.flags.c_contiguous
+
+
+def test_a_path_may_be_a_text_a_path_or_start_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame_of().write_csv(tmp_path / "data.csv")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    first = load_dataset(tmp_path / "data.csv")
+    same(first, load_dataset(str(tmp_path / "data.csv")))
+    same(first, load_dataset("~/data.csv"))
+    assert first.name == "data"
+
+
+@pytest.mark.parametrize("name", ["label", "Label", "TARGET", "class", "y"])
+def test_the_target_is_told_by_its_name_and_said(tmp_path: Path, name: str) -> None:
+    frame_of().rename({"label": name}).write_csv(tmp_path / "data.csv")
+    dataset = load_dataset(tmp_path / "data.csv")
+    assert dataset.table_form is not None
+    assert dataset.table_form.target == name
+    assert any(f"the target is the column {name!r}" in note for note in dataset.notes)
+
+
+def test_features_are_those_named_without_those_excluded(tmp_path: Path) -> None:
+    frame_of().write_csv(tmp_path / "data.csv")
+
+    def names(**options: Any) -> list[str]:
+        form = load_dataset(tmp_path / "data.csv", **options).table_form
+        assert form is not None
+        return [column.name for column in form.columns]
+
+    assert names() == ["a", "b", "city"]
+    assert names(features=["city", "a"]) == ["a", "city"]
+    assert names(exclude="b") == ["a", "city"]
+    assert names(target="b", task="regression") == ["a", "city", "label"]
+    with pytest.raises(DataError, match="no column is left"):
+        names(exclude=["a", "b", "city"])
+
+
+def test_the_split_is_stratified_and_the_same_each_time(tmp_path: Path) -> None:
+    frame_of(300).write_csv(tmp_path / "data.csv")
+    dataset = load_dataset(tmp_path / "data.csv", test_fraction=0.3)
+    assert np.bincount(dataset.test.labels).tolist() == [30, 30, 30]
+    assert np.bincount(dataset.train.labels).tolist() == [70, 70, 70]
+    same(dataset, load_dataset(tmp_path / "data.csv", test_fraction=0.3))
+    together = np.concatenate([dataset.train.x, dataset.test.x])
+    assert len(np.unique(together, axis=0)) == 300  # no row is in both
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "classes"),
+    [
+        (["x", "y"] * 30, "classification", ("x", "y")),
+        ([True, False] * 30, "classification", ("false", "true")),
+        ([1, 2, 3] * 20, "classification", (1, 2, 3)),
+        ([1.0, 2.0, 3.0] * 20, "classification", (1, 2, 3)),
+        (list(range(60)), "regression", ()),
+        ([0.5 * value for value in range(60)], "regression", ()),
+    ],
+)
+def test_the_task_is_told_by_the_targets_values(tmp_path: Path, values: list[Any], task: str, classes: Any) -> None:
+    frame_of().with_columns(label=pl.Series(values)).write_parquet(tmp_path / "data.parquet")
+    dataset = load_dataset(tmp_path / "data.parquet")
+    assert (dataset.task, dataset.classes) == (task, classes)
+    assert dataset.train.labels.dtype.kind == (
+        "f" if task == "regression" else "U" if isinstance(classes[0], str) else "i"
+    )
+
+
+def test_the_task_may_be_said(tmp_path: Path) -> None:
+    frame_of().write_parquet(tmp_path / "data.parquet")
+    assert load_dataset(tmp_path / "data.parquet", task="regression").classes == ()
+    assert load_dataset(tmp_path / "data.parquet", target="b", task="regression").task == "regression"
+    with pytest.raises(DataError, match="has fractions, such as"):
+        load_dataset(tmp_path / "data.parquet", target="a", task="classification")
+    with pytest.raises(DataError, match="is text, which no regression can predict"):
+        load_dataset(tmp_path / "data.parquet", target="city", task="regression")
+
+
+# Images
+
+
+def images(rows: int = 60, side: int = 8) -> Any:
+    pixels = np.random.default_rng(0).integers(0, 256, (rows, side, side), dtype=np.uint8)
+    pixels[0, 0, :2] = 0, 255
+    return pixels
+
+
+def test_pixels_become_the_same_images_as_from_any_other_file(tmp_path: Path) -> None:
+    pixels = images()
+    frame = pl.from_numpy(pixels.reshape(60, 64), schema=[f"p{i}" for i in range(64)])
+    frame.insert_column(0, pl.Series("label", np.arange(60) % 3)).write_csv(tmp_path / "data.csv")
+    dataset = load_dataset(tmp_path / "data.csv")
+    assert dataset.input_shape == (8, 8)
+    assert dataset.input_scale == 255.0
+    assert any("taken for the pixels of 8 × 8 images" in note for note in dataset.notes)
+    truth = {row.tobytes() for row in scaled(pixels, 255.0, what="")}
+    assert {row.tobytes() for row in (*dataset.train.x, *dataset.test.x)} == truth
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x[:, :63],
+        lambda x: x.astype(np.int64) - 1,
+        lambda x: x.astype(np.int64) + 1,
+        lambda x: x // 3,
+        lambda x: x + 0.5,
+    ],
+    ids=["63 columns", "below 0", "above 255", "never bright", "fractions"],
+)
+def test_other_numbers_are_no_pixels(tmp_path: Path, change: Callable[[Any], Any]) -> None:
+    values = change(images().reshape(60, 64))
+    frame = pl.from_numpy(values, schema=[f"p{i}" for i in range(values.shape[1])])
+    frame.with_columns(label=pl.Series(np.arange(60) % 3)).write_csv(tmp_path / "data.csv")
+    dataset = load_dataset(tmp_path / "data.csv")
+    assert dataset.input_shape == (values.shape[1],)
+    assert dataset.input_scale == 1.0
+
+
+def test_pixels_are_a_plain_table_where_another_scaling_is_asked_for(tmp_path: Path) -> None:
+    frame = pl.from_numpy(images().reshape(60, 64), schema=[f"p{i}" for i in range(64)])
+    frame.with_columns(label=pl.Series(np.arange(60) % 3)).write_csv(tmp_path / "data.csv")
+    dataset = load_dataset(tmp_path / "data.csv", scale="standard")
+    assert dataset.input_shape == (64,)
+    np.testing.assert_allclose(dataset.train.x.std(axis=0), 1.0, rtol=1e-4)
+
+
+def test_an_npz_with_its_splits_keeps_them_and_its_images_their_shape(tmp_path: Path) -> None:
+    """As Keras distributes MNIST; the images need not be square."""
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 9, 12), dtype=np.uint8)
+    labels = np.arange(30) % 3
+    np.savez(tmp_path / "mnist.npz", x_train=pixels[:20], y_train=labels[:20], x_test=pixels[20:], y_test=labels[20:])
+    dataset = load_dataset(tmp_path / "mnist.npz")
+    assert dataset.input_shape == (9, 12)
+    np.testing.assert_array_equal(dataset.train.x, pixels[:20].reshape(20, -1) / np.float32(255))
+    np.testing.assert_array_equal(dataset.test.x, pixels[20:].reshape(10, -1) / np.float32(255))
+    np.testing.assert_array_equal(dataset.test.labels, labels[20:])
+    with pytest.raises(DataError, match="has its test rows apart"):
+        load_dataset(tmp_path / "mnist.npz", test_fraction=0.2)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({}, "holds no arrays"),
+        ({"x": np.zeros((4, 2)), "y": np.zeros(3)}, "different numbers of rows"),
+        ({"x": np.zeros((4, 2), complex), "y": np.zeros(4)}, "x is of type complex128"),
+        ({"x": np.array([{}, {}], dtype=object), "y": np.zeros(2)}, "holds Python objects"),
+    ],
+)
+def test_an_npz_of_other_arrays_is_refused(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
+    np.savez(tmp_path / "data.npz", **arrays)
+    with pytest.raises(DataError, match=message):
+        load_dataset(tmp_path / "data.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "features", "classes"),
+    [
+        ("iris", 150, 4, ("setosa", "versicolor", "virginica")),
+        ("wine", 178, 13, ("class_0", "class_1", "class_2")),
+        ("breast_cancer", 569, 30, ("benign", "malignant")),
+        ("diabetes", 442, 10, ()),
+    ],
+)
+def test_scikit_learns_tables_have_names(name: str, rows: int, features: int, classes: tuple[str, ...]) -> None:
+    dataset = load_dataset(name)
+    assert len(dataset.train.x) + len(dataset.test.x) == rows
+    assert dataset.train.x.shape[1] == features
+    assert dataset.classes == classes
+    assert dataset.name == name

@@ -1,0 +1,152 @@
+"""Training on tables: what a number's network answers, and how good the default recipe is beside scikit-learn's."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+import xpmlp
+from xpmlp.datasets.tables.named import named_table
+from xpmlp.errors import DataError
+from xpmlp.nn.layers import Layer
+from xpmlp.training import default_recipe, regression_report, table_recipe
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> xpmlp.Dataset:
+    """Numbers far from 0 that depend on one column by a straight line, and a little on chance."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=200)
+    path = tmp_path_factory.mktemp("line") / "line.parquet"
+    pl.DataFrame({"x": x, "price": 5e4 + 1e3 * x + generator.normal(0, 50, 200)}).write_parquet(path)
+    return xpmlp.load_dataset(path, target="price")
+
+
+def test_a_regression_answers_in_the_targets_own_units(line: xpmlp.Dataset) -> None:
+    model, result = xpmlp.train(line)
+    assert (model.task, model.loss, model.output_names) == ("regression", "squared_error", ("price",))
+    prediction = xpmlp.predict(model, line.test.x)
+    assert prediction.labels.shape == (40,)
+    assert prediction.probabilities.shape == (40, 0)
+    assert abs(prediction.labels.mean() - line.test.labels.mean()) < 100
+    judged = regression_report(model, line.test)
+    assert judged.r2 > 0.97
+    assert judged.r2 == pytest.approx(r2_score(line.test.labels, prediction.labels))
+    assert judged.rmse == pytest.approx(root_mean_squared_error(line.test.labels, prediction.labels))
+    assert judged.mae == pytest.approx(mean_absolute_error(line.test.labels, prediction.labels))
+    # The history is of the target with a standard deviation of 1.
+    spread = line.train.labels.std()
+    assert result.history[-1].test_loss == pytest.approx(judged.loss / spread**2, rel=1e-3)
+    assert result.history[-1].test_accuracy is None
+
+
+def test_a_regression_is_saved_and_loaded_whole(line: xpmlp.Dataset, tmp_path: Path) -> None:
+    model, _ = xpmlp.train(line, replace(table_recipe(160), epochs=2))
+    xpmlp.save_model(tmp_path / "model.safetensors", model)
+    loaded = xpmlp.load_model(tmp_path / "model.safetensors")
+    assert loaded.table_form == model.table_form == line.table_form
+    np.testing.assert_array_equal(xpmlp.predict(loaded, line.test.x).labels, xpmlp.predict(model, line.test.x).labels)
+
+
+def test_each_report_refuses_the_other_kind_of_model(line: xpmlp.Dataset) -> None:
+    model, _ = xpmlp.train(line, replace(table_recipe(160), epochs=1))
+    with pytest.raises(DataError, match="The model is for regression"):
+        xpmlp.report(model, line.test)
+    digits = xpmlp.load_dataset("digits")
+    classifier, _ = xpmlp.train(digits, xpmlp.Recipe(epochs=1))
+    with pytest.raises(DataError, match="does not predict a single number"):
+        regression_report(classifier, digits.test)
+
+
+def model_of(loss: str, outputs: int, **changes: Any) -> xpmlp.Model:
+    weight = np.arange(2.0 * outputs).reshape(2, outputs) - 1.5
+    layers = (Layer(weight, np.zeros((1, outputs))),)
+    arguments: dict[str, Any] = {"classes": (), "input_shape": (2,), "input_scale": 1.0}
+    return xpmlp.Model(layers=layers, activation="relu", loss=loss, **(arguments | changes))
+
+
+def test_what_the_outputs_of_each_task_mean() -> None:
+    x = np.array([[1.0, 0.0], [0.0, 2.0], [-1.0, 1.0]])
+    binary = xpmlp.predict(model_of("logistic_cross_entropy", 1, classes=("no", "yes")), x)
+    yes = 1.0 / (1.0 + np.exp(-(x @ [-1.5, -0.5])))
+    np.testing.assert_allclose(binary.probabilities, np.stack([1.0 - yes, yes], axis=1))
+    assert binary.labels.tolist() == ["yes" if value > 0.5 else "no" for value in yes]
+    several = xpmlp.predict(model_of("logistic_cross_entropy", 3, classes=("a", "b", "c")), x)
+    np.testing.assert_array_equal(several.labels, several.probabilities > 0.5)
+    numbers = xpmlp.predict(model_of("squared_error", 2, output_names=("u", "v")), x)
+    np.testing.assert_allclose(numbers.labels, x @ (np.arange(4.0).reshape(2, 2) - 1.5))
+    judged = xpmlp.report(
+        model_of("logistic_cross_entropy", 1, classes=(0, 1)), xpmlp.Split(x.astype("f4"), np.array([0, 0, 1]))
+    )
+    truth = -np.log([1.0 - yes[0], 1.0 - yes[1], yes[2]]).mean()
+    assert judged.loss == pytest.approx(truth, rel=1e-6)
+
+
+def test_few_rows_are_seen_more_often_and_held_back_more() -> None:
+    assert (table_recipe(100).epochs, table_recipe(100).penalty) == (200, 0.3)
+    assert (table_recipe(5000).epochs, table_recipe(5000).penalty) == (20, 0.03)
+    assert table_recipe(0).epochs == 200
+
+
+def test_images_in_a_table_get_the_recipe_for_images(line: xpmlp.Dataset) -> None:
+    assert default_recipe(xpmlp.load_dataset("digits")) == xpmlp.RECIPES["default"]
+    assert default_recipe(line) == table_recipe(160)
+
+
+def scores(name: str, tmp_path: Path, ours: Callable[..., float], theirs: Callable[..., float]) -> tuple[float, float]:
+    """Mean score of both in 5-fold cross-validation, each fold read from a file of training and one of test rows."""
+    frame = named_table(name).frame.collect()
+    target = frame["target"].to_numpy()
+    folds = (
+        KFold(5, shuffle=True, random_state=0)
+        if name == "diabetes"
+        else StratifiedKFold(5, shuffle=True, random_state=0)
+    )
+    found = []
+    for train, test in folds.split(target, target):
+        frame[train].write_csv(tmp_path / "train.csv")
+        frame[test].write_csv(tmp_path / "test.csv")
+        dataset = xpmlp.load_dataset(tmp_path / "train.csv", test=tmp_path / "test.csv")
+        found.append((ours(dataset), theirs(dataset)))
+    mean = np.mean(found, axis=0)
+    return float(mean[0]), float(mean[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer", "diabetes"])
+def test_the_default_recipe_is_as_good_as_scikit_learns_on_scaled_columns(name: str, tmp_path: Path) -> None:
+    def ours(dataset: xpmlp.Dataset) -> float:
+        model, _ = xpmlp.train(dataset)
+        if dataset.classes:
+            return xpmlp.report(model, dataset.test).accuracy
+        return regression_report(model, dataset.test).r2
+
+    def theirs(dataset: xpmlp.Dataset) -> float:
+        estimator = MLPClassifier(random_state=0) if dataset.classes else MLPRegressor(random_state=0, max_iter=5000)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            estimator.fit(dataset.train.x, dataset.train.labels)
+        return float(estimator.score(dataset.test.x, dataset.test.labels))
+
+    mine, truth = scores(name, tmp_path, ours, theirs)
+    print(f"{name}: {mine:.4f}, scikit-learn {truth:.4f}")
+    assert mine >= truth - 0.02
+
+
+@pytest.mark.slow
+def test_mnist_as_csv_is_recognised(mnist_dir: Path) -> None:
+    path = mnist_dir.parent / "mnist.csv.gz"
+    if not path.is_file():
+        pytest.skip(f"{path} is not there")
+    dataset = xpmlp.load_dataset(path, test_fraction=0.2)
+    assert (dataset.train.x.shape, dataset.input_shape) == ((8000, 784), (28, 28))
+    model, _ = xpmlp.train(dataset)
+    assert xpmlp.report(model, dataset.test).accuracy >= 0.94
