@@ -10,6 +10,7 @@ True
 """
 
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 from .datasets import Dataset, Split, load_dataset
 from .errors import XpmlpError
@@ -17,11 +18,16 @@ from .model import Model
 from .model_file import load_model, save_model
 from .training import RECIPES, Recipe, predict, report, train
 
+if TYPE_CHECKING:
+    from .estimators import MLPClassifier, MLPRegressor
+
 __version__ = version("xpmlp")
 
 __all__ = [
     "RECIPES",
     "Dataset",
+    "MLPClassifier",
+    "MLPRegressor",
     "Model",
     "Recipe",
     "Split",
@@ -34,3 +40,12 @@ __all__ = [
     "save_model",
     "train",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the estimators when they are asked for: scikit-learn takes longer to import than all else here."""
+    if name in ("MLPClassifier", "MLPRegressor"):
+        from . import estimators
+
+        return getattr(estimators, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

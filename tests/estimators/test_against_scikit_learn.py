@@ -1,0 +1,241 @@
+"""The same random_state gives scikit-learn's own result: loss curve, stopping epoch, weights, predictions."""
+
+import inspect
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse
+import sklearn.neural_network
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
+
+from xpmlp.estimators import MLPClassifier, MLPRegressor
+
+PAIRS: dict[str, tuple[Any, Any]] = {
+    "classifier": (sklearn.neural_network.MLPClassifier, MLPClassifier),
+    "regressor": (sklearn.neural_network.MLPRegressor, MLPRegressor),
+}
+TARGETS = {
+    "classifier": ["binary", "multiclass", "strings", "multilabel"],
+    "regressor": ["one", "several", "counts"],
+}
+
+
+def draw_data(rng: np.random.Generator, targets: str) -> tuple[Any, Any]:
+    rows, features = int(rng.integers(40, 120)), int(rng.integers(2, 7))
+    x = rng.normal(0.0, 1.0, (rows, features))
+    signal = x @ rng.normal(0.0, 1.0, (features, 3)) + rng.normal(0.0, 0.4, (rows, 3))
+    y: dict[str, Any] = {
+        "binary": (signal[:, 0] > 0.2).astype(int),
+        "multiclass": signal.argmax(axis=1) * 2 - 1,
+        "strings": np.array(["red", "green", "blue"])[signal.argmax(axis=1)],
+        "multilabel": (signal > 0.3).astype(int),
+        "one": signal[:, 0],
+        "several": signal,
+        "counts": rng.poisson(np.exp(np.clip(signal[:, 0], -2.0, 2.0))).astype(float),
+    }
+    return x, y[targets]
+
+
+def draw_settings(rng: np.random.Generator, kind: str, targets: str) -> dict[str, Any]:
+    def choose(*values: Any) -> Any:
+        return values[rng.integers(len(values))]
+
+    solver = choose("sgd", "adam")
+    settings: dict[str, Any] = {
+        "solver": solver,
+        "activation": choose("identity", "logistic", "tanh", "relu"),
+        "hidden_layer_sizes": choose((), (5,), (8, 6), 7, (4, 5, 3)),
+        "alpha": choose(0.0, 1e-4, 0.3),
+        "batch_size": choose("auto", 1, 13, 32, 200),
+        "learning_rate": choose("constant", "invscaling", "adaptive"),
+        # Larger ones, with momentum and batches of one, leave nothing but amplified rounding.
+        "learning_rate_init": choose(0.001, 0.003, 0.01) if kind == "classifier" else choose(0.0003, 0.001),
+        "power_t": choose(0.25, 0.5),
+        "max_iter": choose(1, 4, 15),
+        "shuffle": choose(True, True, False),
+        "random_state": int(rng.integers(1000)),
+        "tol": choose(1e-4, 1e-2, 0.3),
+        "momentum": choose(0.0, 0.9),
+        "nesterovs_momentum": choose(True, False),
+        "early_stopping": choose(True, False),
+        "validation_fraction": choose(0.1, 0.25),
+        "beta_1": choose(0.9, 0.5),
+        "beta_2": choose(0.999, 0.9),
+        "epsilon": choose(1e-8, 1e-3),
+        "n_iter_no_change": choose(1, 3, 10),
+        "warm_start": choose(True, False),
+    }
+    if kind == "regressor" and targets == "counts":
+        settings["loss"] = choose("poisson", "squared_error")
+    return settings
+
+
+def fit_both(kind: str, settings: dict[str, Any], *arguments: Any, times: int = 1, **keywords: Any) -> tuple[Any, Any]:
+    theirs, ours = (make(**settings) for make in PAIRS[kind])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", message="Got `batch_size` less than 1 or larger")
+        for _ in range(times):
+            theirs.fit(*arguments, **keywords)
+            ours.fit(*arguments, **keywords)
+    return theirs, ours
+
+
+def assert_same(theirs: Any, ours: Any, x: Any, tolerance: float) -> None:
+    assert (ours.n_iter_, ours.t_, ours.n_layers_, ours.n_outputs_) == (
+        theirs.n_iter_,
+        theirs.t_,
+        theirs.n_layers_,
+        theirs.n_outputs_,
+    )
+    assert ours.out_activation_ == theirs.out_activation_
+    assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=tolerance, atol=tolerance)
+    assert_allclose(ours.loss_, theirs.loss_, rtol=tolerance, atol=tolerance)
+    if theirs.validation_scores_ is None:
+        assert ours.validation_scores_ is None
+        assert ours.best_validation_score_ is None
+        assert_allclose(ours.best_loss_, theirs.best_loss_, rtol=tolerance, atol=tolerance)
+    else:
+        assert ours.best_loss_ is None
+        assert_allclose(ours.validation_scores_, theirs.validation_scores_, rtol=tolerance, atol=tolerance)
+        assert_allclose(ours.best_validation_score_, theirs.best_validation_score_, rtol=tolerance, atol=tolerance)
+    for mine, other in zip(ours.coefs_ + ours.intercepts_, theirs.coefs_ + theirs.intercepts_, strict=True):
+        assert mine.dtype == other.dtype
+        assert mine.shape == other.shape
+        assert_allclose(mine, other, rtol=tolerance, atol=tolerance)
+    if hasattr(theirs, "predict_proba"):
+        assert_array_equal(ours.classes_, theirs.classes_)
+        assert_allclose(ours.predict_proba(x), theirs.predict_proba(x), atol=tolerance)
+        if tolerance < 1e-6:
+            assert_array_equal(ours.predict(x), theirs.predict(x))
+    else:
+        assert ours.predict(x).shape == theirs.predict(x).shape
+        assert_allclose(ours.predict(x), theirs.predict(x), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize(("kind", "targets"), [(kind, t) for kind, all_t in TARGETS.items() for t in all_t])
+def test_any_settings_lead_where_they_lead_in_scikit_learn(kind: str, targets: str, seed: int) -> None:
+    rng = np.random.default_rng([seed, sum(map(ord, targets))])
+    x, y = draw_data(rng, targets)
+    settings = draw_settings(rng, kind, targets)
+    keywords = {"sample_weight": rng.uniform(0.1, 3.0, len(x))} if rng.random() < 0.4 else {}
+    if rng.random() < 0.2:
+        x = scipy.sparse.csr_matrix(np.where(np.abs(x) > 0.7, x, 0.0))
+    theirs, ours = fit_both(kind, settings, x, y, times=2 if settings["warm_start"] else 1, **keywords)
+    assert_same(theirs, ours, x, 1e-7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize(("kind", "targets"), [("classifier", "multiclass"), ("regressor", "several")])
+def test_float32_stays_float32_and_close(kind: str, targets: str, seed: int) -> None:
+    rng = np.random.default_rng([seed, 5])
+    x, y = draw_data(rng, targets)
+    # Where an epoch is judged by less than float32 can tell, rounding decides when to stop.
+    settings = draw_settings(rng, kind, targets) | {"tol": 0.0, "n_iter_no_change": 100, "epsilon": 1e-3}
+    x = x.astype(np.float32)
+    theirs, ours = fit_both(kind, settings, x, y)
+    assert ours.coefs_[0].dtype == np.float32
+    assert_same(theirs, ours, x, 1e-3)
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_defaults_lead_where_they_lead_in_scikit_learn(kind: str) -> None:
+    x, y = draw_data(np.random.default_rng(0), {"classifier": "multiclass", "regressor": "one"}[kind])
+    theirs, ours = fit_both(kind, {"random_state": 0, "max_iter": 30}, x, y)
+    assert_same(theirs, ours, x, 1e-9)
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_every_parameter_is_scikit_learns_and_comes_before_ours(kind: str) -> None:
+    theirs, ours = (list(inspect.signature(make).parameters.values()) for make in PAIRS[kind])
+    for mine, other in zip(ours, theirs, strict=False):
+        assert (mine.name, mine.default, mine.kind) == (other.name, other.default, other.kind)
+    assert all(extra.kind is inspect.Parameter.KEYWORD_ONLY for extra in ours[len(theirs) :])
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_every_method_of_scikit_learns_takes_what_it_takes_there(kind: str) -> None:
+    theirs, ours = (make() for make in PAIRS[kind])
+    public = [name for name in dir(theirs) if not name.startswith("_") and callable(getattr(theirs, name))]
+    assert set(public) <= set(dir(ours))
+    for name in ("fit", "partial_fit", "predict", "score"):
+        assert list(inspect.signature(getattr(ours, name)).parameters) == list(
+            inspect.signature(getattr(theirs, name)).parameters
+        )
+
+
+def test_sure_and_wrong_answers_cost_what_they_cost_in_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(0.0, 300.0, (60, 4))
+    for y in (rng.integers(0, 2, 60), rng.integers(0, 3, 60), rng.integers(0, 2, (60, 3))):
+        theirs, ours = fit_both("classifier", {"random_state": 0, "max_iter": 3}, x, y)
+        assert theirs.loss_curve_[0] > 8.0
+        assert_same(theirs, ours, x, 1e-9)
+
+
+@pytest.mark.parametrize(("kind", "targets"), [(kind, t) for kind, all_t in TARGETS.items() for t in all_t])
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+@pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "adaptive"])
+def test_partial_fit_goes_scikit_learns_way(kind: str, targets: str, solver: str, learning_rate: str) -> None:
+    rng = np.random.default_rng(1)
+    x, y = draw_data(rng, targets)
+    settings = {
+        "solver": solver,
+        "random_state": 2,
+        "hidden_layer_sizes": (6,),
+        "learning_rate": learning_rate,
+        "tol": 0.05,
+        "n_iter_no_change": 2,
+        "batch_size": 16,
+    }
+    theirs, ours = (make(**settings) for make in PAIRS[kind])
+    first = {} if kind == "regressor" else {"classes": np.arange(3) if targets == "multilabel" else np.unique(y)}
+    for step in range(10):
+        part = rng.permutation(len(x))[:30]
+        for estimator in (theirs, ours):
+            estimator.partial_fit(x[part], y[part], **(first if step == 0 else {}))
+    assert_same(theirs, ours, x, 1e-9)
+
+
+def test_partial_fit_goes_on_where_fit_ended() -> None:
+    x, y = draw_data(np.random.default_rng(3), "multiclass")
+    theirs, ours = fit_both("classifier", {"random_state": 0, "max_iter": 5}, x, y)
+    for estimator in (theirs, ours):
+        estimator.partial_fit(x, y)
+    assert_same(theirs, ours, x, 1e-10)
+
+
+def test_weights_may_be_set_and_trained_on_from() -> None:
+    x, y = draw_data(np.random.default_rng(4), "binary")
+    settings = {"random_state": 0, "max_iter": 3, "warm_start": True, "hidden_layer_sizes": (4,)}
+    theirs, ours = fit_both("classifier", settings, x, y)
+    for estimator in (theirs, ours):
+        estimator.coefs_[0] = np.full_like(estimator.coefs_[0], 0.1)
+        estimator.intercepts_ = [np.full_like(array, -0.2) for array in estimator.intercepts_]
+    assert_allclose(ours.predict_proba(x), theirs.predict_proba(x), atol=1e-12)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        theirs.fit(x, y)
+        ours.fit(x, y)
+    assert_same(theirs, ours, x, 1e-10)
+
+
+def test_what_is_printed_is_what_scikit_learn_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    x, y = draw_data(np.random.default_rng(5), "multiclass")
+    for settings in (
+        {"tol": 0.5, "n_iter_no_change": 1},
+        {"tol": 0.5, "n_iter_no_change": 1, "early_stopping": True},
+        {"tol": 0.5, "n_iter_no_change": 1, "solver": "sgd", "learning_rate": "adaptive"},
+    ):
+        printed = []
+        for make in PAIRS["classifier"]:
+            make(random_state=0, verbose=True, max_iter=100, **settings).fit(x, y)
+            printed.append(capsys.readouterr().out)
+        assert printed[1] == printed[0]
+        assert "Stopping." in printed[0]

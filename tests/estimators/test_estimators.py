@@ -1,0 +1,378 @@
+"""What scikit-learn's estimators do not have, and what goes wrong."""
+
+import pickle
+import subprocess
+import sys
+import tracemalloc
+import warnings
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import scipy.sparse
+import sklearn.neural_network
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.class_weight import compute_sample_weight
+
+import xpmlp
+from xpmlp.errors import SettingsError
+from xpmlp.estimators import MLPClassifier, MLPRegressor
+from xpmlp.training import Callback, DivergedError, Run
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+SETTINGS: dict[str, Any] = {"hidden_layer_sizes": (12,), "max_iter": 12, "random_state": 0}
+
+
+def assert_same_network(estimator: Any, reference: Any, tolerance: float = 0.0) -> None:
+    for mine, other in zip(
+        estimator.coefs_ + estimator.intercepts_, reference.coefs_ + reference.intercepts_, strict=True
+    ):
+        assert_allclose(mine, other, rtol=0, atol=tolerance)
+
+
+# Class weights
+
+
+@pytest.mark.parametrize("class_weight", ["balanced", {0: 1.0, 1: 5.0, 2: 0.5}])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+def test_class_weights_are_the_same_weights_of_their_samples(
+    iris: Any, class_weight: Any, weighted: bool, solver: str
+) -> None:
+    x, y = iris[0][20:], iris[1][20:]
+    weight = np.random.default_rng(0).uniform(0.5, 2.0, len(y)) if weighted else np.ones(len(y))
+    settings = SETTINGS | {"solver": solver}
+    by_class = MLPClassifier(**settings, class_weight=class_weight).fit(x, y, weight if weighted else None)
+    by_sample = MLPClassifier(**settings).fit(x, y, weight * compute_sample_weight(class_weight, y))
+    assert_same_network(by_class, by_sample)
+    assert not np.allclose(by_class.coefs_[0], MLPClassifier(**settings).fit(x, y, weight).coefs_[0], atol=1e-6)
+
+
+def test_class_weights_of_several_outputs_are_a_dict_for_each(iris: Any) -> None:
+    x, y = iris[0], np.stack([iris[1] > 0, iris[1] > 1], axis=1).astype(int)
+    weights = [{0: 1.0, 1: 2.0}, {0: 3.0, 1: 1.0}]
+    by_class = MLPClassifier(**SETTINGS, class_weight=weights).fit(x, y)
+    by_sample = MLPClassifier(**SETTINGS).fit(x, y, compute_sample_weight(weights, y))
+    assert_same_network(by_class, by_sample)
+
+
+def test_partial_fit_takes_class_weights_but_cannot_balance(iris: Any) -> None:
+    x, y = iris
+    weights = {0: 1.0, 1: 5.0, 2: 0.5}
+    by_class = MLPClassifier(**SETTINGS, class_weight=weights).partial_fit(x, y, classes=[0, 1, 2])
+    by_sample = MLPClassifier(**SETTINGS)
+    by_sample.partial_fit(x, y, compute_sample_weight(weights, y), classes=[0, 1, 2])
+    assert_same_network(by_class, by_sample)
+    with pytest.raises(ValueError, match="class_weight 'balanced' is not supported for partial_fit"):
+        MLPClassifier(class_weight="balanced").partial_fit(x, y, classes=[0, 1, 2])
+
+
+# Sparse samples
+
+
+@pytest.mark.parametrize(
+    "form", [scipy.sparse.csr_matrix, scipy.sparse.csc_matrix, scipy.sparse.csr_array, scipy.sparse.csc_array]
+)
+@pytest.mark.parametrize("settings", [{}, {"early_stopping": True}, {"solver": "lbfgs"}])
+def test_sparse_samples_train_the_network_of_dense_ones(form: Any, settings: dict[str, Any]) -> None:
+    x, y = load_digits(return_X_y=True)
+    x, y = x[:300] / 16, y[:300]
+    dense = MLPClassifier(**SETTINGS | settings).fit(x, y)
+    sparse = MLPClassifier(**SETTINGS | settings).fit(form(x), y)
+    assert_same_network(sparse, dense, 1e-9)
+    assert_allclose(sparse.predict_proba(form(x)), dense.predict_proba(x), atol=1e-9)
+    assert_array_equal(sparse.predict(form(x)), sparse.predict(x))
+
+
+def test_sparse_samples_are_never_made_dense() -> None:
+    rows, features = 4000, 5000
+    x = scipy.sparse.random(rows, features, density=0.001, format="csr", dtype=np.float32, random_state=0)
+    y = np.random.default_rng(0).integers(0, 2, rows)
+    estimator = MLPClassifier(hidden_layer_sizes=(4,), max_iter=2, batch_size=100)
+    tracemalloc.start()
+    estimator.fit(x, y).predict(x)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < rows * features * 4 / 10
+
+
+def test_sparse_samples_are_refused_by_a_backend_that_cannot_take_them(iris: Any) -> None:
+    torch = pytest.importorskip("torch")
+    assert torch is not None
+    with pytest.raises(ValueError, match="Sparse samples are computed with by NumPy only, not by backend 'torch'"):
+        MLPClassifier(backend="torch").fit(scipy.sparse.csr_matrix(iris[0]), iris[1])
+
+
+# Memory
+
+
+def test_fit_takes_little_memory_beside_the_samples() -> None:
+    x = np.random.default_rng(0).uniform(0.0, 1.0, (40_000, 200)).astype(np.float32)
+    y = np.arange(40_000) % 10
+    for early_stopping, part in ((False, 0.6), (True, 0.8)):
+        estimator = MLPClassifier((32,), max_iter=2, batch_size=256, early_stopping=early_stopping)
+        tracemalloc.start()
+        estimator.fit(x, y)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < part * x.nbytes
+
+
+# scikit-learn's own networks
+
+
+# In float32, numbers below 1 are no closer than 6e-8: the two may round the last digit each its own way.
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1.2e-7), ("float64", 1e-12)])
+@pytest.mark.parametrize("kind", ["three classes", "two classes", "multilabel", "strings"])
+def test_a_classifier_of_scikit_learns_predicts_the_same_here(
+    iris: Any, kind: str, dtype: Any, tolerance: float
+) -> None:
+    x = iris[0].astype(dtype)
+    y: Any = {
+        "three classes": iris[1],
+        "two classes": iris[1] > 0,
+        "multilabel": np.stack([iris[1] > 0, iris[1] > 1], axis=1).astype(int),
+        "strings": np.array(["a", "b", "c"])[iris[1]],
+    }[kind]
+    theirs = sklearn.neural_network.MLPClassifier(**SETTINGS).fit(x, y)
+    ours = MLPClassifier.from_sklearn(theirs)
+    assert_allclose(ours.predict_proba(x), theirs.predict_proba(x), rtol=0, atol=tolerance)
+    assert_array_equal(ours.predict(x), theirs.predict(x))
+    assert ours.get_params().items() >= theirs.get_params().items()
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+def test_a_regressor_of_scikit_learns_predicts_the_same_here(iris: Any, loss: str) -> None:
+    frame = pl.DataFrame(iris[0], schema=["a", "b", "c", "d"])
+    theirs = sklearn.neural_network.MLPRegressor(loss, **SETTINGS).fit(frame, iris[1])
+    ours = MLPRegressor.from_sklearn(theirs)
+    assert_allclose(ours.predict(frame), theirs.predict(frame), rtol=0, atol=1e-12)
+    assert ours.feature_names_in_.tolist() == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"solver": "sgd", "learning_rate": "invscaling"},
+        {"solver": "sgd", "momentum": 0.0, "learning_rate": "adaptive", "tol": 1.0, "n_iter_no_change": 1},
+    ],
+)
+def test_partial_fit_goes_on_from_where_scikit_learn_was(iris: Any, settings: dict[str, Any]) -> None:
+    x, y = iris
+    theirs = sklearn.neural_network.MLPClassifier(**SETTINGS | settings).fit(x, y)
+    ours = MLPClassifier.from_sklearn(theirs)
+    for _ in range(3):
+        theirs.partial_fit(x, y)
+        ours.partial_fit(x, y)
+    assert_same_network(ours, theirs, 1e-12)
+    assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-12)
+
+
+def test_only_a_fitted_network_of_the_same_kind_is_taken_over(iris: Any) -> None:
+    with pytest.raises(NotFittedError):
+        MLPClassifier.from_sklearn(sklearn.neural_network.MLPClassifier())
+    with pytest.raises(TypeError, match=r"takes a fitted sklearn.neural_network.MLPRegressor, not an instance of"):
+        MLPRegressor.from_sklearn(sklearn.neural_network.MLPClassifier(**SETTINGS).fit(*iris))
+
+
+# L-BFGS
+
+
+@pytest.mark.parametrize("kind", ["classifier", "regressor"])
+def test_lbfgs_takes_scikit_learns_first_steps(iris: Any, kind: str) -> None:
+    x, y = iris
+    name = {"classifier": "MLPClassifier", "regressor": "MLPRegressor"}[kind]
+    theirs, ours = getattr(sklearn.neural_network, name), getattr(xpmlp, name)
+    settings = {"solver": "lbfgs", "max_iter": 15, "random_state": 1}
+    reference, estimator = theirs(**settings).fit(x, y), ours(**settings).fit(x, y)
+    assert_allclose(estimator.loss_, reference.loss_, rtol=1e-9)
+    assert estimator.n_iter_ == reference.n_iter_
+    assert_same_network(estimator, reference, 1e-7)
+
+
+@pytest.mark.parametrize("task", ["three classes", "two classes", "multilabel", "one number"])
+def test_lbfgs_ends_in_scikit_learns_optimum(iris: Any, task: str) -> None:
+    x = iris[0]
+    targets: dict[str, Any] = {
+        "three classes": iris[1],
+        "two classes": iris[1] > 1,
+        "multilabel": np.stack([iris[1] > 0, iris[1] > 1], axis=1).astype(int),
+        "one number": x[:, 0] ** 2,
+    }
+    # Without a hidden layer there is one optimum only.
+    settings = {"hidden_layer_sizes": (), "solver": "lbfgs", "alpha": 1.0, "max_iter": 2000, "tol": 1e-6}
+    name = "MLPRegressor" if "number" in task else "MLPClassifier"
+    theirs, ours = getattr(sklearn.neural_network, name), getattr(xpmlp, name)
+    reference = theirs(**settings).fit(x, targets[task])
+    assert ours(**settings).fit(x, targets[task]).loss_ == pytest.approx(reference.loss_, abs=1e-4)
+
+
+def test_lbfgs_of_several_numbers_ends_in_the_optimum(iris: Any) -> None:
+    # Where scikit-learn's does not: it is handed the mean over the outputs with the gradient of their sum.
+    x, y = iris[0], iris[0][:, :2] ** 2
+    estimator = MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", alpha=1.0, max_iter=2000, tol=1e-6).fit(x, y)
+    assert_allclose(estimator.predict(x), Ridge(alpha=1.0).fit(x, y).predict(x), atol=1e-2)
+    penalty = 0.5 * np.sum(estimator.coefs_[0] ** 2) / len(x)
+    assert estimator.loss_ == pytest.approx(0.5 * np.mean((estimator.predict(x) - y) ** 2) + penalty, rel=1e-9)
+
+
+def test_lbfgs_prints_its_losses_where_it_is_verbose(iris: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    estimator = MLPClassifier(solver="lbfgs", max_iter=3, verbose=True).fit(*iris)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in lines] == ["Iteration 1", "Iteration 2", "Iteration 3"]
+    assert lines[-1] == f"Iteration 3, loss = {estimator.loss_:.8f}"
+
+
+def test_lbfgs_has_no_partial_fit_and_no_callbacks(iris: Any) -> None:
+    for estimator in (MLPClassifier(solver="lbfgs"), MLPRegressor(solver="lbfgs")):
+        assert not hasattr(estimator, "partial_fit")
+        with pytest.raises(ValueError, match="has no epochs, after which callbacks could be called"):
+            estimator.set_params(callbacks=[Callback()]).fit(*iris)
+
+
+# Callbacks, and how a run ends
+
+
+class StopAfter(Callback):
+    def __init__(self, epochs: int, how: Any = None) -> None:
+        self.epochs, self.how = epochs, how
+
+    def on_epoch_end(self, run: Run) -> None:
+        if len(run.history) == self.epochs:
+            if self.how is not None:
+                raise self.how
+            run.stop("enough")
+
+
+def test_a_callback_may_end_the_run(iris: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        estimator = MLPClassifier(**SETTINGS, callbacks=[StopAfter(4)]).fit(*iris)
+    assert estimator.n_iter_ == len(estimator.loss_curve_) == 4
+    with pytest.raises(TypeError, match=r"callbacks must be instances of xpmlp\.training\.Callback"):
+        MLPClassifier(callbacks=[print]).fit(*iris)
+
+
+def test_ctrl_c_leaves_what_was_learned(iris: Any) -> None:
+    stopped = MLPClassifier(**SETTINGS, callbacks=[StopAfter(5, KeyboardInterrupt())])
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        stopped.fit(*iris)
+    assert stopped.n_iter_ == 5
+    assert_same_network(stopped, MLPClassifier(**SETTINGS | {"max_iter": 5}).fit(*iris))
+
+
+def test_diverging_names_the_epoch_and_the_learning_rate(iris: Any) -> None:
+    estimator = MLPRegressor(solver="sgd", learning_rate_init=50.0, activation="identity", max_iter=400)
+    with pytest.raises(DivergedError, match=r"diverged in epoch \d+.*learning rate was 50") as error:
+        estimator.fit(*iris)
+    assert isinstance(error.value, ValueError)
+
+
+def test_diverging_with_early_stopping_keeps_the_best_network(iris: Any) -> None:
+    estimator = MLPRegressor(
+        activation="identity", solver="sgd", learning_rate_init=1, early_stopping=True, random_state=0
+    )
+    with pytest.warns(ConvergenceWarning, match="diverged in epoch .*the best validation score"):
+        estimator.fit(*iris)
+    assert np.isfinite(estimator.predict(iris[0])).all()
+    assert estimator.validation_scores_ is not None
+    assert estimator.best_validation_score_ == max(estimator.validation_scores_)
+
+
+def test_a_run_that_came_to_its_last_epoch_is_warned_of(iris: Any) -> None:
+    with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(2\) reached"):
+        MLPClassifier(max_iter=2).fit(*iris)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"hidden_layer_sizes": (3, 0)}, r"hidden_layer_sizes must be > 0, got \[3, 0\]"),
+        ({"activation": "swish"}, "The 'activation' parameter of MLPClassifier must be a str among"),
+        ({"backend": "tensorflow"}, "The 'backend' parameter of MLPClassifier must be a str among"),
+        ({"dtype": "float16"}, "The 'dtype' parameter of MLPClassifier must be"),
+        ({"device": "cuda"}, "NumPy has only cpu"),
+        ({"early_stopping": True, "validation_fraction": 0.001}, "The validation set is too small"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(iris: Any, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MLPClassifier(**settings).fit(*iris)
+
+
+def test_a_device_that_is_not_there_is_a_mistake_in_the_settings(iris: Any) -> None:
+    with pytest.raises(SettingsError, match="NumPy has only cpu"):
+        MLPClassifier(device="cuda").fit(*iris)
+
+
+def test_bad_weights_and_targets_are_refused(iris: Any) -> None:
+    x, y = iris
+    with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
+        MLPClassifier().fit(x, y, -np.ones(150))
+    with pytest.raises(ValueError, match="out of the valid range of the loss 'poisson'"):
+        MLPRegressor("poisson").fit(x, y - 1)
+    with pytest.raises(ValueError, match="partial_fit does not support early_stopping=True"):
+        MLPClassifier(early_stopping=True).partial_fit(x, y, classes=[0, 1, 2])
+
+
+def test_a_warm_start_with_other_layers_is_refused(iris: Any) -> None:
+    estimator = MLPClassifier(**SETTINGS, warm_start=True).fit(*iris)
+    with pytest.raises(ValueError, match=r"layers of \[4, 12, 3\] units, but .* ask for \[4, 8, 3\]"):
+        estimator.set_params(hidden_layer_sizes=(8,)).fit(*iris)
+
+
+# In scikit-learn's company
+
+
+def test_dtype_says_what_to_compute_in(iris: Any) -> None:
+    for dtype in ("float32", np.float32):
+        estimator = MLPClassifier(**SETTINGS, dtype=dtype).fit(*iris)
+        assert estimator.coefs_[0].dtype == estimator.predict_proba(iris[0]).dtype == np.float32
+    assert_same_network(estimator, MLPClassifier(**SETTINGS).fit(iris[0].astype(np.float32), iris[1]))
+
+
+def test_pipelines_searches_and_processes_take_it(iris: Any) -> None:
+    pipeline = make_pipeline(StandardScaler(), MLPClassifier(**SETTINGS))
+    search = GridSearchCV(pipeline, {"mlpclassifier__alpha": [1e-4, 1.0]}, cv=3, n_jobs=2).fit(*iris)
+    assert search.best_score_ > 0.5
+    theirs = make_pipeline(StandardScaler(), sklearn.neural_network.MLPClassifier(**SETTINGS))
+    assert_array_equal(cross_val_score(pipeline, *iris), cross_val_score(theirs, *iris))
+
+
+@pytest.mark.parametrize("library", ["polars", "pandas"])
+def test_frames_give_their_names(iris: Any, library: str) -> None:
+    frames: Any = pytest.importorskip(library)
+    frame = frames.DataFrame({name: iris[0][:, column] for column, name in enumerate("abcd")})
+    estimator = MLPClassifier(**SETTINGS).fit(frame, frames.Series(iris[1]))
+    assert estimator.feature_names_in_.tolist() == ["a", "b", "c", "d"]
+    with pytest.raises(ValueError, match="The feature names should match"):
+        estimator.predict(frame[["b", "a", "c", "d"]])
+
+
+def test_a_pickled_estimator_goes_on_as_the_original(iris: Any) -> None:
+    original = MLPClassifier(**SETTINGS).fit(*iris)
+    twin = pickle.loads(pickle.dumps(original))
+    for each in (original, twin):
+        each.partial_fit(*iris)
+    assert_same_network(twin, original)
+
+
+def test_they_are_imported_when_they_are_asked_for() -> None:
+    code = (
+        "import sys, xpmlp; assert 'xpmlp.estimators' not in sys.modules; "
+        "from xpmlp import MLPClassifier; assert MLPClassifier is xpmlp.estimators.MLPClassifier"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="has no attribute 'MLPTransformer'"):
+        _ = xpmlp.MLPTransformer
