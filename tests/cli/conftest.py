@@ -106,7 +106,9 @@ def start() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare the time that drawing takes, where pictures are not what a test is about."""
-    for name in ("draw_curves", "draw_confusion", "draw_gallery"):
+    from xpmlp import plots
+
+    for name in (name for name in plots.__all__ if name.startswith("draw_")):
         monkeypatch.setattr(f"xpmlp.plots.{name}", lambda *args, **kwargs: b"a picture")
 
 

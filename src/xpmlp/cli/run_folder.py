@@ -10,7 +10,9 @@ from pathlib import Path
 from xpmlp.errors import OutputError, XpmlpError
 from xpmlp.whole_files import write_whole
 
-RUN_FILES = ("model.safetensors", "history.csv", "curves.png", "gallery.png", "confusion.png", "run.json")
+from .pictures import PICTURES
+
+RUN_FILES = ("model.safetensors", "history.csv", "run.json", *PICTURES)
 
 
 class RunFolder:

@@ -4,11 +4,9 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from xpmlp import plots
 from xpmlp.backends import Backend
 from xpmlp.datasets import Dataset
 from xpmlp.environment import describe_machine, describe_versions
@@ -21,11 +19,11 @@ from xpmlp.training import (
     Report,
     history_to_csv,
     make_model,
-    predict,
     regression_report,
     report,
 )
 
+from .pictures import run_pictures
 from .progress import describe_loss
 from .run_folder import RunFolder
 
@@ -49,6 +47,8 @@ def save_run(
         finish_regression(console, folder, dataset, settings, result, model, backend)
     else:
         finish_classification(console, folder, dataset, settings, result, model, backend)
+    for file, draw in run_pictures(model, result.history, dataset.test, dataset.name, backend).drawn.items():
+        folder.save(file, draw)
     folder.finish()
     console.print(Text.assemble("saved in ", (str(folder.path), "bold"), f": {', '.join(folder.saved)}"))
 
@@ -73,12 +73,7 @@ def finish_classification(
             "That is no better than always answering the commonest class. Try another learning rate, or more epochs.",
             style="yellow",
         )
-    title = f"{dataset.name}: {100 * judged.accuracy:.2f} % of {len(dataset.test.x):,} test rows right"
     folder.save("run.json", lambda: describe_run(dataset, settings, result, model, judged, backend))
-    folder.save("curves.png", lambda: plots.draw_curves(result.history, title))
-    folder.save("confusion.png", lambda: plots.draw_confusion(judged.confusion, model.classes, title))
-    if len(model.input_shape) == 2:
-        folder.save("gallery.png", lambda: draw_gallery(model, dataset, backend, title))
 
 
 def finish_regression(
@@ -103,9 +98,7 @@ def finish_regression(
             "That is no better than always answering the mean. Try another learning rate, or more epochs.",
             style="yellow",
         )
-    title = f"{dataset.name}: R² {judged.r2:.4f} on {len(dataset.test.x):,} test rows"
     folder.save("run.json", lambda: describe_run(dataset, settings, result, model, judged, backend))
-    folder.save("curves.png", lambda: plots.draw_curves(result.history, title))
 
 
 def describe_run(
@@ -143,15 +136,3 @@ def describe_run(
         record["data"] |= {"target": form.target, "columns": len(form.columns), "split": dataset.split}
         record["data"] |= {"missing": form.missing, "scaling": form.scaling}
     return (json.dumps(record, indent=2) + "\n").encode()
-
-
-def draw_gallery(model: Model, dataset: Dataset, backend: Backend, title: str) -> bytes:
-    """Draw test images beside what the model takes them for."""
-    prediction = predict(model, dataset.test.x, backend)
-    return plots.draw_gallery(
-        dataset.test.x.reshape(-1, *model.input_shape),
-        np.asarray(dataset.test.labels),
-        prediction.labels,
-        prediction.probabilities.max(axis=1),
-        title,
-    )

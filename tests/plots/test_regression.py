@@ -1,0 +1,64 @@
+"""What a regression predicts against what is true, and how far off it is."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xpmlp import plots
+
+CheckMargins = Callable[[bytes], np.ndarray]
+CheckTexts = Callable[[Any], None]
+DRAW = {"predicted": plots.draw_predicted, "residuals": plots.draw_residuals}
+
+
+def numbers(rows: int, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    truth = scale * rng.lognormal(1.0, 1.0, rows)
+    return truth, truth * rng.lognormal(0.0, 0.3, rows)
+
+
+@pytest.mark.parametrize("kind", DRAW)
+@pytest.mark.parametrize("rows", [1, 2, 89, 20_000])
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e5, 1e30])
+def test_numbers_of_any_size_are_drawn_without_overlap(
+    drawn: list[Any], check_margins: CheckMargins, check_texts_apart: CheckTexts, kind: str, rows: int, scale: float
+) -> None:
+    truth, predicted = numbers(rows, scale)
+    check_margins(DRAW[kind](truth, predicted, "a column with a name that is rather long", f"{rows} test rows"))
+    check_texts_apart(drawn[0])
+
+
+def test_predictions_lie_over_the_truth_and_the_line_of_equality_is_there(drawn: list[Any]) -> None:
+    truth, predicted = numbers(50)
+    plots.draw_predicted(truth, predicted, "y", "title")
+    (axes,) = drawn[0].axes
+    np.testing.assert_allclose(axes.collections[0].get_offsets(), np.array([truth, predicted]).T)
+    line = axes.lines[0].get_xydata()
+    np.testing.assert_allclose(line[:, 0], line[:, 1])
+    assert axes.get_xlim() == axes.get_ylim()
+    assert axes.get_xlim()[0] < min(truth.min(), predicted.min())
+    assert axes.get_xlim()[1] > max(truth.max(), predicted.max())
+
+
+def test_residuals_lie_over_the_prediction_and_are_counted(drawn: list[Any]) -> None:
+    truth, predicted = numbers(50)
+    plots.draw_residuals(truth, predicted, "y", "title")
+    axes, counts = drawn[0].axes
+    np.testing.assert_allclose(axes.collections[0].get_offsets(), np.array([predicted, predicted - truth]).T)
+    assert sum(patch.get_width() for patch in counts.patches) == 50
+    assert axes.get_ylim() == counts.get_ylim()
+
+
+def test_many_rows_are_counts_in_places(drawn: list[Any]) -> None:
+    truth, predicted = numbers(20_000)
+    plots.draw_predicted(truth, predicted, "y", "title")
+    axes, scale = drawn[0].axes
+    assert np.asarray(axes.collections[0].get_array()).sum() == 20_000
+    assert scale.get_ylabel() == "test rows"
+
+
+@pytest.mark.parametrize("kind", DRAW)
+def test_predictions_that_are_all_right_are_drawn(check_margins: CheckMargins, kind: str) -> None:
+    check_margins(DRAW[kind](np.full(10, 3.0), np.full(10, 3.0), "y", "all right"))
