@@ -17,6 +17,12 @@ PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 # Plots are drawn without a display.
 TEST_ENVIRONMENT = {"MPLBACKEND": "Agg"}
 
+# Where array libraries take part; the other tests are the same with any number of them installed.
+TESTS_WITH_ARRAYS = (
+    *("tests/nn", "tests/backends", "tests/training", "tests/estimators", "tests/bench"),
+    *("tests/cli/test_backends.py", "tests/cli/test_bench.py", "tests/test_docs.py"),
+)
+
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 
@@ -55,9 +61,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def backends(session: nox.Session) -> None:
-    """Run the tests with PyTorch and JAX installed too, in the lowest versions that pyproject.toml declares."""
+    """Run the tests that compute with PyTorch and JAX installed too, in the lowest versions that we declare."""
     session.install("-e.[cli]", *lowest_versions("torch"), *lowest_versions("jax"), *group("test"))
-    session.run("pytest", *session.posargs, env=TEST_ENVIRONMENT)
+    session.run("pytest", *(session.posargs or TESTS_WITH_ARRAYS), env=TEST_ENVIRONMENT)
 
 
 @nox.session(default=False)

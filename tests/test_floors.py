@@ -17,13 +17,15 @@ FLOOR_PLAN = """
     5  bench             below
     5  estimators        below
     4  training          below
+    4  inspection        below
     3  backends          nn errors optional_imports
-    3  datasets          errors optional_imports whole_files
-    3  model_file        model image_form nn errors whole_files
+    3  datasets          table_form errors optional_imports whole_files
+    3  model_file        model image_form table_form nn errors whole_files
     3  plots             model image_form nn errors optional_imports whole_files
-    3  onnx              model image_form nn errors optional_imports whole_files
-    2  model             image_form nn errors
+    3  export            model image_form table_form nn errors optional_imports whole_files
+    2  model             image_form table_form nn errors
     1  image_form        errors optional_imports
+    1  table_form        errors optional_imports
     0  environment
     0  optional_imports  errors
     0  whole_files       errors
@@ -33,10 +35,11 @@ FLOOR_PLAN = """
 
 # The same for the rooms within nn.
 NN_PLAN = """
-    3  step              below
-    2  objective         below
-    1  network           below
-    1  optimizers        below
+    4  step              below
+    3  objective         below
+    2  network           below
+    2  optimizers        below
+    1  dropout           layers
     1  initializers      layers
     0  layers
     0  activations
@@ -161,8 +164,8 @@ def test_every_room_that_the_plan_says_is_built_is_there_to_be_checked() -> None
         ("xpmlp.nn.losses", "__import__('numpy')", "imports __import__"),
         ("xpmlp.nn.losses", "from ..errors import XpmlpError", "(floor 0) imports errors (floor -1)"),
         ("xpmlp.nn.losses", "from .activations import tanh", "(floor 0 of nn) imports activations"),
-        ("xpmlp.nn.network", "from .step import make_step", "imports step (floor 3)"),
-        ("xpmlp.nn.network", "from . import objective", "imports objective (floor 2)"),
+        ("xpmlp.nn.network", "from .step import make_step", "imports step (floor 4)"),
+        ("xpmlp.nn.network", "from . import objective", "imports objective (floor 3)"),
         ("xpmlp.nn.pooling", "from .layers import Layer", "no place in the floor plan of nn"),
         ("xpmlp.backends.torch", "import xpmlp.training.fit", "(floor 3) imports training (floor 4)"),
         ("xpmlp.backends.torch", "import cupy", "imports cupy"),

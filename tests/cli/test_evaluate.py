@@ -162,7 +162,7 @@ def test_a_model_of_a_newer_version_is_named_with_the_remedy(xpmlp: Run, digits_
     content = (digits_run / "model.safetensors").read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + length])
-    header["__metadata__"]["format_version"] = "2"
+    header["__metadata__"]["format_version"] = "3"
     text = json.dumps(header).encode()
     Path("newer.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length :])
     check_one_line(xpmlp("evaluate", "newer.safetensors", "digits"), "newer.safetensors", "pip install --upgrade xpmlp")

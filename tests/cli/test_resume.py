@@ -112,10 +112,15 @@ def test_patience_ends_a_run_with_its_best_weights(xpmlp: Any, tmp_path: Path) -
     assert "no lower loss for 2 epochs; the weights are those of epoch" in out
 
 
+def test_without_data_or_a_run_there_is_nothing_to_do(xpmlp: Any) -> None:
+    code, _, err = xpmlp("train")
+    assert code == 2
+    assert "What to train on is missing" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("train",), "DATA is missing"),
         (("train", "--resume", "nowhere"), "holds no checkpoint"),
         (("train", "digits", "--patience", "0"), "patience is 0"),
         (("train", "digits", "--checkpoint-every", "0"), "every_epochs: 0 is too few"),

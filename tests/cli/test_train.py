@@ -26,6 +26,10 @@ Run = Callable[..., Any]
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send to a process")
 
 
+# What a run on images leaves.
+OF_IMAGES = {*RUN_FILES} - {"predicted.png", "residuals.png"}
+
+
 def files_of(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
@@ -51,7 +55,7 @@ def test_a_newcomer_gets_a_model_its_history_and_its_pictures(command: Run, empt
     (run,) = runs.iterdir()
     assert runs.name == "runs"
     assert run.name.startswith("digits-")
-    assert files_of(run) == set(RUN_FILES)
+    assert files_of(run) == OF_IMAGES
     assert str(run.relative_to(empty_folder)) in out
 
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
@@ -77,7 +81,7 @@ def test_a_newcomer_gets_a_model_its_history_and_its_pictures(command: Run, empt
     assert all(math.isfinite(float(value)) for row in rows for value in row.values())
     assert float(rows[-1]["test_accuracy"]) == record["test_accuracy"]
 
-    for name in ("curves.png", "gallery.png", "confusion.png"):
+    for name in (name for name in OF_IMAGES if name.endswith(".png")):
         with Image.open(run / name) as picture:
             grey = np.asarray(picture.convert("L"))
         assert min(grey.shape) >= 300
@@ -208,7 +212,7 @@ def test_rows_that_are_no_pictures_are_trained_on_without_a_gallery(xpmlp: Run, 
     code, out, _ = xpmlp("train", "rows", "--epochs", 3, "-o", "run")
     assert code == 0
     assert "of 5 values in 3 classes" in out
-    assert files_of(Path("run")) == set(RUN_FILES) - {"gallery.png"}
+    assert files_of(Path("run")) == OF_IMAGES - {"gallery.png", "mistakes.png", "weights.png"}
 
 
 def test_a_folders_name_is_printed_and_drawn_as_it_is(
@@ -222,7 +226,7 @@ def test_a_folders_name_is_printed_and_drawn_as_it_is(
     (run,) = Path("runs").iterdir()
     assert run.name.startswith(f"{name}-")
     assert f"saved in {run}: model.safetensors" in out
-    assert files_of(run) == set(RUN_FILES)
+    assert files_of(run) == OF_IMAGES
 
 
 def test_notes_on_the_data_are_printed_and_kept(
@@ -253,9 +257,9 @@ def test_force_replaces_a_run_and_nothing_of_the_users(xpmlp: Run, no_pictures: 
     for name in (*RUN_FILES, "notes.txt"):
         Path("run", name).write_text("old", encoding="utf-8")
     assert xpmlp("train", "digits", "--epochs", 1, "-o", "run", "--force").code == 0
-    assert files_of(Path("run")) == {*RUN_FILES, "notes.txt"}
+    assert files_of(Path("run")) == {*OF_IMAGES, "notes.txt"}
     assert Path("run/notes.txt").read_text(encoding="utf-8") == "old"
-    for name in RUN_FILES:
+    for name in OF_IMAGES:
         assert Path("run", name).read_bytes() != b"old"
 
 
@@ -316,7 +320,7 @@ def test_an_output_under_a_folder_that_takes_none_is_found_before_training(xpmlp
 
 def test_missing_folders_of_an_output_are_made(xpmlp: Run, no_pictures: None) -> None:
     assert xpmlp("train", "digits", "--epochs", 1, "-o", "some/where/new", "-q").code == 0
-    assert files_of(Path("some/where/new")) == set(RUN_FILES)
+    assert files_of(Path("some/where/new")) == OF_IMAGES
 
 
 # What cannot be saved
@@ -334,14 +338,14 @@ def fail_to_write(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     monkeypatch.setattr("xpmlp.whole_files.os.replace", replace_or_fail)
 
 
-@pytest.mark.parametrize("name", RUN_FILES)
+@pytest.mark.parametrize("name", sorted(OF_IMAGES))
 def test_a_file_that_cannot_be_written_is_named_and_costs_no_other(
     xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     fail_to_write(monkeypatch, name)
     code, out, err = xpmlp("train", "digits", "--epochs", 1, "-o", "run")
     assert code == 1
-    assert files_of(Path("run")) == set(RUN_FILES) - {name}
+    assert files_of(Path("run")) == OF_IMAGES - {name}
     assert err.startswith(f"Error: Not saved: {name}. Saved in run: ")
     assert f"{Path('run', name)}: cannot be written (No space left on device)" in err
     assert err.count("\n") == 1
@@ -378,7 +382,7 @@ def test_without_matplotlib_the_model_is_kept_and_the_remedy_said_once(
     assert code == 1
     assert files_of(Path("run")) == {"model.safetensors", "history.csv", "run.json"}
     assert err == (
-        "Error: Not saved: curves.png, confusion.png, gallery.png. "
+        "Error: Not saved: curves.png, gallery.png, mistakes.png, confusion.png, calibration.png, weights.png. "
         "Saved in run: model.safetensors, history.csv, run.json. "
         'Drawing pictures needs matplotlib, which is not installed. Run: pip install "xpmlp[cli]"\n'
     )
@@ -394,7 +398,7 @@ def test_a_picture_that_memory_does_not_hold_costs_no_other_file(
     code, _, err = xpmlp("train", "digits", "--epochs", 1, "-o", "run")
     assert code == 1
     assert "confusion.png: there is not enough memory" in err
-    assert files_of(Path("run")) == set(RUN_FILES) - {"confusion.png"}
+    assert files_of(Path("run")) == OF_IMAGES - {"confusion.png"}
 
 
 def test_without_pooch_mnist_is_not_downloaded_and_the_remedy_is_said(
@@ -467,7 +471,7 @@ def test_what_was_good_before_a_run_diverged_is_saved(
     assert "stopped after epoch 2" in out
     assert err.startswith("Error: Training diverged in epoch 3:")
     assert err.endswith("What was learned up to epoch 2 is saved in run.\n")
-    assert files_of(Path("run")) == set(RUN_FILES)
+    assert files_of(Path("run")) == OF_IMAGES
     assert json.loads(Path("run/run.json").read_text(encoding="utf-8"))["epochs"] == 2
     assert xpmlp("evaluate", "run", "digits").code == 0
 
@@ -505,7 +509,7 @@ def test_an_interrupted_run_is_saved_as_it_stood(start: Run, xpmlp: Run) -> None
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")
-    assert files_of(Path("run")) == set(RUN_FILES)
+    assert files_of(Path("run")) == OF_IMAGES
     record = json.loads(Path("run/run.json").read_text(encoding="utf-8"))
     assert record["stop_reason"] == "interrupted"
     assert f"stopped after epoch {record['epochs']}: interrupted" in out
@@ -580,7 +584,7 @@ def test_a_run_goes_on_when_its_reader_has_left(start: Run) -> None:
     process.stdout.close()
     assert process.stderr.read() == ""
     assert process.wait(timeout=60) == 0
-    assert files_of(Path("run")) == set(RUN_FILES)
+    assert files_of(Path("run")) == OF_IMAGES
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full, a file on a disk that is full")
@@ -590,7 +594,7 @@ def test_a_run_goes_on_when_its_log_is_full(xpmlp: Run, no_pictures: None, monke
         code, _, err = xpmlp("train", "digits", "--epochs", 2, "-o", "run")
     assert code == 0
     assert err == "note: the output cannot be written (No space left on device); the run goes on without it.\n"
-    assert files_of(Path("run")) == set(RUN_FILES)
+    assert files_of(Path("run")) == OF_IMAGES
 
 
 # The real thing

@@ -9,6 +9,9 @@ from xpmlp import __version__
 from .backends import backends
 from .bench import bench
 from .evaluate import evaluate
+from .export import export
+from .inspect import inspect
+from .plot import plot
 from .predict import predict
 from .train import describe_recipes, train
 
@@ -43,5 +46,8 @@ def xpmlp(
 app.command(epilog=describe_recipes())(train)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(plot)
+app.command()(export)
+app.command()(inspect)
 app.command()(backends)
 app.command()(bench)

@@ -101,7 +101,7 @@ def describe_recipes() -> str:
 
 
 def train(
-    context: CommandContext,  # type: ignore[valid-type]
+    context: CommandContext,
     data: Annotated[str | None, DATA] = None,
     recipe: Annotated[
         str,
@@ -202,7 +202,7 @@ def train(
         values, checkpoint = resume_command(context, resume)
         run(values, checkpoint)
     elif data is None:
-        raise SettingsError("DATA is missing: what to train on. Start with: xpmlp train digits")
+        raise typer.BadParameter("What to train on is missing. Start with: xpmlp train digits", param_hint="DATA")
     else:
         run(context.params)
 

@@ -209,7 +209,7 @@ def test_options_that_cannot_be_are_refused(write: Write, three_classes: str) ->
         ({"features": ["a"], "exclude": ["a"]}, "--exclude: a is also among"),
     ):
         with pytest.raises(SettingsError, match="^" + message.replace("(", r"\(")):
-            load_dataset(path, **options)  # type: ignore[arg-type]
+            load_dataset(path, **options)
 
 
 def test_options_of_tables_are_refused_for_what_is_none() -> None:

@@ -37,7 +37,7 @@ def columns(path: Path) -> dict[str, list[Any]]:
 TEXT = 'id,height,smokes,city\n1,1.5,true,Bern\n2,-3e2,false,"Basel, Stadt"\n3,,true,\n'
 
 
-@pytest.mark.parametrize("name", ["data.csv", "data.CSV", "data.csv.gz", "data.csv.zst", "data.txt"])
+@pytest.mark.parametrize("name", ["data.csv", "data.CSV", "data.csv.gz", "data.csv.zst", "data.tsv"])
 def test_a_table_is_read_however_it_is_compressed(tmp_path: Path, name: str) -> None:
     content = TEXT.encode()
     path = tmp_path / name

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,8 +55,8 @@ def all_records(path: Path, separator: str, polars: Any) -> Iterator[tuple[int, 
             for cells in reader:
                 yield line, cells
                 line = reader.line_num + 1
-    except csv.Error:
-        return
+    except (csv.Error, OSError, EOFError, zlib.error):
+        return  # a damaged file: what is found up to there is found
     finally:
         csv.field_size_limit(before)
 

@@ -12,7 +12,7 @@ from .table import Table
 
 PARQUET = (".parquet", ".pq")
 ARROW = (".arrow", ".feather", ".ipc")
-TEXT = (".csv", ".tsv", ".txt", ".data")
+TEXT = (".csv", ".tsv")
 COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
 FORMATS = "CSV (plain, .gz or .zst), Parquet, Arrow or Feather, or .npz"
 

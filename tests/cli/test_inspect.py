@@ -1,0 +1,115 @@
+import base64
+import io
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+Run = Callable[..., Any]
+
+
+class Page(HTMLParser):
+    """Checks that every element is closed, and collects texts and what is loaded."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.texts: list[str] = []
+        self.sources: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.sources += [value or "" for name, value in attributes if name in ("src", "href")]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def test_iris_is_shown_whole(xpmlp: Run) -> None:
+    code, out, err = xpmlp("inspect", "iris")
+    assert (code, err) == (0, "")
+    assert out.startswith("iris: 150 rows, 5 columns\n")
+    for words in ("sepal length (cm)", "5.843", "0.8281", "duplicate rows     1", "versicolor", "33.3 %"):
+        assert words in out, words
+
+
+def test_json_holds_everything(xpmlp: Run) -> None:
+    found = json.loads(xpmlp("inspect", "iris", "--json").out)
+    assert (found["rows"], found["target"], found["task"]) == (150, "target", "classification")
+    assert [column["name"] for column in found["columns"]][-1] == "target"
+    assert found["columns"][0]["mean"] == pytest.approx(5.843333333)
+    assert found["classes"][0] == {"label": "setosa", "rows": 50, "share": pytest.approx(1 / 3)}
+    assert len(found["first_rows"]) == 5
+
+
+def test_many_columns_are_readable_in_a_terminal(xpmlp: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    frame = pl.from_numpy(generator.integers(0, 256, (40, 784)), schema=[f"pixel{i}" for i in range(784)])
+    frame = frame.with_columns(pixel9=pl.lit(0), pixel5=pl.when(pl.col("pixel1") > 99).then(pl.col("pixel5")))
+    frame.with_columns(label=pl.Series(np.arange(40) % 4)).write_csv(tmp_path / "wide.csv")
+    code, out, _ = xpmlp("inspect", tmp_path / "wide.csv")
+    assert code == 0
+    assert len(out.splitlines()) < 70
+    assert "40 rows, 785 columns" in out
+    described = out[out.index("columns, the 24 most noteworthy") :]
+    names = [line.split()[0] for line in described[described.index("──") :].splitlines()[1:3]]
+    assert names == ["label", "pixel5"]
+    assert "constant columns   1: pixel9" in out
+
+
+def test_the_page_needs_no_other_file_and_holds_pictures(xpmlp: Run, tmp_path: Path) -> None:
+    code, out, _ = xpmlp("inspect", "digits", "--html", "report.html")
+    assert code == 0
+    assert "written to report.html" in out
+    text = Path("report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.sources
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    pictures = [Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))) for source in page.sources]
+    assert len(pictures) == 3
+    for picture in pictures:
+        assert min(picture.size) > 200
+        assert np.asarray(picture.convert("L")).std() > 5.0
+    assert "pixel_7_7" in page.texts
+    assert not re.search(r"https?://", text)
+
+
+def test_names_that_look_like_markup_are_text(xpmlp: Run, tmp_path: Path) -> None:
+    pl.DataFrame({"<script>alert(1)</script>": [1, 2, 3], "$body": ["<b>", "&", "x"]}).write_csv(tmp_path / "odd.csv")
+    code, _, _ = xpmlp("inspect", tmp_path / "odd.csv", "--html", "odd.html")
+    assert code == 0
+    page = Page(Path("odd.html").read_text(encoding="utf-8"))
+    assert "<script>alert(1)</script>" in page.texts
+    assert "$body" in page.texts
+    assert "<b>" in page.texts
+
+
+def test_a_page_is_not_replaced_without_being_told(xpmlp: Run) -> None:
+    Path("report.html").write_text("mine", encoding="utf-8")
+    code, _, err = xpmlp("inspect", "iris", "--html", "report.html")
+    assert code == 1
+    assert "exists already" in err
+    assert Path("report.html").read_text(encoding="utf-8") == "mine"
+    assert xpmlp("inspect", "iris", "--html", "report.html", "--force").code == 0
+
+
+def test_what_is_no_data_is_said(xpmlp: Run) -> None:
+    code, _, err = xpmlp("inspect", "nothing.csv")
+    assert code == 1
+    assert err.startswith("Error: nothing.csv: there is no such file. Give CSV (plain, .gz or .zst), Parquet, ")
+    code, _, err = xpmlp("inspect", "iris", "--target", "species")
+    assert code == 1
+    assert "there is no column 'species'" in err

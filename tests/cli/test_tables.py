@@ -1,0 +1,231 @@
+"""train, evaluate and predict on tables, from one end to the other."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import accuracy_score, r2_score
+
+from xpmlp import load_model
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def flowers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of three kinds of flowers with a category and a yes or no among the columns."""
+    from xpmlp.datasets.tables.named import named_table
+
+    path = tmp_path_factory.mktemp("flowers") / "flowers.csv"
+    frame = named_table("iris").frame.collect().rename({"target": "species"})
+    generator = np.random.default_rng(0)
+    frame.with_columns(
+        place=pl.Series(generator.choice(["field", "wood"], 150)), picked=pl.Series(generator.random(150) < 0.5)
+    ).write_csv(path)
+    return path
+
+
+@pytest.fixture
+def run(xpmlp: Run, no_pictures: None, flowers: Path) -> Path:
+    assert xpmlp("train", flowers, "--target", "species", "--epochs", 40, "-o", "run").code == 0
+    return Path("run")
+
+
+def test_a_table_is_trained_judged_and_predicted(xpmlp: Run, run: Path, flowers: Path) -> None:
+    model = load_model(run / "model.safetensors")
+    assert model.classes == ("setosa", "versicolor", "virginica")
+    assert model.table_form is not None
+    assert model.table_form.inputs == 7
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    assert record["data"]["target"] == "species"
+
+    # On the table that it was trained on, the rows that were held out.
+    code, out, err = xpmlp("evaluate", run, flowers)
+    assert code == 0
+    assert "on 30 test rows of" in out
+    assert "trained on the other rows of this table" in err
+    judged = json.loads(xpmlp("evaluate", run, flowers, "--json").out)
+    assert judged["accuracy"] == record["test_accuracy"]
+
+    code, out, _ = xpmlp("predict", run, flowers, "-o", "answers.csv")
+    assert code == 0
+    assert "150 predictions written to answers.csv" in out
+    answers, given = pl.read_csv("answers.csv"), pl.read_csv(flowers)
+    assert answers.select(given.columns).equals(given)
+    assert answers.columns[len(given.columns) :] == [
+        "prediction",
+        "probability_setosa",
+        "probability_versicolor",
+        "probability_virginica",
+    ]
+    probabilities = answers.select(pl.col("^probability_.*$")).to_numpy()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, rtol=1e-5)
+    likeliest = np.array(model.classes)[probabilities.argmax(axis=1)]
+    assert answers["prediction"].to_list() == likeliest.tolist()
+
+    # On another table, all rows.
+    given.write_parquet("copy.parquet")
+    everything = json.loads(xpmlp("evaluate", run, "copy.parquet", "--json").out)
+    assert everything["accuracy"] == pytest.approx(accuracy_score(given["species"], answers["prediction"]))
+
+
+@pytest.mark.parametrize("name", ["answers.parquet", "answers.arrow", "answers.json"])
+def test_predictions_are_written_in_other_formats(xpmlp: Run, run: Path, flowers: Path, name: str) -> None:
+    assert xpmlp("predict", run, flowers, "-o", name).code == 0
+    readers: dict[str, Any] = {".parquet": pl.read_parquet, ".arrow": pl.read_ipc, ".json": pl.read_json}
+    frame = readers[Path(name).suffix](name)
+    assert frame.height == 150
+    assert frame.columns[-4] == "prediction"
+
+
+def test_predictions_on_the_screen_stand_beside_the_target(xpmlp: Run, run: Path, flowers: Path) -> None:
+    out = xpmlp("predict", run, flowers).out
+    assert "species" in out
+    assert "prediction" in out
+    assert len(out.splitlines()) > 150
+    rows = json.loads(xpmlp("predict", run, flowers, "--json").out)
+    assert len(rows) == 150
+    assert rows[7]["row"] == 7
+    assert set(rows[7]["probabilities"]) == {"setosa", "versicolor", "virginica"}
+    assert rows[7]["label"] == max(rows[7]["probabilities"], key=rows[7]["probabilities"].get)
+
+
+def test_a_table_without_the_target_and_in_another_order_is_predicted_alike(
+    xpmlp: Run, run: Path, flowers: Path
+) -> None:
+    frame = pl.read_csv(flowers)
+    frame.select(sorted(set(frame.columns) - {"species"})).write_csv("mixed.csv")
+    assert xpmlp("predict", run, flowers, "-o", "a.csv").code == 0
+    assert xpmlp("predict", run, "mixed.csv", "-o", "b.csv").code == 0
+    assert pl.read_csv("a.csv")["prediction"].equals(pl.read_csv("b.csv")["prediction"])
+    code, _, err = xpmlp("evaluate", run, "mixed.csv")
+    assert code == 1
+    assert "there is no column 'species', so there is nothing to judge by" in err
+
+
+def test_a_table_that_lacks_a_column_is_refused(xpmlp: Run, run: Path, flowers: Path) -> None:
+    pl.read_csv(flowers).rename({"petal width (cm)": "petal_width"}).write_csv("other.csv")
+    code, _, err = xpmlp("predict", run, "other.csv")
+    assert code == 1
+    assert "are missing: 'petal width (cm)'. Did you mean 'petal_width'?" in err
+    assert "Traceback" not in err
+
+
+def test_a_category_never_seen_is_said_and_predicted(xpmlp: Run, run: Path, flowers: Path) -> None:
+    pl.read_csv(flowers)[:3].with_columns(place=pl.lit("moon")).write_csv("moon.csv")
+    code, out, err = xpmlp("predict", run, "moon.csv", "-o", "out.csv")
+    assert code == 0
+    assert "3 rows have a value in column 'place' that no training row had ('moon')" in err
+    assert "3 predictions" in out
+
+
+def test_an_unknown_class_is_refused(xpmlp: Run, run: Path, flowers: Path) -> None:
+    pl.read_csv(flowers).with_columns(species=pl.lit("rosa")).write_csv("roses.csv")
+    code, _, err = xpmlp("evaluate", run, "roses.csv")
+    assert code == 1
+    assert "'rosa'" in err
+
+
+def test_rows_without_all_values_stay_empty_where_training_dropped_such(
+    xpmlp: Run, no_pictures: None, flowers: Path
+) -> None:
+    assert xpmlp("train", flowers, "--target", "species", "--missing", "drop", "--epochs", 5, "-o", "run").code == 0
+    frame = pl.read_csv(flowers)[:3].with_columns(pl.Series("sepal width (cm)", [1.0, None, 3.0]))
+    frame.write_csv("gap.csv")
+    code, _, err = xpmlp("predict", "run", "gap.csv", "-o", "out.csv")
+    assert code == 0
+    assert "1 of 3 rows left out" in err
+    found = pl.read_csv("out.csv")
+    assert found["prediction"].is_null().to_list() == [False, True, False]
+    assert found["probability_setosa"].is_null().to_list() == [False, True, False]
+
+
+def test_a_number_is_learned_judged_and_predicted(xpmlp: Run) -> None:
+    code, out, _ = xpmlp("train", "diabetes", "--epochs", 60, "-o", "run")
+    assert code == 0
+    assert "and a number to predict" in out
+    assert "test R² 0." in out
+    assert "test accuracy" not in out
+    model = load_model(Path("run/model.safetensors"))
+    assert (model.task, model.output_names) == ("regression", ("target",))
+    record = json.loads(Path("run/run.json").read_text(encoding="utf-8"))
+    judged = json.loads(xpmlp("evaluate", "run", "diabetes", "--json").out)
+    assert judged["r2"] == pytest.approx(record["test_r2"])
+    assert 0.0 < judged["mae"] < judged["rmse"]
+
+    from xpmlp.datasets.tables.named import named_table
+
+    frame = named_table("diabetes").frame.collect()
+    frame.write_csv("patients.csv")
+    assert xpmlp("predict", "run", "patients.csv", "-o", "out.parquet").code == 0
+    answers = pl.read_parquet("out.parquet")
+    assert answers.columns == [*frame.columns, "prediction"]
+    everything = json.loads(xpmlp("evaluate", "run", "patients.csv", "--json").out)
+    assert everything["r2"] == pytest.approx(r2_score(frame["target"], answers["prediction"]), abs=1e-5)
+    rows = json.loads(xpmlp("predict", "run", "patients.csv", "--json").out)
+    assert rows[0].keys() == {"input", "row", "prediction"}
+
+
+def test_pixels_in_a_table_give_a_model_that_also_reads_pictures(
+    xpmlp: Run, digit_images: tuple[np.ndarray, np.ndarray], write_idx_folder: Any
+) -> None:
+    images, labels = digit_images
+    frame = pl.from_numpy(images.reshape(-1, 64), schema=[f"p{i}" for i in range(64)])
+    frame.with_columns(label=pl.Series(labels)).write_csv("digits.csv")
+    code, out, _ = xpmlp("train", "digits.csv", "-o", "run", "--epochs", 20)
+    assert code == 0
+    assert "taken for the pixels of 8 × 8 images" in out
+    assert {"gallery.png", "confusion.png"} <= {path.name for path in Path("run").iterdir()}
+    model = load_model(Path("run/model.safetensors"))
+    assert model.image_form is not None
+    # The same images as IDX files are answered alike.
+    folder = write_idx_folder(Path("idx"), images, labels, test_rows=100)
+    assert xpmlp("evaluate", "run", folder).code == 0
+    idx = json.loads(xpmlp("predict", "run", folder / "t10k-images-idx3-ubyte", "--json").out)
+    table = json.loads(xpmlp("predict", "run", "digits.csv", "--json").out)
+    for one, other in zip(idx, table, strict=False):
+        assert one["probabilities"] == pytest.approx(other["probabilities"], rel=1e-4)
+
+
+def test_a_model_of_images_judges_and_predicts_a_table_of_pixels(
+    xpmlp: Run, digits_run: Path, digit_images: tuple[np.ndarray, np.ndarray]
+) -> None:
+    images, labels = digit_images
+    raw = np.round(images / 255 * 16).astype(np.uint8)
+    frame = pl.from_numpy(raw.reshape(-1, 64), schema=[f"p{i}" for i in range(64)])
+    frame.with_columns(label=pl.Series(labels)).write_csv("digits.csv")
+    judged = json.loads(xpmlp("evaluate", digits_run, "digits.csv", "--json").out)
+    assert judged["accuracy"] > 0.96
+    assert len(json.loads(xpmlp("predict", digits_run, "digits.csv", "--json").out)) == 360
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "digits", "--target", "label"), "digits: is no table, so --target cannot be used"),
+        (("train", "iris", "--missing", "guess"), "--missing: 'guess' is not one of"),
+        (("train", "iris", "--target", "specis"), "there is no column 'specis'"),
+        (("train", "iris", "--test", "x.csv", "--test-fraction", "0.5"), "--test and --test-fraction: give one"),
+        (("train", "iris", "--test", "x.csv"), "x.csv: there is no such file"),
+        (("train", "missing.csv"), "missing.csv: there is no such file"),
+    ],
+)
+def test_mistakes_are_answered_in_one_line_and_leave_nothing(
+    xpmlp: Run, empty_folder: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    code, _, err = xpmlp(*arguments)
+    assert code == 1
+    assert message in err
+    assert err.count("\n") == 1
+    assert list(empty_folder.iterdir()) == []
+
+
+def test_a_table_is_given_alone(xpmlp: Run, run: Path, flowers: Path) -> None:
+    code, _, err = xpmlp("predict", run, flowers, flowers)
+    assert code == 1
+    assert "give one table alone" in err
+    assert xpmlp("predict", run, flowers, "-o", "out.xyz").code == 1

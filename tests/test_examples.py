@@ -1,0 +1,112 @@
+"""The examples run from top to bottom as they stand, and what they show is what they say."""
+
+import json
+import os
+import re
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NOTEBOOK = Path(__file__).parent.parent / "examples" / "mnist_from_scratch.ipynb"
+# What a reader on GitHub loads; there, notebooks above a megabyte are slow to show.
+MOST_BYTES = 600_000
+
+
+def cells(kind: str) -> list[str]:
+    content = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    return ["".join(cell["source"]) for cell in content["cells"] if cell["cell_type"] == kind]
+
+
+def printed() -> str:
+    """All text that the notebook as it is kept shows."""
+    content = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    outputs = [output for cell in content["cells"] for output in cell.get("outputs", [])]
+    assert not [output for output in outputs if output["output_type"] == "error"]
+    return "".join("".join(output.get("text", [])) for output in outputs)
+
+
+@pytest.fixture
+def no_mnist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine without MNIST and without a network: the embedded digits stand in."""
+    monkeypatch.delenv("XPMLP_DATA_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+
+@pytest.mark.slow
+def test_the_notebooks_cells_run_on_the_embedded_digits(
+    no_mnist: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown: list[bytes] = []
+    display: Any = types.ModuleType("IPython.display")
+    display.Image = lambda data, width: shown.append(data)
+    ipython: Any = types.ModuleType("IPython")
+    ipython.version_info, ipython.get_ipython = (9, 0, 0), lambda: None  # matplotlib asks for them
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for code in cells("code"):
+        exec(compile(code, NOTEBOOK.name, "exec"), namespace)
+    out = capsys.readouterr().out
+    assert "stand in" in out
+    assert "of 100 % of the images" in out
+    assert len(shown) == 4
+    assert all(png.startswith(b"\x89PNG") for png in shown)
+
+
+@pytest.mark.slow
+# Jupyter's own packages warn of what they will change.
+@pytest.mark.filterwarnings("ignore")
+def test_the_notebook_runs_in_jupyter_on_the_real_data(mnist_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
+    nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
+    pytest.importorskip("ipykernel", reason="ipykernel is not installed")
+    monkeypatch.setenv("XPMLP_DATA_DIR", str(mnist_dir.parent))
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    # Of each cell; all of them together took 43 seconds on two busy cores.
+    nbclient.NotebookClient(notebook, timeout=120).execute()
+    text = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
+    assert float(re.findall(r"epoch 10/10 .*accuracy (\d\.\d+)", text)[0]) > 0.94
+    assert float(re.findall(r"epoch 3/3 .*accuracy (\d\.\d+)", text)[0]) > 0.975
+
+
+def test_what_the_notebook_shows_is_of_mnist_and_supports_what_it_says() -> None:
+    text = printed()
+    assert float(re.findall(r"epoch 10/10 .*accuracy (\d\.\d+)", text)[0]) > 0.938  # the original's, after ten epochs
+    measured, derived, slipped = (
+        float(re.findall(rf"{name} +(-?[\d.]+)", text)[0]) for name in ("measured", "derived", "slipped")
+    )
+    assert measured == pytest.approx(derived, rel=1e-7)
+    assert abs(slipped - derived) > 0.5 * abs(derived)
+    assert "10,000 rows, 785 columns" in text
+
+
+def test_the_notebooks_equations_are_those_of_the_derivation() -> None:
+    derivation = (NOTEBOOK.parent.parent / "docs" / "derivation.md").read_text(encoding="utf-8")
+    tags = set(re.findall(r"\\tag\{(\w+)\}", derivation))
+    used = {
+        tag.strip()
+        for tags in re.findall(r"\\tag\{([\w, ]+)\}", "\n".join(cells("markdown")))
+        for tag in tags.split(",")
+    }
+    assert used >= {"1", "2", "3", "10", "11", "13", "14", "15", "16", "17", "22", "23"}
+    assert used <= tags
+
+
+def test_every_cell_of_the_original_has_its_place() -> None:
+    headings = re.findall(r"^## (In .*?):", "\n".join(cells("markdown")), re.MULTILINE)
+    told: set[int] = set()
+    for heading in headings:
+        numbers = [int(number) for number in re.findall(r"\[(\d+)\]", heading)]
+        told |= set(range(numbers[0], numbers[-1] + 1))
+    assert told == set(range(1, 26))
+
+
+def test_the_notebook_is_small_enough_to_be_shown() -> None:
+    assert NOTEBOOK.stat().st_size < MOST_BYTES
+    assert "/tmp" not in NOTEBOOK.read_text(encoding="utf-8")
