@@ -12,8 +12,12 @@ from hypothesis import strategies as st
 
 from xpmlp.backends import NumpyBackend
 from xpmlp.bench import BenchSettings, Limits, Measurement, Point, Results, compare_results, load_results, parse_sweep
+from xpmlp.bench.compare import differences
+from xpmlp.bench.conditions import describe_conditions, describe_load, describe_loaded
 from xpmlp.bench.crossings import find_crossings
+from xpmlp.bench.growth import find_growth
 from xpmlp.bench.limits import Ceilings, epoch_operations, limit_seconds, measure_ceilings
+from xpmlp.bench.memory import why_too_large
 from xpmlp.bench.report import table_rows, to_markdown, warnings_of
 from xpmlp.bench.timing import Timing
 from xpmlp.errors import DataError, SettingsError
@@ -106,7 +110,7 @@ def test_a_reader_is_warned_of_noise_other_weights_and_interruption() -> None:
     warnings = warnings_of(dataclasses.replace(point(), measurements=(noisy,), interrupted=True))
     assert len(warnings) == 3
     assert "too noisy" in warnings[0]
-    assert "added 5.0 %" in warnings[1]
+    assert "took up to 5.0 % of a turn" in warnings[1]
     assert "interrupted" in warnings[2]
     for difference in (0.5, float("nan")):
         (warning,) = warnings_of(point(numpy=1.0, difference=difference))
@@ -119,6 +123,22 @@ def test_a_change_counts_beyond_the_spread(new: float, ratio: float, beyond: boo
     (change,) = compare_results(results(point(numpy=1.0)), results(point(numpy=new, torch=1.0)))
     assert change.ratio == pytest.approx(ratio)
     assert (change.name, change.is_beyond_spread) == ("numpy", beyond)
+
+
+def test_another_activation_is_another_network() -> None:
+    relu = dataclasses.replace(point(numpy=1.0), settings=BenchSettings(activation="relu"))
+    assert compare_results(results(point(numpy=1.0)), results(relu)) == []
+
+
+def test_a_comparison_says_what_else_differs() -> None:
+    old, new = results(point(numpy=1.0, torch=1.0)), results(point(numpy=1.0))
+    new = dataclasses.replace(new, machine=new.machine | {"cores": 64}, versions={"numpy": "3"})
+    assert differences(old, old) == []
+    assert differences(old, new) == [
+        "cores: 2, then 64",
+        "numpy: 2, then 3",
+        "only in the old: torch (784-128-10, batch 128, 60,000 rows)",
+    ]
 
 
 def test_only_what_both_have_is_compared() -> None:
@@ -154,17 +174,26 @@ def test_a_sweep_is_read_from_its_text() -> None:
     sweep = parse_sweep("batch_size=512,32,32")
     assert (sweep.name, sweep.values) == ("batch-size", (32, 512))
     assert sweep.apply(BenchSettings(), 64).batch_size == 64
+    assert parse_sweep("depth=3").apply(BenchSettings(hidden_layer_sizes=(7, 5)), 3).hidden_layer_sizes == (7, 7, 7)
     assert parse_sweep("hidden=64").apply(BenchSettings(), 64).hidden_layer_sizes == (64,)
 
 
-@pytest.mark.parametrize("text", ["depth=1,2", "batch-size", "batch-size=", "rows=0,1", "hidden=64,x"])
+@pytest.mark.parametrize("text", ["width=1,2", "batch-size", "batch-size=", "rows=0,1", "hidden=64,x"])
 def test_a_sweep_that_cannot_be_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="--sweep"):
         parse_sweep(text)
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
-    for changes in ({"batch_size": 0}, {"rounds": 0}, {"rows": 0}, {"hidden_layer_sizes": (0,)}, {"optimizer": "x"}):
+    for changes in (
+        {"activation": "tan"},
+        {"dtype": "int8"},
+        {"batch_size": 0},
+        {"rounds": 0},
+        {"rows": 0},
+        {"hidden_layer_sizes": (0,)},
+        {"optimizer": "x"},
+    ):
         with pytest.raises(SettingsError):
             dataclasses.replace(BenchSettings(), **changes)
 
@@ -173,3 +202,66 @@ def test_everything_is_in_the_file() -> None:
     written = json.loads(results(point(numpy=1.0)).to_json())
     assert written["points"][0]["measurements"][0]["timing"]["seconds"] == [0.99, 1.0, 1.01]
     assert written["machine"]["processor"] == "p"
+
+
+def test_a_value_at_which_neither_is_clearly_faster_decides_nothing() -> None:
+    close = point(a=1.0, b=1.005)  # their middle halves overlap
+    assert find_crossings([32, 64], [point(a=1.005, b=1.0), close]) == []
+    (crossing,) = find_crossings([32, 64, 128], [point(a=1.0, b=2.0), close, point(a=2.0, b=1.0)])
+    assert crossing.faster == "b"
+    assert crossing.value == pytest.approx(64)
+
+
+@given(st.floats(-2.0, 2.0), st.floats(0.1, 10.0))
+def test_growth_is_the_power_that_was_put_in(power: float, factor: float) -> None:
+    values = [10, 30, 100, 1000]
+    points = [
+        dataclasses.replace(one, measurements=(dataclasses.replace(one.measurements[0], peak_bytes=10**6 * value),))
+        for value in values
+        for one in (point(numpy=factor * value**power),)
+    ]
+    (growth,) = find_growth(values, points)
+    assert growth.seconds == pytest.approx(power, abs=1e-6)
+    assert growth.last_seconds == pytest.approx(power, abs=1e-6)
+    assert growth.memory == pytest.approx(1.0)
+
+
+def test_two_points_are_too_few_to_speak_of_growth() -> None:
+    assert find_growth([1, 2], [point(numpy=1.0), point(numpy=2.0)]) == []
+
+
+def test_memory_for_weights_and_batches_counts_as_well_as_for_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xpmlp.bench.memory.available_memory", lambda: 2**30)
+    usual = point(numpy=1.0)
+    assert why_too_large(usual, 1) is None
+    wide = dataclasses.replace(usual, sizes=(784, 10**6, 10))  # 3 GiB of weights
+    assert "needs about" in (why_too_large(wide, 1) or "")
+    whole = dataclasses.replace(usual, sizes=(784, 4096, 10), settings=BenchSettings(batch_size=60_000))
+    assert "needs about" in (why_too_large(whole, 1) or "")
+    many = dataclasses.replace(usual, rows=200_000)
+    assert why_too_large(many, 10) is not None
+    monkeypatch.setattr("xpmlp.bench.memory.available_memory", lambda: None)
+    assert why_too_large(wide, 1) is None
+
+
+def test_a_machine_that_was_busy_before_is_said_to_have_been() -> None:
+    assert "was busy" in (describe_load({"cores": 2, "conditions": {"load": 5.0}}) or "")
+    assert describe_load({"cores": 2, "conditions": {"load": 0.2}}) is None
+    assert describe_load({"cores": 2}) is None
+    busy = results(point(numpy=1.0))
+    busy = dataclasses.replace(busy, machine=busy.machine | {"conditions": {"load": 5.0}})
+    assert "was busy" in to_markdown(busy)
+
+
+def test_threads_clock_and_versions_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    conditions = describe_conditions()
+    assert conditions["threads"]["OPENBLAS_NUM_THREADS"] == "3"
+    assert 0.0 < conditions["clock"]["resolution"] < 1e-3
+    assert f"numpy {np.__version__}" in describe_loaded()
+
+
+def test_too_few_rounds_are_said_to_be() -> None:
+    two = dataclasses.replace(point(), measurements=(Measurement("numpy", timing=Timing((1.0, 1.0))),))
+    (warning,) = warnings_of(two)
+    assert "2 rounds: too few" in warning

@@ -45,8 +45,10 @@ def test_a_sweep_prints_a_table_for_each_value(xpmlp: Any) -> None:
     ("arguments", "reason"),
     [
         (("--backend", "numpyy"), "--backend: 'numpyy' is not one of numpy, cupy, torch, jax"),
-        (("--sweep", "depth=1"), "--sweep: 'depth' is not one of"),
-        (("--dtype", "int8"), "--dtype: 'int8' is not one of"),
+        (("--sweep", "width=1"), "--sweep: 'width' is not one of"),
+        (("--sweep", "depth=1,2", "--hidden", "none", "--backend", "numpy"), "--sweep depth: there is no hidden layer"),
+        (("--backend", "numpy", "--data", "diabetes"), "holds numbers to predict"),
+        (("--dtype", "int8"), "dtype: 'int8' is not one of"),
         (("--rounds", "0"), "rounds: 0 is too few"),
         (("--backend", "numpy", "--data", "no-such"), "neither a known dataset"),
         (("--compare", "none.json", "none.json"), "none.json: cannot be read"),
@@ -64,3 +66,26 @@ def test_where_nothing_could_be_measured_it_fails(xpmlp: Any) -> None:
     assert code == 1
     assert "failed: SettingsError: device 'cuda': NumPy has only cpu" in out
     assert "Nothing could be measured" in err
+
+
+def test_an_output_that_cannot_be_is_refused_before_anything_is_measured(xpmlp: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "earlier").mkdir()
+    (tmp_path / "earlier" / "results.json").write_text("mine")
+    for name, reason in (("file", "cannot be written"), ("earlier", "already holds results")):
+        code, out, err = xpmlp("bench", "--backend", "numpy", *QUICK, "-o", tmp_path / name)
+        assert code == 1
+        assert reason in err
+        assert out == ""
+    assert (tmp_path / "earlier" / "results.json").read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_force_replaces_earlier_results_and_leaves_nothing_of_theirs(xpmlp: Any, tmp_path: Path) -> None:
+    for name in ("results.json", "sweep.png", "mine.txt"):
+        (tmp_path / name).write_text("earlier")
+    code, _, _ = xpmlp("bench", "--backend", "numpy", *QUICK, "-o", tmp_path, "--force")
+    assert code == 0
+    assert json.loads((tmp_path / "results.json").read_text())["format"] == "xpmlp benchmark"
+    assert not (tmp_path / "sweep.png").exists()  # of other settings
+    assert (tmp_path / "mine.txt").read_text() == "earlier"

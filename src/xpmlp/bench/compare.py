@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from .measure import Point, describe_point
+from .measurement import Point, describe_point
 from .results import Results
 
 SMALLEST_CHANGE = 0.03  # below, nobody minds
@@ -47,10 +47,35 @@ def compare_results(old: Results, new: Results) -> list[Change]:
 
 
 def find_point(results: Results, point: Point) -> Point | None:
-    """Return the point of other results with the same network, batch, rows and dtype."""
+    """Return the point of other results with the same data, network, and way of training."""
 
     def key(point: Point) -> tuple[object, ...]:
         settings = point.settings
-        return point.workload, point.rows, point.sizes, settings.batch_size, settings.dtype, settings.optimizer
+        how = (settings.activation, settings.optimizer, settings.batch_size, settings.dtype)
+        return point.workload, point.rows, point.sizes, how
 
     return next((other for other in results.points if key(other) == key(point)), None)
+
+
+def differences(old: Results, new: Results) -> list[str]:
+    """Return what else differs between two results, which one must know before one takes a change for ours."""
+    found = [
+        f"{name}: {old.machine.get(name)}, then {new.machine.get(name)}"
+        for name in ("processor", "cores")
+        if old.machine.get(name) != new.machine.get(name)
+    ]
+    found += [
+        f"{name}: {old.versions.get(name, 'none')}, then {new.versions.get(name, 'none')}"
+        for name in dict.fromkeys([*old.versions, *new.versions])
+        if old.versions.get(name) != new.versions.get(name)
+    ]
+    for first, second, when in ((old, new, "old"), (new, old, "new")):
+        alone = [
+            f"{measurement.name} ({describe_point(point)})"
+            for point in first.points
+            for measurement in point.timed
+            if (match := find_point(second, point)) is None or match.find(measurement.name) is None
+        ]
+        if alone:
+            found.append(f"only in the {when}: {', '.join(alone)}")
+    return found

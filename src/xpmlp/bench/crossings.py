@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .measure import Point
+from .measurement import Point
 
 
 class Crossing(NamedTuple):
@@ -19,6 +19,8 @@ class Crossing(NamedTuple):
 def find_crossings(values: Sequence[int], points: Sequence[Point]) -> list[Crossing]:
     """Return every crossing between two contenders, by the swept value; between two values on the straight line.
 
+    A value at which the middle halves of the two overlap decides nothing: a crossing lies between two that do.
+
     Parameters
     ----------
     values
@@ -31,7 +33,7 @@ def find_crossings(values: Sequence[int], points: Sequence[Point]) -> list[Cross
             gaps = [
                 (value, gap)
                 for value, point in zip(values, points, strict=True)
-                if (gap := gap_of(point, first, second))
+                if (gap := gap_of(point, first, second)) is not None
             ]
             for (left, before), (right, after) in itertools.pairwise(gaps):
                 if (before < 0.0) != (after < 0.0):
@@ -42,8 +44,9 @@ def find_crossings(values: Sequence[int], points: Sequence[Point]) -> list[Cross
 
 
 def gap_of(point: Point, first: str, second: str) -> float | None:
-    """Return the logarithm of the ratio of two medians, negative where the first is faster; None without both."""
+    """Return the logarithm of the ratio of two medians, negative where the first is faster; None where none is."""
     a, b = point.find(first), point.find(second)
     if a is None or b is None or a.timing is None or b.timing is None:
         return None
-    return math.log(a.timing.median / b.timing.median) or None
+    overlap = a.timing.quartiles[0] <= b.timing.quartiles[1] and b.timing.quartiles[0] <= a.timing.quartiles[1]
+    return None if overlap else math.log(a.timing.median / b.timing.median)

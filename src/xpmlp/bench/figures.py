@@ -8,7 +8,7 @@ from xpmlp.plots import house_style, new_figure, to_png
 
 from .crossings import find_crossings
 from .limits import epoch_operations
-from .measure import Measurement, Point, describe_point
+from .measurement import Measurement, Point, describe_point
 from .report import median_of, swept_values
 from .results import Results
 
@@ -16,7 +16,12 @@ from .results import Results
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 OURS, OTHERS = COLORS[0], "#999999"
-SWEPT_AXES = {"batch-size": "rows in a batch", "hidden": "units in the hidden layer", "rows": "rows in an epoch"}
+SWEPT_AXES = {
+    "batch-size": "rows in a batch",
+    "hidden": "units in the hidden layer",
+    "depth": "hidden layers",
+    "rows": "rows in an epoch",
+}
 
 
 def draw_throughput(point: Point) -> bytes:

@@ -1,13 +1,18 @@
 """Results as people read them: tables."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from .conditions import describe_load
 from .crossings import find_crossings
-from .measure import Measurement, Point, describe_point, trains_alike
+from .growth import find_growth
+from .measurement import Measurement, Point, describe_point, trains_alike
 from .results import Results
 
 COLUMNS = ("", "seconds an epoch", "samples/s", "to NumPy", "of the limit", "first epoch", "accuracy")
+GROWTH_COLUMNS = ("grows as", "seconds an epoch", "at the large end", "memory", "at the large end")
 BASELINE = "numpy"
+FEWEST_ROUNDS = 3  # to know a spread
+MOST_OVERHEAD = 0.01
 
 
 def table_rows(point: Point) -> list[tuple[str, ...]]:
@@ -51,21 +56,38 @@ def warnings_of(point: Point) -> list[str]:
         return [f"not measured: {point.skipped}"]
     noisy = [measurement.name for measurement in point.timed if measurement.timing and measurement.timing.is_noisy]
     if noisy:
+        who = "all" if len(noisy) == len(point.timed) > 1 else ", ".join(noisy)
         warnings.append(
-            f"the timings of {', '.join(noisy)} scatter by more than a tenth: the machine is too noisy to conclude "
-            "from smaller differences. Close what else runs, or take more --rounds."
+            f"the timings of {who} scatter by more than a tenth: the machine is too noisy to conclude from smaller "
+            "differences. Close what else runs, or take more --rounds."
         )
-    for measurement in point.timed:
-        if not trains_alike(measurement, point.settings.dtype):
-            warnings.append(
-                f"{measurement.name} ended with other weights than NumPy (apart by {measurement.difference:.1g} of the "
-                "largest): what it computes is not what the others compute."
-            )
-        if measurement.overhead is not None and measurement.overhead > 0.01:
-            warnings.append(f"{measurement.name}: the harness added {100 * measurement.overhead:.1f} % to an epoch.")
+    warnings += [
+        f"{measurement.name} ended with other weights than NumPy (apart by {measurement.difference:.1g} of the "
+        "largest): what it computes is not what the others compute."
+        for measurement in point.timed
+        if not trains_alike(measurement, point.settings.dtype)
+    ]
+    asked = [m.overhead for m in point.timed if m.overhead is not None]
+    if asked and max(asked) > MOST_OVERHEAD:
+        warnings.append(
+            f"between two turns the harness took up to {100 * max(asked):.1f} % of a turn; the figures are without it."
+        )
+    fewest = min((len(m.timing.seconds) for m in point.timed if m.timing), default=FEWEST_ROUNDS)
+    if fewest < FEWEST_ROUNDS:
+        warnings.append(f"{fewest} round{'s' if fewest > 1 else ''}: too few to know how the timings scatter.")
     if point.interrupted:
         warnings.append("interrupted: not all rounds were run.")
     return warnings
+
+
+def describe_settings(point: Point) -> str:
+    """Return all of a point's settings in a line."""
+    settings = point.settings
+    turns = "" if point.epochs_a_turn == 1 else f" turns of {point.epochs_a_turn}"
+    return (
+        f"{describe_point(point)}, {settings.dtype}, {settings.activation}, {settings.optimizer}; {point.workload}; "
+        f"median of {settings.rounds}{turns} epochs [quartiles]"
+    )
 
 
 def to_markdown(results: Results) -> str:
@@ -73,20 +95,32 @@ def to_markdown(results: Results) -> str:
     machine = results.machine
     lines = [
         f"{machine.get('processor')}, {machine.get('cores')} cores, {machine.get('system')}, {results.date[:10]}; "
-        + ", ".join(f"{name} {version}" for name, version in results.versions.items() if version != "unknown"),
+        + ", ".join(versions_of(results)),
         "",
     ]
     for point in results.points:
-        settings = point.settings
-        network = f"{describe_point(point)}, {settings.dtype}, {settings.activation}, {settings.optimizer}"
-        lines += [f"{network}; {point.workload}; median of {settings.rounds} epochs [quartiles]", ""]
+        lines += [describe_settings(point), ""]
         if point.measurements:
             lines += markdown_table(COLUMNS, table_rows(point))
             lines.append("")
         lines += [f"- {warning}" for warning in warnings_of(point)]
         lines.append("")
+    growth = growth_rows(results)
+    if growth:
+        lines += [*markdown_table(GROWTH_COLUMNS, growth), ""]
     lines += [f"- {sentence}" for sentence in describe_crossings(results)]
+    busy = describe_load(machine)
+    lines += [] if busy is None else [f"- {busy}"]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def versions_of(results: Results) -> list[str]:
+    """Return every library that took part with its version, the contenders' own included, and their devices."""
+    measurements = [measurement for point in results.points for measurement in point.measurements]
+    loaded = [part for m in measurements for part in m.description.get("versions", "").split(", ") if part]
+    here = [f"{name} {version}" for name, version in results.versions.items() if version != "unknown"]
+    devices = [device for m in measurements if (device := m.description.get("device", "cpu")) != "cpu"]
+    return list(dict.fromkeys([*here, *loaded, *devices]))
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -100,13 +134,25 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> lis
 
 def swept_values(results: Results) -> list[int]:
     """Return the values of the sweep, in the order of the points."""
-    taken = {
+    taken: dict[str, Callable[[Point], int]] = {
         "batch-size": lambda point: point.settings.batch_size,
         "hidden": lambda point: point.settings.hidden_layer_sizes[0],
+        "depth": lambda point: len(point.settings.hidden_layer_sizes),
         "rows": lambda point: point.rows,
     }
     assert results.sweep is not None
     return [taken[results.sweep](point) for point in results.points]
+
+
+def growth_rows(results: Results) -> list[tuple[str, ...]]:
+    """Return a row of texts for each contender: the powers of the swept value that it grows with."""
+    if results.sweep is None:
+        return []
+
+    def power(slope: float | None) -> str:
+        return "" if slope is None else f"{results.sweep}^{slope:.2f}"
+
+    return [(growth.name, *map(power, growth[1:])) for growth in find_growth(swept_values(results), results.points)]
 
 
 def describe_crossings(results: Results) -> list[str]:

@@ -11,7 +11,7 @@ from xpmlp.errors import DataError
 from xpmlp.whole_files import write_whole
 
 from .limits import Ceilings, Limits
-from .measure import Measurement, Point
+from .measurement import Measurement, Point
 from .settings import BenchSettings
 from .timing import Timing
 

@@ -4,9 +4,16 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from xpmlp.errors import SettingsError
+from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.training import OPTIMIZERS
+from xpmlp.training.recipes import DTYPES
 
-SWEPT = {"batch-size": "batch_size", "hidden": "hidden_layer_sizes", "rows": "rows"}
+SWEPT = {
+    "batch-size": "batch_size",
+    "hidden": "hidden_layer_sizes",
+    "depth": "hidden_layer_sizes",
+    "rows": "rows",
+}
 
 
 @dataclass(frozen=True)
@@ -38,8 +45,13 @@ class BenchSettings:
         for name, count in counts.items():
             if count < 1:
                 raise SettingsError(f"{name}: {count} is too few; at least 1 is needed.")
-        if self.optimizer not in OPTIMIZERS:
-            raise SettingsError(f"optimizer: {self.optimizer!r} is not one of {', '.join(OPTIMIZERS)}.")
+        for name, value, choices in (
+            ("activation", self.activation, ACTIVATIONS),
+            ("optimizer", self.optimizer, OPTIMIZERS),
+            ("dtype", self.dtype, DTYPES),
+        ):
+            if value not in choices:
+                raise SettingsError(f"{name}: {value!r} is not one of {', '.join(choices)}.")
 
     def steps(self, rows: int) -> int:
         """Return the steps of an epoch through so many rows."""
@@ -53,10 +65,13 @@ class Sweep(NamedTuple):
     values: tuple[int, ...]
 
     def apply(self, settings: BenchSettings, value: int) -> BenchSettings:
-        """Return the settings with one of the values."""
-        field = SWEPT[self.name]
-        changed: Any = (value,) if field == "hidden_layer_sizes" else value
-        return replace(settings, **{field: changed})
+        """Return the settings with one of the values; a depth is that of layers as wide as the first."""
+        changed: Any = value
+        if self.name == "hidden":
+            changed = (value,)
+        elif self.name == "depth":
+            changed = settings.hidden_layer_sizes[:1] * value
+        return replace(settings, **{SWEPT[self.name]: changed})
 
 
 def parse_sweep(text: str) -> Sweep:

@@ -1,10 +1,13 @@
 """A process of its own for each contender: thread pools and memory of one do not disturb another's."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 import time
 import traceback
+from collections.abc import Iterator
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -12,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from .conditions import describe_loaded
 from .contenders import Contender
+from .process_memory import forget_peak, peak_bytes
 from .settings import BenchSettings
 from .workload import Workload
 
@@ -35,9 +40,14 @@ class Worker:
         started = time.perf_counter()
         self.connection, far_end = STARTS_AFRESH.Pipe()
         self.process = STARTS_AFRESH.Process(target=serve, args=(far_end, contender), daemon=True)
-        self.process.start()
+        with deaf_to_interrupts():
+            self.process.start()
         far_end.close()
-        self.ask("hello")
+        try:
+            self.ask("hello")
+        except BaseException:
+            self.close()
+            raise
         self.start_seconds = time.perf_counter() - started
 
     def ask(self, question: str, *arguments: Any) -> Any:
@@ -67,12 +77,29 @@ class Worker:
             self.process.join()
 
 
+@contextlib.contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C; a process that is started meanwhile ignores it from its first moment on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may decide that
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def share_gpus() -> None:
+    """Keep JAX from taking most of a GPU's memory at its first use, where other processes are to use it too."""
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+
 def serve(connection: Connection, contender: Contender) -> None:
     """Do what is asked for until nobody asks any more."""
     # Ctrl-C is for the process that asks: it ends this one, by hanging up.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # JAX would otherwise take most of a GPU's memory, which others are to use too.
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    share_gpus()
     bench = ServingBench(contender)
     while True:
         try:
@@ -103,16 +130,18 @@ class ServingBench:
 
     def prepare(self, folder: Path, settings: BenchSettings) -> float:
         """Load the workload and make the trainer; return the seconds that the second took."""
-        self.trainer = None  # its memory first
+        self.trainer = self.workload = None  # their memory first
         self.workload = Workload.load(folder).take(settings.rows)
+        forget_peak()  # which was that of reading all rows, where only some are taken
         started = time.perf_counter()
         self.trainer = self.contender.make(self.workload, settings)
         return time.perf_counter() - started
 
-    def epoch(self) -> float:
-        """Train for one epoch; return the seconds that it took."""
+    def epoch(self, count: int = 1) -> float:
+        """Train for an epoch, or so many of them; return the seconds that it took."""
         started = time.perf_counter()
-        self.trainer.epoch()
+        for _ in range(count):
+            self.trainer.epoch()
         return time.perf_counter() - started
 
     def accuracy(self) -> float:
@@ -129,15 +158,10 @@ class ServingBench:
         return asdict(self.trainer.ceilings())
 
     def describe(self) -> dict[str, str]:
-        """Return what a record should say of the library and the device."""
+        """Return what a record should say of the library, its version, and the device."""
         describe = getattr(self.trainer, "describe", None)
-        return {} if describe is None else dict(describe())
+        return {"versions": describe_loaded()} | ({} if describe is None else dict(describe()))
 
     def peak_bytes(self) -> int | None:
-        """Return the most memory that the process has held so far; None where the system does not tell."""
-        try:
-            import resource
-        except ImportError:
-            return None
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return int(peak if os.uname().sysname == "Darwin" else peak * 1024)
+        """Return the most memory that the process has held since `prepare`; None where the system does not tell."""
+        return peak_bytes()

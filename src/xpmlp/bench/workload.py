@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from xpmlp.datasets import Dataset, class_indices
+from xpmlp.errors import DataError
 
 ARRAYS = ("x", "labels", "test_x", "test_labels")
 MNIST_ROWS, MNIST_FEATURES, MNIST_CLASSES = 60_000, 784, 10
@@ -68,7 +69,15 @@ def synthetic_workload(
 
 
 def workload_of(dataset: Dataset) -> Workload:
-    """Return a dataset's rows."""
+    """Return a dataset's rows.
+
+    Raises
+    ------
+    DataError
+        Where it has no classes.
+    """
+    if not dataset.classes:
+        raise DataError(f"{dataset.name}: holds numbers to predict; the benchmark's network predicts classes.")
     train, test = dataset.train, dataset.test
     return Workload(
         dataset.name,

@@ -1,7 +1,7 @@
 """``xpmlp bench``: which array library trains a network fastest here."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,12 +20,24 @@ from xpmlp.bench import (
     compare_results,
     load_results,
     parse_sweep,
+    prepare_folder,
+    run_benchmark,
+    save_results,
     synthetic_workload,
     workload_of,
 )
-from xpmlp.bench.measure import describe_point
-from xpmlp.bench.report import COLUMNS, describe_crossings, table_rows, warnings_of
-from xpmlp.bench.run import run_benchmark, save_results
+from xpmlp.bench.compare import differences
+from xpmlp.bench.conditions import describe_load
+from xpmlp.bench.report import (
+    COLUMNS,
+    GROWTH_COLUMNS,
+    describe_crossings,
+    describe_settings,
+    growth_rows,
+    table_rows,
+    warnings_of,
+)
+from xpmlp.bench.worker import share_gpus
 from xpmlp.datasets import load_dataset
 from xpmlp.errors import SettingsError, XpmlpError
 
@@ -55,12 +67,13 @@ def bench(
     rounds: Annotated[int, typer.Option(metavar="NUMBER", help="Epochs of each that are timed.")] = 7,
     sweep: Annotated[
         str | None,
-        typer.Option(metavar="SETTING=VALUES", help="batch-size=32,128,512 or hidden=64,256,1024 or rows=1000,10000."),
+        typer.Option(metavar="SETTING=VALUES", help="batch-size=32,128,512, or hidden=…, depth=…, rows=…"),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FOLDER", help="Write results.json, results.md and pictures there."),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the results that are in the folder.")] = False,
     compare: Annotated[
         tuple[Path, Path] | None,
         typer.Option(metavar="OLD NEW", help="Measure nothing: say what differs between two results.json."),
@@ -72,18 +85,19 @@ def bench(
     if compare is not None:
         print_changes(console, load_results(compare[0]), load_results(compare[1]))
         return
+    share_gpus()  # before this process looks what there is
     names = check_backends(backend or usable_backends())
-    if dtype not in ("float32", "float64"):
-        raise SettingsError(f"--dtype: {dtype!r} is not one of float32, float64.")
     settings = BenchSettings(
         hidden_layer_sizes=parse_sizes(hidden), batch_size=batch_size, dtype=dtype, rows=rows, rounds=rounds
     )
     swept = None if sweep is None else parse_sweep(sweep)
+    if output is not None:
+        prepare_folder(output, force=force)
     workload = find_workload(data, data_dir)
     with showing_progress(console) as say:
         results = run_benchmark([backend_contender(name) for name in names], workload, settings, swept, say=say)
     print_results(console, results)
-    if output is not None:
+    if output is not None and any(point.timed for point in results.points):
         console.print(f"saved in {output}: {', '.join(save_results(results, output))}")
     if any(point.interrupted for point in results.points) or not results.points:
         raise typer.Exit(INTERRUPTED)
@@ -117,19 +131,28 @@ def showing_progress(console: Console) -> Iterator[Callable[[str], None]]:
 def print_results(console: Console, results: Results) -> None:
     """Print a table for each point, and what one should know of it."""
     for point in results.points:
-        settings = point.settings
-        title = f"{describe_point(point)}, {settings.dtype}, {settings.activation}, {settings.optimizer}"
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-        for index, column in enumerate(COLUMNS):
-            table.add_column(column, justify="right" if index else "left", overflow="fold")
-        for row in table_rows(point):
-            table.add_row(*row)
         if point.measurements:
-            console.print(table)
+            print_table(console, describe_settings(point), COLUMNS, table_rows(point))
         for warning in warnings_of(point):
             print_note(warning)
+    growth = growth_rows(results)
+    if growth:
+        print_table(console, "", GROWTH_COLUMNS, growth)
     for sentence in describe_crossings(results):
         console.print(sentence)
+    busy = describe_load(results.machine)
+    if busy is not None:
+        print_note(busy)
+
+
+def print_table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table, names on the left and figures on the right."""
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
 
 
 def print_changes(console: Console, old: Results, new: Results) -> None:
@@ -148,3 +171,5 @@ def print_changes(console: Console, old: Results, new: Results) -> None:
             change.point, change.name, f"{change.old:.4g} s", f"{change.new:.4g} s", f"{change.ratio:.3f}", verdict
         )
     console.print(table)
+    for difference in differences(old, new):
+        print_note(difference)
