@@ -15,12 +15,14 @@ from xpmlp.bench import BenchSettings, Limits, Measurement, Point, Results, comp
 from xpmlp.bench.compare import differences
 from xpmlp.bench.conditions import describe_conditions, describe_load, describe_loaded
 from xpmlp.bench.crossings import find_crossings
+from xpmlp.bench.figures import draw_roofline, draw_sweep, draw_throughput, label_decades
 from xpmlp.bench.growth import find_growth
 from xpmlp.bench.limits import Ceilings, epoch_operations, limit_seconds, measure_ceilings
 from xpmlp.bench.memory import why_too_large
 from xpmlp.bench.report import table_rows, to_markdown, warnings_of
 from xpmlp.bench.timing import Timing
 from xpmlp.errors import DataError, SettingsError
+from xpmlp.plots import house_style, new_figure
 
 
 def point(batch_size: int = 128, difference: float = 0.0, **medians: float) -> Point:
@@ -265,3 +267,24 @@ def test_too_few_rounds_are_said_to_be() -> None:
     two = dataclasses.replace(point(), measurements=(Measurement("numpy", timing=Timing((1.0, 1.0))),))
     (warning,) = warnings_of(two)
     assert "2 rounds: too few" in warning
+
+
+@pytest.mark.parametrize(("low", "high"), [(38_000.0, 110_000.0), (0.2, 90.0), (1e-3, 1e6)])
+def test_a_logarithmic_axis_has_plain_numbers_and_enough_of_them(low: float, high: float) -> None:
+    with house_style():
+        axes = new_figure(4.0, 3.0).add_subplot()
+        axes.set_xscale("log")
+        axes.set_xlim(low, high)
+        label_decades(axes.xaxis, low, high)
+        labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert 3 <= len(labels) <= 12
+    assert [float(label.replace(",", "")) for label in labels] == pytest.approx(list(axes.get_xticks()))
+
+
+def test_every_picture_is_drawn_of_what_can_happen() -> None:
+    wide = results(point(32, a=1.0, b=2.0), point(64), point(128, a=2.0, b=1.0), sweep="batch-size")
+    for picture in (draw_throughput(wide.points[0]), draw_sweep(wide), draw_roofline(wide.points[0])):
+        assert (picture or b"").startswith(b"\x89PNG")
+    bare = dataclasses.replace(point(), measurements=(Measurement("peer", timing=Timing((1.0,))),))
+    assert draw_roofline(bare) is None
+    assert draw_throughput(bare).startswith(b"\x89PNG")

@@ -43,6 +43,10 @@ def draw_throughput(point: Point) -> bytes:
         axes.set_xlim(0, 1.2 * max(point.rows / m.timing.quartiles[0] for m in timed if m.timing))
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlabel("samples a second; whiskers: the middle half of the epochs")
+        if not all(measurement.ours for measurement in timed):
+            axes.barh(0, 0, color=OURS, label="xpmlp")
+            axes.barh(0, 0, color=OTHERS, label="others")
+            axes.legend(frameon=False, loc="lower right")
         axes.set_title(describe_point(point), loc="left", fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
         return to_png(figure)
@@ -68,17 +72,27 @@ def draw_sweep(results: Results) -> bytes:
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.set_xticks(values, [f"{value:,}" for value in values])
-        axes.minorticks_off()
+        axes.xaxis.minorticks_off()
         for crossing in find_crossings(values, results.points):
             known = np.array(lines[crossing.faster])
             rate = np.exp(np.interp(np.log(crossing.value), np.log(known[:, 0]), np.log(known[:, 1])))
             axes.plot(crossing.value, rate, "o", mfc="none", mec="#333333", ms=12)
             text = f"{crossing.value:,.0f}: {crossing.faster}\novertakes {crossing.slower}"
-            axes.annotate(text, (crossing.value, rate), (0, -30), textcoords="offset points", fontsize=8, ha="center")
+            axes.annotate(
+                text,
+                (crossing.value, rate),
+                (0, -30),
+                textcoords="offset points",
+                fontsize=8,
+                ha="center",
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0},
+            )
         assert results.sweep is not None
         axes.set_xlabel(SWEPT_AXES[results.sweep])
         axes.set_ylabel("samples a second")
-        axes.grid(alpha=0.3)
+        label_decades(axes.yaxis, *axes.get_ylim())
+        axes.set_title(describe_sweep(results), loc="left", fontsize=10)
+        axes.grid(alpha=0.3, which="both")
         axes.legend(frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
         return to_png(figure)
@@ -106,6 +120,8 @@ def draw_roofline(point: Point) -> bytes | None:
         axes.axvline(intensity, color="#333333", lw=0.8, ls=":")
         axes.set_xscale("log")
         axes.set_yscale("log")
+        label_decades(axes.xaxis, *axes.get_xlim())
+        label_decades(axes.yaxis, *axes.get_ylim())
         axes.set_xlabel("operations for each byte to or from memory (dotted: this network)")
         axes.set_ylabel("thousand million operations a second")
         axes.set_title(describe_point(point), loc="left", fontsize=10)
@@ -113,6 +129,32 @@ def draw_roofline(point: Point) -> bytes | None:
         axes.legend(frameon=False, title="reached, of what is possible there", loc="lower right")
         axes.spines[["top", "right"]].set_visible(False)
         return to_png(figure)
+
+
+def label_decades(axis: Any, low: float, high: float) -> None:
+    """Write plain numbers along a logarithmic axis; between the powers of ten too, where there are few of those.
+
+    matplotlib's own labels are formulas, which the house's style does not set.
+    """
+    decades = np.log10(high / low)
+    steps = (1.0,) if decades > 4 else (1.0, 2.0, 5.0) if decades > 1 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)
+    powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    ticks = [step * 10.0**power for power in powers for step in steps]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    axis.set_ticks(ticks, [f"{tick:,.0f}" if tick >= 10 else f"{tick:g}" for tick in ticks])
+    axis.minorticks_off()
+
+
+def describe_sweep(results: Results) -> str:
+    """Return what was the same at all points of a sweep."""
+    point = results.points[0]
+    hidden = [str(size) for size in point.settings.hidden_layer_sizes]
+    if results.sweep in ("hidden", "depth"):
+        hidden = ["…"]
+    parts = ["-".join([str(point.sizes[0]), *hidden, str(point.sizes[-1])])]
+    parts += [] if results.sweep == "batch-size" else [f"batch {point.settings.batch_size}"]
+    parts += [] if results.sweep == "rows" else [f"{point.rows:,} rows"]
+    return f"{', '.join(parts)}, {point.settings.dtype}"
 
 
 def peak_at(measurement: Measurement, intensity: float) -> float:
