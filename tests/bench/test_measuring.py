@@ -279,7 +279,8 @@ def test_ctrl_c_while_workers_start_leaves_nothing_behind(
         if line == "starting b":
             raise KeyboardInterrupt
 
+    before = set(multiprocessing.active_children())  # such as joblib's, of other tests
     results = run_benchmark([stub("a"), stub("b")], workload, SETTINGS, say=interrupt)
     assert results.points == ()
-    assert multiprocessing.active_children() == []
+    assert set(multiprocessing.active_children()) <= before
     assert list(tmp_path.glob("xpmlp-bench-*")) == []
