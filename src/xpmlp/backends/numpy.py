@@ -20,6 +20,8 @@ from .samples import Samples
 # Below so many operations, handing a part of a matrix product to another thread and waiting for it costs more than it
 # saves; on a busy machine, where the other thread waits for a core, a hundred times more.
 OPERATIONS_WORTH_THREADS = 8_000_000
+# Below so many, OpenBLAS stays in one thread of its own accord, and telling it to costs a tenth of a small epoch.
+OPERATIONS_IN_ONE_THREAD = 500_000
 
 
 class NumpyBackend(Backend):
@@ -57,7 +59,7 @@ class NumpyBackend(Backend):
     def threads_for(self, layers: Layers, batch_size: int) -> AbstractContextManager[object]:
         """Return a context in which small matrix products run in one thread, and large ones as NumPy is set up."""
         largest = max(2 * batch_size * math.prod(layer.weight.shape) for layer in layers)
-        if largest >= OPERATIONS_WORTH_THREADS:
+        if largest <= OPERATIONS_IN_ONE_THREAD or largest >= OPERATIONS_WORTH_THREADS:
             return nullcontext()
         context: AbstractContextManager[object] = self.thread_pools.limit(limits=1, user_api="blas")
         return context

@@ -59,9 +59,15 @@ def objective_and_gradients(
     gradients = backward(xp, layers, inputs, gradient, activation, dropout)
     if penalty is not None:
         decay = penalty / total
-        squares = sum(xp.sum(xp.vecdot(layer.weight, layer.weight), axis=-1) for layer in layers)
+        squares = sum(sum_of_squares(xp, layer.weight) for layer in layers)
         objective = objective + (0.5 * decay * squares[..., None, None])[..., 0, 0]
         gradients = tuple(
             Layer(g.weight + decay * layer.weight, g.bias) for g, layer in zip(gradients, layers, strict=True)
         )
     return objective, gradients
+
+
+def sum_of_squares(xp: Any, weight: Float[Any, "*models inputs outputs"]) -> Float[Any, "*models"]:
+    """‖W‖², as one long product: row by row, a narrow layer has as many of them as inputs."""
+    flat = xp.reshape(weight, (*weight.shape[:-2], -1))
+    return xp.vecdot(flat, flat)
