@@ -1,5 +1,6 @@
 """How Sphinx builds the documentation: `nox -s docs`."""
 
+import os
 from importlib.metadata import version as installed_version
 
 project = "xpmlp"
@@ -13,11 +14,14 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
+    "sphinxcontrib.programoutput",
 ]
 exclude_patterns = ["_build"]
 
 myst_enable_extensions = ["amsmath", "dollarmath"]
 myst_heading_anchors = 3
+
+os.environ["COLUMNS"] = "100"  # of the terminal in which the commands of commands.md are asked for --help
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
