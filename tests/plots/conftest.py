@@ -54,11 +54,12 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def visible_texts(figure: Any) -> list[Any]:
     """All texts of a figure, save the labels of ticks beyond the end of an axis, which are not drawn."""
-    texts = [part._suptitle for part in (figure, *figure.subfigs)]
+    texts = [figure._suptitle]
     for axes in figure.axes:
+        texts += [axes.title, axes._left_title, axes._right_title, *axes.texts]
         if not axes.axison:
             continue
-        texts += [axes.title, axes._left_title, axes._right_title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
+        texts += [axes.xaxis.label, axes.yaxis.label]
         for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
             ticks = [(tick.get_loc(), tick.label1) for tick in axis.get_major_ticks() if tick.label1.get_visible()]
             texts += [label for place, label in ticks if min(low, high) <= place <= max(low, high)]

@@ -19,7 +19,13 @@ def case(rows: int, classes: int, shape: tuple[int, int] = (8, 8)) -> tuple[Any,
 
 
 def shown_images(figure: Any) -> list[Any]:
-    return [axes for axes in figure.axes if axes.images]
+    (axes,) = figure.axes
+    return list(axes.images)
+
+
+def texts(figure: Any, part: str) -> list[str]:
+    (axes,) = figure.axes
+    return [text.get_text() for text in axes.texts if text.get_gid() == part]
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (10, 40), (40, 12)])
@@ -39,17 +45,19 @@ def test_the_mistakes_that_cost_most_come_first(
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != truth)
     worst = wrong[np.argsort(of_truth[wrong])][:12]
     assert f"The 12 worst of {len(wrong)} mistakes" in figure.get_suptitle()
-    for axes, index in zip(shown_images(figure), worst, strict=True):
-        np.testing.assert_array_equal(axes.images[0].get_array(), images[index])
+    for image, index in zip(shown_images(figure), worst, strict=True):
+        np.testing.assert_array_equal(image.get_array(), images[index])
+        box = image.get_window_extent()
+        assert box.height / box.width == pytest.approx(shape[0] / shape[1], rel=0.05)
 
 
 def test_the_likeliest_classes_and_the_true_one_stand_beside_each_image(drawn: list[Any]) -> None:
     probabilities = np.array([[0.6, 0.25, 0.1499, 0.0001], [0.1, 0.2, 0.3, 0.4]])
     plots.draw_mistakes(np.zeros((2, 4, 4), np.float32), np.array([3, 2]), probabilities, list("abcd"), TITLE)
-    first, second = ([text.get_text() for text in axes.texts] for axes in drawn[0].axes if axes.texts)
-    assert first == ["a   60.0 %", "b   25.0 %", "d   < 0.1 %"]
-    assert second == ["d   40.0 %", "c   30.0 %", "b   20.0 %"]
-    assert [axes.get_title() for axes in shown_images(drawn[0])] == ["is d", "is c"]
+    written = texts(drawn[0], "probability")
+    assert written[:3] == ["a   60.0 %", "b   25.0 %", "d   < 0.1 %"]
+    assert written[3:] == ["d   40.0 %", "c   30.0 %", "b   20.0 %"]
+    assert texts(drawn[0], "truth") == ["is d", "is c"]
 
 
 @pytest.mark.parametrize("mistakes", [1, 2, 4])

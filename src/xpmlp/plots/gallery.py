@@ -3,7 +3,11 @@
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from .style import GREY, ORANGE, house_style, new_figure, shortened, to_png, wrapped
+from .sheet import Sheet
+from .style import GREY, ORANGE, house_style, shortened, to_png, wrapped
+
+CELL, IMAGE = 1.25, 1.15  # inches in width
+HEADING, BELOW = 0.3, 0.27  # inches in height, of a section's heading and below an image
 
 
 @house_style()
@@ -36,36 +40,43 @@ def draw_gallery(
         part = f"The {len(worst)} surest of all {len(wrong):,}" if len(worst) < len(wrong) else f"All {len(wrong)}"
         part = "The only mistake" if len(wrong) == 1 else f"{part} mistakes"
         sections.append((f"{part} in {len(images):,} test images", worst))
-    numbers = [-(-len(shown) // columns) for _, shown in sections]
 
     # Names that do not fit beside each other over an image of 1.25 inches go below each other.
     longest = max(len(str(name)) for name in {*labels.tolist(), *predicted.tolist()})
     is_long = 2 * longest + 5 > 16
-    of_images = min(max(1.25 * images.shape[1] / images.shape[2], 0.2), 1.25)
-    heights = [number * (of_images + 0.37) for number in numbers]
-    if is_long and len(worst):
-        heights[1] += 0.16 * numbers[1]
-    width = 1.25 * columns
-    figure = new_figure(width, sum(heights) + 0.4 * len(sections) + 0.4)
-    figure.suptitle(wrapped(title, width))
-    subfigures = np.atleast_1d(figure.subfigures(len(sections), 1, height_ratios=[height + 0.4 for height in heights]))
-    for subfigure, (heading, shown), number in zip(subfigures, sections, numbers, strict=True):
-        subfigure.suptitle(heading, fontsize="medium", color=GREY)
-        for axes in subfigure.subplots(number, columns, squeeze=False).flat:
-            axes.axis("off")
-        for axes, index in zip(subfigure.axes, shown, strict=False):
+    image_height = min(max(IMAGE * images.shape[1] / images.shape[2], 0.2), IMAGE)
+    aboves = [0.24, 0.4 if is_long else 0.24]  # inches for the words over an image, by section
+    lines = [-(-len(shown) // columns) for _, shown in sections]
+    width = CELL * columns
+    title = wrapped(title, width)
+    top = 0.04 + 0.22 * len(title.splitlines())
+    height = top + sum(
+        HEADING + number * (above + image_height + BELOW) for number, above in zip(lines, aboves, strict=False)
+    )
+    sheet = Sheet(width, height)
+    sheet.add_title(title)
+    for (heading, shown), number, above in zip(sections, lines, aboves, strict=False):
+        sheet.add_text(width / 2, top + 0.2, heading, "heading", color=GREY)
+        top += HEADING
+        for place, index in enumerate(shown):
+            line, column = divmod(place, columns)
+            middle, bottom = (column + 0.5) * CELL, top + line * (above + image_height + BELOW) + above + image_height
             is_right = labels[index] == predicted[index]
-            axes.axis("on")
-            axes.set(xticks=[], yticks=[])
-            axes.imshow(images[index], cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
             color = GREY if is_right else ORANGE
-            axes.spines[:].set(color=color, linewidth=0.8 if is_right else 3.0)
+            place_of_image = (middle - IMAGE / 2, bottom - image_height, IMAGE, image_height)
+            left, above_it, *size = sheet.add_image(images[index], *place_of_image)
+            sheet.add_rectangle(left, above_it, *size, fill=False, edgecolor=color, linewidth=0.8 if is_right else 3.0)
             # The words, not only the color, mark a mistake.
             text = shortened(str(predicted[index]), 15)
             if not is_right:
                 text += f"\nis {shortened(str(labels[index]), 12)}" if is_long else f", is {labels[index]}"
-            axes.set_title(
-                text, fontsize="small" if is_long else "medium", color="black" if is_right else ORANGE, pad=4
+            sheet.add_text(
+                *(middle, bottom - image_height - 0.06, text, "taken for"),
+                fontsize="small" if is_long else "medium",
+                color="black" if is_right else ORANGE,
+                va="bottom" if is_long else "baseline",
             )
-            axes.set_xlabel(f"{100 * probabilities[index]:.1f} %", fontsize="small", color=GREY, labelpad=2)
-    return to_png(figure)
+            sure = f"{100 * probabilities[index]:.1f} %"
+            sheet.add_text(middle, bottom + 0.04, sure, "probability", fontsize="small", color=GREY, va="top")
+        top += number * (above + image_height + BELOW)
+    return to_png(sheet.figure)

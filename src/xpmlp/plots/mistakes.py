@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int64
 
-from .style import BLUE, GREY, ORANGE, house_style, new_figure, shortened, to_png, wrapped
+from .sheet import Sheet
+from .style import BLUE, GREY, ORANGE, house_style, shortened, to_png, wrapped
 
 CLASSES_SHOWN = 3
 CELL, IMAGE, BARS = 3.6, 1.5, 1.7  # inches in width
@@ -53,38 +54,47 @@ def draw_mistakes(
     heading = f"{wrapped(title, width)}\n{wrapped(heading, width)}"
     above, line_height = 0.3 + 0.22 * len(heading.splitlines()), of_images + 0.45
     height = above + lines * line_height
-    figure = new_figure(width, height)
-    # All sizes are known, and matplotlib's layouts would take longer than the drawing.
-    figure.set_layout_engine("none")
-    figure.suptitle(heading, y=1.0 - 0.08 / height, va="top")
+    sheet = Sheet(width, height)
+    sheet.add_title(heading)
     for place, index in enumerate(worst):
         line, column = divmod(place, columns)
-        bottom = height - above - line * line_height - of_images
-        left = CELL * column + 0.1
-        image_axes = figure.add_axes((left / width, bottom / height, IMAGE / width, of_images / height))
-        left += IMAGE + 0.15
-        bar_axes = figure.add_axes((left / width, bottom / height, BARS / width, of_images / height))
-        for axes in (image_axes, bar_axes):
-            axes.axis("off")
-        image_axes.imshow(images[index], cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
+        top, left = above + line * line_height, CELL * column + 0.1
+        _, image_top, *_ = sheet.add_image(images[index], left, top, IMAGE, of_images)
         name = shortened(str(classes[truth[index]]), 14)
-        image_axes.set_title(f"is {name}", fontsize="medium", color=BLUE, pad=4)
-        draw_bars(bar_axes, probabilities[index], int(truth[index]), classes)
-    return to_png(figure)
+        sheet.add_text(left + IMAGE / 2, image_top - 0.06, f"is {name}", "truth", color=BLUE)
+        draw_bars(sheet, left + IMAGE + 0.15, top, of_images, probabilities[index], int(truth[index]), classes)
+    return to_png(sheet.figure)
 
 
 def draw_bars(
-    axes: object, probabilities: Float[np.ndarray, " classes"], truth: int, classes: Sequence[int | str]
+    sheet: Sheet,
+    left: float,
+    top: float,
+    height: float,
+    probabilities: Float[np.ndarray, " classes"],
+    truth: int,
+    classes: Sequence[int | str],
 ) -> None:
-    """Draw a bar for each of the likeliest classes, and for the true one where it is not among them."""
+    """Draw a bar for each of the likeliest classes, and for the true one where it is not among them.
+
+    Parameters
+    ----------
+    left, top, height
+        Of the place for them, in inches.
+    """
     shown = np.argsort(-probabilities, kind="stable")[:CLASSES_SHOWN].tolist()
     if truth not in shown:
         shown[-1:] = [truth]
+    each = height / (CLASSES_SHOWN + 0.3)
     for place, index in enumerate(shown):
         color = BLUE if index == truth else ORANGE if place == 0 else GREY
         percent = 100.0 * float(probabilities[index])
         written = f"{percent:.1f} %" if percent >= 0.05 else "< 0.1 %"
-        axes.barh(place, probabilities[index], height=0.32, color=color)  # type: ignore[attr-defined]
+        middle = top + (place + 0.8) * each
+        sheet.add_rectangle(
+            left, middle - 0.16 * each, BARS * float(probabilities[index]), 0.32 * each, color=color, linewidth=0
+        )
         text = f"{shortened(str(classes[index]), 18)}   {written}"
-        axes.text(0.0, place - 0.26, text, color=color, fontsize="small", va="bottom")  # type: ignore[attr-defined]
-    axes.set(xlim=(0.0, 1.0), ylim=(CLASSES_SHOWN - 0.5, -0.8))  # type: ignore[attr-defined]
+        sheet.add_text(
+            left, middle - 0.26 * each, text, "probability", color=color, fontsize="small", ha="left", va="bottom"
+        )
