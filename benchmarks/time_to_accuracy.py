@@ -47,15 +47,15 @@ def main() -> None:
                 print(contender.name, file=sys.stderr, flush=True)
                 settings = OURS if contender.ours else PEERS
                 found[contender.name].append(train_to(contender, settings, Path(folder), arguments.target))
-    rows = [
-        (
-            name,
-            f"{statistics.median(epochs for epochs, _, _ in runs):g}",
-            f"{statistics.median(training for _, training, _ in runs):.2f}",
-            f"{statistics.median(whole for _, _, whole in runs):.2f}",
+    rows = []
+    for name, runs in sorted(found.items(), key=lambda item: statistics.median(run[1] for run in item[1])):
+        epochs, training, whole = (statistics.median(values) for values in zip(*runs, strict=True))
+        reached = training < float("inf")
+        rows.append(
+            (name, f"{epochs:g}", f"{training:.2f}", f"{whole:.2f}")
+            if reached
+            else (name, f"not within {MOST_EPOCHS}", "", "")
         )
-        for name, runs in sorted(found.items(), key=lambda item: statistics.median(run[1] for run in item[1]))
-    ]
     columns = (f"to {100 * arguments.target:g} %", "epochs", "seconds of training", "seconds from the start")
     print("\n".join(markdown_table(columns, rows)))
     for reason in missing:
