@@ -10,7 +10,10 @@ import pytest
 import typer
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OPTIONAL = ("cupy", "torch", "jax", "onnx", "onnxruntime")
 
@@ -31,6 +34,7 @@ def commands(page: Path) -> Iterator[str]:
 
 
 PYTHON_PAGES = [page for page in PAGES if blocks(page, "python")]
+MEASURED = re.compile(r"^<!-- (benchmarks/results/\S+) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
 COMMANDS = sorted({(page.name, command) for page in PAGES for command in commands(page)})
 
 
@@ -78,3 +82,11 @@ def test_pages_that_another_page_points_to_are_there() -> None:
         if not (page.parent / target).exists()
     ]
     assert not missing
+
+
+def test_a_table_of_measurements_is_the_one_that_was_measured() -> None:
+    shown = MEASURED.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert shown
+    for file, table in shown:
+        lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+        assert table.splitlines() == [line for line in lines if line.startswith("|")], file
