@@ -23,6 +23,12 @@ TESTS_WITH_ARRAYS = (
     *("tests/cli/test_backends.py", "tests/cli/test_bench.py", "tests/test_docs.py"),
 )
 
+# What is checked by means of other programs: files by who reads them, the notebook by Jupyter.
+TESTS_WITH_OTHER_PROGRAMS = (
+    *("tests/export", "tests/inspection", "tests/datasets/tables", "tests/estimators/test_estimators.py"),
+    *("tests/cli/test_export.py", "tests/test_examples.py", "tests/test_docs.py"),
+)
+
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 
@@ -64,6 +70,13 @@ def backends(session: nox.Session) -> None:
     """Run the tests that compute with PyTorch and JAX installed too, in the lowest versions that we declare."""
     session.install("-e.[cli]", *lowest_versions("torch"), *lowest_versions("jax"), *group("test"))
     session.run("pytest", *(session.posargs or TESTS_WITH_ARRAYS), env=TEST_ENVIRONMENT)
+
+
+@nox.session(default=False)
+def integrations(session: nox.Session) -> None:
+    """Run the tests that need ONNX Runtime, pandas or Jupyter."""
+    session.install("-e.[cli,onnx]", *group("integrations"))
+    session.run("pytest", *(session.posargs or TESTS_WITH_OTHER_PROGRAMS), env=TEST_ENVIRONMENT)
 
 
 @nox.session(default=False)
