@@ -60,6 +60,7 @@ OWN_LIBRARIES = {
     "cupy": {"cupy"},
     "cublas": {"cupy", "nvmath"},
     "torch": {"torch"},
+    "lent_tensors": {"torch"},
     "torch_namespace": {"torch"},
     "jax": {"jax", "jaxlib"},
 }

@@ -1,4 +1,5 @@
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import array_api_compat.numpy
@@ -6,8 +7,10 @@ import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController
 
-from xpmlp.backends import NumpyBackend, Samples
+from xpmlp.backends import Backend, NumpyBackend, Samples
+from xpmlp.backends.static_step import map_arrays
 from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.layers import Layer
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import sgd
@@ -74,3 +77,106 @@ def test_small_matrix_products_run_in_one_thread_and_large_ones_as_numpy_is_set_
     assert used
     assert set(used) == {threads}
     assert set(after) == {2}
+
+
+class Work:
+    """A small network and enough batches of data for its step to be recorded."""
+
+    def __init__(self, step: Any = None, seed: int = 0) -> None:
+        generator = np.random.default_rng(seed)
+        self.step = step or make_step(
+            activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=sgd(momentum=0.9)
+        )
+        self.layers = init_layers(np, generator, (3, 4, 2), glorot_uniform(), dtype=np.float64)
+        targets = np.eye(2)[generator.integers(2, size=250)]
+        self.samples = Samples(generator.normal(size=(250, 3)), targets)
+        self.state = TrainingState(self.layers, sgd(momentum=0.9).init(np, self.layers))
+        self.orders = [generator.permutation(250) for _ in range(3)]
+
+    def epochs(self, run_epoch: Any) -> Any:
+        state = self.state
+        for order in self.orders:
+            state, objectives = run_epoch(self.step, state, self.samples, order, np.linspace(0.1, 0.2, 63), 4)
+        return state.layers, objectives
+
+    def eager(self) -> Any:
+        return self.epochs(lambda *arguments: Backend.run_epoch(NumpyBackend(), *arguments))
+
+
+def assert_same(left: Any, right: Any) -> None:
+    map_arrays(lambda a, b: np.testing.assert_array_equal(a, b, strict=True), left, right)
+
+
+def test_a_step_that_is_taken_often_is_recorded_with_the_same_results() -> None:
+    backend, work = NumpyBackend(), Work()
+    assert_same(work.epochs(backend.run_epoch), work.eager())
+    assert backend.recorded.recordings.keys() == {4, 2}
+    backend.forget_recordings()
+    assert not backend.recorded.recordings
+    assert backend.recorded.recorded_for is None  # nor the data
+
+
+def test_a_step_that_is_taken_seldom_is_not_recorded() -> None:
+    backend, work = NumpyBackend(), Work()
+    backend.run_epoch(work.step, work.state, work.samples, work.orders[0][:40], np.ones(10), 4)
+    assert not backend.recorded.recordings
+
+
+def test_a_run_of_many_short_epochs_comes_to_be_recorded() -> None:
+    backend, work = NumpyBackend(), Work()
+    state = work.state
+    for _ in range(60):
+        state, _ = backend.run_epoch(work.step, state, work.samples, work.orders[0], np.ones(1), 250)
+    assert backend.recorded.recordings.keys() == {250}
+
+
+def impure(how: str) -> Any:
+    """A step that is no pure function of the Array API."""
+
+    def step(xp: Any, state: TrainingState, x: Any, targets: Any, weight: Any, rate: Any) -> Any:
+        ((layer, *rest), *others) = state
+        factor: Any = rate
+        if how == "looks at a number":
+            factor = 0.5 if float(xp.sum(x)) > 0.0 else 0.6
+        elif how == "strips an array":
+            factor = np.asarray(rate) * 1.0
+        elif how == "takes a number out":
+            factor = xp.reshape(x, (-1,))[0]
+        moved = Layer(layer.weight * (1.0 - 0.1 * factor), layer.bias + 0.1)
+        return TrainingState((moved, *rest), *others), xp.sum(moved.weight)
+
+    return step
+
+
+@pytest.mark.parametrize("how", ["looks at a number", "strips an array", "takes a number out"])
+def test_a_step_that_cannot_be_recorded_is_taken_eagerly(how: str) -> None:
+    backend, work = NumpyBackend(), Work(impure(how))
+    assert_same(work.epochs(backend.run_epoch), work.eager())
+    assert not backend.recorded.recordings
+
+
+def test_after_an_interruption_a_run_goes_on_from_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, work = NumpyBackend(), Work()
+    arguments = (work.samples, work.orders[1], np.ones(63), 4)
+    state, _ = backend.run_epoch(work.step, work.state, work.samples, work.orders[0], np.ones(63), 4)
+    expected = backend.run_epoch(work.step, state, *arguments)
+    static, play = backend.recorded.recordings[4]
+
+    def interrupted() -> None:
+        play()
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(backend.recorded.recordings, 4, (static, interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        backend.run_epoch(work.step, state, *arguments)
+    monkeypatch.setitem(backend.recorded.recordings, 4, (static, play))
+    assert_same(backend.run_epoch(work.step, state, *arguments), expected)
+
+
+def test_threads_that_share_a_backend_do_not_share_recordings() -> None:
+    backend = NumpyBackend()
+    works = [Work(step=Work().step, seed=seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda work: work.epochs(backend.run_epoch), works))
+    for work, result in zip(works, results, strict=True):
+        assert_same(result, work.eager())

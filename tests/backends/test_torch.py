@@ -1,10 +1,18 @@
 """PyTorch computes; its autograd sleeps."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from xpmlp.backends import load_backend
+from xpmlp.backends import Backend, NumpyBackend, Samples, load_backend
+from xpmlp.backends.static_step import map_arrays
 from xpmlp.errors import SettingsError
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.initializers import glorot_uniform, init_layers
+from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.optimizers import adam
+from xpmlp.nn.step import TrainingState, make_step
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -43,3 +51,65 @@ def test_a_device_that_is_not_there_is_refused(device: str) -> None:
 def test_without_a_name_the_device_is_a_gpu_where_there_is_one() -> None:
     expected = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     assert load_backend("torch").device.type == expected
+
+
+def epochs(backend: Backend, *, dtype: str = "float32") -> list[Any]:
+    """Train for a few epochs; return what comes of each, on the host."""
+    generator = np.random.default_rng(0)
+    optimizer = adam()
+    step = make_step(activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=optimizer)
+    layers = init_layers(np, generator, (3, 5, 2), glorot_uniform(), dtype=getattr(np, dtype))
+    x, targets = generator.normal(size=(130, 3)), np.eye(2)[generator.integers(2, size=130)]
+    results = []
+    with backend.scope():
+        layers = map_arrays(backend.asarray, layers)
+        state = TrainingState(layers, optimizer.init(backend.xp, layers))
+        samples = Samples(backend.asarray(x, dtype), backend.asarray(targets, dtype))
+        for _ in range(3):
+            order, rates = backend.asarray(generator.permutation(130)), backend.asarray(np.full(33, 0.01), dtype)
+            state, objectives = backend.run_epoch(step, state, samples, order, rates, 4)
+            results.append(map_arrays(lambda array: backend.to_numpy(array).copy(), (state, objectives)))
+    return results
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_small_network_on_the_cpu_is_numpys_to_the_bit(dtype: str) -> None:
+    backend = load_backend("torch", "cpu")
+    for found, expected in zip(epochs(backend, dtype=dtype), epochs(NumpyBackend(), dtype=dtype), strict=True):
+        map_arrays(lambda a, b: np.testing.assert_array_equal(a, b, strict=True), found, expected)
+    assert backend.lent.numpy.recorded.recordings  # type: ignore[attr-defined]
+
+
+def test_a_large_one_is_pytorchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = load_backend("torch", "cpu")
+    monkeypatch.setattr(backend.lent, "run_epoch", None)  # type: ignore[attr-defined]
+    monkeypatch.setattr("xpmlp.backends.lent_tensors.LARGEST_LENT", 19)  # a hidden layer's outputs are 20
+    for result, expected in zip(epochs(backend), epochs(NumpyBackend()), strict=True):
+        map_arrays(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), result, expected)
+
+
+def test_the_memory_of_the_data_is_lent_once_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = load_backend("torch", "cpu")
+    lent = backend.lent  # type: ignore[attr-defined]
+    seen: list[Any] = []
+    run_epoch = lent.numpy.run_epoch
+
+    def watched(step: Any, state: Any, samples: Any, *others: Any) -> Any:
+        seen.append((samples.x, lent.samples.x))
+        return run_epoch(step, state, samples, *others)
+
+    monkeypatch.setattr(lent.numpy, "run_epoch", watched)
+    epochs(backend)
+    (first, tensor), *others = seen
+    assert all(x is first for x, _ in others)
+    assert np.shares_memory(first, tensor.numpy())
+    backend.forget_recordings()
+    assert lent.samples is lent.lent is None
+    assert not lent.numpy.recorded.recordings
+
+
+def test_numpy_takes_no_more_threads_than_pytorch_may() -> None:
+    backend = load_backend("torch", "cpu")
+    numpy = backend.lent.numpy  # type: ignore[attr-defined]
+    with numpy.in_threads(1):
+        assert {pool["num_threads"] for pool in numpy.thread_pools.info() if pool["user_api"] == "blas"} == {1}

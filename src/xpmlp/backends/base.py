@@ -102,6 +102,9 @@ class Backend:
             objectives.append(objective)
         return state, self.xp.stack(objectives, axis=-1)
 
+    def forget_recordings(self) -> None:
+        """Drop what `run_epoch` keeps for the next epoch: nobody will ask for the same step on the same data again."""
+
     def transfers(self) -> AbstractContextManager[object]:
         """Return a context in which what is moved to the device travels beside the work that goes on there."""
         return nullcontext()

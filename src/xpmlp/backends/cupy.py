@@ -125,6 +125,11 @@ class CupyBackend(Backend):
         run = super().run_epoch if self.recorded is None else self.recorded.run
         return run(step, state, samples, order, learning_rates, batch_size)
 
+    def forget_recordings(self) -> None:
+        """Drop what `run_epoch` keeps for the next epoch."""
+        if self.recorded is not None:
+            self.recorded.forget()
+
     def record(self, static: StaticStep) -> Callable[[], None]:
         """Record a step as a CUDA graph.
 

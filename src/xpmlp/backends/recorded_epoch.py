@@ -1,5 +1,6 @@
 """An epoch out of recordings of its steps."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +12,11 @@ from .samples import Samples
 from .static_step import StaticStep
 
 
-class RecordedEpoch:
+class RecordedEpoch(threading.local):
     """An epoch that plays recordings of its steps: one of a full batch, one of a smaller last one.
 
-    Both are recorded when first needed, and kept for as long as the same step is taken on the same data.
+    Both are recorded when first needed, and kept for as long as the same step is taken on the same data, or until they
+    are to be forgotten. A recording computes in memory of its own, so every thread has its own.
 
     Parameters
     ----------
@@ -28,6 +30,19 @@ class RecordedEpoch:
         self.record = record
         self.recorded_for: tuple[Step, Samples] | None = None
         self.recordings: dict[int, tuple[StaticStep, Callable[[], None]]] = {}
+        self.steps = 0
+
+    def forget(self) -> None:
+        """Drop all recordings, and the data that they were made on."""
+        self.recorded_for = None
+        self.recordings.clear()
+        self.steps = 0
+
+    def count(self, step: Step, samples: Samples, steps: int) -> int:
+        """Return how often, with the next so many, that step has been asked for on the same data."""
+        self.forget_others(step, samples)
+        self.steps += steps
+        return self.steps
 
     def run(
         self,
@@ -73,7 +88,7 @@ class RecordedEpoch:
         if self.recorded_for is None or not (
             self.recorded_for[0] is step and same_arrays(self.recorded_for[1], samples)
         ):
-            self.recordings.clear()
+            self.forget()
             self.recorded_for = (step, samples)
 
 

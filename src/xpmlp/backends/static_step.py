@@ -1,5 +1,6 @@
 """A step with fixed places in memory, so that a device can record it once and play it again."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -47,12 +48,15 @@ class StaticStep:
         weight = state.layers[0].weight
         steps = (*weight.shape[:-2], batches.shape[0])
         self.objectives = xp.zeros(steps, dtype=weight.dtype, device=weight.device)
+        self.returned: TrainingState | None = None
 
     def load(
         self, state: TrainingState, batches: Integer[Any, "steps batch"], learning_rates: Float[Any, " steps"]
     ) -> None:
         """Start an epoch, or a part of one, from that state."""
-        map_arrays(overwrite, self.state, state)
+        if state is not self.returned:  # else it is what is there
+            map_arrays(overwrite, self.state, state)
+        self.returned = None
         self.batches[: batches.shape[0], ...] = batches
         self.learning_rates[: batches.shape[0]] = learning_rates
         self.rewind()
@@ -60,6 +64,13 @@ class StaticStep:
     def rewind(self) -> None:
         """Go back to the first batch."""
         self.next[...] = 0
+
+    def map(self, function: Callable[[Any], Any]) -> "StaticStep":
+        """Return the same step with each of its arrays replaced by what `function` makes of it."""
+        mapped = copy.copy(self)
+        for name in ("state", "samples", "batches", "learning_rates", "next", "objectives"):
+            setattr(mapped, name, map_arrays(lambda a: None if a is None else function(a), getattr(self, name)))
+        return mapped
 
     def run(self) -> None:
         """Take the step of the next batch."""
@@ -73,8 +84,8 @@ class StaticStep:
 
     def result(self, steps: int) -> tuple[TrainingState, Float[Any, "*models steps"]]:
         """Return copies of the state and of the first objectives: the next epoch will write over the originals."""
-        copy = map_arrays(lambda array: self.xp.asarray(array, copy=True), self.state)
-        return copy, self.xp.asarray(self.objectives[..., :steps], copy=True)
+        self.returned = map_arrays(lambda array: self.xp.asarray(array, copy=True), self.state)
+        return self.returned, self.xp.asarray(self.objectives[..., :steps], copy=True)
 
 
 def overwrite(place: Any, array: Any) -> Any:

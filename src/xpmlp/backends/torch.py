@@ -13,6 +13,7 @@ from xpmlp.nn.step import Step, TrainingState
 
 from .base import Backend
 from .devices import Device, device_number
+from .lent_tensors import LentTensors, is_worth_lending
 from .recorded_epoch import RecordedEpoch
 from .samples import Samples
 from .static_step import StaticStep
@@ -41,6 +42,7 @@ class TorchBackend(Backend):
         super().__init__(TorchNamespace(), find_device(device))
         self.records_steps = self.device.type == "cuda"
         self.recorded = RecordedEpoch(self.xp, self.record)
+        self.lent = LentTensors()
 
     @classmethod
     def list_devices(cls) -> tuple[Device, ...]:
@@ -93,10 +95,18 @@ class TorchBackend(Backend):
         """Take one step for each batch; see `Backend.run_epoch`.
 
         On NVIDIA's GPUs a step is recorded once as a CUDA graph, because asking for its operations one by one takes
-        longer than they do.
+        longer than they do. On the CPU a small network's tensors are lent to NumPy for the same reason.
         """
-        run = self.recorded.run if self.records_steps else super().run_epoch
+        if self.device.type == "cpu" and is_worth_lending(state, batch_size):
+            run = self.lent.run_epoch
+        else:
+            run = self.recorded.run if self.records_steps else super().run_epoch
         return run(step, state, samples, order, learning_rates, batch_size)
+
+    def forget_recordings(self) -> None:
+        """Drop what `run_epoch` keeps for the next epoch."""
+        self.recorded.forget()
+        self.lent.forget()
 
     def record(self, static: StaticStep) -> Callable[[], None]:
         """Record a step as a CUDA graph."""

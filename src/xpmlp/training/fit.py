@@ -280,6 +280,7 @@ def fit(
             failure = Failure(OutOfMemoryError, explain_shortage(backend, layers, batch_size))
             run.stop("out of memory")
         finally:
+            backend.forget_recordings()
             for callback in begun:
                 callback.on_fit_end(run)
         result = FitResult(
