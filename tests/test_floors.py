@@ -57,6 +57,7 @@ LIBRARIES = {
 }
 OWN_LIBRARIES = {
     "numpy": {"threadpoolctl"},
+    "openblas": {"threadpoolctl"},
     "cupy": {"cupy"},
     "cublas": {"cupy", "nvmath"},
     "torch": {"torch"},

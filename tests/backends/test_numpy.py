@@ -110,16 +110,16 @@ def assert_same(left: Any, right: Any) -> None:
 def test_a_step_that_is_taken_often_is_recorded_with_the_same_results() -> None:
     backend, work = NumpyBackend(), Work()
     assert_same(work.epochs(backend.run_epoch), work.eager())
-    assert backend.recorded.recordings.keys() == {4, 2}
+    assert backend.recorded_long.recordings.keys() == {4, 2}
     backend.forget_recordings()
-    assert not backend.recorded.recordings
-    assert backend.recorded.recorded_for is None  # nor the data
+    assert not backend.recorded_long.recordings
+    assert backend.recorded_long.recorded_for is None  # nor the data
 
 
 def test_a_step_that_is_taken_seldom_is_not_recorded() -> None:
     backend, work = NumpyBackend(), Work()
     backend.run_epoch(work.step, work.state, work.samples, work.orders[0][:40], np.ones(10), 4)
-    assert not backend.recorded.recordings
+    assert not backend.recorded_short.recordings
 
 
 def test_a_run_of_many_short_epochs_comes_to_be_recorded() -> None:
@@ -127,7 +127,7 @@ def test_a_run_of_many_short_epochs_comes_to_be_recorded() -> None:
     state = work.state
     for _ in range(60):
         state, _ = backend.run_epoch(work.step, state, work.samples, work.orders[0], np.ones(1), 250)
-    assert backend.recorded.recordings.keys() == {250}
+    assert backend.recorded_short.recordings.keys() == {250}
 
 
 def impure(how: str) -> Any:
@@ -152,7 +152,7 @@ def impure(how: str) -> Any:
 def test_a_step_that_cannot_be_recorded_is_taken_eagerly(how: str) -> None:
     backend, work = NumpyBackend(), Work(impure(how))
     assert_same(work.epochs(backend.run_epoch), work.eager())
-    assert not backend.recorded.recordings
+    assert not backend.recorded_long.recordings
 
 
 def test_after_an_interruption_a_run_goes_on_from_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,16 +160,16 @@ def test_after_an_interruption_a_run_goes_on_from_where_it_is_told(monkeypatch: 
     arguments = (work.samples, work.orders[1], np.ones(63), 4)
     state, _ = backend.run_epoch(work.step, work.state, work.samples, work.orders[0], np.ones(63), 4)
     expected = backend.run_epoch(work.step, state, *arguments)
-    static, play = backend.recorded.recordings[4]
+    static, play = backend.recorded_long.recordings[4]
 
     def interrupted() -> None:
         play()
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(backend.recorded.recordings, 4, (static, interrupted))
+    monkeypatch.setitem(backend.recorded_long.recordings, 4, (static, interrupted))
     with pytest.raises(KeyboardInterrupt):
         backend.run_epoch(work.step, state, *arguments)
-    monkeypatch.setitem(backend.recorded.recordings, 4, (static, play))
+    monkeypatch.setitem(backend.recorded_long.recordings, 4, (static, play))
     assert_same(backend.run_epoch(work.step, state, *arguments), expected)
 
 

@@ -77,7 +77,7 @@ def test_a_small_network_on_the_cpu_is_numpys_to_the_bit(dtype: str) -> None:
     backend = load_backend("torch", "cpu")
     for found, expected in zip(epochs(backend, dtype=dtype), epochs(NumpyBackend(), dtype=dtype), strict=True):
         map_arrays(lambda a, b: np.testing.assert_array_equal(a, b, strict=True), found, expected)
-    assert backend.lent.numpy.recorded.recordings  # type: ignore[attr-defined]
+    assert backend.lent.numpy.recorded_short.recordings  # type: ignore[attr-defined]
 
 
 def test_a_large_one_is_pytorchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ def test_the_memory_of_the_data_is_lent_once_and_given_back(monkeypatch: pytest.
     assert np.shares_memory(first, tensor.numpy())
     backend.forget_recordings()
     assert lent.samples is lent.lent is None
-    assert not lent.numpy.recorded.recordings
+    assert not lent.numpy.recorded_short.recordings
 
 
 def test_numpy_takes_no_more_threads_than_pytorch_may() -> None:

@@ -49,7 +49,9 @@ class NumpyBackend(Backend):
         if device not in (None, "cpu"):
             raise SettingsError(f"device {device!r}: NumPy has only cpu. Use another backend, such as torch or jax.")
         super().__init__(array_api_compat.numpy, "cpu")
-        self.recorded = RecordedEpoch(np, self.record)
+        # Whoever goes on from a checkpoint takes the first steps of short epochs unrecorded; the end is to be the same.
+        self.recorded_short = RecordedEpoch(np, functools.partial(self.record, add_products=False))
+        self.recorded_long = RecordedEpoch(np, functools.partial(self.record, add_products=True))
         self.unrecordable: Step | None = None
 
     @classmethod
@@ -67,32 +69,37 @@ class NumpyBackend(Backend):
         """Take one step for each batch; see `Backend.run_epoch`.
 
         A step that is taken often on the same data is recorded, and its calls are made again without the mathematics
-        being gone through again. The results are the same to the bit.
+        being gone through again. Of a long epoch all steps are; of short ones those after the first few, with results
+        that are the same to the bit.
         """
-        steps = self.recorded.count(step, samples, len(learning_rates))
+        steps = len(learning_rates)
+        long = steps > STEPS_WITHOUT_RECORDING
+        recorded = self.recorded_long if long else self.recorded_short
+        often = long or recorded.count(step, samples, steps) > STEPS_WITHOUT_RECORDING
         recordable = all(isinstance(array, np.ndarray | None) for array in samples) and step is not self.unrecordable
         with self.threads_for(state.layers, batch_size):
-            if recordable and steps > STEPS_WITHOUT_RECORDING:
+            if often and recordable:
                 try:
-                    return self.recorded.run(step, state, samples, order, learning_rates, batch_size)
+                    return recorded.run(step, state, samples, order, learning_rates, batch_size)
                 except NotRecordableError as error:
                     logger.debug("backend numpy: the step is not recorded, because %s.", error)
                     self.unrecordable = step
-                    self.recorded.forget()
+                    recorded.forget()
             return super().run_epoch(step, state, samples, order, learning_rates, batch_size)
 
-    def record(self, static: StaticStep) -> Callable[[], None]:
+    def record(self, static: StaticStep, *, add_products: bool) -> Callable[[], None]:
         """Record a step as a list of NumPy's calls."""
         static.rewind()
         recorder = Recorder()
         static.map(recorder.watch).run()
-        play = make_program(recorder.finish())
+        play = make_program(recorder.finish(), add_products=add_products)
         check_program(static, play)
         return play
 
     def forget_recordings(self) -> None:
         """Drop what `run_epoch` keeps for the next epoch."""
-        self.recorded.forget()
+        self.recorded_short.forget()
+        self.recorded_long.forget()
 
     def threads_for(self, layers: Layers, batch_size: int) -> AbstractContextManager[object]:
         """Return a context in which small matrix products run in one thread, and large ones as NumPy is set up."""

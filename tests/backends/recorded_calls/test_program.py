@@ -1,5 +1,6 @@
 """A step played from its recording is the step, to the bit."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xpmlp.backends import Backend, NumpyBackend, Samples
-from xpmlp.backends.recorded_calls import Recorder, blocks, make_program, memory
+from xpmlp.backends.openblas import bind_added_product
+from xpmlp.backends.recorded_calls import Recorder, blocks, make_program, memory, products
+from xpmlp.backends.recorded_epoch import RecordedEpoch
 from xpmlp.backends.static_step import map_arrays
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
@@ -26,6 +29,7 @@ def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     """Small arrays stand for large ones."""
     if request.param == "in pieces":
         monkeypatch.setattr(blocks, "LARGE", 20)
+        monkeypatch.setattr(products, "LARGE", 20)
         monkeypatch.setattr(blocks, "BLOCK", 7)
         monkeypatch.setattr(memory, "WORTH_SHARING", 0)
 
@@ -71,13 +75,17 @@ def epoch(
     return run
 
 
-def assert_recorded_as_eager(run: Callable[[Callable[..., Any]], Any]) -> None:
+def recorded_and_eager(run: Callable[[Callable[..., Any]], Any], *, add_products: bool) -> tuple[Any, Any]:
     backend = NumpyBackend()
+    recorded = RecordedEpoch(np, functools.partial(backend.record, add_products=add_products))
     with backend.scope():
-        eager = run(lambda *arguments: Backend.run_epoch(backend, *arguments))
-        recorded = run(backend.recorded.run)
-    assert backend.recorded.recordings.keys() == {BATCH_SIZE, ROWS % BATCH_SIZE}
-    assert_same(recorded, eager)
+        results = run(recorded.run), run(lambda *arguments: Backend.run_epoch(backend, *arguments))
+    assert recorded.recordings.keys() == {BATCH_SIZE, ROWS % BATCH_SIZE}
+    return results
+
+
+def assert_recorded_as_eager(run: Callable[[Callable[..., Any]], Any]) -> None:
+    assert_same(*recorded_and_eager(run, add_products=False))
 
 
 @pytest.mark.usefixtures("pieces")
@@ -109,6 +117,24 @@ def test_it_is_the_eager_epoch_at_sizes_that_are_divided(hidden: tuple[int, ...]
     assert_recorded_as_eager(epoch(hidden=hidden, optimizer="adam", penalty=1e-3))
 
 
+@pytest.mark.parametrize("by", ["OpenBLAS", "NumPy"])
+@pytest.mark.parametrize("hidden", [(3000,), (200, 300)])
+def test_products_that_are_added_in_one_go_differ_by_rounding_only(
+    hidden: tuple[int, ...], by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added: list[Any] = []
+
+    def bind(*arguments: Any) -> Any:
+        added.append(bind_added_product(*arguments) if by == "OpenBLAS" else None)
+        return added[-1]
+
+    monkeypatch.setattr(products, "bind_added_product", bind)
+    run = epoch(hidden=hidden, optimizer="sgd", dtype="float64")
+    found, expected = recorded_and_eager(run, add_products=True)
+    map_arrays(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), found, expected)
+    assert added  # not in vain
+
+
 # What may be asked of two arrays of one shape; each gives another of that shape.
 OPERATIONS: list[Callable[[Any, Any], Any]] = [
     lambda a, b: a + b,
@@ -118,6 +144,8 @@ OPERATIONS: list[Callable[[Any, Any], Any]] = [
     lambda a, b: np.where(a > b, a, 0.25),
     lambda a, b: a * np.astype(b > 0.0, a.dtype),
     lambda a, b: np.matmul(a, np.matrix_transpose(b)) * 0.1,
+    lambda a, b: np.matmul(np.matrix_transpose(a), b) * -(b[0, ...][0, ...]) + a,
+    lambda a, b: np.matmul(a, b) * (b[0, ...][0, ...]) + b,
     lambda a, b: np.matrix_transpose(a) - b,
     lambda a, b: a - np.max(b, axis=-1, keepdims=True),
     lambda a, b: np.sum(a, axis=-2, keepdims=True) * 0.1 + b,
@@ -133,9 +161,10 @@ OPERATIONS: list[Callable[[Any, Any], Any]] = [
     plan=st.lists(st.tuples(st.integers(0, len(OPERATIONS) - 1), st.integers(0), st.integers(0)), max_size=25),
     kept=st.lists(st.integers(0), min_size=2, max_size=2),
     in_place=st.booleans(),
+    add_products=st.booleans(),
 )
 def test_any_sequence_of_operations_comes_to_the_same_when_it_is_played(
-    plan: list[tuple[int, int, int]], kept: list[int], in_place: bool
+    plan: list[tuple[int, int, int]], kept: list[int], in_place: bool, add_products: bool
 ) -> None:
     def step(given: list[Any]) -> list[Any]:
         values = list(given)
@@ -150,11 +179,14 @@ def test_any_sequence_of_operations_comes_to_the_same_when_it_is_played(
     given = [generator.uniform(-1.0, 1.0, (6, 6)) for _ in range(2)]
     recorder = Recorder()
     step([recorder.watch(array) for array in given])
-    play = make_program(recorder.finish())
+    play = make_program(recorder.finish(), add_products=add_products)
     for _ in range(2):
         for array in given:
             array[...] = generator.uniform(-1.0, 1.0, array.shape)
         expected = [array.copy() for array in given]
         step(expected)
         play()
-        assert_same(tuple(given), tuple(expected))
+        if add_products:
+            np.testing.assert_allclose(given, expected, rtol=1e-9, atol=1e-12)
+        else:
+            assert_same(tuple(given), tuple(expected))

@@ -25,7 +25,8 @@ def can_be_divided(call: Call) -> bool:
     return (
         call.elementwise
         and call.written.size >= LARGE
-        and all((array.size == 1 and array.ndim == 0) or (array.shape == shape and is_whole(array)) for array in arrays)
+        # A number that is a part of an array could change with it, between two pieces.
+        and all(is_whole(array) and array.shape in ((), shape) for array in arrays)
     )
 
 

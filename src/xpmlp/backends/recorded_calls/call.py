@@ -23,12 +23,15 @@ class Call:
         Which of them is written to. The others are read.
     elementwise
         Whether each element of the output comes from those in the same place, so that it may be written over them.
+    added_to
+        Which argument alone the output may be written over, where it may be over one.
     """
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     output: int
     elementwise: bool = False
+    added_to: int | None = None
 
     @property
     def written(self) -> Array:
@@ -50,6 +53,12 @@ class Call:
     def sources(self) -> set[int]:
         """The identities of those that own the memory that is read."""
         return {id(owner_of(array)) for array in self.read}
+
+
+def may_be_written_over(call: Call, array: Array) -> bool:
+    """Tell whether a call's output may take the place of an array that it reads."""
+    reader = call.elementwise or (call.added_to is not None and array is call.arguments[call.added_to])
+    return reader and same_layout(array, call.written) and is_whole(array) and is_whole(call.written)
 
 
 def arrays_in(argument: Any) -> Iterator[Array]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .call import Array, Call, address, is_whole, owner_of, same_layout
+from .call import Array, Call, address, is_whole, may_be_written_over, owner_of, same_layout
 
 ALIGNMENT = 64  # bytes: a line of the processor's cache, and the widest of its registers
 # Bytes of a result that is worth putting over what it is computed from. NumPy looks closer where arrays share memory,
@@ -72,11 +72,7 @@ def can_be_written_over(calls: list[Call], number: int, target: Array, result: A
     maker = calls[makers[0]]
     if any(place in call.sources for call in calls[makers[0] + 1 : number]):
         return False
-    return place not in maker.sources or (
-        maker.elementwise
-        and is_whole(maker.written)
-        and all(same_layout(array, maker.written) for array in maker.read if id(owner_of(array)) == place)
-    )
+    return all(may_be_written_over(maker, array) for array in maker.read if id(owner_of(array)) == place)
 
 
 def assign_memory(groups: list[list[Call]], settled: set[int], pieces: dict[int, int]) -> Places:
@@ -133,13 +129,10 @@ def what_to_write_over(call: Call, done: set[int], pieces: dict[int, int]) -> in
     done
         What nobody needs after the call.
     """
-    if call.elementwise and is_whole(call.written) and call.written.nbytes >= WORTH_SHARING:
+    if call.written.nbytes >= WORTH_SHARING:
         for array in call.read:
             owner = id(owner_of(array))
-            alike = (
-                same_layout(array, call.written) and is_whole(array) and (owner in pieces) == (call.target in pieces)
-            )
-            if owner in done and alike:
+            if owner in done and may_be_written_over(call, array) and (owner in pieces) == (call.target in pieces):
                 return owner
     return None
 

@@ -7,13 +7,22 @@ from typing import Any
 from .blocks import divide, exist_in_pieces, gather_groups
 from .call import Call, map_arrays_in
 from .memory import assign_memory, compute_where_kept, move
+from .products import AddedProduct, add_products_in_one_go
 from .recorder import Recording
 
 
-def make_program(recording: Recording) -> Callable[[], None]:
-    """Return a function that makes a recording's calls again, in as little memory and as few turns as it takes."""
+def make_program(recording: Recording, *, add_products: bool = False) -> Callable[[], None]:
+    """Return a function that makes a recording's calls again, in as little memory and as few turns as it takes.
+
+    Parameters
+    ----------
+    add_products
+        Whether products may be added to weights in one go, which rounds less than the calls as they were made. Without
+        it the results are the same to the bit.
+    """
     given = {id(array) for array in recording.given}
-    groups = gather_groups(leave_out_unused(recording.calls, given))
+    needed = leave_out_unused(recording.calls, given)
+    groups = gather_groups(add_products_in_one_go(needed, given) if add_products else needed)
     calls, places = compute_where_kept([call for group in groups for call in group], given)
     groups = [group for group in groups if group[0] in calls]
     settled = given | places.keys()
@@ -25,13 +34,19 @@ def make_program(recording: Recording) -> Callable[[], None]:
             made += divide(group, places, pieces)
         else:
             (call,) = group
-            made.append((call.function, map_arrays_in(functools.partial(move, places=places), call.arguments)))
+            made.append(bind(call.function, map_arrays_in(functools.partial(move, places=places), call.arguments)))
 
     def play() -> None:
         for function, arguments in made:
             function(*arguments)
 
     return play
+
+
+def bind(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """Return what is to be called, and with what; some can be prepared for their arguments."""
+    bound = function.bind(*arguments) if isinstance(function, AddedProduct) else None
+    return (function, arguments) if bound is None else (bound, ())
 
 
 def leave_out_unused(calls: tuple[Call, ...], given: set[int]) -> list[Call]:
