@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from xpmlp.backends import NumpyBackend
 from xpmlp.bench import BenchSettings, Limits, Measurement, Point, Results, compare_results, load_results, parse_sweep
-from xpmlp.bench.compare import differences
+from xpmlp.bench.compare import differences, doubts
 from xpmlp.bench.conditions import describe_conditions, describe_load, describe_loaded
 from xpmlp.bench.crossings import find_crossings
-from xpmlp.bench.figures import draw_roofline, draw_sweep, draw_throughput, label_decades
+from xpmlp.bench.figures import draw_roofline, draw_sweep, draw_throughput, label_decades, plain
 from xpmlp.bench.growth import find_growth
 from xpmlp.bench.limits import Ceilings, epoch_operations, limit_seconds, measure_ceilings
 from xpmlp.bench.memory import why_too_large
-from xpmlp.bench.report import table_rows, to_markdown, warnings_of
+from xpmlp.bench.report import describe_settings, table_rows, to_markdown, versions_of, warnings_of
 from xpmlp.bench.timing import Timing
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.plots import house_style, new_figure
@@ -107,6 +107,31 @@ def test_the_fastest_comes_first_and_failures_last() -> None:
     assert rows[2][1] == "failed: BackendError: no GPU"
 
 
+def test_a_failure_in_between_stands_beside_what_was_timed_before_it() -> None:
+    reason = (
+        "WorkerError: its process ended (exit code -9), and there is much more to be said of it than a cell can hold"
+    )
+    timing = Timing((1.0, 1.0, 1.0))
+    both = dataclasses.replace(point(numpy=2.0), measurements=(Measurement("jax", timing=timing, failure=reason),))
+    ((_, seconds, *_),) = table_rows(both)
+    assert seconds.startswith("1 [1, 1]; failed after 3 rounds: WorkerError: its process ended (exit code")
+    assert len(seconds) < 100
+    assert f"jax failed: {reason}" in warnings_of(both)
+    assert f"- jax failed: {reason}" in to_markdown(results(both))
+
+
+def test_what_was_not_reached_did_not_fail() -> None:
+    interrupted = dataclasses.replace(point(), measurements=(Measurement("numpy"),), interrupted=True)
+    ((_, seconds, *_),) = table_rows(interrupted)
+    assert seconds == "not reached"
+
+
+def test_the_title_counts_the_rounds_that_were_run() -> None:
+    assert "median of 7 epochs" in describe_settings(dataclasses.replace(point(), measurements=()))
+    cut_short = dataclasses.replace(point(numpy=1.0), epochs_a_turn=20, interrupted=True)
+    assert "median of 3 (of 7) turns of 20 epochs" in describe_settings(cut_short)
+
+
 def test_a_reader_is_warned_of_noise_other_weights_and_interruption() -> None:
     noisy = Measurement("numpy", timing=Timing((1.0, 1.3, 1.6)), overhead=0.05)
     warnings = warnings_of(dataclasses.replace(point(), measurements=(noisy,), interrupted=True))
@@ -125,6 +150,41 @@ def test_a_change_counts_beyond_the_spread(new: float, ratio: float, beyond: boo
     (change,) = compare_results(results(point(numpy=1.0)), results(point(numpy=new, torch=1.0)))
     assert change.ratio == pytest.approx(ratio)
     assert (change.name, change.is_beyond_spread) == ("numpy", beyond)
+
+
+def test_too_few_rounds_decide_no_comparison() -> None:
+    once, later = (
+        dataclasses.replace(point(), measurements=(Measurement("numpy", timing=Timing((seconds,))),))
+        for seconds in (1.0, 2.0)
+    )
+    (change,) = compare_results(results(once), results(later))
+    assert not change.is_beyond_spread
+    assert doubts(results(once), results(point(numpy=1.0))) == [
+        "of the old: the timings of numpy are too few to know how they scatter."
+    ]
+
+
+def test_a_comparison_says_why_a_change_may_be_the_machines() -> None:
+    quiet = results(point(numpy=1.0))
+    assert doubts(quiet, quiet) == []
+    noisy = dataclasses.replace(point(), measurements=(Measurement("torch", timing=Timing((1.0, 1.5, 2.0))),))
+    busy = dataclasses.replace(results(noisy), machine={"cores": 2, "conditions": {"load": 5.0}})
+    first, second = doubts(quiet, busy)
+    assert first.startswith("of the new: the machine was busy before it began: 5.0 processes wanted its 2 cores")
+    assert second == "of the new: the timings of torch scatter by more than a tenth."
+
+
+def test_the_devices_that_are_named_beside_the_versions_are_gpus() -> None:
+    one = point(jax=1.0).measurements[0]
+    for device, named in (("cpu:0", False), ("cpu", False), ("cuda:0", True), ("NVIDIA H200", True)):
+        described = dataclasses.replace(one, description={"device": device})
+        found = versions_of(results(dataclasses.replace(point(), measurements=(described,))))
+        assert (device in found) is named
+
+
+@pytest.mark.parametrize(("value", "text"), [(1234.5, "1,234"), (12.3, "12"), (3.46, "3.5"), (0.0345, "0.035")])
+def test_small_numbers_are_not_rounded_to_nothing(value: float, text: str) -> None:
+    assert plain(value) == text
 
 
 def test_another_activation_is_another_network() -> None:

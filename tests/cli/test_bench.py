@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-QUICK = ("--data", "digits", "--hidden", "8", "--rounds", "2", "--rows", "200")
+QUICK = ("--data", "digits", "--hidden", "8", "--rounds", "3", "--rows", "200")
 
 
 @pytest.mark.slow
@@ -30,7 +30,7 @@ def test_it_prints_a_table_and_writes_the_files(xpmlp: Any, tmp_path: Path) -> N
     code, out, _ = xpmlp("bench", "--compare", old, new)
     assert code == 0
     assert "10.000" in out
-    assert "slower" in out
+    assert "slower by 900 %" in out
 
 
 @pytest.mark.slow
@@ -64,8 +64,38 @@ def test_a_mistake_is_said_before_anything_is_measured(xpmlp: Any, arguments: tu
 def test_where_nothing_could_be_measured_it_fails(xpmlp: Any) -> None:
     code, out, err = xpmlp("bench", "--backend", "numpy:cuda", *QUICK)
     assert code == 1
-    assert "failed: SettingsError: device 'cuda': NumPy has only cpu" in out
+    assert "failed: SettingsError: device 'cuda': NumPy has only cpu. Use …" in out
+    assert "numpy:cuda failed: SettingsError: device 'cuda': NumPy has only cpu. Use another backend, such as" in err
     assert "Nothing could be measured" in err
+
+
+@pytest.mark.slow
+def test_a_point_that_cannot_fit_is_said_before_the_others_are_measured(
+    xpmlp: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    def measure(*_: Any) -> Any:
+        said.append("measured")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("xpmlp.bench.memory.available_memory", lambda: 2**30)
+    monkeypatch.setattr("xpmlp.cli.bench.print_note", said.append)
+    monkeypatch.setattr("xpmlp.bench.run.measure_point", measure)
+    xpmlp("bench", "--backend", "numpy", *QUICK, "--sweep", "hidden=8,100000000")
+    assert said[0].startswith("will not be measured: 64-100000000-10, batch 128, 200 rows: needs about")
+    assert said[1] == "measured"
+
+
+@pytest.mark.slow
+def test_interrupted_before_anything_is_measured_it_says_so(xpmlp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("xpmlp.bench.run.measure_point", stop)
+    code, out, err = xpmlp("bench", "--backend", "numpy", *QUICK)
+    assert (code, out) == (130, "")
+    assert "Interrupted before anything was measured; nothing is saved." in err
 
 
 def test_an_output_that_cannot_be_is_refused_before_anything_is_measured(xpmlp: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from .conditions import describe_load
 from .measurement import Point, describe_point
 from .results import Results
 
@@ -16,7 +17,8 @@ class Change(NamedTuple):
     ratio
         Of the new median to the old; below 1 is faster.
     is_beyond_spread
-        Whether the middle halves of the two do not overlap, and the change is one of at least 3 %.
+        Whether the middle halves of the two do not overlap, both are of enough rounds to have one, and the change is
+        one of at least 3 %.
     """
 
     point: str
@@ -41,7 +43,7 @@ def compare_results(old: Results, new: Results) -> list[Change]:
             a, b = before.timing, measurement.timing
             ratio = b.median / a.median
             apart = a.quartiles[1] < b.quartiles[0] or b.quartiles[1] < a.quartiles[0]
-            beyond = apart and abs(ratio - 1.0) >= SMALLEST_CHANGE
+            beyond = apart and abs(ratio - 1.0) >= SMALLEST_CHANGE and a.has_spread and b.has_spread
             changes.append(Change(describe_point(point), measurement.name, a.median, b.median, ratio, beyond))
     return changes
 
@@ -78,4 +80,18 @@ def differences(old: Results, new: Results) -> list[str]:
         ]
         if alone:
             found.append(f"only in the {when}: {', '.join(alone)}")
+    return found
+
+
+def doubts(old: Results, new: Results) -> list[str]:
+    """Return why a change may be the machine's and not ours: that it was busy, or that timings scatter or are few."""
+    found = []
+    for results, when in ((old, "old"), (new, "new")):
+        busy = describe_load(results.machine)
+        found += [] if busy is None else [f"of the {when}: {busy}"]
+        timings = [(m.name, m.timing) for point in results.points for m in point.timed if m.timing is not None]
+        noisy = dict.fromkeys(name for name, timing in timings if timing.is_noisy)
+        few = dict.fromkeys(name for name, timing in timings if not timing.has_spread)
+        for names, what in ((noisy, "scatter by more than a tenth"), (few, "are too few to know how they scatter")):
+            found += [f"of the {when}: the timings of {', '.join(names)} {what}."] if names else []
     return found

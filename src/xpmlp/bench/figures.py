@@ -115,7 +115,7 @@ def draw_roofline(point: Point) -> bytes | None:
             color, marker = COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)]
             axes.plot(x, np.minimum(ceilings.arithmetic, ceilings.bandwidth * x) / 1e9, color=color, lw=1.2)
             reached = operations.arithmetic / median_of(measurement) / 1e9
-            label = f"{measurement.name}: {reached:,.0f} of {peak_at(measurement, intensity):,.0f}"
+            label = f"{measurement.name}: {plain(reached)} of {plain(peak_at(measurement, intensity))}"
             axes.plot(intensity, reached, marker, color=color, ms=9, label=label)
         axes.axvline(intensity, color="#333333", lw=0.8, ls=":")
         axes.set_xscale("log")
@@ -141,8 +141,13 @@ def label_decades(axis: Any, low: float, high: float) -> None:
     powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     ticks = [step * 10.0**power for power in powers for step in steps]
     ticks = [tick for tick in ticks if low <= tick <= high]
-    axis.set_ticks(ticks, [f"{tick:,.0f}" if tick >= 10 else f"{tick:g}" for tick in ticks])
+    axis.set_ticks(ticks, [plain(tick) for tick in ticks])
     axis.minorticks_off()
+
+
+def plain(value: float) -> str:
+    """Return a number to two digits, or to the ones where it has more of them."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def describe_sweep(results: Results) -> str:

@@ -1,29 +1,42 @@
 """Results as people read them: tables."""
 
+import textwrap
 from collections.abc import Callable, Sequence
+
+from xpmlp.backends import is_gpu
 
 from .conditions import describe_load
 from .crossings import find_crossings
 from .growth import find_growth
 from .measurement import Measurement, Point, describe_point, trains_alike
 from .results import Results
+from .timing import FEWEST_ROUNDS
 
 COLUMNS = ("", "seconds an epoch", "samples/s", "to NumPy", "of the limit", "first epoch", "accuracy")
 GROWTH_COLUMNS = ("grows as", "seconds an epoch", "at the large end", "memory", "at the large end")
 BASELINE = "numpy"
-FEWEST_ROUNDS = 3  # to know a spread
+LONGEST_REASON = 60  # characters of a failure that a table's cell can hold; the whole of it stands below the table
 MOST_OVERHEAD = 0.01
 
 
 def table_rows(point: Point) -> list[tuple[str, ...]]:
-    """Return a row of texts for each contender, the fastest first, those that failed last."""
+    """Return a row of texts for each contender, the fastest first, those of which nothing is known last."""
     baseline = point.find(BASELINE)
     timed = sorted(point.timed, key=median_of)
-    failed = [measurement for measurement in point.measurements if measurement.timing is None]
+    untimed = [measurement for measurement in point.measurements if measurement.timing is None]
     return [describe_timed(measurement, baseline, point.rows) for measurement in timed] + [
-        (measurement.name, f"failed: {measurement.failure or 'not reached'}", "", "", "", "", "")
-        for measurement in failed
+        (measurement.name, describe_failure(measurement) or "not reached", "", "", "", "", "")
+        for measurement in untimed
     ]
+
+
+def describe_failure(measurement: Measurement) -> str:
+    """Return that a contender failed, when, and why as far as a table's cell can hold it; nothing where it did not."""
+    if measurement.failure is None:
+        return ""
+    rounds = 0 if measurement.timing is None else len(measurement.timing.seconds)
+    when = f" after {rounds} round{'s' if rounds > 1 else ''}" if rounds else ""
+    return f"failed{when}: {textwrap.shorten(measurement.failure, LONGEST_REASON, placeholder=' …')}"
 
 
 def median_of(measurement: Measurement) -> float:
@@ -38,9 +51,10 @@ def describe_timed(measurement: Measurement, baseline: Measurement | None, rows:
     assert timing is not None
     first, third = timing.quartiles
     limits = measurement.limits
+    seconds = f"{timing.median:.4g} [{first:.4g}, {third:.4g}]{' noisy' if timing.is_noisy else ''}"
     return (
         measurement.name,
-        f"{timing.median:.4g} [{first:.4g}, {third:.4g}]{' noisy' if timing.is_noisy else ''}",
+        "; ".join(part for part in (seconds, describe_failure(measurement)) if part),
         f"{rows / timing.median:,.0f}",
         "" if baseline is None else f"{median_of(baseline) / timing.median:.2f} ×",
         "" if limits is None else f"{100 * limits.seconds / timing.median:.0f} %",
@@ -54,6 +68,7 @@ def warnings_of(point: Point) -> list[str]:
     warnings = []
     if point.skipped is not None:
         return [f"not measured: {point.skipped}"]
+    warnings += [f"{m.name} failed: {m.failure}" for m in point.measurements if m.failure is not None]
     noisy = [measurement.name for measurement in point.timed if measurement.timing and measurement.timing.is_noisy]
     if noisy:
         who = "all" if len(noisy) == len(point.timed) > 1 else ", ".join(noisy)
@@ -84,9 +99,12 @@ def describe_settings(point: Point) -> str:
     """Return all of a point's settings in a line."""
     settings = point.settings
     turns = "" if point.epochs_a_turn == 1 else f" turns of {point.epochs_a_turn}"
+    # One that failed in between has fewer, which its row says.
+    most = max((len(m.timing.seconds) for m in point.timed if m.timing), default=settings.rounds)
+    rounds = f"{settings.rounds}" if most == settings.rounds else f"{most} (of {settings.rounds})"
     return (
         f"{describe_point(point)}, {settings.dtype}, {settings.activation}, {settings.optimizer}; {point.workload}; "
-        f"median of {settings.rounds}{turns} epochs [quartiles]"
+        f"median of {rounds}{turns} epochs [quartiles]"
     )
 
 
@@ -119,7 +137,7 @@ def versions_of(results: Results) -> list[str]:
     measurements = [measurement for point in results.points for measurement in point.measurements]
     loaded = [part for m in measurements for part in m.description.get("versions", "").split(", ") if part]
     here = [f"{name} {version}" for name, version in results.versions.items() if version != "unknown"]
-    devices = [device for m in measurements if (device := m.description.get("device", "cpu")) != "cpu"]
+    devices = [device for m in measurements if is_gpu(device := m.description.get("device", "cpu"))]
     return list(dict.fromkeys([*here, *loaded, *devices]))
 
 

@@ -24,11 +24,18 @@ def run_benchmark(
     sweep: Sweep | None = None,
     *,
     say: Callable[[str], None] = lambda line: None,
+    warn: Callable[[str], None] | None = None,
 ) -> Results:
     """Measure all contenders, with the settings as they are or with each value of a sweep.
 
-    A point that does not fit into memory is skipped, which is said before anything is measured. Ctrl-C ends the
-    benchmark with what there is.
+    A point that does not fit into memory is skipped. Ctrl-C ends the benchmark with what there is.
+
+    Parameters
+    ----------
+    say
+        Called with a line on what is going on.
+    warn
+        Called, before anything is measured, with a line for each point that will not be; by default `say`.
 
     Raises
     ------
@@ -44,7 +51,7 @@ def run_benchmark(
     points = [replace(point, skipped=why_too_large(point, len(contenders))) for point in points]
     for point in points:
         if point.skipped is not None:
-            say(f"will not be measured: {point.skipped}")
+            (warn or say)(f"will not be measured: {point.skipped}")
     measured: list[Point] = []
     try:
         with Runner(contenders, workload, say) as runner:

@@ -3,6 +3,7 @@
 import statistics
 from dataclasses import dataclass
 
+FEWEST_ROUNDS = 3  # to know a spread
 NOISY = 0.10  # of the median between the quartiles: beyond, a difference of a tenth says nothing
 
 
@@ -30,6 +31,11 @@ class Timing:
         """The distance of the quartiles, as a part of the median."""
         first, third = self.quartiles
         return (third - first) / self.median
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether there are enough of them to know how they scatter."""
+        return len(self.seconds) >= FEWEST_ROUNDS
 
     @property
     def is_noisy(self) -> bool:

@@ -26,7 +26,7 @@ from xpmlp.bench import (
     synthetic_workload,
     workload_of,
 )
-from xpmlp.bench.compare import differences
+from xpmlp.bench.compare import differences, doubts
 from xpmlp.bench.conditions import describe_load
 from xpmlp.bench.report import (
     COLUMNS,
@@ -42,7 +42,7 @@ from xpmlp.datasets import load_dataset
 from xpmlp.errors import SettingsError, XpmlpError
 
 from .arguments import DataDirectory
-from .console import make_console, print_note, writes_to_terminal
+from .console import make_console, print_error, print_note, writes_to_terminal
 from .train import parse_sizes
 
 INTERRUPTED = 130
@@ -95,11 +95,14 @@ def bench(
         prepare_folder(output, force=force)
     workload = find_workload(data, data_dir)
     with showing_progress(console) as say:
-        results = run_benchmark([backend_contender(name) for name in names], workload, settings, swept, say=say)
+        contenders = [backend_contender(name) for name in names]
+        results = run_benchmark(contenders, workload, settings, swept, say=say, warn=print_note)
     print_results(console, results)
     if output is not None and any(point.timed for point in results.points):
         console.print(f"saved in {output}: {', '.join(save_results(results, output))}")
     if any(point.interrupted for point in results.points) or not results.points:
+        if not any(point.timed for point in results.points):
+            print_error("Interrupted before anything was measured; nothing is saved.")
         raise typer.Exit(INTERRUPTED)
     if not any(point.timed for point in results.points):
         raise XpmlpError("Nothing could be measured; the table says why.")
@@ -166,10 +169,11 @@ def print_changes(console: Console, old: Results, new: Results) -> None:
     for change in changes:
         verdict = Text("within the spread", "dim")
         if change.is_beyond_spread:
-            verdict = Text("slower", "red") if change.ratio > 1.0 else Text("faster", "green")
+            percent = f" by {100 * abs(change.ratio - 1.0):.0f} %"
+            verdict = Text(f"slower{percent}", "red") if change.ratio > 1.0 else Text(f"faster{percent}", "green")
         table.add_row(
             change.point, change.name, f"{change.old:.4g} s", f"{change.new:.4g} s", f"{change.ratio:.3f}", verdict
         )
     console.print(table)
-    for difference in differences(old, new):
+    for difference in [*differences(old, new), *doubts(old, new)]:
         print_note(difference)
