@@ -125,6 +125,22 @@ def test_fifty_epochs_take_two_recordings(backend: Backend, digits: Dataset, mon
     assert recordings == [100, 37]
 
 
+def test_fed_data_are_recorded_twice_in_all(backend: Backend, digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not hasattr(backend, "record"):
+        pytest.skip(f"{backend.name} compiles; its own test counts that")
+    recordings = []
+    record = backend.record
+
+    def counted(static: Any) -> Any:
+        recordings.append(static.batches.shape[1])
+        return record(static)
+
+    monkeypatch.setattr(backend, "free_memory", lambda: 400_000)  # the rows take 425 kB
+    monkeypatch.setattr(backend.recorded, "record", counted)  # type: ignore[attr-defined]
+    fit_dataset(digits, dataclasses.replace(RECIPE, epochs=5), backend=backend)
+    assert recordings == [100, 37]
+
+
 def test_nothing_is_copied_and_nobody_waits_within_an_epoch(backend: Backend) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed: its profiler sees every library's copies")
     with backend.scope():

@@ -1,6 +1,10 @@
 """Data that do not fit on a device train the same network as data that do."""
 
+import contextlib
 import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +13,7 @@ import pytest
 from xpmlp.backends import Backend, HostSamples, NumpyBackend, Samples, hold, load_backend
 from xpmlp.backends.recorded_epoch import RecordedEpoch
 from xpmlp.backends.resident import in_bytes, resident_rows, run_epoch
-from xpmlp.backends.static_step import map_arrays
+from xpmlp.backends.static_step import StaticStep, map_arrays
 from xpmlp.errors import MissingDependencyError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
@@ -68,6 +72,47 @@ def test_fed_block_by_block_the_epoch_is_the_same(
         results = [run_epoch(backend, step, state, data, order, rates, batch_size) for data in (held, everything)]
         fed, resident = (map_arrays(backend.to_numpy, result) for result in results)
     map_arrays(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), fed, resident)
+
+
+def test_fed_data_are_recorded_twice_in_all_and_while_nothing_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = with_memory(NumpyBackend(), monkeypatch, int(ROWS * ROW_BYTES * 0.9))
+    fetching = threading.Lock()
+    recorded: list[int] = []
+
+    @contextlib.contextmanager
+    def transfers() -> Iterator[None]:
+        with fetching:
+            yield
+
+    def record(static: StaticStep) -> Callable[[], None]:
+        time.sleep(0.1)  # in which the feeder would have begun
+        assert not fetching.locked()
+        recorded.append(static.batches.shape[1])
+        return static.run
+
+    monkeypatch.setattr(backend, "transfers", transfers)
+    monkeypatch.setattr(backend, "records_steps", True)
+    monkeypatch.setattr(backend, "asarray", slowly(backend.asarray))
+    recordings = RecordedEpoch(backend.xp, record)
+    monkeypatch.setattr(backend, "run_epoch", recordings.run)
+    held = hold(backend, host_samples(), "float64")
+    assert isinstance(held, HostSamples)
+    step = make_step(activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=sgd())
+    layers = init_layers(np, np.random.default_rng(0), (FEATURES, OUTPUTS), glorot_uniform(), dtype=np.float64)
+    state = TrainingState(layers, ())
+    for _ in range(3):
+        state, _ = run_epoch(backend, step, state, held, np.arange(ROWS), np.full(16, 0.1), 64)
+    assert recorded == [64, ROWS % 64]
+
+
+def slowly(move: Callable[..., Any]) -> Callable[..., Any]:
+    """Move an array in a while."""
+
+    def moved(*arguments: Any) -> Any:
+        time.sleep(0.02)
+        return move(*arguments)
+
+    return moved
 
 
 def test_what_fits_is_moved_once_and_what_does_not_is_said(

@@ -3,7 +3,7 @@
 import logging
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,11 +33,15 @@ class HostSamples:
         The name of the dtype that they have on the device.
     block_bytes
         Bytes that a block of rows may take there.
+    place
+        The block on the device that recorded steps read; empty until there is one. It outlasts an epoch, so that a
+        recording does.
     """
 
     samples: Samples
     dtype: str
     block_bytes: int
+    place: list[Samples] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def rows(self) -> int:
@@ -52,6 +56,13 @@ class HostSamples:
     def block_rows(self, batch_size: int) -> int:
         """Return the rows of a block: as many whole batches as the block holds, at least one."""
         return max(self.block_bytes // (self.row_bytes * batch_size), 1) * batch_size
+
+    def set_in_place(self, block: Samples) -> Samples:
+        """Write a block where recorded steps read it, and return that place: that of the first, or largest, block."""
+        if not self.place or self.place[0].rows < block.rows:
+            self.place[:] = [block]
+            return block
+        return write_over(self.place[0], block)
 
 
 def row_values(array: Any) -> int:
@@ -143,19 +154,21 @@ def run_epoch_from_host(
         with backend.scope(), backend.transfers():
             return move_samples(backend, block, held.dtype)
 
-    place: Samples | None = None
     objectives = []
     starts = range(0, len(order), size)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="xpmlp-feeder") as feeder:
         upcoming = feeder.submit(fetch, 0)
         for start in starts:
             block = upcoming.result()
-            if start + size < len(order):
+            is_last = start + size >= len(order)
+            # What another thread asks of a GPU while a step is recorded spoils the recording. The first block's steps
+            # are recorded, and the last one's, after which nothing is fetched.
+            records = backend.records_steps and not held.place
+            if not (is_last or records):
                 upcoming = feeder.submit(fetch, start + size)
             rows = block.rows
             if backend.records_steps:
-                place = block if place is None else write_over(place, block)
-                block = place
+                block = held.set_in_place(block)
             rates = learning_rates[start // batch_size : math.ceil((start + rows) / batch_size)]
             state, part = backend.run_epoch(
                 step,
@@ -165,6 +178,8 @@ def run_epoch_from_host(
                 backend.asarray(rates, held.dtype),
                 batch_size,
             )
+            if records and not is_last:
+                upcoming = feeder.submit(fetch, start + size)
             # Before this block's memory is given back, and taken for another's copy.
             backend.wait(state)
             objectives.append(part)
