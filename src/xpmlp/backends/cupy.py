@@ -1,5 +1,6 @@
 """CuPy, on NVIDIA's GPUs: a step is recorded as a CUDA graph."""
 
+import contextlib
 import functools
 import logging
 from collections.abc import Callable, Iterator
@@ -23,6 +24,9 @@ from .static_step import StaticStep
 
 logger = logging.getLogger(__name__)
 
+OUT_OF_MEMORY = (
+    2  # CUDA's own number for it, which CuPy does not name: what is asked for beside CuPy's pools reports so
+)
 WARM_UPS = 2  # before a recording: kernels are compiled, and memory is taken that the recording then finds
 
 
@@ -50,6 +54,8 @@ class CupyBackend(Backend):
         super().__init__(array_api_compat.cupy, find_device(device))
         with self.device:
             self.stream = cupy.cuda.Stream(non_blocking=True)
+            # One for all transfers: what CuPy's pool has given to one stream, it gives to that stream again.
+            self.aside = cupy.cuda.Stream(non_blocking=True)
         self.memory = cupy.cuda.MemoryPool()
 
     @property
@@ -104,12 +110,7 @@ class CupyBackend(Backend):
             with self.device:
                 namespace = RecordableNamespace(self.stream, tf32=self.tf32)
         except Exception as error:  # noqa: BLE001 - the bindings and the library below them fail in ways of their own
-            logger.warning(
-                "backend cupy: steps are not recorded, which makes them several times slower, because cuBLAS cannot be "
-                'reached through nvmath-python (%s). Run: pip install "nvmath-python[cu%s]"',
-                error,
-                runtime.runtimeGetVersion() // 1000,
-            )
+            warn_of_eager_steps(str(error))
             return None
         return RecordedEpoch(namespace, self.record)
 
@@ -143,8 +144,12 @@ class CupyBackend(Backend):
             self.stream.begin_capture()
             try:
                 static.run()
-            finally:
-                graph = self.stream.end_capture()
+            except BaseException:
+                # The stream must not stay as it is; that the recording is spoiled says less than what spoiled it.
+                with contextlib.suppress(runtime.CUDARuntimeError):
+                    self.stream.end_capture()
+                raise
+            graph = self.stream.end_capture()
         graph.upload(self.stream)
 
         def play() -> None:
@@ -157,9 +162,9 @@ class CupyBackend(Backend):
 
         @contextmanager
         def aside() -> Iterator[None]:
-            with self.device, cupy.cuda.Stream(non_blocking=True) as stream:
+            with self.device, self.aside:
                 yield
-                stream.synchronize()
+                self.aside.synchronize()
 
         return aside()
 
@@ -171,7 +176,9 @@ class CupyBackend(Backend):
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Tell whether an error means that there is too little memory."""
-        return isinstance(error, cupy.cuda.memory.OutOfMemoryError | MemoryError)
+        return isinstance(error, MemoryError) or (  # of which CuPy's own is one
+            isinstance(error, runtime.CUDARuntimeError) and error.status == OUT_OF_MEMORY
+        )
 
     def linear_algebra(self) -> str | None:
         """Return what computes the matrix products, and how."""
@@ -185,6 +192,17 @@ class CupyBackend(Backend):
             "library": f"cupy {cupy.__version__}{recorded}",
             "device": device_description(self.device.id),
         }
+
+
+@functools.cache
+def warn_of_eager_steps(reason: str) -> None:
+    """Say, once in a process, that steps are not recorded, and why."""
+    logger.warning(
+        "backend cupy: steps are not recorded, which makes them several times slower, because cuBLAS cannot be "
+        'reached through nvmath-python (%s). Run: pip install "nvmath-python[cu%s]"',
+        reason,
+        runtime.runtimeGetVersion() // 1000,
+    )
 
 
 def find_device(name: str | None) -> Any:
@@ -208,10 +226,11 @@ def count_devices() -> int:
         count: int = runtime.getDeviceCount()
     except runtime.CUDARuntimeError as error:
         built_for = runtime.runtimeGetVersion() // 1000
+        older = ' For an older driver, install the older build: pip install "xpmlp[cuda12]".' if built_for > 12 else ""
         raise BackendError(
             f"CuPy is installed, but finds no GPU that it can use ({error}). It is built for CUDA {built_for}: it "
-            f"needs an NVIDIA GPU with a driver for that, which nvidia-smi shows; for an older driver, install the "
-            f'older build: pip install "xpmlp[cuda12]"'
+            f"needs an NVIDIA GPU with a driver for that, which nvidia-smi shows.{older} Without one, use another "
+            "backend, such as numpy."
         ) from error
     if count == 0:
         raise BackendError("CuPy is installed, but there is no NVIDIA GPU. Use another backend, such as numpy.")
