@@ -42,7 +42,12 @@ def test_it_can_be_written_as_json() -> None:
     written = json.loads(json.dumps([status.to_json() for status in survey_backends()]))
     assert written[0]["name"] == "numpy"
     assert written[0]["usable"] is True
-    assert written[0]["trials"][0]["device"][0] == "cpu"
+    assert written[0]["trials"][0]["device"] == {
+        "name": "cpu",
+        "description": "processor",
+        "total_memory": None,
+        "free_memory": None,
+    }
 
 
 def test_a_device_that_computes_something_else_is_told_on(monkeypatch: pytest.MonkeyPatch) -> None:

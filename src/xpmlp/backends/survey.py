@@ -72,8 +72,9 @@ class BackendStatus:
         return any(trial.problem is None for trial in self.trials)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the status as JSON holds it."""
-        return asdict(self) | {"installed": self.install is None, "usable": self.usable}
+        """Return the status as JSON holds it: every value by its name."""
+        trials = [asdict(trial) | {"device": trial.device._asdict()} for trial in self.trials]
+        return asdict(self) | {"trials": trials, "installed": self.install is None, "usable": self.usable}
 
 
 def survey_backends() -> tuple[BackendStatus, ...]:
