@@ -19,7 +19,12 @@ def test_the_number_of_a_device_is_0_where_none_is_given(index: str, expected: i
 
 @pytest.mark.parametrize(
     ("index", "count", "reason"),
-    [("x", 2, "not a number"), ("-1", 2, "not a number"), ("2", 2, "are only 2"), ("1", 1, "is only one")],
+    [
+        ("x", 2, "not a number"),
+        ("-1", 2, "not a number"),
+        ("2", 2, "are only 2.* Use one of cuda:0 to cuda:1"),
+        ("1", 1, "is only one. Use cuda:0"),
+    ],
 )
 def test_a_device_that_there_cannot_be_is_refused(index: str, count: int, reason: str) -> None:
     with pytest.raises(SettingsError, match=rf"device 'cuda:{index}': .*{reason}"):

@@ -86,7 +86,7 @@ def test_auto_refuses_a_device_that_nobody_has_with_what_each_said(monkeypatch: 
 def without_gpus(name: str) -> Any:
     """Stand in for `backend_class` on a machine with a broken CuPy, no PyTorch, and JAX for the CPU."""
     if name == "cupy":
-        raise BackendError("there is no driver")
+        raise BackendError("there is no driver.")
     if name == "torch":
         raise MissingDependencyError("not here")
     return NumpyBackend if name == "numpy" else lambda device: Backend(np, "cpu")

@@ -42,5 +42,7 @@ def device_number(name: str, index: str, count: int) -> int:
     number = int(index or 0)
     if number >= count:
         there = "is only one" if count == 1 else f"are only {count}, numbered from 0"
-        raise SettingsError(f"device {name!r}: of this kind there {there}.")
+        kind = name.partition(":")[0]
+        known = f"{kind}:0" if count == 1 else f"one of {kind}:0 to {kind}:{count - 1}"
+        raise SettingsError(f"device {name!r}: of this kind there {there}. Use {known}.")
     return number

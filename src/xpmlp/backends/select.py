@@ -102,7 +102,7 @@ def choose_backend(device: str | None = None) -> Backend:
         except MissingDependencyError:
             refusals.append(f"{name} is not installed")
         except (BackendError, SettingsError) as error:
-            refusals.append(f"{name}: {error}")
+            refusals.append(f"{name}: {str(error).removesuffix('.')}")
         else:
             if is_gpu(backend.device_name):
                 logger.info("backend auto: %s on %s, a GPU", name, backend.describe()["device"])
