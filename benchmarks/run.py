@@ -13,12 +13,14 @@ from pathlib import Path
 from contenders import all_contenders
 
 import xpmlp
-from xpmlp.bench import BenchSettings, workload_of
+from xpmlp.bench import BenchSettings, Results, workload_of
 from xpmlp.bench.figures import draw_throughput
 from xpmlp.bench.report import to_markdown
 from xpmlp.bench.run import run_benchmark
 from xpmlp.errors import XpmlpError
 from xpmlp.whole_files import write_whole
+
+INTERRUPTED = 130
 
 
 def main() -> None:
@@ -53,12 +55,13 @@ def main() -> None:
         write_whole(arguments.output / f"{name}.md", page.encode())
         write_whole(arguments.output / f"{name}.png", draw_throughput(results.points[0]))
         print(f"written: {arguments.output / name}.json, .md, .png", file=sys.stderr)
+    if not results.points or results.points[0].interrupted:
+        sys.exit(INTERRUPTED)
 
 
-def accuracy_note(results: object) -> str:
+def accuracy_note(results: Results) -> str:
     """Say whether everyone learned the same: after the same epochs, within a point of each other."""
-    (point, *_) = results.points  # type: ignore[attr-defined]
-    known = {m.name: m.accuracy for m in point.timed if m.accuracy is not None}
+    known = {m.name: m.accuracy for point in results.points for m in point.timed if m.accuracy is not None}
     if not known:
         return ""
     best = max(known.values())
@@ -72,3 +75,6 @@ if __name__ == "__main__":
         main()
     except XpmlpError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("interrupted before anything was measured", file=sys.stderr)
+        sys.exit(INTERRUPTED)
