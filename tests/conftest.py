@@ -164,6 +164,9 @@ PLACES: dict[str, Callable[[str, ExitStack], Place]] = {
 }
 
 
+GPU_LIBRARIES = ("cupy", "torch", "jax")
+
+
 @pytest.fixture(params=PLACES)
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """Each array library in turn, with a device and the ways there and back; those not installed are skipped."""
@@ -197,14 +200,36 @@ def mnist_dir() -> Path:
     return folder
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say in a line what a run on a GPU (``-m gpu``) has proved."""
-    if config.option.markexpr != "gpu":
-        return
-    counts = {
-        outcome: len(terminalreporter.stats.get(outcome, [])) for outcome in ("passed", "failed", "error", "skipped")
-    }
-    proved = counts["passed"] > 0 and counts["failed"] + counts["error"] == 0
-    verdict = "works on this GPU" if proved else "DOES NOT WORK on this GPU" if counts["passed"] else "found NO GPU"
-    told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
-    terminalreporter.write_line(f"verdict: xpmlp {verdict} ({told})", bold=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Iterator[None]:
+    """Say in a line what a run on a GPU (``-m gpu``) has proved, below all that was skipped."""
+    yield
+    if config.option.markexpr == "gpu":
+        terminalreporter.write_line(gpu_verdict(tests_by_outcome(terminalreporter)), bold=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let a run on a GPU that has proved nothing not pass for one that has."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.config.option.markexpr == "gpu" and reporter and not tests_by_outcome(reporter)["passed"]:
+        session.exitstatus = session.exitstatus or pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def tests_by_outcome(reporter: Any) -> dict[str, list[str]]:
+    """Return the names of the tests that passed, failed, and so on."""
+    outcomes = ("passed", "failed", "error", "skipped")
+    return {outcome: [report.nodeid for report in reporter.stats.get(outcome, [])] for outcome in outcomes}
+
+
+def gpu_verdict(tests: dict[str, list[str]]) -> str:
+    """Return in a line what the tests on a GPU have proved, for each library that can use one."""
+
+    def state(library: str) -> str:
+        wrong = [name for name in [*tests["failed"], *tests["error"]] if library in name]
+        right = [name for name in tests["passed"] if library in name]
+        return f"{library} {'DOES NOT WORK' if wrong else 'works' if right else 'was not tried'}"
+
+    ran = tests["passed"] or tests["failed"] or tests["error"]
+    verdict = ", ".join(map(state, GPU_LIBRARIES)) + " on this GPU" if ran else "found NO GPU that a library could use"
+    told = ", ".join(f"{len(names)} {outcome}" for outcome, names in tests.items())
+    return f"verdict: {verdict} ({told})"

@@ -1,5 +1,6 @@
 """The read-only and the strict library must be what the other tests take them for."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,3 +50,26 @@ def test_the_strict_library_follows_the_version_of_the_standard_asked_for(place:
     else:
         with pytest.warns(UserWarning, match="draft"):
             place.xp.set_array_api_strict_flags(api_version=f"{int(version[:4]) + 1}.12")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "verdict"),
+    [
+        ({"skipped": ["test[cupy]"]}, "found NO GPU that a library could use (0 passed, 0 failed, 0 error, 1 skipped)"),
+        (
+            {"passed": ["test[torch]"], "failed": ["test[jax]"], "skipped": ["test[cupy]"]},
+            "cupy was not tried, torch works, jax DOES NOT WORK on this GPU (1 passed, 1 failed, 0 error, 1 skipped)",
+        ),
+        (
+            {"passed": ["test[torch]"], "error": ["other[torch]"]},
+            "cupy was not tried, torch DOES NOT WORK, jax was not tried on this GPU (1 passed, 0 failed, 1 error, 0",
+        ),
+    ],
+)
+def test_the_verdict_on_a_gpu_is_of_each_library(
+    request: pytest.FixtureRequest, outcomes: dict[str, list[str]], verdict: str
+) -> None:
+    conftest = request.config.pluginmanager.get_plugin(str(Path(__file__).with_name("conftest.py")))
+    assert conftest is not None
+    tests = {outcome: outcomes.get(outcome, []) for outcome in ("passed", "failed", "error", "skipped")}
+    assert conftest.gpu_verdict(tests).startswith(f"verdict: {verdict}")
