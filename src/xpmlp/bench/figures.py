@@ -42,6 +42,7 @@ def draw_throughput(point: Point) -> bytes:
         axes.set_yticks(range(len(timed)), [measurement.name for measurement in timed])
         axes.set_xlim(0, 1.2 * max(point.rows / m.timing.quartiles[0] for m in timed if m.timing))
         axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.locator_params(axis="x", nbins=6)  # more would touch where they run into millions
         axes.set_xlabel("samples a second; whiskers: the middle half of the epochs")
         if not all(measurement.ours for measurement in timed):
             axes.barh(0, 0, color=OURS, label="xpmlp")
@@ -126,7 +127,8 @@ def draw_roofline(point: Point) -> bytes | None:
         axes.set_ylabel("thousand million operations a second")
         axes.set_title(describe_point(point), loc="left", fontsize=10)
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False, title="reached, of what is possible there", loc="lower right")
+        # Above the roofs, where nothing can be.
+        axes.legend(frameon=False, title="reached, of what is possible there", loc="upper left")
         axes.spines[["top", "right"]].set_visible(False)
         return to_png(figure)
 
