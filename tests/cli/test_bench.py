@@ -34,6 +34,19 @@ def test_it_prints_a_table_and_writes_the_files(xpmlp: Any, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+def test_a_tables_target_is_named_as_it_is_for_training(xpmlp: Any, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("size,kind\n" + "".join(f"{row / 50},{'large' if row > 50 else 'small'}\n" for row in range(100)))
+    arguments = ("bench", "--backend", "numpy", "--data", table, "--hidden", "2", "--rounds", "1")
+    code, _, err = xpmlp(*arguments)
+    assert code == 1
+    assert "Name it with --target" in err
+    code, out, _ = xpmlp(*arguments, "--target", "kind")
+    assert code == 0
+    assert "1-2-2, batch 128, 80 rows" in out
+
+
+@pytest.mark.slow
 def test_a_sweep_prints_a_table_for_each_value(xpmlp: Any) -> None:
     code, out, _ = xpmlp("bench", "--backend", "numpy", *QUICK, "--sweep", "batch-size=16,64")
     assert code == 0
@@ -50,6 +63,7 @@ def test_a_sweep_prints_a_table_for_each_value(xpmlp: Any) -> None:
         (("--backend", "numpy", "--data", "diabetes"), "holds numbers to predict"),
         (("--dtype", "int8"), "dtype: 'int8' is not one of"),
         (("--rounds", "0"), "rounds: 0 is too few"),
+        (("--backend", "numpy", "--target", "kind"), "synthetic: is no table, so --target cannot be used"),
         (("--backend", "numpy", "--data", "no-such"), "neither a known dataset"),
         (("--compare", "none.json", "none.json"), "none.json: cannot be read"),
     ],

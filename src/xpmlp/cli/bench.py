@@ -38,14 +38,28 @@ from xpmlp.bench.report import (
     warnings_of,
 )
 from xpmlp.bench.worker import share_gpus
-from xpmlp.datasets import load_dataset
+from xpmlp.datasets.load import load_by_options
+from xpmlp.datasets.tables import TableOptions
 from xpmlp.errors import SettingsError, XpmlpError
 
 from .arguments import DataDirectory
 from .console import make_console, print_error, print_note, writes_to_terminal
+from .table_options import (
+    Categories,
+    Exclude,
+    Features,
+    MissingValues,
+    Scale,
+    Target,
+    TaskName,
+    TestFile,
+    TestFraction,
+    collect_options,
+)
 from .train import parse_sizes
 
 INTERRUPTED = 130
+SYNTHETIC = "synthetic"
 
 
 def bench(
@@ -59,7 +73,7 @@ def bench(
     ] = None,
     data: Annotated[
         str, typer.Option(metavar="DATA", help="synthetic (random rows of MNIST's shape), or what train takes.")
-    ] = "synthetic",
+    ] = SYNTHETIC,
     hidden: Annotated[str, typer.Option(metavar="SIZES", help="Units of each hidden layer: 128, or 256,128.")] = "128",
     batch_size: Annotated[int, typer.Option(metavar="ROWS", help="Rows of a step.")] = 128,
     dtype: Annotated[str, typer.Option(metavar="NAME", help="float32 or float64.")] = "float32",
@@ -78,6 +92,15 @@ def bench(
         tuple[Path, Path] | None,
         typer.Option(metavar="OLD NEW", help="Measure nothing: say what differs between two results.json."),
     ] = None,
+    target: Target = None,
+    features: Features = None,
+    exclude: Exclude = None,
+    categories: Categories = None,
+    test: TestFile = None,
+    test_fraction: TestFraction = None,
+    missing: MissingValues = "refuse",
+    scale: Scale = None,
+    task: TaskName = None,
     data_dir: DataDirectory = None,
 ) -> None:
     """Time training epochs of one network on each array library, in turn."""
@@ -91,9 +114,20 @@ def bench(
         hidden_layer_sizes=parse_sizes(hidden), batch_size=batch_size, dtype=dtype, rows=rows, rounds=rounds
     )
     swept = None if sweep is None else parse_sweep(sweep)
+    options = collect_options(
+        target=target,
+        features=features,
+        exclude=exclude,
+        categories=categories,
+        test=test,
+        test_fraction=test_fraction,
+        missing=missing,
+        scale=scale,
+        task=task,
+    )
     if output is not None:
         prepare_folder(output, force=force)
-    workload = find_workload(data, data_dir)
+    workload = find_workload(data, data_dir, options)
     with showing_progress(console) as say:
         contenders = [backend_contender(name) for name in names]
         results = run_benchmark(contenders, workload, settings, swept, say=say, warn=print_note)
@@ -116,9 +150,13 @@ def check_backends(names: list[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def find_workload(data: str, data_dir: Path | None) -> Workload:
+def find_workload(data: str, data_dir: Path | None, options: TableOptions) -> Workload:
     """Return the rows to train on."""
-    return synthetic_workload() if data == "synthetic" else workload_of(load_dataset(data, data_dir=data_dir))
+    if data != SYNTHETIC:
+        return workload_of(load_by_options(data, data_dir, options))
+    if options.given:
+        raise SettingsError(f"{data}: is no table, so {', '.join(options.given)} cannot be used. Leave it out.")
+    return synthetic_workload()
 
 
 @contextlib.contextmanager
