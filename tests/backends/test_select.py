@@ -44,6 +44,45 @@ def refuse(name: str) -> None:
     raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError("libcudart.so.12: cannot open shared object file.\nAnd more."),
+        RuntimeError("libcudart.so.12: cannot open shared object file"),
+        ModuleNotFoundError("No module named 'filelock'", name="filelock"),
+    ],
+)
+def test_a_library_that_is_installed_but_broken_is_said_to_be(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(name: str) -> Any:
+        raise error
+
+    monkeypatch.setattr(importlib, "import_module", fail)
+    with pytest.raises(BackendError) as refusal:
+        load_backend("torch")
+    reason = str(error).splitlines()[0].removesuffix(".")
+    assert f"torch is installed, but it cannot be imported here ({reason}). Install it again: pip" in str(refusal.value)
+    assert refusal.value.__cause__ is error
+    monkeypatch.undo()
+    assert load_backend("auto", "cpu").name == "numpy"
+
+
+def test_a_library_that_does_not_start_is_said_to_be_unusable(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(device: str | None) -> Any:
+        raise RuntimeError("Unable to initialize backend 'cuda'")
+
+    monkeypatch.setattr(select, "backend_class", lambda name: fail if name == "jax" else without_gpus(name))
+    with pytest.raises(BackendError, match=r"jax is installed, but it does not start here \(Unable to initialize"):
+        load_backend("jax")
+    assert usable_backends() == ["numpy"]
+    with caplog.at_level(logging.INFO, logger="xpmlp"):
+        assert load_backend("auto").name == "numpy"
+    assert "jax: jax is installed, but it does not start here" in caplog.text
+
+
 def test_auto_is_numpy_where_there_is_no_gpu_and_says_why(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

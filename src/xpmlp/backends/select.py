@@ -2,13 +2,14 @@
 
 import importlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
 import array_api_compat
 import numpy as np
 
-from xpmlp.errors import BackendError, MissingDependencyError, SettingsError
+from xpmlp.errors import BackendError, MissingDependencyError, SettingsError, XpmlpError
 from xpmlp.optional_imports import import_optional
 
 from .base import Backend
@@ -65,7 +66,9 @@ def load_backend(name: str = "numpy", device: str | None = None, *, tf32: bool =
     if name == AUTO:
         backend = choose_backend(device)
         return backend if not tf32 else load_backend(backend.name, backend.device_name, tf32=True)
-    backend = backend_class(name)(device)
+    make = backend_class(name)
+    with unusable_explained(name, "it does not start"):
+        backend = make(device)
     if tf32:
         if not backend.device_name.startswith("cuda"):
             raise SettingsError(f"tf32: only NVIDIA's GPUs have it, but {name} computes on {backend.device_name} here.")
@@ -78,9 +81,33 @@ def backend_class(name: str) -> Callable[[str | None], Backend]:
     if name not in BACKENDS:
         raise SettingsError(f"backend {name!r} is not one of {', '.join(BACKENDS)}, {AUTO}.")
     entry = BACKENDS[name]
-    if entry.extra is not None:
-        import_optional(entry.library, extra=entry.extra, purpose=f"The backend {name}")
-    return cast(Callable[[str | None], Backend], getattr(importlib.import_module(entry.module), entry.class_name))
+    with unusable_explained(name, "it cannot be imported"):
+        if entry.extra is not None:
+            import_optional(entry.library, extra=entry.extra, purpose=f"The backend {name}")
+        return cast(Callable[[str | None], Backend], getattr(importlib.import_module(entry.module), entry.class_name))
+
+
+@contextmanager
+def unusable_explained(name: str, what: str) -> Iterator[None]:
+    """Turn whatever an installed library that is broken, or misses something of the machine, raises into one error.
+
+    Raises
+    ------
+    BackendError
+        In its place; errors that are explained already stay as they are.
+    """
+    try:
+        yield
+    except (XpmlpError, MemoryError):
+        raise
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        extra = BACKENDS[name].extra
+        again = f'Install it again: pip install --force-reinstall "xpmlp[{extra}]", or use' if extra else "Use"
+        raise BackendError(
+            f"{BACKENDS[name].library} is installed, but {what} here ({reason[0].removesuffix('.')}). "
+            f"{again} another backend, such as numpy."
+        ) from error
 
 
 def choose_backend(device: str | None = None) -> Backend:

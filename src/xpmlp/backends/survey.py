@@ -18,7 +18,7 @@ from .devices import Device
 from .numpy import NumpyBackend
 from .resident import run_epoch
 from .samples import Samples
-from .select import BACKENDS, backend_class, load_backend
+from .select import BACKENDS, backend_class, load_backend, unusable_explained
 
 AGREES = 1e-4  # of the largest weight: what float32 leaves of two orders of summation after a few steps
 
@@ -88,12 +88,13 @@ def survey_backend(name: str) -> BackendStatus:
         chosen = cast(type[Backend], backend_class(name))
     except MissingDependencyError:
         return BackendStatus(name, install=INSTALL[name])
-    except Exception as error:  # noqa: BLE001 - a broken installation fails as it likes, and the survey goes on
-        return BackendStatus(name, problem=f"cannot be imported: {error}")
+    except BackendError as error:
+        return BackendStatus(name, problem=str(error))
     version = str(importlib.import_module(BACKENDS[name].library).__version__)
     try:
-        devices = chosen.list_devices()
         linear_algebra = load_backend(name).linear_algebra()
+        with unusable_explained(name, "its devices cannot be listed"):
+            devices = chosen.list_devices()
     except BackendError as error:
         return BackendStatus(name, version, problem=str(error))
     return BackendStatus(
