@@ -5,6 +5,7 @@ from pathlib import Path
 
 from xpmlp.backends import usable_backends
 from xpmlp.bench import Contender, backend_contender
+from xpmlp.bench.worker import share_gpus
 
 PEERS_FOLDER = str(Path(__file__).parent / "peers")
 
@@ -49,6 +50,7 @@ def all_contenders(names: list[str] | None = None, *, cuda: bool = False) -> tup
     cuda
         Whether all of them compute on a GPU; by default on the CPU.
     """
+    share_gpus()  # before this process looks what there is
     peers = CUDA_PEERS if cuda else PEERS
     suffix = ":cuda" if cuda else ":cpu"
     ours = {name: backend_contender(f"{name}{suffix}") for name in usable_backends() if cuda or name != "cupy"}
