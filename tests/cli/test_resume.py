@@ -1,5 +1,7 @@
 """A run that is killed and resumed from the command line is the run that was not."""
 
+import json
+import math
 import random
 import signal
 import sys
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from xpmlp import load_model
+from xpmlp.cli.run_history import read_history
 from xpmlp.training import newest_checkpoint
 from xpmlp.training.checkpointing import checkpoint_files
 
@@ -107,9 +110,38 @@ def test_a_run_with_checkpoints_is_not_begun_over(xpmlp: Any, tmp_path: Path) ->
 
 
 def test_patience_ends_a_run_with_its_best_weights(xpmlp: Any, tmp_path: Path) -> None:
-    code, out, _ = xpmlp("train", "digits", "--epochs", "60", "--patience", "2", "-o", tmp_path / "run")
+    run = tmp_path / "run"
+    code, out, _ = xpmlp("train", "digits", "--epochs", "60", "--patience", "2", "-o", run)
     assert code == 0
-    assert "no lower loss for 2 epochs; the weights are those of epoch" in out
+    record = json.loads((run / "run.json").read_text())
+    assert record["epochs"] == record["kept_epoch"] + 2
+    assert f"stopped after epoch {record['epochs']}: no lower loss for 2 epochs" in out
+    assert f"the weights are those of epoch {record['kept_epoch']}, the best" in out
+    kept = read_history(run / "history.csv")[record["kept_epoch"] - 1]
+    assert record["test_accuracy"] == kept.test_accuracy
+
+
+def test_patience_keeps_the_best_weights_of_a_run_that_it_does_not_end_too(
+    xpmlp: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int | None] = []
+
+    def keep(history: Any, title: str, epoch: int | None) -> bytes:
+        kept.append(epoch)
+        return b"a picture"
+
+    monkeypatch.setattr("xpmlp.plots.draw_curves", keep)
+    run = tmp_path / "run"
+    # At this rate the test loss still jumps up and down, and is not at its lowest in the end.
+    rate = ("--learning-rate", "0.5", "--schedule", "constant")
+    code, out, _ = xpmlp("train", "digits", "--epochs", "6", "--patience", "6", *rate, "-o", run)
+    assert code == 0
+    best = min(read_history(run / "history.csv"), key=lambda row: row.test_loss or math.inf).epoch
+    assert best < 6
+    assert "stopped after" not in out
+    assert f"the weights are those of epoch {best}, the best" in out
+    assert xpmlp("plot", run).code == 0
+    assert kept == [best, best]
 
 
 def test_without_data_or_a_run_there_is_nothing_to_do(xpmlp: Any) -> None:

@@ -81,3 +81,18 @@ def test_the_last_accuracy_is_written_where_it_covers_no_curve(drawn: list[Any])
     axes = drawn[0].axes[1]
     title = axes.get_title(loc="right")
     assert title == "64.25 % at the end"
+
+
+def test_an_earlier_epoch_whose_weights_were_kept_is_marked(
+    drawn: list[Any], check_margins: CheckMargins, check_texts_apart: CheckTexts
+) -> None:
+    check_margins(plots.draw_curves(history(5), TITLE, 2))
+    check_texts_apart(drawn[0])
+    loss_axes, accuracy_axes = drawn[0].axes
+    assert accuracy_axes.get_title(loc="right") == "64.25 % after epoch 2, which was kept"
+    _, level, upright = accuracy_axes.lines
+    np.testing.assert_allclose(level.get_ydata(), 100.0 * (history(5)[1].test_accuracy or 0.0))
+    np.testing.assert_array_equal(upright.get_xdata(), [2, 2])
+    np.testing.assert_array_equal(loss_axes.lines[-1].get_xdata(), [2, 2])
+    plots.draw_curves(history(5), TITLE, 5)
+    assert len(drawn[1].axes[0].lines) == 2  # the last epoch needs no mark

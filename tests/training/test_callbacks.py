@@ -180,7 +180,8 @@ def test_early_stopping_stops_when_patience_is_over_and_goes_back_to_the_best_we
     assert len(result.history) == epochs
     assert_same_layers(result.layers, small_fit(epochs=best).layers)
     if epochs < len(losses):
-        assert result.stop_reason == f"no lower loss for {patience} epochs; the weights are those of epoch {best}"
+        assert result.stop_reason == f"no lower loss for {patience} epoch{'s' if patience > 1 else ''}"
+    assert result.kept_epoch == best
     assert not result.interrupted
 
 

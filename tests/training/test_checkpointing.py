@@ -83,7 +83,7 @@ def losses(result: FitResult) -> list[tuple[float, float | None]]:
 def assert_same_run(result: FitResult, unbroken: FitResult) -> None:
     assert bits(result.layers) == bits(unbroken.layers)
     assert losses(result) == losses(unbroken)
-    assert result.stop_reason == unbroken.stop_reason
+    assert (result.stop_reason, result.kept_epoch) == (unbroken.stop_reason, unbroken.kept_epoch)
 
 
 @pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])

@@ -78,6 +78,7 @@ def test_the_model_holds_what_the_dataset_and_the_recipe_say(digits: Dataset) ->
         "source": digits.source,
         "recipe": recipe.to_json(),
         "epochs": 2,
+        "kept_epoch": 2,
     }
     assert Recipe.from_json(json.loads(json.dumps(model.training))["recipe"]) == recipe
 

@@ -71,7 +71,9 @@ def run_pictures(
     else:
         title = add_classes(pictures, model, rows, name, backend)
     if history:
-        pictures.drawn["curves.png"] = lambda: plots.draw_curves(history, title)
+        kept = model.training.get("kept_epoch")  # out of a file, which may be of any kind and of another run
+        kept = kept if any(row.epoch == kept for row in history) else None
+        pictures.drawn["curves.png"] = lambda: plots.draw_curves(history, title, kept)
     else:
         pictures.left_out["curves.png"] = "there is no history"
     add_weights(pictures, model, title)

@@ -43,6 +43,8 @@ def save_run(
     folder.save("history.csv", lambda: history_to_csv(result.history).encode())
     if result.stop_reason is not None:
         console.print(f"stopped after epoch {len(result.history)}: {result.stop_reason}", style="yellow")
+    if result.kept_epoch != len(result.history):
+        console.print(f"the weights are those of epoch {result.kept_epoch}, the best", style="yellow")
     if model.task == "regression":
         finish_regression(console, folder, dataset, settings, result, model, backend)
     else:
@@ -115,6 +117,7 @@ def describe_run(
     record |= {
         "seconds": result.seconds,
         "epochs": len(result.history),
+        "kept_epoch": result.kept_epoch,
         "stop_reason": result.stop_reason,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "data": {

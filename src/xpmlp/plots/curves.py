@@ -28,14 +28,18 @@ class Epoch(Protocol):
 
 
 @house_style()
-def draw_curves(history: Sequence[Epoch], title: str) -> bytes:
+def draw_curves(history: Sequence[Epoch], title: str, kept: int | None = None) -> bytes:
     """Draw loss and accuracy by epoch, side by side; the loss alone where there were no test rows.
 
     Parameters
     ----------
     history
         At least one epoch.
+    kept
+        The epoch whose weights the model has, one of the history's; by default the last.
     """
+    kept_row = next((row for row in history if row.epoch == kept), history[-1])
+    is_last = kept_row is history[-1]
     accuracies = [100.0 * row.test_accuracy for row in history if row.test_accuracy is not None]
     width = 9.6 if accuracies else 5.6
     figure = new_figure(width, 4.0)
@@ -52,12 +56,16 @@ def draw_curves(history: Sequence[Epoch], title: str) -> bytes:
     loss_axes.legend(frameon=False)
     for accuracy_axes in others:
         accuracy_axes.plot(epochs, accuracies, color=BLUE, marker=marker, ms=4)
-        accuracy_axes.axhline(accuracies[-1], color=GREY, lw=0.8, ls=":")
-        accuracy_axes.set_title(f"{accuracies[-1]:.2f} % at the end", loc="right", fontsize="medium", color=GREY)
+        reached = accuracies[-1] if kept_row.test_accuracy is None else 100.0 * kept_row.test_accuracy
+        accuracy_axes.axhline(reached, color=GREY, lw=0.8, ls=":")
+        when = "at the end" if is_last else f"after epoch {kept_row.epoch}, which was kept"
+        accuracy_axes.set_title(f"{reached:.2f} % {when}", loc="right", fontsize="medium", color=GREY)
         low, high = accuracy_axes.get_ylim()
         # No axis goes beyond what an accuracy can be, but for half a marker.
         low, high = max(low, -1.0), min(high, 100.0 + 0.02 * (100.0 - low))
         accuracy_axes.set(ylabel="test accuracy (%)", ylim=(low, high))
     for axes in (loss_axes, *others):
+        if not is_last:
+            axes.axvline(kept_row.epoch, color=GREY, lw=0.8, ls=":")
         mark_epochs(axes, epochs)
     return to_png(figure)

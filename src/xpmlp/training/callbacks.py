@@ -67,7 +67,7 @@ class EarlyStopping(Callback):
     def stop_if_long_ago(self, run: "Run") -> None:
         """Stop when the best epoch is too long ago."""
         if len(run.history) - self.best_epoch >= self.patience:
-            run.stop(f"no lower loss for {self.patience} epochs; the weights are those of epoch {self.best_epoch}")
+            run.stop(f"no lower loss for {self.patience} epoch{'s' if self.patience > 1 else ''}")
 
     def keep(self, run: "Run") -> Kept | None:
         """Keep the best epoch and its weights."""
@@ -84,4 +84,4 @@ class EarlyStopping(Callback):
     def on_fit_end(self, run: "Run") -> None:
         """Go back to the best weights, which exist once an epoch is over."""
         if self.best_epoch > 0:
-            run.state = self.best_state
+            run.state, run.kept_epoch = self.best_state, self.best_epoch

@@ -60,6 +60,8 @@ class Run:
         Why no further epoch will come, in words; None while all goes on.
     interrupted
         Whether that is Ctrl-C.
+    kept_epoch
+        The epoch whose weights `state` holds, set by a callback that goes back to them; None while that is the last.
     """
 
     backend: Backend
@@ -72,6 +74,7 @@ class Run:
     history: list[EpochRow] = field(default_factory=list)
     stop_reason: str | None = None
     interrupted: bool = False
+    kept_epoch: int | None = None
 
     def stop(self, reason: str) -> None:
         """Let the present epoch be the last."""
@@ -96,6 +99,9 @@ class FitResult:
         Whether that was Ctrl-C.
     seconds
         From first to last, validation and callbacks included.
+    kept_epoch
+        The epoch whose weights these are: the last one, unless a callback went back to an earlier one; 0 where there
+        was none.
     """
 
     backend: Backend
@@ -104,6 +110,7 @@ class FitResult:
     stop_reason: str | None
     interrupted: bool
     seconds: float
+    kept_epoch: int
 
     @functools.cached_property
     def layers(self) -> Layers:
@@ -290,6 +297,7 @@ def fit(
             stop_reason=run.stop_reason,
             interrupted=run.interrupted,
             seconds=time.perf_counter() - began,
+            kept_epoch=len(run.history) if run.kept_epoch is None else run.kept_epoch,
         )
     if failure is not None:
         raise failure.kind(failure.message, len(result.history) + 1, result)

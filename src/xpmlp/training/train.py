@@ -141,6 +141,7 @@ def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:
         "source": dataset.source,
         "recipe": recipe.to_json(),
         "epochs": len(result.history),
+        "kept_epoch": result.kept_epoch,
     }
     if dataset.split is not None:
         training["split"] = dataset.split
