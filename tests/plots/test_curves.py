@@ -69,6 +69,24 @@ def test_losses_of_any_size_are_drawn(
     check_texts_apart(drawn[0])
 
 
+@pytest.mark.parametrize("factor", [1e3, 1e8])
+def test_the_epochs_before_a_run_diverged_can_be_told_apart(
+    drawn: list[Any], factor: float, check_margins: CheckMargins, check_texts_apart: CheckTexts
+) -> None:
+    losses = [factor**power for power in range(5)]
+    rows = [EpochRow(epoch, loss, loss, 0.1, 0.1, 1.0, 1.0) for epoch, loss in enumerate(losses, start=1)]
+    check_margins(plots.draw_curves(rows, TITLE))
+    check_texts_apart(drawn[0])
+    axes = drawn[0].axes[0]
+    low, high = axes.get_ylim()
+    assert low < losses[0] < losses[-1] < high
+    heights = axes.transData.transform([(1, loss) for loss in losses])[:, 1]
+    assert np.all(np.diff(heights) > 20)
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert len(labels) > 2
+    assert not any("$" in label for label in labels)
+
+
 def test_an_accuracy_axis_ends_where_accuracies_do(drawn: list[Any]) -> None:
     for accuracy in (0.0, 1.0):
         plots.draw_curves([EpochRow(epoch, 0.5, 0.4, accuracy, 0.1, 1.0, 1.0) for epoch in (1, 2, 3)], TITLE)

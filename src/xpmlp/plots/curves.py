@@ -1,9 +1,13 @@
 """Loss and accuracy by epoch."""
 
+import statistics
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from .style import BLUE, GREY, ORANGE, house_style, mark_epochs, new_figure, to_png, wrapped
+from .style import BLUE, GREY, ORANGE, house_style, mark_epochs, new_figure, to_png, wrapped, write_powers
+
+# Where the highest loss is so many times the median, the run diverged, and on a linear axis the other epochs are all 0.
+DIVERGING = 1000.0
 
 
 @runtime_checkable
@@ -52,7 +56,12 @@ def draw_curves(history: Sequence[Epoch], title: str, kept: int | None = None) -
     loss_axes.plot(epochs, train_losses, color=ORANGE, marker=marker, ms=4, ls="--", label="train")
     if test_losses:
         loss_axes.plot(epochs, test_losses, color=BLUE, marker=marker, ms=4, label="test")
-    loss_axes.set(ylabel="loss", ylim=(0, 1.05 * max(*train_losses, *test_losses) or 1.0))
+    highest = max(*train_losses, *test_losses)
+    if highest > DIVERGING * statistics.median([*train_losses, *test_losses]) > 0.0:
+        loss_axes.set(ylabel="loss", yscale="log")
+        write_powers(loss_axes.yaxis, most=8)
+    else:
+        loss_axes.set(ylabel="loss", ylim=(0, 1.05 * highest or 1.0))
     loss_axes.legend(frameon=False)
     for accuracy_axes in others:
         accuracy_axes.plot(epochs, accuracies, color=BLUE, marker=marker, ms=4)

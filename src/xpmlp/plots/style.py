@@ -65,6 +65,14 @@ def write_numbers(axis: Any, *, most: int, integer: bool = False) -> None:
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: number(value)))
 
 
+def write_powers(axis: Any, *, most: int) -> None:
+    """Write the powers of ten along a logarithmic axis as plain numbers; matplotlib's own labels are formulas."""
+    ticker = import_optional("matplotlib.ticker", extra="cli", purpose="Drawing pictures")
+    axis.set_major_locator(ticker.LogLocator(numticks=most))
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: number(value)))
+    axis.set_minor_locator(ticker.NullLocator())
+
+
 def number(value: float, digits: int = 6) -> str:
     """Return a number as a reader takes it in: thousands apart, powers of ten only where it is huge or tiny."""
     if value != 0.0 and not 1e-3 <= abs(value) < 1e7:
