@@ -38,7 +38,16 @@ def draw_calibration(confidence: Float[np.ndarray, " rows"], right: Bool[np.ndar
     intervals = np.array([wilson(share, int(count)) for share, count in zip(part, counts[filled], strict=True)])
     reach = np.abs(intervals.T - part)
     axes.errorbar(
-        said, part, reach, color=BLUE, marker="o", ms=5, lw=1.4, capsize=3, label="this network", clip_on=False
+        said,
+        part,
+        reach,
+        color=BLUE,
+        marker="o",
+        ms=5,
+        lw=1.4,
+        capsize=3,
+        label="this network, 95 % interval",
+        clip_on=False,
     )
     axes.set(ylabel="part that is right", xlim=(0.0, 1.0), ylim=(-0.02, 1.02))
     axes.set_title(f"expected calibration error {100 * error:.2f} %", loc="right", fontsize="medium", color=GREY)
