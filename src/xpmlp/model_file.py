@@ -86,12 +86,15 @@ def load_model(path: str | Path) -> Model:
             )
         raise ModelFileError(f"{path}: has the format version {version!r}, expected 1 to {NEWEST}. {HOW_TO_TRAIN}")
     try:
-        return parse_model(metadata.get("model", ""), tensors, version)
+        if "model" not in metadata:
+            raise ModelError("its metadata lack 'model', the description of the network")
+        return parse_model(metadata["model"], tensors, version)
     except ModelError as error:
         raise ModelFileError(f"{path}: {error}. The file is damaged. {HOW_TO_TRAIN}") from error
 
 
 HOW_TO_TRAIN = "Train a model with: xpmlp train DATA"
+LONGEST_HEADER = 100_000_000  # what safetensors itself allows
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
@@ -110,7 +113,32 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError, TypeError, ValueError, AttributeError) as error:
         # TypeError, ValueError and AttributeError: element types that NumPy does not have.
-        raise ModelFileError(f"{path}: cannot be read as a model file ({error}). {HOW_TO_TRAIN}") from error
+        reason, remedy = str(error), HOW_TO_TRAIN
+        whole = whole_size(path)
+        if whole is not None and (size := os.path.getsize(path)) < whole:
+            reason = f"it is cut short: {size:,} bytes are there, at least {whole:,} belong to it"
+            remedy = "Copy or download it again."
+        raise ModelFileError(f"{path}: cannot be read as a model file ({reason}). {remedy}") from error
+
+
+def whole_size(path: Path) -> int | None:
+    """Return how many bytes a safetensors file has when it is whole, by what is there of its header.
+
+    None where that says nothing: it is then of another kind, or damaged otherwise. Of a cut header only its own end is
+    known.
+    """
+    try:
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > LONGEST_HEADER:
+                return None
+            header = file.read(length)
+        if len(header) < length:
+            return 8 + length if header.startswith(b"{") else None
+        tensors = [entry for name, entry in json.loads(header).items() if name != "__metadata__"]
+        return 8 + length + max(int(entry["data_offsets"][1]) for entry in tensors)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError):
+        return None
 
 
 def parse_model(text: str, tensors: dict[str, Any], version: str = NEWEST) -> Model:
