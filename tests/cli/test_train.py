@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -326,12 +327,12 @@ def test_missing_folders_of_an_output_are_made(xpmlp: Run, no_pictures: None) ->
 # What cannot be saved
 
 
-def fail_to_write(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    """Let the disk be full for files of these names."""
+def fail_to_write(monkeypatch: pytest.MonkeyPatch, *names: str, under: Path | None = None) -> None:
+    """Let the disk be full for files of these names, anywhere or in one folder."""
     replace = os.replace
 
     def replace_or_fail(source: Any, target: Any) -> None:
-        if Path(target).name in names:
+        if Path(target).name in names and (under is None or Path(target).is_relative_to(under.resolve())):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         replace(source, target)
 
@@ -353,15 +354,37 @@ def test_a_file_that_cannot_be_written_is_named_and_costs_no_other(
     assert "saved in" not in out
 
 
-def test_a_full_disk_leaves_no_empty_folder(
-    xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch, empty_folder: Path
+def test_what_a_full_disk_refuses_is_kept_among_the_temporary_files(
+    xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    fail_to_write(monkeypatch, "model.safetensors", "history.csv", under=Path("run"))
+    code, _, err = xpmlp("train", "digits", "--epochs", 1, "-o", "run")
+    assert code == 1
+    (refuge,) = temporary.iterdir()
+    assert files_of(refuge) == {"model.safetensors", "history.csv"}
+    assert load_model(refuge / "model.safetensors").layer_sizes == (64, 256, 10)
+    assert f" Kept in {refuge} instead: model.safetensors, history.csv. " in err
+    # One remedy is enough for both.
+    assert err.count("No space left on device") == 1
+
+
+def test_a_full_disk_leaves_no_empty_folder(
+    xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch, empty_folder: Path, tmp_path: Path
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     fail_to_write(monkeypatch, *RUN_FILES)
     code, _, err = xpmlp("train", "digits", "--epochs", 1)
     assert code == 1
     assert "Saved in runs" in err
     assert ": nothing." in err
+    assert "Kept in" not in err
     assert list(empty_folder.iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
 def test_old_files_beside_new_ones_are_named(xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,11 @@ class RunFolder:
         The names of the files that were written.
     failures
         What kept each of the others from being written, by name.
+    refuge
+        Another folder, of the system's temporary files, that holds what could not be written here; None where nothing
+        had to go there.
+    rescued
+        The names of those files.
 
     Raises
     ------
@@ -47,6 +52,8 @@ class RunFolder:
         self.made: list[Path] = []
         self.saved: list[str] = []
         self.failures: dict[str, str] = {}
+        self.refuge: Path | None = None
+        self.rescued: list[str] = []
         try:
             self.check_content(force=force)
             self.make()
@@ -94,16 +101,39 @@ class RunFolder:
     def save(self, name: str, make: Callable[[], bytes]) -> None:
         """Make and write one of the run's files; what fails is kept in `failures`, so that the others are saved.
 
-        An earlier file of that name is then as it was.
+        An earlier file of that name is then as it was, and a file that was made but could not be written is rescued.
         """
         try:
-            write_whole(self.path / name, make())
+            content = make()
         except XpmlpError as error:
             self.failures[name] = str(error)
+            return
         except MemoryError as error:
             self.failures[name] = f"{self.path / name}: there is not enough memory to make it ({error})."
+            return
+        try:
+            write_whole(self.path / name, content)
+        except OutputError as error:
+            self.failures[name] = str(error)
+            self.rescue(name, content)
         else:
             self.saved.append(name)
+
+    def rescue(self, name: str, content: bytes) -> None:
+        """Write a file to the refuge, if that can be written to."""
+        try:
+            refuge = self.refuge or Path(tempfile.mkdtemp(prefix="xpmlp-"))
+        except OSError:
+            return
+        try:
+            write_whole(refuge / name, content)
+        except OutputError:
+            if self.refuge is None:
+                with contextlib.suppress(OSError):
+                    refuge.rmdir()
+        else:
+            self.refuge = refuge
+            self.rescued.append(name)
 
     def finish(self) -> None:
         """See that the folder now holds this run and nothing of an earlier one.
@@ -116,10 +146,15 @@ class RunFolder:
         leftover = [name for name in self.present() if name not in self.saved]
         if self.failures:
             message = f"Not saved: {', '.join(self.failures)}. {self.describe()}"
+            if self.rescued:
+                message += f" Kept in {self.refuge} instead: {', '.join(self.rescued)}."
             if leftover:
                 message += f" Still there from an earlier run: {', '.join(leftover)}."
-            # The reasons last, as they end in the remedy. Several files may share one.
-            message += f" {' '.join(dict.fromkeys(self.failures.values()))}"
+            # The reasons last, as they end in the remedy. Several files may share one; then one of them is named.
+            reasons: dict[str, str] = {}
+            for name, reason in self.failures.items():
+                reasons.setdefault(reason.removeprefix(f"{self.path / name}: "), reason)
+            message += f" {' '.join(reasons.values())}"
             raise OutputError(message)
         for name in leftover:
             with contextlib.suppress(OSError):
