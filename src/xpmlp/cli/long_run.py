@@ -94,7 +94,7 @@ def to_plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Undo `to_plain`."""
+    """Undo `to_plain`; the context of older versions of Typer, too, holds paths as texts."""
     return {name: Path(value) if name in PATHS and value is not None else value for name, value in values.items()}
 
 

@@ -42,6 +42,7 @@ from .long_run import (
     Patience,
     Resume,
     check_checkpoints,
+    from_plain,
     make_callbacks,
     resume_command,
 )
@@ -204,7 +205,7 @@ def train(
     elif data is None:
         raise typer.BadParameter("What to train on is missing. Start with: xpmlp train digits", param_hint="DATA")
     else:
-        run(context.params)
+        run(from_plain(context.params))
 
 
 def run(values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None:
