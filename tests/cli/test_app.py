@@ -1,4 +1,6 @@
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,8 +10,11 @@ from typing import Any
 import pytest
 
 import xpmlp as package
+from xpmlp import RECIPES
 
 Run = Callable[..., Any]
+
+COMMANDS = ("train", "evaluate", "predict", "plot", "export", "inspect", "backends", "bench")
 
 
 def test_the_version_is_the_packages(xpmlp: Run) -> None:
@@ -44,6 +49,23 @@ def test_each_commands_help_holds_what_a_newcomer_needs(xpmlp: Run, command: str
     assert code == 0
     for word in words:
         assert word in out, word
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_no_commands_help_shows_types(xpmlp: Run, command: str) -> None:
+    """To a newcomer ``--quiet <bool>`` looks as if it took a value."""
+    out = xpmlp(*([command] if command else []), "--help").out
+    assert "--help" in out
+    assert not re.search(r"<|\[Path", out)
+
+
+def test_the_help_gives_each_recipe_as_the_options_that_it_stands_for(xpmlp: Run) -> None:
+    out = " ".join(xpmlp("train", "--help").out.split())
+    assert "--recipe notebook stands for --hidden 128 --activation tanh --initializer normal --optimizer sgd" in out
+    (options,) = re.findall(r"--recipe default stands for (.*?) --recipe", out)
+    assert xpmlp("train", "digits", *options.split(), "--epochs", 1, "-o", "run", "-q").code == 0
+    record = json.loads(Path("run/run.json").read_text(encoding="utf-8"))
+    assert record["settings"] == RECIPES["default"].to_json() | {"epochs": 1}
 
 
 def test_every_choice_of_a_setting_is_in_the_help(xpmlp: Run) -> None:

@@ -10,12 +10,14 @@ from .backends import backends
 from .bench import bench
 from .evaluate import evaluate
 from .export import export
+from .help_screen import Command, Group
 from .inspect import inspect
 from .plot import plot
 from .predict import predict
 from .train import describe_recipes, train
 
 app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -43,11 +45,6 @@ def xpmlp(
     """
 
 
-app.command(epilog=describe_recipes())(train)
-app.command()(evaluate)
-app.command()(predict)
-app.command()(plot)
-app.command()(export)
-app.command()(inspect)
-app.command()(backends)
-app.command()(bench)
+app.command(cls=Command, epilog=describe_recipes())(train)
+for command in (evaluate, predict, plot, export, inspect, backends, bench):
+    app.command(cls=Command)(command)

@@ -94,11 +94,19 @@ NETWORK, TRAINING, OUTPUT = "The network", "How it is trained", "Output"
 
 
 def describe_recipes() -> str:
-    """Return what the recipes are, for the end of the help."""
-    return "\n\n".join(
-        f"[bold]--recipe {name}[/bold]: " + ", ".join(f"{key} {value}" for key, value in recipe.to_json().items())
-        for name, recipe in RECIPES.items()
-    )
+    """Return what the recipes are, as the options that they stand for, for the end of the help."""
+    lines = []
+    for name, recipe in RECIPES.items():
+        values: dict[str, Any] = {"hidden": ",".join(map(str, recipe.hidden_layer_sizes)) or "none"}
+        values |= {setting: getattr(recipe, setting) for setting in SETTINGS}
+        stands_for = " ".join(f"{option_name(setting)} {value}" for setting, value in values.items())
+        lines.append(f"[bold]--recipe {name}[/bold] stands for {stands_for}")
+    return "\n\n".join(lines)
+
+
+def option_name(setting: str) -> str:
+    """Return the option that sets a recipe's setting."""
+    return "--" + ("hidden" if setting == "hidden_layer_sizes" else setting.replace("_", "-"))
 
 
 def train(
