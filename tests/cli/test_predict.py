@@ -201,6 +201,11 @@ def test_a_terminal_is_not_flooded(
 # Writing to a file
 
 
+def test_one_prediction_is_not_several(xpmlp: Run, digits_run: Path, clear_digits: dict[int, np.ndarray]) -> None:
+    draw(Path("seven.png"), clear_digits[7])
+    assert xpmlp("predict", digits_run, "seven.png", "-o", "said.json").out == "1 prediction written to said.json\n"
+
+
 def test_a_csv_file_holds_a_line_for_each_sample(
     xpmlp: Run, digits_run: Path, write_idx: Run, clear_digits: dict[int, np.ndarray]
 ) -> None:

@@ -26,7 +26,7 @@ from xpmlp.whole_files import write_whole
 
 from .arguments import BackendName, DeviceName, ModelPath, find_model_file, note_if_scaled_otherwise
 from .console import make_console, print_error, writes_to_terminal
-from .predict_table import FORMATS, are_tables, predict_table
+from .predict_table import FORMATS, are_tables, describe_count, predict_table
 
 ROWS_SHOWN = 40  # in a terminal; a file gets them all
 
@@ -85,7 +85,7 @@ def predict(
             as_text = to_csv if output.suffix.lower() == ".csv" else to_json
             # A file's name that is no Unicode is written as the bytes that it is.
             write_whole(output, as_text(samples, prediction, trained).encode(errors="surrogateescape"))
-            make_console().print(f"{len(samples):,} predictions written to {output}")
+            make_console().print(f"{describe_count(len(samples))} written to {output}")
         elif as_json:
             typer.echo(to_json(samples, prediction, trained), nl=False)
         else:

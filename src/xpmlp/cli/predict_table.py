@@ -64,7 +64,12 @@ def predict_table(model: Model, path: Path, backend: Backend, *, output: Path | 
         return
     frame = table.frame.collect().with_columns(added)
     write_whole(output, frame_to_bytes(frame, output.suffix.lower()))
-    make_console().print(f"{len(rows.x):,} predictions written to {output}")
+    make_console().print(f"{describe_count(len(rows.x))} written to {output}")
+
+
+def describe_count(count: int) -> str:
+    """Return how many predictions there are, in words."""
+    return f"{count:,} prediction{'' if count == 1 else 's'}"
 
 
 def rows_for(model: Model, table: Table) -> Rows:

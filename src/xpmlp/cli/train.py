@@ -63,6 +63,7 @@ from .table_options import (
 )
 
 INTERRUPTED = 130  # the exit code by which shells know Ctrl-C
+NOTHING_SAVED = "Nothing was learned, and nothing is saved."
 MOST_UNITS = 100_000_000  # in a layer; larger weights are beyond what NumPy can index, let alone a memory hold
 
 # The options that are settings of a recipe, by their own names; and those of tables.
@@ -253,7 +254,7 @@ def run(values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None
             save_run(console, folder, dataset, settings, result, compute)
     except KeyboardInterrupt as error:
         # Saved files are there where the user pressed it a second time.
-        nothing = "Interrupted before the first epoch was over; nothing was learned and nothing is saved."
+        nothing = f"Interrupted before the first epoch was over. {NOTHING_SAVED}"
         print_error(f"Interrupted while saving. {folder.describe()}" if folder and folder.saved else nothing)
         raise typer.Exit(INTERRUPTED) from error
     except OutputError as error:
@@ -262,8 +263,8 @@ def run(values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None
         if folder is not None:
             folder.discard()
     if failure is not None:
-        kept = f" What was learned up to epoch {len(result.history)} is saved in {folder.path}."
-        raise XpmlpError(f"{failure}{kept if result.history else ''}") from failure
+        kept = f"What was learned up to epoch {len(result.history)} is saved in {folder.path}."
+        raise XpmlpError(f"{failure} {kept if result.history else NOTHING_SAVED}") from failure
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
 
@@ -300,7 +301,11 @@ def choose_settings(recipe: str, dataset: Dataset | None = None, **given: Any) -
     if recipe not in RECIPES:
         raise SettingsError(f"--recipe: {recipe!r} is not one of {', '.join(RECIPES)}.")
     base = default_recipe(dataset) if dataset is not None and recipe == "default" else RECIPES[recipe]
-    return replace(base, **{name: value for name, value in given.items() if value is not None})
+    try:
+        return replace(base, **{name: value for name, value in given.items() if value is not None})
+    except SettingsError as error:
+        setting, _, rest = str(error).partition(":")
+        raise SettingsError(f"{option_name(setting)}:{rest}" if setting in given else str(error)) from error
 
 
 def parse_sizes(text: str) -> tuple[int, ...]:
@@ -332,12 +337,13 @@ def describe_start(console: Console, dataset: Dataset, settings: Recipe) -> None
     for note in dataset.notes:
         console.print(f"note: {note}", style="yellow")
     sizes = (math.prod(dataset.input_shape), *settings.hidden_layer_sizes, len(dataset.classes) or 1)
+    activation = f"{settings.activation}, " if settings.hidden_layer_sizes else ""
     parameters = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
     console.print(
         Text.assemble(
             ("-".join(map(str, sizes)), "bold"),
-            f" network: {parameters:,} parameters, {settings.activation}, {settings.dtype}; {settings.optimizer}, "
-            f"learning rate {settings.learning_rate:g} ({settings.schedule}), batches of {settings.batch_size}, "
+            f" network: {parameters:,} parameters, {activation}{settings.dtype}; {settings.optimizer}, "
+            f"learning rate {settings.learning_rate:g} ({settings.schedule}), batches of {settings.batch_size:,}, "
             f"seed {settings.seed}",
         )
     )
