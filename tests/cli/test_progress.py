@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from xpmlp.cli.progress import LiveProgress, describe_epoch, describe_loss
+from xpmlp.cli.progress import LiveProgress, describe_epoch, describe_loss, describe_seconds
 from xpmlp.training import EpochRow
 
 Run = Callable[..., Any]
@@ -190,6 +190,13 @@ def test_quiet_still_says_what_went_wrong(xpmlp: Run) -> None:
 )
 def test_a_loss_takes_little_room_whatever_its_size(loss: float, text: str) -> None:
     assert describe_loss(loss) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.0432, "0.043 s"), (0.5, "0.5 s"), (0.999, "1 s"), (1.0, "1.0 s"), (16.06, "16.1 s")]
+)
+def test_a_short_time_is_not_rounded_to_nothing(seconds: float, text: str) -> None:
+    assert describe_seconds(seconds) == text
 
 
 def test_without_test_rows_a_line_holds_what_there_is() -> None:

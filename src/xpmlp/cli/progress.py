@@ -31,6 +31,11 @@ def describe_loss(loss: float) -> str:
     return f"{loss:.4f}" if loss < 1e4 else f"{loss:.3e}"
 
 
+def describe_seconds(seconds: float) -> str:
+    """Return a time, with the digits that a short one needs to be seen."""
+    return f"{seconds:.1f} s" if seconds >= 1.0 else f"{seconds:.2g} s"
+
+
 class EpochLines(Callback):
     """Write a line for every epoch: the plain progress of a run whose output is not a terminal."""
 

@@ -24,7 +24,7 @@ from xpmlp.training import (
 )
 
 from .pictures import run_pictures
-from .progress import describe_loss
+from .progress import describe_loss, describe_seconds
 from .run_folder import RunFolder
 
 
@@ -68,7 +68,9 @@ def finish_classification(
     judged = report(model, dataset.test, backend)
     score = f"test accuracy {100 * judged.accuracy:.2f} %"
     console.print(
-        Text.assemble((score, "bold"), f", test loss {describe_loss(judged.loss)}, {result.seconds:.1f} s to train")
+        Text.assemble(
+            (score, "bold"), f", test loss {describe_loss(judged.loss)}, {describe_seconds(result.seconds)} to train"
+        )
     )
     if judged.accuracy <= judged.confusion.sum(axis=1).max() / judged.confusion.sum():
         console.print(
@@ -92,7 +94,8 @@ def finish_regression(
     score = f"test R² {judged.r2:.4f}"
     console.print(
         Text.assemble(
-            (score, "bold"), f", RMSE {judged.rmse:.4g}, MAE {judged.mae:.4g}, {result.seconds:.1f} s to train"
+            (score, "bold"),
+            f", RMSE {judged.rmse:.4g}, MAE {judged.mae:.4g}, {describe_seconds(result.seconds)} to train",
         )
     )
     if judged.r2 <= 0.0:
