@@ -73,8 +73,11 @@ def test_several_runs_are_laid_over_one_another(xpmlp: Run, monkeypatch: pytest.
         assert xpmlp("train", "digits", "--epochs", epochs, "-o", folder, "-q").code == 0
     seen: list[Any] = []
 
-    def keep(runs: Any, title: str) -> bytes:
+    kept_epochs: list[Any] = []
+
+    def keep(runs: Any, title: str, kept: Any) -> bytes:
         seen.append(runs)
+        kept_epochs.append(kept)
         return b"a picture"
 
     monkeypatch.setattr("xpmlp.plots.draw_comparison", keep)
@@ -87,7 +90,9 @@ def test_several_runs_are_laid_over_one_another(xpmlp: Run, monkeypatch: pytest.
     refused = xpmlp("plot", "a/run", "b/run")
     assert refused.code == 1
     assert "--force" in refused.err
+    Path("b/run/model.safetensors").unlink()  # as it is when a run was killed
     assert xpmlp("plot", "a/run", "b/run", "--force").code == 0
+    assert kept_epochs == [{"a/run": 2, "b/run": 3}, {"a/run": 2}]
     twice = xpmlp("plot", "a/run", "a/run", "--force")
     assert twice.code == 1
     assert "given twice" in twice.err

@@ -44,6 +44,11 @@ def test_every_run_is_a_curve_with_its_name_and_its_end(
     assert all(box.y1 <= axes.get_window_extent().y0 for axes in figure.axes)
 
 
+def test_a_run_is_labelled_by_the_epoch_whose_weights_were_kept(drawn: list[Any]) -> None:
+    plots.draw_comparison({"a": history(4), "b": history(4)}, "two runs", {"a": 2, "b": None})
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["a: 72.00 %", "b: 84.50 %"]
+
+
 def test_long_names_stay_in_the_picture(drawn: list[Any], check_margins: CheckMargins) -> None:
     names = [f"a run with a name that goes on and on and does not end before {index}" for index in range(5)]
     check_margins(plots.draw_comparison({name: history(5) for name in names}, "long names"))

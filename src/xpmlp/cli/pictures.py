@@ -71,13 +71,17 @@ def run_pictures(
     else:
         title = add_classes(pictures, model, rows, name, backend)
     if history:
-        kept = model.training.get("kept_epoch")  # out of a file, which may be of any kind and of another run
-        kept = kept if any(row.epoch == kept for row in history) else None
-        pictures.drawn["curves.png"] = lambda: plots.draw_curves(history, title, kept)
+        pictures.drawn["curves.png"] = lambda: plots.draw_curves(history, title, kept_epoch(model))
     else:
         pictures.left_out["curves.png"] = "there is no history"
     add_weights(pictures, model, title)
     return RunPictures({file: pictures.drawn[file] for file in PICTURES if file in pictures.drawn}, pictures.left_out)
+
+
+def kept_epoch(model: Model) -> int | None:
+    """Return the epoch whose weights a model has, where it tells."""
+    kept = model.training.get("kept_epoch")  # out of a file, it may be of any type
+    return kept if isinstance(kept, int) else None
 
 
 def add_classes(pictures: RunPictures, model: Model, rows: Split, name: str, backend: Backend | None) -> str:

@@ -1,5 +1,6 @@
 """``xpmlp plot``: the pictures of a run drawn again, or several runs in one picture."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ from rich.text import Text
 from xpmlp import plots
 from xpmlp.backends import load_backend
 from xpmlp.datasets import Split
-from xpmlp.errors import DataError, OutputError, SettingsError
+from xpmlp.errors import DataError, ModelFileError, OutputError, SettingsError
 from xpmlp.model import Model
 from xpmlp.model_file import load_model
 from xpmlp.training import EpochRow
@@ -19,7 +20,7 @@ from xpmlp.whole_files import write_whole
 from .arguments import BackendName, DataDirectory, DeviceName
 from .console import make_console, print_note
 from .judged_rows import find_rows
-from .pictures import run_pictures
+from .pictures import kept_epoch, run_pictures
 from .recorded_data import recorded_data
 from .run_history import read_history
 
@@ -115,12 +116,16 @@ def find_test_rows(model: Model, data: str | None, data_dir: Path | None) -> tup
 def compare(folders: list[Path], target: Path, *, force: bool) -> None:
     """Draw the curves of several runs in one picture."""
     histories: dict[str, list[EpochRow]] = {}
+    kept: dict[str, int | None] = {}
     for folder, label in zip(folders, short_names(folders), strict=True):
         if label in histories:
             raise SettingsError(f"{folder}: is given twice. Give each run once.")
         histories[label] = read_history(folder / "history.csv")
+        # Of a run that was killed there may be no model; its curves can be drawn all the same.
+        with contextlib.suppress(ModelFileError):
+            kept[label] = kept_epoch(load_model(folder / "model.safetensors"))
     prepare_folder(target, [COMPARISON], force=force)
-    write_whole(target / COMPARISON, plots.draw_comparison(histories, f"{len(histories)} runs"))
+    write_whole(target / COMPARISON, plots.draw_comparison(histories, f"{len(histories)} runs", kept))
     make_console().print(Text.assemble("drawn: ", (str(target / COMPARISON), "bold")))
 
 

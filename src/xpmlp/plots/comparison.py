@@ -3,26 +3,30 @@
 import itertools
 from collections.abc import Mapping, Sequence
 
-from .curves import Epoch
+from .curves import Epoch, find_kept
 from .style import SEVERAL, house_style, mark_epochs, new_figure, shortened, to_png, wrapped
 
 STYLES = ("-", "--", ":")  # as colors begin again
 
 
 @house_style()
-def draw_comparison(runs: Mapping[str, Sequence[Epoch]], title: str) -> bytes:
+def draw_comparison(
+    runs: Mapping[str, Sequence[Epoch]], title: str, kept: Mapping[str, int | None] | None = None
+) -> bytes:
     """Draw test loss and test accuracy of several runs by epoch; of a run without test rows the training loss.
 
     Parameters
     ----------
     runs
         The history of each run, of at least one epoch, by the run's name.
+    kept
+        The epoch whose weights a run's model has, by the run's name; the last where nothing is said.
     """
     rows = [row for history in runs.values() for row in history]
     has_accuracy = any(row.test_accuracy is not None for row in rows)
     is_tested = all(row.test_loss is not None for row in rows)
     width = 10.4 if has_accuracy else 6.2
-    names = label_runs(runs)
+    names = label_runs(runs, kept or {})
     columns = max(1, min(len(runs), int(width * 12 / (max(map(len, names.values())) + 8))))
     lines = -(-len(runs) // columns)
     figure = new_figure(width, 4.1 + 0.22 * lines)
@@ -53,14 +57,14 @@ def draw_comparison(runs: Mapping[str, Sequence[Epoch]], title: str) -> bytes:
     return to_png(figure)
 
 
-def label_runs(runs: Mapping[str, Sequence[Epoch]]) -> dict[str, str]:
+def label_runs(runs: Mapping[str, Sequence[Epoch]], kept: Mapping[str, int | None]) -> dict[str, str]:
     """Return the name of each run with what it came to, both short enough for a legend."""
     labels = {}
     for name, history in runs.items():
-        last = history[-1]
-        if last.test_accuracy is not None:
-            end = f"{100.0 * last.test_accuracy:.2f} %"
+        row = find_kept(history, kept.get(name))
+        if row.test_accuracy is not None:
+            end = f"{100.0 * row.test_accuracy:.2f} %"
         else:
-            end = f"{last.train_loss if last.test_loss is None else last.test_loss:.4g}"
+            end = f"{row.train_loss if row.test_loss is None else row.test_loss:.4g}"
         labels[name] = f"{shortened(name, 44)}: {end}"
     return labels

@@ -42,7 +42,7 @@ def draw_curves(history: Sequence[Epoch], title: str, kept: int | None = None) -
     kept
         The epoch whose weights the model has, one of the history's; by default the last.
     """
-    kept_row = next((row for row in history if row.epoch == kept), history[-1])
+    kept_row = find_kept(history, kept)
     is_last = kept_row is history[-1]
     accuracies = [100.0 * row.test_accuracy for row in history if row.test_accuracy is not None]
     width = 9.6 if accuracies else 5.6
@@ -78,3 +78,8 @@ def draw_curves(history: Sequence[Epoch], title: str, kept: int | None = None) -
             axes.axvline(kept_row.epoch, color=GREY, lw=0.8, ls=":")
         mark_epochs(axes, epochs)
     return to_png(figure)
+
+
+def find_kept(history: Sequence[Epoch], kept: int | None) -> Epoch:
+    """Return the epoch of that number; the last one where there is none."""
+    return next((row for row in history if row.epoch == kept), history[-1])
