@@ -26,6 +26,7 @@ def test_a_confusion_matrix_names_every_class_and_counts_where_there_is_room(
     check_margins(plots.draw_confusion(counts, list(range(classes)), TITLE))
     figure = drawn[0]
     axes = figure.axes[0]
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("true class", "taken for")
     for axis in (axes.xaxis, axes.yaxis):
         assert [label.get_text() for label in axis.get_ticklabels()] == [str(label) for label in range(classes)]
         boxes = [label.get_window_extent() for label in axis.get_ticklabels()]

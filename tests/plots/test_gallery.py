@@ -3,8 +3,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from xpmlp import plots
+from xpmlp.plots.style import GREY, ORANGE
 
 TITLE = "digits: 96.94 % of 360 test rows right"
 CheckMargins = Callable[[bytes], np.ndarray]
@@ -71,6 +73,11 @@ def test_a_gallery_shows_the_surest_mistakes_first_and_says_what_they_are(
     assert len(first) == 24
     # Row 99 shows a 9 taken for a 0, row 98 an 8 taken for a 9, and so on.
     assert worst == [f"{(index + 1) % 10}, is {index % 10}" for index in range(99, 83, -1)]
+    # They alone stand out, by a frame and by their text.
+    frames = [to_hex(frame.get_edgecolor()).upper() for frame in figure.axes[0].patches]
+    written = [text.get_color() for text in texts(figure) if text.get_gid() == "taken for"]
+    assert frames == [GREY] * 24 + [ORANGE] * 16
+    assert written == ["black"] * 24 + [ORANGE] * 16
 
 
 @pytest.mark.parametrize(
