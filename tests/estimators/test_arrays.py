@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sklearn.neural_network
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.model_selection import GridSearchCV
 
+import xpmlp
 from xpmlp.backends import backend_of
 from xpmlp.errors import SettingsError
 from xpmlp.estimators import MLPClassifier, MLPRegressor
@@ -191,6 +193,63 @@ def test_bad_input_gets_scikit_learns_words(convert: Convert, x: Any, y: Any, we
         MLPClassifier().fit(convert(x), convert(y), None if weight is None else convert(weight))
 
 
+NOT_FINITE = np.array([[1.0, 2.0], [np.nan, 1.0], [np.inf, 0.0]], dtype=np.float32)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "regressor"])
+@pytest.mark.parametrize(
+    ("x", "y", "weight"),
+    [
+        (np.float32(3.0), np.arange(1), None),
+        (np.ones((2, 2, 1)), np.arange(2), None),
+        (NOT_FINITE, np.arange(3), None),
+        (NOT_FINITE[[0, 2]], np.arange(2), None),
+        (np.ones((2, 2)), None, None),
+        (np.ones((2, 2)), np.ones((2, 1, 1)), None),
+        (np.ones((2, 2)), np.ones((2, 0)), None),
+        (np.ones((3, 2)), NOT_FINITE[:, 0], None),
+        (np.ones((2, 2)), NOT_FINITE[[0, 2], 0], None),
+        (np.ones((2, 2)), np.arange(2), np.ones((2, 1))),
+        (np.ones((2, 2)), np.arange(2), np.ones(0)),
+        (np.ones((2, 2)), np.arange(2), np.array([1.0, np.nan])),
+        (np.ones((2, 2)), np.arange(2), ["heavy", "light"]),
+    ],
+)
+def test_bad_input_gets_what_scikit_learn_says_of_numpys_arrays(
+    convert: Convert, kind: str, x: Any, y: Any, weight: Any
+) -> None:
+    name = f"MLP{kind.title()}"
+    theirs, ours = getattr(sklearn.neural_network, name)(), getattr(xpmlp, name)()
+    with pytest.raises(ValueError, match=r".+") as expected:
+        theirs.fit(x, y, weight)
+    arrays = (convert(array) if hasattr(array, "dtype") else array for array in (x, y, weight))
+    with pytest.raises(ValueError, match=r".+") as raised:
+        ours.fit(*arrays)
+    # A library may lack float64, and so have taken the number for a float32.
+    assert str(raised.value).replace("float32", "float64") == str(expected.value).replace("float32", "float64")
+
+
+@pytest.mark.parametrize("make", [MLPClassifier, MLPRegressor])
+def test_complex_numbers_are_refused_wherever_they_are(convert: Convert, make: Any) -> None:
+    x, y, weight = convert(np.ones((2, 2))), convert(np.arange(2)), convert(np.ones(2))
+    complex_x, complex_y = convert(np.ones((2, 2)) + 1j), convert(np.ones(2) + 1j)
+    for arrays in ((complex_x, y, weight), (x, complex_y, weight), (x, y, complex_y)):
+        with pytest.raises(ValueError, match="Complex data not supported"):
+            make().fit(*arrays)
+
+
+def test_what_is_a_single_number_says_so(convert: Convert) -> None:
+    with pytest.raises(TypeError, match="Input should have at least 1 dimension"):
+        MLPRegressor().fit(convert(np.ones((2, 2))), convert(np.array(3)))
+
+
+def test_lists_go_with_arrays_of_any_library(iris: Any, convert: Convert) -> None:
+    x, y = iris[0].astype(np.float32), iris[1]
+    expected = MLPClassifier(**SETTINGS).fit(convert(x), convert(y))
+    for arrays in ((x.tolist(), convert(y), [1.0] * len(x)), (convert(x), y.tolist(), np.float32(1.0))):
+        assert_same_network(MLPClassifier(**SETTINGS, dtype="float32").fit(*arrays), expected)
+
+
 def test_bad_numbers_to_predict_are_refused(convert: Convert) -> None:
     x = convert(np.ones((2, 2)))
     with pytest.raises(ValueError, match="Input y contains NaN"):
@@ -205,9 +264,10 @@ def test_another_number_of_features_is_refused(iris: Any, convert: Convert) -> N
         estimator.predict(convert(iris[0][:, :3]))
 
 
-def test_a_column_of_labels_is_warned_of(iris: Any, convert: Convert) -> None:
-    with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):
-        MLPClassifier(**SETTINGS).fit(convert(iris[0]), convert(iris[1][:, None]))
+@pytest.mark.parametrize("make", [MLPClassifier, MLPRegressor])
+def test_a_column_of_targets_is_warned_of(iris: Any, convert: Convert, make: Any) -> None:
+    with pytest.warns(DataConversionWarning, match=r"A column-vector y was passed .* y to \(n_samples, \)"):
+        make(**SETTINGS).fit(convert(iris[0]), convert(iris[1][:, None]))
 
 
 @pytest.mark.parametrize(("dtype", "expected"), [(None, "float32"), ("float32", "float32"), ("float64", "float64")])

@@ -326,6 +326,29 @@ def test_bad_weights_and_targets_are_refused(iris: Any) -> None:
         MLPClassifier(early_stopping=True).partial_fit(x, y, classes=[0, 1, 2])
 
 
+@pytest.mark.parametrize(
+    ("y", "error", "message"),
+    [
+        (np.array(["1", "2"] * 75), ValueError, r"y holds no numbers, but <U1 values.*y\.astype\(float\)"),
+        (
+            np.array(["2026-01-01"] * 150, "datetime64[D]"),
+            ValueError,
+            r"y holds no numbers, but datetime64\[D\] values",
+        ),
+        (scipy.sparse.csr_matrix(np.ones((150, 1))), TypeError, r"dense data is required. Use y\.toarray\(\)"),
+    ],
+)
+def test_numbers_to_predict_have_to_be_numbers(iris: Any, y: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        MLPRegressor().fit(iris[0], y)
+
+
+def test_other_classes_are_named_as_they_were_passed(iris: Any) -> None:
+    estimator = MLPClassifier(**SETTINGS).partial_fit(*iris, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match=r"`classes=\[0, 1, 3\]` is not the same as on last call to partial_fit"):
+        estimator.partial_fit(*iris, classes=[0, 1, 3])
+
+
 def test_a_warm_start_with_other_layers_is_refused(iris: Any) -> None:
     estimator = MLPClassifier(**SETTINGS, warm_start=True).fit(*iris)
     with pytest.raises(ValueError, match=r"layers of \[4, 12, 3\] units, but .* ask for \[4, 8, 3\]"):

@@ -26,7 +26,7 @@ from xpmlp.nn.losses import LOSSES
 from xpmlp.training import Callback
 from xpmlp.training.evaluation import predict_outputs
 
-from .checks import check_lengths, check_samples, check_weight
+from .checks import check_lengths, check_samples, check_targets, check_weight
 from .files import read_estimator, write_estimator
 from .lbfgs import minimize
 from .losses import REPORTED_LOSSES
@@ -194,8 +194,7 @@ class MLPBase(BaseEstimator, ABC):
             with home.scope():
                 dtype = None if self.dtype is None else np.dtype(self.dtype).name
                 x = check_samples(self, home, X, reset=reset, dtype=dtype)
-                if not hasattr(y, "shape"):
-                    y = np.asarray(y)
+                y = check_targets(self, home, y)
                 check_lengths(x, y)
                 weight = sample_weight
                 if weight is not None:

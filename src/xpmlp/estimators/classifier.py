@@ -154,7 +154,7 @@ class MLPClassifier(ClassifierMixin, MLPBase):
                 "class_weight 'balanced' is not supported for partial_fit: the samples of one call do not say how "
                 "often each class comes. Pass weights of your own as a dict."
             )
-        if classes is not None:
+        if not on_host(home_of(classes)):
             classes = to_host(home_of(classes), classes)
         if _check_partial_fit_first_call(self, classes):
             home = home_of(y)

@@ -1,15 +1,14 @@
 """From labels to what the outputs should be, and back, on any device, as scikit-learn's LabelBinarizer on NumPy."""
 
-import warnings
 from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
-from sklearn.exceptions import DataConversionWarning
 from sklearn.preprocessing import LabelBinarizer
 
 from xpmlp.backends import Backend
 
+from .checks import ravel_column
 from .places import to_host
 
 
@@ -27,29 +26,14 @@ def check_labels(backend: Backend, y: Any) -> Any:
         Where they are no labels, in scikit-learn's words.
     """
     xp = backend.xp
-    if y.ndim not in (1, 2):
-        raise ValueError(f"y should be a 1d array, got an array of shape {tuple(y.shape)} instead.")
-    if xp.isdtype(y.dtype, "real floating"):
-        if not bool(xp.all(xp.isfinite(y))):
-            raise ValueError("Input y contains NaN or infinity.")
-        if not bool(xp.all(xp.floor(y) == y)):
-            raise ValueError(
-                "Unknown label type: continuous. Maybe you are trying to fit a classifier, which expects discrete "
-                "classes on a regression target with continuous values."
-            )
-    if is_multilabel(y):
-        if not bool(xp.all((y == 0) | (y == 1))):
-            raise ValueError("Multioutput target data is not supported with label binarization")
-        return y
-    if y.ndim == 2:
-        warnings.warn(
-            "A column-vector y was passed when a 1d array was expected. Please change the shape of y to (n_samples,), "
-            "for example using ravel().",
-            DataConversionWarning,
-            stacklevel=5,
+    if xp.isdtype(y.dtype, "real floating") and not bool(xp.all(xp.floor(y) == y)):
+        raise ValueError(
+            "Unknown label type: continuous. Maybe you are trying to fit a classifier, which expects discrete classes "
+            "on a regression target with continuous values."
         )
-        return xp.reshape(y, (-1,))
-    return y
+    if is_multilabel(y) and not bool(xp.all((y == 0) | (y == 1))):
+        raise ValueError("Multioutput target data is not supported with label binarization")
+    return ravel_column(backend, y)
 
 
 def find_classes(backend: Backend, y: Any) -> Shaped[np.ndarray, " classes"]:

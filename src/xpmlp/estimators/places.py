@@ -1,6 +1,7 @@
 """Where arrays live, and how they get from one place to another."""
 
 import functools
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def is_homeless(value: Any) -> bool:
     """Tell whether a value can go with arrays of any library."""
     if isinstance(value, np.ndarray):
         return value.dtype.kind in "OSU"
-    return value is None or isinstance(value, int | float | str | list | tuple)
+    return value is None or isinstance(value, Number | str | list | tuple)
 
 
 def on_host(backend: Backend) -> bool:

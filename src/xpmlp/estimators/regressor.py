@@ -2,6 +2,8 @@
 
 from typing import Any, ClassVar
 
+import numpy as np
+import scipy.sparse
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
@@ -10,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from xpmlp.backends import Backend
 
 from .base import MLPBase
-from .checks import as_floats, check_finite
+from .checks import as_floats, ravel_column
 from .places import home_of, move, on_host, to_host
 
 
@@ -139,14 +141,16 @@ class MLPRegressor(RegressorMixin, MLPBase):
     def _check_targets(self, home: Backend, y: Any, *, incremental: bool) -> Any:
         """Return the numbers to predict, a column for each output."""
         xp = home.xp
-        if on_host(home):
-            if y.ndim == 2 and y.shape[1] == 1:
-                y = column_or_1d(y, warn=True)
+        if scipy.sparse.issparse(y):
+            raise TypeError("Sparse data was passed for y, but dense data is required. Use y.toarray().")
+        if isinstance(y, np.ndarray):
+            if y.dtype.kind not in "biuf":
+                raise ValueError(f"y holds no numbers, but {y.dtype} values. Convert them first: y.astype(float).")
+            y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
         else:
-            if y.ndim not in (1, 2):
-                raise ValueError(f"y should be a 1d or 2d array, got an array of shape {tuple(y.shape)} instead.")
+            y = ravel_column(home, y)
+        if not on_host(home):
             y = as_floats(home, home.asarray(y), None)
-            check_finite(home, y, "y")
         if self.loss == "poisson" and bool(xp.any(y < 0)):
             raise ValueError("Some value(s) of y are out of the valid range of the loss 'poisson': they are negative.")
         return y if y.ndim == 2 else xp.reshape(y, (-1, 1))
