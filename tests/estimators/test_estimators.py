@@ -358,6 +358,36 @@ def test_a_warm_start_with_other_layers_is_refused(iris: Any) -> None:
 # In scikit-learn's company
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "losses"),
+    [
+        ({"early_stopping": True}, {"early_stopping": False}, 24),
+        ({"early_stopping": False}, {"early_stopping": True}, 24),
+        ({"solver": "lbfgs"}, {"solver": "adam"}, 12),
+        ({"solver": "lbfgs"}, {"solver": "sgd", "early_stopping": True}, 12),
+    ],
+)
+def test_a_warm_start_may_train_and_stop_in_another_way(
+    iris: Any, before: dict[str, Any], after: dict[str, Any], losses: int
+) -> None:
+    estimator = MLPRegressor(**SETTINGS, n_iter_no_change=20, warm_start=True).set_params(**before).fit(*iris)
+    estimator.set_params(**after).fit(*iris)
+    assert len(estimator.loss_curve_) == losses
+    if estimator.early_stopping:
+        assert len(estimator.validation_scores_) == 12
+        assert estimator.best_validation_score_ == max(estimator.validation_scores_)
+        assert estimator.best_loss_ is None
+    else:
+        assert estimator.validation_scores_ is None
+        assert estimator.best_loss_ == min(estimator.loss_curve_[-12:])
+
+
+def test_partial_fit_goes_on_after_early_stopping(iris: Any) -> None:
+    estimator = MLPClassifier(**SETTINGS, early_stopping=True).fit(*iris).set_params(early_stopping=False)
+    epochs = len(estimator.loss_curve_)
+    assert len(estimator.partial_fit(*iris).loss_curve_) == epochs + 1
+
+
 def test_dtype_says_what_to_compute_in(iris: Any) -> None:
     for dtype in ("float32", np.float32):
         estimator = MLPClassifier(**SETTINGS, dtype=dtype).fit(*iris)

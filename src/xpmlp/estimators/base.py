@@ -34,7 +34,7 @@ from .places import dtype_name, find_backend, home_of, move, on_host, same_place
 from .problem import Problem
 from .scikit_learn import take_over
 from .sparse import SparseBackend
-from .stochastic import fit_stochastic
+from .stochastic import begin_curves, fit_stochastic
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
 OUT_ACTIVATIONS = {
@@ -245,11 +245,7 @@ class MLPBase(BaseEstimator, ABC):
         self.n_iter_ = 0
         self.t_ = 0
         if self.solver in STOCHASTIC_SOLVERS:
-            self.loss_curve_: list[float] = []
-            self._no_improvement_count = 0
-            self.best_loss_ = None if self.early_stopping else math.inf
-            self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-            self.best_validation_score_ = -math.inf if self.early_stopping else None
+            begin_curves(self)
 
     def _check_units(self, units: list[int]) -> None:
         """Refuse to go on with weights of another network."""
@@ -328,7 +324,8 @@ class MLPBase(BaseEstimator, ABC):
     def to_file(self, path: str | Path) -> None:
         """Write the fitted network to a model file, which ``xpmlp evaluate``, ``predict`` and ``inspect`` read too.
 
-        The parameters, the loss curve and the names of the features come along; the optimizer's state does not.
+        The loss curve, the names of the features and the parameters come along, save for those that are objects (a
+        random generator, a dict, callbacks) or infinite; the optimizer's state does not.
         """
         write_estimator(self, path)
 

@@ -1,6 +1,7 @@
 """SGD and Adam: `xpmlp.training.fit` with the rows drawn, and the run ended, as scikit-learn does."""
 
 import functools
+import math
 import warnings
 from typing import Any
 
@@ -62,9 +63,10 @@ def fit_stochastic(
         Take one epoch, going on with the optimizer's state and learning rate as they are.
     """
     rows, score = None, None
+    if estimator.early_stopping and incremental:
+        raise ValueError("partial_fit does not support early_stopping=True")
+    take_up_curves(estimator)
     if estimator.early_stopping:
-        if incremental:
-            raise ValueError("partial_fit does not support early_stopping=True")
         rows, validation_rows = split_rows(estimator, problem, random_state)
         score = make_score(estimator, problem, validation_rows)
     trained_on = problem.samples.rows if rows is None else len(rows)
@@ -104,6 +106,25 @@ def fit_stochastic(
     if estimator.dropout > 0.0:
         estimator._dropout_key = int(result.state.dropout)
     return result.state.layers
+
+
+def begin_curves(estimator: Any) -> None:
+    """Begin the records of epochs: of losses, and with early stopping of validation scores."""
+    estimator.loss_curve_ = []
+    estimator._no_improvement_count = 0
+    estimator.best_loss_ = None if estimator.early_stopping else math.inf
+    estimator.validation_scores_ = [] if estimator.early_stopping else None
+    estimator.best_validation_score_ = -math.inf if estimator.early_stopping else None
+
+
+def take_up_curves(estimator: Any) -> None:
+    """Go on with the records of earlier epochs, but begin those that they did not leave, as after lbfgs."""
+    losses = getattr(estimator, "loss_curve_", [])
+    had_scores = getattr(estimator, "validation_scores_", None) is not None
+    if hasattr(estimator, "loss_curve_") and had_scores == bool(estimator.early_stopping):
+        return
+    begin_curves(estimator)
+    estimator.loss_curve_ = losses
 
 
 def split_rows(
