@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tracemalloc
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -419,6 +420,20 @@ def test_a_pickled_estimator_goes_on_as_the_original(iris: Any) -> None:
     for each in (original, twin):
         each.partial_fit(*iris)
     assert_same_network(twin, original)
+
+
+def test_a_warning_points_at_the_line_that_trains(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import xpmlp\n"
+        "x, y = [[0.0], [1.0]] * 20, [0, 1] * 20\n"
+        "xpmlp.MLPClassifier(max_iter=1).fit(x, y)\n"
+        "xpmlp.MLPClassifier(batch_size=41).partial_fit(x, y, classes=[0, 1])\n"
+    )
+    # In a process of its own, because the checks of annotations that the tests turn on stand between the two.
+    run = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert "script.py:3: ConvergenceWarning: Stochastic Optimizer: Maximum iterations (1) reached" in run.stderr
+    assert "script.py:4: UserWarning: Got `batch_size` less than 1 or larger than sample size" in run.stderr
 
 
 def test_they_are_imported_when_they_are_asked_for() -> None:

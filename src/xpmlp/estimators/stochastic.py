@@ -99,7 +99,7 @@ def fit_stochastic(
         if stopping.best_layers is None:
             raise
         result = error.result
-        warnings.warn(f"{error} The weights are those of the best validation score.", ConvergenceWarning, stacklevel=4)
+        warnings.warn(f"{error} The weights are those of the best validation score.", ConvergenceWarning, stacklevel=5)
     else:
         warn_of_the_end(estimator, result, epochs=epochs, incremental=incremental)
     estimator._optimizer_solver, estimator._optimizer_state = estimator.solver, result.state.optimizer
@@ -177,7 +177,7 @@ def batch_size(estimator: Any, rows: int) -> int:
         return min(200, rows)
     if estimator.batch_size > rows:
         warnings.warn(
-            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5
+            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6
         )
     return int(min(estimator.batch_size, rows))
 
@@ -185,10 +185,10 @@ def batch_size(estimator: Any, rows: int) -> int:
 def warn_of_the_end(estimator: Any, result: FitResult, *, epochs: int, incremental: bool) -> None:
     """Warn of a run that was interrupted, or that came to its last epoch without converging."""
     if result.interrupted:
-        warnings.warn("Training interrupted by user.", stacklevel=5)
+        warnings.warn("Training interrupted by user.", stacklevel=6)
     elif result.stop_reason is None and not incremental:
         warnings.warn(
             f"Stochastic Optimizer: Maximum iterations ({epochs}) reached and the optimization hasn't converged yet.",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
