@@ -258,6 +258,13 @@ def test_bad_numbers_to_predict_are_refused(convert: Convert) -> None:
         MLPRegressor(loss="poisson").fit(x, convert(np.array([1.0, -1.0])))
 
 
+def test_sparse_tensors_are_refused(iris: Any) -> None:
+    torch = pytest.importorskip("torch")
+    x, y = torch.asarray(iris[0]), torch.asarray(iris[1])
+    with pytest.raises(TypeError, match=r"Make them dense with X\.to_dense\(\)"):
+        MLPClassifier().fit(x.to_sparse(), y)
+
+
 def test_another_number_of_features_is_refused(iris: Any, convert: Convert) -> None:
     estimator = MLPClassifier(**SETTINGS).fit(convert(iris[0]), convert(iris[1]))
     with pytest.raises(ValueError, match="X has 3 features, but MLPClassifier is expecting 4 features as input"):

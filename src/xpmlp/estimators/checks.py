@@ -26,6 +26,10 @@ def check_samples(estimator: Any, backend: Backend, x: Any, *, reset: bool, dtyp
     """
     if is_homeless(x):
         x = backend.asarray(check_array(x, dtype=(np.float64, np.float32), input_name="X", estimator=estimator))
+    if str(getattr(x, "layout", "")).startswith("torch.sparse"):
+        raise TypeError(
+            "Sparse tensors are not computed with, only SciPy's sparse matrices are. Make them dense with X.to_dense()."
+        )
     refuse_complex(backend, x)
     if x.ndim != 2 or 0 in x.shape:
         explain_shape(backend, x, input_name="X", estimator=estimator)
