@@ -75,6 +75,23 @@ def test_partial_fit_takes_class_weights_but_cannot_balance(iris: Any) -> None:
         MLPClassifier(class_weight="balanced").partial_fit(x, y, classes=[0, 1, 2])
 
 
+def test_a_batch_need_not_hold_every_class_that_has_a_weight(iris: Any) -> None:
+    x, y = iris
+    estimator = MLPClassifier(**SETTINGS, class_weight={0: 2.0, 2: 3.0})
+    estimator.partial_fit(x[:60], y[:60], classes=[0, 1, 2])
+    expected = MLPClassifier(**SETTINGS)
+    expected.partial_fit(x[:60], y[:60], np.where(y[:60] == 0, 2.0, 1.0), classes=[0, 1, 2])
+    assert_same_network(estimator, expected)
+
+
+@pytest.mark.parametrize("class_weight", [{0: -1.0}, {1: np.nan}, {0: 0, 1: 0, 2: 0}])
+def test_weights_of_classes_that_cannot_be_are_refused(iris: Any, class_weight: Any) -> None:
+    with pytest.raises(ValueError, match="weights of classes must be numbers of at least 0"):
+        MLPClassifier(class_weight=class_weight).fit(*iris)
+    with pytest.raises(ValueError, match=r"The classes, \['a', 'b', 'c'\], are not in class_weight"):
+        MLPClassifier(class_weight=class_weight).fit(iris[0], np.array(list("abc"))[iris[1]])
+
+
 # Sparse samples
 
 

@@ -4,11 +4,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse
+from jaxtyping import Float64
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
@@ -203,9 +204,24 @@ class MLPClassifier(ClassifierMixin, MLPBase):
         """Return the samples' weights times those of their classes."""
         if self.class_weight is None:
             return weight
-        labels = y if scipy.sparse.issparse(y) else to_host(home, y)
-        of_class = home.asarray(compute_sample_weight(self.class_weight, labels), dtype_name(x))
+        of_class = home.asarray(self._sample_weight_of_classes(home, y), dtype_name(x))
         return of_class if weight is None else weight * of_class
+
+    def _sample_weight_of_classes(self, home: Backend, y: Any) -> Float64[np.ndarray, " samples"]:
+        """Return the weight of each sample's class."""
+        labels = y if scipy.sparse.issparse(y) else to_host(home, y)
+        if isinstance(self.class_weight, dict) and self._label_binarizer.y_type_ in ("binary", "multiclass"):
+            # Of all classes that are known: a batch need not hold every class that has a weight.
+            of_each = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
+            weights = of_each[np.searchsorted(self.classes_, np.ravel(labels))]
+        else:
+            weights = compute_sample_weight(self.class_weight, labels)
+        if not np.all(weights >= 0.0) or not np.any(weights):
+            raise ValueError(
+                f"class_weight={self.class_weight!r}: weights of classes must be numbers of at least 0, and one of "
+                f"them above."
+            )
+        return np.asarray(weights, dtype=np.float64)
 
     def _loss_name(self) -> str:
         """Return the loss: classes share one softmax, yes and no have an output each."""
