@@ -134,8 +134,12 @@ def test_sparse_samples_are_refused_by_a_backend_that_cannot_take_them(iris: Any
 def test_fit_takes_little_memory_beside_the_samples() -> None:
     x = np.random.default_rng(0).uniform(0.0, 1.0, (40_000, 200)).astype(np.float32)
     y = np.arange(40_000) % 10
-    for early_stopping, part in ((False, 0.6), (True, 0.8)):
-        estimator = MLPClassifier((32,), max_iter=2, batch_size=256, early_stopping=early_stopping)
+    for settings, part in (
+        ({}, 0.6),
+        ({"early_stopping": True}, 0.8),
+        ({"solver": "lbfgs", "hidden_layer_sizes": (200,)}, 1.6),
+    ):
+        estimator = MLPClassifier(**{"hidden_layer_sizes": (32,), "max_iter": 2, "batch_size": 256} | settings)
         tracemalloc.start()
         estimator.fit(x, y)
         _, peak = tracemalloc.get_traced_memory()
@@ -214,6 +218,25 @@ def test_lbfgs_takes_scikit_learns_first_steps(iris: Any, kind: str) -> None:
     assert_allclose(estimator.loss_, reference.loss_, rtol=1e-9)
     assert estimator.n_iter_ == reference.n_iter_
     assert_same_network(estimator, reference, 1e-7)
+
+
+@pytest.mark.parametrize("kind", ["MLPClassifier", "MLPRegressor"])
+@pytest.mark.parametrize("form", [np.asarray, scipy.sparse.csr_matrix])
+@pytest.mark.parametrize("weights", ["none", "some", "first rows weigh nothing"])
+def test_lbfgs_adds_blocks_of_samples_up_to_the_whole(
+    iris: Any, monkeypatch: pytest.MonkeyPatch, kind: str, form: Any, weights: str
+) -> None:
+    x, y = form(iris[0]), iris[1]
+    some = np.random.default_rng(0).uniform(0.1, 3.0, len(y))
+    weight = {"none": None, "some": some, "first rows weigh nothing": np.where(np.arange(len(y)) < 50, 0.0, some)}[
+        weights
+    ]
+    settings = SETTINGS | {"solver": "lbfgs", "alpha": 0.5}
+    whole = getattr(xpmlp, kind)(**settings).fit(x, y, weight)
+    monkeypatch.setattr("xpmlp.estimators.lbfgs.VALUES_AT_A_TIME", 600)  # 40 rows, or 46
+    in_blocks = getattr(xpmlp, kind)(**settings).fit(x, y, weight)
+    assert_allclose(in_blocks.loss_, whole.loss_, rtol=1e-12)
+    assert_same_network(in_blocks, whole, 1e-9)
 
 
 @pytest.mark.parametrize("task", ["three classes", "two classes", "multilabel", "one number"])

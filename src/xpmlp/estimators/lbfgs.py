@@ -7,13 +7,25 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
+from xpmlp.backends import Backend, Samples
 from xpmlp.backends.resident import move_samples
+from xpmlp.backends.samples import slice_rows
 from xpmlp.nn.layers import Layer, Layers, map_layers
 from xpmlp.nn.losses import Loss
 from xpmlp.nn.objective import objective_and_gradients
 
 from .places import dtype_name
 from .problem import Problem
+
+VALUES_AT_A_TIME = 2**21  # of all layers' outputs: bounds what they take beside the samples, whatever their number
+
+
+class Block(NamedTuple):
+    """Samples from `start` up to `stop`, and the part that their mean has in the mean of all."""
+
+    start: int
+    stop: int
+    share: float
 
 
 class LbfgsResult(NamedTuple):
@@ -27,7 +39,7 @@ class LbfgsResult(NamedTuple):
 def minimize(
     problem: Problem, *, loss: Loss, max_iterations: int, max_evaluations: int, gradient_tolerance: float, verbose: bool
 ) -> LbfgsResult:
-    """Minimize the objective over all samples at once.
+    """Minimize the objective over all samples, which is added up block by block where there are many.
 
     Parameters
     ----------
@@ -47,11 +59,28 @@ def minimize(
 
     with backend.scope():
         samples = move_samples(backend, problem.samples, dtype)
+        blocks = split_into_blocks(backend, samples, problem.layers)
 
     def evaluate(layers: Layers, loss: Loss) -> tuple[Any, Layers]:
-        return objective_and_gradients(
-            xp, layers, *samples, activation=problem.activation, loss=loss, penalty=problem.penalty
+        parts = (
+            objective_and_gradients(
+                xp,
+                layers,
+                *slice_rows(samples, block.start, block.stop),
+                activation=problem.activation,
+                loss=loss,
+                penalty=problem.penalty if block.start == 0 else None,
+            )
+            for block in blocks
         )
+        value, gradients = next(parts)
+        if len(blocks) == 1:
+            return value, gradients
+        first, *others = (block.share for block in blocks)
+        value, gradients = value * first, map_layers(lambda array: array * first, gradients)
+        for share, (more, slopes) in zip(others, parts, strict=True):
+            value, gradients = value + more * share, add_multiple(gradients, slopes, share)
+        return value, gradients
 
     def objective(vector: Float64[np.ndarray, " parameters"]) -> tuple[float, Float64[np.ndarray, " parameters"]]:
         value, gradients = evaluate(unpack(xp, backend.asarray(vector, dtype), shapes), loss)
@@ -79,6 +108,28 @@ def minimize(
         )
         reported = float(evaluate(layers, problem.loss)[0])
     return LbfgsResult(layers, reported, int(_check_optimize_result("lbfgs", result, max_iterations)))
+
+
+def split_into_blocks(backend: Backend, samples: Samples, layers: Layers) -> list[Block]:
+    """Return blocks of as many samples as the layers' outputs leave room for."""
+    rows = max(1, VALUES_AT_A_TIME // sum(int(layer.weight.shape[-1]) for layer in layers))
+    ends = [(start, min(start + rows, samples.rows)) for start in range(0, samples.rows, rows)]
+    if samples.weight is None:
+        sums = [float(stop - start) for start, stop in ends]
+    else:
+        weight = backend.to_numpy(samples.weight).astype(np.float64)
+        sums = [float(np.sum(weight[start:stop])) for start, stop in ends]
+    total = sum(sums)
+    # Where all samples of a block weigh nothing, the objective takes their sum as 1.
+    return [Block(start, stop, (part or 1.0) / total) for (start, stop), part in zip(ends, sums, strict=True)]
+
+
+def add_multiple(layers: Layers, others: Layers, factor: float) -> Layers:
+    """Return layers + factor · others."""
+    return tuple(
+        Layer(layer.weight + factor * other.weight, layer.bias + factor * other.bias)
+        for layer, other in zip(layers, others, strict=True)
+    )
 
 
 def parameters(layers: Layers) -> list[Any]:
