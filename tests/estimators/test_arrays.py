@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import sklearn.neural_network
 from numpy.testing import assert_allclose, assert_array_equal
@@ -92,12 +93,22 @@ def test_weights_of_samples_and_classes_count_on_any_library(iris: Any, convert:
 def test_labels_that_no_device_can_hold_come_back_as_numpys(iris: Any, convert: Convert) -> None:
     names = np.array(["setosa", "versicolor", "virginica"])[iris[1]]
     x = convert(iris[0].astype(np.float32))
-    for labels in (names, names.tolist()):
+    for labels in (names, names.tolist(), pl.Series(names), pl.Series(names, dtype=pl.Categorical)):
         estimator = MLPClassifier(**SETTINGS).fit(x, labels)
         predicted = estimator.predict(x)
         assert isinstance(predicted, np.ndarray)
         assert set(predicted) <= set(names)
-        assert estimator.score(x, names) == np.mean(predicted == names)
+        assert estimator.score(x, labels) == np.mean(predicted == names)
+
+
+def test_a_column_of_text_goes_with_arrays_of_any_library(iris: Any, convert: Convert) -> None:
+    pandas = pytest.importorskip("pandas")
+    names = np.array(["setosa", "versicolor", "virginica"])[iris[1]]
+    x = convert(iris[0].astype(np.float32))
+    for dtype in ("str", "object", "category"):
+        labels = pandas.Series(names, dtype=dtype)
+        estimator = MLPClassifier(**SETTINGS).partial_fit(x, labels, classes=labels.unique())
+        assert estimator.score(x, labels) == np.mean(estimator.predict(x) == names)
 
 
 def test_partial_fit_goes_numpys_way(iris: Any, convert: Convert) -> None:

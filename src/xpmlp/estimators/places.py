@@ -28,6 +28,8 @@ def home_of(*values: Any) -> Backend:
 
 def is_homeless(value: Any) -> bool:
     """Tell whether a value can go with arrays of any library."""
+    if type(value).__module__.partition(".")[0] in ("pandas", "polars") and len(value.shape) == 1:
+        value = np.asarray(value)
     if isinstance(value, np.ndarray):
         return value.dtype.kind in "OSU"
     return value is None or isinstance(value, Number | str | list | tuple)
