@@ -211,6 +211,39 @@ def test_partial_fit_goes_on_where_fit_ended() -> None:
     assert_same(theirs, ours, x, 1e-10)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"solver": "sgd", "momentum": 0.0}, {"momentum": 0.9}),
+        ({"solver": "sgd"}, {"momentum": 0.2, "nesterovs_momentum": False, "learning_rate_init": 0.1}),
+        ({"solver": "sgd", "learning_rate": "invscaling"}, {"power_t": 0.1, "learning_rate": "constant"}),
+        ({"solver": "adam"}, {"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3}),
+    ],
+)
+def test_partial_fit_keeps_the_optimizer_as_it_was(before: dict[str, Any], after: dict[str, Any]) -> None:
+    x, y = draw_data(np.random.default_rng(3), "multiclass")
+    theirs, ours = fit_both("classifier", {"max_iter": 3, "random_state": 0} | before, x, y)
+    taken = MLPClassifier.from_sklearn(theirs.set_params(**after))
+    for _ in range(3):
+        for estimator in (theirs, ours.set_params(**after), taken):
+            estimator.partial_fit(x, y)
+    assert_same(theirs, ours, x, 1e-10)
+    assert_same(theirs, taken, x, 1e-10)
+
+
+@pytest.mark.parametrize("first", ["float32", "float64"])
+def test_weights_stay_of_the_dtype_that_they_began_with(first: str) -> None:
+    x, y = draw_data(np.random.default_rng(3), "multiclass")
+    other = {"float32": "float64", "float64": "float32"}[first]
+    theirs, ours = fit_both("classifier", {"max_iter": 3, "random_state": 0, "warm_start": True}, x.astype(first), y)
+    for estimator in (theirs, ours):
+        estimator.partial_fit(x.astype(other), y)
+        with pytest.warns(ConvergenceWarning):
+            estimator.fit(x.astype(other), y)
+    assert_same(theirs, ours, x.astype(first), 1e-5)
+    assert ours.set_params(dtype=other).partial_fit(x, y).coefs_[0].dtype == other
+
+
 def test_weights_may_be_set_and_trained_on_from() -> None:
     x, y = draw_data(np.random.default_rng(4), "binary")
     settings = {"random_state": 0, "max_iter": 3, "warm_start": True, "hidden_layer_sizes": (4,)}

@@ -130,6 +130,8 @@ class MLPBase(BaseEstimator, ABC):
         dtype = dtype_name(x)
         if first_pass:
             self._initialize(units, random_state, dtype)
+        elif self.dtype is None:
+            dtype = dtype_name(self.coefs_[0])  # What began in float64 is not rounded by a batch in float32.
         self._check_units(units)
         if not same_place(home, backend) and not on_host(home):
             x, targets, weight = (None if array is None else to_host(home, array) for array in (x, targets, weight))

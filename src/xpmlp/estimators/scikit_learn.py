@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import sklearn.neural_network
+from sklearn.neural_network._stochastic_optimizers import AdamOptimizer
 from sklearn.utils.validation import check_is_fitted
 
 from xpmlp.nn.layers import Layer, Layers
@@ -59,26 +60,32 @@ def take_over(ours: type[Any], theirs: Any, **settings: Any) -> Any:
     estimator.intercepts_ = [np.array(array) for array in theirs.intercepts_]
     optimizer = getattr(theirs, "_optimizer", None)
     if optimizer is not None and theirs.solver != "lbfgs":
-        estimator._optimizer_solver = theirs.solver
-        estimator._optimizer_state = optimizer_state(optimizer, theirs)
-        estimator._learning_rate = learning_rate(optimizer, theirs)
+        estimator._optimizer = describe_optimizer(optimizer)
+        estimator._optimizer_state = optimizer_state(optimizer, theirs.coefs_[0].dtype)
+        estimator._learning_rate = learning_rate(optimizer)
     return estimator
 
 
-def optimizer_state(optimizer: Any, theirs: Any) -> Any:
+def describe_optimizer(optimizer: Any) -> tuple[str, dict[str, Any]]:
+    """Return the name of scikit-learn's optimizer and its settings as ours are kept."""
+    if isinstance(optimizer, AdamOptimizer):
+        return "adam", {name: float(getattr(optimizer, name)) for name in ("beta_1", "beta_2", "epsilon")}
+    return "sgd", {"momentum": float(optimizer.momentum), "nesterov": bool(optimizer.nesterov)}
+
+
+def optimizer_state(optimizer: Any, dtype: Any) -> Any:
     """Return the state of scikit-learn's optimizer as ours keeps it."""
-    if theirs.solver == "adam":
-        dtype = theirs.coefs_[0].dtype
+    if isinstance(optimizer, AdamOptimizer):
         return AdamState(np.asarray(optimizer.t, dtype=dtype), as_layers(optimizer.ms), as_layers(optimizer.vs))
-    return () if theirs.momentum == 0.0 else MomentumState(as_layers(optimizer.velocities))
+    return () if optimizer.momentum == 0.0 else MomentumState(as_layers(optimizer.velocities))
 
 
-def learning_rate(optimizer: Any, theirs: Any) -> LearningRate:
+def learning_rate(optimizer: Any) -> LearningRate:
     """Return the learning rate where scikit-learn's optimizer left it; Adam's own corrections are not part of ours."""
     initial = float(optimizer.learning_rate_init)
-    if theirs.solver == "adam":
-        return LearningRate("constant", initial, theirs.power_t, initial)
-    return LearningRate(optimizer.lr_schedule, initial, theirs.power_t, float(optimizer.learning_rate))
+    if isinstance(optimizer, AdamOptimizer):
+        return LearningRate("constant", initial, 0.0, initial)
+    return LearningRate(optimizer.lr_schedule, initial, optimizer.power_t, float(optimizer.learning_rate))
 
 
 def as_layers(arrays: list[Any]) -> Layers:

@@ -3,6 +3,7 @@
 import functools
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,10 @@ from .problem import Problem
 from .stopping import Score, Stopping, accuracy_score, r2_score
 
 # One object for the same settings: a step made of it, and what is compiled of that, serves every fit.
-cached_sgd = functools.lru_cache(maxsize=32)(sgd)
-cached_adam = functools.lru_cache(maxsize=32)(adam)
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "sgd": functools.lru_cache(maxsize=32)(sgd),
+    "adam": functools.lru_cache(maxsize=32)(adam),
+}
 
 
 class Reshuffler:
@@ -60,7 +63,7 @@ def fit_stochastic(
     random_state
         Draws the validation rows, then each epoch's order.
     incremental
-        Take one epoch, going on with the optimizer's state and learning rate as they are.
+        Take one epoch, going on with the optimizer's settings, state and learning rate as they are.
     """
     rows, score = None, None
     if estimator.early_stopping and incremental:
@@ -70,10 +73,12 @@ def fit_stochastic(
         rows, validation_rows = split_rows(estimator, problem, random_state)
         score = make_score(estimator, problem, validation_rows)
     trained_on = problem.samples.rows if rows is None else len(rows)
-    goes_on = incremental and getattr(estimator, "_optimizer_solver", None) == estimator.solver
+    goes_on = incremental and getattr(estimator, "_optimizer", (None,))[0] == estimator.solver
     if not goes_on:
+        estimator._optimizer = describe_optimizer(estimator)
         estimator._learning_rate = make_learning_rate(estimator)
         estimator._optimizer_state = None
+    solver, settings = estimator._optimizer
     stopping = Stopping(estimator, estimator._learning_rate, score)
     epochs = 1 if incremental else estimator.max_iter
     try:
@@ -82,7 +87,7 @@ def fit_stochastic(
             layers=problem.layers,
             activation=problem.activation,
             loss=problem.loss,
-            optimizer=make_optimizer(estimator),
+            optimizer=OPTIMIZERS[solver](**settings),
             schedule=estimator._learning_rate,
             epochs=epochs,
             batch_size=batch_size(estimator, trained_on),
@@ -102,7 +107,7 @@ def fit_stochastic(
         warnings.warn(f"{error} The weights are those of the best validation score.", ConvergenceWarning, stacklevel=5)
     else:
         warn_of_the_end(estimator, result, epochs=epochs, incremental=incremental)
-    estimator._optimizer_solver, estimator._optimizer_state = estimator.solver, result.state.optimizer
+    estimator._optimizer_state = result.state.optimizer
     if estimator.dropout > 0.0:
         estimator._dropout_key = int(result.state.dropout)
     return result.state.layers
@@ -164,11 +169,11 @@ def make_learning_rate(estimator: Any) -> LearningRate:
     return LearningRate(kind, initial, estimator.power_t, initial)
 
 
-def make_optimizer(estimator: Any) -> Optimizer:
-    """Return the optimizer that the estimator's settings describe."""
+def describe_optimizer(estimator: Any) -> tuple[str, dict[str, Any]]:
+    """Return the name of the estimator's optimizer and its settings, which stay what they are for partial_fit."""
     if estimator.solver == "sgd":
-        return cached_sgd(momentum=float(estimator.momentum), nesterov=bool(estimator.nesterovs_momentum))
-    return cached_adam(beta_1=float(estimator.beta_1), beta_2=float(estimator.beta_2), epsilon=float(estimator.epsilon))
+        return "sgd", {"momentum": float(estimator.momentum), "nesterov": bool(estimator.nesterovs_momentum)}
+    return "adam", {name: float(getattr(estimator, name)) for name in ("beta_1", "beta_2", "epsilon")}
 
 
 def batch_size(estimator: Any, rows: int) -> int:
