@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_array
-from sklearn.utils.validation import _check_feature_names, _check_n_features
+from sklearn.utils.validation import _check_feature_names, _check_n_features, _check_sample_weight
 
 from xpmlp.backends import Backend
 
@@ -114,16 +114,9 @@ def check_weight(backend: Backend, weight: Any, rows: int, dtype: str) -> Any:
         weight = check_array(weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
     else:
         refuse_complex(backend, weight)
-        if weight.ndim == 0 or 0 in weight.shape:
-            explain_shape(backend, weight, ensure_2d=False, input_name="sample_weight")
+    if weight.shape != (rows,):  # scikit-learn says what is wrong with that, whatever the numbers
+        _check_sample_weight(np.ones(tuple(weight.shape)), np.empty((rows, 1)))
     weight = backend.asarray(weight, dtype)
-    if weight.ndim != 1:
-        raise ValueError(
-            f"Sample weights must be 1D array or scalar, got {weight.ndim}D array. Expected either a scalar value or a "
-            f"1D array of length {rows}."
-        )
-    if weight.shape[0] != rows:
-        raise ValueError(f"sample_weight.shape == {tuple(weight.shape)}, expected {(rows,)}!")
     check_finite(backend, weight, "sample_weight")
     lowest, highest = to_host(backend, xp.stack([xp.min(weight), xp.max(weight)])).tolist()
     if lowest < 0:
