@@ -612,3 +612,30 @@ def test_no_rows_to_validate_on_are_refused_before_training(small_fit: Fit) -> N
 def test_validation_rows_that_all_weigh_nothing_are_refused(small_fit: Fit, validation: Samples) -> None:
     with pytest.raises(DataError, match="weigh"):
         small_fit(validation=validation._replace(weight=np.zeros(30)))
+
+
+# Where it computes
+
+
+@pytest.mark.parametrize("library", ["torch", "jax.numpy"])
+def test_without_a_backend_it_computes_where_the_arrays_are(small_fit: Fit, samples: Samples, library: str) -> None:
+    xp = pytest.importorskip(library, reason=f"{library} is not installed")
+    there = Samples(*(None if array is None else xp.asarray(np.array(array)) for array in samples))
+    result = small_fit(train=there)
+    assert result.backend.name == library.partition(".")[0]
+    assert type(result.state.layers[0].weight) is type(there.x)
+    for layer, expected in zip(result.layers, small_fit().layers, strict=True):
+        assert_allclose(layer.weight, expected.weight, rtol=1e-3, atol=1e-5)
+
+
+def test_the_generic_backend_trains_arrays_that_follow_the_standard(small_fit: Fit, samples: Samples) -> None:
+    xp = array_api_strict
+    there = Samples(*(None if array is None else xp.asarray(np.array(array)) for array in samples))
+    layers = tuple(Layer(*map(xp.asarray, layer)) for layer in small_fit(epochs=1).layers)
+    assert isinstance(small_fit(train=there, layers=layers).state.layers[0].weight, type(there.x))
+
+
+def test_arrays_of_two_libraries_are_refused_by_name(small_fit: Fit, samples: Samples) -> None:
+    there = samples._replace(x=array_api_strict.asarray(np.array(samples.x)))
+    with pytest.raises(SettingsError, match=r"array_api_strict on .*, and numpy on cpu"):
+        small_fit(train=there)

@@ -1,6 +1,7 @@
 """JAX: an epoch is one compiled loop over its batches."""
 
 import functools
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any, ClassVar
@@ -85,6 +86,13 @@ class JaxBackend(Backend):
         """
         return compiled_epoch(step)(state, samples, order, learning_rates, batch_size)
 
+    def linear_algebra(self) -> str | None:
+        """Return what computes the matrix products; on the CPU a pool of a thread for each core that it may use."""
+        if self.device.platform != "cpu":
+            return "XLA"
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return f"XLA, {threads} thread{'s' if threads > 1 else ''}"
+
     def describe(self) -> dict[str, str]:
         """Return what a record of a run should say of the library and the device."""
         return {"backend": self.name, "library": f"jax {jax.__version__}", "device": str(self.device)}
@@ -105,8 +113,10 @@ def find_device(name: str | None) -> jax.Device:
         devices = jax.devices(platform)
     except RuntimeError as error:
         hint = ' JAX reaches NVIDIA\'s GPUs through a plug-in: pip install "jax[cuda13]"' if platform == "cuda" else ""
-        here = ", ".join(str(device) for device in jax.devices())
-        raise SettingsError(f"device {name!r}: JAX has only {here} here.{hint}") from error
+        here = ", ".join(name_of_device(device) for device in jax.devices())
+        raise SettingsError(
+            f"device {name!r}: JAX has only {here} here.{hint or ' Use one of those, or another backend.'}"
+        ) from error
     number = device_number(name, index, len(devices))
     return devices[number]
 

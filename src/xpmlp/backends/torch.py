@@ -119,7 +119,8 @@ class TorchBackend(Backend):
                     static.run()
             torch.cuda.current_stream().wait_stream(aside)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
+            # What other threads ask of the GPU meanwhile is their own affair.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 static.run()
         play: Callable[[], None] = graph.replay
         return play
@@ -138,7 +139,8 @@ class TorchBackend(Backend):
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Tell whether an error means that there is too little memory; on the CPU PyTorch says so in words only."""
-        return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error)
+        said = ("not enough memory", "can't allocate memory")
+        return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in said)
 
     def linear_algebra(self) -> str | None:
         """Return what computes the matrix products, and on the CPU its threads."""
@@ -180,6 +182,8 @@ def find_device(name: str | None) -> torch.device:
         hint = (
             " This installation of PyTorch was built without CUDA." if kind == "cuda" and not torch.version.cuda else ""
         )
-        raise SettingsError(f"device {name!r}: PyTorch has only {here} here.{hint}")
+        raise SettingsError(
+            f"device {name!r}: PyTorch has only {here} here.{hint} `xpmlp backends` shows what there is."
+        )
     number = device_number(name, index, counts[kind])
     return torch.device(kind, number) if kind == "cuda" else torch.device(kind)

@@ -1,5 +1,7 @@
 """Leaving out hidden units at random while training (Srivastava et al. 2014), with masks that need no random generator.
 
+What it does to a network is in ``docs/derivation.md``, equations 11a and 16a.
+
 A mask is a hash of a key, the layer, the row of the batch and the unit. So it is a pure function like all else here:
 the same on every array library, made where the arrays are, with nothing to fetch from the host inside an epoch. The key
 is an array of whole numbers, one for each model, and goes up by one at every step.

@@ -1,7 +1,7 @@
 """What a network is trained to make small, each with its gradient beside it.
 
 A loss is paired with the output function for which its gradient at the last layer's output z (the *logits*) is simply
-prediction − target (``docs/derivation.md``, equations 1 to 5). Working from the logits also keeps it exact where the
+prediction − target (``docs/derivation.md``, equations 1 to 5a). Working from the logits also keeps it exact where the
 predicted probabilities themselves would round to 0 or 1.
 """
 

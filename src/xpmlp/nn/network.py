@@ -60,7 +60,6 @@ def backward(
     gradient
         ∂J/∂z of the last layer. Any weighting of the samples is already in it, so that sums over the batch are all
         that is left to do.
-
     dropout
         What `forward` was given.
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int64
 
-from xpmlp.backends import Backend, HostSamples, NumpyBackend, Samples, hold, load_backend
+from xpmlp.backends import Backend, HostSamples, Samples, backend_of, hold, load_backend
 from xpmlp.backends.resident import run_epoch
 from xpmlp.backends.static_step import map_arrays
 from xpmlp.errors import DeviceMemoryError, SettingsError, XpmlpError
@@ -197,7 +197,8 @@ def fit(
     optimizer_state
         What an earlier run's optimizer ended with, to go on from; by default it starts afresh.
     backend
-        Where to compute: a backend, or the name of one as `load_backend` takes it; by default NumPy.
+        Where to compute: a backend, or the name of one as `load_backend` takes it; by default where `train` and
+        `validation` are.
     callbacks
         Called in this order.
     checkpoint
@@ -210,7 +211,8 @@ def fit(
     DivergedError
         Where numbers overflow; it carries the network as it was one epoch earlier.
     SettingsError
-        For a number of epochs or a batch size below 1, or no rows.
+        For a number of epochs or a batch size below 1, or no rows; without a backend, for arrays of several libraries
+        or devices.
     OutOfMemoryError
         Where the device has too little memory for a step; like `DivergedError` it carries what was learned.
     DeviceMemoryError
@@ -221,11 +223,11 @@ def fit(
         raise SettingsError("dropout: a run with dropout cannot go on from a checkpoint, which does not hold its key.")
     if isinstance(backend, str):
         backend = load_backend(backend)
-    backend = backend or NumpyBackend()
+    backend = backend or backend_of(*train, *(validation or ()))
     began = time.perf_counter()
     failure: Failure | None = None
     with backend.scope():
-        dtype = str(layers[0].weight.dtype).removeprefix("torch.")
+        dtype = str(layers[0].weight.dtype).rpartition(".")[2]
         with shortage_explained(backend, layers, batch_size):
             samples = hold(backend, train, dtype)
             if checkpoint is not None:

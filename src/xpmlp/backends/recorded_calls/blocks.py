@@ -15,7 +15,7 @@ from .call import Array, Call, arrays_in, is_whole, map_arrays_in, owner_of
 from .memory import Places, move
 
 LARGE = 2**15  # elements of an array that is worth it
-BLOCK = 2**13  # elements of a piece
+BLOCK = 2**14  # elements of a piece: half a dozen pieces are to fit into the cache of a core
 
 
 def can_be_divided(call: Call) -> bool:
