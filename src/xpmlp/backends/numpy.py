@@ -17,7 +17,7 @@ from xpmlp.nn.step import Step, TrainingState
 
 from .base import Backend
 from .devices import Device
-from .recorded_calls import NotRecordableError, Recorder, make_program
+from .recorded_calls import NotRecordableError, Program, Recorder, make_program
 from .recorded_epoch import RecordedEpoch
 from .samples import Samples
 from .static_step import StaticStep, map_arrays, overwrite
@@ -92,9 +92,9 @@ class NumpyBackend(Backend):
         static.rewind()
         recorder = Recorder()
         static.map(recorder.watch).run()
-        play = make_program(recorder.finish(), add_products=add_products)
-        check_program(static, play)
-        return play
+        program = make_program(recorder.finish(), add_products=add_products)
+        check_program(static, program)
+        return program.play
 
     def forget_recordings(self) -> None:
         """Drop what `run_epoch` keeps for the next epoch."""
@@ -133,7 +133,7 @@ class NumpyBackend(Backend):
         return {"backend": self.name, "library": f"numpy {np.__version__}", "device": "cpu"}
 
 
-def check_program(static: StaticStep, play: Callable[[], None]) -> None:
+def check_program(static: StaticStep, program: Program) -> None:
     """Make sure that a program does what the step does, on another batch and with another learning rate.
 
     Raises
@@ -144,7 +144,7 @@ def check_program(static: StaticStep, play: Callable[[], None]) -> None:
     static.learning_rates[...] *= OTHER_RATE
     before = map_arrays(np.copy, static.state)
     results = []
-    for take_step in (static.run, play):
+    for take_step in (static.run, program.play):
         map_arrays(overwrite, static.state, before)
         static.next[...] = static.batches.shape[0] - 1
         take_step()

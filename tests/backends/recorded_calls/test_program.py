@@ -179,7 +179,7 @@ def test_any_sequence_of_operations_comes_to_the_same_when_it_is_played(
     given = [generator.uniform(-1.0, 1.0, (6, 6)) for _ in range(2)]
     recorder = Recorder()
     step([recorder.watch(array) for array in given])
-    play = make_program(recorder.finish(), add_products=add_products)
+    play = make_program(recorder.finish(), add_products=add_products).play
     for _ in range(2):
         for array in given:
             array[...] = generator.uniform(-1.0, 1.0, array.shape)

@@ -4,7 +4,7 @@
 where it is computed; `program` puts it together. `call` is what they all speak of.
 """
 
-from .program import make_program
+from .program import Program, make_program
 from .recorder import NotRecordableError, Recorder, Recording
 
-__all__ = ["NotRecordableError", "Recorder", "Recording", "make_program"]
+__all__ = ["NotRecordableError", "Program", "Recorder", "Recording", "make_program"]

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from .blocks import divide, exist_in_pieces, gather_groups
 from .call import Call, map_arrays_in
@@ -11,8 +11,19 @@ from .products import AddedProduct, add_products_in_one_go
 from .recorder import Recording
 
 
-def make_program(recording: Recording, *, add_products: bool = False) -> Callable[[], None]:
-    """Return a function that makes a recording's calls again, in as little memory and as few turns as it takes.
+class Program(NamedTuple):
+    """Calls with their arguments, in the order in which they are made."""
+
+    calls: tuple[tuple[Callable[..., Any], tuple[Any, ...]], ...]
+
+    def play(self) -> None:
+        """Make them all."""
+        for function, arguments in self.calls:
+            function(*arguments)
+
+
+def make_program(recording: Recording, *, add_products: bool = False) -> Program:
+    """Return what makes a recording's calls again, in as little memory and as few turns as it takes.
 
     Parameters
     ----------
@@ -35,12 +46,7 @@ def make_program(recording: Recording, *, add_products: bool = False) -> Callabl
         else:
             (call,) = group
             made.append(bind(call.function, map_arrays_in(functools.partial(move, places=places), call.arguments)))
-
-    def play() -> None:
-        for function, arguments in made:
-            function(*arguments)
-
-    return play
+    return Program(tuple(made))
 
 
 def bind(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
