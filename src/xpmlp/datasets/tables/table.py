@@ -10,7 +10,8 @@ from jaxtyping import Bool
 from xpmlp.errors import DataError
 from xpmlp.optional_imports import import_optional
 
-CELLS_AT_A_TIME = 4_000_000  # Bounds the memory that a table takes beside the arrays that it becomes.
+# Of at most 8 bytes each: bounds the memory that a table takes beside the arrays that it becomes.
+CELLS_AT_A_TIME = 2_000_000
 
 
 def import_polars() -> Any:
@@ -59,7 +60,7 @@ class Table:
 
     def column_groups(self, names: list[str]) -> Iterator[Any]:
         """Yield the columns as DataFrames of all rows and some columns each, as many as fit in a little memory."""
-        size = max(1, 8 * CELLS_AT_A_TIME // max(1, self.rows))
+        size = max(1, CELLS_AT_A_TIME // max(1, self.rows))
         for start in range(0, len(names), size):
             yield self.frame.select(names[start : start + size]).collect()
 
