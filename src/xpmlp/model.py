@@ -30,8 +30,10 @@ class Model:
     ----------
     layers
         NumPy arrays, float32 or float64.
-    activation, loss
-        Names out of `ACTIVATIONS` and `LOSSES`.
+    activation
+        A name out of `ACTIVATIONS`.
+    loss
+        A name out of `LOSSES`.
     classes
         What each output stands for, in order; with one output and the loss ``"logistic_cross_entropy"``, the class of
         a no and the class of a yes. Empty for regression.

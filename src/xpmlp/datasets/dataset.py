@@ -35,8 +35,10 @@ class Dataset:
     ----------
     name
         What the data is called.
-    train, test
-        The two splits; they share no rows.
+    train
+        What to train on.
+    test
+        What to judge by; it shares no rows with `train`.
     classes
         The label of each output, in order; none for regression.
     input_shape
@@ -66,7 +68,7 @@ class Dataset:
 
     @property
     def task(self) -> Literal["classification", "regression"]:
-        """What is to be learned: to tell classes apart, or to predict a number."""
+        """What is to be learned, which is to tell classes apart, or to predict a number."""
         return "classification" if self.classes else "regression"
 
 

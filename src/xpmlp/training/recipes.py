@@ -30,8 +30,14 @@ class Recipe:
     ----------
     hidden_layer_sizes
         Units of each hidden layer; none for a linear classifier.
-    activation, initializer, optimizer, schedule
-        Names out of `ACTIVATIONS`, `INITIALIZERS`, `OPTIMIZERS` and `SCHEDULES`.
+    activation
+        A name out of `ACTIVATIONS`.
+    initializer
+        A name out of `INITIALIZERS`.
+    optimizer
+        A name out of `OPTIMIZERS`.
+    schedule
+        A name out of `SCHEDULES`.
     learning_rate
         The highest that the schedule reaches.
     batch_size
