@@ -11,6 +11,10 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
+from rich.console import Console
+
+from xpmlp.cli.inspect_screen import print_inspection
+from xpmlp.inspection import inspect_data
 
 Run = Callable[..., Any]
 
@@ -68,6 +72,19 @@ def test_many_columns_are_readable_in_a_terminal(xpmlp: Run, monkeypatch: pytest
     names = [line.split()[0] for line in described[described.index("──") :].splitlines()[1:3]]
     assert names == ["label", "pixel5"]
     assert "constant columns   1: pixel9" in out
+
+
+def test_a_narrow_terminal_shows_fewer_numbers_but_whole_ones() -> None:
+    screen = io.StringIO()
+    print_inspection(Console(file=screen, width=80, color_system=None), inspect_data("wine"))
+    lines = screen.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    first = next(line for line in lines if "alcohol" in line)
+    assert first.split()[0] == "target"  # what is to be predicted is seen, whatever else is not
+    (described,) = (line for line in lines if line.split()[:1] == ["proline"])
+    assert described.split() == ["proline", "·", "746.9", "314.9", "278", "673.5", "1680"]
+    title = next(line.rstrip() for line in lines if line.startswith("columns"))
+    assert title == "columns; --json and --html have all"
 
 
 def test_the_page_needs_no_other_file_and_holds_pictures(xpmlp: Run, tmp_path: Path) -> None:

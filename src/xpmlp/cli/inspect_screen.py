@@ -9,11 +9,15 @@ from rich.text import Text
 
 from xpmlp.inspection import ColumnSummary, Inspection, by_interest
 from xpmlp.inspection.interest import concerns
+from xpmlp.plots import shortened
 
 MOST_COLUMNS = 24  # described on a screen
 MOST_CLASSES = 26
 NAMES_SHOWN = 8
 BAR = 30  # characters of the commonest class's bar
+LONGEST_NAME = 28
+NARROWEST_NOTES = 10
+LEFT_OUT_FIRST = (("type",), ("25 %", "75 %"), ("different",), ("50 %",), ("std",))  # where a screen is narrow
 STATISTICS = {"mean": "mean", "std": "std", "min": "min", "q25": "25 %", "median": "50 %", "q75": "75 %", "max": "max"}
 
 
@@ -35,16 +39,11 @@ def print_inspection(console: Console, inspection: Inspection) -> None:
 
 
 def print_first_rows(console: Console, inspection: Inspection, ordered: list[ColumnSummary]) -> None:
-    """Print the first rows, and of their columns as many as fit."""
-    names: list[str] = []
-    width = 4
-    for summary in ordered:
-        cells = [summary.name, *(cell(row[summary.name]) for row in inspection.first_rows)]
-        needed = max(map(len, cells)) + 2
-        if (names and width + needed > console.width) or len(names) == MOST_COLUMNS:
-            break
-        names.append(summary.name)
-        width += needed
+    """Print the first rows, and of their columns as many as fit, then with the target in front."""
+    names = names_that_fit(inspection, [summary.name for summary in ordered], console.width)
+    if inspection.target is not None and inspection.target not in names:
+        others = [summary.name for summary in ordered if summary.name != inspection.target]
+        names = names_that_fit(inspection, [inspection.target, *others], console.width)
     hidden = len(ordered) - len(names)
     title = "first rows" + (f", of {len(names)} columns ({hidden:,} more)" if hidden else "")
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -55,30 +54,68 @@ def print_first_rows(console: Console, inspection: Inspection, ordered: list[Col
     console.print(table)
 
 
+def names_that_fit(inspection: Inspection, ordered: list[str], available: int) -> list[str]:
+    """Return the names of as many columns as there is room for with the first rows under them, at least of one."""
+    names: list[str] = []
+    width = 4
+    for name in ordered:
+        width += max(len(name), *(len(cell(row[name])) for row in inspection.first_rows)) + 2
+        if (names and width > available) or len(names) == MOST_COLUMNS:
+            break
+        names.append(name)
+    return names
+
+
 def print_columns(console: Console, ordered: list[ColumnSummary]) -> None:
-    """Print each column in numbers."""
+    """Print each column in numbers; on a narrow screen fewer numbers, but those whole."""
     shown = ordered[:MOST_COLUMNS]
-    more = len(ordered) - len(shown)
-    title = "columns" + (f", the {len(shown)} most noteworthy; --json and --html have all" if more else "")
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("", no_wrap=True, style="bold", max_width=28)
-    table.add_column("type")
-    for name in ("missing", "different", *STATISTICS.values()):
-        table.add_column(name, justify="right")
+    rows = [describe(summary, min(LONGEST_NAME, console.width // 4)) for summary in shown]
+    notes = [describe_concerns(summary) for summary in shown]
+    headings = headings_that_fit(rows, console.width - 2 - min(NARROWEST_NOTES, max(map(len, notes))))
+    more = len(ordered) > len(shown) or len(headings) < len(rows[0])
+    title = f"columns, the {len(shown)} most noteworthy" if len(ordered) > len(shown) else "columns"
+    table = Table(
+        title=f"{title}; --json and --html have all" if more else title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    for heading in headings:
+        is_text = heading in ("", "type")
+        table.add_column(heading, no_wrap=True, justify="left" if is_text else "right", style="" if heading else "bold")
     table.add_column("")
-    for summary in shown:
-        notes = concerns(summary)
-        if summary.top is not None:
-            notes.append(f"mostly {summary.top} ({summary.top_count:,})")
-        table.add_row(
-            summary.name,
-            summary.type,
-            f"{summary.missing:,}" if summary.missing else "·",
-            cell(summary.distinct),
-            *(cell(getattr(summary, name)) for name in STATISTICS),
-            Text("; ".join(notes), style="yellow" if concerns(summary) else "dim"),
-        )
+    for summary, row, note in zip(shown, rows, notes, strict=True):
+        style = "yellow" if concerns(summary) else "dim"
+        table.add_row(*(row[heading] for heading in headings), Text(note, style=style))
     console.print(table)
+
+
+def describe(summary: ColumnSummary, longest_name: int) -> dict[str, str]:
+    """Return what is shown of a column, by the headings."""
+    return {
+        "": shortened(summary.name, longest_name),
+        "type": summary.type,
+        "missing": f"{summary.missing:,}" if summary.missing else "·",
+        "different": cell(summary.distinct),
+        **{heading: cell(getattr(summary, name)) for name, heading in STATISTICS.items()},
+    }
+
+
+def describe_concerns(summary: ColumnSummary) -> str:
+    """Return what is said of a column in words."""
+    mostly = [] if summary.top is None else [f"mostly {cell(summary.top)} ({summary.top_count:,})"]
+    return "; ".join([*concerns(summary), *mostly])
+
+
+def headings_that_fit(rows: list[dict[str, str]], width: int) -> list[str]:
+    """Return the headings of the numbers for which there is room, those left out first that say least."""
+    headings = list(rows[0])
+    needed = {heading: 2 + max(len(heading), *(len(row[heading]) for row in rows)) for heading in headings}
+    for group in LEFT_OUT_FIRST:
+        if sum(needed[heading] for heading in headings) <= width:
+            break
+        headings = [heading for heading in headings if heading not in group]
+    return headings
 
 
 def print_findings(console: Console, inspection: Inspection) -> None:
