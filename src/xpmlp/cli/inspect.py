@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from xpmlp.datasets.tables import TASKS, make_options
 from xpmlp.errors import OutputError
 from xpmlp.inspection import html_report, inspect_table
 from xpmlp.inspection.sources import open_data
@@ -22,6 +23,10 @@ def inspect(
         str | None,
         typer.Option(metavar="COLUMN", help="The column to predict; by default one named label, target, class or y."),
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help=f"{' or '.join(TASKS)}; by default told by the target's values."),
+    ] = None,
     data_dir: DataDirectory = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with everything instead.")] = False,
     html: Annotated[
@@ -33,8 +38,9 @@ def inspect(
     """Look at DATA: its first rows, each column in numbers, missing values, classes, duplicates."""
     if html is not None and html.exists() and not force:
         raise OutputError(f"{html}: exists already. Choose another name, or give --force to replace it.")
+    options = make_options(target=target, task=task)
     table = open_data(data, data_dir)
-    inspection = inspect_table(table, target=target)
+    inspection = inspect_table(table, target=options.target, task=options.task)
     if html is not None:
         write_whole(html, html_report(inspection, table).encode())
     if as_json:

@@ -9,6 +9,7 @@ from jaxtyping import Num
 
 from xpmlp.datasets.tables import Table, TableOptions
 from xpmlp.datasets.tables.choosing import find_kinds, find_target, require
+from xpmlp.datasets.tables.options import Task
 from xpmlp.datasets.tables.pixels import image_shape
 from xpmlp.datasets.tables.table import import_polars, rows_with_missing
 from xpmlp.datasets.tables.target import Target, read_target
@@ -113,7 +114,9 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def inspect_data(data: str | Path, data_dir: str | Path | None = None, *, target: str | None = None) -> Inspection:
+def inspect_data(
+    data: str | Path, data_dir: str | Path | None = None, *, target: str | None = None, task: Task | None = None
+) -> Inspection:
     """Look at any data that can be trained on.
 
     Parameters
@@ -122,21 +125,23 @@ def inspect_data(data: str | Path, data_dir: str | Path | None = None, *, target
         As `xpmlp.load_dataset` takes them.
     target
         The column to predict; by default one with a usual name, if there is one.
+    task
+        Whether its values are classes or numbers; by default told by them.
 
     Raises
     ------
     DataError
         Where there is no such data, or it is damaged, or has no such column.
     """
-    return inspect_table(open_data(data, data_dir), target=target)
+    return inspect_table(open_data(data, data_dir), target=target, task=task)
 
 
-def inspect_table(table: Table, *, target: str | None = None) -> Inspection:
+def inspect_table(table: Table, *, target: str | None = None, task: Task | None = None) -> Inspection:
     """Look at a table; see `inspect_data`."""
     if target is not None:
         require(table, [target], option="--target")
     notes = list(table.notes)
-    found = find_known_target(table, target, notes)
+    found = find_known_target(table, target, task, notes)
     columns = tuple(mark_duplicates(table, summarise_columns(table)))
     lacking = [column.name for column in columns if column.missing]
     shape = find_image_shape(table, None if found is None else found.name)
@@ -157,7 +162,7 @@ def inspect_table(table: Table, *, target: str | None = None) -> Inspection:
     )
 
 
-def find_known_target(table: Table, wanted: str | None, notes: list[str]) -> Target | None:
+def find_known_target(table: Table, wanted: str | None, task: Task | None, notes: list[str]) -> Target | None:
     """Return the target where there is one; what is wrong with it becomes a note, for all else can still be shown."""
     try:
         name, guess = find_target(table, wanted)
@@ -165,7 +170,7 @@ def find_known_target(table: Table, wanted: str | None, notes: list[str]) -> Tar
         notes.append("no column is called label, target, class or y; --target COLUMN names what is to be predicted")
         return None
     try:
-        found = read_target(table, name, TableOptions(target=name))
+        found = read_target(table, name, TableOptions(target=name, task=task))
     except DataError as error:
         notes.append(str(error))
         return None

@@ -21,7 +21,7 @@ img { max-width: 100%; height: auto; }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
 th { position: sticky; top: 0; background: #f6f8fa; }
-th:first-child, td:first-child, td:last-child, th:last-child { text-align: left; }
+.noted :is(th, td):is(:first-child, :last-child) { text-align: left; }
 </style>
 </head>
 <body>

@@ -82,6 +82,7 @@ def draw_histograms(table: Table, summaries: list[ColumnSummary]) -> bytes | Non
     lines = -(-len(drawn) // HISTOGRAM_COLUMNS)
     columns = min(len(drawn), HISTOGRAM_COLUMNS)
     figure = new_figure(2.6 * columns, 1.9 * lines)
+    figure.get_layout_engine().set(hspace=0.12)
     grid = figure.subplots(lines, columns, squeeze=False)
     for axes in grid.flat[len(drawn) :]:
         axes.set_visible(False)

@@ -123,14 +123,15 @@ def column_table(ordered: list[ColumnSummary]) -> str:
                 "; ".join(notes),
             ]
         )
-    return grid(list(HEADINGS), rows)
+    return grid(list(HEADINGS), rows, style="noted")
 
 
-def grid(headings: list[str], rows: list[list[str]]) -> str:
+def grid(headings: list[str], rows: list[list[str]], style: str = "plain") -> str:
     """Return a table that scrolls where it is larger than the page."""
     head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
     body = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>'
+    table = f'<table class="{style}"><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>'
+    return f'<div class="scroll">{table}</div>'
 
 
 def shown(value: Any) -> str:
