@@ -182,6 +182,25 @@ def test_rows_that_lack_values_are_left_out_where_training_left_them_out(write: 
     assert "1 of 3 rows left out" in rows.notes[0]
 
 
+@pytest.mark.parametrize("kind", [pl.Boolean, pl.UInt8, pl.Int64, pl.Float32, pl.Float64])
+def test_a_yes_or_no_may_be_stored_as_any_kind_of_number(tmp_path: Path, kind: Any) -> None:
+    frame = pl.DataFrame({"x": np.arange(20.0), "flag": np.arange(20) % 3 == 0, "y": np.arange(20) % 2})
+    frame.write_parquet(tmp_path / "trained.parquet")
+    form = load_dataset(tmp_path / "trained.parquet", missing="mean").table_form
+    assert form is not None
+    expected = rows_to_predict(read_table(tmp_path / "trained.parquet"), form).x
+    frame.with_columns(pl.col("flag").cast(kind)).write_parquet(tmp_path / "other.parquet")
+    np.testing.assert_array_equal(rows_to_predict(read_table(tmp_path / "other.parquet"), form).x, expected)
+    if kind != pl.Boolean:
+        frame.with_columns(pl.col("flag").cast(kind) + 1).write_parquet(tmp_path / "other.parquet")
+        with pytest.raises(DataError, match="column 'flag' was of yes and no in training, but holds other numbers"):
+            rows_to_predict(read_table(tmp_path / "other.parquet"), form)
+    if kind == pl.Float64:  # pandas' way to say that a value is missing
+        flags = pl.Series("flag", [np.nan, *frame["flag"].cast(kind).to_list()[1:]])
+        frame.with_columns(flags).write_parquet(tmp_path / "other.parquet")
+        assert rows_to_predict(read_table(tmp_path / "other.parquet"), form).usable.all()
+
+
 def test_missing_values_are_filled_with_the_training_rows_own(write: Write) -> None:
     dataset = load_dataset(write(TRAINED, "trained.csv"), missing="mean")
     assert dataset.table_form is not None

@@ -41,8 +41,8 @@ def check_kind(table: Table, column: Column) -> None:
         return
     if dtype.is_numeric() or dtype == polars.Boolean:
         if column.kind == "boolean" and dtype != polars.Boolean:
-            values = table.column(name).drop_nulls()
-            if not values.is_in([0, 1]).all():
+            values = table.column(name).cast(polars.Float64).fill_nan(None).drop_nulls()
+            if not values.is_in([0.0, 1.0]).all():
                 raise DataError(
                     f"{table.name}: column {name!r} was of yes and no in training, but holds other numbers."
                 )
