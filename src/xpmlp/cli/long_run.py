@@ -68,7 +68,8 @@ def resume_command(context: Any, run: Path) -> tuple[dict[str, Any], Checkpoint]
     # By name: whose enumeration it is depends on the version of Typer, which may bring a Click of its own.
     given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     differences = [
-        f"--{name.replace('_', '-')} {typed[name]} was given, but the run has {stored.get(name)}"
+        f"{'DATA' if name == 'data' else '--' + name.replace('_', '-')} {typed[name]} was given, but the run has "
+        f"{stored.get(name)}"
         for name in given
         if name not in FREE and typed[name] != stored.get(name)
     ]

@@ -80,7 +80,7 @@ def test_a_missing_target_is_answered_with_the_near_names(write: Write) -> None:
     message = refused(path, target="species")
     assert "there is no column 'species'. Did you mean 'Species'?" in message
     assert "'size', 'weight', 'Species', 'labels'" in message
-    assert "Name it with --target" in refused(path)
+    assert "Name it with --target. Perhaps 'labels'?" in refused(path)
     assert "--features: there is no column 'wieght'. Did you mean 'weight'" in refused(
         path, target="Species", features=["size", "wieght"]
     )

@@ -162,7 +162,11 @@ def test_columns_are_found_by_name_whatever_their_order(write: Write, form: Any)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a,B,city\n1,2,x\n", "1 of the 3 columns that the model was trained on are missing: 'b'. Did you mean 'B'?"),
+        (
+            "a,B,city\n1,2,x\n",
+            "1 of the 3 columns that the model was trained on are missing: 'b'. Did you mean 'B'?",
+        ),
+        ("A,B,city\n1,2,x\n", "are missing: 'a', 'b'. 'a': did you mean 'A'? 'b': did you mean 'B'? The table has"),
         ("a,city\n1,x\n", "are missing: 'b'"),
         ("a,b,city\n1,zwei,x\n", "row 1 (line 2), column 'b': 'zwei' is text, but the model was trained on numbers"),
         ("a,b,city\n1,2,x\n3,,y\n", "1 of 2 rows have no value in column 'b', the first of them row 2 (line 3)"),
@@ -172,6 +176,12 @@ def test_a_table_that_does_not_fit_is_refused(write: Write, form: Any, text: str
     with pytest.raises(DataError) as caught:
         rows_to_predict(read_table(write(text)), form)
     assert message in str(caught.value)
+
+
+def test_it_is_said_once_which_rows_training_leaves_out(write: Write) -> None:
+    dataset = load_dataset(write(TRAINED + ",1,x,0\n"), missing="drop")
+    (note,) = (note for note in dataset.notes if "left out" in note)
+    assert note == "1 of 41 rows left out, for they lack values in 'a'"
 
 
 def test_rows_that_lack_values_are_left_out_where_training_left_them_out(write: Write) -> None:

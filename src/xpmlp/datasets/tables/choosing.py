@@ -36,9 +36,12 @@ def find_target(table: Table, wanted: str | None) -> tuple[str, str | None]:
         for name in names:
             if name.lower() == usual:
                 return name, f"the target is the column {name!r}, by its name; --target COLUMN chooses another"
+    # A single letter is near to nothing.
+    close = [name for name in names for usual in USUAL_TARGETS if len(usual) > 1 and near(usual, [name])]
+    hint = f" Perhaps {' or '.join(map(repr, dict.fromkeys(close)))}?" if close else ""
     raise DataError(
         f"{table.name}: no column is called {', '.join(USUAL_TARGETS[:-1])} or {USUAL_TARGETS[-1]}, so it cannot be "
-        f"told which to predict. Name it with --target. The columns are {shown(names)}."
+        f"told which to predict. Name it with --target.{hint} The columns are {shown(names)}."
     )
 
 

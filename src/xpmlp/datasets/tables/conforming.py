@@ -9,6 +9,8 @@ from xpmlp.table_form import Column, TableForm
 from .choosing import is_text, near, shown
 from .table import Table, import_polars, missing_counts, refuse_missing, rows_with_missing
 
+MOST_HINTS = 5  # of names that may have been meant, in a message
+
 
 def conform(table: Table, form: TableForm) -> tuple[str, ...]:
     """Check that a table has the form's columns, whatever their order; return what should be said.
@@ -22,10 +24,13 @@ def conform(table: Table, form: TableForm) -> tuple[str, ...]:
     missing = [name for name in names if name not in table.schema]
     if missing:
         extra = [name for name in table.schema if name not in names and name != form.target]
-        hint = near(missing[0], extra)
+        hints = {name: near(name, extra) for name in missing[:MOST_HINTS]}
+        if len(missing) > 1:
+            hints = {name: text.replace(" Did", f" {name!r}: did") for name, text in hints.items()}
         raise DataError(
             f"{table.name}: {len(missing):,} of the {len(names):,} columns that the model was trained on are missing: "
-            f"{shown(missing, most=10)}.{hint} The table has beside: {shown(extra, most=10) if extra else 'none'}."
+            f"{shown(missing, most=10)}.{''.join(hints.values())} The table has beside: "
+            f"{shown(extra, most=10) if extra else 'none'}."
         )
     for column in form.columns:
         check_kind(table, column)

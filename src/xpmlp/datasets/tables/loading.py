@@ -11,7 +11,7 @@ from xpmlp.errors import DataError
 from xpmlp.table_form import Column, TableForm
 
 from ..dataset import Dataset, Split, class_indices
-from .choosing import find_features, find_kinds, find_target
+from .choosing import find_features, find_kinds, find_target, near, shown
 from .conforming import conform, usable_rows
 from .encoding import encode
 from .form_fitting import fit_form
@@ -65,7 +65,7 @@ def load_table(data: str | Path, options: TableOptions | None = None) -> Dataset
             f"the {len(kinds):,} columns are whole numbers from 0 to 255, taken for the pixels of {shape[0]} × "
             f"{shape[1]} images and divided by 255; --scale standard decides otherwise"
         )
-    _, filled = usable_rows(table, form)
+    _, filled = usable_rows(table, form) if options.missing != "drop" else (kept, ())  # said already
     (train_x, test_x), unknown = encode(form, table, [train, test])
     splits = [Split(train_x, target.values[train]), Split(test_x, target.values[test])]
     classes = check_classes(table, target, splits[0]) if target.task == "classification" else ()
@@ -131,7 +131,9 @@ def kept_rows(
     if options.missing == "drop" and counts:
         lacking = rows_with_missing(table, list(counts)) & kept
         kept &= ~lacking
-        notes.append(f"{int(lacking.sum()):,} of {table.rows:,} rows left out, for they lack values")
+        notes.append(
+            f"{int(lacking.sum()):,} of {table.rows:,} rows left out, for they lack values in {shown(counts, most=5)}"
+        )
     return kept, notes
 
 
@@ -164,7 +166,11 @@ def labelled_rows(
         Where the table does not fit, or has no target, or a class that the model does not know.
     """
     if form.target is None or form.target not in table.schema:
-        raise DataError(f"{table.name}: there is no column {form.target!r}, so there is nothing to judge by.")
+        hint = "" if form.target is None else near(form.target, table.schema)
+        raise DataError(
+            f"{table.name}: there is no column {form.target!r}, so there is nothing to judge by.{hint} Name the column "
+            "with the right answers with --target."
+        )
     notes = conform(table, form)
     # Of the kind that it was in training, whatever it would be taken for here.
     task: Task = "classification" if classes else "regression"
