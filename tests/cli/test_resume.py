@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from xpmlp import load_model
+from xpmlp import load_dataset, load_model, report
 from xpmlp.cli.run_history import read_history
 from xpmlp.training import newest_checkpoint
 from xpmlp.training.checkpointing import checkpoint_files
@@ -119,6 +119,11 @@ def test_patience_ends_a_run_with_its_best_weights(xpmlp: Any, tmp_path: Path) -
     assert f"the weights are those of epoch {record['kept_epoch']}, the best" in out
     kept = read_history(run / "history.csv")[record["kept_epoch"] - 1]
     assert record["test_accuracy"] == kept.test_accuracy
+    losses = [row.test_loss for row in read_history(run / "history.csv")]
+    test = load_dataset("digits").test
+    assert report(load_model(run / "model.safetensors"), test).loss == pytest.approx(min(losses), rel=1e-4)
+    assert report(load_model(run / "last.safetensors"), test).loss == pytest.approx(losses[-1], rel=1e-4)
+    assert losses[-1] > min(losses)
 
 
 def test_patience_keeps_the_best_weights_of_a_run_that_it_does_not_end_too(
@@ -142,6 +147,11 @@ def test_patience_keeps_the_best_weights_of_a_run_that_it_does_not_end_too(
     assert f"the weights are those of epoch {best}, the best" in out
     assert xpmlp("plot", run).code == 0
     assert kept == [best, best]
+
+
+def test_the_last_weights_are_not_kept_twice(xpmlp: Any, tmp_path: Path) -> None:
+    assert xpmlp("train", "digits", "--epochs", "2", "--patience", "9", "-o", tmp_path / "run").code == 0
+    assert not (tmp_path / "run" / "last.safetensors").exists()
 
 
 def test_without_data_or_a_run_there_is_nothing_to_do(xpmlp: Any) -> None:

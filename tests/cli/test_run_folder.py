@@ -1,3 +1,4 @@
+import functools
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +97,22 @@ def test_a_reason_that_several_files_share_is_given_once() -> None:
         folder.save(name, fail)
     with pytest.raises(OutputError, match=r"^Not saved: curves.png, gallery.png\. Saved in run: nothing\. no ink\.$"):
         folder.finish()
+
+
+def test_a_full_disk_is_told_once_though_each_file_met_it() -> None:
+    folder = RunFolder(Path("run"))
+
+    def fail(name: str) -> bytes:
+        raise XpmlpError(f"{folder.path / name}: cannot be written (No space left on device). Free space.")
+
+    for name in ("curves.png", "gallery.png"):
+        folder.save(name, functools.partial(fail, name))
+    with pytest.raises(OutputError) as caught:
+        folder.finish()
+    told = "Not saved: curves.png, gallery.png. Saved in run: nothing. "
+    assert (
+        str(caught.value) == f"{told}{Path('run/curves.png')}: cannot be written (No space left on device). Free space."
+    )
 
 
 def test_default_folders_are_named_after_the_data_and_do_not_collide() -> None:

@@ -1,7 +1,8 @@
 """Options and rules of runs that take long: checkpoints, and going on from them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from xpmlp.datasets.load import NAMES
 from xpmlp.errors import OutputError, SettingsError
-from xpmlp.training import Callback, Checkpoint, Checkpointing, EarlyStopping, newest_checkpoint
+from xpmlp.training import Callback, Checkpoint, Checkpointing, EarlyStopping, FitResult, newest_checkpoint
 from xpmlp.training.checkpointing import checkpoint_files
 
 CHECKPOINTS = "checkpoints"  # the folder, within a run's
@@ -37,7 +38,8 @@ Patience = Annotated[
     int | None,
     typer.Option(
         metavar="EPOCHS",
-        help="Stop when the test loss has not become smaller for so long; the best weights are kept.",
+        help="Stop when the test loss has not become smaller for so long. model.safetensors has the best weights, "
+        "last.safetensors the last.",
         rich_help_panel=LONG_RUNS,
     ),
 ]
@@ -125,3 +127,10 @@ def make_callbacks(values: Mapping[str, Any], folder: Path) -> list[Callback]:
             Checkpointing(folder / CHECKPOINTS, every_epochs=every, every_minutes=minutes, settings=to_plain(values))
         )
     return callbacks
+
+
+def last_result(result: FitResult, callbacks: Sequence[Callback]) -> FitResult | None:
+    """Return what the last epoch came to, where early stopping went back to a better one."""
+    states = (each.last_state for each in callbacks if isinstance(each, EarlyStopping))
+    state = next((state for state in states if state is not None), None)
+    return None if state is None else replace(result, state=state, kept_epoch=len(result.history))

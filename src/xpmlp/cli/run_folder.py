@@ -13,6 +13,7 @@ from xpmlp.whole_files import write_whole
 from .pictures import PICTURES
 
 RUN_FILES = ("model.safetensors", "history.csv", "run.json", *PICTURES)
+LAST_MODEL = "last.safetensors"  # where the best weights are not the last
 
 
 class RunFolder:
@@ -96,7 +97,7 @@ class RunFolder:
 
     def present(self) -> list[str]:
         """Return the names of a run's files that are there now."""
-        return [name for name in RUN_FILES if (self.path / name).exists()]
+        return [name for name in (*RUN_FILES, LAST_MODEL) if (self.path / name).exists()]
 
     def save(self, name: str, make: Callable[[], bytes]) -> None:
         """Make and write one of the run's files; what fails is kept in `failures`, so that the others are saved.

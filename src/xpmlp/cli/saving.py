@@ -25,13 +25,24 @@ from xpmlp.training import (
 
 from .pictures import run_pictures
 from .progress import describe_loss, describe_seconds
-from .run_folder import RunFolder
+from .run_folder import LAST_MODEL, RunFolder
 
 
 def save_run(
-    console: Console, folder: RunFolder, dataset: Dataset, settings: Recipe, result: FitResult, backend: Backend
+    console: Console,
+    folder: RunFolder,
+    dataset: Dataset,
+    settings: Recipe,
+    result: FitResult,
+    backend: Backend,
+    last: FitResult | None = None,
 ) -> None:
     """Write a run's files and say what it came to. The model is first: whatever happens then, it is safe.
+
+    Parameters
+    ----------
+    last
+        The network after the last epoch, where the result's is that of a better one.
 
     Raises
     ------
@@ -40,6 +51,8 @@ def save_run(
     """
     model = make_model(dataset, settings, result)
     folder.save("model.safetensors", lambda: model_to_bytes(model))
+    if last is not None:
+        folder.save(LAST_MODEL, lambda: model_to_bytes(make_model(dataset, settings, last)))
     folder.save("history.csv", lambda: history_to_csv(result.history).encode())
     if result.stop_reason is not None:
         console.print(f"stopped after epoch {len(result.history)}: {result.stop_reason}", style="yellow")

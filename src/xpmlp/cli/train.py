@@ -43,6 +43,7 @@ from .long_run import (
     Resume,
     check_checkpoints,
     from_plain,
+    last_result,
     make_callbacks,
     resume_command,
 )
@@ -251,7 +252,7 @@ def run(values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None
             console.print(f"going on after epoch {checkpoint.epoch}")
         result, failure = learn(console, dataset, settings, compute, callbacks, checkpoint)
         if result.history:
-            save_run(console, folder, dataset, settings, result, compute)
+            save_run(console, folder, dataset, settings, result, compute, last_result(result, callbacks))
     except KeyboardInterrupt as error:
         # Saved files are there where the user pressed it a second time.
         nothing = f"Interrupted before the first epoch was over. {NOTHING_SAVED}"

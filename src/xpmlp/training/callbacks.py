@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from xpmlp.errors import SettingsError
 from xpmlp.nn.layers import map_layers
+from xpmlp.nn.step import TrainingState
 
 from .checkpoint import Kept
 
@@ -40,7 +41,14 @@ class EarlyStopping(Callback):
         Epochs without improvement that are borne; at least 1.
     min_delta
         How much smaller a loss must be to count as an improvement.
+
+    Attributes
+    ----------
+    last_state
+        Weights and optimizer state after the last epoch; None as long as it goes on, or where the last is the best.
     """
+
+    last_state: TrainingState | None = None
 
     def __init__(self, patience: int = 5, *, min_delta: float = 0.0) -> None:
         if patience < 1:
@@ -52,6 +60,7 @@ class EarlyStopping(Callback):
         """Forget an earlier run."""
         if run.validation is None:
             raise SettingsError("Early stopping watches the validation loss; give validation samples.")
+        self.last_state = None
         self.best_loss = float("inf")
         self.best_epoch = 0
         self.best_state = run.state
@@ -84,4 +93,6 @@ class EarlyStopping(Callback):
     def on_fit_end(self, run: "Run") -> None:
         """Go back to the best weights, which exist once an epoch is over."""
         if self.best_epoch > 0:
+            if self.best_epoch < len(run.history):
+                self.last_state = run.state
             run.state, run.kept_epoch = self.best_state, self.best_epoch
