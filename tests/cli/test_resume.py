@@ -59,6 +59,35 @@ def test_killed_at_any_moment_and_resumed_it_ends_with_the_same_bits(
     assert losses(run) == losses(unbroken)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_killed_before_its_first_checkpoint_it_is_begun_again(
+    start: Any, xpmlp: Any, tmp_path: Path, unbroken: Path
+) -> None:
+    run = tmp_path / "run"
+    process = start(*LONG, "--checkpoint-every", "1", "-o", run)
+    while not (run / "checkpoints" / "command.json").exists() and process.poll() is None:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for _, checkpoint in checkpoint_files(run / "checkpoints"):
+        checkpoint.unlink()  # where it was quicker than this test
+    code, _, err = xpmlp("train", "--resume", run, "--epochs", "3")
+    assert code == 1
+    assert "--epochs 3 was given, but the run has 40" in err
+    code, out, _ = xpmlp("train", "--resume", run)
+    assert code == 0
+    assert "there is no checkpoint yet, so the run is begun again" in out
+    assert weights(run) == weights(unbroken)
+    assert sorted(path.suffix for path in (run / "checkpoints").iterdir()) == [".safetensors"] * 2
+
+
+def test_a_run_that_could_not_begin_leaves_nothing_to_resume(xpmlp: Any, tmp_path: Path) -> None:
+    code, _, _ = xpmlp("train", tmp_path / "no.csv", "--checkpoint-every", "1", "-o", tmp_path / "run")
+    assert code == 1
+    assert not (tmp_path / "run").exists()
+
+
 def test_nothing_else_need_be_said(xpmlp: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = tmp_path / "run"
     assert xpmlp("train", "digits", "--epochs", "4", "--checkpoint-every", "1", "-o", run).code == 0

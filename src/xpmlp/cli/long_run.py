@@ -1,5 +1,7 @@
 """Options and rules of runs that take long: checkpoints, and going on from them."""
 
+import contextlib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,11 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from xpmlp.datasets.load import NAMES
-from xpmlp.errors import OutputError, SettingsError
+from xpmlp.errors import DataError, OutputError, SettingsError
 from xpmlp.training import Callback, Checkpoint, Checkpointing, EarlyStopping, FitResult, newest_checkpoint
 from xpmlp.training.checkpointing import checkpoint_files
+from xpmlp.whole_files import write_whole
 
 CHECKPOINTS = "checkpoints"  # the folder, within a run's
+COMMAND = "command.json"  # in that folder as long as the run goes on: what it was started with
 LONG_RUNS = "Long runs"
 # Paths, which mean the same from wherever the run is resumed only if they are absolute.
 PATHS = ("data_dir", "test", "output")
@@ -53,18 +57,25 @@ Resume = Annotated[
 ]
 
 
-def resume_command(context: Any, run: Path) -> tuple[dict[str, Any], Checkpoint]:
-    """Return what a run was started with, and its newest checkpoint.
+def resume_command(context: Any, run: Path) -> tuple[dict[str, Any], Checkpoint | None]:
+    """Return what a run was started with, and its newest checkpoint; None where it was killed before its first.
 
     Raises
     ------
     SettingsError
         Where an option is given with another value than the run has.
     DataError
-        Where there is no checkpoint.
+        Where there is nothing to go on from.
     """
-    checkpoint = newest_checkpoint(run / CHECKPOINTS)
-    stored = dict(checkpoint.settings)
+    checkpoint: Checkpoint | None = None
+    try:
+        checkpoint = newest_checkpoint(run / CHECKPOINTS)
+        stored = dict(checkpoint.settings)
+    except DataError:
+        kept = read_command(run)
+        if kept is None:
+            raise
+        stored = kept
     typed = to_plain(context.params)
     sources = {name: context.get_parameter_source(name) for name in typed}
     # By name: whose enumeration it is depends on the version of Typer, which may bring a Click of its own.
@@ -116,13 +127,42 @@ def check_checkpoints(folder: Path, *, force: bool) -> None:
         )
 
 
+def keeps_checkpoints(values: Mapping[str, Any]) -> bool:
+    """Tell whether a command asks for checkpoints."""
+    return values["checkpoint_every"] is not None or values["checkpoint_minutes"] is not None
+
+
+def keep_command(folder: Path, values: Mapping[str, Any]) -> None:
+    """Keep what a run with checkpoints is started with: until the first is written, it can be begun again from that."""
+    if keeps_checkpoints(values):
+        with contextlib.suppress(OSError):  # where nothing can be written, the first checkpoint says so
+            (folder / CHECKPOINTS).mkdir(exist_ok=True)
+            write_whole(folder / CHECKPOINTS / COMMAND, json.dumps(to_plain(values)).encode())
+
+
+def read_command(folder: Path) -> dict[str, Any] | None:
+    """Return what `keep_command` kept; None where there is nothing."""
+    try:
+        kept = json.loads((folder / CHECKPOINTS / COMMAND).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return kept if isinstance(kept, dict) else None
+
+
+def forget_command(folder: Path) -> None:
+    """Remove what `keep_command` kept, once a run has ended in whatever way; its checkpoints stay."""
+    with contextlib.suppress(OSError):
+        (folder / CHECKPOINTS / COMMAND).unlink()
+        (folder / CHECKPOINTS).rmdir()  # it stays where there are checkpoints in it
+
+
 def make_callbacks(values: Mapping[str, Any], folder: Path) -> list[Callback]:
     """Return the callbacks that a command asks for: first what may end the run, then what keeps it."""
     callbacks: list[Callback] = []
     if values["patience"] is not None:
         callbacks.append(EarlyStopping(values["patience"]))
-    every, minutes = values["checkpoint_every"], values["checkpoint_minutes"]
-    if every is not None or minutes is not None:
+    if keeps_checkpoints(values):
+        every, minutes = values["checkpoint_every"], values["checkpoint_minutes"]
         callbacks.append(
             Checkpointing(folder / CHECKPOINTS, every_epochs=every, every_minutes=minutes, settings=to_plain(values))
         )

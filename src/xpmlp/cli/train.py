@@ -42,7 +42,9 @@ from .long_run import (
     Patience,
     Resume,
     check_checkpoints,
+    forget_command,
     from_plain,
+    keep_command,
     last_result,
     make_callbacks,
     resume_command,
@@ -243,13 +245,19 @@ def run(values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None
     folder = None if values["output"] is None else RunFolder(values["output"], force=values["force"])
     failure: FitError | None = None
     try:
+        if folder is not None:
+            keep_command(folder.path, values)
         dataset = load_by_options(values["data"], values["data_dir"], options)
         settings = choose_settings(values["recipe"], dataset, **given)
-        folder = folder or make_run_folder(dataset.name)
+        if folder is None:
+            folder = make_run_folder(dataset.name)
+            keep_command(folder.path, values)
         callbacks = make_callbacks(values, folder.path)
         describe_start(console, dataset, settings)
         if checkpoint is not None:
             console.print(f"going on after epoch {checkpoint.epoch}")
+        elif values["resume"] is not None:
+            console.print("there is no checkpoint yet, so the run is begun again")
         result, failure = learn(console, dataset, settings, compute, callbacks, checkpoint)
         if result.history:
             save_run(console, folder, dataset, settings, result, compute, last_result(result, callbacks))
@@ -262,6 +270,7 @@ def run(values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None
         raise OutputError(f"{failure} {error}" if failure else str(error)) from error
     finally:
         if folder is not None:
+            forget_command(folder.path)
             folder.discard()
     if failure is not None:
         kept = f"What was learned up to epoch {len(result.history)} is saved in {folder.path}."

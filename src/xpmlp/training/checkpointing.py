@@ -142,4 +142,6 @@ def newest_checkpoint(folder: Path) -> Checkpoint:
             return load_checkpoint(path)
         except DataError as error:
             logger.warning("%s It is passed over for an older one.", error)
-    raise DataError(f"{folder}: holds no checkpoint that can be read, so there is nothing to go on from.")
+    raise DataError(
+        f"{folder}: holds no checkpoint that can be read, so there is nothing to go on from. Begin the run again."
+    )
