@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from xpmlp.errors import ModelFileError, OutputError, XpmlpError
 from xpmlp.image_form import ImageForm
 from xpmlp.model import Model
-from xpmlp.model_file import load_model, save_model
+from xpmlp.model_file import load_model, model_to_bytes, save_model
 from xpmlp.nn.layers import Layer
 from xpmlp.table_form import Column, TableForm
 
@@ -210,6 +210,14 @@ def test_arrays_of_any_layout_in_memory_come_back(scratch: Path, layout: Any) ->
     model = make_model()
     layers = tuple(Layer(layout(layer.weight), layout(layer.bias)) for layer in model.layers)
     save_model(scratch, replace(model, layers=layers))
+    assert_same(load_model(scratch), model)
+
+
+def test_one_model_is_one_sequence_of_bytes(scratch: Path) -> None:
+    model = make_model()
+    contents = {model_to_bytes(model) for _ in range(20)}  # safetensors' own order of metadata is drawn each time
+    assert len(contents) == 1
+    scratch.write_bytes(contents.pop())
     assert_same(load_model(scratch), model)
 
 

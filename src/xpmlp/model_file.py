@@ -41,7 +41,7 @@ def save_model(path: str | Path, model: Model) -> None:
 
 
 def model_to_bytes(model: Model) -> bytes:
-    """Return the content of a file that holds `model`."""
+    """Return the content of a file that holds `model`: the same bytes for the same model."""
     tensors = {}
     for index, layer in enumerate(model.layers):
         tensors[f"layers.{index}.weight"] = np.ascontiguousarray(layer.weight)
@@ -61,7 +61,17 @@ def model_to_bytes(model: Model) -> bytes:
         description["output_names"] = list(model.output_names)
         description["table_form"] = None if model.table_form is None else model.table_form.to_json()
     metadata = {"format": FORMAT, "format_version": version, "model": json.dumps(description)}
-    return safetensors.numpy.save(tensors, metadata)
+    return with_sorted_metadata(safetensors.numpy.save(tensors, metadata))
+
+
+def with_sorted_metadata(content: bytes) -> bytes:
+    """Return a safetensors file with its metadata in the order of their names; safetensors has them in any order."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors start at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
 def load_model(path: str | Path) -> Model:
