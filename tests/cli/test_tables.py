@@ -107,6 +107,21 @@ def test_a_table_without_the_target_and_in_another_order_is_predicted_alike(
     assert "there is no column 'species', so there is nothing to judge by" in err
 
 
+def test_it_is_said_when_a_model_is_judged_on_what_it_was_trained_on(
+    xpmlp: Run, no_pictures: None, flowers: Path
+) -> None:
+    mixed = pl.read_csv(flowers).sample(fraction=1.0, shuffle=True, seed=0)
+    mixed.head(100).write_csv("some.csv")
+    mixed.tail(50).write_csv("others.csv")
+    train = ("train", "some.csv", "--test", "others.csv", "--target", "species", "--epochs", 5, "-o", "run")
+    assert xpmlp(*train).code == 0
+    code, out, err = xpmlp("evaluate", "run", "some.csv")
+    assert code == 0
+    assert "on 100 rows of some.csv" in out
+    assert "the model was trained on this table" in err
+    assert xpmlp("evaluate", "run", "others.csv").err == ""
+
+
 def test_a_table_that_lacks_a_column_is_refused(xpmlp: Run, run: Path, flowers: Path) -> None:
     pl.read_csv(flowers).rename({"petal width (cm)": "petal_width"}).write_csv("other.csv")
     code, _, err = xpmlp("predict", run, "other.csv")

@@ -66,6 +66,8 @@ def rows_of_table(model: Model, data: str, target: str | None) -> JudgedRows:
     if rows is not None:
         which = "test rows"
         notes = (*notes, f"{table.name}: the model was trained on the other rows of this table, so they are left out")
+    elif test_table is None and model.training.get("source") == f"the table {data}":
+        notes = (*notes, f"{table.name}: the model was trained on this table, so this says little of other rows")
     split, said = labelled_rows(table, form, model.classes, rows)
     if model.table_form is None:
         note_if_scaled_otherwise(split.x, model, what=table.name)
