@@ -178,6 +178,14 @@ def test_a_table_that_does_not_fit_is_refused(write: Write, form: Any, text: str
     assert message in str(caught.value)
 
 
+def test_a_class_that_training_did_not_know_is_refused_with_its_place(write: Write) -> None:
+    train = write(TRAINED, "trained.csv")
+    test = write(TRAINED.splitlines()[0] + "\n,1,x,0\n1,1,x,0\n2,4,y,7\n", "test.csv")
+    with pytest.raises(DataError) as caught:
+        load_dataset(train, test=test, missing="drop")
+    assert "test.csv: row 3 (line 4), column 'label': 1 of 2 rows have a label that is not among" in str(caught.value)
+
+
 def test_it_is_said_once_which_rows_training_leaves_out(write: Write) -> None:
     dataset = load_dataset(write(TRAINED + ",1,x,0\n"), missing="drop")
     (note,) = (note for note in dataset.notes if "left out" in note)

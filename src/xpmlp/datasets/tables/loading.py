@@ -187,7 +187,8 @@ def labelled_rows(
         try:
             class_indices(labels, classes)
         except DataError as error:
-            raise DataError(f"{table.name}: column {form.target!r}: {error}") from error
+            first = int(np.flatnonzero(usable)[np.argmin(np.isin(labels, np.asarray(classes)))])
+            raise DataError(f"{table.name}: {table.place(first)}, column {form.target!r}: {error}") from error
     return Split(x, labels), (*table.notes, *notes, *said, *unknown)
 
 
