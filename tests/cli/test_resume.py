@@ -148,7 +148,7 @@ def test_patience_ends_a_run_with_its_best_weights(xpmlp: Any, tmp_path: Path) -
     assert f"the weights are those of epoch {record['kept_epoch']}, the best" in out
     kept = read_history(run / "history.csv")[record["kept_epoch"] - 1]
     assert record["test_accuracy"] == kept.test_accuracy
-    losses = [row.test_loss for row in read_history(run / "history.csv")]
+    losses = [row.test_loss or math.inf for row in read_history(run / "history.csv")]
     test = load_dataset("digits").test
     assert report(load_model(run / "model.safetensors"), test).loss == pytest.approx(min(losses), rel=1e-4)
     assert report(load_model(run / "last.safetensors"), test).loss == pytest.approx(losses[-1], rel=1e-4)

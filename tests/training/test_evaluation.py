@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.metrics import accuracy_score, log_loss, mean_squared_error
+from threadpoolctl import ThreadpoolController
 
 from xpmlp.backends import Backend, NumpyBackend, Samples
 from xpmlp.errors import DataError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
+from xpmlp.nn.layers import Layer
 from xpmlp.nn.losses import LOSSES
 from xpmlp.training.evaluation import ROWS_AT_A_TIME, evaluate, predict_outputs
 
@@ -134,3 +136,22 @@ def test_the_samples_are_not_changed() -> None:
     evaluate(NumpyBackend(), LAYERS, samples, activation=RELU, loss=SOFTMAX)
     for array, copy in zip(samples[:2], before, strict=True):
         assert_array_equal(array, copy)
+
+
+def test_small_products_stay_in_one_thread_here_too() -> None:
+    pools = ThreadpoolController().select(user_api="blas")
+    backend = NumpyBackend()
+    used: list[int] = []
+
+    def spy(xp: Any, z: Any) -> Any:
+        used.extend(pool["num_threads"] for pool in pools.info())
+        return z
+
+    activation = ACTIVATIONS["identity"]._replace(forward=spy)
+    layers = tuple(Layer(np.zeros((100, 100)), np.zeros((1, 100))) for _ in range(2))
+    x = np.zeros((100, 100))  # 2 million operations
+    loss = LOSSES["squared_error"]
+    with pools.limit(limits=2):
+        evaluate(backend, layers, Samples(x, x), activation=activation, loss=loss)
+        predict_outputs(backend, layers, x, activation=activation, loss=loss)
+    assert set(used) == {1}

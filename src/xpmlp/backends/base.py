@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float, Integer, Shaped
 
+from xpmlp.nn.layers import Layers
 from xpmlp.nn.step import Step, TrainingState
 
 from .devices import Device
@@ -101,6 +102,10 @@ class Backend:
             state, objective = step(self.xp, state, *batch, learning_rates[index])
             objectives.append(objective)
         return state, self.xp.stack(objectives, axis=-1)
+
+    def threads_for(self, layers: Layers, rows: int) -> AbstractContextManager[object]:
+        """Return a context in which products of so many rows with a network's weights have the threads they deserve."""
+        return nullcontext()
 
     def forget_recordings(self) -> None:
         """Drop what `run_epoch` keeps for the next epoch: nobody will ask for the same step on the same data again."""

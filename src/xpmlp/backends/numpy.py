@@ -101,9 +101,9 @@ class NumpyBackend(Backend):
         self.recorded_short.forget()
         self.recorded_long.forget()
 
-    def threads_for(self, layers: Layers, batch_size: int) -> AbstractContextManager[object]:
+    def threads_for(self, layers: Layers, rows: int) -> AbstractContextManager[object]:
         """Return a context in which small matrix products run in one thread, and large ones as NumPy is set up."""
-        largest = max(2 * batch_size * math.prod(layer.weight.shape) for layer in layers)
+        largest = max(2 * rows * math.prod(layer.weight.shape) for layer in layers)
         if largest <= OPERATIONS_IN_ONE_THREAD or largest >= OPERATIONS_WORTH_THREADS:
             return nullcontext()
         context: AbstractContextManager[object] = self.thread_pools.limit(limits=1, user_api="blas")

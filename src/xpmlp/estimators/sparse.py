@@ -58,6 +58,6 @@ class SparseBackend(NumpyBackend):
             return array.tocsr().astype(array.dtype if dtype is None else dtype, copy=False)
         return super().asarray(array, dtype)
 
-    def threads_for(self, layers: Layers, batch_size: int) -> AbstractContextManager[object]:
+    def threads_for(self, layers: Layers, rows: int) -> AbstractContextManager[object]:
         """Return a context in which small matrix products run in one thread; the first layer's are not dense."""
-        return numpy_backend().threads_for(layers[1:] or layers, batch_size)
+        return numpy_backend().threads_for(layers[1:] or layers, rows)

@@ -43,7 +43,8 @@ def evaluate(
     loss_sums, hit_sums, weight_sums = [], [], []
     for start in range(0, samples.rows, ROWS_AT_A_TIME):
         x, targets, weight = resident_rows(backend, samples, start, start + ROWS_AT_A_TIME)
-        _, logits = forward(xp, layers, x, activation)
+        with backend.threads_for(layers, x.shape[-2]):
+            _, logits = forward(xp, layers, x, activation)
         losses, _ = loss.value_and_gradient(xp, logits, targets)
         weight = xp.ones_like(losses) if weight is None else weight
         loss_sums.append(xp.sum(losses * weight))
@@ -71,10 +72,11 @@ def predict_outputs(
     """
     xp = backend.xp
     rows = x.shape[0]
-    return xp.concat(
-        [
-            loss.predict(xp, forward(xp, layers, x[start : min(start + ROWS_AT_A_TIME, rows), :], activation)[1])
-            for start in range(0, max(rows, 1), ROWS_AT_A_TIME)  # no rows are one chunk, of none
-        ],
-        axis=0,
-    )
+    with backend.threads_for(layers, min(rows, ROWS_AT_A_TIME)):
+        return xp.concat(
+            [
+                loss.predict(xp, forward(xp, layers, x[start : min(start + ROWS_AT_A_TIME, rows), :], activation)[1])
+                for start in range(0, max(rows, 1), ROWS_AT_A_TIME)  # no rows are one chunk, of none
+            ],
+            axis=0,
+        )
