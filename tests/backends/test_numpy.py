@@ -110,7 +110,7 @@ def assert_same(left: Any, right: Any) -> None:
 def test_a_step_that_is_taken_often_is_recorded_with_the_same_results() -> None:
     backend, work = NumpyBackend(), Work()
     assert_same(work.epochs(backend.run_epoch), work.eager())
-    assert backend.recorded_long.recordings.keys() == {4, 2}
+    assert backend.recorded_long.recordings.keys() == {4}  # the last batch, which is smaller, comes once an epoch
     backend.forget_recordings()
     assert not backend.recorded_long.recordings
     assert backend.recorded_long.recorded_for is None  # nor the data

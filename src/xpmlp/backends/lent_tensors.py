@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from xpmlp.nn.layers import Layers
 from xpmlp.nn.step import Step, TrainingState
 
 from .numpy import NumpyBackend
@@ -22,9 +23,9 @@ from .static_step import map_arrays
 LARGEST_LENT = 2**18
 
 
-def is_worth_lending(state: TrainingState, batch_size: int) -> bool:
+def is_worth_lending(layers: Layers, batch_size: int) -> bool:
     """Tell whether a network is so small that NumPy is the quicker."""
-    shapes = [layer.weight.shape for layer in state.layers]
+    shapes = [layer.weight.shape for layer in layers]
     sizes: list[int] = [
         math.prod(shape) for shape in (*shapes, *((*shape[:-2], batch_size, shape[-1]) for shape in shapes))
     ]

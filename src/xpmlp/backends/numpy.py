@@ -72,20 +72,41 @@ class NumpyBackend(Backend):
         being gone through again. Of a long epoch all steps are; of short ones those after the first few, with results
         that are the same to the bit.
         """
-        steps = len(learning_rates)
-        long = steps > STEPS_WITHOUT_RECORDING
-        recorded = self.recorded_long if long else self.recorded_short
-        often = long or recorded.count(step, samples, steps) > STEPS_WITHOUT_RECORDING
-        recordable = all(isinstance(array, np.ndarray | None) for array in samples) and step is not self.unrecordable
         with self.threads_for(state.layers, batch_size):
-            if often and recordable:
+            if step is not self.unrecordable and all(isinstance(array, np.ndarray | None) for array in samples):
                 try:
-                    return recorded.run(step, state, samples, order, learning_rates, batch_size)
+                    return self.run_recorded(step, state, samples, order, learning_rates, batch_size)
                 except NotRecordableError as error:
                     logger.debug("backend numpy: the step is not recorded, because %s.", error)
                     self.unrecordable = step
-                    recorded.forget()
+                    self.forget_recordings()
             return super().run_epoch(step, state, samples, order, learning_rates, batch_size)
+
+    def run_recorded(
+        self, step: Step, state: TrainingState, samples: Samples, order: Any, learning_rates: Any, batch_size: int
+    ) -> tuple[TrainingState, Any]:
+        """Take one step for each batch, recorded where that is worth its while.
+
+        Raises
+        ------
+        NotRecordableError
+            Where the step cannot be recorded.
+        """
+        steps = len(learning_rates)
+        if steps <= STEPS_WITHOUT_RECORDING:
+            often = self.recorded_short.count(step, samples, steps) > STEPS_WITHOUT_RECORDING
+            run = self.recorded_short.run if often else super().run_epoch
+            return run(step, state, samples, order, learning_rates, batch_size)
+        full = len(order) // batch_size
+        rows = full * batch_size
+        state, objectives = self.recorded_long.run(
+            step, state, samples, order[:rows], learning_rates[:full], batch_size
+        )
+        if rows == len(order):
+            return state, objectives
+        # The smaller last batch, of which there is one in an epoch.
+        state, last = super().run_epoch(step, state, samples, order[rows:], learning_rates[full:], batch_size)
+        return state, np.concat([objectives, last], axis=-1)
 
     def record(self, static: StaticStep, *, add_products: bool) -> Callable[[], None]:
         """Record a step as a list of NumPy's calls."""

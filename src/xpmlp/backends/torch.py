@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Shaped
 
 from xpmlp.errors import SettingsError
+from xpmlp.nn.layers import Layers
 from xpmlp.nn.step import Step, TrainingState
 
 from .base import Backend
@@ -97,11 +98,16 @@ class TorchBackend(Backend):
         On NVIDIA's GPUs a step is recorded once as a CUDA graph, because asking for its operations one by one takes
         longer than they do. On the CPU a small network's tensors are lent to NumPy for the same reason.
         """
-        if self.device.type == "cpu" and is_worth_lending(state, batch_size):
+        if self.stand_in(state.layers, batch_size) is not self:
             run = self.lent.run_epoch
         else:
             run = self.recorded.run if self.records_steps else super().run_epoch
         return run(step, state, samples, order, learning_rates, batch_size)
+
+    def stand_in(self, layers: Layers, batch_size: int) -> Backend:
+        """Return NumPy's backend for small networks on the CPU, else this one."""
+        lent = self.device.type == "cpu" and is_worth_lending(layers, batch_size)
+        return self.lent.numpy if lent else self
 
     def forget_recordings(self) -> None:
         """Drop what `run_epoch` keeps for the next epoch."""

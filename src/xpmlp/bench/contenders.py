@@ -122,9 +122,13 @@ class BackendTrainer:
             return [self.backend.to_numpy(array) for layer in self.state.layers for array in layer]
 
     def ceilings(self) -> Ceilings:
-        """Measure what the library and the device can do at most."""
-        return measure_ceilings(self.backend, self.settings.dtype)
+        """Measure what the library that computes, and the device, can do at most."""
+        return measure_ceilings(self.computing(), self.settings.dtype)
 
     def describe(self) -> dict[str, str]:
         """Return what a record should say of library and device."""
-        return self.backend.describe() | {"products by": self.backend.linear_algebra() or "unknown"}
+        return self.backend.describe() | {"products by": self.computing().linear_algebra() or "unknown"}
+
+    def computing(self) -> Backend:
+        """Return the backend that takes the steps."""
+        return self.backend.stand_in(self.state.layers, self.settings.batch_size)

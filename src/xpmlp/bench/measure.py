@@ -18,6 +18,9 @@ from .worker import Worker, WorkerError
 # A turn of a few milliseconds would show how the process woke up, not how it trains.
 SHORTEST_TURN, LONGEST_TURN = 0.2, 2.0  # seconds
 MOST_EPOCHS_A_TURN = 100
+# Seconds before a turn. The threads of a library spin on for a while after its last product, in case there is another;
+# they would take a core from whoever is next, and always from the same one.
+REST = 0.1
 
 
 def measure_point(runner: Runner, settings: BenchSettings) -> Point:
@@ -104,6 +107,7 @@ class PointMeasuring:
     def take_turn(self, worker: Worker) -> dict[str, Any]:
         """Time as many epochs as make a turn."""
         name = worker.contender.name
+        time.sleep(REST)
         started = time.perf_counter()
         seconds = worker.ask("epoch", self.epochs)
         self.walls[name].append(time.perf_counter() - started)
@@ -126,7 +130,8 @@ class PointMeasuring:
         judged = {"accuracy": worker.ask("accuracy"), "peak_bytes": worker.ask("peak_bytes")}
         if worker.contender.ours:
             judged["difference"] = largest_difference(worker.ask("weights"), self.reference)
-            ceilings = self.runner.ceilings_of(worker, self.settings.dtype)
+            products_by = self.found[worker.contender.name].description.get("products by", "")
+            ceilings = self.runner.ceilings_of(worker, self.settings.dtype, products_by)
             point = self.point
             operations = epoch_operations(point.sizes, point.rows, np.dtype(self.settings.dtype).itemsize)
             judged |= {

@@ -54,8 +54,13 @@ class Runner:
     ) -> None:
         self.stack.close()
 
-    def ceilings_of(self, worker: Worker, dtype: str) -> Ceilings:
+    def ceilings_of(self, worker: Worker, dtype: str, products_by: str) -> Ceilings:
         """Return what a worker's library and device can do at most, measured when it is first asked for.
+
+        Parameters
+        ----------
+        products_by
+            What multiplies, which may be another library for another size of network.
 
         Raises
         ------
@@ -63,7 +68,7 @@ class Runner:
             Where it could not be measured.
         """
         name = worker.contender.name
-        key = f"{name} {dtype}"
+        key = f"{name} {dtype} {products_by}"
         if key not in self.ceilings:
             self.say(f"the limits of {name}")
             self.ceilings[key] = Ceilings(**worker.ask("ceilings"))

@@ -3,7 +3,6 @@
 What is computed does not change: only where it stands.
 """
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -97,13 +96,17 @@ def assign_memory(groups: list[list[Call]], settled: set[int], pieces: dict[int,
         for position, call in enumerate(group)
         for owner in (*call.sources, call.target)
     }
+    ending: list[list[int]] = [[] for _ in groups]
+    for owner, (number, _) in last_use.items():
+        ending[number].append(owner)
     places: Places = {}
+    holders: dict[int, int] = {}  # how many results that are still needed are in a memory
     free: list[Array] = []
     for number, group in enumerate(groups):
         free_pieces: list[Array] = []
         for position, call in enumerate(group):
             done = {owner for owner in call.sources if owner in places and last_use[owner] == (number, position)}
-            if call.target not in settled | places.keys():
+            if call.target not in settled and call.target not in places:
                 over = what_to_write_over(call, done, pieces)
                 if over is not None:
                     places[call.target] = places[over]
@@ -112,12 +115,15 @@ def assign_memory(groups: list[list[Call]], settled: set[int], pieces: dict[int,
                     places[call.target] = Place(take_memory(free_pieces, pieces[call.target]))
                 else:
                     places[call.target] = Place(take_memory(free, owner_of(call.written).nbytes))
+                memory = id(places[call.target].memory)
+                holders[memory] = holders.get(memory, 0) + 1
             free_pieces += [places[owner].memory for owner in done & pieces.keys()]
-        ended = {owner for owner, (last, _) in last_use.items() if last == number}
-        written_over = {id(places[owner].memory) for owner in places.keys() - ended}
-        free += unique(
-            places[owner].memory for owner in ended & places.keys() if id(places[owner].memory) not in written_over
-        )
+        for owner in ending[number]:
+            if owner in places:
+                memory = id(places[owner].memory)
+                holders[memory] -= 1
+                if holders[memory] == 0:
+                    free.append(places[owner].memory)
     return places
 
 
@@ -135,11 +141,6 @@ def what_to_write_over(call: Call, done: set[int], pieces: dict[int, int]) -> in
             if owner in done and may_be_written_over(call, array) and (owner in pieces) == (call.target in pieces):
                 return owner
     return None
-
-
-def unique(arrays: Iterable[Array]) -> list[Array]:
-    """Return each of the arrays once."""
-    return list({id(array): array for array in arrays}.values())
 
 
 def take_memory(free: list[Array], size: int) -> Array:
