@@ -76,7 +76,7 @@ def record(
     static = StaticStep(np, step, TrainingState(layers, optimizer.init(np, layers)), samples, batches, rates)
     recorder = Recorder()
     static.map(recorder.watch).run()
-    return static, make_program(recorder.finish(), add_products=True)
+    return static, make_program(recorder.finish(), rounding_less=True)
 
 
 def part_of(function: Callable[..., Any], arguments: tuple[Any, ...]) -> str:

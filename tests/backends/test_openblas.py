@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpmlp.backends.openblas import bind_added_product, find_gemm
+from xpmlp.backends.openblas import bind_added_product, find_blas
 
-pytestmark = pytest.mark.skipif(not find_gemm(), reason="NumPy does not multiply with OpenBLAS here")
+pytestmark = pytest.mark.skipif(not find_blas(), reason="NumPy does not multiply with OpenBLAS here")
 
 LAYOUTS: dict[str, Any] = {
     "rows": lambda array: array,

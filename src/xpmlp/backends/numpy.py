@@ -17,6 +17,7 @@ from xpmlp.nn.step import Step, TrainingState
 
 from .base import Backend
 from .devices import Device
+from .openblas import find_blas
 from .recorded_calls import NotRecordableError, Program, Recorder, make_program
 from .recorded_epoch import RecordedEpoch
 from .samples import Samples
@@ -50,8 +51,8 @@ class NumpyBackend(Backend):
             raise SettingsError(f"device {device!r}: NumPy has only cpu. Use another backend, such as torch or jax.")
         super().__init__(array_api_compat.numpy, "cpu")
         # Whoever goes on from a checkpoint takes the first steps of short epochs unrecorded; the end is to be the same.
-        self.recorded_short = RecordedEpoch(np, functools.partial(self.record, add_products=False))
-        self.recorded_long = RecordedEpoch(np, functools.partial(self.record, add_products=True))
+        self.recorded_short = RecordedEpoch(np, functools.partial(self.record, rounding_less=False))
+        self.recorded_long = RecordedEpoch(np, functools.partial(self.record, rounding_less=True))
         self.unrecordable: Step | None = None
 
     @classmethod
@@ -108,12 +109,12 @@ class NumpyBackend(Backend):
         state, last = super().run_epoch(step, state, samples, order[rows:], learning_rates[full:], batch_size)
         return state, np.concat([objectives, last], axis=-1)
 
-    def record(self, static: StaticStep, *, add_products: bool) -> Callable[[], None]:
+    def record(self, static: StaticStep, *, rounding_less: bool) -> Callable[[], None]:
         """Record a step as a list of NumPy's calls."""
         static.rewind()
         recorder = Recorder()
         static.map(recorder.watch).run()
-        program = make_program(recorder.finish(), add_products=add_products)
+        program = make_program(recorder.finish(), rounding_less=rounding_less and bool(find_blas()))
         check_program(static, program)
         return program.play
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from .blocks import divide, exist_in_pieces, gather_groups
 from .call import Call, map_arrays_in
+from .combinations import Combination, combine_multiples
 from .memory import assign_memory, compute_where_kept, move
 from .products import AddedProduct, add_products_in_one_go
 from .recorder import Recording
@@ -22,18 +23,20 @@ class Program(NamedTuple):
             function(*arguments)
 
 
-def make_program(recording: Recording, *, add_products: bool = False) -> Program:
+def make_program(recording: Recording, *, rounding_less: bool = False) -> Program:
     """Return what makes a recording's calls again, in as little memory and as few turns as it takes.
 
     Parameters
     ----------
-    add_products
-        Whether products may be added to weights in one go, which rounds less than the calls as they were made. Without
-        it the results are the same to the bit.
+    rounding_less
+        Whether products and multiples may be added to weights in one go, without being rounded first. Without it the
+        results are those of the recorded calls to the bit.
     """
     given = {id(array) for array in recording.given}
     needed = leave_out_unused(recording.calls, given)
-    groups = gather_groups(add_products_in_one_go(needed, given) if add_products else needed)
+    if rounding_less:
+        needed = combine_multiples(add_products_in_one_go(needed, given), given)
+    groups = gather_groups(needed)
     calls, places = compute_where_kept([call for group in groups for call in group], given)
     groups = [group for group in groups if group[0] in calls]
     settled = given | places.keys()
@@ -51,7 +54,7 @@ def make_program(recording: Recording, *, add_products: bool = False) -> Program
 
 def bind(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """Return what is to be called, and with what; some can be prepared for their arguments."""
-    bound = function.bind(*arguments) if isinstance(function, AddedProduct) else None
+    bound = function.bind(*arguments) if isinstance(function, AddedProduct | Combination) else None
     return (function, arguments) if bound is None else (bound, ())
 
 

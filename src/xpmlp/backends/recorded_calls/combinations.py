@@ -1,0 +1,179 @@
+"""Sums of multiples of large arrays, as few calls as they have terms: y ← Σ cᵢ xᵢ.
+
+NumPy makes a new array of every multiple, and another of every sum. BLAS adds a multiple to what is there (axpy, and
+axpby where that is multiplied too), in several threads: an update with Nesterov's momentum and a penalty, eight calls
+of NumPy's, is four of these. The numbers are the same but for rounding.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from xpmlp.backends.openblas import bind_combination
+
+from .blocks import can_be_divided
+from .call import Array, Call, owner_of
+
+Factor = tuple[bool, tuple[Array, ...]]
+"""A product of numbers, which are arrays without axes, and whether it is subtracted."""
+
+Terms = dict[int, tuple[Array, list[Factor]]]
+"""Arrays, by the identity of what owns them, and for each the factors whose sum it is multiplied by."""
+
+
+@dataclass(frozen=True)
+class Combination:
+    """The call ``out = Σ cᵢ xᵢ``, made with the xᵢ, the numbers in their factors, and `out`.
+
+    Attributes
+    ----------
+    factors
+        For each xᵢ, the products whose sum is cᵢ: whether it is subtracted, and the positions of its numbers.
+    onto
+        Which of the xᵢ `out` may be written over.
+    """
+
+    factors: tuple[tuple[tuple[bool, tuple[int, ...]], ...], ...]
+    onto: int
+
+    def coefficient(self, term: int, numbers: tuple[Array, ...]) -> float:
+        """Return cᵢ as it is now."""
+        total = 0.0
+        for subtracted, positions in self.factors[term]:
+            product = -1.0 if subtracted else 1.0
+            for position in positions:
+                product *= float(numbers[position])
+            total += product
+        return total
+
+    def __call__(self, *arguments: Array) -> None:
+        """Compute it with NumPy."""
+        *others, out = arguments
+        arrays, numbers = others[: len(self.factors)], tuple(others[len(self.factors) :])
+        coefficients = [out.dtype.type(self.coefficient(term, numbers)) for term in range(len(arrays))]
+        np.copyto(out, sum(c * x for c, x in zip(coefficients, arrays, strict=True)))
+
+    def bind(self, *arguments: Array) -> Callable[[], None] | None:
+        """Return a function that computes it between these arrays; None where there is nothing that can."""
+        *others, out = arguments
+        arrays, numbers = others[: len(self.factors)], tuple(others[len(self.factors) :])
+
+        def coefficients() -> list[float]:
+            return [self.coefficient(term, numbers) for term in range(len(arrays))]
+
+        return bind_combination(arrays, coefficients, self.onto, out)
+
+
+def combine_multiples(calls: list[Call], given: set[int]) -> list[Call]:
+    """Replace sums of multiples of large arrays by combinations.
+
+    A multiple, or a sum that only one other needs, is not computed for itself: its terms become those of whatever needs
+    it, if all that do are multiples and sums as well.
+    """
+    readers: dict[int, list[Call]] = {}
+    for call in calls:
+        for owner in call.sources:
+            readers.setdefault(owner, []).append(call)
+    linear = {call for call in calls if is_linear(call)}
+    dissolved: dict[int, Terms] = {}  # by the owners of what is not computed for itself
+    combined: list[Call] = []
+    for number, call in enumerate(calls):
+        if call not in linear or call.target in given:
+            combined.append(call)
+            continue
+        terms = terms_of(call, dissolved)
+        needed_by = readers.get(call.target, [])
+        simple = len(terms) == 1 or len(needed_by) == 1
+        if needed_by and simple and linear.issuperset(needed_by) and stay(terms, calls[number:], needed_by):
+            dissolved[call.target] = terms
+        elif call.sources.isdisjoint(dissolved):
+            combined.append(call)
+        else:
+            combined.append(make_combination(terms, call))
+    return choose_what_to_write_over(combined, given)
+
+
+def is_linear(call: Call) -> bool:
+    """Tell whether a call multiplies a large array by a number, or adds or subtracts two of them."""
+    if call.written.dtype.kind != "f" or not can_be_divided(call):
+        return False
+    numbers = sum(array.ndim == 0 for array in call.read)
+    if any(array.dtype != call.written.dtype for array in call.read):
+        return False
+    return (call.function is np.multiply and numbers == 1) or (
+        call.function in (np.add, np.subtract) and len(call.read) == 2 and numbers == 0
+    )
+
+
+def terms_of(call: Call, dissolved: dict[int, Terms]) -> Terms:
+    """Return the terms that a linear call's result consists of."""
+    if call.function is np.multiply:
+        (number,) = (array for array in call.read if array.ndim == 0)
+        (array,) = (array for array in call.read if array.ndim > 0)
+        return {
+            owner: (x, [(subtracted, (*numbers, number)) for subtracted, numbers in factors])
+            for owner, (x, factors) in expand(array, dissolved).items()
+        }
+    first, second = (expand(array, dissolved) for array in call.read)
+    terms = {owner: (x, list(factors)) for owner, (x, factors) in first.items()}
+    for owner, (x, factors) in second.items():
+        if call.function is np.subtract:
+            factors = [(not subtracted, numbers) for subtracted, numbers in factors]
+        terms.setdefault(owner, (x, []))[1].extend(factors)
+    return terms
+
+
+def expand(array: Array, dissolved: dict[int, Terms]) -> Terms:
+    """Return the terms of an array: those of what it dissolved into, or itself once."""
+    owner = id(owner_of(array))
+    return dissolved.get(owner, {owner: (array, [(False, ())])})
+
+
+def stay(terms: Terms, later: Iterable[Call], needed_by: list[Call]) -> bool:
+    """Tell whether terms are still what they are when the last of those that need them is made."""
+    waiting = set(map(id, needed_by))
+    for call in later:
+        waiting.discard(id(call))
+        if not waiting:
+            return True
+        if call.target in terms:
+            return False
+    return False
+
+
+def make_combination(terms: Terms, call: Call) -> Call:
+    """Return the call that computes a sum of terms in place of another."""
+    arrays = [array for array, _ in terms.values()]
+    numbers: dict[int, Array] = {}
+    for _, factors in terms.values():
+        for _, product in factors:
+            numbers |= {id(number): number for number in product}
+    positions = {key: position for position, key in enumerate(numbers)}
+    by_position = tuple(
+        tuple((subtracted, tuple(positions[id(number)] for number in product)) for subtracted, product in factors)
+        for _, factors in terms.values()
+    )
+    arguments = (*arrays, *numbers.values(), call.written)
+    return Call(Combination(by_position, 0), arguments, len(arguments) - 1, added_to=0)
+
+
+def choose_what_to_write_over(calls: list[Call], given: set[int]) -> list[Call]:
+    """Let every combination be written over what its result is copied to, or else over what nobody needs after it."""
+    last_reader = {owner: number for number, call in enumerate(calls) for owner in call.sources}
+    kept_in = {
+        id(owner_of(call.read[0])): call.target
+        for call in calls
+        if call.function is np.copyto and call.target in given and len(call.read) == 1
+    }
+    chosen = []
+    for number, call in enumerate(calls):
+        if isinstance(call.function, Combination):
+            arrays = call.arguments[: len(call.function.factors)]
+            owners = [id(owner_of(array)) for array in arrays]
+            place = kept_in.get(call.target)
+            ending = [owner not in given and last_reader[owner] == number for owner in owners]
+            onto = owners.index(place) if place in owners else ending.index(True) if any(ending) else 0
+            call = Call(Combination(call.function.factors, onto), call.arguments, call.output, added_to=onto)
+        chosen.append(call)
+    return chosen
