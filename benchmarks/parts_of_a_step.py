@@ -84,8 +84,8 @@ def part_of(function: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
     arrays = [argument for argument in arguments if isinstance(argument, np.ndarray)]
     if function is np.ndarray.take:
         return GATHER
-    if not arguments:  # a product that is added to a weight in one go
-        return PRODUCTS
+    if not arguments:  # what is asked of BLAS: a product that is added to a weight, or a sum of multiples
+        return PRODUCTS if function.__name__ == "add_product" else LARGE
     if function is np.matmul:
         return PRODUCTS if 2 * arrays[0].size * arrays[1].shape[-1] > SMALL_PRODUCT else SMALL
     return LARGE if max(array.size for array in arrays) >= 2**15 or is_piece(arrays) else SMALL

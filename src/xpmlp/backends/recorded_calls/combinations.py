@@ -132,12 +132,14 @@ def expand(array: Array, dissolved: dict[int, Terms]) -> Terms:
 
 def stay(terms: Terms, later: Iterable[Call], needed_by: list[Call]) -> bool:
     """Tell whether terms are still what they are when the last of those that need them is made."""
+    numbers = (number for _, factors in terms.values() for _, product in factors for number in product)
+    used = terms.keys() | {id(owner_of(number)) for number in numbers}
     waiting = set(map(id, needed_by))
     for call in later:
         waiting.discard(id(call))
         if not waiting:
             return True
-        if call.target in terms:
+        if call.target in used:
             return False
     return False
 

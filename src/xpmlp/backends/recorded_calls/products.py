@@ -50,13 +50,19 @@ def add_products_in_one_go(calls: list[Call], given: set[int]) -> list[Call]:
             scaled = total and made_by(total.read[0], np.multiply)
             product = scaled and made_by(scaled.read[0], np.matmul)
             if total and scaled and product and is_addable(product, scaled, total, copy):
-                between = calls[calls.index(product) : calls.index(total)]
-                if any(call.target in product.sources for call in between):
-                    continue
                 (a, b), scale, onto, out = product.read, scaled.read[1], total.read[1], total.written
+                if is_overwritten(product.sources, calls, product, total) or is_overwritten(
+                    {id(owner_of(scale))}, calls, scaled, total
+                ):
+                    continue
                 replaced |= {product: None, scaled: None}
                 replaced[total] = Call(added_product, (a, b, scale, onto, out), 4, added_to=3)
     return [new for call in calls if (new := replaced.get(call, call)) is not None]
+
+
+def is_overwritten(owners: set[int], calls: list[Call], first: Call, last: Call) -> bool:
+    """Tell whether what a call reads is something else before another, which is to read it in its place."""
+    return any(call.target in owners for call in calls[calls.index(first) : calls.index(last)])
 
 
 def is_addable(product: Call, scaled: Call, total: Call, copy: Call) -> bool:
