@@ -145,9 +145,10 @@ def test_a_folder_without_a_model_is_named(xpmlp: Run, tmp_path: Path) -> None:
 
 def test_a_cut_model_is_named(xpmlp: Run, digits_run: Path) -> None:
     whole = (digits_run / "model.safetensors").read_bytes()
-    for length in (0, 4, 100, len(whole) - 1):
+    # Of a few bytes it cannot be told whether they were a model's.
+    for length, remedy in ((0, "xpmlp train"), (4, "xpmlp train"), (100, "Copy or download"), (len(whole) - 1, "Copy")):
         Path("cut.safetensors").write_bytes(whole[:length])
-        check_one_line(xpmlp("evaluate", "cut.safetensors", "digits"), "cut.safetensors", "xpmlp train")
+        check_one_line(xpmlp("evaluate", "cut.safetensors", "digits"), "cut.safetensors", remedy)
 
 
 def test_a_foreign_file_is_named(xpmlp: Run) -> None:
