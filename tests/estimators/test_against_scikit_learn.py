@@ -244,6 +244,27 @@ def test_weights_stay_of_the_dtype_that_they_began_with(first: str) -> None:
     assert ours.set_params(dtype=other).partial_fit(x, y).coefs_[0].dtype == other
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"solver": "adam"},
+        {"solver": "sgd"},
+        {"solver": "sgd", "nesterovs_momentum": False, "alpha": 0.01},
+        {"solver": "sgd", "momentum": 0.0, "alpha": 0.0},
+    ],
+    ids=["adam", "nesterov", "momentum", "plain"],
+)
+@pytest.mark.parametrize("kind", PAIRS)
+def test_large_weights_in_long_epochs_come_out_the_same(kind: str, settings: dict[str, Any]) -> None:
+    # Large enough that NumPy's calls are made in pieces and sums of products and multiples in one go.
+    rng = np.random.default_rng(6)
+    x = rng.normal(size=(800, 100))
+    y = rng.integers(4, size=800) if kind == "classifier" else x[:, :2] @ rng.normal(size=(2, 2))
+    settings = settings | {"hidden_layer_sizes": (350, 100), "batch_size": 15, "max_iter": 3, "random_state": 0}
+    theirs, ours = fit_both(kind, settings, x, y)
+    assert_same(theirs, ours, x, 1e-12)
+
+
 def test_weights_may_be_set_and_trained_on_from() -> None:
     x, y = draw_data(np.random.default_rng(4), "binary")
     settings = {"random_state": 0, "max_iter": 3, "warm_start": True, "hidden_layer_sizes": (4,)}
