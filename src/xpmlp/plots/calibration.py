@@ -51,7 +51,8 @@ def draw_calibration(confidence: Float[np.ndarray, " rows"], right: Bool[np.ndar
     )
     axes.set(ylabel="part that is right", xlim=(0.0, 1.0), ylim=(-0.02, 1.02))
     axes.set_title(f"expected calibration error {100 * error:.2f} %", loc="right", fontsize="medium", color=GREY)
-    axes.legend(frameon=False, loc="best")
+    # Above the axes and their title, for within them a bar can be anywhere.
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.05), borderaxespad=0.0, ncols=2)
     edges = np.arange(BINS) / BINS
     count_axes.bar(edges[filled], counts[filled], width=1.0 / BINS, align="edge", color=BLUE, edgecolor="white")
     # On a scale of powers of ten, or the few unsure answers could not be seen beside the many sure ones.
