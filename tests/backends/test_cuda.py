@@ -109,34 +109,30 @@ def test_the_recorded_epoch_is_the_eager_one(backend: Backend, models: tuple[int
             work.state = recorded[0]
 
 
-def test_fifty_epochs_take_two_recordings(backend: Backend, digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def count_recordings(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return what will hold the batch size of each recording that the backend makes."""
     if not hasattr(backend, "record"):
         pytest.skip(f"{backend.name} compiles; its own test counts that")
-    recordings = []
+    recordings: list[int] = []
     record = backend.record
 
     def counted(static: Any) -> Any:
         recordings.append(static.batches.shape[1])
         return record(static)
 
-    recorded = backend.recorded  # type: ignore[attr-defined]
-    monkeypatch.setattr(recorded, "record", counted)
+    monkeypatch.setattr(backend.recorded, "record", counted)  # type: ignore[attr-defined]
+    return recordings
+
+
+def test_fifty_epochs_take_two_recordings(backend: Backend, digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    recordings = count_recordings(backend, monkeypatch)
     fit_dataset(digits, RECIPE, backend=backend)
     assert recordings == [100, 37]
 
 
 def test_fed_data_are_recorded_twice_in_all(backend: Backend, digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not hasattr(backend, "record"):
-        pytest.skip(f"{backend.name} compiles; its own test counts that")
-    recordings = []
-    record = backend.record
-
-    def counted(static: Any) -> Any:
-        recordings.append(static.batches.shape[1])
-        return record(static)
-
+    recordings = count_recordings(backend, monkeypatch)
     monkeypatch.setattr(backend, "free_memory", lambda: 400_000)  # the rows take 425 kB
-    monkeypatch.setattr(backend.recorded, "record", counted)  # type: ignore[attr-defined]
     fit_dataset(digits, dataclasses.replace(RECIPE, epochs=5), backend=backend)
     assert recordings == [100, 37]
 

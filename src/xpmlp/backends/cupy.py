@@ -24,9 +24,8 @@ from .static_step import StaticStep
 
 logger = logging.getLogger(__name__)
 
-OUT_OF_MEMORY = (
-    2  # CUDA's own number for it, which CuPy does not name: what is asked for beside CuPy's pools reports so
-)
+# CUDA's own number for it, which CuPy does not name: what is asked for beside CuPy's pools reports so.
+OUT_OF_MEMORY = 2
 WARM_UPS = 2  # before a recording: kernels are compiled, and memory is taken that the recording then finds
 
 

@@ -13,7 +13,7 @@ from xpmlp.errors import SettingsError
 from xpmlp.nn.step import Step, TrainingState
 
 from .base import Backend
-from .devices import Device, device_number
+from .devices import Device, count_threads, device_number
 from .samples import Samples, take_rows
 
 
@@ -91,7 +91,7 @@ class JaxBackend(Backend):
         if self.device.platform != "cpu":
             return "XLA"
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return f"XLA, {threads} thread{'s' if threads > 1 else ''}"
+        return f"XLA, {count_threads(threads)}"
 
     def describe(self) -> dict[str, str]:
         """Return what a record of a run should say of the library and the device."""

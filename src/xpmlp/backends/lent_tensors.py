@@ -15,6 +15,7 @@ from xpmlp.nn.layers import Layers
 from xpmlp.nn.step import Step, TrainingState
 
 from .numpy import NumpyBackend
+from .recorded_epoch import same_arrays
 from .samples import Samples
 from .static_step import map_arrays
 
@@ -48,7 +49,7 @@ class LentTensors(threading.local):
         self, step: Step, state: TrainingState, samples: Samples, order: Any, learning_rates: Any, batch_size: int
     ) -> tuple[TrainingState, Any]:
         """Take one step for each batch; see `Backend.run_epoch`."""
-        if self.samples is None or any(a is not b for a, b in zip(self.samples, samples, strict=True)):
+        if self.samples is None or not same_arrays(self.samples, samples):
             self.samples, self.lent = samples, map_arrays(lend, samples)
         with self.numpy.scope(), self.numpy.in_threads(torch.get_num_threads()):
             lent_state, order, rates = map_arrays(lend, (state, order, learning_rates))

@@ -16,7 +16,7 @@ from xpmlp.nn.layers import Layers
 from xpmlp.nn.step import Step, TrainingState
 
 from .base import Backend
-from .devices import Device
+from .devices import Device, count_threads
 from .openblas import find_blas
 from .recorded_calls import NotRecordableError, Program, Recorder, make_program
 from .recorded_epoch import RecordedEpoch
@@ -128,14 +128,17 @@ class NumpyBackend(Backend):
         largest = max(2 * rows * math.prod(layer.weight.shape) for layer in layers)
         if largest <= OPERATIONS_IN_ONE_THREAD or largest >= OPERATIONS_WORTH_THREADS:
             return nullcontext()
-        context: AbstractContextManager[object] = self.thread_pools.limit(limits=1, user_api="blas")
-        return context
+        return self.limit_threads(1)
 
     def in_threads(self, most: int) -> AbstractContextManager[object]:
         """Return a context in which matrix products run in no more than so many threads."""
         if all(pool["num_threads"] <= most for pool in self.thread_pools.info() if pool["user_api"] == "blas"):
             return nullcontext()
-        context: AbstractContextManager[object] = self.thread_pools.limit(limits=most, user_api="blas")
+        return self.limit_threads(most)
+
+    def limit_threads(self, threads: int) -> AbstractContextManager[object]:
+        """Return a context in which matrix products run in so many threads."""
+        context: AbstractContextManager[object] = self.thread_pools.limit(limits=threads, user_api="blas")
         return context
 
     @functools.cached_property
@@ -183,7 +186,6 @@ def refuse_difference(expected: Any, found: Any) -> None:
 
 def describe_pool(pool: dict[str, Any]) -> str:
     """Return a library's name, version, and threads."""
-    threads = pool["num_threads"]
     name = {"openblas": "OpenBLAS", "mkl": "MKL", "blis": "BLIS"}.get(pool["internal_api"], pool["internal_api"])
     version = ".".join((pool["version"] or "").split(".")[:3])
-    return f"{name} {version}, {threads} thread{'s' if threads > 1 else ''}"
+    return f"{name} {version}, {count_threads(pool['num_threads'])}"

@@ -13,7 +13,7 @@ from xpmlp.nn.layers import Layers
 from xpmlp.nn.step import Step, TrainingState
 
 from .base import Backend
-from .devices import Device, device_number
+from .devices import Device, count_threads, device_number
 from .lent_tensors import LentTensors, is_worth_lending
 from .recorded_epoch import RecordedEpoch
 from .samples import Samples
@@ -152,9 +152,8 @@ class TorchBackend(Backend):
         """Return what computes the matrix products, and on the CPU its threads."""
         if self.device.type != "cpu":
             return "cuBLAS" if self.device.type == "cuda" else None
-        threads = torch.get_num_threads()
         library = "MKL" if torch.backends.mkl.is_available() else "BLAS"
-        return f"{library}, {threads} thread{'s' if threads > 1 else ''}"
+        return f"{library}, {count_threads(torch.get_num_threads())}"
 
     def describe(self) -> dict[str, str]:
         """Return what a record of a run should say of the library and the device."""

@@ -5,6 +5,7 @@ axpby where that is multiplied too), in several threads: an update with Nesterov
 of NumPy's, is four of these. The numbers are the same but for rounding.
 """
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -47,22 +48,25 @@ class Combination:
             total += product
         return total
 
+    def coefficients(self, numbers: tuple[Array, ...]) -> list[float]:
+        """Return all cᵢ as they are now."""
+        return [self.coefficient(term, numbers) for term in range(len(self.factors))]
+
+    def parts(self, arguments: tuple[Array, ...]) -> tuple[tuple[Array, ...], tuple[Array, ...], Array]:
+        """Return the xᵢ, the numbers, and `out`."""
+        terms = len(self.factors)
+        return arguments[:terms], arguments[terms:-1], arguments[-1]
+
     def __call__(self, *arguments: Array) -> None:
         """Compute it with NumPy."""
-        *others, out = arguments
-        arrays, numbers = others[: len(self.factors)], tuple(others[len(self.factors) :])
-        coefficients = [out.dtype.type(self.coefficient(term, numbers)) for term in range(len(arrays))]
-        np.copyto(out, sum(c * x for c, x in zip(coefficients, arrays, strict=True)))
+        arrays, numbers, out = self.parts(arguments)
+        multiples = (out.dtype.type(c) * x for c, x in zip(self.coefficients(numbers), arrays, strict=True))
+        np.copyto(out, sum(multiples))
 
     def bind(self, *arguments: Array) -> Callable[[], None] | None:
         """Return a function that computes it between these arrays; None where there is nothing that can."""
-        *others, out = arguments
-        arrays, numbers = others[: len(self.factors)], tuple(others[len(self.factors) :])
-
-        def coefficients() -> list[float]:
-            return [self.coefficient(term, numbers) for term in range(len(arrays))]
-
-        return bind_combination(arrays, coefficients, self.onto, out)
+        arrays, numbers, out = self.parts(arguments)
+        return bind_combination(arrays, functools.partial(self.coefficients, numbers), self.onto, out)
 
 
 def combine_multiples(calls: list[Call], given: set[int]) -> list[Call]:
@@ -171,7 +175,7 @@ def choose_what_to_write_over(calls: list[Call], given: set[int]) -> list[Call]:
     chosen = []
     for number, call in enumerate(calls):
         if isinstance(call.function, Combination):
-            arrays = call.arguments[: len(call.function.factors)]
+            arrays, _, _ = call.function.parts(call.arguments)
             owners = [id(owner_of(array)) for array in arrays]
             place = kept_in.get(call.target)
             ending = [owner not in given and last_reader[owner] == number for owner in owners]

@@ -200,22 +200,14 @@ def record_like(recorder: Recorder, x: Any, *arguments: Any, function: Callable[
 def record_any(recorder: Recorder, function: Callable[..., Any], *arguments: Any, **settings: Any) -> Any:
     """Call a function that gives a new array, which is copied to where it is to be."""
     plain = tuple(map(recorder.plain, arguments))
-    output = np.array(function(*plain, **settings))
-    if settings:
-        plain = (*plain, settings)
-        return recorder.add(Call(call_with_settings, (output, function, *plain), 0))
-    return recorder.add(Call(call, (output, function, *plain), 0))
+    function = functools.partial(function, **settings)
+    output = np.array(function(*plain))
+    return recorder.add(Call(call_and_copy, (output, function, *plain), 0))
 
 
-def call(output: Array, function: Callable[..., Any], *arguments: Any) -> None:
+def call_and_copy(output: Array, function: Callable[..., Any], *arguments: Any) -> None:
     """Call a function, and copy what it returns."""
     np.copyto(output, function(*arguments))
-
-
-def call_with_settings(output: Array, function: Callable[..., Any], *arguments: Any) -> None:
-    """Call a function with keywords, which are the last argument, and copy what it returns."""
-    *arguments, settings = arguments  # type: ignore[assignment]
-    np.copyto(output, function(*arguments, **settings))
 
 
 def maximum(a: Array, b: Array, out: Array) -> None:
