@@ -115,6 +115,7 @@ class NumpyBackend(Backend):
         recorder = Recorder()
         static.map(recorder.watch).run()
         program = make_program(recorder.finish(), rounding_less=rounding_less and bool(find_blas()))
+        static.relocate(program.place_of)
         check_program(static, program)
         return program.play
 

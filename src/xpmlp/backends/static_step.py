@@ -72,6 +72,11 @@ class StaticStep:
             setattr(mapped, name, map_arrays(lambda a: None if a is None else function(a), getattr(self, name)))
         return mapped
 
+    def relocate(self, place_of: Callable[[Any], Any]) -> None:
+        """Put those of its arrays that a step writes to where `place_of` says; what is in them is there already."""
+        for name in ("state", "next", "objectives"):
+            setattr(self, name, map_arrays(place_of, getattr(self, name)))
+
     def run(self) -> None:
         """Take the step of the next batch."""
         xp = self.xp

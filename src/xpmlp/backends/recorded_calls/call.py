@@ -1,7 +1,7 @@
 """A call of a function of NumPy's, and whose memory its arrays lie in."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,20 @@ def may_be_written_over(call: Call, array: Array) -> bool:
     """Tell whether a call's output may take the place of an array that it reads."""
     reader = call.elementwise or (call.added_to is not None and array is call.arguments[call.added_to])
     return reader and same_layout(array, call.written) and is_whole(array) and is_whole(call.written)
+
+
+def can_be_put_off(calls: Sequence[Call], chosen: Sequence[Call]) -> bool:
+    """Tell whether some of the calls can as well be made, in their order, where the last of them is."""
+    members = set(chosen)
+    passed: list[Call] = []
+    for call in calls:
+        if call in members:
+            passed.append(call)
+        elif any(call.target in (*early.sources, early.target) or early.target in call.sources for early in passed):
+            return False
+        if len(passed) == len(members):
+            return True
+    return False
 
 
 def arrays_in(argument: Any) -> Iterator[Array]:

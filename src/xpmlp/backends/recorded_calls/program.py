@@ -1,7 +1,7 @@
 """A recorded step as a list of calls whose every array has its place in memory before the first is made."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from .blocks import divide, exist_in_pieces, gather_groups
@@ -10,12 +10,24 @@ from .combinations import Combination, combine_multiples
 from .memory import assign_memory, compute_where_kept, move
 from .products import AddedProduct, add_products_in_one_go
 from .recorder import Recording
+from .side_by_side import put_side_by_side
 
 
 class Program(NamedTuple):
-    """Calls with their arguments, in the order in which they are made."""
+    """Calls with their arguments, in the order in which they are made.
+
+    Attributes
+    ----------
+    moved
+        Where arrays that were there before the recording are from now on, by their identity.
+    """
 
     calls: tuple[tuple[Callable[..., Any], tuple[Any, ...]], ...]
+    moved: dict[int, Any]
+
+    def place_of(self, array: Any) -> Any:
+        """Return the array that the program reads and writes in an array's place."""
+        return self.moved.get(id(array), array)
 
     def play(self) -> None:
         """Make them all."""
@@ -33,7 +45,8 @@ def make_program(recording: Recording, *, rounding_less: bool = False) -> Progra
         results are those of the recorded calls to the bit.
     """
     given = {id(array) for array in recording.given}
-    needed = leave_out_unused(recording.calls, given)
+    joined, given, moved = put_side_by_side(leave_out_unused(recording.calls, given), given)
+    needed = leave_out_unused(joined, given)  # each of what is done together had its own numbers
     if rounding_less:
         needed = combine_multiples(add_products_in_one_go(needed, given), given)
     groups = gather_groups(needed)
@@ -49,7 +62,7 @@ def make_program(recording: Recording, *, rounding_less: bool = False) -> Progra
         else:
             (call,) = group
             made.append(bind(call.function, map_arrays_in(functools.partial(move, places=places), call.arguments)))
-    return Program(tuple(made))
+    return Program(tuple(made), moved)
 
 
 def bind(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
@@ -58,7 +71,7 @@ def bind(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Call
     return (function, arguments) if bound is None else (bound, ())
 
 
-def leave_out_unused(calls: tuple[Call, ...], given: set[int]) -> list[Call]:
+def leave_out_unused(calls: Sequence[Call], given: set[int]) -> list[Call]:
     """Return the calls without those whose results nobody reads."""
     used = set(given)
     kept = []
