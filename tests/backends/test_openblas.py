@@ -1,11 +1,11 @@
-"""A product added to what is there, wherever the matrices lie."""
+"""Products and multiples added to what is there, and several products at once, wherever the matrices lie."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 
-from xpmlp.backends.openblas import bind_added_product, find_blas
+from xpmlp.backends.openblas import Product, bind_added_product, bind_combination, bind_products, find_blas
 
 pytestmark = pytest.mark.skipif(not find_blas(), reason="NumPy does not multiply with OpenBLAS here")
 
@@ -17,32 +17,83 @@ LAYOUTS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("second", LAYOUTS)
-@pytest.mark.parametrize("first", LAYOUTS)
-@pytest.mark.parametrize("shape", [(5, 7, 4), (1, 3, 2), (3, 1, 2), (3, 2, 1), (130, 70, 90)])
-def test_it_is_the_sum(shape: tuple[int, int, int], first: str, second: str, dtype: str) -> None:
+def draw(shape: tuple[int, int, int], first: str, second: str, dtype: str) -> tuple[Any, Any, Any]:
+    """Return two factors that lie as told, and what their product is added to."""
     rows, inner, columns = shape
     generator = np.random.default_rng(0)
     a = LAYOUTS[first](generator.normal(size=(rows, inner)).astype(dtype))
     b = LAYOUTS[second](generator.normal(size=(inner, columns)).astype(dtype))
-    onto, out = generator.normal(size=(rows, columns)).astype(dtype), np.empty((rows, columns), dtype)
-    scale = np.asarray(-0.3, dtype)
-    apart, over = bind_added_product(a, b, scale, onto, out), bind_added_product(a, b, scale, onto, onto)
-    assert apart is not None
-    assert over is not None
-    for factor in (-0.3, 2.0):  # whatever the number is when it is called
-        scale[...] = factor
-        expected = onto + scale * (a @ b)
-        apart()
-        over()
-        for found in (out, onto):
-            np.testing.assert_allclose(found, expected, rtol=1e-4 if dtype == "float32" else 1e-12, atol=1e-5)
+    return a, b, generator.normal(size=(rows, columns)).astype(dtype)
+
+
+def assert_close(found: Any, expected: Any) -> None:
+    tolerance = {"float32": 1e-4, "float64": 1e-12}[found.dtype.name]
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=10 * tolerance)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("second", LAYOUTS)
+@pytest.mark.parametrize("first", LAYOUTS)
+@pytest.mark.parametrize("shape", [(5, 7, 4), (1, 3, 2), (3, 1, 2), (3, 2, 1), (130, 70, 90)])
+def test_a_product_is_added(shape: tuple[int, int, int], first: str, second: str, dtype: str) -> None:
+    a, b, out = draw(shape, first, second, dtype)
+    factors = [0.0, 0.0]
+    add_product = bind_added_product(Product(a, b, out), lambda: (factors[0], factors[1]))
+    assert add_product is not None
+    for scale, kept in ((-0.3, 1.0), (2.0, 0.5)):  # whatever they are when it is called
+        factors[:] = scale, kept
+        expected = kept * out + scale * (a @ b)
+        add_product()
+        assert_close(out, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("second", LAYOUTS)
+@pytest.mark.parametrize("first", LAYOUTS)
+def test_several_products_are_computed_at_once(first: str, second: str, dtype: str) -> None:
+    if find_blas()[dtype].gemm_batch is None:
+        pytest.skip("this OpenBLAS computes one product at a time")
+    drawn = [draw(shape, first, second, dtype) for shape in ((130, 170, 90), (300, 400, 11), (101, 100, 101))]
+    products = [Product(*arrays) for arrays in drawn]
+    compute, add = bind_products(products), bind_products(products, lambda: (-0.3, 2.0))
+    assert compute is not None
+    assert add is not None
+    for _, _, out in products:
+        out[...] = np.nan  # what is there is not looked at
+    compute()
+    for a, b, out in products:
+        assert_close(out, a @ b)
+    add()
+    for a, b, out in products:
+        assert_close(out, 1.7 * (a @ b))
+
+
+def test_small_products_are_not_computed_at_once() -> None:
+    a, b, out = draw((100, 100, 100), "rows", "rows", "float32")
+    assert bind_products([Product(a, b, out)]) is None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("fixed", [True, False])
+@pytest.mark.parametrize("coefficients", [(1.0, -0.1, 2.0), (0.9, 0.1, -1.0), (0.0, 1.0, 1.0)])
+def test_multiples_are_added(coefficients: tuple[float, ...], fixed: bool, dtype: str) -> None:
+    arrays = [np.random.default_rng(0).normal(size=(30, 20)).astype(dtype) for _ in coefficients]
+    expected = sum(c * array for c, array in zip(coefficients, arrays, strict=True))
+    told = list(coefficients) if fixed else lambda: list(coefficients)
+    apart = np.empty_like(arrays[0])
+    for out in (apart, arrays[0]):
+        combine = bind_combination(arrays, told, 0, out)
+        assert combine is not None
+        combine()
+        assert_close(out, expected)
 
 
 def test_what_openblas_cannot_read_or_write_is_left_to_numpy() -> None:
-    square = np.zeros((4, 4))
-    assert bind_added_product(np.zeros((8, 8))[::2, ::2], square, np.asarray(1.0), square, square) is None
-    assert bind_added_product(square, square, np.asarray(1.0), square, np.asfortranarray(square)) is None
-    half = np.zeros((4, 4), np.float16)
-    assert bind_added_product(half, half, np.asarray(1.0), half, half) is None
+    square, half = np.zeros((4, 4)), np.zeros((4, 4), np.float16)
+    for product in (
+        Product(np.zeros((8, 8))[::2, ::2], square, square),
+        Product(square, square, np.asfortranarray(square)),
+        Product(half, half, half),
+    ):
+        assert bind_added_product(product, lambda: (1.0, 1.0)) is None
+        assert bind_products([product]) is None

@@ -17,6 +17,7 @@ from xpmlp.nn.step import Step, TrainingState
 
 from .base import Backend
 from .devices import Device, count_threads
+from .divided_products import OPERATIONS_WORTH_THREADS
 from .openblas import find_blas
 from .recorded_calls import NotRecordableError, Program, Recorder, make_program
 from .recorded_epoch import RecordedEpoch
@@ -28,9 +29,6 @@ logger = logging.getLogger(__name__)
 # Recording takes as long as some fifty steps of a small network, and saves a third of each.
 STEPS_WITHOUT_RECORDING = 50
 OTHER_RATE = 0.4142  # times the learning rate, when a recording is tried: no schedule comes to that by itself
-# Below so many operations, handing a part of a matrix product to another thread and waiting for it costs more than it
-# saves; on a busy machine, where the other thread waits for a core, a hundred times more.
-OPERATIONS_WORTH_THREADS = 8_000_000
 # Below so many, OpenBLAS stays in one thread of its own accord, and telling it to costs a tenth of a small epoch.
 OPERATIONS_IN_ONE_THREAD = 500_000
 

@@ -1,4 +1,4 @@
-"""What BLAS adds to what is there, and NumPy does not pass on: products and multiples.
+"""What BLAS can do, and NumPy does not pass on: products and multiples added to what is there, and products at once.
 
 A step of plain gradient descent is C ← C + s A B for every weight; in one go, neither the gradient nor its multiple has
 to be written down and fetched again. Other updates are sums of multiples. They are asked of the OpenBLAS that NumPy has
@@ -7,65 +7,159 @@ loaded, which computes them in the threads that its products have.
 
 import ctypes
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from threadpoolctl import ThreadpoolController
 
-from .gemm import describe_operand
+from .gemm import Operand, describe_operand
 
 PREFIXES, SUFFIXES = ("", "scipy_"), ("", "64_", "_64")  # of the names of its functions, as it is built
 ROW_BY_ROW = 101
 TRANSPOSED = {False: 111, True: 112}
+# Of products of so few multiplications several at once crash OpenBLAS before the fix of August 2026 (its pull request
+# 5980): it then calls its kernels for small matrices by a wrong address.
+CRASHING_MULTIPLICATIONS = 100**3
 
 
 class Blas(NamedTuple):
-    """OpenBLAS's functions for one dtype: C ← αAB + βC, y ← αx + y, and y ← αx + βy."""
+    """OpenBLAS for one dtype.
 
+    Attributes
+    ----------
+    number, integer
+        What it computes with, and counts with.
+    gemm, axpy, axpby
+        C ← αAB + βC, y ← αx + y, and y ← αx + βy.
+    gemm_batch
+        Several products at once, each in one thread; older ones do not have it.
+    count_threads
+        Tells how many threads there are.
+    """
+
+    number: Any
+    integer: Any
     gemm: Callable[..., None]
     axpy: Callable[..., None]
     axpby: Callable[..., None]
+    gemm_batch: Callable[..., None] | None
+    count_threads: Callable[[], int]
 
 
-def bind_added_product(
-    a: Float[np.ndarray, "rows inner"],
-    b: Float[np.ndarray, "inner columns"],
-    scale: Float[np.ndarray, ""],
-    onto: Float[np.ndarray, "rows columns"],
-    out: Float[np.ndarray, "rows columns"],
-) -> Callable[[], None] | None:
-    """Return what writes ``onto + scale * a @ b`` to `out` whenever it is called; None where OpenBLAS cannot.
+Factors = Callable[[], tuple[float, float]]
 
-    `onto` and `out` may be the same array.
+
+class Product(NamedTuple):
+    """A product A B, and where it is to be."""
+
+    a: Float[np.ndarray, "rows inner"]
+    b: Float[np.ndarray, "inner columns"]
+    out: Float[np.ndarray, "rows columns"]
+
+
+def count_products_at_once(dtype: np.dtype[Any]) -> int:
+    """Return how many products can be computed at once: a thread each; 1 where it cannot be asked of OpenBLAS."""
+    blas = find_blas().get(dtype.name)
+    return 1 if blas is None or blas.gemm_batch is None else blas.count_threads()
+
+
+def bind_added_product(product: Product, factors: Factors) -> Callable[[], None] | None:
+    """Return what makes `out` the sum ``scale * a @ b + kept * out`` whenever it is called; None where OpenBLAS cannot.
+
+    Parameters
+    ----------
+    factors
+        Tells `scale` and `kept` as they are then.
     """
+    a, b, out = product
     blas = find_blas().get(out.dtype.name)
-    first, second, target = (describe_operand(array.shape, array.strides, array.itemsize) for array in (a, b, out))
-    if blas is None or first is None or second is None or target is None or target.transposed:
+    operands = describe_operands(product)
+    if blas is None or operands is None:
         return None
-    (rows, inner), columns = a.shape, b.shape[1]
-    before = (ROW_BY_ROW, TRANSPOSED[first.transposed], TRANSPOSED[second.transposed], rows, columns, inner)
-    after = (
-        *(a.ctypes.data, first.leading_dimension, b.ctypes.data, second.leading_dimension),
-        *(1.0, out.ctypes.data, target.leading_dimension),
-    )
+    first, second, target = operands
     multiply = blas.gemm
-    apart = onto.ctypes.data != out.ctypes.data
+    lengths = (ROW_BY_ROW, transposition(first), transposition(second), *out.shape, a.shape[1])
+    matrices = (a.ctypes.data, first.leading_dimension, b.ctypes.data, second.leading_dimension)
+    place = (out.ctypes.data, target.leading_dimension)
 
     def add_product() -> None:
-        if apart:
-            np.copyto(out, onto)
-        multiply(*before, float(scale), *after)
+        scale, kept = factors()
+        multiply(*lengths, scale, *matrices, kept, *place)
 
     # Only the addresses are in there; the arrays must not be given back.
-    add_product.arrays = (a, b, scale, onto, out)  # type: ignore[attr-defined]
+    add_product.arrays = product  # type: ignore[attr-defined]
     return add_product
+
+
+def bind_products(products: Sequence[Product], factors: Factors | None = None) -> Callable[[], None] | None:
+    """Return what computes products at once whenever it is called, each in one thread; None where OpenBLAS cannot.
+
+    It cannot where one of them is small.
+
+    Parameters
+    ----------
+    factors
+        As for `bind_added_product`; without them the products are written over what is there.
+    """
+    blas = find_blas().get(products[0].out.dtype.name)
+    operands = [described for product in products if (described := describe_operands(product)) is not None]
+    if blas is None or blas.gemm_batch is None or len(operands) < len(products):
+        return None
+    if any(product.a.size * product.b.shape[1] <= CRASHING_MULTIPLICATIONS for product in products):
+        return None
+    count = len(products)
+    a, b, out = zip(*products, strict=True)
+    firsts, seconds, targets = zip(*operands, strict=True)
+
+    def numbers(kind: Any, values: Iterable[Any]) -> Any:
+        return (kind * count)(*values)
+
+    def places(arrays: Iterable[Any], described: Iterable[Operand]) -> tuple[Any, Any]:
+        return (
+            numbers(ctypes.c_void_p, (array.ctypes.data for array in arrays)),
+            numbers(blas.integer, (operand.leading_dimension for operand in described)),
+        )
+
+    multiply = blas.gemm_batch
+    scales, kept = (numbers(blas.number, [value] * count) for value in (1.0, 0.0))
+    arguments = (
+        ROW_BY_ROW,
+        numbers(ctypes.c_int, map(transposition, firsts)),
+        numbers(ctypes.c_int, map(transposition, seconds)),
+        *(numbers(blas.integer, lengths) for lengths in zip(*(x.shape for x in out), strict=True)),
+        numbers(blas.integer, (x.shape[1] for x in a)),
+        *(scales, *places(a, firsts), *places(b, seconds), kept, *places(out, targets)),
+        *(count, numbers(blas.integer, [1] * count)),
+    )
+
+    def compute_products() -> None:
+        if factors is not None:
+            scale, keep = factors()
+            scales[:], kept[:] = [scale] * count, [keep] * count
+        multiply(*arguments)
+
+    compute_products.arrays = products  # type: ignore[attr-defined]  # as above
+    return compute_products
+
+
+def describe_operands(product: Product) -> tuple[Operand, Operand, Operand] | None:
+    """Return how BLAS is to read and write a product's arrays; None where it cannot."""
+    first, second, target = (describe_operand(array.shape, array.strides, array.itemsize) for array in product)
+    if first is None or second is None or target is None or target.transposed:
+        return None
+    return first, second, target
+
+
+def transposition(operand: Operand) -> int:
+    """Return BLAS's word for whether it has to turn a matrix around."""
+    return TRANSPOSED[operand.transposed]
 
 
 def bind_combination(
     arrays: Sequence[Float[np.ndarray, "*axes"]],
-    coefficients: Callable[[], Sequence[float]],
+    coefficients: Callable[[], Sequence[float]] | Sequence[float],
     onto: int,
     out: Float[np.ndarray, "*axes"],
 ) -> Callable[[], None] | None:
@@ -76,7 +170,7 @@ def bind_combination(
     arrays
         Without gaps, as `out` is.
     coefficients
-        What the arrays are multiplied by, as it is then.
+        What the arrays are multiplied by, or what tells it as it is then.
     onto
         Which of the arrays `out` may be the same as.
     """
@@ -88,7 +182,7 @@ def bind_combination(
     places = [array.ctypes.data for array in arrays]
 
     def combine() -> None:
-        factors = coefficients()
+        factors = coefficients() if callable(coefficients) else coefficients
         if apart:
             np.copyto(out, arrays[onto])
         if factors[onto] == 1.0:
@@ -110,12 +204,15 @@ def find_blas() -> dict[str, Blas]:
         if pool["internal_api"] == "openblas" and "numpy" in pool["filepath"]:
             library = ctypes.CDLL(pool["filepath"])  # which is loaded already, and is not loaded again
             configuration = find_function(library, "openblas_get_config")
+            threads = find_function(library, "openblas_get_num_threads")
             for name, letter, number in (("float32", "s", ctypes.c_float), ("float64", "d", ctypes.c_double)):
-                functions = [find_function(library, f"cblas_{letter}{rest}") for rest in Blas._fields]
-                if configuration is not None and all(functions):
+                gemm, axpy, axpby, batch = (
+                    find_function(library, f"cblas_{letter}{rest}") for rest in ("gemm", "axpy", "axpby", "gemm_batch")
+                )
+                if all((configuration, threads, gemm, axpy, axpby)):
                     configuration.restype = ctypes.c_char_p
                     integer = ctypes.c_int64 if b"USE64BITINT" in configuration() else ctypes.c_int32
-                    found[name] = declare(Blas(*functions), integer, number)
+                    found[name] = declare(Blas(number, integer, gemm, axpy, axpby, batch, threads))
     return found
 
 
@@ -125,9 +222,9 @@ def find_function(library: ctypes.CDLL, name: str) -> Any:
     return next((getattr(library, name) for name in names if hasattr(library, name)), None)
 
 
-def declare(blas: Any, integer: type, number: type) -> Blas:
+def declare(blas: Any) -> Blas:
     """Tell ctypes what the functions take."""
-    order = transposed = ctypes.c_int
+    number, integer, order, transposed = blas.number, blas.integer, ctypes.c_int, ctypes.c_int
     vector = (ctypes.c_void_p, integer)  # and from one number, or row, to the next
     blas.gemm.argtypes = [
         *(order, transposed, transposed, integer, integer, integer),
@@ -135,6 +232,12 @@ def declare(blas: Any, integer: type, number: type) -> Blas:
     ]
     blas.axpy.argtypes = [integer, number, *vector, *vector]
     blas.axpby.argtypes = [integer, number, *vector, number, *vector]
-    for function in blas:
+    for function in (blas.gemm, blas.axpy, blas.axpby):
         function.restype = None
-    return Blas(*blas)
+    if blas.gemm_batch is not None:
+        # Of each group of products one of everything; all are arrays, and of pointers to the matrices.
+        group = [*[ctypes.c_void_p] * 13, integer, ctypes.c_void_p]
+        blas.gemm_batch.argtypes = [order, *group]
+        blas.gemm_batch.restype = None
+    declared: Blas = blas
+    return declared

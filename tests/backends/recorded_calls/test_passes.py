@@ -4,8 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 
-from xpmlp.backends.recorded_calls import Program, Recorder, make_program
+from xpmlp.backends import openblas
+from xpmlp.backends.recorded_calls import Program, Recorder, make_program, parts_of_products, products
+from xpmlp.backends.recorded_calls.combinations import Combination
+from xpmlp.backends.recorded_calls.parts_of_products import PartsOfProduct
+from xpmlp.backends.recorded_calls.products import AddedProduct
 
 Arrays = list[Any]
 
@@ -33,6 +38,19 @@ def play(step: Callable[[Arrays], None], given: Arrays, *, rounding_less: bool) 
 def draw(*shapes: tuple[int, ...]) -> Arrays:
     generator = np.random.default_rng(0)
     return [generator.normal(size=shape) for shape in shapes]
+
+
+def planned(monkeypatch: pytest.MonkeyPatch, step: Callable[[Arrays], None], given: Arrays) -> list[Any]:
+    """Return the functions of the calls that a step becomes, before they are bound to their arrays."""
+    functions: list[Any] = []
+
+    def note(function: Any, arguments: Any) -> Any:
+        functions.append(function)
+        return function, arguments
+
+    monkeypatch.setattr("xpmlp.backends.recorded_calls.program.bind", note)
+    play(step, given, rounding_less=True)
+    return functions
 
 
 # Small arrays side by side
@@ -84,3 +102,114 @@ def test_a_number_that_changes_between_two_updates_is_not_one_number() -> None:
         second[...] = second * number
 
     assert not play(step, draw((3, 3), (2, 2), ()), rounding_less=False).moved
+
+
+# Updates with products
+
+
+def rate_step(optimizer: str, penalty: float) -> Callable[[Arrays], None]:
+    """Return a step of a large weight, given with its velocity, inputs, outputs' gradients and a learning rate."""
+
+    def step(given: Arrays) -> None:
+        weight, velocity, x, d, rate = given
+        gradient = np.matmul(np.matrix_transpose(x), d)
+        if penalty:
+            gradient = gradient + penalty * weight
+        if optimizer == "sgd":
+            weight[...] = gradient * -rate + weight
+            return
+        new = 0.9 * velocity - rate * gradient
+        weight[...] = weight + (0.9 * new - rate * gradient if optimizer == "nesterov" else new)
+        velocity[...] = new
+
+    return step
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.01])
+@pytest.mark.parametrize(("optimizer", "multiples"), [("sgd", 0), ("momentum", 1), ("nesterov", 2)])
+def test_a_product_is_computed_into_the_weight_or_its_velocity(
+    optimizer: str, multiples: int, penalty: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = draw((200, 200), (200, 200), (30, 200), (30, 200), ())
+    functions = planned(monkeypatch, rate_step(optimizer, penalty), given)
+    assert [isinstance(function, AddedProduct) for function in functions].count(True) == 1
+    more = int(penalty > 0.0 and optimizer != "sgd")  # the penalty, which plain descent has in what it keeps
+    assert [isinstance(function, Combination) for function in functions].count(True) == multiples + more
+    assert [function for function in functions if isinstance(function, np.ufunc)] in ([], [np.negative])
+
+
+@pytest.mark.parametrize("reads", ["the product", "the weight"])
+def test_a_product_that_is_read_by_others_stays(reads: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(given: Arrays) -> None:
+        weight, x, d, other = given
+        product = np.matmul(np.matrix_transpose(x), d)
+        total = weight - 0.1 * product
+        if reads == "the weight":  # as it was before, after it has been written to
+            before = np.tanh(weight)
+            weight[...] = total
+            other[...] = before
+        else:
+            weight[...] = total
+            other[...] = np.tanh(product)
+
+    functions = planned(monkeypatch, step, draw((200, 200), (30, 200), (30, 200), (200, 200)))
+    assert any(isinstance(function, AddedProduct) for function in functions) == (reads == "the weight")
+
+
+def test_a_product_of_the_weight_itself_is_not_computed_into_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(given: Arrays) -> None:
+        (weight,) = given
+        weight[...] = weight - 0.001 * np.matmul(weight, weight)
+
+    functions = planned(monkeypatch, step, draw((200, 200)))
+    assert not any(isinstance(function, AddedProduct) for function in functions)
+
+
+# Parts of products
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_large_products_are_divided(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(given: Arrays) -> None:
+        x, weight, bias, out = given
+        out[...] = np.matmul(x, weight) + bias
+        weight[...] = weight + np.matmul(np.matrix_transpose(x), np.tanh(out))
+
+    monkeypatch.setattr(parts_of_products, "count_products_at_once", lambda dtype: threads)
+    given = draw((100, 500), (500, 120), (1, 120), (100, 120))
+    functions = planned(monkeypatch, step, given)
+    (parts,) = (function for function in functions if isinstance(function, PartsOfProduct))
+    assert parts.division.axis == "inner"
+    assert len(parts.division.parts) == threads
+    assert functions.count(np.add) == threads  # the parts, and the bias
+    monkeypatch.undo()
+    monkeypatch.setattr(parts_of_products, "count_products_at_once", lambda dtype: threads)
+    play(step, given, rounding_less=True)  # and so bound to OpenBLAS, where that is there
+
+
+def test_rows_of_a_product_that_is_added_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    bind = openblas.bind_products
+
+    def note(parts: Any, factors: Any = None) -> Any:
+        asked.append(len(parts))
+        return bind(parts, factors)
+
+    monkeypatch.setattr(parts_of_products, "count_products_at_once", lambda dtype: 2)
+    monkeypatch.setattr(parts_of_products, "bind_products", note)
+    monkeypatch.setattr(products, "bind_rows", parts_of_products.bind_rows)
+    play(rate_step("sgd", 0.0), draw((500, 120), (500, 120), (100, 500), (100, 120), ()), rounding_less=True)
+    assert asked == [2]
+
+
+# Multiples that are divided
+
+
+def test_an_update_of_adams_ends_in_a_multiple_that_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(given: Arrays) -> None:
+        weight, mean, square, rate = given
+        weight[...] = -rate * mean / (np.sqrt(np.abs(square)) + 1e-8) + weight
+
+    functions = planned(monkeypatch, step, draw((200, 200), (200, 200), (200, 200), ()))
+    assert isinstance(functions[-1], Combination)
+    assert np.multiply not in functions

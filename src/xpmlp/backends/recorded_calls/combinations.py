@@ -6,7 +6,7 @@ of NumPy's, is four of these. The numbers are the same but for rounding.
 """
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,58 +15,49 @@ from xpmlp.backends.openblas import bind_combination
 
 from .blocks import can_be_divided
 from .call import Array, Call, owner_of
+from .numbers import describe_numbers
+from .polynomials import ONE, ZERO, Numbers, Polynomial, add, evaluate, multiply
 
-Factor = tuple[bool, tuple[Array, ...]]
-"""A product of numbers, which are arrays without axes, and whether it is subtracted."""
-
-Terms = dict[int, tuple[Array, list[Factor]]]
-"""Arrays, by the identity of what owns them, and for each the factors whose sum it is multiplied by."""
+Terms = dict[int, tuple[Array, Polynomial]]
+"""Arrays, by the identity of what owns them, and for each what it is multiplied by."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Combination:
-    """The call ``out = Σ cᵢ xᵢ``, made with the xᵢ, the numbers in their factors, and `out`.
+    """The call ``out = Σ cᵢ xᵢ``, made with the xᵢ, the numbers that the cᵢ are made of, and `out`.
 
     Attributes
     ----------
-    factors
-        For each xᵢ, the products whose sum is cᵢ: whether it is subtracted, and the positions of its numbers.
+    coefficients
+        The cᵢ.
     onto
         Which of the xᵢ `out` may be written over.
     """
 
-    factors: tuple[tuple[tuple[bool, tuple[int, ...]], ...], ...]
+    coefficients: tuple[Polynomial, ...]
     onto: int
 
-    def coefficient(self, term: int, numbers: tuple[Array, ...]) -> float:
-        """Return cᵢ as it is now."""
-        total = 0.0
-        for subtracted, positions in self.factors[term]:
-            product = -1.0 if subtracted else 1.0
-            for position in positions:
-                product *= float(numbers[position])
-            total += product
-        return total
-
-    def coefficients(self, numbers: tuple[Array, ...]) -> list[float]:
+    def values(self, numbers: Sequence[Array]) -> list[float]:
         """Return all cᵢ as they are now."""
-        return [self.coefficient(term, numbers) for term in range(len(self.factors))]
+        now = list(map(float, numbers))
+        return [evaluate(coefficient, now) for coefficient in self.coefficients]
 
     def parts(self, arguments: tuple[Array, ...]) -> tuple[tuple[Array, ...], tuple[Array, ...], Array]:
         """Return the xᵢ, the numbers, and `out`."""
-        terms = len(self.factors)
+        terms = len(self.coefficients)
         return arguments[:terms], arguments[terms:-1], arguments[-1]
 
     def __call__(self, *arguments: Array) -> None:
         """Compute it with NumPy."""
         arrays, numbers, out = self.parts(arguments)
-        multiples = (out.dtype.type(c) * x for c, x in zip(self.coefficients(numbers), arrays, strict=True))
+        multiples = (out.dtype.type(c) * x for c, x in zip(self.values(numbers), arrays, strict=True))
         np.copyto(out, sum(multiples))
 
     def bind(self, *arguments: Array) -> Callable[[], None] | None:
         """Return a function that computes it between these arrays; None where there is nothing that can."""
         arrays, numbers, out = self.parts(arguments)
-        return bind_combination(arrays, functools.partial(self.coefficients, numbers), self.onto, out)
+        values = functools.partial(self.values, numbers) if numbers else self.values(())
+        return bind_combination(arrays, values, self.onto, out)
 
 
 def combine_multiples(calls: list[Call], given: set[int]) -> list[Call]:
@@ -80,21 +71,22 @@ def combine_multiples(calls: list[Call], given: set[int]) -> list[Call]:
         for owner in call.sources:
             readers.setdefault(owner, []).append(call)
     linear = {call for call in calls if is_linear(call)}
+    numbers = Numbers(describe_numbers(calls, given))
     dissolved: dict[int, Terms] = {}  # by the owners of what is not computed for itself
     combined: list[Call] = []
     for number, call in enumerate(calls):
         if call not in linear or call.target in given:
             combined.append(call)
             continue
-        terms = terms_of(call, dissolved)
+        terms = terms_of(call, dissolved, numbers)
         needed_by = readers.get(call.target, [])
         simple = len(terms) == 1 or len(needed_by) == 1
-        if needed_by and simple and linear.issuperset(needed_by) and stay(terms, calls[number:], needed_by):
+        if needed_by and simple and linear.issuperset(needed_by) and stay(terms, numbers, calls[number:], needed_by):
             dissolved[call.target] = terms
         elif call.sources.isdisjoint(dissolved):
             combined.append(call)
         else:
-            combined.append(make_combination(terms, call))
+            combined.append(make_combination(terms, numbers, call.written))
     return choose_what_to_write_over(combined, given)
 
 
@@ -110,34 +102,32 @@ def is_linear(call: Call) -> bool:
     )
 
 
-def terms_of(call: Call, dissolved: dict[int, Terms]) -> Terms:
+def terms_of(call: Call, dissolved: dict[int, Terms], numbers: Numbers) -> Terms:
     """Return the terms that a linear call's result consists of."""
     if call.function is np.multiply:
         (number,) = (array for array in call.read if array.ndim == 0)
         (array,) = (array for array in call.read if array.ndim > 0)
-        return {
-            owner: (x, [(subtracted, (*numbers, number)) for subtracted, numbers in factors])
-            for owner, (x, factors) in expand(array, dissolved).items()
-        }
+        factor = numbers.polynomial(number)
+        return {owner: (x, multiply(c, factor)) for owner, (x, c) in expand(array, dissolved).items()}
     first, second = (expand(array, dissolved) for array in call.read)
-    terms = {owner: (x, list(factors)) for owner, (x, factors) in first.items()}
-    for owner, (x, factors) in second.items():
-        if call.function is np.subtract:
-            factors = [(not subtracted, numbers) for subtracted, numbers in factors]
-        terms.setdefault(owner, (x, []))[1].extend(factors)
+    sign = -1.0 if call.function is np.subtract else 1.0
+    terms = {}
+    for owner, (x, _) in {**first, **second}.items():
+        before, more = (part[owner][1] if owner in part else ZERO for part in (first, second))
+        terms[owner] = (x, add(before, more, sign))
     return terms
 
 
 def expand(array: Array, dissolved: dict[int, Terms]) -> Terms:
     """Return the terms of an array: those of what it dissolved into, or itself once."""
     owner = id(owner_of(array))
-    return dissolved.get(owner, {owner: (array, [(False, ())])})
+    return dissolved.get(owner, {owner: (array, ONE)})
 
 
-def stay(terms: Terms, later: Iterable[Call], needed_by: list[Call]) -> bool:
+def stay(terms: Terms, numbers: Numbers, later: Iterable[Call], needed_by: list[Call]) -> bool:
     """Tell whether terms are still what they are when the last of those that need them is made."""
-    numbers = (number for _, factors in terms.values() for _, product in factors for number in product)
-    used = terms.keys() | {id(owner_of(number)) for number in numbers}
+    _, factors = numbers.choose(coefficient for _, coefficient in terms.values())
+    used = terms.keys() | {id(owner_of(number)) for number in factors}
     waiting = set(map(id, needed_by))
     for call in later:
         waiting.discard(id(call))
@@ -148,20 +138,11 @@ def stay(terms: Terms, later: Iterable[Call], needed_by: list[Call]) -> bool:
     return False
 
 
-def make_combination(terms: Terms, call: Call) -> Call:
-    """Return the call that computes a sum of terms in place of another."""
-    arrays = [array for array, _ in terms.values()]
-    numbers: dict[int, Array] = {}
-    for _, factors in terms.values():
-        for _, product in factors:
-            numbers |= {id(number): number for number in product}
-    positions = {key: position for position, key in enumerate(numbers)}
-    by_position = tuple(
-        tuple((subtracted, tuple(positions[id(number)] for number in product)) for subtracted, product in factors)
-        for _, factors in terms.values()
-    )
-    arguments = (*arrays, *numbers.values(), call.written)
-    return Call(Combination(by_position, 0), arguments, len(arguments) - 1, added_to=0)
+def make_combination(terms: Terms, numbers: Numbers, out: Array) -> Call:
+    """Return the call that computes a sum of terms."""
+    coefficients, factors = numbers.choose(coefficient for _, coefficient in terms.values())
+    arguments = (*(array for array, _ in terms.values()), *factors, out)
+    return Call(Combination(coefficients, 0), arguments, len(arguments) - 1, added_to=0)
 
 
 def choose_what_to_write_over(calls: list[Call], given: set[int]) -> list[Call]:
@@ -177,9 +158,9 @@ def choose_what_to_write_over(calls: list[Call], given: set[int]) -> list[Call]:
         if isinstance(call.function, Combination):
             arrays, _, _ = call.function.parts(call.arguments)
             owners = [id(owner_of(array)) for array in arrays]
-            place = kept_in.get(call.target)
+            place = call.target if call.target in owners else kept_in.get(call.target)
             ending = [owner not in given and last_reader[owner] == number for owner in owners]
             onto = owners.index(place) if place in owners else ending.index(True) if any(ending) else 0
-            call = Call(Combination(call.function.factors, onto), call.arguments, call.output, added_to=onto)
+            call = Call(Combination(call.function.coefficients, onto), call.arguments, call.output, added_to=onto)
         chosen.append(call)
     return chosen

@@ -8,7 +8,9 @@ from .blocks import divide, exist_in_pieces, gather_groups
 from .call import Call, map_arrays_in
 from .combinations import Combination, combine_multiples
 from .memory import assign_memory, compute_where_kept, move
+from .parts_of_products import PartsOfProduct, divide_products
 from .products import AddedProduct, add_products_in_one_go
+from .quotients import multiply_after_dividing
 from .recorder import Recording
 from .side_by_side import put_side_by_side
 
@@ -41,14 +43,15 @@ def make_program(recording: Recording, *, rounding_less: bool = False) -> Progra
     Parameters
     ----------
     rounding_less
-        Whether products and multiples may be added to weights in one go, without being rounded first. Without it the
-        results are those of the recorded calls to the bit.
+        Whether the results may be rounded elsewhere, as where products are added to weights in one go. Without it they
+        are those of the recorded calls to the bit.
     """
     given = {id(array) for array in recording.given}
     joined, given, moved = put_side_by_side(leave_out_unused(recording.calls, given), given)
     needed = leave_out_unused(joined, given)  # each of what is done together had its own numbers
     if rounding_less:
-        needed = combine_multiples(add_products_in_one_go(needed, given), given)
+        needed = leave_out_unused(add_products_in_one_go(needed, given), given)
+        needed = divide_products(combine_multiples(multiply_after_dividing(needed), given))
     groups = gather_groups(needed)
     calls, places = compute_where_kept([call for group in groups for call in group], given)
     groups = [group for group in groups if group[0] in calls]
@@ -67,7 +70,7 @@ def make_program(recording: Recording, *, rounding_less: bool = False) -> Progra
 
 def bind(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """Return what is to be called, and with what; some can be prepared for their arguments."""
-    bound = function.bind(*arguments) if isinstance(function, AddedProduct | Combination) else None
+    bound = function.bind(*arguments) if isinstance(function, AddedProduct | Combination | PartsOfProduct) else None
     return (function, arguments) if bound is None else (bound, ())
 
 
