@@ -18,7 +18,6 @@ from xpmlp.nn.step import Step, TrainingState
 from .base import Backend
 from .devices import Device, count_threads
 from .divided_products import OPERATIONS_WORTH_THREADS
-from .openblas import find_blas
 from .recorded_calls import NotRecordableError, Program, Recorder, make_program
 from .recorded_epoch import RecordedEpoch
 from .samples import Samples
@@ -112,7 +111,7 @@ class NumpyBackend(Backend):
         static.rewind()
         recorder = Recorder()
         static.map(recorder.watch).run()
-        program = make_program(recorder.finish(), rounding_less=rounding_less and bool(find_blas()))
+        program = make_program(recorder.finish(), rounding_less=rounding_less)
         static.relocate(program.place_of)
         check_program(static, program)
         return program.play

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from xpmlp.backends import openblas
-from xpmlp.backends.recorded_calls import Program, Recorder, make_program, parts_of_products, products
+from xpmlp.backends.recorded_calls import Program, Recorder, columns, make_program, parts_of_products, products
 from xpmlp.backends.recorded_calls.combinations import Combination
 from xpmlp.backends.recorded_calls.parts_of_products import PartsOfProduct
 from xpmlp.backends.recorded_calls.products import AddedProduct
@@ -102,6 +102,41 @@ def test_a_number_that_changes_between_two_updates_is_not_one_number() -> None:
         second[...] = second * number
 
     assert not play(step, draw((3, 3), (2, 2), ()), rounding_less=False).moved
+
+
+# Columns and sums
+
+
+def softmax_step(given: Arrays) -> None:
+    """Replace logits by the gradient of a cross-entropy, and a bias by its sum."""
+    logits, targets, bias = given
+    shifted = logits * 1.5 - np.max(logits * 1.5, axis=-1, keepdims=True)
+    exponentials = np.exp(shifted)
+    gradient = exponentials / np.sum(exponentials, axis=-1, keepdims=True) - targets
+    bias[...] = np.sum(gradient, axis=-2, keepdims=True)
+    logits[...] = gradient
+
+
+def test_what_is_reduced_along_short_rows_lies_in_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    layouts = {}
+    turn = columns.lay_in_columns
+
+    def note(*arguments: Any) -> Any:
+        calls = turn(*arguments)
+        layouts.update({call.function: call.written.flags.f_contiguous for call in calls if call.written.ndim == 2})
+        return calls
+
+    monkeypatch.setattr("xpmlp.backends.recorded_calls.program.lay_in_columns", note)
+    play(softmax_step, draw((64, 5), (64, 5), (1, 5)), rounding_less=True)
+    assert layouts[np.exp]
+    layouts.clear()
+    play(softmax_step, draw((64, 100), (64, 100), (1, 100)), rounding_less=True)
+    assert not layouts[np.exp]
+
+
+def test_sums_over_many_rows_are_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert np.matmul in planned(monkeypatch, softmax_step, draw((64, 5), (64, 5), (1, 5)))
+    assert np.matmul not in planned(monkeypatch, softmax_step, draw((8, 5), (8, 5), (1, 5)))
 
 
 # Updates with products

@@ -4,8 +4,11 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from xpmlp.backends.openblas import find_blas
+
 from .blocks import divide, exist_in_pieces, gather_groups
 from .call import Call, map_arrays_in
+from .columns import lay_in_columns
 from .combinations import Combination, combine_multiples
 from .memory import assign_memory, compute_where_kept, move
 from .parts_of_products import PartsOfProduct, divide_products
@@ -13,6 +16,7 @@ from .products import AddedProduct, add_products_in_one_go
 from .quotients import multiply_after_dividing
 from .recorder import Recording
 from .side_by_side import put_side_by_side
+from .sums import sum_by_products
 
 
 class Program(NamedTuple):
@@ -50,8 +54,10 @@ def make_program(recording: Recording, *, rounding_less: bool = False) -> Progra
     joined, given, moved = put_side_by_side(leave_out_unused(recording.calls, given), given)
     needed = leave_out_unused(joined, given)  # each of what is done together had its own numbers
     if rounding_less:
-        needed = leave_out_unused(add_products_in_one_go(needed, given), given)
-        needed = divide_products(combine_multiples(multiply_after_dividing(needed), given))
+        if find_blas():
+            needed = leave_out_unused(add_products_in_one_go(needed, given), given)
+            needed = divide_products(combine_multiples(multiply_after_dividing(needed), given))
+        needed = lay_in_columns(sum_by_products(needed), given)
     groups = gather_groups(needed)
     calls, places = compute_where_kept([call for group in groups for call in group], given)
     groups = [group for group in groups if group[0] in calls]
