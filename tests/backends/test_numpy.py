@@ -58,8 +58,8 @@ def test_a_record_names_numpy_with_its_version() -> None:
     assert NumpyBackend().describe() == {"backend": "numpy", "library": f"numpy {np.__version__}", "device": "cpu"}
 
 
-# The smallest are left to the library, which takes one thread for them without being told.
-@pytest.mark.parametrize(("width", "threads"), [(16, 2), (512, 1), (4096, 2)])
+# The smallest are left to the library, which takes one thread for them without being told; but not for sums of arrays.
+@pytest.mark.parametrize(("width", "threads"), [(16, 2), (128, 1), (512, 1), (4096, 2)])
 def test_small_matrix_products_run_in_one_thread_and_large_ones_as_numpy_is_set_up(width: int, threads: int) -> None:
     pools = ThreadpoolController().select(user_api="blas")
     backend = NumpyBackend()

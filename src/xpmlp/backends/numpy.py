@@ -18,7 +18,7 @@ from xpmlp.nn.step import Step, TrainingState
 from .base import Backend
 from .devices import Device, count_threads
 from .divided_products import OPERATIONS_WORTH_THREADS
-from .recorded_calls import NotRecordableError, Program, Recorder, make_program
+from .recorded_calls import NotRecordableError, Program, Recorder, copy_to_page, make_program
 from .recorded_epoch import RecordedEpoch
 from .samples import Samples
 from .static_step import StaticStep, map_arrays, overwrite
@@ -30,6 +30,7 @@ STEPS_WITHOUT_RECORDING = 50
 OTHER_RATE = 0.4142  # times the learning rate, when a recording is tried: no schedule comes to that by itself
 # Below so many, OpenBLAS stays in one thread of its own accord, and telling it to costs a tenth of a small epoch.
 OPERATIONS_IN_ONE_THREAD = 500_000
+ELEMENTS_IN_ONE_THREAD = 10_000  # of a sum of two arrays
 
 
 class NumpyBackend(Backend):
@@ -109,6 +110,7 @@ class NumpyBackend(Backend):
     def record(self, static: StaticStep, *, rounding_less: bool) -> Callable[[], None]:
         """Record a step as a list of NumPy's calls."""
         static.rewind()
+        static.relocate(copy_to_page)
         recorder = Recorder()
         static.map(recorder.watch).run()
         program = make_program(recorder.finish(), rounding_less=rounding_less)
@@ -123,8 +125,10 @@ class NumpyBackend(Backend):
 
     def threads_for(self, layers: Layers, rows: int) -> AbstractContextManager[object]:
         """Return a context in which small matrix products run in one thread, and large ones as NumPy is set up."""
-        largest = max(2 * rows * math.prod(layer.weight.shape) for layer in layers)
-        if largest <= OPERATIONS_IN_ONE_THREAD or largest >= OPERATIONS_WORTH_THREADS:
+        elements = max(math.prod(layer.weight.shape) for layer in layers)
+        operations = 2 * rows * elements
+        small = operations <= OPERATIONS_IN_ONE_THREAD and elements <= ELEMENTS_IN_ONE_THREAD
+        if small or operations >= OPERATIONS_WORTH_THREADS:
             return nullcontext()
         return self.limit_threads(1)
 

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from xpmlp.backends import openblas
-from xpmlp.backends.recorded_calls import Program, Recorder, columns, make_program, parts_of_products, products
+from xpmlp.backends.recorded_calls import (
+    Program,
+    Recorder,
+    columns,
+    copy_to_page,
+    make_program,
+    parts_of_products,
+    products,
+)
 from xpmlp.backends.recorded_calls.combinations import Combination
 from xpmlp.backends.recorded_calls.parts_of_products import PartsOfProduct
 from xpmlp.backends.recorded_calls.products import AddedProduct
@@ -248,3 +256,16 @@ def test_an_update_of_adams_ends_in_a_multiple_that_is_added(monkeypatch: pytest
     functions = planned(monkeypatch, step, draw((200, 200), (200, 200), (200, 200), ()))
     assert isinstance(functions[-1], Combination)
     assert np.multiply not in functions
+
+
+# Memory
+
+
+def test_a_large_array_begins_with_a_page_and_owns_its_memory() -> None:
+    large, small = draw((200, 200), (2, 2))
+    copy = copy_to_page(large)
+    np.testing.assert_array_equal(copy, large)
+    assert copy.ctypes.data % 4096 == 0
+    assert not isinstance(copy.base, np.ndarray)
+    assert copy.flags.writeable
+    assert copy_to_page(small) is small

@@ -13,6 +13,7 @@ ALIGNMENT = 64  # bytes: a line of the processor's cache, and the widest of its 
 # Bytes of a result that is worth putting over what it is computed from. NumPy looks closer where arrays share memory,
 # which takes longer than a small array does.
 WORTH_SHARING = 2**14
+PAGE, WORTH_A_PAGE = 2**12, 2**16  # bytes
 LARGEST_WASTE = 2  # memory that is free again serves a result of at least half its size
 
 
@@ -21,6 +22,21 @@ class Place(NamedTuple):
 
     memory: Array
     offset: int = 0
+
+
+def copy_to_page(array: Array) -> Array:
+    """Return a copy of a large array that begins where a page of memory does; a small array as it is.
+
+    NumPy's own begin anywhere: every access of the processor's widest registers would be to two lines of its cache. The
+    copy owns its memory, like an array of NumPy's.
+    """
+    if array.nbytes < WORTH_A_PAGE:
+        return array
+    memory = bytearray(array.nbytes + PAGE)
+    start = -address(np.frombuffer(memory, np.uint8)) % PAGE
+    copy: Array = np.ndarray(array.shape, array.dtype, memory, start)
+    np.copyto(copy, array)
+    return copy
 
 
 Places = dict[int, Place]
