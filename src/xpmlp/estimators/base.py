@@ -32,6 +32,7 @@ from .lbfgs import minimize
 from .losses import REPORTED_LOSSES
 from .places import dtype_name, find_backend, home_of, move, on_host, same_place, to_host
 from .problem import Problem
+from .rounding import round_as_scikit_learn
 from .scikit_learn import take_over
 from .sparse import SparseBackend
 from .stochastic import begin_curves, fit_stochastic
@@ -284,14 +285,11 @@ class MLPBase(BaseEstimator, ABC):
                 x = check_samples(self, home, X, reset=False, dtype=dtype_name(self.coefs_[0]))
         backend = self._choose_backend(home_of(self.coefs_[0]), x)
         layers = self._layers(backend)
+        dtype, loss = dtype_name(layers[0].weight), REPORTED_LOSSES[self._loss_name()]
+        activation, loss = round_as_scikit_learn(backend, self.activation, loss, self.out_activation_)
         with backend.scope():
-            outputs = predict_outputs(
-                backend,
-                layers,
-                move(x, home, backend, dtype_name(layers[0].weight)),
-                activation=ACTIVATIONS[self.activation],
-                loss=REPORTED_LOSSES[self._loss_name()],
-            )
+            x = move(x, home, backend, dtype)
+            outputs = predict_outputs(backend, layers, x, activation=activation, loss=loss)
         return outputs, backend, home
 
     def to(self: Estimator, backend: str, device: str | None = None) -> Estimator:
