@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from xpmlp.backends import NumpyBackend
-from xpmlp.backends.recorded_calls import Program, Recorder, make_program
+from xpmlp.backends.recorded_calls import Program, Recorder, copy_to_page, make_program
 from xpmlp.backends.samples import Samples
 from xpmlp.backends.static_step import StaticStep
 from xpmlp.bench import synthetic_workload
@@ -74,9 +74,12 @@ def record(
     batches = generator.permutation(samples.rows)[: full * batch_size].reshape(full, batch_size)
     rates = np.full(full, 0.1, np.float32)
     static = StaticStep(np, step, TrainingState(layers, optimizer.init(np, layers)), samples, batches, rates)
+    static.relocate(copy_to_page)
     recorder = Recorder()
     static.map(recorder.watch).run()
-    return static, make_program(recorder.finish(), rounding_less=True)
+    program = make_program(recorder.finish(), rounding_less=True)
+    static.relocate(program.place_of)
+    return static, program
 
 
 def part_of(function: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
@@ -84,16 +87,16 @@ def part_of(function: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
     arrays = [argument for argument in arguments if isinstance(argument, np.ndarray)]
     if function is np.ndarray.take:
         return GATHER
-    if not arguments:  # what is asked of BLAS: a product that is added to a weight, or a sum of multiples
-        return PRODUCTS if function.__name__ == "add_product" else LARGE
+    if not arguments:  # what is asked of BLAS: products, or a sum of multiples
+        return PRODUCTS if function.__name__ in ("add_product", "compute_products") else LARGE
     if function is np.matmul:
         return PRODUCTS if 2 * arrays[0].size * arrays[1].shape[-1] > SMALL_PRODUCT else SMALL
     return LARGE if max(array.size for array in arrays) >= 2**15 or is_piece(arrays) else SMALL
 
 
 def is_piece(arrays: list[np.ndarray]) -> bool:
-    """Tell whether a call is on a piece of a large array: all of its arrays have one axis, and hundreds of elements."""
-    return all(array.ndim <= 1 for array in arrays) and max(array.size for array in arrays) > 1000
+    """Tell whether a call is on a piece of a large array: of arrays of one axis, with thousands of elements."""
+    return all(array.ndim <= 1 for array in arrays) and max(array.size for array in arrays) >= 2**11
 
 
 def time_epoch(static: StaticStep, program: Program) -> dict[str, float]:
