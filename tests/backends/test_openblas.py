@@ -94,6 +94,8 @@ def test_what_openblas_cannot_read_or_write_is_left_to_numpy() -> None:
         Product(np.zeros((8, 8))[::2, ::2], square, square),
         Product(square, square, np.asfortranarray(square)),
         Product(half, half, half),
+        Product(square.astype(np.float32), square, square),
+        Product(square, square.astype(np.int64), square),
     ):
         assert bind_added_product(product, lambda: (1.0, 1.0)) is None
         assert bind_products([product]) is None

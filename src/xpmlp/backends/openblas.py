@@ -147,7 +147,8 @@ def bind_products(products: Sequence[Product], factors: Factors | None = None) -
 def describe_operands(product: Product) -> tuple[Operand, Operand, Operand] | None:
     """Return how BLAS is to read and write a product's arrays; None where it cannot."""
     first, second, target = (describe_operand(array.shape, array.strides, array.itemsize) for array in product)
-    if first is None or second is None or target is None or target.transposed:
+    of_one_kind = product.a.dtype == product.b.dtype == product.out.dtype
+    if first is None or second is None or target is None or target.transposed or not of_one_kind:
         return None
     return first, second, target
 
@@ -175,7 +176,8 @@ def bind_combination(
         Which of the arrays `out` may be the same as.
     """
     blas = find_blas().get(out.dtype.name)
-    if blas is None or len(arrays) == 1 or not all(array.flags.c_contiguous for array in (*arrays, out)):
+    fit = all(array.flags.c_contiguous and array.dtype == out.dtype for array in (*arrays, out))
+    if blas is None or len(arrays) == 1 or not fit:
         return None
     size, place, apart = out.size, out.ctypes.data, arrays[onto].ctypes.data != out.ctypes.data
     first, *others = [position for position in range(len(arrays)) if position != onto]

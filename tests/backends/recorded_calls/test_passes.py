@@ -112,6 +112,38 @@ def test_a_number_that_changes_between_two_updates_is_not_one_number() -> None:
     assert not play(step, draw((3, 3), (2, 2), ()), rounding_less=False).moved
 
 
+@pytest.mark.parametrize("rounding_less", [True, False])
+def test_numbers_of_one_array_are_told_apart_by_their_places(rounding_less: bool) -> None:
+    def step(given: Arrays) -> None:
+        first, second, rate = given
+        rates = np.abs(rate) * np.asarray([1.0, 10.0])
+        first[...] = first * -rates[0, ...]
+        second[...] = second * -rates[1, ...]
+
+    for shape in ((3, 3), (200, 200)):
+        play(step, draw(shape, shape, ()), rounding_less=rounding_less)
+
+
+def test_numbers_are_told_apart_by_their_dtypes() -> None:
+    def step(given: Arrays) -> None:
+        first, second, number = given
+        scaled = number * 3.3
+        narrow, whole = (np.astype(np.astype(scaled, dtype), np.float64) for dtype in (np.float32, np.int64))
+        first[...] = first * -narrow
+        second[...] = second * -whole
+
+    play(step, draw((3, 3), (2, 3), ()), rounding_less=False)
+
+
+def test_a_number_that_is_an_element_of_what_is_updated_is_read_where_that_is() -> None:
+    def step(given: Arrays) -> None:
+        for array in given:
+            multiple = array * given[0][0, ...][0, ...]
+            array[...] = multiple + given[0][0, ...][0, ...] * multiple
+
+    play(step, draw((5, 5), (5, 5)), rounding_less=False)
+
+
 # Columns and sums
 
 
@@ -140,6 +172,17 @@ def test_what_is_reduced_along_short_rows_lies_in_columns(monkeypatch: pytest.Mo
     layouts.clear()
     play(softmax_step, draw((64, 100), (64, 100), (1, 100)), rounding_less=True)
     assert not layouts[np.exp]
+
+
+def test_what_the_step_did_not_compute_stays_as_it_lies() -> None:
+    mask = np.random.default_rng(1).uniform(size=(200, 4))
+
+    def step(given: Arrays) -> None:
+        (weights,) = given
+        exponentials = np.exp(weights) * mask
+        weights[...] = exponentials / np.sum(exponentials, axis=-1, keepdims=True)
+
+    play(step, draw((200, 4)), rounding_less=True)
 
 
 def test_sums_over_many_rows_are_products(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,6 +251,16 @@ def test_a_product_of_the_weight_itself_is_not_computed_into_it(monkeypatch: pyt
     assert not any(isinstance(function, AddedProduct) for function in functions)
 
 
+def test_a_weight_that_is_read_after_it_was_written_is_the_new_one() -> None:
+    def step(given: Arrays) -> None:
+        weight, velocity, a, b = given
+        product = np.matmul(a, b)
+        weight[...] = weight * 0.9 - product * 0.01
+        velocity[...] = velocity + weight * 0.1 - product * 0.01
+
+    play(step, draw((200, 200), (200, 200), (200, 30), (30, 200)), rounding_less=True)
+
+
 # Parts of products
 
 
@@ -258,6 +311,16 @@ def test_an_update_of_adams_ends_in_a_multiple_that_is_added(monkeypatch: pytest
     assert np.multiply not in functions
 
 
+def test_what_is_divided_by_itself_is_not_taken_apart() -> None:
+    def step(given: Arrays) -> None:
+        first, second = given
+        multiple = first * 0.3
+        second[...] = multiple / multiple
+        first[...] = np.tanh(first)
+
+    play(step, draw((200, 200), (200, 200)), rounding_less=True)
+
+
 # Memory
 
 
@@ -269,3 +332,5 @@ def test_a_large_array_begins_with_a_page_and_owns_its_memory() -> None:
     assert not isinstance(copy.base, np.ndarray)
     assert copy.flags.writeable
     assert copy_to_page(small) is small
+    assert copy_to_page(large.T) is not copy
+    assert copy_to_page(large.T).flags.f_contiguous  # products of it are rounded as the array lies

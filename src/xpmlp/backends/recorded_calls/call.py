@@ -1,7 +1,7 @@
 """A call of a function of NumPy's, and whose memory its arrays lie in."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,7 @@ def may_be_written_over(call: Call, array: Array) -> bool:
     return reader and same_layout(array, call.written) and is_whole(array) and is_whole(call.written)
 
 
-def can_be_put_off(calls: Sequence[Call], chosen: Sequence[Call]) -> bool:
+def can_be_put_off(calls: Sequence[Call], chosen: Collection[Call]) -> bool:
     """Tell whether some of the calls can as well be made, in their order, where the last of them is."""
     members = set(chosen)
     passed: list[Call] = []

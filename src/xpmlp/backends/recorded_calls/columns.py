@@ -19,7 +19,7 @@ REDUCTIONS = {np.add.reduce, np.maximum.reduce, np.minimum.reduce}
 
 def lay_in_columns(calls: list[Call], given: set[int]) -> list[Call]:
     """Lay results column by column where something is reduced along their rows, and what is computed with them."""
-    owners = {id(owner): owner for call in calls for owner in (owner_of(call.written), *map(owner_of, call.read))}
+    owners = {call.target: owner_of(call.written) for call in calls}
     candidates = {key for key, owner in owners.items() if key not in given and has_few_columns(owner)}
     for call in calls:
         candidates -= {id(owner_of(a)) for a in arrays_in(call.arguments) if not is_turnable(a)}

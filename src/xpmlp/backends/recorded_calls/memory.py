@@ -25,12 +25,12 @@ class Place(NamedTuple):
 
 
 def copy_to_page(array: Array) -> Array:
-    """Return a copy of a large array that begins where a page of memory does; a small array as it is.
+    """Return a copy of a large array that begins where a page of memory does; one that is small, or has gaps, as it is.
 
     NumPy's own begin anywhere: every access of the processor's widest registers would be to two lines of its cache. The
     copy owns its memory, like an array of NumPy's.
     """
-    if array.nbytes < WORTH_A_PAGE:
+    if array.nbytes < WORTH_A_PAGE or not array.flags.c_contiguous:
         return array
     memory = bytearray(array.nbytes + PAGE)
     start = -address(np.frombuffer(memory, np.uint8)) % PAGE

@@ -18,8 +18,9 @@ def describe_numbers(calls: list[Call], given: set[int]) -> Callable[[Array], Ha
         made = makers.get(owner, [])
         if not made and owner not in given:
             return (CONSTANT, number.dtype, number.tobytes())
-        if len(made) == 1 and made[0].elementwise and made[0].sources.isdisjoint(given):
-            return (made[0].function, *(describe(part) for part in made[0].read))
+        whole = owner_of(number).ndim == 0
+        if whole and len(made) == 1 and made[0].elementwise and made[0].sources.isdisjoint(given):
+            return (made[0].function, number.dtype, *(describe(part) for part in made[0].read))
         return ("place", owner, address(number))
 
     return describe

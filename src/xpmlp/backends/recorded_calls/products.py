@@ -82,8 +82,8 @@ def add_product_in_one_go(product: Call, calls: list[Call], given: set[int]) -> 
     for owner, call in makers.items():
         dissolved[owner] = terms_of(call, dissolved, numbers)
     update = update_in_place(product, copies, dissolved, numbers)
-    members = [product, *copies, *made_by(makers, copies)]
-    if update is None or not can_be_put_off(calls, members):
+    members = {product, *copies, *made_by(makers, copies)}
+    if update is None or not can_be_put_off(calls, members) or read_what_is_new(calls, members, copies):
         return calls
     last = max(map(calls.index, copies))
     left_out = {product, *copies}
@@ -129,6 +129,18 @@ def made_by(makers: dict[int, Call], copies: list[Call]) -> set[Call]:
             found.add(call)
             waiting += call.sources
     return found
+
+
+def read_what_is_new(calls: list[Call], members: set[Call], copies: list[Call]) -> bool:
+    """Tell whether one of the members reads what a copy has been made to before."""
+    written: set[int] = set()
+    for call in calls:
+        if call in members:
+            if not written.isdisjoint(call.sources):
+                return True
+            if call in copies:
+                written.add(call.target)
+    return False
 
 
 def update_in_place(product: Call, copies: list[Call], sums: dict[int, Terms], numbers: Numbers) -> list[Call] | None:

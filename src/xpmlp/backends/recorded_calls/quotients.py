@@ -12,7 +12,7 @@ from .combinations import is_linear
 def multiply_after_dividing(calls: list[Call]) -> list[Call]:
     """Divide first what is multiplied by a number for that alone."""
     for quotient in calls:
-        if quotient.function is np.divide and quotient.arguments[0] is not quotient.arguments[1]:
+        if quotient.function is np.divide:
             multiples = [call for call in calls if call.target == id(owner_of(quotient.read[0]))]
             if len(multiples) == 1 and is_multiple_for(quotient, multiples[0], calls):
                 calls = exchange(multiples[0], quotient, calls)
@@ -24,6 +24,7 @@ def is_multiple_for(quotient: Call, multiple: Call, calls: list[Call]) -> bool:
     return (
         is_linear(multiple)
         and multiple.function is np.multiply
+        and id(owner_of(quotient.read[1])) != multiple.target
         and quotient.read[0].shape == multiple.written.shape == quotient.written.shape
         and quotient.written.dtype == multiple.written.dtype
         and [call for call in calls if multiple.target in call.sources] == [quotient]

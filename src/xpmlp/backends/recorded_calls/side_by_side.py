@@ -40,14 +40,15 @@ def put_side_by_side(calls: list[Call], given: set[int]) -> Joined:
     """Join the calls that update small given arrays by the same rule."""
     moved: Moves = {}
     for lanes in parallel_lanes(calls, given):
-        if can_be_put_off(calls, [call for lane in lanes for call in lane]):
+        together = [call for lane in lanes for call in lane]
+        if can_be_put_off(calls, together) and not take_numbers_from_themselves(together):
             moves = lay_out(lanes)
             moved |= {owner: place for owner, place in moves.items() if owner in given}
             last = max(calls.index(lane[-1]) for lane in lanes)
-            together = [join(same, moves) for same in zip(*lanes, strict=True)]
-            apart = {id(call) for lane in lanes for call in lane}
-            before, after = ([c for c in part if id(c) not in apart] for part in (calls[:last], calls[last:]))
-            calls = [move_call(call, moves) for call in before] + together + [move_call(call, moves) for call in after]
+            joined = [join(same, moves) for same in zip(*lanes, strict=True)]
+            apart = set(together)
+            before, after = ([c for c in part if c not in apart] for part in (calls[:last], calls[last:]))
+            calls = [move_call(call, moves) for call in before] + joined + [move_call(call, moves) for call in after]
     given = {id(owner_of(moved[owner])) if owner in moved else owner for owner in given}
     return Joined(calls, given, moved)
 
@@ -116,6 +117,13 @@ def describe_lane(lane: list[Call], given: set[int], number: Callable[[Array], H
     written = [call.target for call in lane]
     once = len(set(written)) == len(written)
     return (lane[0].written.dtype, *rule) if once and (places.keys() & given).issubset(written) else None
+
+
+def take_numbers_from_themselves(calls: list[Call]) -> bool:
+    """Tell whether a number that calls compute with is an element of an array that they compute with."""
+    arrays = [array for call in calls for array in arrays_in(call.arguments)]
+    owners = {id(owner_of(array)) for array in arrays if array.ndim > 0}
+    return any(id(owner_of(array)) in owners for array in arrays if array.ndim == 0)
 
 
 def lay_out(lanes: list[list[Call]]) -> Moves:
