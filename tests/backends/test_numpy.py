@@ -1,4 +1,6 @@
+import gc
 import warnings
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -8,6 +10,8 @@ import pytest
 from threadpoolctl import ThreadpoolController
 
 from xpmlp.backends import Backend, NumpyBackend, Samples
+from xpmlp.backends.numpy import refuse_other_change
+from xpmlp.backends.recorded_calls import NotRecordableError
 from xpmlp.backends.static_step import map_arrays
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
@@ -153,6 +157,29 @@ def test_a_step_that_cannot_be_recorded_is_taken_eagerly(how: str) -> None:
     backend, work = NumpyBackend(), Work(impure(how))
     assert_same(work.epochs(backend.run_epoch), work.eager())
     assert not backend.recorded_long.recordings
+
+
+@pytest.mark.parametrize("how", ["recorded", "looks at a number"])
+def test_nothing_is_kept_of_a_recording_that_is_forgotten(how: str) -> None:
+    backend, work = NumpyBackend(), Work() if how == "recorded" else Work(impure(how))
+    samples = Samples(*(array if array is None else array.copy() for array in work.samples))
+    kept = weakref.ref(samples.x)
+    backend.run_epoch(work.step, work.state, samples, work.orders[0], np.ones(63), 4)
+    backend.forget_recordings()
+    del samples
+    gc.collect()
+    assert kept() is None
+
+
+def test_a_recording_that_changes_a_weight_by_other_numbers_is_refused_however_little_that_is() -> None:
+    before = np.random.default_rng(0).normal(size=(20, 10)).astype(np.float32)
+    change = 1e-5 * np.random.default_rng(1).normal(size=(20, 10)).astype(np.float32)
+    refuse_other_change(before, before + change, before + change)
+    refuse_other_change(before, before + change, np.nextafter(before + change, np.float32(np.inf)))
+    refuse_other_change(before, before, before)
+    refuse_other_change(before, before + np.float32(np.inf), before)  # the end of it all is found elsewhere
+    with pytest.raises(NotRecordableError, match="changed an array by other numbers"):
+        refuse_other_change(before, before + change, before + 10.0 * change)
 
 
 def test_after_an_interruption_a_run_goes_on_from_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 # Recording takes as long as some fifty steps of a small network, and saves a third of each.
 STEPS_WITHOUT_RECORDING = 50
 OTHER_RATE = 0.4142  # times the learning rate, when a recording is tried: no schedule comes to that by itself
+OTHER_CHANGE = 0.1  # of what a step changes: Adam steps as far for a gradient that is nothing but rounding
+ROUNDINGS = 16
 # Below so many, OpenBLAS stays in one thread of its own accord, and telling it to costs a tenth of a small epoch.
 OPERATIONS_IN_ONE_THREAD = 500_000
 ELEMENTS_IN_ONE_THREAD = 10_000  # of a sum of two arrays
@@ -112,8 +114,11 @@ class NumpyBackend(Backend):
         static.rewind()
         static.relocate(copy_to_page)
         recorder = Recorder()
-        static.map(recorder.watch).run()
-        program = make_program(recorder.finish(), rounding_less=rounding_less)
+        try:
+            static.map(recorder.watch).run()
+            program = make_program(recorder.finish(), rounding_less=rounding_less)
+        finally:
+            recorder.forget()
         static.relocate(program.place_of)
         check_program(static, program)
         return program.play
@@ -178,12 +183,22 @@ def check_program(static: StaticStep, program: Program) -> None:
         results.append(map_arrays(np.copy, (static.state, static.objectives)))
     # Not to the bit: elsewhere NumPy may compute the last elements of a piece in another way than those before.
     map_arrays(refuse_difference, *results)
+    (expected, _), (found, _) = results
+    map_arrays(refuse_other_change, before, expected, found)
 
 
 def refuse_difference(expected: Any, found: Any) -> None:
     """Refuse an array that is not, but for rounding, what it should be."""
     if not (np.array_equal(found, expected) or np.allclose(found, expected, rtol=1e-3, atol=1e-4, equal_nan=True)):
         raise NotRecordableError("its calls, made again, came to other numbers")
+
+
+def refuse_other_change(before: Any, expected: Any, found: Any) -> None:
+    """Refuse an array that has changed by something else than it should have, however little that is."""
+    if expected.dtype.kind == "f" and np.all(np.isfinite(expected)):
+        change, difference, size = (np.linalg.norm(a) for a in (expected - before, found - expected, expected))
+        if not difference <= OTHER_CHANGE * change + ROUNDINGS * np.finfo(expected.dtype).eps * size:
+            raise NotRecordableError("its calls, made again, changed an array by other numbers")
 
 
 def describe_pool(pool: dict[str, Any]) -> str:

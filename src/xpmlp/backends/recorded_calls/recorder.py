@@ -79,6 +79,15 @@ class Recorder:
         """Return what was written down."""
         return Recording(tuple(self.calls), tuple(self.given))
 
+    def forget(self) -> None:
+        """Let go of all arrays.
+
+        They may be views of watched ones, which know their recorder. Python does not look for such cycles in arrays.
+        """
+        self.calls.clear()
+        self.owners.clear()
+        self.given.clear()
+
 
 class WatchedArray(np.ndarray):
     """An array of NumPy's whose recorder writes down what is done with it.
