@@ -68,3 +68,17 @@ def test_playing_asks_for_no_memory_beyond_numpys_own_buffers() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 10_000  # a result would be 8 MB
+
+
+def test_the_larger_of_an_array_and_a_number_is_that_of_two_arrays() -> None:
+    recorder = Recorder()
+    array = np.asarray([[-1.0, 2.0, np.nan], [np.inf, -np.inf, -0.0]], dtype=np.float32)
+    watched = recorder.watch(array)
+    for result in (np.maximum(watched, 0.0), np.maximum(0, watched), np.minimum(watched, 1)):
+        assert result.dtype == np.float32
+    expected = (np.maximum(array, 0.0), np.maximum(0, array), np.minimum(array, 1))
+    for call, result in zip(recorder.finish().calls, expected, strict=True):
+        assert all(argument.shape == array.shape for argument in call.arguments)
+        call.written[...] = 7.0
+        call.function(*call.arguments)
+        np.testing.assert_array_equal(call.written, result, strict=True)

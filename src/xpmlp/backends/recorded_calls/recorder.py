@@ -107,6 +107,11 @@ class WatchedArray(np.ndarray):
             arguments = tuple(map(self.recorder.plain, inputs))
             output = np.asarray(ufunc(*arguments))
             arguments = with_exact_numbers(ufunc, arguments, output.dtype)
+            if ufunc in OUTPUT_BY_NAME:
+                constant = [isinstance(value, int | float) for value in inputs]
+                arguments = tuple(
+                    np.full_like(output, a) if known else a for a, known in zip(arguments, constant, strict=True)
+                )
             elementwise = ufunc.signature is None
             function = OUTPUT_BY_NAME.get(ufunc, ufunc)
             return self.recorder.add(Call(function, (*arguments, output), len(arguments), elementwise))
@@ -230,7 +235,10 @@ def minimum(a: Array, b: Array, out: Array) -> None:
 
 
 OUTPUT_BY_NAME: dict[Any, Callable[..., Any]] = {np.maximum: maximum, np.minimum: minimum}
-"""Those that want to be told by name where to write; of others NumPy takes it in its place, which is quicker."""
+"""Those that want to be told by name where to write; of others NumPy takes it in its place, which is quicker.
+
+NumPy takes four times as long for the larger of an array and one number as for that of two arrays.
+"""
 
 RECORDED_FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.astype: record_astype,
