@@ -4,13 +4,16 @@ An optimizer updates each weight and each bias by the same calls. On a small arr
 make it; two layers are four such arrays, and ten are twenty. The results are the same to the bit.
 """
 
+import functools
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from .blocks import LARGE
 from .call import Array, Call, address, arrays_in, can_be_put_off, is_whole, map_arrays_in, owner_of
+from .memory import Place, move
 from .numbers import describe_numbers
 
 EXACT = {np.add, np.subtract, np.multiply, np.divide, np.sqrt, np.negative, np.square, np.copyto}
@@ -151,14 +154,9 @@ def join(calls: tuple[Call, ...], moves: Moves) -> Call:
 
 def move_call(call: Call, moves: Moves) -> Call:
     """Return a call with its arrays where they are from now on."""
-
-    def move(array: Array) -> Any:
-        place = moves.get(id(owner_of(array)))
-        if place is None:
-            return array
-        offset = address(array) - address(owner_of(array)) + address(place) - address(owner_of(place))
-        return np.ndarray(array.shape, array.dtype, owner_of(place), offset, array.strides)
-
     if moves.keys().isdisjoint(call.sources | {call.target}):
         return call
-    return Call(call.function, map_arrays_in(move, call.arguments), call.output, call.elementwise, call.added_to)
+    places = {
+        owner: Place(owner_of(place), address(place) - address(owner_of(place))) for owner, place in moves.items()
+    }
+    return replace(call, arguments=map_arrays_in(functools.partial(move, places=places), call.arguments))
