@@ -48,7 +48,7 @@ class Blas(NamedTuple):
     count_threads: Callable[[], int]
 
 
-Factors = Callable[[], tuple[float, float]]
+Factors = Callable[[], tuple[float, float]] | tuple[float, float]
 
 
 class Product(NamedTuple):
@@ -71,7 +71,7 @@ def bind_added_product(product: Product, factors: Factors) -> Callable[[], None]
     Parameters
     ----------
     factors
-        Tells `scale` and `kept` as they are then.
+        `scale` and `kept`, or what tells them as they are then.
     """
     a, b, out = product
     blas = find_blas().get(out.dtype.name)
@@ -85,7 +85,7 @@ def bind_added_product(product: Product, factors: Factors) -> Callable[[], None]
     place = (out.ctypes.data, target.leading_dimension)
 
     def add_product() -> None:
-        scale, kept = factors()
+        scale, kept = factors() if callable(factors) else factors
         multiply(*lengths, scale, *matrices, kept, *place)
 
     # Only the addresses are in there; the arrays must not be given back.
@@ -93,7 +93,7 @@ def bind_added_product(product: Product, factors: Factors) -> Callable[[], None]
     return add_product
 
 
-def bind_products(products: Sequence[Product], factors: Factors | None = None) -> Callable[[], None] | None:
+def bind_products(products: Sequence[Product], factors: Factors = (1.0, 0.0)) -> Callable[[], None] | None:
     """Return what computes products at once whenever it is called, each in one thread; None where OpenBLAS cannot.
 
     It cannot where one of them is small.
@@ -101,7 +101,7 @@ def bind_products(products: Sequence[Product], factors: Factors | None = None) -
     Parameters
     ----------
     factors
-        As for `bind_added_product`; without them the products are written over what is there.
+        As for `bind_added_product`; by default the products are written over what is there.
     """
     blas = find_blas().get(products[0].out.dtype.name)
     operands = [described for product in products if (described := describe_operands(product)) is not None]
@@ -123,7 +123,7 @@ def bind_products(products: Sequence[Product], factors: Factors | None = None) -
         )
 
     multiply = blas.gemm_batch
-    scales, kept = (numbers(blas.number, [value] * count) for value in (1.0, 0.0))
+    scales, kept = (numbers(blas.number, [value] * count) for value in ((0.0, 0.0) if callable(factors) else factors))
     arguments = (
         ROW_BY_ROW,
         numbers(ctypes.c_int, map(transposition, firsts)),
@@ -135,7 +135,7 @@ def bind_products(products: Sequence[Product], factors: Factors | None = None) -
     )
 
     def compute_products() -> None:
-        if factors is not None:
+        if callable(factors):
             scale, keep = factors()
             scales[:], kept[:] = [scale] * count, [keep] * count
         multiply(*arguments)

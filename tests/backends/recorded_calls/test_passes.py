@@ -19,6 +19,7 @@ from xpmlp.backends.recorded_calls import (
 from xpmlp.backends.recorded_calls.combinations import Combination
 from xpmlp.backends.recorded_calls.parts_of_products import PartsOfProduct
 from xpmlp.backends.recorded_calls.products import AddedProduct
+from xpmlp.backends.recorded_calls.scaled_products import ScaledProduct
 
 Arrays = list[Any]
 
@@ -296,6 +297,77 @@ def test_rows_of_a_product_that_is_added_are_divided(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(products, "bind_rows", parts_of_products.bind_rows)
     play(rate_step("sgd", 0.0), draw((500, 120), (500, 120), (100, 500), (100, 120), ()), rounding_less=True)
     assert asked == [2]
+
+
+# Products of what is divided
+
+
+def pixels_step(given: Arrays) -> None:
+    stored, divisor, weight, out, rate = given
+    x = np.astype(stored, np.float64) / (255.0 if divisor is None else divisor)
+    out[...] = np.tanh(np.matmul(x, weight))
+    weight[...] = weight - rate * np.matmul(np.matrix_transpose(x), out)
+
+
+def draw_pixels() -> Arrays:
+    stored = np.random.default_rng(1).integers(0, 256, (100, 500), np.uint8)
+    weight, out, rate = draw((500, 120), (100, 120), ())
+    return [stored, weight / 9.0, out, rate]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_products_are_divided_in_place_of_pixels(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(given: Arrays) -> None:
+        stored, weight, out, rate = given
+        pixels_step([stored, None, weight, out, rate])
+
+    monkeypatch.setattr(parts_of_products, "count_products_at_once", lambda dtype: threads)
+    functions = planned(monkeypatch, step, draw_pixels())
+    assert not {np.divide, np.multiply, np.matmul} & set(functions)
+    assert [f.scale for f in functions if isinstance(f, ScaledProduct | PartsOfProduct)] == [1.0 / 255.0]
+    monkeypatch.undo()
+    monkeypatch.setattr(parts_of_products, "count_products_at_once", lambda dtype: threads)
+    play(step, draw_pixels(), rounding_less=True)
+
+
+def test_the_gradient_of_adam_is_divided_as_a_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(given: Arrays) -> None:
+        stored, weight, out, rate = given
+        x = np.astype(stored, np.float64) / 255.0
+        gradient = np.matmul(np.matrix_transpose(x), out)
+        weight[...] = weight - rate * gradient / (np.sqrt(gradient * gradient) + 0.1)
+
+    functions = planned(monkeypatch, step, draw_pixels())
+    assert sum(isinstance(function, ScaledProduct | PartsOfProduct) for function in functions) == 1
+    monkeypatch.undo()
+    play(step, draw_pixels(), rounding_less=True)
+
+
+@pytest.mark.parametrize("why", ["another reads them", "the divisor may change"])
+def test_pixels_are_divided_where_products_cannot_be(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(given: Arrays) -> None:
+        stored, weight, out, rate = given
+        if why == "the divisor may change":
+            pixels_step([stored, rate, weight, out, rate])
+            return
+        x = np.astype(stored, np.float64) / 255.0
+        out[...] = np.matmul(x, weight) + x[:, :120]
+        weight[...] = weight * rate
+
+    functions = planned(monkeypatch, step, draw_pixels())
+    scales = [f.scale for f in functions if isinstance(f, ScaledProduct | PartsOfProduct)]
+    assert set(scales) <= {1.0}
+
+
+def test_pixels_that_are_written_over_in_between_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(given: Arrays) -> None:
+        x, weight, out = given
+        quotient = x / 255.0
+        x[...] = np.tanh(x)
+        out[...] = np.matmul(quotient, weight)
+
+    functions = planned(monkeypatch, step, draw((100, 500), (500, 120), (100, 120)))
+    assert np.divide in functions
 
 
 # Multiples that are divided

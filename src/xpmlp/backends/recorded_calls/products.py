@@ -13,6 +13,7 @@ For Nesterov's momentum μ, a penalty α and a learning rate η that is γ = μ,
 numbers are the same but for rounding.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -56,10 +57,7 @@ class AddedProduct:
         """Return a function that computes it between these arrays in one go; None where there is nothing that can."""
         *numbers, out = others
         product = Product(a, b, out)
-
-        def factors() -> tuple[float, float]:
-            return self.factors(numbers)
-
+        factors = functools.partial(self.factors, numbers) if numbers else self.factors(())
         return bind_rows(product, factors) or bind_added_product(product, factors)
 
 

@@ -15,8 +15,11 @@ from .parts_of_products import PartsOfProduct, divide_products
 from .products import AddedProduct, add_products_in_one_go
 from .quotients import multiply_after_dividing
 from .recorder import Recording
+from .scaled_products import ScaledProduct, multiply_products, scale_products
 from .side_by_side import put_side_by_side
 from .sums import sum_by_products
+
+Bindable = AddedProduct | Combination | PartsOfProduct | ScaledProduct
 
 
 class Program(NamedTuple):
@@ -55,7 +58,8 @@ def make_program(recording: Recording, *, rounding_less: bool = False) -> Progra
     needed = leave_out_unused(joined, given)  # each of what is done together had its own numbers
     if rounding_less:
         if find_blas():
-            needed = leave_out_unused(add_products_in_one_go(needed, given), given)
+            needed = add_products_in_one_go(multiply_products(needed, given), given)
+            needed = scale_products(leave_out_unused(needed, given), given)
             needed = divide_products(combine_multiples(multiply_after_dividing(needed), given))
         needed = lay_in_columns(sum_by_products(needed), given)
     groups = gather_groups(needed)
@@ -76,7 +80,7 @@ def make_program(recording: Recording, *, rounding_less: bool = False) -> Progra
 
 def bind(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """Return what is to be called, and with what; some can be prepared for their arguments."""
-    bound = function.bind(*arguments) if isinstance(function, AddedProduct | Combination | PartsOfProduct) else None
+    bound = function.bind(*arguments) if isinstance(function, Bindable) else None
     return (function, arguments) if bound is None else (bound, ())
 
 
