@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpmlp.backends import Backend, Samples
+from xpmlp.backends import Backend, Samples, hold
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.layers import Layers, map_layers
@@ -46,7 +46,7 @@ def host_samples(weighted: bool = True) -> Samples:
 
 
 def move(backend: Backend, samples: Samples, dtype: str = "float64") -> Samples:
-    return Samples(*(None if array is None else backend.asarray(array, dtype) for array in samples))
+    return samples.map(lambda array: backend.asarray(array, dtype))
 
 
 ORDER = np.random.default_rng(6).permutation(ROWS)
@@ -122,6 +122,22 @@ def test_only_the_rows_in_the_order_are_visited() -> None:
     assert seen == [7, 2, 2, 9]
 
 
+def test_an_epoch_on_bytes_is_that_on_their_quotients(backend: Backend) -> None:
+    samples, rng = host_samples(), np.random.default_rng(5)
+    stored = rng.integers(0, 256, samples.x.shape, np.uint8)
+    layers = init_layers(backend.xp, rng, (5, 6, 3), glorot_uniform(), dtype=backend.xp.float64, device=backend.device)
+    state = TrainingState(layers, ())
+    results = []
+    for given in (samples._replace(x=stored, divisor=255.0), samples._replace(x=stored / 255.0)):
+        held = hold(backend, given, "float64")
+        assert isinstance(held, Samples)
+        results.append(
+            backend.run_epoch(step_with(sgd()), state, held, backend.asarray(ORDER), backend.asarray(RATES), BATCH_SIZE)
+        )
+    for (ours, _), (theirs, _) in zip(*(after.layers for after, _ in results), strict=True):
+        np.testing.assert_allclose(backend.to_numpy(ours), backend.to_numpy(theirs), rtol=1e-12)
+
+
 def train(
     backend: Backend, optimizer: Optimizer, *, models: tuple[int, ...] = (), dtype: str = "float64"
 ) -> tuple[Layers, Any]:
@@ -160,7 +176,7 @@ def test_an_epoch_is_the_steps_taken_by_hand(backend: Backend, name: str) -> Non
     state = start = TrainingState(layers, optimizer.init(xp, layers))
     samples, step, expected = move(backend, host_samples(), "float64"), step_with(optimizer), []
     for batch, rate in ((ORDER[:4], 0.3), (ORDER[4:8], 0.1), (ORDER[8:], 0.2)):
-        x, targets, weight = (backend.asarray(backend.to_numpy(array)[batch]) for array in samples)
+        x, targets, weight = (backend.asarray(backend.to_numpy(array)[batch]) for array in samples.arrays)
         state, objective = step(xp, state, x, targets, weight, backend.asarray(np.array(rate)))
         expected.append(backend.to_numpy(objective))
     after, objectives = backend.run_epoch(

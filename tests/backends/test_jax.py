@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpmlp.backends import Samples, load_backend
+from xpmlp.backends import load_backend
 from xpmlp.datasets import load_digits
 from xpmlp.errors import SettingsError
 from xpmlp.nn.activations import ACTIVATIONS
@@ -15,7 +15,7 @@ from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import sgd
 from xpmlp.nn.step import TrainingState, make_step
 from xpmlp.training import fit, warmup_cosine
-from xpmlp.training.train import make_samples
+from xpmlp.training.split_samples import make_samples
 
 jax = pytest.importorskip("jax", reason="jax is not installed")
 
@@ -59,9 +59,7 @@ def test_nothing_moves_between_host_and_device_within_an_epoch() -> None:
     backend = load_backend("jax", "cpu")
     step = make_step(activation=ACTIVATIONS["relu"], loss=LOSSES["softmax_cross_entropy"], optimizer=sgd())
     with backend.scope():
-        samples = Samples(
-            *(None if array is None else backend.asarray(array) for array in make_samples(digits.train, digits.classes))
-        )
+        samples = make_samples(digits.train, digits.classes).map(backend.asarray)
         layers = jax.tree.map(backend.asarray, network())
         order = backend.asarray(np.arange(samples.rows))
         rates = backend.asarray(np.full(15, 0.1, dtype=np.float32))

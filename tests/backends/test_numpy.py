@@ -162,7 +162,7 @@ def test_a_step_that_cannot_be_recorded_is_taken_eagerly(how: str) -> None:
 @pytest.mark.parametrize("how", ["recorded", "looks at a number"])
 def test_nothing_is_kept_of_a_recording_that_is_forgotten(how: str) -> None:
     backend, work = NumpyBackend(), Work() if how == "recorded" else Work(impure(how))
-    samples = Samples(*(array if array is None else array.copy() for array in work.samples))
+    samples = work.samples.map(np.copy)
     kept = weakref.ref(samples.x)
     backend.run_epoch(work.step, work.state, samples, work.orders[0], np.ones(63), 4)
     backend.forget_recordings()

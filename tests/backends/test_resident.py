@@ -68,7 +68,7 @@ def test_fed_block_by_block_the_epoch_is_the_same(
         state = TrainingState(device_layers, optimizer.init(backend.xp, device_layers))
         held = hold(backend, samples, "float64")
         assert isinstance(held, HostSamples)
-        everything = Samples(*map(backend.asarray, samples))
+        everything = samples.map(backend.asarray)
         results = [run_epoch(backend, step, state, data, order, rates, batch_size) for data in (held, everything)]
         fed, resident = (map_arrays(backend.to_numpy, result) for result in results)
     map_arrays(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), fed, resident)

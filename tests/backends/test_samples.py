@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpmlp.backends.samples import Samples, slice_rows, take_rows
+from xpmlp.backends.samples import Samples, make_batch, slice_rows, take_rows
 
 X = np.arange(12.0).reshape(6, 2)
 TARGETS = np.arange(6.0).reshape(6, 1) * 10
@@ -47,3 +47,27 @@ def test_rows_without_weights_stay_without(place: Any) -> None:
     samples = samples_on(place, weighted=False)
     assert take_rows(place.xp, samples, place.asarray([1], "int64")).weight is None
     assert slice_rows(samples, 0, 2).weight is None
+
+
+def test_bytes_are_divided_when_a_batch_is_made_of_them(place: Any) -> None:
+    stored = np.array([[0, 255], [51, 102]], np.uint8)
+    samples = Samples(place.asarray(stored, "uint8"), place.asarray(TARGETS[:2]), None, 255.0)
+    taken = take_rows(place.xp, samples, place.asarray([1, 0, 1], "int64"))
+    batch = make_batch(place.xp, taken)
+    assert batch.x.dtype == batch.targets.dtype
+    assert taken.x.dtype == slice_rows(samples, 0, 1).x.dtype == samples.x.dtype
+    np.testing.assert_array_equal(place.to_numpy(batch.x), stored[[1, 0, 1]] / 255.0)
+    np.testing.assert_array_equal(place.to_numpy(make_batch(place.xp, slice_rows(samples, 1, 5)).x), stored[1:] / 255.0)
+
+
+def test_without_a_divisor_a_batch_is_of_the_very_arrays() -> None:
+    samples = Samples(X, TARGETS, WEIGHT)
+    assert all(a is b for a, b in zip(make_batch(np, samples), samples.arrays, strict=True))
+
+
+def test_what_is_mapped_are_the_arrays_that_there_are() -> None:
+    samples = Samples(X, TARGETS, None, 2.0).map(lambda array: array + 1.0)
+    np.testing.assert_array_equal(samples.x, X + 1.0)
+    assert samples.weight is None
+    assert samples.divisor == 2.0
+    assert len(samples.arrays) == 2

@@ -95,7 +95,7 @@ def test_each_size_of_batch_is_recorded_once_for_all_epochs(place: Any) -> None:
     # Fewer batches of a known size need no new recording; more of them do, and other data.
     recorded.run(case.step, case.state, case.samples, case.order[:4], case.rates[:1], BATCH_SIZE)
     assert len(sizes) == 2
-    others = Samples(*(case.place.asarray(case.place.to_numpy(array)) for array in case.samples))
+    others = case.samples.map(lambda array: case.place.asarray(case.place.to_numpy(array)))
     recorded.run(case.step, case.state, others, case.order[:4], case.rates[:1], BATCH_SIZE)
     assert sizes[2:] == [(1, 4)]
     recorded.run(case.step, case.state, others, case.order, case.rates, BATCH_SIZE)

@@ -620,7 +620,7 @@ def test_validation_rows_that_all_weigh_nothing_are_refused(small_fit: Fit, vali
 @pytest.mark.parametrize("library", ["torch", "jax.numpy"])
 def test_without_a_backend_it_computes_where_the_arrays_are(small_fit: Fit, samples: Samples, library: str) -> None:
     xp = pytest.importorskip(library, reason=f"{library} is not installed")
-    there = Samples(*(None if array is None else xp.asarray(np.array(array)) for array in samples))
+    there = samples.map(lambda array: xp.asarray(np.array(array)))
     result = small_fit(train=there)
     assert result.backend.name == library.partition(".")[0]
     assert type(result.state.layers[0].weight) is type(there.x)
@@ -630,7 +630,7 @@ def test_without_a_backend_it_computes_where_the_arrays_are(small_fit: Fit, samp
 
 def test_the_generic_backend_trains_arrays_that_follow_the_standard(small_fit: Fit, samples: Samples) -> None:
     xp = array_api_strict
-    there = Samples(*(None if array is None else xp.asarray(np.array(array)) for array in samples))
+    there = samples.map(lambda array: xp.asarray(np.array(array)))
     layers = tuple(Layer(*map(xp.asarray, layer)) for layer in small_fit(epochs=1).layers)
     assert isinstance(small_fit(train=there, layers=layers).state.layers[0].weight, type(there.x))
 

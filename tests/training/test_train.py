@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from xpmlp.backends import Backend, NumpyBackend
-from xpmlp.datasets import Dataset, Split, load_digits, load_mnist
+from xpmlp.datasets import ByteSplit, Dataset, Split, load_digits, load_mnist
 from xpmlp.errors import DataError
 from xpmlp.image_form import ImageForm
 from xpmlp.nn.activations import ACTIVATIONS
@@ -173,6 +173,30 @@ def test_another_backend_trains_the_same_network(digits: Dataset) -> None:
     for layer, expected in zip(strict.layers, numpy.layers, strict=True):
         assert isinstance(layer.weight, np.ndarray)
         assert_allclose(layer.weight, expected.weight, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("dtype", "hands_over"), [("float32", np.uint8), ("float64", np.float32)])
+def test_many_images_are_gathered_as_bytes_where_that_changes_nothing(
+    digits: Dataset, dtype: str, hands_over: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = []
+
+    class Noting(NumpyBackend):
+        def run_epoch(self, step: Any, state: Any, samples: Any, *rest: Any) -> Any:
+            kinds.append(samples.x.dtype)
+            return super().run_epoch(step, state, samples, *rest)
+
+    stored = np.rint(digits.train.x * digits.input_scale).astype(np.uint8)
+    as_bytes = replace(digits, train=ByteSplit(stored, digits.input_scale, digits.train.labels))
+    np.testing.assert_array_equal(as_bytes.train.x, digits.train.x)
+    expected = fit_dataset(digits, replace(SHORT, dtype=dtype), backend=NumpyBackend())
+    fit_dataset(as_bytes, SHORT, backend=Noting())
+    assert set(kinds) == {np.dtype(np.float32)}  # few images
+    kinds.clear()
+    monkeypatch.setattr("xpmlp.training.split_samples.LARGER_THAN_CACHES", 0)
+    found = fit_dataset(as_bytes, replace(SHORT, dtype=dtype), backend=Noting())
+    assert set(kinds) == {np.dtype(hands_over if dtype == "float32" else dtype)}
+    assert same_bits(found.layers, expected.layers)
 
 
 def test_an_interrupted_run_still_gives_a_model(digits: Dataset) -> None:

@@ -10,7 +10,7 @@ from xpmlp.nn.layers import Layers
 from xpmlp.nn.step import Step, TrainingState
 
 from .devices import Device
-from .samples import Samples, take_rows
+from .samples import Samples, make_batch, take_rows
 
 
 class Backend:
@@ -29,6 +29,8 @@ class Backend:
     name: ClassVar[str] = "array-api"
     # Whether a step is recorded with the places in memory of what it reads, so that data must stay where they are.
     records_steps: bool = False
+    # Whether inputs of large data are best held as bytes where they are that divided by a number: a fourth is fetched.
+    gathers_bytes: bool = False
     # Whether the inputs of float32 products may be rounded to TF32. Libraries that do so unasked are kept from it.
     tf32: bool = False
 
@@ -98,7 +100,7 @@ class Backend:
         rows = order.shape[0]
         for index, start in enumerate(range(0, rows, batch_size)):
             # The standard does not say what a slice beyond the end is.
-            batch = take_rows(self.xp, samples, order[start : min(start + batch_size, rows)])
+            batch = make_batch(self.xp, take_rows(self.xp, samples, order[start : min(start + batch_size, rows)]))
             state, objective = step(self.xp, state, *batch, learning_rates[index])
             objectives.append(objective)
         return state, self.xp.stack(objectives, axis=-1)

@@ -14,7 +14,7 @@ from xpmlp.nn.step import Step, TrainingState
 
 from .base import Backend
 from .devices import Device, count_threads, device_number
-from .samples import Samples, take_rows
+from .samples import Samples, make_batch, take_rows
 
 
 class JaxBackend(Backend):
@@ -139,7 +139,7 @@ def compiled_epoch(step: Step) -> Callable[..., tuple[TrainingState, Any]]:
     """Compile the repetition of a step: a scan over the full batches, then the smaller one that may be left."""
 
     def take_step(state: TrainingState, samples: Samples, rows: Any, learning_rate: Any) -> tuple[TrainingState, Any]:
-        return step(jnp, state, *take_rows(jnp, samples, rows), learning_rate)
+        return step(jnp, state, *make_batch(jnp, take_rows(jnp, samples, rows)), learning_rate)
 
     def epoch(
         state: TrainingState, samples: Samples, order: Any, learning_rates: Any, batch_size: int

@@ -50,7 +50,7 @@ class LentTensors(threading.local):
     ) -> tuple[TrainingState, Any]:
         """Take one step for each batch; see `Backend.run_epoch`."""
         if self.samples is None or not same_arrays(self.samples, samples):
-            self.samples, self.lent = samples, map_arrays(lend, samples)
+            self.samples, self.lent = samples, samples.map(lend)
         with self.numpy.scope(), self.numpy.in_threads(torch.get_num_threads()):
             lent_state, order, rates = map_arrays(lend, (state, order, learning_rates))
             result = self.numpy.run_epoch(step, lent_state, self.lent, order, rates, batch_size)
@@ -63,9 +63,10 @@ class LentTensors(threading.local):
         self.numpy.forget_recordings()
 
 
-def lend(tensor: torch.Tensor | None) -> np.ndarray | None:
+def lend(tensor: torch.Tensor) -> np.ndarray:
     """Return NumPy's array in a tensor's memory."""
-    return None if tensor is None else tensor.numpy(force=True)
+    array: np.ndarray = tensor.numpy(force=True)
+    return array
 
 
 def give_back(array: Any) -> torch.Tensor:

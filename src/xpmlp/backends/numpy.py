@@ -45,6 +45,7 @@ class NumpyBackend(Backend):
     """
 
     name: ClassVar[str] = "numpy"
+    gathers_bytes = True
 
     def __init__(self, device: str | None = None) -> None:
         if device not in (None, "cpu"):
@@ -74,7 +75,7 @@ class NumpyBackend(Backend):
         that are the same to the bit.
         """
         with self.threads_for(state.layers, batch_size):
-            if step is not self.unrecordable and all(isinstance(array, np.ndarray | None) for array in samples):
+            if step is not self.unrecordable and all(isinstance(array, np.ndarray) for array in samples.arrays):
                 try:
                     return self.run_recorded(step, state, samples, order, learning_rates, batch_size)
                 except NotRecordableError as error:

@@ -12,7 +12,7 @@ from jaxtyping import Float, Integer
 from xpmlp.nn.step import Step, TrainingState
 
 from .base import Backend
-from .samples import Samples, slice_rows
+from .samples import Batch, Samples, make_batch, slice_rows
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class HostSamples:
     @property
     def row_bytes(self) -> int:
         """Bytes of a row on the device."""
-        return sum(row_values(array) for array in self.samples if array is not None) * np.dtype(self.dtype).itemsize
+        return count_bytes(self.samples, self.dtype) // self.rows
 
     def block_rows(self, batch_size: int) -> int:
         """Return the rows of a block: as many whole batches as the block holds, at least one."""
@@ -65,9 +65,11 @@ class HostSamples:
         return write_over(self.place[0], block)
 
 
-def row_values(array: Any) -> int:
-    """Return how many numbers an array holds for each row, which is its first axis."""
-    return math.prod(array.shape[1:])
+def count_bytes(samples: Samples, dtype: str) -> int:
+    """Return the bytes that samples take on a device."""
+    values: list[int] = [math.prod(array.shape) for array in samples.arrays]
+    size = sum(values) * np.dtype(dtype).itemsize
+    return size if samples.divisor is None else size - values[0] * (np.dtype(dtype).itemsize - 1)
 
 
 def hold(backend: Backend, samples: Samples, dtype: str) -> Samples | HostSamples:
@@ -77,10 +79,11 @@ def hold(backend: Backend, samples: Samples, dtype: str) -> Samples | HostSample
     ----------
     samples
         Arrays of the host, or of the backend's library; as `dtype` they are not copied where they are there already.
+        Bytes that have a divisor stay bytes.
     """
     free = backend.free_memory()
-    needed = sum(math.prod(array.shape) for array in samples if array is not None) * np.dtype(dtype).itemsize
-    on_host = all(array is None or isinstance(array, np.ndarray) for array in samples)
+    needed = count_bytes(samples, dtype)
+    on_host = all(isinstance(array, np.ndarray) for array in samples.arrays)
     if free is None or not on_host or needed <= PART_FOR_DATA * free:
         return move_samples(backend, samples, dtype)
     held = HostSamples(samples, dtype, min(LARGEST_BLOCK, int(PART_FOR_DATA * free / BLOCKS)))
@@ -95,20 +98,16 @@ def hold(backend: Backend, samples: Samples, dtype: str) -> Samples | HostSample
 
 
 def move_samples(backend: Backend, samples: Samples, dtype: str) -> Samples:
-    """Move rows to the backend's device."""
-    x, targets, weight = samples
-    return Samples(
-        backend.asarray(x, dtype),
-        backend.asarray(targets, dtype),
-        None if weight is None else backend.asarray(weight, dtype),
-    )
+    """Move rows to the backend's device; bytes that have a divisor stay bytes."""
+    moved = samples.map(lambda array: backend.asarray(array, dtype))
+    return moved if samples.divisor is None else moved._replace(x=backend.asarray(samples.x))
 
 
-def resident_rows(backend: Backend, held: Samples | HostSamples, start: int, stop: int) -> Samples:
+def resident_rows(backend: Backend, held: Samples | HostSamples, start: int, stop: int) -> Batch:
     """Return the rows from `start` up to `stop`, which may lie beyond the last, on the device."""
     if isinstance(held, HostSamples):
-        return move_samples(backend, slice_rows(held.samples, start, stop), held.dtype)
-    return slice_rows(held, start, stop)
+        return make_batch(backend.xp, move_samples(backend, slice_rows(held.samples, start, stop), held.dtype))
+    return make_batch(backend.xp, slice_rows(held, start, stop))
 
 
 def run_epoch(
@@ -149,7 +148,7 @@ def run_epoch_from_host(
 
     def fetch(start: int) -> Samples:
         rows = order[start : start + size]
-        block = Samples(*(None if array is None else array[rows] for array in held.samples))
+        block = held.samples.map(lambda array: array[rows])
         # The feeder is another thread, which has none of what was set for this one.
         with backend.scope(), backend.transfers():
             return move_samples(backend, block, held.dtype)
@@ -188,9 +187,8 @@ def run_epoch_from_host(
 
 def write_over(place: Samples, block: Samples) -> Samples:
     """Write a block over the first rows of another."""
-    for into, array in zip(place, block, strict=True):
-        if array is not None:
-            into[: array.shape[0], ...] = array
+    for into, array in zip(place.arrays, block.arrays, strict=True):
+        into[: array.shape[0], ...] = array
     return place
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Float, Integer
 
 from xpmlp.nn.step import Step, TrainingState
 
-from .samples import Samples, take_rows
+from .samples import Samples, make_batch, take_rows
 
 
 class StaticStep:
@@ -68,8 +68,9 @@ class StaticStep:
     def map(self, function: Callable[[Any], Any]) -> "StaticStep":
         """Return the same step with each of its arrays replaced by what `function` makes of it."""
         mapped = copy.copy(self)
-        for name in ("state", "samples", "batches", "learning_rates", "next", "objectives"):
-            setattr(mapped, name, map_arrays(lambda a: None if a is None else function(a), getattr(self, name)))
+        mapped.samples = self.samples.map(function)
+        for name in ("state", "batches", "learning_rates", "next", "objectives"):
+            setattr(mapped, name, map_arrays(function, getattr(self, name)))
         return mapped
 
     def relocate(self, place_of: Callable[[Any], Any]) -> None:
@@ -82,7 +83,8 @@ class StaticStep:
         xp = self.xp
         rows = xp.take(self.batches, self.next, axis=0)[0, ...]
         learning_rate = xp.take(self.learning_rates, self.next, axis=0)[0, ...]
-        state, objective = self.step(xp, self.state, *take_rows(xp, self.samples, rows), learning_rate)
+        batch = make_batch(xp, take_rows(xp, self.samples, rows))
+        state, objective = self.step(xp, self.state, *batch, learning_rate)
         self.objectives[..., self.next] = objective[..., None]
         map_arrays(overwrite, self.state, state)
         self.next[...] = self.next + 1

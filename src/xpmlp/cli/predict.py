@@ -15,7 +15,8 @@ from rich.table import Table
 
 from xpmlp.backends import load_backend
 from xpmlp.datasets.idx import ELEMENT_TYPES, GZIP_MAGIC
-from xpmlp.datasets.idx_folder import FILE_NAME, read_images, scaled, stores_images_transposed
+from xpmlp.datasets.idx_folder import FILE_NAME, read_images, stores_images_transposed
+from xpmlp.datasets.scaling import scaled
 from xpmlp.errors import DataError, OutputError
 from xpmlp.image_form import prepare_image
 from xpmlp.model import Model

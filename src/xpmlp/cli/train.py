@@ -341,7 +341,7 @@ def describe_start(console: Console, dataset: Dataset, settings: Recipe) -> None
     console.print(
         Text.assemble(
             (dataset.name, "bold"),
-            f": {len(dataset.train.x):,} rows to train on, {len(dataset.test.x):,} to test, of {shape} values {goal}",
+            f": {dataset.train.rows:,} rows to train on, {dataset.test.rows:,} to test, of {shape} values {goal}",
         )
     )
     for note in dataset.notes:

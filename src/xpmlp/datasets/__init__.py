@@ -1,5 +1,6 @@
 """Datasets: a name or a path in, host arrays out."""
 
+from .byte_split import ByteSplit
 from .dataset import Dataset, Split, class_indices, one_hot
 from .digits import load_digits
 from .idx import read_idx
@@ -10,6 +11,7 @@ from .tables import NAMED_TABLES, TableOptions, load_table
 
 __all__ = [
     "NAMED_TABLES",
+    "ByteSplit",
     "Dataset",
     "Split",
     "TableOptions",

@@ -26,6 +26,15 @@ class Split:
     x: Float32[np.ndarray, "rows features"]
     labels: Shaped[np.ndarray, " rows"]
 
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return len(self.labels)
+
+    def take(self, rows: slice) -> "Split":
+        """Return some of the rows."""
+        return Split(self.x[rows], self.labels[rows])
+
 
 @dataclass(frozen=True)
 class Dataset:

@@ -5,12 +5,14 @@ import re
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int64, Num
+from jaxtyping import Int64, Num
 
 from xpmlp.errors import DataError
 
-from .dataset import Dataset, Split, check_finite, class_indices, listing
+from .byte_split import ByteSplit
+from .dataset import Dataset, Split, class_indices, listing
 from .idx import read_idx
+from .scaling import scale_of, scaled
 
 ROLES = ("train-images", "train-labels", "test-images", "test-labels")
 FILE_NAME = re.compile(
@@ -189,15 +191,17 @@ def read_idx_files(
         raise DataError(message) from error
 
     scale = scale_of(images["train"], what=str(files["train-images"]))
-    splits = {}
+    splits: dict[str, Split] = {}
     for split in ("train", "test"):
         # Popped, so that a split's raw images are given back before the next split is scaled.
         raw = images.pop(split)
         if swap_axes and raw.ndim >= 3:
             raw = raw.swapaxes(1, 2)
         input_shape = raw.shape[1:]
-        x = scaled(raw, scale, what=str(files[f"{split}-images"]))
-        splits[split] = Split(x, labels[split])
+        if raw.dtype == np.uint8:
+            splits[split] = ByteSplit(np.ascontiguousarray(raw).reshape(len(raw), -1), scale, labels[split])
+        else:
+            splits[split] = Split(scaled(raw, scale, what=str(files[f"{split}-images"])), labels[split])
     return Dataset(name, splits["train"], splits["test"], classes, input_shape, scale, source, notes)
 
 
@@ -227,29 +231,3 @@ def read_labels(path: Path) -> Int64[np.ndarray, " rows"]:
             message = f"{path}: {np.count_nonzero(wrong)} labels are not whole numbers; the first is {first}."
             raise DataError(f"{message} Number the classes.")
     return labels.astype(np.int64)
-
-
-def scale_of(images: Num[np.ndarray, "rows *shape"], *, what: str) -> float:
-    """What to divide by so that values lie between -1 and 1."""
-    if images.dtype.kind in "iu":
-        return float(np.iinfo(images.dtype).max)
-    check_finite(images.reshape(len(images), -1), what=what, input_shape=images.shape[1:])
-    return max(1.0, -float(images.min()), float(images.max()))
-
-
-def scaled(images: Num[np.ndarray, "rows *shape"], scale: float, *, what: str) -> Float32[np.ndarray, "rows features"]:
-    """The images divided by `scale`, a row each, without an intermediate array."""
-    try:
-        x = np.empty(images.shape, np.float32)
-    except MemoryError as error:
-        needed = images.size * 4 / 1e9
-        message = f"{what}: its images take {needed:.1f} GB as float32, more than this machine's memory has free."
-        raise DataError(message) from error
-    # Types that float32 holds exactly are divided in float32; the others in float64, buffer by buffer.
-    precision = np.result_type(images.dtype, np.float32)
-    with np.errstate(over="ignore"):
-        np.divide(images, precision.type(scale), out=x, casting="same_kind")
-    rows = x.reshape(len(x), -1)
-    if images.dtype.kind == "f":
-        check_finite(rows, what=what, input_shape=images.shape[1:])
-    return rows

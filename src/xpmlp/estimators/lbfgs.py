@@ -9,7 +9,7 @@ from jaxtyping import Float64
 
 from xpmlp.backends import Backend, Samples
 from xpmlp.backends.resident import move_samples
-from xpmlp.backends.samples import slice_rows
+from xpmlp.backends.samples import make_batch, slice_rows
 from xpmlp.nn.layers import Layer, Layers, map_layers
 from xpmlp.nn.losses import Loss
 from xpmlp.nn.objective import objective_and_gradients
@@ -66,7 +66,7 @@ def minimize(
             objective_and_gradients(
                 xp,
                 layers,
-                *slice_rows(samples, block.start, block.stop),
+                *make_batch(xp, slice_rows(samples, block.start, block.stop)),
                 activation=problem.activation,
                 loss=loss,
                 penalty=problem.penalty if block.start == 0 else None,

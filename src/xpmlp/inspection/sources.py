@@ -40,7 +40,7 @@ def table_of(dataset: Dataset) -> Table:
         ]
     )
     frame = polars.concat([polars.DataFrame({"label": labels}), values], how="horizontal")
-    note = f"the rows to train on, {len(dataset.train.x):,}, are followed by those to test, {len(dataset.test.x):,}"
+    note = f"the rows to train on, {dataset.train.rows:,}, are followed by those to test, {dataset.test.rows:,}"
     return Table(
         name=dataset.name,
         frame=frame.lazy(),

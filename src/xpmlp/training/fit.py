@@ -178,7 +178,7 @@ def fit(
     ----------
     train, validation
         Arrays of the host or of the backend's library. They are moved to the backend's device once, as the dtype of
-        `layers`; where they do not fit there, they are fed to it block by block.
+        `layers`, bytes that have a divisor as bytes; where they do not fit there, they are fed to it block by block.
     layers
         The network to start from, likewise.
     schedule
@@ -223,7 +223,7 @@ def fit(
         raise SettingsError("dropout: a run with dropout cannot go on from a checkpoint, which does not hold its key.")
     if isinstance(backend, str):
         backend = load_backend(backend)
-    backend = backend or backend_of(*train, *(validation or ()))
+    backend = backend or backend_of(*train.arrays, *(validation.arrays if validation else ()))
     began = time.perf_counter()
     failure: Failure | None = None
     with backend.scope():

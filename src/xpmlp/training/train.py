@@ -1,14 +1,15 @@
 """From a dataset and a recipe to a model."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import array_api_compat.numpy
 import numpy as np
 
-from xpmlp.backends import Backend, NumpyBackend, Samples
-from xpmlp.datasets import Dataset, Split, one_hot
-from xpmlp.image_form import ImageForm
+from xpmlp.backends import Backend, NumpyBackend, load_backend
+from xpmlp.datasets import Dataset
+from xpmlp.image_form import MEASURED_IMAGES, ImageForm
 from xpmlp.model import Model
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import INITIALIZERS, init_layers
@@ -20,6 +21,7 @@ from .checkpoint import Checkpoint
 from .fit import FitResult, fit
 from .recipes import OPTIMIZERS, RECIPES, Recipe, table_recipe
 from .schedules import SCHEDULES
+from .split_samples import make_samples
 
 CLASSIFICATION_LOSS = "softmax_cross_entropy"
 REGRESSION_LOSS = "squared_error"
@@ -65,7 +67,7 @@ def default_recipe(dataset: Dataset) -> Recipe:
     """Return how to train on a dataset where nothing is said: ``RECIPES["default"]``, for tables `table_recipe`."""
     if dataset.table_form is None or len(dataset.input_shape) == 2:
         return RECIPES["default"]
-    return table_recipe(len(dataset.train.x))
+    return table_recipe(dataset.train.rows)
 
 
 def fit_dataset(
@@ -77,18 +79,21 @@ def fit_dataset(
     checkpoint: Checkpoint | None = None,
 ) -> FitResult:
     """Train as `train` does, and return what `fit` returns; from a checkpoint of such a run, if one is given."""
+    backend = load_backend(backend) if isinstance(backend, str) else backend or NumpyBackend()
     generator = np.random.default_rng(recipe.seed)
     # Drawn in NumPy whatever the backend: one seed is one network everywhere.
     layers = init_layers(
         array_api_compat.numpy,
         generator,
-        (dataset.train.x.shape[1], *recipe.hidden_layer_sizes, len(dataset.classes) or 1),
+        (math.prod(dataset.input_shape), *recipe.hidden_layer_sizes, len(dataset.classes) or 1),
         INITIALIZERS[recipe.initializer](),
         dtype=getattr(np, recipe.dtype),
     )
     center, spread = target_scale(dataset)
     return fit(
-        make_samples(dataset.train, dataset.classes, center, spread),
+        make_samples(
+            dataset.train, dataset.classes, center, spread, as_bytes=backend.gathers_bytes and recipe.dtype == "float32"
+        ),
         layers=layers,
         activation=ACTIVATIONS[recipe.activation],
         loss=LOSSES[loss_name(dataset)],
@@ -99,7 +104,7 @@ def fit_dataset(
         generator=generator,
         penalty=float(recipe.penalty) or None,
         validation=make_samples(dataset.test, dataset.classes, center, spread),
-        backend=backend or NumpyBackend(),
+        backend=backend,
         callbacks=callbacks,
         checkpoint=checkpoint,
     )
@@ -118,13 +123,6 @@ def target_scale(dataset: Dataset) -> tuple[float, float]:
     return float(np.mean(dataset.train.labels)), spread if spread > 0.0 else 1.0
 
 
-def make_samples(split: Split, classes: tuple[int | str, ...], center: float = 0.0, spread: float = 1.0) -> Samples:
-    """Return rows with their labels one-hot, or without classes with their numbers, less `center`, by `spread`."""
-    if classes:
-        return Samples(split.x, one_hot(split.labels, classes))
-    return Samples(split.x, ((split.labels[:, None] - center) / spread).astype(np.float64))
-
-
 def in_own_units(layers: Layers, center: float, spread: float) -> Layers:
     """Return the network whose outputs are ``center + spread × output``: the same one, but for its last layer."""
     *hidden, last = layers
@@ -135,7 +133,11 @@ def in_own_units(layers: Layers, center: float, spread: float) -> Layers:
 
 def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:
     """Put a trained network together with what the dataset knows of its inputs and classes."""
-    form = ImageForm.measure(dataset.train.x, dataset.input_shape) if len(dataset.input_shape) == 2 else None
+    form = None
+    if len(dataset.input_shape) == 2:
+        # Evenly spaced, since images may be stored class by class.
+        some = dataset.train.take(slice(None, None, math.ceil(dataset.train.rows / MEASURED_IMAGES) or 1))
+        form = ImageForm.measure(some.x, dataset.input_shape)
     training: dict[str, Any] = {
         "data": dataset.name,
         "source": dataset.source,

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from xpmlp import Dataset, load_dataset
-from xpmlp.datasets.idx_folder import scaled
+from xpmlp.datasets.scaling import scaled
 from xpmlp.errors import DataError
 
 Write = Callable[..., Path]
