@@ -16,9 +16,10 @@ from xpmlp.nn.layers import Layers
 from xpmlp.nn.step import Step, TrainingState
 
 from .base import Backend
+from .counted_step import CountedStep
 from .devices import Device, count_threads
 from .divided_products import OPERATIONS_WORTH_THREADS
-from .recorded_calls import NotRecordableError, Program, Recorder, copy_to_page, make_program
+from .recorded_calls import NotRecordableError, Recorder, copy_to_page, make_program
 from .recorded_epoch import RecordedEpoch
 from .samples import Samples
 from .static_step import StaticStep, map_arrays, overwrite
@@ -112,17 +113,17 @@ class NumpyBackend(Backend):
 
     def record(self, static: StaticStep, *, rounding_less: bool) -> Callable[[], None]:
         """Record a step as a list of NumPy's calls."""
-        static.rewind()
         static.relocate(copy_to_page)
-        recorder = Recorder()
+        counted, recorder = CountedStep(static), Recorder()
         try:
-            static.map(recorder.watch).run()
+            counted.map(recorder.watch).run()
             program = make_program(recorder.finish(), rounding_less=rounding_less)
         finally:
             recorder.forget()
-        static.relocate(program.place_of)
-        check_program(static, program)
-        return program.play
+        counted.relocate(program.place_of)
+        play = functools.partial(counted.count, program.play)
+        check_recording(static, play)
+        return play
 
     def forget_recordings(self) -> None:
         """Drop what `run_epoch` keeps for the next epoch."""
@@ -166,8 +167,8 @@ class NumpyBackend(Backend):
         return {"backend": self.name, "library": f"numpy {np.__version__}", "device": "cpu"}
 
 
-def check_program(static: StaticStep, program: Program) -> None:
-    """Make sure that a program does what the step does, on another batch and with another learning rate.
+def check_recording(static: StaticStep, play: Callable[[], None]) -> None:
+    """Make sure that a recording does what the step does, on another batch and with another learning rate.
 
     Raises
     ------
@@ -177,7 +178,7 @@ def check_program(static: StaticStep, program: Program) -> None:
     static.learning_rates[...] *= OTHER_RATE
     before = map_arrays(np.copy, static.state)
     results = []
-    for take_step in (static.run, program.play):
+    for take_step in (static.run, play):
         map_arrays(overwrite, static.state, before)
         static.next[...] = static.batches.shape[0] - 1
         take_step()

@@ -82,12 +82,17 @@ class StaticStep:
         """Take the step of the next batch."""
         xp = self.xp
         rows = xp.take(self.batches, self.next, axis=0)[0, ...]
-        learning_rate = xp.take(self.learning_rates, self.next, axis=0)[0, ...]
+        objective = self.take(rows, xp.take(self.learning_rates, self.next, axis=0)[0, ...])
+        self.objectives[..., self.next] = objective[..., None]
+        self.next[...] = self.next + 1
+
+    def take(self, rows: Integer[Any, " batch"], learning_rate: Float[Any, ""]) -> Float[Any, "*models"]:
+        """Take the step of those rows, and return the objective."""
+        xp = self.xp
         batch = make_batch(xp, take_rows(xp, self.samples, rows))
         state, objective = self.step(xp, self.state, *batch, learning_rate)
-        self.objectives[..., self.next] = objective[..., None]
         map_arrays(overwrite, self.state, state)
-        self.next[...] = self.next + 1
+        return objective
 
     def result(self, steps: int) -> tuple[TrainingState, Float[Any, "*models steps"]]:
         """Return copies of the state and of the first objectives: the next epoch will write over the originals."""

@@ -12,6 +12,7 @@ def describe_numbers(calls: list[Call], given: set[int]) -> Callable[[Array], Ha
     makers: dict[int, list[Call]] = {}
     for call in calls:
         makers.setdefault(call.target, []).append(call)
+    changing = {owner for owner, made in makers.items() if owner in given or len(made) > 1}
 
     def describe(number: Array) -> Hashable:
         owner = id(owner_of(number))
@@ -19,7 +20,7 @@ def describe_numbers(calls: list[Call], given: set[int]) -> Callable[[Array], Ha
         if not made and owner not in given:
             return (CONSTANT, number.dtype, number.tobytes())
         whole = owner_of(number).ndim == 0
-        if whole and len(made) == 1 and made[0].elementwise and made[0].sources.isdisjoint(given):
+        if whole and len(made) == 1 and made[0].elementwise and made[0].sources.isdisjoint(changing):
             return (made[0].function, number.dtype, *(describe(part) for part in made[0].read))
         return ("place", owner, address(number))
 
