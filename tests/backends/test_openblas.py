@@ -55,22 +55,38 @@ def test_several_products_are_computed_at_once(first: str, second: str, dtype: s
         pytest.skip("this OpenBLAS computes one product at a time")
     drawn = [draw(shape, first, second, dtype) for shape in ((130, 170, 90), (300, 400, 11), (101, 100, 101))]
     products = [Product(*arrays) for arrays in drawn]
-    compute, add = bind_products(products), bind_products(products, lambda: (-0.3, 2.0))
+    factors = iter([(-0.3, 2.0), (-0.3, 2.0), (1.0, 1.0)])
+    compute = bind_products(products, [(1.0, 0.0), (0.5, 0.0), (1.0, 0.0)])
+    add = bind_products(products, lambda: next(factors))
     assert compute is not None
     assert add is not None
     for _, _, out in products:
         out[...] = np.nan  # what is there is not looked at
     compute()
-    for a, b, out in products:
-        assert_close(out, a @ b)
-    add()
-    for a, b, out in products:
-        assert_close(out, 1.7 * (a @ b))
+    for (a, b, out), multiple in zip(products, (1.0, 0.5, 1.0), strict=True):
+        assert_close(out, multiple * (a @ b))
+    for _ in range(3):
+        add()
+    for (a, b, out), multiple in zip(products, (4.1, 2.1, 4.1), strict=True):
+        assert_close(out, multiple * (a @ b))
+
+
+def test_a_product_may_begin_with_what_is_there_beside_one_that_does_not() -> None:
+    if find_blas()["float32"].gemm_batch is None:
+        pytest.skip("this OpenBLAS computes one product at a time")
+    products = [Product(*draw((130, 170, 90), "rows", "rows", "float32")) for _ in range(2)]
+    compute = bind_products(products, [(2.0, 0.0), (2.0, 1.0)])
+    assert compute is not None
+    products[0].out[...] = np.nan
+    products[1].out[...] = 3.0
+    compute()
+    for (a, b, out), more in zip(products, (0.0, 3.0), strict=True):
+        assert_close(out, 2.0 * (a @ b) + np.float32(more))
 
 
 def test_small_products_are_not_computed_at_once() -> None:
     a, b, out = draw((100, 100, 100), "rows", "rows", "float32")
-    assert bind_products([Product(a, b, out)]) is None
+    assert bind_products([Product(a, b, out)], [(1.0, 0.0)]) is None
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -98,4 +114,4 @@ def test_what_openblas_cannot_read_or_write_is_left_to_numpy() -> None:
         Product(square, square.astype(np.int64), square),
     ):
         assert bind_added_product(product, lambda: (1.0, 1.0)) is None
-        assert bind_products([product]) is None
+        assert bind_products([product], [(1.0, 0.0)]) is None

@@ -93,7 +93,9 @@ def bind_added_product(product: Product, factors: Factors) -> Callable[[], None]
     return add_product
 
 
-def bind_products(products: Sequence[Product], factors: Factors = (1.0, 0.0)) -> Callable[[], None] | None:
+def bind_products(
+    products: Sequence[Product], factors: Sequence[tuple[float, float]] | Callable[[], tuple[float, float]]
+) -> Callable[[], None] | None:
     """Return what computes products at once whenever it is called, each in one thread; None where OpenBLAS cannot.
 
     It cannot where one of them is small.
@@ -101,7 +103,8 @@ def bind_products(products: Sequence[Product], factors: Factors = (1.0, 0.0)) ->
     Parameters
     ----------
     factors
-        As for `bind_added_product`; by default the products are written over what is there.
+        `scale` and `kept` of each product, or what tells them, the same of all, as they are then; see
+        `bind_added_product`.
     """
     blas = find_blas().get(products[0].out.dtype.name)
     operands = [described for product in products if (described := describe_operands(product)) is not None]
@@ -123,7 +126,8 @@ def bind_products(products: Sequence[Product], factors: Factors = (1.0, 0.0)) ->
         )
 
     multiply = blas.gemm_batch
-    scales, kept = (numbers(blas.number, [value] * count) for value in ((0.0, 0.0) if callable(factors) else factors))
+    known = [(1.0, 0.0)] * count if callable(factors) else factors
+    scales, kept = (numbers(blas.number, values) for values in zip(*known, strict=True))
     arguments = (
         ROW_BY_ROW,
         numbers(ctypes.c_int, map(transposition, firsts)),
@@ -134,13 +138,18 @@ def bind_products(products: Sequence[Product], factors: Factors = (1.0, 0.0)) ->
         *(count, numbers(blas.integer, [1] * count)),
     )
 
-    def compute_products() -> None:
-        if callable(factors):
-            scale, keep = factors()
-            scales[:], kept[:] = [scale] * count, [keep] * count
-        multiply(*arguments)
+    # ctypes takes as long to find where an array of its own is as to pass on half of the numbers.
+    addresses = [ctypes.addressof(a) if isinstance(a, ctypes.Array) else a for a in arguments]
+    now: tuple[float, float] | None = None
 
-    compute_products.arrays = products  # type: ignore[attr-defined]  # as above
+    def compute_products() -> None:
+        nonlocal now
+        if callable(factors) and (new := factors()) != now:
+            now = new
+            scales[:], kept[:] = ([factor] * count for factor in new)
+        multiply(*addresses)
+
+    compute_products.arrays = (products, arguments)  # type: ignore[attr-defined]  # as above
     return compute_products
 
 

@@ -113,6 +113,26 @@ def test_a_number_that_changes_between_two_updates_is_not_one_number() -> None:
     assert not play(step, draw((3, 3), (2, 2), ()), rounding_less=False).moved
 
 
+def test_one_number_worked_out_twice_from_what_stays_is_one_number() -> None:
+    def step(given: Arrays) -> None:
+        first, second, rate = given
+        first[...] = first * -rate
+        second[...] = second * -rate
+
+    assert play(step, draw((3, 3), (2, 2), ()), rounding_less=False).moved
+
+
+def test_a_number_worked_out_from_a_result_that_changes_in_between_is_not_one_number() -> None:
+    def step(given: Arrays) -> None:
+        first, second, rate = given
+        number = np.astype(rate, np.float64, copy=True)
+        first[...] = first * -number
+        number[...] = rate
+        second[...] = second * -number
+
+    assert not play(step, draw((3, 3), (2, 2), ()), rounding_less=False).moved
+
+
 @pytest.mark.parametrize("rounding_less", [True, False])
 def test_numbers_of_one_array_are_told_apart_by_their_places(rounding_less: bool) -> None:
     def step(given: Arrays) -> None:
@@ -278,10 +298,27 @@ def test_large_products_are_divided(threads: int, monkeypatch: pytest.MonkeyPatc
     (parts,) = (function for function in functions if isinstance(function, PartsOfProduct))
     assert parts.division.axis == "inner"
     assert len(parts.division.parts) == threads
-    assert functions.count(np.add) == threads  # the parts, and the bias
+    assert functions.count(np.add) == threads - 1  # the parts, which began with the bias
+    assert parts.begun
     monkeypatch.undo()
     monkeypatch.setattr(parts_of_products, "count_products_at_once", lambda dtype: threads)
     play(step, given, rounding_less=True)  # and so bound to OpenBLAS, where that is there
+
+
+@pytest.mark.parametrize("adds", ["a row on the left", "a matrix", "a column", "a row, and reads the product"])
+def test_a_product_begins_with_a_row_that_is_added_to_it_alone(adds: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(given: Arrays) -> None:
+        x, weight, added, out = given
+        product = np.matmul(x, weight)
+        out[...] = added + product
+        if adds == "a row, and reads the product":
+            x[:, :120] = product
+
+    monkeypatch.setattr(parts_of_products, "count_products_at_once", lambda dtype: 2)
+    shape = {"a matrix": (100, 120), "a column": (100, 1)}.get(adds, (1, 120))
+    functions = planned(monkeypatch, step, draw((100, 500), (500, 120), shape, (100, 120)))
+    (parts,) = (function for function in functions if isinstance(function, PartsOfProduct))
+    assert parts.begun == (adds == "a row on the left")
 
 
 def test_rows_of_a_product_that_is_added_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from xpmlp.backends.divided_products import Division, divide_product
 from xpmlp.backends.openblas import Factors, Product, bind_products, count_products_at_once
 
-from .call import Array, Call
+from .call import Array, Call, can_be_put_off, owner_of, same_layout
 from .scaled_products import ScaledProduct
 
 
@@ -20,19 +20,29 @@ class PartsOfProduct:
     ----------
     scale
         What each is multiplied by.
+    begun
+        Whether the first is added to what is there.
     """
 
     division: Division
     scale: float = 1.0
+    begun: bool = False
 
     def __call__(self, a: Array, b: Array, out: Array) -> None:
         """Compute them with NumPy."""
-        for product in take_parts(self.division, a, b, out):
-            np.multiply(np.matmul(product.a, product.b), product.out.dtype.type(self.scale), out=product.out)
+        for product, (scale, kept) in zip(take_parts(self.division, a, b, out), self.factors, strict=True):
+            multiple = np.matmul(product.a, product.b) * out.dtype.type(scale)
+            np.copyto(product.out, multiple + product.out if kept else multiple)
 
     def bind(self, a: Array, b: Array, out: Array) -> Callable[[], None] | None:
         """Return a function that computes them between these arrays at once; None where there is nothing that can."""
-        return bind_products(take_parts(self.division, a, b, out), (self.scale, 0.0))
+        return bind_products(take_parts(self.division, a, b, out), self.factors)
+
+    @property
+    def factors(self) -> list[tuple[float, float]]:
+        """What each part is multiplied by, and what is there."""
+        *others, _ = self.division.parts
+        return [*((self.scale, 0.0) for _ in others), (self.scale, 1.0 if self.begun else 0.0)]
 
 
 def take_parts(division: Division, a: Array, b: Array, out: Array) -> list[Product]:
@@ -44,22 +54,50 @@ def take_parts(division: Division, a: Array, b: Array, out: Array) -> list[Produ
 
 def divide_products(calls: list[Call]) -> list[Call]:
     """Replace large products by their parts, and the sum of these where they are to be added."""
-    divided: list[Call] = []
-    for call in calls:
-        scale = call.function.scale if isinstance(call.function, ScaledProduct) else 1.0
-        divisible = call.function is np.matmul or isinstance(call.function, ScaledProduct)
-        division = division_of(*call.read) if divisible else None
-        if division is None:
-            divided.append(call)
-        elif division.axis == "rows":
-            divided.append(Call(PartsOfProduct(division, scale), call.arguments, call.output))
-        else:
-            out = call.written
-            parts = np.empty((len(division.parts), *out.shape), out.dtype)
-            divided.append(Call(PartsOfProduct(division, scale), (*call.read, parts), 2))
-            divided.append(Call(np.add, (parts[0], parts[1], out), 2, elementwise=True))
-            divided += [Call(np.add, (out, part, out), 2, elementwise=True) for part in parts[2:]]
-    return divided
+    for product in calls:
+        if product.function is np.matmul or isinstance(product.function, ScaledProduct):
+            division = division_of(*product.read)
+            if division is not None:
+                calls = divide_one(product, division, calls)
+    return calls
+
+
+def divide_one(product: Call, division: Division, calls: list[Call]) -> list[Call]:
+    """Replace a product by its parts.
+
+    Where they are added, and the first that is done with the sum is to add a bias, they begin with that.
+    """
+    scale = product.function.scale if isinstance(product.function, ScaledProduct) else 1.0
+    place = calls.index(product)
+    if division.axis == "rows":
+        return [*calls[:place], Call(PartsOfProduct(division, scale), product.arguments, 2), *calls[place + 1 :]]
+    bias, out, last = None, product.written, product
+    readers = [call for call in calls if product.target in call.sources]
+    if len(readers) == 1 and can_be_put_off(calls, (product, readers[0])):
+        bias = added_bias(product, readers[0])
+    if bias is not None:
+        out, last = readers[0].written, readers[0]
+    parts = np.empty((len(division.parts), *out.shape), out.dtype)
+    new = [
+        Call(PartsOfProduct(division, scale, begun=bias is not None), (*product.read, parts), 2),
+        Call(np.add, (parts[0], parts[1], out), 2, elementwise=True),
+        *(Call(np.add, (out, part, out), 2, elementwise=True) for part in parts[2:]),
+    ]
+    if bias is not None:
+        new.insert(0, Call(np.copyto, (parts[-1], bias), 0))
+    place = calls.index(last)
+    return [call for call in calls[:place] if call is not product] + new + calls[place + 1 :]
+
+
+def added_bias(product: Call, reader: Call) -> Array | None:
+    """Return the row that a call adds to all rows of a product; None where it does anything else."""
+    if reader.function is not np.add or len(reader.read) != 2:
+        return None
+    first, second = reader.read
+    bias, matrix = (first, second) if id(owner_of(second)) == product.target else (second, first)
+    row = bias.size == bias.shape[-1] if bias.ndim > 0 else False
+    whole = same_layout(matrix, product.written) and same_layout(reader.written, product.written)
+    return bias if row and whole and bias.dtype == matrix.dtype else None
 
 
 def bind_rows(product: Product, factors: Factors) -> Callable[[], None] | None:
@@ -73,7 +111,8 @@ def bind_rows(product: Product, factors: Factors) -> Callable[[], None] | None:
     division = division_of(product.a, product.b)
     if division is None or division.axis != "rows":
         return None
-    return bind_products(take_parts(division, *product), factors)
+    parts = take_parts(division, *product)
+    return bind_products(parts, factors if callable(factors) else [factors] * len(parts))
 
 
 def division_of(a: Array, b: Array) -> Division | None:
