@@ -6,7 +6,7 @@ BLAS multiplies a product by a number for nothing, while dividing the inputs tak
 numbers are the same but for rounding.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,22 +37,23 @@ class ScaledProduct:
 
 def multiply_products(calls: list[Call], given: set[int]) -> list[Call]:
     """Replace multiples of large matrices that only products read, by multiples of the products."""
+    describe = describe_numbers(calls, given)
     for multiple in calls:
-        factor = factor_of(multiple, calls, given)
-        if factor is not None:
+        factor = factor_of(multiple, describe)
+        if factor is not None and multiple.target not in given:
             calls = multiply_readers(multiple, factor, calls)
     return calls
 
 
-def factor_of(call: Call, calls: list[Call], given: set[int]) -> float | None:
+def factor_of(call: Call, describe: Callable[[Array], Hashable]) -> float | None:
     """Return the constant that a call multiplies a whole array by; None where it does anything else."""
-    if call.function not in (np.multiply, np.divide) or call.target in given or call.written.dtype.kind != "f":
+    if call.function not in (np.multiply, np.divide) or call.written.dtype.kind != "f":
         return None
     first, second = call.read
     array, number = (second, first) if first.ndim == 0 and call.function is np.multiply else (first, second)
     if number.ndim != 0 or array.shape != call.written.shape or array.dtype != call.written.dtype:
         return None
-    if not (is_whole(array) and is_whole(call.written) and is_constant(describe_numbers(calls, given)(number))):
+    if not (is_whole(array) and is_whole(call.written) and is_constant(describe(number))):
         return None
     return 1.0 / float(number) if call.function is np.divide else float(number)
 
@@ -95,9 +96,10 @@ def is_product_with(multiple: Call, call: Call) -> bool:
 
 def scale_products(calls: list[Call], given: set[int]) -> list[Call]:
     """Replace products that are multiplied by a constant, and read by nobody else, by one call each."""
+    describe = describe_numbers(calls, given)
     for multiple in calls:
-        factor = factor_of(multiple, calls, given)
-        products = [call for call in calls if call.target in multiple.sources]
+        factor = factor_of(multiple, describe) if multiple.target not in given else None
+        products = [] if factor is None else [call for call in calls if call.target in multiple.sources]
         if factor is not None and len(products) == 1 and is_scaled_alone(products[0], multiple, calls, given):
             scaled = Call(ScaledProduct(factor), (*products[0].read, multiple.written), 2)
             calls = [scaled if call is multiple else call for call in calls if call is not products[0]]

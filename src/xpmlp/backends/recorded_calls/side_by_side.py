@@ -13,7 +13,7 @@ import numpy as np
 
 from .blocks import LARGE
 from .call import Array, Call, address, arrays_in, can_be_put_off, is_whole, map_arrays_in, owner_of
-from .memory import Place, move
+from .memory import Place, Places, move
 from .numbers import describe_numbers
 
 EXACT = {np.add, np.subtract, np.multiply, np.divide, np.sqrt, np.negative, np.square, np.copyto}
@@ -51,7 +51,8 @@ def put_side_by_side(calls: list[Call], given: set[int]) -> Joined:
             joined = [join(same, moves) for same in zip(*lanes, strict=True)]
             apart = set(together)
             before, after = ([c for c in part if c not in apart] for part in (calls[:last], calls[last:]))
-            calls = [move_call(call, moves) for call in before] + joined + [move_call(call, moves) for call in after]
+            places = {owner: place_in_memory(place) for owner, place in moves.items()}
+            calls = [move_call(call, places) for call in before] + joined + [move_call(call, places) for call in after]
     given = {id(owner_of(moved[owner])) if owner in moved else owner for owner in given}
     return Joined(calls, given, moved)
 
@@ -152,11 +153,13 @@ def join(calls: tuple[Call, ...], moves: Moves) -> Call:
     return Call(first.function, arguments, first.output, first.elementwise)
 
 
-def move_call(call: Call, moves: Moves) -> Call:
+def place_in_memory(array: Array) -> Place:
+    """Return where in its owner's memory an array begins."""
+    return Place(owner_of(array), address(array) - address(owner_of(array)))
+
+
+def move_call(call: Call, places: Places) -> Call:
     """Return a call with its arrays where they are from now on."""
-    if moves.keys().isdisjoint(call.sources | {call.target}):
+    if places.keys().isdisjoint(call.sources | {call.target}):
         return call
-    places = {
-        owner: Place(owner_of(place), address(place) - address(owner_of(place))) for owner, place in moves.items()
-    }
     return replace(call, arguments=map_arrays_in(functools.partial(move, places=places), call.arguments))
