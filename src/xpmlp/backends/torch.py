@@ -42,6 +42,7 @@ class TorchBackend(Backend):
     def __init__(self, device: str | None = None) -> None:
         super().__init__(TorchNamespace(), find_device(device))
         self.records_steps = self.device.type == "cuda"
+        self.gathers_bytes = self.device.type == "cpu"
         self.recorded = RecordedEpoch(self.xp, self.record)
         self.lent = LentTensors()
 
