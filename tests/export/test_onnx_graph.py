@@ -121,9 +121,9 @@ def test_digits_are_read_as_predict_reads_them() -> None:
 @pytest.mark.parametrize(
     ("recipe", "dtype", "tolerance"),
     [
-        ("default", "float32", 1e-6),
         ("notebook", "float64", 1e-12),
-        # Its weights are large: in float32 `predict` itself is 1.1e-6 off what it says in float64, and so is the graph.
+        # In float32 `predict` itself is up to 2e-6 off what it says in float64, and so is the graph.
+        ("default", "float32", 4e-6),
         ("notebook", "float32", 4e-6),
     ],
 )
