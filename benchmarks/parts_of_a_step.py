@@ -1,6 +1,6 @@
 """Measure where an epoch's time goes on NumPy: in which calls of a recorded step.
 
-    python benchmarks/parts_of_a_step.py [--hidden 128] [--batch-size 128] [--optimizer sgd] [--rounds 9]
+    python benchmarks/parts_of_a_step.py [--hidden 128] [--batch-size 128] [--optimizer sgd] [--stored bytes]
 
 The calls are those that an epoch makes (see xpmlp/backends/recorded_calls), timed one by one; that takes some of the
 time that is shown.
@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 
 from xpmlp.backends import NumpyBackend
-from xpmlp.backends.recorded_calls import Program, Recorder, copy_to_page, make_program
+from xpmlp.backends.counted_step import CountedStep
+from xpmlp.backends.numpy import record_calls
+from xpmlp.backends.recorded_calls import Program
 from xpmlp.backends.samples import Samples
 from xpmlp.backends.static_step import StaticStep
 from xpmlp.bench import synthetic_workload
@@ -37,17 +39,20 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=128, help="units of the hidden layer")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--optimizer", default="sgd", choices=sorted(OPTIMIZERS))
+    parser.add_argument("--stored", default="bytes", choices=("bytes", "float32"), help="what the inputs are held as")
     parser.add_argument("--rounds", type=int, default=9, help="epochs that are timed")
     arguments = parser.parse_args()
 
     workload = synthetic_workload()
     samples = Samples(workload.x, np.eye(workload.classes, dtype=np.float32)[workload.labels])
+    if arguments.stored == "bytes":
+        samples = samples._replace(x=np.rint(255.0 * workload.x).astype(np.uint8), divisor=255.0)
     sizes = (workload.x.shape[1], arguments.hidden, workload.classes)
     backend = NumpyBackend()
     with backend.scope():
-        static, program = record(samples, sizes, arguments.optimizer, arguments.batch_size)
-        with backend.threads_for(static.state.layers, arguments.batch_size):
-            epochs = [time_epoch(static, program) for _ in range(arguments.rounds + 1)][1:]  # the first warms up
+        counted, program = record(samples, sizes, arguments.optimizer, arguments.batch_size)
+        with backend.threads_for(counted.static.state.layers, arguments.batch_size):
+            epochs = [time_epoch(counted, program) for _ in range(arguments.rounds + 1)][1:]  # the first warms up
     parts = {part: statistics.median(epoch[part] for epoch in epochs) for part in epochs[0]}
     whole = statistics.median(sum(epoch.values()) for epoch in epochs)
     counts = defaultdict(int)
@@ -64,7 +69,7 @@ def main() -> None:
 
 def record(
     samples: Samples, sizes: tuple[int, ...], optimizer_name: str, batch_size: int
-) -> tuple[StaticStep, Program]:
+) -> tuple[CountedStep, Program]:
     """Record a step as an epoch does."""
     generator = np.random.default_rng(0)
     optimizer = OPTIMIZERS[optimizer_name]()
@@ -74,18 +79,13 @@ def record(
     batches = generator.permutation(samples.rows)[: full * batch_size].reshape(full, batch_size)
     rates = np.full(full, 0.1, np.float32)
     static = StaticStep(np, step, TrainingState(layers, optimizer.init(np, layers)), samples, batches, rates)
-    static.relocate(copy_to_page)
-    recorder = Recorder()
-    static.map(recorder.watch).run()
-    program = make_program(recorder.finish(), rounding_less=True)
-    static.relocate(program.place_of)
-    return static, program
+    return record_calls(static, rounding_less=True)
 
 
 def part_of(function: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
     """Return what a call belongs to."""
     arrays = [argument for argument in arguments if isinstance(argument, np.ndarray)]
-    if function is np.ndarray.take:
+    if function is np.ndarray.take or (function is np.copyto and arrays[1].dtype == np.uint8):
         return GATHER
     if not arguments:  # what is asked of BLAS: products, or a sum of multiples
         return PRODUCTS if function.__name__ in ("add_product", "compute_products") else LARGE
@@ -99,16 +99,21 @@ def is_piece(arrays: list[np.ndarray]) -> bool:
     return all(array.ndim <= 1 for array in arrays) and max(array.size for array in arrays) >= 2**11
 
 
-def time_epoch(static: StaticStep, program: Program) -> dict[str, float]:
+def time_epoch(counted: CountedStep, program: Program) -> dict[str, float]:
     """Play an epoch; return the seconds of each part."""
+    static = counted.static
     static.rewind()
     parts: dict[str, float] = defaultdict(float)
     calls = [(function, arguments, part_of(function, arguments)) for function, arguments in program.calls]
-    for _ in range(len(static.batches)):
+
+    def take_step() -> None:
         for function, arguments, part in calls:
             started = time.perf_counter()
             function(*arguments)
             parts[part] += time.perf_counter() - started
+
+    for _ in range(len(static.batches)):
+        counted.count(take_step)
     return parts
 
 

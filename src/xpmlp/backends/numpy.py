@@ -19,7 +19,7 @@ from .base import Backend
 from .counted_step import CountedStep
 from .devices import Device, count_threads
 from .divided_products import OPERATIONS_WORTH_THREADS
-from .recorded_calls import NotRecordableError, Recorder, copy_to_page, make_program
+from .recorded_calls import NotRecordableError, Program, Recorder, copy_to_page, make_program
 from .recorded_epoch import RecordedEpoch
 from .samples import Samples
 from .static_step import StaticStep, map_arrays, overwrite
@@ -113,14 +113,7 @@ class NumpyBackend(Backend):
 
     def record(self, static: StaticStep, *, rounding_less: bool) -> Callable[[], None]:
         """Record a step as a list of NumPy's calls."""
-        static.relocate(copy_to_page)
-        counted, recorder = CountedStep(static), Recorder()
-        try:
-            counted.map(recorder.watch).run()
-            program = make_program(recorder.finish(), rounding_less=rounding_less)
-        finally:
-            recorder.forget()
-        counted.relocate(program.place_of)
+        counted, program = record_calls(static, rounding_less=rounding_less)
         play = functools.partial(counted.count, program.play)
         check_recording(static, play)
         return play
@@ -165,6 +158,25 @@ class NumpyBackend(Backend):
     def describe(self) -> dict[str, str]:
         """Return what a record of a run should say of the library and the device."""
         return {"backend": self.name, "library": f"numpy {np.__version__}", "device": "cpu"}
+
+
+def record_calls(static: StaticStep, *, rounding_less: bool) -> tuple[CountedStep, Program]:
+    """Return a step whose batches are counted on the host, and the program that does what its `run` does.
+
+    Raises
+    ------
+    NotRecordableError
+        Where it cannot be recorded.
+    """
+    static.relocate(copy_to_page)
+    counted, recorder = CountedStep(static), Recorder()
+    try:
+        counted.map(recorder.watch).run()
+        program = make_program(recorder.finish(), rounding_less=rounding_less)
+    finally:
+        recorder.forget()
+    counted.relocate(program.place_of)
+    return counted, program
 
 
 def check_recording(static: StaticStep, play: Callable[[], None]) -> None:
