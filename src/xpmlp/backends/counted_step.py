@@ -47,7 +47,7 @@ class CountedStep:
         """Take the step of the next batch, by means of a function that does what `run` does."""
         static = self.static
         index = static.next.item()
-        np.copyto(self.rows, static.batches[index])
+        self.rows[...] = static.batches[index]
         self.learning_rate[...] = static.learning_rates[index]
         take_step()
         static.objectives[..., index] = self.objective

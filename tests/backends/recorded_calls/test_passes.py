@@ -12,6 +12,7 @@ from xpmlp.backends.recorded_calls import (
     Recorder,
     columns,
     copy_to_page,
+    handed_over,
     make_program,
     parts_of_products,
     products,
@@ -405,6 +406,46 @@ def test_pixels_that_are_written_over_in_between_are_divided(monkeypatch: pytest
 
     functions = planned(monkeypatch, step, draw((100, 500), (500, 120), (100, 120)))
     assert np.divide in functions
+
+
+# Results that other cores read
+
+
+def count_copies(program: Program) -> int:
+    return sum(arguments[0].size for function, arguments in program.calls if function is np.copyto)
+
+
+@pytest.mark.parametrize(("threads", "copied"), [(1, 0), (2, 100 * 500)])
+def test_what_threads_read_is_computed_apart_and_copied(
+    threads: int, copied: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(given: Arrays) -> None:
+        x, weight, out = given
+        out[...] = np.matmul(np.tanh(x), weight)
+
+    monkeypatch.setattr(parts_of_products, "count_products_at_once", lambda dtype: threads)
+    program = play(step, draw((100, 500), (500, 120), (100, 120)), rounding_less=True)
+    assert count_copies(program) == copied
+
+
+@pytest.mark.parametrize(("threads", "copied"), [(1, 0), (2, 200 * 200)])
+def test_so_is_what_threads_add_a_multiple_of(threads: int, copied: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(given: Arrays) -> None:
+        weight, mean, square, rate = given
+        weight[...] = -rate * mean / (np.sqrt(np.abs(square)) + 1e-8) + weight
+
+    monkeypatch.setattr(handed_over, "count_products_at_once", lambda dtype: threads)
+    program = play(step, draw((200, 200), (200, 200), (200, 200), ()), rounding_less=True)
+    assert count_copies(program) == copied
+
+
+def test_what_one_core_reads_is_computed_where_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(given: Arrays) -> None:
+        x, out = given
+        out[...] = np.tanh(np.tanh(x) + np.sum(np.tanh(x), axis=0, keepdims=True))
+
+    monkeypatch.setattr(parts_of_products, "count_products_at_once", lambda dtype: 2)
+    assert count_copies(play(step, draw((100, 500), (100, 500)), rounding_less=True)) == 0
 
 
 # Multiples that are divided

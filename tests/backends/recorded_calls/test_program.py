@@ -29,7 +29,8 @@ def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     if request.param == "in pieces":
         monkeypatch.setattr(blocks, "LARGE", 20)
         monkeypatch.setattr(products, "LARGE", 20)
-        monkeypatch.setattr(blocks, "BLOCK", 7)
+        monkeypatch.setattr(blocks, "CACHE", 200)
+        monkeypatch.setattr(blocks, "GRAIN", 1)
         monkeypatch.setattr(memory, "WORTH_SHARING", 0)
 
 

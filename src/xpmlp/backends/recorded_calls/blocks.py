@@ -6,6 +6,7 @@ fetching it once. The results are the same to the bit.
 """
 
 import functools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,8 @@ from .call import Array, Call, arrays_in, is_whole, map_arrays_in, owner_of
 from .memory import Places, move
 
 LARGE = 2**15  # elements of an array that is worth it
-BLOCK = 2**14  # elements of a piece: half a dozen pieces are to fit into the cache of a core
+CACHE = 2**19  # bytes: a piece of everything that is computed with is to fit into the cache of a core
+GRAIN = 16  # elements that pieces begin at multiples of
 
 
 def can_be_divided(call: Call) -> bool:
@@ -80,12 +82,20 @@ def exist_in_pieces(groups: list[list[Call]], needed: set[int]) -> dict[int, int
         for owner in {owner for call in group for owner in (*call.sources, call.target)}:
             uses[owner] = uses.get(owner, 0) + 1
     return {
-        call.target: BLOCK * call.written.itemsize
+        call.target: length_of_pieces(group) * call.written.itemsize
         for group in groups
         if len(group) > 1
         for call in group
         if call.target not in needed and uses[call.target] == 1
     }
+
+
+def length_of_pieces(group: list[Call]) -> int:
+    """Return the elements of a piece, of which there are as few as it takes."""
+    size = group[0].written.size
+    arrays = {id(owner_of(a)): a.itemsize for call in group for a in arrays_in(call.arguments) if a.ndim > 0}
+    grains = math.ceil(size / GRAIN)
+    return GRAIN * math.ceil(grains / math.ceil(size * sum(arrays.values()) / CACHE))
 
 
 def divide(group: list[Call], places: Places, pieces: dict[int, int]) -> Iterator[tuple[Any, tuple[Any, ...]]]:
@@ -106,7 +116,8 @@ def divide(group: list[Call], places: Places, pieces: dict[int, int]) -> Iterato
             return np.ndarray((stop - start,), array.dtype, places[owner].memory)
         return move(array, places).reshape(-1)[start:stop]
 
-    for start in range(0, size, BLOCK):
-        place = functools.partial(piece, start=start, stop=min(start + BLOCK, size))
+    length = length_of_pieces(group)
+    for start in range(0, size, length):
+        place = functools.partial(piece, start=start, stop=min(start + length, size))
         for call in group:
             yield call.function, map_arrays_in(place, call.arguments)

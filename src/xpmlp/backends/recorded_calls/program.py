@@ -10,6 +10,7 @@ from .blocks import divide, exist_in_pieces, gather_groups
 from .call import Call, map_arrays_in
 from .columns import lay_in_columns
 from .combinations import Combination, combine_multiples
+from .handed_over import hand_over
 from .memory import assign_memory, compute_where_kept, move
 from .parts_of_products import PartsOfProduct, divide_products
 from .products import AddedProduct, add_products_in_one_go
@@ -61,6 +62,7 @@ def make_program(recording: Recording, *, rounding_less: bool = False) -> Progra
             needed = add_products_in_one_go(multiply_products(needed, given), given)
             needed = scale_products(leave_out_unused(needed, given), given)
             needed = divide_products(combine_multiples(multiply_after_dividing(needed), given))
+            needed = hand_over(needed, given)
         needed = lay_in_columns(sum_by_products(needed), given)
     groups = gather_groups(needed)
     calls, places = compute_where_kept([call for group in groups for call in group], given)
@@ -71,7 +73,7 @@ def make_program(recording: Recording, *, rounding_less: bool = False) -> Progra
     made: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
     for group in groups:
         if len(group) > 1:
-            made += divide(group, places, pieces)
+            made += [bind(*call) for call in divide(group, places, pieces)]
         else:
             (call,) = group
             made.append(bind(call.function, map_arrays_in(functools.partial(move, places=places), call.arguments)))
