@@ -16,7 +16,7 @@ from .call import Array, Call, arrays_in, is_whole, map_arrays_in, owner_of
 from .memory import Places, move
 
 LARGE = 2**15  # elements of an array that is worth it
-CACHE = 2**19  # bytes: a piece of everything that is computed with is to fit into the cache of a core
+CACHE = 2**20  # bytes: a piece of everything that is computed with is to fit into the cache of a core
 GRAIN = 16  # elements that pieces begin at multiples of
 
 
