@@ -38,9 +38,8 @@ class Samples(NamedTuple):
 
     def map(self, function: Callable[[Any], Any]) -> "Samples":
         """Return samples with each of the arrays replaced by what `function` makes of it."""
-        return self._replace(
-            **{name: function(array) for name, array in self._asdict().items() if not isinstance(array, float | None)}
-        )
+        x, targets, weight, divisor = self
+        return Samples(function(x), function(targets), None if weight is None else function(weight), divisor)
 
 
 def take_rows(xp: Any, samples: Samples, rows: Integer[Any, " batch"]) -> Samples:

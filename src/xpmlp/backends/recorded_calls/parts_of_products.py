@@ -21,7 +21,7 @@ class PartsOfProduct:
     scale
         What each is multiplied by.
     begun
-        Whether the first is added to what is there.
+        Whether the last is added to what is there.
     """
 
     division: Division
@@ -65,7 +65,7 @@ def divide_products(calls: list[Call]) -> list[Call]:
 def divide_one(product: Call, division: Division, calls: list[Call]) -> list[Call]:
     """Replace a product by its parts.
 
-    Where they are added, and the first that is done with the sum is to add a bias, they begin with that.
+    Where they are added, and all that is done with the sum is to add a bias, one of them begins with that.
     """
     scale = product.function.scale if isinstance(product.function, ScaledProduct) else 1.0
     place = calls.index(product)
