@@ -65,8 +65,9 @@ def plain_sgd_update(
     xp: Any, gradients: Layers, state: tuple[()], layers: Layers, learning_rate: Any
 ) -> tuple[Layers, tuple[()]]:
     """W ← W − ηg (``docs/derivation.md``, equation 17)."""
+    step = -learning_rate
     # In this order NumPy adds w into the memory of the product: a third array less to go through.
-    return map_layers(lambda w, g: g * -learning_rate + w, layers, gradients), state
+    return map_layers(lambda w, g: g * step + w, layers, gradients), state
 
 
 def adam(*, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> Optimizer:
@@ -87,8 +88,8 @@ def adam(*, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -
         step = state.step + 1.0
         mean = map_layers(lambda m, g: beta_1 * m + (1.0 - beta_1) * g, state.mean, gradients)
         square = map_layers(lambda v, g: beta_2 * v + (1.0 - beta_2) * (g * g), state.square, gradients)
-        rate = learning_rate * (xp.sqrt(1.0 - xp.pow(beta_2, step)) / (1.0 - xp.pow(beta_1, step)))
-        layers = map_layers(lambda w, m, v: -rate * m / (xp.sqrt(v) + epsilon) + w, layers, mean, square)
+        factor = -learning_rate * (xp.sqrt(1.0 - xp.pow(beta_2, step)) / (1.0 - xp.pow(beta_1, step)))
+        layers = map_layers(lambda w, m, v: factor * m / (xp.sqrt(v) + epsilon) + w, layers, mean, square)
         return layers, AdamState(step, mean, square)
 
     return Optimizer(init, update)
