@@ -29,7 +29,7 @@ from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.step import TrainingState, make_step
 from xpmlp.training import OPTIMIZERS
 
-GATHER, PRODUCTS, LARGE, SMALL = "gather the rows", "large products", "updates of large weights", "all that is small"
+GATHER, PRODUCTS, LARGE, SMALL = "gather the rows", "large products", "large arrays else", "all that is small"
 SMALL_PRODUCT = 2**20  # operations
 
 
