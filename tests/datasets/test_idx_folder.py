@@ -1,11 +1,12 @@
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from xpmlp.datasets import load_idx_folder
+from xpmlp.datasets import ByteSplit, load_idx_folder
 from xpmlp.errors import DataError
 
 Folder = Callable[..., Path]
@@ -238,3 +239,34 @@ def test_scaling_takes_no_second_copy_of_the_images(make_folder: Folder, prefix:
         tracemalloc.stop()
     # The raw bytes, four bytes a pixel, and a little; growing the raw bytes may hold them twice before that.
     assert peak < 5.5 * train.nbytes
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_images_for_which_there_is_no_memory_are_named(
+    make_folder: Folder, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = np.empty
+
+    def refuse(shape: Any, *arguments: Any, **settings: Any) -> Any:
+        if shape == (12, 4, 3):
+            raise MemoryError
+        return empty(shape, *arguments, **settings)
+
+    images = np.zeros((12, 4, 3), dtype)
+    folder = make_folder("data", train_images=images, t10k_images=images[:6])
+    monkeypatch.setattr(np, "empty", refuse)
+    with pytest.raises(DataError, match=f"train-images.*GB as {dtype}, more than this machine's memory has free"):
+        load_idx_folder(folder)
+
+
+def test_bytes_become_numbers_when_they_are_asked_for(make_folder: Folder) -> None:
+    split = load_idx_folder(make_folder("data")).train
+    assert isinstance(split, ByteSplit)
+    assert split.stored.dtype == np.uint8
+    part = split.take(slice(None, None, 2))
+    np.testing.assert_array_equal(part.x, split.x[::2])
+    np.testing.assert_array_equal(part.labels, split.labels[::2])
+    assert part.rows == len(split.labels[::2])
+    assert split.x is split.x
+    with pytest.raises(AttributeError):
+        split.labels = part.labels  # type: ignore[misc]

@@ -34,7 +34,7 @@ class ByteSplit(Split):
     @functools.cached_property
     def x(self) -> Float32[np.ndarray, "rows features"]:
         """What a network is shown."""
-        return scaled(self.stored, self.divisor, what="The images")
+        return scaled(self.stored, self.divisor, what="The dataset")
 
     def take(self, rows: slice) -> "ByteSplit":
         """Return some of the rows."""

@@ -12,7 +12,7 @@ from xpmlp.errors import DataError
 from .byte_split import ByteSplit
 from .dataset import Dataset, Split, class_indices, listing
 from .idx import read_idx
-from .scaling import scale_of, scaled
+from .scaling import copied, scale_of, scaled
 
 ROLES = ("train-images", "train-labels", "test-images", "test-labels")
 FILE_NAME = re.compile(
@@ -198,11 +198,11 @@ def read_idx_files(
         if swap_axes and raw.ndim >= 3:
             raw = raw.swapaxes(1, 2)
         input_shape = raw.shape[1:]
+        what = str(files[f"{split}-images"])
         if raw.dtype == np.uint8:
-            # Copied into memory of NumPy's, which Linux puts into large pages where it has them: rows are found sooner.
-            splits[split] = ByteSplit(np.array(raw, order="C").reshape(len(raw), -1), scale, labels[split])
+            splits[split] = ByteSplit(copied(raw, what=what), scale, labels[split])
         else:
-            splits[split] = Split(scaled(raw, scale, what=str(files[f"{split}-images"])), labels[split])
+            splits[split] = Split(scaled(raw, scale, what=what), labels[split])
     return Dataset(name, splits["train"], splits["test"], classes, input_shape, scale, source, notes)
 
 

@@ -1,7 +1,9 @@
 """Raw values of images, brought between -1 and 1."""
 
+from typing import Any
+
 import numpy as np
-from jaxtyping import Float32, Num
+from jaxtyping import Float32, Num, Shaped, UInt8
 
 from xpmlp.errors import DataError
 
@@ -18,12 +20,7 @@ def scale_of(images: Num[np.ndarray, "rows *shape"], *, what: str) -> float:
 
 def scaled(images: Num[np.ndarray, "rows *shape"], scale: float, *, what: str) -> Float32[np.ndarray, "rows features"]:
     """The images divided by `scale`, a row each, without an intermediate array."""
-    try:
-        x = np.empty(images.shape, np.float32)
-    except MemoryError as error:
-        needed = images.size * 4 / 1e9
-        message = f"{what}: its images take {needed:.1f} GB as float32, more than this machine's memory has free."
-        raise DataError(message) from error
+    x = memory_for(images, np.dtype(np.float32), what=what)
     # Types that float32 holds exactly are divided in float32; the others in float64, buffer by buffer.
     precision = np.result_type(images.dtype, np.float32)
     with np.errstate(over="ignore"):
@@ -32,3 +29,29 @@ def scaled(images: Num[np.ndarray, "rows *shape"], scale: float, *, what: str) -
     if images.dtype.kind == "f":
         check_finite(rows, what=what, input_shape=images.shape[1:])
     return rows
+
+
+def copied(images: UInt8[np.ndarray, "rows *shape"], *, what: str) -> UInt8[np.ndarray, "rows features"]:
+    """The images as they are, a row each, in memory of NumPy's.
+
+    Linux puts that into large pages where it has them, in which rows are found sooner than in what a file was read to.
+    """
+    copy = memory_for(images, images.dtype, what=what)
+    np.copyto(copy, images)
+    return copy.reshape(len(copy), -1)
+
+
+def memory_for(images: Num[np.ndarray, "*shape"], dtype: np.dtype[Any], *, what: str) -> Shaped[np.ndarray, "*shape"]:
+    """An array of the images' shape.
+
+    Raises
+    ------
+    DataError
+        Where there is too little memory for it.
+    """
+    try:
+        return np.empty(images.shape, dtype)
+    except MemoryError as error:
+        needed = images.size * dtype.itemsize / 1e9
+        message = f"{what}: its images take {needed:.1f} GB as {dtype}, more than this machine's memory has free."
+        raise DataError(message) from error
