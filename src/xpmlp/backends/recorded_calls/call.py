@@ -75,6 +75,12 @@ def can_be_put_off(calls: Sequence[Call], chosen: Collection[Call]) -> bool:
     return False
 
 
+def only_reader(calls: Sequence[Call], call: Call) -> Call | None:
+    """Return the one call that reads another's result, if that can as well be computed just before; None where not."""
+    readers = [later for later in calls if call.target in later.sources]
+    return readers[0] if len(readers) == 1 and can_be_put_off(calls, (call, readers[0])) else None
+
+
 def arrays_in(argument: Any) -> Iterator[Array]:
     """Go through an argument's arrays."""
     if isinstance(argument, tuple):

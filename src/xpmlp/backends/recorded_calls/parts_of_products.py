@@ -8,7 +8,7 @@ import numpy as np
 from xpmlp.backends.divided_products import Division, divide_product
 from xpmlp.backends.openblas import Factors, Product, bind_products, count_products_at_once
 
-from .call import Array, Call, can_be_put_off, owner_of, same_layout
+from .call import Array, Call, only_reader, owner_of, same_layout
 from .scaled_products import ScaledProduct
 
 
@@ -71,12 +71,10 @@ def divide_one(product: Call, division: Division, calls: list[Call]) -> list[Cal
     place = calls.index(product)
     if division.axis == "rows":
         return [*calls[:place], Call(PartsOfProduct(division, scale), product.arguments, 2), *calls[place + 1 :]]
-    bias, out, last = None, product.written, product
-    readers = [call for call in calls if product.target in call.sources]
-    if len(readers) == 1 and can_be_put_off(calls, (product, readers[0])):
-        bias = added_bias(product, readers[0])
-    if bias is not None:
-        out, last = readers[0].written, readers[0]
+    reader = only_reader(calls, product)
+    bias = None if reader is None else added_bias(product, reader)
+    last = product if reader is None or bias is None else reader
+    out = last.written
     parts = np.empty((len(division.parts), *out.shape), out.dtype)
     new = [
         Call(PartsOfProduct(division, scale, begun=bias is not None), (*product.read, parts), 2),
@@ -95,7 +93,7 @@ def added_bias(product: Call, reader: Call) -> Array | None:
         return None
     first, second = reader.read
     bias, matrix = (first, second) if id(owner_of(second)) == product.target else (second, first)
-    row = bias.size == bias.shape[-1] if bias.ndim > 0 else False
+    row = bias.ndim > 0 and bias.size == bias.shape[-1]
     whole = same_layout(matrix, product.written) and same_layout(reader.written, product.written)
     return bias if row and whole and bias.dtype == matrix.dtype else None
 

@@ -5,7 +5,7 @@ So Adam's update of a weight becomes one. The numbers are the same but for round
 
 import numpy as np
 
-from .call import Call, can_be_put_off, owner_of
+from .call import Call, only_reader, owner_of
 from .combinations import is_linear
 
 
@@ -27,8 +27,7 @@ def is_multiple_for(quotient: Call, multiple: Call, calls: list[Call]) -> bool:
         and id(owner_of(quotient.read[1])) != multiple.target
         and quotient.read[0].shape == multiple.written.shape == quotient.written.shape
         and quotient.written.dtype == multiple.written.dtype
-        and [call for call in calls if multiple.target in call.sources] == [quotient]
-        and can_be_put_off(calls, (multiple, quotient))
+        and only_reader(calls, multiple) is quotient
     )
 
 

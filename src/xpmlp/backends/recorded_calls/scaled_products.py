@@ -14,7 +14,7 @@ import numpy as np
 from xpmlp.backends.openblas import Product, bind_added_product
 
 from .blocks import can_be_divided
-from .call import Array, Call, can_be_put_off, is_whole, owner_of
+from .call import Array, Call, is_whole, only_reader, owner_of
 from .columns import has_few_columns
 from .memory import Place, move
 from .numbers import describe_numbers, is_constant
@@ -114,6 +114,5 @@ def is_scaled_alone(product: Call, multiple: Call, calls: list[Call], given: set
         and product.target not in given
         and is_whole(product.written)
         and not has_few_columns(owner_of(multiple.written))  # which are to lie as BLAS does not write them
-        and [call for call in calls if product.target in call.sources] == [multiple]
-        and can_be_put_off(calls, (product, multiple))
+        and only_reader(calls, product) is multiple
     )
