@@ -67,9 +67,9 @@ class HostSamples:
 
 def count_bytes(samples: Samples, dtype: str) -> int:
     """Return the bytes that samples take on a device."""
-    values: list[int] = [math.prod(array.shape) for array in samples.arrays]
-    size = sum(values) * np.dtype(dtype).itemsize
-    return size if samples.divisor is None else size - values[0] * (np.dtype(dtype).itemsize - 1)
+    itemsize = np.dtype(dtype).itemsize
+    x, *others = (math.prod(array.shape) for array in samples.arrays)
+    return int(x * (itemsize if samples.divisor is None else 1) + sum(others) * itemsize)
 
 
 def hold(backend: Backend, samples: Samples, dtype: str) -> Samples | HostSamples:
@@ -99,8 +99,13 @@ def hold(backend: Backend, samples: Samples, dtype: str) -> Samples | HostSample
 
 def move_samples(backend: Backend, samples: Samples, dtype: str) -> Samples:
     """Move rows to the backend's device; bytes that have a divisor stay bytes."""
-    moved = samples.map(lambda array: backend.asarray(array, dtype))
-    return moved if samples.divisor is None else moved._replace(x=backend.asarray(samples.x))
+    x, targets, weight, divisor = samples
+    return Samples(
+        backend.asarray(x, dtype if divisor is None else None),
+        backend.asarray(targets, dtype),
+        None if weight is None else backend.asarray(weight, dtype),
+        divisor,
+    )
 
 
 def resident_rows(backend: Backend, held: Samples | HostSamples, start: int, stop: int) -> Batch:
