@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xpmlp.datasets import Dataset, load_dataset
+from xpmlp.datasets import ByteSplit, Dataset, Split, load_dataset
 from xpmlp.datasets.load import is_table
 from xpmlp.datasets.tables import NAMED_TABLES, Table, open_tables
 from xpmlp.datasets.tables.table import import_polars
@@ -35,7 +35,7 @@ def table_of(dataset: Dataset) -> Table:
     names = ["pixel_" + "_".join(map(str, index)) for index in indices]
     values = polars.concat(
         [
-            polars.from_numpy(raw_values(split.x, dataset.input_scale), schema=names)
+            polars.from_numpy(raw_values(split, dataset.input_scale), schema=names)
             for split in (dataset.train, dataset.test)
         ]
     )
@@ -51,9 +51,11 @@ def table_of(dataset: Dataset) -> Table:
     )
 
 
-def raw_values(x: Any, scale: float) -> Any:
+def raw_values(split: Split, scale: float) -> Any:
     """Return values as they were before they were scaled: bytes where they were bytes."""
-    raw = x * np.float32(scale)
+    if isinstance(split, ByteSplit):
+        return split.stored
+    raw = split.x * np.float32(scale)
     rounded = np.rint(raw)
     if scale <= 255 and rounded.min() >= 0 and np.abs(raw - rounded).max() < 1e-3:
         return rounded.astype(np.uint8)
