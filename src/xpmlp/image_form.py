@@ -154,9 +154,7 @@ class ImageForm:
                 f"images of {height} × {width} pixels need rows of {height * width} values, these have {x.shape[1]}"
             )
             raise DataError(message)
-        # Evenly spaced, since images may be stored class by class.
-        step = math.ceil(len(x) / MEASURED_IMAGES) or 1
-        images = x[::step].reshape(-1, height, width)
+        images = x[measured_rows(len(x))].reshape(-1, height, width)
         border = images[:, border_mask(height, width)]
         background: Literal["dark", "light"] = "light" if border.size and np.median(border) > 0.5 else "dark"
         ink = images if background == "dark" else 1 - images
@@ -179,6 +177,11 @@ class ImageForm:
         if min(by_mass, by_box) > WIDEST_SCATTER * longest:
             centering = "none"
         return ImageForm(height, width, background, content_size, centering)
+
+
+def measured_rows(rows: int) -> slice:
+    """Which of so many images are measured: evenly spaced, since they may be stored class by class."""
+    return slice(None, None, math.ceil(rows / MEASURED_IMAGES) or 1)
 
 
 def prepare_image(path: Path, form: ImageForm) -> Float32[np.ndarray, " features"]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from xpmlp.backends import Backend, NumpyBackend, load_backend
 from xpmlp.datasets import Dataset
-from xpmlp.image_form import MEASURED_IMAGES, ImageForm
+from xpmlp.image_form import ImageForm, measured_rows
 from xpmlp.model import Model
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import INITIALIZERS, init_layers
@@ -135,9 +135,8 @@ def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:
     """Put a trained network together with what the dataset knows of its inputs and classes."""
     form = None
     if len(dataset.input_shape) == 2:
-        # Evenly spaced, since images may be stored class by class.
-        some = dataset.train.take(slice(None, None, math.ceil(dataset.train.rows / MEASURED_IMAGES) or 1))
-        form = ImageForm.measure(some.x, dataset.input_shape)
+        measured = dataset.train.take(measured_rows(dataset.train.rows))
+        form = ImageForm.measure(measured.x, dataset.input_shape)
     training: dict[str, Any] = {
         "data": dataset.name,
         "source": dataset.source,
