@@ -196,6 +196,37 @@ def test_what_is_reduced_along_short_rows_lies_in_columns(monkeypatch: pytest.Mo
     assert not layouts[np.exp]
 
 
+def test_what_is_gathered_is_copied_into_columns_where_it_meets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(given: Arrays) -> None:
+        logits, all_targets, rows, out = given
+        exponentials, targets = np.exp(logits), np.take(all_targets, rows, axis=0)
+        out[...] = exponentials / np.sum(exponentials, axis=-1, keepdims=True) - targets
+
+    strides: list[Any] = []
+    turn = columns.lay_in_columns
+
+    def note(*arguments: Any) -> Any:
+        calls = turn(*arguments)
+        strides.extend([array.strides for array in call.read] for call in calls if call.function is np.subtract)
+        return calls
+
+    monkeypatch.setattr("xpmlp.backends.recorded_calls.program.lay_in_columns", note)
+    rows = np.random.default_rng(1).permutation(300)[:64]
+    play(step, [*draw((64, 5), (300, 5)), rows, np.zeros((64, 5))], rounding_less=True)
+    assert strides == [[(8, 64 * 8), (8, 64 * 8)]]
+
+
+def test_rows_are_gathered_of_what_lies_in_columns() -> None:
+    def step(given: Arrays) -> None:
+        logits, rows, out = given
+        exponentials = np.exp(logits)
+        chosen = np.take(exponentials, rows, axis=0)
+        out[...] = chosen / np.sum(chosen, axis=-1, keepdims=True) + np.sum(exponentials, axis=-1, keepdims=True)
+
+    rows = np.random.default_rng(1).permutation(64)
+    play(step, [*draw((64, 5)), rows, np.zeros((64, 5))], rounding_less=True)
+
+
 def test_what_the_step_did_not_compute_stays_as_it_lies() -> None:
     mask = np.random.default_rng(1).uniform(size=(200, 4))
 
@@ -210,6 +241,69 @@ def test_what_the_step_did_not_compute_stays_as_it_lies() -> None:
 def test_sums_over_many_rows_are_products(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.matmul in planned(monkeypatch, softmax_step, draw((64, 5), (64, 5), (1, 5)))
     assert np.matmul not in planned(monkeypatch, softmax_step, draw((8, 5), (8, 5), (1, 5)))
+
+
+# Sums of inner products
+
+
+LossStep = Callable[[Arrays], None]
+
+
+def loss_step(combine: Callable[[Any, Any], Any]) -> LossStep:
+    def step(given: Arrays) -> None:
+        totals, x, y, out = given
+        out[...] = np.sum(combine(np.exp(totals), np.vecdot(np.tanh(x), np.tanh(y)))) * 0.5
+
+    return step
+
+
+ADDED_UP = {
+    "taken off": lambda a, b: a - b,
+    "has others taken off": lambda a, b: b - a,
+    "added": lambda a, b: a + b,
+}
+NOT_ADDED_UP = {
+    "multiplied": lambda a, b: a * b,
+    "each with each": lambda a, b: a - b[:, None],
+    "with itself": lambda a, b: b - b,
+    "a multiple": lambda a, b: a - 2.0 * b,
+    "squared": lambda a, b: (a - b) * (a - b),
+    "read twice": lambda a, b: a - np.max(b) + b,
+    "with one number": lambda a, b: np.sum(a) - b,
+    "only some": lambda a, b: (a - b)[:7],
+}
+
+
+@pytest.mark.parametrize("combine", ADDED_UP.values(), ids=ADDED_UP.keys())
+def test_inner_products_of_rows_that_are_added_up_are_one(
+    combine: Callable[[Any, Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    functions = planned(monkeypatch, loss_step(combine), draw((64,), (64, 5), (64, 5), ()))
+    assert np.ndarray.dot in functions
+    assert np.vecdot not in functions
+
+
+@pytest.mark.parametrize("combine", NOT_ADDED_UP.values(), ids=NOT_ADDED_UP.keys())
+def test_inner_products_of_which_something_else_comes_stay(
+    combine: Callable[[Any, Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    functions = planned(monkeypatch, loss_step(combine), draw((64,), (64, 5), (64, 5), ()))
+    assert np.ndarray.dot not in functions
+    assert np.vecdot in functions
+
+
+def test_inner_products_of_few_rows_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    functions = planned(monkeypatch, loss_step(ADDED_UP["added"]), draw((8,), (8, 5), (8, 5), ()))
+    assert np.vecdot in functions
+
+
+def test_inner_products_of_what_lies_differently_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(given: Arrays) -> None:
+        totals, x, y, out = given
+        out[...] = np.sum(np.exp(totals) - np.vecdot(np.tanh(x), np.tanh(y).T))
+
+    functions = planned(monkeypatch, step, draw((64,), (64, 64), (64, 64), ()))
+    assert np.vecdot in functions
 
 
 # Updates with products

@@ -11,6 +11,7 @@ from .call import Call, map_arrays_in
 from .columns import lay_in_columns
 from .combinations import Combination, combine_multiples
 from .handed_over import hand_over
+from .inner_products import join_inner_products
 from .memory import assign_memory, compute_where_kept, move
 from .parts_of_products import PartsOfProduct, divide_products
 from .products import AddedProduct, add_products_in_one_go
@@ -63,7 +64,7 @@ def make_program(recording: Recording, *, rounding_less: bool = False) -> Progra
             needed = scale_products(leave_out_unused(needed, given), given)
             needed = divide_products(combine_multiples(multiply_after_dividing(needed), given))
             needed = hand_over(needed, given)
-        needed = lay_in_columns(sum_by_products(needed), given)
+        needed = join_inner_products(lay_in_columns(sum_by_products(needed), given), given)
     groups = gather_groups(needed)
     calls, places = compute_where_kept([call for group in groups for call in group], given)
     groups = [group for group in groups if group[0] in calls]
