@@ -19,7 +19,7 @@ from .base import Backend
 from .counted_step import CountedStep
 from .devices import Device, count_threads
 from .divided_products import OPERATIONS_WORTH_THREADS
-from .recorded_calls import NotRecordableError, Program, Recorder, copy_to_page, make_program
+from .recorded_calls import Alternatives, NotRecordableError, Program, Recorder, copy_to_page, make_programs
 from .recorded_epoch import RecordedEpoch
 from .samples import Samples
 from .static_step import StaticStep, map_arrays, overwrite
@@ -113,10 +113,9 @@ class NumpyBackend(Backend):
 
     def record(self, static: StaticStep, *, rounding_less: bool) -> Callable[[], None]:
         """Record a step as a list of NumPy's calls."""
-        counted, program = record_calls(static, rounding_less=rounding_less)
-        play = functools.partial(counted.count, program.play)
-        check_recording(static, play)
-        return play
+        counted, programs = record_calls(static, rounding_less=rounding_less)
+        check_recording(static, functools.partial(counted.count, programs[0].play))
+        return functools.partial(counted.count, Alternatives(programs).play)
 
     def forget_recordings(self) -> None:
         """Drop what `run_epoch` keeps for the next epoch."""
@@ -160,8 +159,8 @@ class NumpyBackend(Backend):
         return {"backend": self.name, "library": f"numpy {np.__version__}", "device": "cpu"}
 
 
-def record_calls(static: StaticStep, *, rounding_less: bool) -> tuple[CountedStep, Program]:
-    """Return a step whose batches are counted on the host, and the program that does what its `run` does.
+def record_calls(static: StaticStep, *, rounding_less: bool) -> tuple[CountedStep, tuple[Program, ...]]:
+    """Return a step whose batches are counted on the host, and the programs each of which does what its `run` does.
 
     Raises
     ------
@@ -172,11 +171,11 @@ def record_calls(static: StaticStep, *, rounding_less: bool) -> tuple[CountedSte
     counted, recorder = CountedStep(static), Recorder()
     try:
         counted.map(recorder.watch).run()
-        program = make_program(recorder.finish(), rounding_less=rounding_less)
+        programs = make_programs(recorder.finish(), rounding_less=rounding_less)
     finally:
         recorder.forget()
-    counted.relocate(program.place_of)
-    return counted, program
+    counted.relocate(programs[0].place_of)
+    return counted, programs
 
 
 def check_recording(static: StaticStep, play: Callable[[], None]) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xpmlp.backends import Backend, NumpyBackend, Samples, openblas
-from xpmlp.backends.recorded_calls import Recorder, blocks, make_program, memory, products
+from xpmlp.backends.recorded_calls import Recorder, blocks, make_programs, memory, products
 from xpmlp.backends.recorded_epoch import RecordedEpoch
 from xpmlp.backends.static_step import map_arrays
 from xpmlp.nn.activations import ACTIVATIONS
@@ -180,9 +180,9 @@ def test_any_sequence_of_operations_comes_to_the_same_when_it_is_played(
     given = [generator.uniform(-1.0, 1.0, (6, 6)) for _ in range(2)]
     recorder = Recorder()
     step([recorder.watch(array) for array in given])
-    program = make_program(recorder.finish(), rounding_less=rounding_less)
-    given = [program.place_of(array) for array in given]
-    for _ in range(2):
+    programs = make_programs(recorder.finish(), rounding_less=rounding_less)
+    given = [programs[0].place_of(array) for array in given]
+    for program in programs * 2:
         for array in given:
             array[...] = generator.uniform(-1.0, 1.0, array.shape)
         expected = [array.copy() for array in given]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpmlp.backends.recorded_calls import NotRecordableError, Recorder, make_program
+from xpmlp.backends.recorded_calls import NotRecordableError, Recorder, make_programs
 from xpmlp.backends.recorded_calls.program import leave_out_unused
 
 OUT_OF_SIGHT: dict[str, Callable[[Any], Any]] = {
@@ -37,7 +37,7 @@ def test_a_number_takes_part_in_the_dtype_of_the_array_beside_it() -> None:
     place = np.zeros(3, np.float32)
     watched = recorder.watch(place)
     watched[...] = (watched + 0.1) * np.float32(2.0) - 1
-    play = make_program(recorder.finish()).play
+    play = make_programs(recorder.finish())[0].play
     place[...] = [1.0, 2.0, 3.0]
     play()
     np.testing.assert_array_equal(place, (np.array([1, 2, 3], np.float32) + 0.1) * np.float32(2.0) - 1, strict=True)
@@ -61,7 +61,7 @@ def test_playing_asks_for_no_memory_beyond_numpys_own_buffers() -> None:
     recorder = Recorder()
     x, watched = recorder.watch(rows), recorder.watch(place)
     watched[...] = np.matmul(np.matrix_transpose(x), np.tanh(x)) * -0.1 + watched
-    play = make_program(recorder.finish()).play
+    play = make_programs(recorder.finish())[0].play
     play()
     tracemalloc.start()
     play()

@@ -22,6 +22,7 @@ from .side_by_side import put_side_by_side
 from .sums import sum_by_products
 
 Bindable = AddedProduct | Combination | PartsOfProduct | ScaledProduct
+BoundCall = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 class Program(NamedTuple):
@@ -33,7 +34,7 @@ class Program(NamedTuple):
         Where arrays that were there before the recording are from now on, by their identity.
     """
 
-    calls: tuple[tuple[Callable[..., Any], tuple[Any, ...]], ...]
+    calls: tuple[BoundCall, ...]
     moved: dict[int, Any]
 
     def place_of(self, array: Any) -> Any:
@@ -46,8 +47,11 @@ class Program(NamedTuple):
             function(*arguments)
 
 
-def make_program(recording: Recording, *, rounding_less: bool = False) -> Program:
+def make_programs(recording: Recording, *, rounding_less: bool = False) -> tuple[Program, ...]:
     """Return what makes a recording's calls again, in as little memory and as few turns as it takes.
+
+    Where it depends on the machine what is faster, there are several programs, which do the same to the bit with the
+    same given arrays.
 
     Parameters
     ----------
@@ -63,25 +67,31 @@ def make_program(recording: Recording, *, rounding_less: bool = False) -> Progra
             needed = add_products_in_one_go(multiply_products(needed, given), given)
             needed = scale_products(leave_out_unused(needed, given), given)
             needed = divide_products(combine_multiples(multiply_after_dividing(needed), given))
-            needed = hand_over(needed, given)
         needed = join_inner_products(lay_in_columns(sum_by_products(needed), given), given)
-    groups = gather_groups(needed)
+    handed_over = hand_over(needed, given)
+    plans = [needed] if len(handed_over) == len(needed) else [handed_over, needed]
+    return tuple(Program(arrange(plan, given), moved) for plan in plans)
+
+
+def arrange(calls: list[Call], given: set[int]) -> tuple[BoundCall, ...]:
+    """Return calls in the order, and the pieces, in which they are made, with their arrays where they are then."""
+    groups = gather_groups(calls)
     calls, places = compute_where_kept([call for group in groups for call in group], given)
     groups = [group for group in groups if group[0] in calls]
     settled = given | places.keys()
     pieces = exist_in_pieces(groups, settled)
     places |= assign_memory(groups, settled, pieces)
-    made: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+    made: list[BoundCall] = []
     for group in groups:
         if len(group) > 1:
             made += [bind(*call) for call in divide(group, places, pieces)]
         else:
             (call,) = group
             made.append(bind(call.function, map_arrays_in(functools.partial(move, places=places), call.arguments)))
-    return Program(tuple(made), moved)
+    return tuple(made)
 
 
-def bind(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+def bind(function: Callable[..., Any], arguments: tuple[Any, ...]) -> BoundCall:
     """Return what is to be called, and with what; some can be prepared for their arguments."""
     bound = function.bind(*arguments) if isinstance(function, Bindable) else None
     return (function, arguments) if bound is None else (bound, ())
