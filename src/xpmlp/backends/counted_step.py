@@ -43,12 +43,31 @@ class CountedStep:
         """Take the step of the rows that are in place: this is what can be recorded."""
         overwrite(self.objective, self.static.take(self.rows, self.learning_rate))
 
-    def count(self, take_step: Callable[[], None]) -> None:
-        """Take the step of the next batch, by means of a function that does what `run` does."""
+    def bind(self, take_step: Callable[[], None]) -> Callable[[], None]:
+        """Return what takes the step of the next batch, by means of a function that does what `run` does.
+
+        The arrays stay where they are from then on.
+        """
         static = self.static
-        index = static.next.item()
-        self.rows[...] = static.batches[index]
-        self.learning_rate[...] = static.learning_rates[index]
-        take_step()
-        static.objectives[..., index] = self.objective
-        static.next[0] = index + 1
+        # Python reads and writes a number of a memoryview in a tenth of the time that it takes through NumPy.
+        next_batch, rows, batches = view(static.next), view(self.rows), view(static.batches.reshape(-1))
+        learning_rate, learning_rates = view(self.learning_rate), view(static.learning_rates)
+        objective, objectives = self.objective, np.moveaxis(static.objectives, -1, 0)
+        if objective.ndim == 0:
+            objective, objectives = view(objective), view(objectives)
+        size = len(rows)
+
+        def take_next() -> None:
+            index = next_batch[0]
+            rows[:] = batches[index * size : (index + 1) * size]
+            learning_rate[()] = learning_rates[index]
+            take_step()
+            objectives[index] = objective[()]
+            next_batch[0] = index + 1
+
+        return take_next
+
+
+def view(array: Any) -> Any:
+    """Return a view of an array that is for Python's own numbers."""
+    return memoryview(array)

@@ -114,8 +114,8 @@ class NumpyBackend(Backend):
     def record(self, static: StaticStep, *, rounding_less: bool) -> Callable[[], None]:
         """Record a step as a list of NumPy's calls."""
         counted, programs = record_calls(static, rounding_less=rounding_less)
-        check_recording(static, functools.partial(counted.count, programs[0].play))
-        return functools.partial(counted.count, Alternatives(programs).play)
+        check_recording(static, counted.bind(programs[0].play))
+        return counted.bind(Alternatives(programs).play)
 
     def forget_recordings(self) -> None:
         """Drop what `run_epoch` keeps for the next epoch."""
