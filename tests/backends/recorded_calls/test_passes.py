@@ -513,6 +513,78 @@ def test_pixels_that_are_written_over_in_between_are_divided(monkeypatch: pytest
     assert np.divide in functions
 
 
+# Operands in parts
+
+
+def operand_step(makes: Callable[[Any], Any], reads: Callable[[Any], Any] | None = None) -> Callable[[Arrays], None]:
+    """Return a step of two products with an operand that is computed, which may be read for something else as well."""
+
+    def step(given: Arrays) -> None:
+        x, weight, d, out, other = given
+        operand = makes(x)
+        out[...] = np.matmul(operand, weight)
+        weight[...] = weight - 0.01 * np.matmul(np.matrix_transpose(operand), d)
+        if reads is not None:
+            other[...] = reads(operand)
+
+    return step
+
+
+def widths_of_parts(
+    step: Callable[[Arrays], None], threads: int, monkeypatch: pytest.MonkeyPatch, inner: int = 500
+) -> list[int]:
+    """Return how many columns each part has that tanh is computed of."""
+    monkeypatch.setattr(parts_of_products, "count_products_at_once", lambda dtype: threads)
+    given = draw((100, inner), (inner, 120), (100, 120), (100, 120), (100, inner))
+    program = play_each(step, given, rounding_less=True)[-1]
+    shapes = [arguments[-1].shape for function, arguments in program.calls if function is np.tanh]
+    assert shapes
+    return [shape[-1] for shape in shapes if len(shape) == 2 and shape[-1] < inner]
+
+
+@pytest.mark.parametrize(("threads", "widths"), [(2, [248, 252]), (3, [168, 168, 164])])
+def test_what_threads_read_by_columns_lies_in_parts(
+    threads: int, widths: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert widths_of_parts(operand_step(np.tanh), threads, monkeypatch) == widths
+    # So it does where there is nothing that computes several products at once.
+    monkeypatch.setattr(parts_of_products, "bind_products", lambda *_: None)
+    assert widths_of_parts(operand_step(np.tanh), threads, monkeypatch) == widths
+
+
+@pytest.mark.parametrize("reads", [np.exp, np.flip, lambda x: x[::-1] * 2.0], ids=["all", "turned", "doubled"])
+def test_what_others_read_too_lies_whole(reads: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not widths_of_parts(operand_step(np.tanh, reads), 2, monkeypatch)
+
+
+def test_what_is_made_of_rows_lies_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = np.random.default_rng(2).normal(size=(1, 500))
+    assert not widths_of_parts(operand_step(lambda x: np.tanh(x) + row), 2, monkeypatch)
+
+
+def test_a_small_operand_lies_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not widths_of_parts(operand_step(np.tanh), 1, monkeypatch)
+    assert not widths_of_parts(operand_step(np.tanh), 2, monkeypatch, inner=300)
+
+
+def test_an_operand_of_a_product_that_is_added_is_parted_by_its_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(given: Arrays) -> None:
+        x, b, weight = given
+        weight[...] = weight - 0.01 * np.matmul(np.tanh(x), b)
+
+    monkeypatch.setattr(parts_of_products, "count_products_at_once", lambda dtype: 2)
+    play(step, draw((100, 500), (500, 400), (100, 400)), rounding_less=True)
+
+
+def test_an_operand_of_both_sides_lies_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(given: Arrays) -> None:
+        x, *_, out = given
+        operand = np.tanh(x)
+        out[:, :100] = np.matmul(operand, np.matrix_transpose(operand))
+
+    assert not widths_of_parts(step, 2, monkeypatch, inner=2000)
+
+
 # Results that other cores read
 
 
@@ -520,8 +592,8 @@ def count_copies(program: Program) -> int:
     return sum(arguments[0].size for function, arguments in program.calls if function is np.copyto)
 
 
-@pytest.mark.parametrize(("threads", "copied"), [(1, [0]), (2, [100 * 500, 0])])
-def test_what_threads_read_is_computed_apart_and_copied_or_not(
+@pytest.mark.parametrize(("threads", "copied"), [(1, [0]), (2, [200 * 252, 0])])
+def test_what_other_threads_read_is_computed_apart_and_copied_or_not(
     threads: int, copied: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def step(given: Arrays) -> None:
@@ -529,7 +601,7 @@ def test_what_threads_read_is_computed_apart_and_copied_or_not(
         out[...] = np.matmul(np.tanh(x), weight)
 
     monkeypatch.setattr(parts_of_products, "count_products_at_once", lambda dtype: threads)
-    programs = play_each(step, draw((100, 500), (500, 120), (100, 120)), rounding_less=True)
+    programs = play_each(step, draw((200, 500), (500, 120), (200, 120)), rounding_less=True)
     assert [count_copies(program) for program in programs] == copied
 
 

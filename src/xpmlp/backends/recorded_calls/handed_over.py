@@ -12,8 +12,8 @@ import numpy as np
 
 from xpmlp.backends.openblas import count_products_at_once
 
-from .blocks import can_be_divided
-from .call import Array, Call, owner_of
+from .blocks import LARGE, can_be_divided
+from .call import Array, Call, is_whole, owner_of
 from .combinations import Combination
 from .parts_of_products import PartsOfProduct, division_of
 from .polynomials import ONE
@@ -27,11 +27,12 @@ def hand_over(calls: list[Call], given: set[int]) -> list[Call]:
     changed = []
     for call in calls:
         shared = call.target in read - given and makers.count(call.target) == 1
-        if shared and can_be_divided(call):
+        if shared and call.elementwise and call.written.size >= LARGE and is_whole(call.written):
             apart = np.empty_like(call.written)
             arguments = tuple(apart if i == call.output else a for i, a in enumerate(call.arguments))
             changed.append(dataclasses.replace(call, arguments=arguments))
-            changed.append(Call(np.copyto, (call.written, apart), 0, elementwise=True))
+            # Where it is not made piece by piece, a copy that is elementwise would have both put in the same place.
+            changed.append(Call(np.copyto, (call.written, apart), 0, elementwise=can_be_divided(call)))
         else:
             changed.append(call)
     return changed
@@ -39,11 +40,12 @@ def hand_over(calls: list[Call], given: set[int]) -> list[Call]:
 
 def read_by_threads(call: Call) -> Iterator[Array]:
     """Go through the arrays that a call has several threads of BLAS read."""
-    if isinstance(call.function, PartsOfProduct):
-        yield from call.read
-    elif isinstance(call.function, AddedProduct):
-        a, b, *_ = call.read
-        if division_of(a, b) is not None:
+    if isinstance(call.function, PartsOfProduct | AddedProduct):
+        a, b, *_ = call.arguments
+        if isinstance(a, tuple):
+            _, *others = a  # the first is read by the thread that asks for the product
+            yield from (*others, b)
+        elif isinstance(call.function, PartsOfProduct) or division_of(a, b) is not None:
             yield from (a, b)
     elif isinstance(call.function, Combination) and count_products_at_once(call.written.dtype) > 1:
         arrays, _, _ = call.function.parts(call.arguments)

@@ -25,13 +25,15 @@ from .blocks import LARGE
 from .call import Array, Call, can_be_put_off, is_whole
 from .combinations import Combination, Terms, expand, is_linear, terms_of
 from .numbers import describe_numbers
-from .parts_of_products import bind_rows
+from .parts_of_products import Operand, bind_rows
 from .polynomials import ONE, ZERO, Numbers, Polynomial, add, divide, evaluate, multiply
 
 
 @dataclass(frozen=True, eq=False)
 class AddedProduct:
     """The call ``out = kept * out + scale * a @ b``, made with a, b, the numbers in the factors, and `out`.
+
+    `a` may be given as the matrices that its rows are parted into.
 
     Attributes
     ----------
@@ -47,18 +49,19 @@ class AddedProduct:
         now = [float(number) for number in numbers]
         return evaluate(self.scale, now), evaluate(self.kept, now)
 
-    def __call__(self, a: Array, b: Array, *others: Array) -> None:
+    def __call__(self, a: Operand, b: Array, *others: Array) -> None:
         """Compute it with NumPy."""
         *numbers, out = others
         scale, kept = map(out.dtype.type, self.factors(numbers))
-        np.add(out * kept, np.matmul(a, b) * scale, out=out)
+        whole = np.concat(a) if isinstance(a, tuple) else a
+        np.add(out * kept, np.matmul(whole, b) * scale, out=out)
 
-    def bind(self, a: Array, b: Array, *others: Array) -> Callable[[], None] | None:
+    def bind(self, a: Operand, b: Array, *others: Array) -> Callable[[], None] | None:
         """Return a function that computes it between these arrays in one go; None where there is nothing that can."""
         *numbers, out = others
-        product = Product(a, b, out)
         factors = functools.partial(self.factors, numbers) if numbers else self.factors(())
-        return bind_rows(product, factors) or bind_added_product(product, factors)
+        in_rows = bind_rows(a, b, out, factors)
+        return in_rows if in_rows or isinstance(a, tuple) else bind_added_product(Product(a, b, out), factors)
 
 
 def add_products_in_one_go(calls: list[Call], given: set[int]) -> list[Call]:

@@ -13,6 +13,7 @@ from .combinations import Combination, combine_multiples
 from .handed_over import hand_over
 from .inner_products import join_inner_products
 from .memory import assign_memory, compute_where_kept, move
+from .parts_of_operands import lay_in_parts
 from .parts_of_products import PartsOfProduct, divide_products
 from .products import AddedProduct, add_products_in_one_go
 from .quotients import multiply_after_dividing
@@ -68,6 +69,7 @@ def make_programs(recording: Recording, *, rounding_less: bool = False) -> tuple
             needed = scale_products(leave_out_unused(needed, given), given)
             needed = divide_products(combine_multiples(multiply_after_dividing(needed), given))
         needed = join_inner_products(lay_in_columns(sum_by_products(needed), given), given)
+        needed = lay_in_parts(needed, given)
     handed_over = hand_over(needed, given)
     plans = [needed] if len(handed_over) == len(needed) else [handed_over, needed]
     return tuple(Program(arrange(plan, given), moved) for plan in plans)
