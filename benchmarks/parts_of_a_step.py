@@ -52,9 +52,10 @@ def main() -> None:
     with backend.scope():
         counted, programs = record(samples, sizes, arguments.optimizer, arguments.batch_size)
         with backend.threads_for(counted.static.state.layers, arguments.batch_size):
-            rounds = [[time_epoch(counted, p) for p in programs] for _ in range(arguments.rounds + 1)][1:]  # warm
+            rounds = [[time_epoch(counted, program) for program in programs] for _ in range(arguments.rounds + 1)]
+    # The first round warms up.
     program, epochs = min(
-        zip(programs, zip(*rounds, strict=True), strict=True), key=lambda timed: median_time(timed[1])
+        zip(programs, zip(*rounds[1:], strict=True), strict=True), key=lambda timed: median_time(timed[1])
     )
     parts = {part: statistics.median(epoch[part] for epoch in epochs) for part in epochs[0]}
     whole = median_time(epochs)

@@ -257,10 +257,7 @@ def test_sums_over_many_rows_are_products(monkeypatch: pytest.MonkeyPatch) -> No
 # Sums of inner products
 
 
-LossStep = Callable[[Arrays], None]
-
-
-def loss_step(combine: Callable[[Any, Any], Any]) -> LossStep:
+def loss_step(combine: Callable[[Any, Any], Any]) -> Callable[[Arrays], None]:
     def step(given: Arrays) -> None:
         totals, x, y, out = given
         out[...] = np.sum(combine(np.exp(totals), np.vecdot(np.tanh(x), np.tanh(y)))) * 0.5
@@ -531,13 +528,17 @@ def operand_step(makes: Callable[[Any], Any], reads: Callable[[Any], Any] | None
 
 
 def widths_of_parts(
-    step: Callable[[Arrays], None], threads: int, monkeypatch: pytest.MonkeyPatch, inner: int = 500
+    step: Callable[[Arrays], None],
+    threads: int,
+    monkeypatch: pytest.MonkeyPatch,
+    inner: int = 500,
+    maker: Callable[..., Any] = np.tanh,
 ) -> list[int]:
-    """Return how many columns each part has that tanh is computed of."""
+    """Return how many columns each part has that the operand's maker is called for."""
     monkeypatch.setattr(parts_of_products, "count_products_at_once", lambda dtype: threads)
     given = draw((100, inner), (inner, 120), (100, 120), (100, 120), (100, inner))
     program = play_each(step, given, rounding_less=True)[-1]
-    shapes = [arguments[-1].shape for function, arguments in program.calls if function is np.tanh]
+    shapes = [arguments[-1].shape for function, arguments in program.calls if function is maker]
     assert shapes
     return [shape[-1] for shape in shapes if len(shape) == 2 and shape[-1] < inner]
 
@@ -559,7 +560,8 @@ def test_what_others_read_too_lies_whole(reads: Callable[[Any], Any], monkeypatc
 
 def test_what_is_made_of_rows_lies_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     row = np.random.default_rng(2).normal(size=(1, 500))
-    assert not widths_of_parts(operand_step(lambda x: np.tanh(x) + row), 2, monkeypatch)
+    assert not widths_of_parts(operand_step(lambda x: x * row), 2, monkeypatch, maker=np.multiply)
+    assert widths_of_parts(operand_step(lambda x: x * x), 2, monkeypatch, maker=np.multiply)
 
 
 def test_a_small_operand_lies_whole(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from xpmlp.backends.openblas import Factors, Product, bind_products, count_produ
 from .call import Array, Call, only_reader, owner_of, same_layout
 from .scaled_products import ScaledProduct
 
-Operand: TypeAlias = Array | tuple[Array, ...]
+WholeOrParts: TypeAlias = Array | tuple[Array, ...]
 """A matrix, or those that its parts are; see `parts_of_operands`."""
 
 
@@ -33,13 +33,13 @@ class PartsOfProduct:
     scale: float = 1.0
     begun: bool = False
 
-    def __call__(self, a: Operand, b: Array, out: Array) -> None:
+    def __call__(self, a: WholeOrParts, b: Array, out: Array) -> None:
         """Compute them with NumPy."""
         for product, (scale, kept) in zip(take_parts(self.division, a, b, out), self.factors, strict=True):
             multiple = np.matmul(product.a, product.b) * out.dtype.type(scale)
             np.copyto(product.out, multiple + product.out if kept else multiple)
 
-    def bind(self, a: Operand, b: Array, out: Array) -> Callable[[], None] | None:
+    def bind(self, a: WholeOrParts, b: Array, out: Array) -> Callable[[], None] | None:
         """Return a function that computes them between these arrays at once; None where there is nothing that can."""
         return bind_products(take_parts(self.division, a, b, out), self.factors)
 
@@ -50,7 +50,7 @@ class PartsOfProduct:
         return [*((self.scale, 0.0) for _ in others), (self.scale, 1.0 if self.begun else 0.0)]
 
 
-def take_parts(division: Division, a: Operand, b: Array, out: Array) -> list[Product]:
+def take_parts(division: Division, a: WholeOrParts, b: Array, out: Array) -> list[Product]:
     """Return the products that a product's parts are; for parts of the inner axis, `out` has one place for each."""
     parts = division.parts
     if division.axis == "rows":
@@ -106,7 +106,7 @@ def added_bias(product: Call, reader: Call) -> Array | None:
     return bias if row and whole and bias.dtype == matrix.dtype else None
 
 
-def bind_rows(a: Operand, b: Array, out: Array, factors: Factors) -> Callable[[], None] | None:
+def bind_rows(a: WholeOrParts, b: Array, out: Array, factors: Factors) -> Callable[[], None] | None:
     """Return what adds a product to what is there, each thread some rows; None where it is not divided so.
 
     Parameters
@@ -114,15 +114,17 @@ def bind_rows(a: Operand, b: Array, out: Array, factors: Factors) -> Callable[[]
     factors
         See `bind_added_product`.
     """
-    if isinstance(a, tuple):
-        ends = list(itertools.accumulate((part.shape[0] for part in a), initial=0))
-        division: Division | None = Division("rows", tuple(itertools.starmap(slice, itertools.pairwise(ends))))
-    else:
-        division = division_of(a, b)
+    division = rows_of(a) if isinstance(a, tuple) else division_of(a, b)
     if division is None or division.axis != "rows":
         return None
     parts = take_parts(division, a, b, out)
     return bind_products(parts, factors if callable(factors) else [factors] * len(parts))
+
+
+def rows_of(parts: tuple[Array, ...]) -> Division:
+    """Return how the rows of a matrix are divided that lies in parts."""
+    ends = itertools.accumulate(map(len, parts), initial=0)
+    return Division("rows", tuple(slice(start, stop) for start, stop in itertools.pairwise(ends)))
 
 
 def division_of(a: Array, b: Array) -> Division | None:

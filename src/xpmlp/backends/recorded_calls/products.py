@@ -25,7 +25,7 @@ from .blocks import LARGE
 from .call import Array, Call, can_be_put_off, is_whole
 from .combinations import Combination, Terms, expand, is_linear, terms_of
 from .numbers import describe_numbers
-from .parts_of_products import Operand, bind_rows
+from .parts_of_products import WholeOrParts, bind_rows
 from .polynomials import ONE, ZERO, Numbers, Polynomial, add, divide, evaluate, multiply
 
 
@@ -49,14 +49,14 @@ class AddedProduct:
         now = [float(number) for number in numbers]
         return evaluate(self.scale, now), evaluate(self.kept, now)
 
-    def __call__(self, a: Operand, b: Array, *others: Array) -> None:
+    def __call__(self, a: WholeOrParts, b: Array, *others: Array) -> None:
         """Compute it with NumPy."""
         *numbers, out = others
         scale, kept = map(out.dtype.type, self.factors(numbers))
         whole = np.concat(a) if isinstance(a, tuple) else a
         np.add(out * kept, np.matmul(whole, b) * scale, out=out)
 
-    def bind(self, a: Operand, b: Array, *others: Array) -> Callable[[], None] | None:
+    def bind(self, a: WholeOrParts, b: Array, *others: Array) -> Callable[[], None] | None:
         """Return a function that computes it between these arrays in one go; None where there is nothing that can."""
         *numbers, out = others
         factors = functools.partial(self.factors, numbers) if numbers else self.factors(())
