@@ -21,14 +21,14 @@ import array_api_compat.numpy as xp
 import numpy as np
 
 from xpmlp import RECIPES, load_dataset
-from xpmlp.backends import Samples
 from xpmlp.datasets import one_hot
 from xpmlp.errors import XpmlpError
 from xpmlp.nn.activations import ACTIVATIONS, Activation, tanh
 from xpmlp.nn.initializers import INITIALIZERS, init_layers
 from xpmlp.nn.layers import Layers
-from xpmlp.nn.losses import LOSSES, Loss, largest_output_hits, softmax, softmax_cross_entropy
+from xpmlp.nn.losses import LOSSES, Loss, largest_output_is_correct, softmax, softmax_cross_entropy
 from xpmlp.nn.objective import objective_and_gradients
+from xpmlp.nn.samples import Samples
 from xpmlp.training import OPTIMIZERS, constant, fit
 
 RECIPE = RECIPES["notebook"]
@@ -48,7 +48,7 @@ def slipped_value_and_gradient(xp: Any, logits: Any, targets: Any) -> tuple[Any,
 
 TRUE_ACTIVATION, TRUE_LOSS = ACTIVATIONS["tanh"], LOSSES["softmax_cross_entropy"]
 SLIPPED_ACTIVATION = Activation(tanh, slipped_tanh_backward)
-SLIPPED_LOSS = Loss(softmax, slipped_value_and_gradient, largest_output_hits)
+SLIPPED_LOSS = Loss(softmax, slipped_value_and_gradient, largest_output_is_correct)
 
 GRADIENTS: dict[str, tuple[Activation, Loss]] = {
     "true gradient": (TRUE_ACTIVATION, TRUE_LOSS),

@@ -17,15 +17,15 @@ import numpy as np
 
 from xpmlp.backends import NumpyBackend
 from xpmlp.backends.counted_step import CountedStep
+from xpmlp.backends.engine.captured_step import CapturedStep
 from xpmlp.backends.numpy import record_calls
 from xpmlp.backends.recorded_calls import Program
-from xpmlp.backends.samples import Samples
-from xpmlp.backends.static_step import StaticStep
 from xpmlp.bench import synthetic_workload
 from xpmlp.bench.report import markdown_table
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import TrainingState, make_step
 from xpmlp.training import OPTIMIZERS
 
@@ -82,7 +82,7 @@ def record(
     full = samples.rows // batch_size
     batches = generator.permutation(samples.rows)[: full * batch_size].reshape(full, batch_size)
     rates = np.full(full, 0.1, np.float32)
-    static = StaticStep(np, step, TrainingState(layers, optimizer.init(np, layers)), samples, batches, rates)
+    static = CapturedStep(np, step, TrainingState(layers, optimizer.init(np, layers)), samples, batches, rates)
     return record_calls(static, rounding_less=True)
 
 

@@ -12,10 +12,11 @@ True
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from xpmlp.model.model import Model
+from xpmlp.model.model_file import load_model, save_model
+
 from .datasets import Dataset, Split, load_dataset
 from .errors import XpmlpError
-from .model import Model
-from .model_file import load_model, save_model
 from .training import RECIPES, Recipe, predict, report, train
 
 if TYPE_CHECKING:

@@ -5,13 +5,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpmlp.backends import Backend, Samples, hold
+from xpmlp.backends import Backend
+from xpmlp.data import place_samples
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
-from xpmlp.nn.layers import Layers, map_layers
+from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import Optimizer, adam, sgd
+from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import Step, TrainingState, make_step
+from xpmlp.nn.tree import tree_map
 
 OPTIMIZERS: dict[str, Optimizer] = {
     "sgd": sgd(),
@@ -129,7 +132,7 @@ def test_an_epoch_on_bytes_is_that_on_their_quotients(backend: Backend) -> None:
     state = TrainingState(layers, ())
     results = []
     for given in (samples._replace(x=stored, divisor=255.0), samples._replace(x=stored / 255.0)):
-        held = hold(backend, given, "float64")
+        held = place_samples(backend, given, "float64")
         assert isinstance(held, Samples)
         results.append(
             backend.run_epoch(step_with(sgd()), state, held, backend.asarray(ORDER), backend.asarray(RATES), BATCH_SIZE)
@@ -158,7 +161,7 @@ def train(
         all_objectives.append(backend.to_numpy(objectives))
     backend.wait(state)
     assert all(array.dtype == device_dtype for layer in state.layers for array in layer)
-    return map_layers(backend.to_numpy, state.layers), np.concatenate(all_objectives, axis=-1)
+    return tree_map(backend.to_numpy, state.layers), np.concatenate(all_objectives, axis=-1)
 
 
 def step_with(optimizer: Optimizer) -> Step:

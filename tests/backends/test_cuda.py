@@ -12,17 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpmlp.backends import Backend, HostSamples, Samples, hold, load_backend
-from xpmlp.backends.resident import run_epoch
-from xpmlp.backends.static_step import map_arrays
+from xpmlp.backends import Backend, load_backend
+from xpmlp.data import StreamedSamples, place_samples
+from xpmlp.data.placement import train_epoch
 from xpmlp.datasets import Dataset, load_digits
 from xpmlp.errors import BackendError, MissingDependencyError, SettingsError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
-from xpmlp.nn.layers import Layer, map_layers
+from xpmlp.nn.layers import Layer
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import adam
+from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import TrainingState, make_step
+from xpmlp.nn.tree import tree_map
 from xpmlp.training import Recipe, fit_dataset
 
 pytestmark = pytest.mark.gpu
@@ -64,13 +66,13 @@ class Work:
         )
         layers = init_layers(np, generator, (features, 64, 10), glorot_uniform(), dtype=np.float32)
         layers = tuple(Layer(*(np.broadcast_to(a, (*models, *a.shape)) for a in layer)) for layer in layers)
-        device_layers = map_layers(backend.asarray, layers)
+        device_layers = tree_map(backend.asarray, layers)
         self.state = TrainingState(device_layers, self.optimizer.init(backend.xp, device_layers))
         self.order = generator.permutation(rows)
         self.rates = np.full(-(-rows // 128), 1e-3)
 
     def epoch(self, held: Any) -> Any:
-        return run_epoch(self.backend, self.step, self.state, held, self.order, self.rates, 128)
+        return train_epoch(self.backend, self.step, self.state, held, self.order, self.rates, 128)
 
     def eager_epoch(self, held: Samples) -> Any:
         move = self.backend.asarray
@@ -84,7 +86,7 @@ def assert_same(backend: Backend, left: Any, right: Any) -> None:
         a, b = backend.to_numpy(a), backend.to_numpy(b)
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * max(float(np.abs(b).max()), 1e-6))
 
-    map_arrays(compare, left, right)
+    tree_map(compare, left, right)
 
 
 def test_cupy_records_its_steps() -> None:
@@ -101,7 +103,7 @@ def test_cupy_records_its_steps() -> None:
 def test_the_recorded_epoch_is_the_eager_one(backend: Backend, models: tuple[int, ...]) -> None:
     with backend.scope():
         work = Work(backend, models=models)
-        held = hold(backend, work.samples, "float32")
+        held = place_samples(backend, work.samples, "float32")
         assert isinstance(held, Samples)
         for _ in range(2):
             recorded, eager = work.epoch(held), work.eager_epoch(held)
@@ -141,7 +143,7 @@ def test_nothing_is_copied_and_nobody_waits_within_an_epoch(backend: Backend) ->
     torch = pytest.importorskip("torch", reason="torch is not installed: its profiler sees every library's copies")
     with backend.scope():
         work = Work(backend)
-        held: Any = hold(backend, work.samples, "float32")
+        held: Any = place_samples(backend, work.samples, "float32")
         order, rates = backend.asarray(work.order), backend.asarray(work.rates, "float32")
         arguments = (work.step, work.state, held, order, rates, 128)
         backend.wait(backend.run_epoch(*arguments)[0])
@@ -162,13 +164,13 @@ def test_data_that_do_not_fit_are_fed_and_train_the_same_network(
 ) -> None:
     with backend.scope():
         work = Work(backend)
-        resident = hold(backend, work.samples, "float32")
+        resident = place_samples(backend, work.samples, "float32")
         expected = work.epoch(resident)
         needed = work.samples.x.nbytes + work.samples.targets.nbytes
         monkeypatch.setattr(backend, "free_memory", lambda: needed)
         with caplog.at_level(logging.WARNING):
-            fed = hold(backend, work.samples, "float32")
-        assert isinstance(fed, HostSamples)
+            fed = place_samples(backend, work.samples, "float32")
+        assert isinstance(fed, StreamedSamples)
         assert "fed to it in blocks" in caplog.text
         for _ in range(2):
             assert_same(backend, work.epoch(fed), expected)
@@ -203,7 +205,7 @@ def test_too_little_memory_is_an_error_that_is_known_as_one(backend: Backend) ->
 def test_float32_is_rounded_to_fewer_bits_on_request_only(backend: Backend) -> None:
     with backend.scope():
         work = Work(backend, features=2000)
-        held = hold(backend, work.samples, "float32")
+        held = place_samples(backend, work.samples, "float32")
         assert isinstance(held, Samples)
         exact = work.eager_epoch(held)[0].layers[0].weight
         wide = work.epoch(held)[0].layers[0].weight
@@ -211,7 +213,7 @@ def test_float32_is_rounded_to_fewer_bits_on_request_only(backend: Backend) -> N
     rounding = load_backend(backend.name, "cuda", tf32=True)
     with rounding.scope():
         work = Work(rounding, features=2000)
-        narrow = rounding.to_numpy(work.epoch(hold(rounding, work.samples, "float32"))[0].layers[0].weight)
+        narrow = rounding.to_numpy(work.epoch(place_samples(rounding, work.samples, "float32"))[0].layers[0].weight)
     difference = np.abs(narrow - backend.to_numpy(exact)).max()
     print(f"{backend.name}: {error:.1e} in float32, {difference:.1e} with TF32")
     assert error < 0.1 * difference

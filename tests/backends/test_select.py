@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpmlp.backends import BACKENDS, Backend, NumpyBackend, backend_of, load_backend, select, usable_backends
+from xpmlp.backends import BACKENDS, Backend, NumpyBackend, infer_backend, load_backend, select, usable_backends
 from xpmlp.errors import BackendError, MissingDependencyError, SettingsError
 
 Place = Any  # see conftest.py
@@ -138,16 +138,16 @@ def test_usable_are_those_that_can_compute_here(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("host", [np.ones(3), np.float32(1.0), [1.0, 2.0], {"a": [1]}, "text"])
 def test_what_lives_on_the_host_belongs_to_numpy(host: Any) -> None:
-    assert type(backend_of(host, None, np.zeros(2))) is NumpyBackend
+    assert type(infer_backend(host, None, np.zeros(2))) is NumpyBackend
 
 
 def test_nothing_at_all_belongs_to_numpy() -> None:
-    assert type(backend_of(None)) is NumpyBackend
+    assert type(infer_backend(None)) is NumpyBackend
 
 
 def test_arrays_belong_to_the_backend_of_their_library_on_their_device(place: Place) -> None:
     array = place.asarray([1.0, 2.0])
-    backend = backend_of(array, None, place.asarray([[0]], "int64"))
+    backend = infer_backend(array, None, place.asarray([[0]], "int64"))
     with backend.scope():
         moved = backend.asarray(np.zeros(2))
         assert moved.device == array.device
@@ -160,14 +160,14 @@ def test_arrays_of_two_libraries_are_refused_with_both_named(place: Place) -> No
     if place.name.startswith("numpy"):
         pytest.skip("it takes another library than NumPy")
     with pytest.raises(SettingsError, match=rf"{place.name[:15].replace('-', '.')}.* on .*, and numpy on cpu"):
-        backend_of(place.asarray([1.0]), np.ones(2))
+        infer_backend(place.asarray([1.0]), np.ones(2))
 
 
 def test_arrays_on_two_devices_of_one_library_are_refused_with_both_named() -> None:
     strict = pytest.importorskip("array_api_strict", reason="array-api-strict is not installed")
     first, second = (strict.ones(2, device=strict.Device(name)) for name in ("CPU_DEVICE", "device1"))
     with pytest.raises(SettingsError, match=r"CPU_DEVICE.*device1"):
-        backend_of(first, second)
+        infer_backend(first, second)
 
 
 @pytest.mark.parametrize("name", ["numpy", "torch", "jax", "auto"])

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpmlp.backends import BACKENDS, NumpyBackend, survey_backends
-from xpmlp.backends.survey import largest_difference, survey_backend, train_a_little, try_device
+from xpmlp.backends import BACKENDS, NumpyBackend, check_backends
+from xpmlp.backends.survey import check_backend, largest_difference, train_a_little, try_device
 from xpmlp.errors import BackendError, SettingsError
-from xpmlp.nn.layers import map_layers
+from xpmlp.nn.tree import tree_map
 
 
 def test_every_backend_is_there_and_numpy_is_usable() -> None:
-    statuses = {status.name: status for status in survey_backends()}
+    statuses = {status.name: status for status in check_backends()}
     assert list(statuses) == list(BACKENDS)
     numpy = statuses["numpy"]
     assert numpy.usable
@@ -24,7 +24,7 @@ def test_every_backend_is_there_and_numpy_is_usable() -> None:
 
 
 def test_each_is_either_missing_broken_or_tried_on_its_devices() -> None:
-    for status in survey_backends():
+    for status in check_backends():
         if status.install is not None:
             assert "pip install" in status.install
             assert status.version is None
@@ -39,7 +39,7 @@ def test_each_is_either_missing_broken_or_tried_on_its_devices() -> None:
 
 
 def test_it_can_be_written_as_json() -> None:
-    written = json.loads(json.dumps([status.to_json() for status in survey_backends()]))
+    written = json.loads(json.dumps([status.to_json() for status in check_backends()]))
     assert written[0]["name"] == "numpy"
     assert written[0]["usable"] is True
     assert written[0]["trials"][0]["device"] == {
@@ -79,7 +79,7 @@ def test_a_library_that_cannot_be_imported_or_used_does_not_end_the_survey(monke
         raise BackendError("torch cannot be imported")
 
     monkeypatch.setattr("xpmlp.backends.survey.backend_class", broken)
-    assert survey_backend("torch").problem == "torch cannot be imported"
+    assert check_backend("torch").problem == "torch cannot be imported"
 
     class Unusable(NumpyBackend):
         @classmethod
@@ -87,12 +87,12 @@ def test_a_library_that_cannot_be_imported_or_used_does_not_end_the_survey(monke
             raise BackendError("there is no GPU")
 
     monkeypatch.setattr("xpmlp.backends.survey.backend_class", lambda name: Unusable)
-    status = survey_backend("numpy")
+    status = check_backend("numpy")
     assert (status.problem, status.usable) == ("there is no GPU", False)
 
 
 def test_the_small_training_learns_and_ends_with_a_smaller_batch() -> None:
     layers = train_a_little(NumpyBackend())
     assert largest_difference(layers, layers) == 0.0
-    halves = map_layers(lambda array: array / 2, layers)
+    halves = tree_map(lambda array: array / 2, layers)
     assert largest_difference(halves, layers) == pytest.approx(0.5)

@@ -10,7 +10,7 @@ from xpmlp.backends.survey import Trial
 
 
 def show(xpmlp: Any, monkeypatch: pytest.MonkeyPatch, *statuses: BackendStatus) -> str:
-    monkeypatch.setattr("xpmlp.cli.backends.survey_backends", lambda: statuses)
+    monkeypatch.setattr("xpmlp.cli.backends.check_backends", lambda: statuses)
     code, out, err = xpmlp("backends")
     assert (code, err) == (0, "")
     return str(out)

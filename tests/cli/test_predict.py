@@ -379,7 +379,7 @@ def test_a_model_of_rows_is_not_shown_pictures_but_reads_rows(
     xpmlp: Run, digits_run: Path, write_idx: Run, clear_digits: dict[int, np.ndarray]
 ) -> None:
     model = load_model(digits_run / "model.safetensors")
-    save_model(Path("rows.safetensors"), replace(model, input_shape=(64,), image_form=None))
+    save_model(Path("rows.safetensors"), replace(model, input_shape=(64,), image_preprocessor=None))
     draw(Path("7.png"), clear_digits[7])
     check_refused(xpmlp("predict", "rows.safetensors", "7.png"), "7.png", "not trained on images", "shape 64")
     write_idx(Path("rows.idx"), np.round(clear_digits[7].reshape(1, 64) / 255 * 16).astype(np.uint8))

@@ -38,8 +38,8 @@ def run(xpmlp: Run, no_pictures: None, flowers: Path) -> Path:
 def test_a_table_is_trained_judged_and_predicted(xpmlp: Run, run: Path, flowers: Path) -> None:
     model = load_model(run / "model.safetensors")
     assert model.classes == ("setosa", "versicolor", "virginica")
-    assert model.table_form is not None
-    assert model.table_form.inputs == 7
+    assert model.table_schema is not None
+    assert model.table_schema.inputs == 7
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     assert record["data"]["target"] == "species"
 
@@ -196,7 +196,7 @@ def test_pixels_in_a_table_give_a_model_that_also_reads_pictures(
     assert "taken for the pixels of 8 × 8 images" in out
     assert {"gallery.png", "confusion.png"} <= {path.name for path in Path("run").iterdir()}
     model = load_model(Path("run/model.safetensors"))
-    assert model.image_form is not None
+    assert model.image_preprocessor is not None
     # The same images as IDX files are answered alike.
     folder = write_idx_folder(Path("idx"), images, labels, test_rows=100)
     assert xpmlp("evaluate", "run", folder).code == 0

@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.model_selection import GridSearchCV
 
 import xpmlp
-from xpmlp.backends import backend_of
+from xpmlp.backends import infer_backend
 from xpmlp.errors import SettingsError
 from xpmlp.estimators import MLPClassifier, MLPRegressor
 
@@ -26,7 +26,7 @@ SETTINGS: dict[str, Any] = {"hidden_layer_sizes": (12,), "max_iter": 12, "random
 
 
 def to_numpy(array: Any) -> Any:
-    backend = backend_of(array)
+    backend = infer_backend(array)
     with backend.scope():
         return backend.to_numpy(array)
 
@@ -72,7 +72,7 @@ def test_any_library_trains_numpys_network_and_answers_in_kind(
     for name in ("predict", "predict_proba", "predict_log_proba"):
         if hasattr(reference, name):
             answer = getattr(estimator, name)(convert(x))
-            assert backend_of(answer).name == backend_of(estimator.coefs_[0]).name == library
+            assert infer_backend(answer).name == infer_backend(estimator.coefs_[0]).name == library
             expected = getattr(reference, name)(x)
             assert answer.shape == expected.shape
             assert_allclose(to_numpy(answer), expected, atol=2e-3 if "log" in name else 1e-3)
@@ -150,7 +150,7 @@ def test_a_network_may_be_moved_and_goes_on_there(iris: Any, library: str, conve
     x, y = iris[0].astype(np.float32), iris[1]
     reference, estimator = (MLPClassifier(**SETTINGS).fit(x, y) for _ in range(2))
     assert estimator.to(library) is estimator
-    assert backend_of(estimator.coefs_[0]).name == library
+    assert infer_backend(estimator.coefs_[0]).name == library
     assert_allclose(estimator.predict_proba(x), reference.predict_proba(x), atol=1e-6)
     assert_allclose(to_numpy(estimator.predict_proba(convert(x))), reference.predict_proba(x), atol=1e-6)
     for each in (reference, estimator):
@@ -168,7 +168,7 @@ def test_a_copy_is_where_the_original_is_and_goes_on_as_it_would(
     x, y = convert(iris[0].astype(np.float32)), convert(iris[1])
     original = MLPClassifier(**SETTINGS).fit(x, y)
     twin = copied(original)
-    assert backend_of(twin.coefs_[0]).name == library
+    assert infer_backend(twin.coefs_[0]).name == library
     assert_array_equal(to_numpy(twin.predict_proba(x)), to_numpy(original.predict_proba(x)))
     for each in (original, twin):
         each.partial_fit(x, y)

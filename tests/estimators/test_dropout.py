@@ -10,7 +10,7 @@ from sklearn.datasets import make_classification
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 
-from xpmlp.backends import backend_of
+from xpmlp.backends import infer_backend
 from xpmlp.estimators import MLPClassifier, MLPRegressor
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -58,7 +58,7 @@ def test_every_library_trains_the_same_network(iris: Any, library: str, convert:
     x, y = iris[0].astype(np.float32), iris[1]
     reference = MLPClassifier(**SETTINGS, dropout=0.4).fit(x, y)
     estimator = MLPClassifier(**SETTINGS, dropout=0.4).fit(convert(x), convert(y))
-    backend = backend_of(estimator.coefs_[0])
+    backend = infer_backend(estimator.coefs_[0])
     for mine, expected in zip(estimator.coefs_, reference.coefs_, strict=True):
         assert_allclose(backend.to_numpy(mine), expected, atol=1e-4)
 

@@ -55,9 +55,9 @@ def make_model() -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def mixed_form() -> Any:
     """A table with everything: numbers, a boolean, categories; some filled where missing, interleaved."""
-    from xpmlp.table_form import Column, TableForm
+    from xpmlp.model.table_schema import Column, TableSchema
 
-    return TableForm(
+    return TableSchema(
         (
             Column("height", "number", fill=1.5, offset=170.0, scale=9.5),
             Column("color", "category", ("blue", "red", "green"), fill="red"),

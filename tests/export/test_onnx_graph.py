@@ -144,7 +144,7 @@ def test_ten_thousand_images_of_mnist_get_the_same_labels(
 def test_a_tables_columns_are_prepared_inside(
     make_model: MakeModel, mixed_form: Any, mixed_table: dict[str, list[Any]], prepared: Callable[..., Any], dtype: str
 ) -> None:
-    model = make_model(input_shape=(9,), table_form=mixed_form, dtype=dtype)
+    model = make_model(input_shape=(9,), table_schema=mixed_form, dtype=dtype)
     columns = [mixed_table["height"], mixed_table["smokes"], mixed_table["weight ''' \\kg"]]
     numbers = np.array(columns, np.float64).T
     texts = [["" if cell is None else cell for cell in mixed_table[name]] for name in ("color", "grade")]
@@ -160,10 +160,10 @@ def test_a_table_of_numbers_alone_is_one_input() -> None:
     from sklearn.datasets import load_wine
 
     said = run(to_onnx(model), input=load_wine().data)
-    assert wine.table_form is not None
+    assert wine.table_schema is not None
     scaled = [
         (values - column.offset) / column.scale
-        for column, values in zip(wine.table_form.columns, load_wine().data.T, strict=True)
+        for column, values in zip(wine.table_schema.columns, load_wine().data.T, strict=True)
     ]
     expected = xpmlp.predict(model, np.array(scaled).T.astype(np.float32))
     np.testing.assert_allclose(said["probabilities"], expected.probabilities, atol=1e-6)
@@ -171,16 +171,16 @@ def test_a_table_of_numbers_alone_is_one_input() -> None:
 
 
 def test_a_missing_number_that_nothing_stands_for_leads_to_no_answer(make_model: MakeModel, mixed_form: Any) -> None:
-    content = to_onnx(make_model(input_shape=(9,), table_form=mixed_form))
+    content = to_onnx(make_model(input_shape=(9,), table_schema=mixed_form))
     said = run(content, numbers=np.array([[180.0, 1.0, np.nan]]), categories=np.array([["red", "1"]], object))
     assert np.isnan(said["probabilities"]).all()
 
 
 def test_a_table_of_pixels_is_taken_as_images(make_model: MakeModel) -> None:
-    from xpmlp.table_form import Column, TableForm
+    from xpmlp.model.table_schema import Column, TableSchema
 
-    form = TableForm(tuple(Column(f"pixel{index}", "number", scale=255.0) for index in range(64)), "label")
-    model = make_model(input_shape=(8, 8), input_scale=255.0, table_form=form)
+    form = TableSchema(tuple(Column(f"pixel{index}", "number", scale=255.0) for index in range(64)), "label")
+    model = make_model(input_shape=(8, 8), input_scale=255.0, table_schema=form)
     (taken,) = onnxruntime.InferenceSession(to_onnx(model)).get_inputs()
     assert (taken.name, taken.shape, taken.type) == ("input", ["rows", 8, 8], "tensor(float)")
 
@@ -195,7 +195,7 @@ def test_classes_that_no_type_holds_are_texts(make_model: MakeModel, classes: tu
 
 
 def test_the_file_says_what_goes_in_and_what_comes_out(make_model: MakeModel, mixed_form: Any) -> None:
-    proto = onnx.load_from_string(to_onnx(make_model(input_shape=(9,), table_form=mixed_form)))
+    proto = onnx.load_from_string(to_onnx(make_model(input_shape=(9,), table_schema=mixed_form)))
     said = {entry.key: json.loads(entry.value) for entry in proto.metadata_props}
     assert said == {
         "xpmlp.task": "multiclass",

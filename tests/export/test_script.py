@@ -148,7 +148,7 @@ def test_samples_of_another_shape_are_refused(make_model: MakeModel, shape: tupl
 def test_a_tables_columns_are_prepared_inside(
     make_model: MakeModel, mixed_form: Any, mixed_table: dict[str, list[Any]], prepared: Callable[..., Any]
 ) -> None:
-    model = make_model(input_shape=(9,), table_form=mixed_form)
+    model = make_model(input_shape=(9,), table_schema=mixed_form)
     network = imported(to_script(model))
     x = prepared(mixed_table, mixed_form)
     np.testing.assert_allclose(network["prepare"](mixed_table), x, rtol=1e-7)
@@ -160,7 +160,7 @@ def test_a_data_frame_is_a_table(
 ) -> None:
     import polars as pl
 
-    model = make_model(input_shape=(9,), table_form=mixed_form)
+    model = make_model(input_shape=(9,), table_schema=mixed_form)
     network = imported(to_script(model))
     expected = xpmlp.predict(model, prepared(mixed_table, mixed_form)).labels
     np.testing.assert_array_equal(network["predict"](pl.DataFrame(mixed_table)), expected)
@@ -173,7 +173,7 @@ def test_a_csv_gives_what_the_command_line_gives(
 ) -> None:
     import polars as pl
 
-    model = make_model(input_shape=(9,), table_form=mixed_form, classes=("a", "b", "c"))
+    model = make_model(input_shape=(9,), table_schema=mixed_form, classes=("a", "b", "c"))
     path = tmp_path / "my table.csv"
     pl.DataFrame(mixed_table).write_csv(path)
     (tmp_path / "network.py").write_text(to_script(model), encoding="utf-8")
@@ -206,7 +206,7 @@ def test_a_table_that_does_not_fit_is_refused(
     change: dict[str, Any],
     message: str,
 ) -> None:
-    network = imported(to_script(make_model(input_shape=(9,), table_form=mixed_form)))
+    network = imported(to_script(make_model(input_shape=(9,), table_schema=mixed_form)))
     table = {name: values for name, values in (mixed_table | change).items() if values is not None}
     with pytest.raises(ValueError, match=message):
         network["predict"](table)
@@ -272,7 +272,10 @@ def test_names_of_any_kind_come_back_as_they_were(make_model: MakeModel, classes
 def test_it_can_be_read(make_model: MakeModel, mixed_form: Any) -> None:
     """No line is longer than a screen is wide, every function says what it does, nothing is left of the templates."""
     many = tuple(f"class number {index}" for index in range(47))
-    for model in (make_model(classes=many, input_shape=(28, 28)), make_model(input_shape=(9,), table_form=mixed_form)):
+    for model in (
+        make_model(classes=many, input_shape=(28, 28)),
+        make_model(input_shape=(9,), table_schema=mixed_form),
+    ):
         source = to_script(model)
         assert max(map(len, source.splitlines())) <= 120
         tree = ast.parse(source)

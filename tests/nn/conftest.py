@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from xpmlp.nn.activations import ACTIVATIONS, Activation
-from xpmlp.nn.layers import Layer, Layers, map_layers
+from xpmlp.nn.layers import Layer, Layers
 from xpmlp.nn.losses import LOSSES, Loss
 from xpmlp.nn.objective import objective_and_gradients
+from xpmlp.nn.tree import tree_map
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Problem:
         return replace(
             self,
             xp=place.xp,
-            layers=map_layers(move, self.layers),
+            layers=tree_map(move, self.layers),
             x=move(self.x),
             targets=move(self.targets),
             sample_weight=move(self.sample_weight),

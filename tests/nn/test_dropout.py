@@ -7,12 +7,13 @@ import pytest
 
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.dropout import Dropout, draw_dropout, mix
-from xpmlp.nn.layers import Layer, map_layers
+from xpmlp.nn.layers import Layer
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.network import forward
 from xpmlp.nn.objective import objective_and_gradients
 from xpmlp.nn.optimizers import sgd
 from xpmlp.nn.step import TrainingState, make_step
+from xpmlp.nn.tree import tree_map
 
 
 def hidden_layers(*units: int, dtype: Any = np.float64, models: tuple[int, ...] = ()) -> Any:
@@ -87,7 +88,7 @@ def test_quadruples_of_rows_and_units_are_independent_too() -> None:
 def test_every_library_leaves_out_the_same_units(place: Any) -> None:
     key = place.xp.asarray(5, dtype=place.xp.int64, device=place.device)
     layers = hidden_layers(6, 4)
-    theirs = draw_dropout(place.xp, key, place.asarray(np.ones(9)), map_layers(place.asarray, layers), 0.5)
+    theirs = draw_dropout(place.xp, key, place.asarray(np.ones(9)), tree_map(place.asarray, layers), 0.5)
     ours = draw_dropout(xp, np.asarray(5), np.ones(9), layers, 0.5)
     for mask, expected in zip(theirs.masks, ours.masks, strict=True):
         np.testing.assert_array_equal(place.to_numpy(mask), expected)

@@ -135,7 +135,7 @@ def test_probabilities_sum_to_1_and_losses_are_never_negative_or_nan(logits: Any
 
 
 def test_hits_of_classes_ask_only_for_the_largest_output(place: Any) -> None:
-    hits = LOSSES["softmax_cross_entropy"].hits
+    hits = LOSSES["softmax_cross_entropy"].is_correct
     assert hits is not None
     logits = [
         [[2.0, 1.0, -3.0], [0.0, -1.0, -2.0], [-5.0, 4.0, 3.9]],
@@ -147,7 +147,7 @@ def test_hits_of_classes_ask_only_for_the_largest_output(place: Any) -> None:
 
 
 def test_hits_of_several_yes_and_no_need_every_one_right(place: Any) -> None:
-    hits = LOSSES["logistic_cross_entropy"].hits
+    hits = LOSSES["logistic_cross_entropy"].is_correct
     assert hits is not None
     logits = [[3.0, -1.0], [3.0, 1.0], [-3.0, 0.1], [-0.1, -0.2]]
     targets = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]
@@ -164,4 +164,4 @@ def test_counts_of_0_are_counts_too(place: Any) -> None:
 
 
 def test_numbers_are_neither_right_nor_wrong() -> None:
-    assert LOSSES["squared_error"].hits is None
+    assert LOSSES["squared_error"].is_correct is None

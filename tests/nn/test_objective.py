@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from xpmlp.nn.activations import ACTIVATIONS
-from xpmlp.nn.layers import Layer, Layers, map_layers
+from xpmlp.nn.layers import Layer, Layers
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.network import forward
+from xpmlp.nn.tree import tree_map
 
 HIDDEN_LAYERS = [(), (6,), (6, 4), (6, 5, 4)]
 SEED = 1
@@ -32,7 +33,7 @@ def nudged(layers: Layers, index: int, step: float) -> Layers:
         copies = np.broadcast_to(array, (size, *array.shape))
         return copies + step * np.eye(size).reshape(copies.shape) if next(nudges) == index else copies
 
-    return map_layers(nudge, layers)
+    return tree_map(nudge, layers)
 
 
 def numerical_gradients(problem: Any, *, step: float = 1e-4) -> list[Any]:
@@ -178,7 +179,7 @@ def test_each_model_of_a_population_has_a_penalty_of_its_own(
         data = model[-1:] if data_models else ()
         alone = replace(
             problem,
-            layers=map_layers(lambda array, model=model: array[model], problem.layers),
+            layers=tree_map(lambda array, model=model: array[model], problem.layers),
             x=problem.x[data],
             targets=problem.targets[data],
             sample_weight=problem.sample_weight[data],

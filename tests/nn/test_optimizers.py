@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
-from xpmlp.nn.layers import Layer, Layers, map_layers
+from xpmlp.nn.layers import Layer, Layers
 from xpmlp.nn.optimizers import AdamState, MomentumState, Optimizer, adam, sgd
+from xpmlp.nn.tree import tree_map
 
 STEPS = 12
 OPTIMIZERS: dict[str, Optimizer] = {
@@ -148,13 +149,13 @@ def test_every_library_takes_numpys_float64_steps(place: Any, name: str, dtype: 
     expected = run(array_api_compat.numpy, OPTIMIZERS[name], layers, gradients, list(map(float, rates)))
 
     def move(tree: Layers) -> Layers:
-        return map_layers(lambda array: place.asarray(array, dtype), tree)
+        return tree_map(lambda array: place.asarray(array, dtype), tree)
 
     moved_rates = place.asarray(rates, dtype)
     rate_arrays = [moved_rates[i] for i in range(STEPS)]
     result = run(place.xp, OPTIMIZERS[name], move(layers), list(map(move, gradients)), rate_arrays)
     assert all(array.dtype == getattr(place.xp, dtype) for array in parameters(result))
-    check_close(map_layers(place.to_numpy, result), parameters(expected), rtol=tolerance)
+    check_close(tree_map(place.to_numpy, result), parameters(expected), rtol=tolerance)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -166,7 +167,7 @@ def test_each_model_of_a_population_has_a_learning_rate_of_its_own(name: str, mo
     for model in np.ndindex(models):
 
         def pick(tree: Layers, model: tuple[int, ...] = model) -> Layers:
-            return map_layers(lambda array: array[model], tree)
+            return tree_map(lambda array: array[model], tree)
 
         alone = run(
             array_api_compat.numpy,
@@ -191,7 +192,7 @@ def test_the_state_is_explicit_and_an_update_leaves_the_old_one_as_it_was() -> N
 
 
 def test_adam_in_float32_still_counts_after_a_million_steps(place: Any) -> None:
-    layers, gradients = (map_layers(lambda a: place.asarray(a, "float32"), tree) for tree in (draw_run()[0],) * 2)
+    layers, gradients = (tree_map(lambda a: place.asarray(a, "float32"), tree) for tree in (draw_run()[0],) * 2)
     state = adam().init(place.xp, layers)._replace(step=place.asarray(1_000_000.0, "float32"))
     after, state = adam().update(place.xp, gradients, state, layers, 0.1)
     assert state.step.dtype == place.xp.float32

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpmlp.nn.layers import Layers, map_layers
+from xpmlp.nn.layers import Layers
 from xpmlp.nn.optimizers import Optimizer, adam, sgd
 from xpmlp.nn.step import TrainingState, make_step
+from xpmlp.nn.tree import tree_map
 
 OPTIMIZERS: dict[str, Optimizer] = {
     "sgd": sgd(),
@@ -39,7 +40,7 @@ def test_a_step_is_the_objectives_gradients_given_to_the_optimizer(make_problem:
         expected.append(objective)
     ours, objectives = take_steps(problem, optimizer, 0.1, problem.penalty)
     np.testing.assert_array_equal(objectives, expected)
-    map_layers(np.testing.assert_array_equal, ours, layers)
+    tree_map(np.testing.assert_array_equal, ours, layers)
     assert objectives[-1] < objectives[0]
 
 
@@ -62,7 +63,7 @@ def test_a_population_learns_what_its_models_learn_alone(
         data = model[-1:] if data_models else ()
         alone = replace(
             problem,
-            layers=map_layers(lambda array, model=model: array[model], problem.layers),
+            layers=tree_map(lambda array, model=model: array[model], problem.layers),
             x=problem.x[data],
             targets=problem.targets[data],
             sample_weight=problem.sample_weight[data] if weighted else None,
@@ -73,7 +74,7 @@ def test_a_population_learns_what_its_models_learn_alone(
         def check(ours: Any, theirs: Any, model: tuple[int, ...] = model) -> None:
             np.testing.assert_allclose(ours[model], theirs, rtol=1e-11, atol=1e-14)
 
-        map_layers(check, together, layers)
+        tree_map(check, together, layers)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -86,7 +87,7 @@ def test_every_library_learns_what_numpy_does(
     expected_layers, expected = take_steps(problem, OPTIMIZERS[name], rates, penalties)
     layers, objectives = take_steps(problem.to(place), OPTIMIZERS[name], place.asarray(rates), place.asarray(penalties))
     np.testing.assert_allclose([place.to_numpy(each) for each in objectives], expected, rtol=1e-12)
-    map_layers(
+    tree_map(
         lambda ours, theirs: np.testing.assert_allclose(place.to_numpy(ours), theirs, rtol=1e-10, atol=1e-12),
         layers,
         expected_layers,
@@ -100,14 +101,14 @@ def test_gradients_are_combined_after_backward_and_before_the_update(make_proble
 
     def halve(given: Layers) -> Layers:
         seen.append(given)
-        return map_layers(lambda gradient: 0.5 * gradient, given)
+        return tree_map(lambda gradient: 0.5 * gradient, given)
 
     step = make_step(activation=problem.activation, loss=problem.loss, optimizer=sgd(), combine_gradients=halve)
     state, _ = step(np, TrainingState(problem.layers, ()), problem.x, problem.targets, None, 0.2)
     assert len(seen) == 1
-    map_layers(np.testing.assert_array_equal, seen[0], gradients)
-    expected = map_layers(lambda w, g: w - 0.1 * g, problem.layers, gradients)
-    map_layers(lambda ours, theirs: np.testing.assert_allclose(ours, theirs, rtol=1e-14), state.layers, expected)
+    tree_map(np.testing.assert_array_equal, seen[0], gradients)
+    expected = tree_map(lambda w, g: w - 0.1 * g, problem.layers, gradients)
+    tree_map(lambda ours, theirs: np.testing.assert_allclose(ours, theirs, rtol=1e-14), state.layers, expected)
 
 
 def test_processes_that_each_hold_half_a_batch_can_take_the_step_of_the_whole_batch(
@@ -127,10 +128,10 @@ def test_processes_that_each_hold_half_a_batch_can_take_the_step_of_the_whole_ba
         return gradients
 
     def average(gradients: Layers) -> Layers:
-        return map_layers(lambda mine, other: (mine + other) / 2, gradients, received[0])
+        return tree_map(lambda mine, other: (mine + other) / 2, gradients, received[0])
 
     alone = step_on(slice(0, 4), send)
     together = step_on(slice(4, 8), average)
     whole = step_on(slice(0, 8), lambda gradients: gradients)
-    map_layers(lambda ours, theirs: np.testing.assert_allclose(ours, theirs, rtol=1e-12), together, whole)
+    tree_map(lambda ours, theirs: np.testing.assert_allclose(ours, theirs, rtol=1e-12), together, whole)
     assert not np.allclose(alone[0].weight, whole[0].weight)

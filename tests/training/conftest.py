@@ -7,11 +7,11 @@ import array_api_compat.numpy
 import numpy as np
 import pytest
 
-from xpmlp.backends import Samples
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import sgd
+from xpmlp.nn.samples import Samples
 from xpmlp.training import FitResult, constant, fit
 
 ROWS, FEATURES, CLASSES = 50, 4, 3

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpmlp.backends import Samples
 from xpmlp.errors import SettingsError
-from xpmlp.nn.layers import Layers, map_layers
+from xpmlp.nn.layers import Layers
+from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import TrainingState
+from xpmlp.nn.tree import tree_map
 from xpmlp.training import Callback, EarlyStopping, FitResult, Run
 
 Fit = Callable[..., FitResult]
@@ -53,7 +54,7 @@ class At(Callback):
 
 
 def assert_same_layers(actual: Layers, expected: Layers) -> None:
-    map_layers(np.testing.assert_array_equal, actual, expected)
+    tree_map(np.testing.assert_array_equal, actual, expected)
 
 
 def raise_key_error(run: Run) -> None:
@@ -111,10 +112,10 @@ def test_stopping_makes_the_epoch_the_last_for_every_callback(small_fit: Fit) ->
 
 def test_a_callback_can_replace_the_state_at_the_end_and_the_next_one_sees_it(small_fit: Fit) -> None:
     def double(run: Run) -> None:
-        run.state = TrainingState(map_layers(lambda array: 2.0 * array, run.state.layers), run.state.optimizer)
+        run.state = TrainingState(tree_map(lambda array: 2.0 * array, run.state.layers), run.state.optimizer)
 
     result = small_fit(callbacks=[At(-1, double), At(-1, double)])
-    assert_same_layers(result.layers, map_layers(lambda array: 4.0 * array, small_fit().layers))
+    assert_same_layers(result.layers, tree_map(lambda array: 4.0 * array, small_fit().layers))
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 3, -1])

@@ -49,7 +49,7 @@ def train(
     rate: float = 0.05,
     dtype: Any = np.float32,
 ) -> FitResult:
-    from xpmlp.backends import Samples
+    from xpmlp.nn.samples import Samples
 
     generator = np.random.default_rng(3)
     x = generator.normal(size=(90, 6))

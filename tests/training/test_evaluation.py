@@ -8,12 +8,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.metrics import accuracy_score, log_loss, mean_squared_error
 from threadpoolctl import ThreadpoolController
 
-from xpmlp.backends import Backend, NumpyBackend, Samples
+from xpmlp.backends import Backend, NumpyBackend
 from xpmlp.errors import DataError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.layers import Layer
 from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.samples import Samples
 from xpmlp.training.evaluation import ROWS_AT_A_TIME, evaluate, predict_outputs
 
 RELU = ACTIVATIONS["relu"]
@@ -87,13 +88,13 @@ def test_nothing_is_read_back_before_all_rows_are_through(monkeypatch: pytest.Mo
         return float(to_float(array))
 
     def counting_hits(*arguments: Any) -> Any:
-        assert SOFTMAX.hits is not None
+        assert SOFTMAX.is_correct is not None
         chunks.append(1)
-        return SOFTMAX.hits(*arguments)
+        return SOFTMAX.is_correct(*arguments)
 
     monkeypatch.setattr(array_class, "__float__", counting_float)
     samples = Samples(backend.asarray(host.x), backend.asarray(host.targets))
-    strict = evaluate(backend, layers, samples, activation=RELU, loss=SOFTMAX._replace(hits=counting_hits))
+    strict = evaluate(backend, layers, samples, activation=RELU, loss=SOFTMAX._replace(is_correct=counting_hits))
     assert len(chunks) == 3
     assert set(chunks_at_reading) == {3}
     expected = evaluate(NumpyBackend(), LAYERS, host, activation=RELU, loss=SOFTMAX)

@@ -13,12 +13,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from xpmlp.backends import Backend, NumpyBackend, Samples
+from xpmlp.backends import Backend, NumpyBackend
 from xpmlp.errors import DataError, SettingsError, XpmlpError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.layers import Layer, Layers
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import Optimizer, adam, sgd
+from xpmlp.nn.samples import Samples
 from xpmlp.training import Callback, DivergedError, FitResult, Run, constant, fit, warmup_cosine
 
 Fit = Callable[..., FitResult]
@@ -206,10 +207,10 @@ def test_seconds_are_those_of_the_training_alone_and_the_result_has_them_all(
         def wait(self, state: Any) -> None:
             clock[0] += 0.5
 
-    def slow_hits(*arguments: Any) -> Any:  # asked for in validation only
-        assert loss.hits is not None
+    def slow(*arguments: Any) -> Any:  # asked for in validation only
+        assert loss.is_correct is not None
         clock[0] += 10.0
-        return loss.hits(*arguments)
+        return loss.is_correct(*arguments)
 
     class SlowCallback(Callback):
         def on_epoch_end(self, run: Run) -> None:
@@ -217,7 +218,10 @@ def test_seconds_are_those_of_the_training_alone_and_the_result_has_them_all(
 
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     result = small_fit(
-        validation=validation, backend=SlowBackend(), loss=loss._replace(hits=slow_hits), callbacks=[SlowCallback()]
+        validation=validation,
+        backend=SlowBackend(),
+        loss=loss._replace(is_correct=slow_hits),
+        callbacks=[SlowCallback()],
     )
     assert [row.seconds for row in result.history] == [2.5, 2.5, 2.5]
     assert [row.samples_per_second for row in result.history] == [50 / 2.5] * 3
@@ -469,12 +473,12 @@ def test_ctrl_c_during_validation_leaves_the_epoch_before(small_fit: Fit, valida
     calls = itertools.count(1)
 
     def interrupted_hits(*arguments: Any) -> Any:
-        assert loss.hits is not None
+        assert loss.is_correct is not None
         if next(calls) == 2:
             signal.raise_signal(signal.SIGINT)
-        return loss.hits(*arguments)
+        return loss.is_correct(*arguments)
 
-    result = small_fit(validation=validation, loss=loss._replace(hits=interrupted_hits))
+    result = small_fit(validation=validation, loss=loss._replace(is_correct=interrupted_hits))
     assert result.interrupted
     assert len(result.history) == 1
     assert_same_bits(result.layers, small_fit(epochs=1).layers)

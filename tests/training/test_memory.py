@@ -5,13 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpmlp.backends import NumpyBackend, Samples
+from xpmlp.backends import NumpyBackend
 from xpmlp.errors import DeviceMemoryError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import sgd
+from xpmlp.nn.samples import Samples
 from xpmlp.training import OutOfMemoryError, constant, fit
 from xpmlp.training.memory import explain_shortage, network_bytes, row_bytes
 

@@ -52,7 +52,7 @@ def test_a_regression_is_saved_and_loaded_whole(line: xpmlp.Dataset, tmp_path: P
     model, _ = xpmlp.train(line, replace(table_recipe(160), epochs=2))
     xpmlp.save_model(tmp_path / "model.safetensors", model)
     loaded = xpmlp.load_model(tmp_path / "model.safetensors")
-    assert loaded.table_form == model.table_form == line.table_form
+    assert loaded.table_schema == model.table_schema == line.table_schema
     np.testing.assert_array_equal(xpmlp.predict(loaded, line.test.x).labels, xpmlp.predict(model, line.test.x).labels)
 
 

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from xpmlp.backends import Backend, NumpyBackend
 from xpmlp.datasets import ByteSplit, Dataset, Split, load_digits, load_mnist
 from xpmlp.errors import DataError
-from xpmlp.image_form import ImageForm
+from xpmlp.model.image_preprocessor import ImagePreprocessor
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import INITIALIZERS
 from xpmlp.nn.layers import Layers
@@ -72,7 +72,7 @@ def test_the_model_holds_what_the_dataset_and_the_recipe_say(digits: Dataset) ->
     assert {array.dtype for layer in model.layers for array in layer} == {np.dtype(np.float64)}
     assert (model.activation, model.loss) == ("tanh", "softmax_cross_entropy")
     assert (model.classes, model.input_shape, model.input_scale) == (tuple(range(10)), (8, 8), 16.0)
-    assert model.image_form == ImageForm.measure(digits.train.x, (8, 8))
+    assert model.image_preprocessor == ImagePreprocessor.measure(digits.train.x, (8, 8))
     assert model.training == {
         "data": "digits",
         "source": digits.source,
@@ -91,7 +91,7 @@ def test_a_network_without_hidden_layers_learns_the_digits_too(digits: Dataset) 
 
 def test_rows_of_a_table_have_no_image_form(digits: Dataset) -> None:
     model, _ = train(replace(digits, input_shape=(64,)), SHORT)
-    assert model.image_form is None
+    assert model.image_preprocessor is None
 
 
 def test_the_seed_alone_decides_the_result(digits: Dataset) -> None:

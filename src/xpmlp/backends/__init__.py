@@ -7,23 +7,18 @@ nobody waits for a library that they do not use, or needs to have it. ``docs/bac
 from .base import Backend
 from .devices import Device, is_gpu
 from .numpy import NumpyBackend
-from .resident import HostSamples, hold
-from .samples import Samples
-from .select import BACKENDS, backend_of, load_backend, usable_backends
-from .survey import BackendStatus, survey_backends
+from .select import BACKENDS, infer_backend, load_backend, usable_backends
+from .survey import BackendStatus, check_backends
 
 __all__ = [
     "BACKENDS",
     "Backend",
     "BackendStatus",
     "Device",
-    "HostSamples",
     "NumpyBackend",
-    "Samples",
-    "backend_of",
-    "hold",
+    "check_backends",
+    "infer_backend",
     "is_gpu",
     "load_backend",
-    "survey_backends",
     "usable_backends",
 ]

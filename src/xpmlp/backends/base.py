@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import Float, Integer, Shaped
 
 from xpmlp.nn.layers import Layers
+from xpmlp.nn.samples import Samples, make_batch, take_rows
 from xpmlp.nn.step import Step, TrainingState
 
 from .devices import Device
-from .samples import Samples, make_batch, take_rows
 
 
 class Backend:
@@ -113,7 +113,7 @@ class Backend:
         """Return the backend that takes the steps of such a network: this one, but where another is the quicker."""
         return self
 
-    def forget_recordings(self) -> None:
+    def release_recordings(self) -> None:
         """Drop what `run_epoch` keeps for the next epoch: nobody will ask for the same step on the same data again."""
 
     def transfers(self) -> AbstractContextManager[object]:

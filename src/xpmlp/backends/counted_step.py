@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .static_step import StaticStep, overwrite
+from xpmlp.backends.engine.captured_step import CapturedStep, overwrite
 
 
 class CountedStep:
@@ -20,7 +20,7 @@ class CountedStep:
         Of NumPy's arrays.
     """
 
-    def __init__(self, static: StaticStep) -> None:
+    def __init__(self, static: CapturedStep) -> None:
         self.static = static
         self.rows = np.array(static.batches[0])
         self.learning_rate = np.array(static.learning_rates[0])

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 
 from xpmlp.errors import SettingsError
+from xpmlp.nn.samples import Samples, make_batch, take_rows
 from xpmlp.nn.step import Step, TrainingState
 
 from .base import Backend
 from .devices import Device, count_threads, device_number
-from .samples import Samples, make_batch, take_rows
 
 
 class JaxBackend(Backend):

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from xpmlp.backends.engine.captured_epoch import same_arrays
+from xpmlp.backends.numpy.backend import NumpyBackend
 from xpmlp.nn.layers import Layers
+from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import Step, TrainingState
-
-from .numpy import NumpyBackend
-from .recorded_epoch import same_arrays
-from .samples import Samples
-from .static_step import map_arrays
+from xpmlp.nn.tree import tree_map
 
 # Elements of the largest array that a step computes. On two cores NumPy was the quicker at six times as many, too; but
 # PyTorch's elementwise functions work in several threads, which tells where there are more cores.
@@ -52,15 +51,15 @@ class LentTensors(threading.local):
         if self.samples is None or not same_arrays(self.samples, samples):
             self.samples, self.lent = samples, samples.map(lend)
         with self.numpy.scope(), self.numpy.in_threads(torch.get_num_threads()):
-            lent_state, order, rates = map_arrays(lend, (state, order, learning_rates))
+            lent_state, order, rates = tree_map(lend, (state, order, learning_rates))
             result = self.numpy.run_epoch(step, lent_state, self.lent, order, rates, batch_size)
-        returned: tuple[TrainingState, Any] = map_arrays(give_back, result)
+        returned: tuple[TrainingState, Any] = tree_map(give_back, result)
         return returned
 
     def forget(self) -> None:
         """Drop what is kept for the next epoch."""
         self.samples = self.lent = None
-        self.numpy.forget_recordings()
+        self.numpy.release_recordings()
 
 
 def lend(tensor: torch.Tensor) -> np.ndarray:

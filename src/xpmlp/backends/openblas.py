@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from threadpoolctl import ThreadpoolController
 
-from .gemm import Operand, describe_operand
+from xpmlp.backends.cupy.gemm import Operand, describe_operand
 
 PREFIXES, SUFFIXES = ("", "scipy_"), ("", "64_", "_64")  # of the names of its functions, as it is built
 ROW_BY_ROW = 101

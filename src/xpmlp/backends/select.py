@@ -32,10 +32,10 @@ class BackendEntry(NamedTuple):
 
 
 BACKENDS: dict[str, BackendEntry] = {
-    "numpy": BackendEntry("xpmlp.backends.numpy", "NumpyBackend", "numpy", array_api_compat.is_numpy_array),
-    "cupy": BackendEntry("xpmlp.backends.cupy", "CupyBackend", "cupy", array_api_compat.is_cupy_array, extra="cuda13"),
-    "torch": BackendEntry("xpmlp.backends.torch", "TorchBackend", "torch", array_api_compat.is_torch_array, "torch"),
-    "jax": BackendEntry("xpmlp.backends.jax", "JaxBackend", "jax", array_api_compat.is_jax_array, extra="jax"),
+    "numpy": BackendEntry(".numpy", "NumpyBackend", "numpy", array_api_compat.is_numpy_array),
+    "cupy": BackendEntry(".cupy.backend", "CupyBackend", "cupy", array_api_compat.is_cupy_array, extra="cuda13"),
+    "torch": BackendEntry(".torch.backend", "TorchBackend", "torch", array_api_compat.is_torch_array, extra="torch"),
+    "jax": BackendEntry(".jax", "JaxBackend", "jax", array_api_compat.is_jax_array, extra="jax"),
 }
 
 AUTO = "auto"
@@ -84,7 +84,10 @@ def backend_class(name: str) -> Callable[[str | None], Backend]:
     with unusable_explained(name, "it cannot be imported"):
         if entry.extra is not None:
             import_optional(entry.library, extra=entry.extra, purpose=f"The backend {name}")
-        return cast(Callable[[str | None], Backend], getattr(importlib.import_module(entry.module), entry.class_name))
+        return cast(
+            Callable[[str | None], Backend],
+            getattr(importlib.import_module(entry.module, __package__), entry.class_name),
+        )
 
 
 @contextmanager
@@ -154,7 +157,7 @@ def usable_backends() -> list[str]:
     return usable
 
 
-def backend_of(*arrays: Any) -> Backend:
+def infer_backend(*arrays: Any) -> Backend:
     """Return the backend for the library and the device that arrays belong to.
 
     Lists, data frames, NumPy arrays and whatever else lives on the host belong to NumPy; None to nothing. An array of

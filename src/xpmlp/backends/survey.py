@@ -6,18 +6,18 @@ from typing import Any, cast
 
 import numpy as np
 
+from xpmlp.backends.numpy.backend import NumpyBackend
 from xpmlp.errors import BackendError, MissingDependencyError, XpmlpError
 from xpmlp.nn.activations import ACTIVATIONS
-from xpmlp.nn.layers import Layer, Layers, map_layers
+from xpmlp.nn.layers import Layer, Layers
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import sgd
+from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import TrainingState, make_step
+from xpmlp.nn.tree import tree_map
 
 from .base import Backend
 from .devices import Device
-from .numpy import NumpyBackend
-from .resident import run_epoch
-from .samples import Samples
 from .select import BACKENDS, backend_class, load_backend, unusable_explained
 
 AGREES = 1e-4  # of the largest weight: what float32 leaves of two orders of summation after a few steps
@@ -77,12 +77,12 @@ class BackendStatus:
         return asdict(self) | {"trials": trials, "installed": self.install is None, "usable": self.usable}
 
 
-def survey_backends() -> tuple[BackendStatus, ...]:
+def check_backends() -> tuple[BackendStatus, ...]:
     """Look at every backend: import it, list its devices, and train a small network on each."""
-    return tuple(survey_backend(name) for name in BACKENDS)
+    return tuple(check_backend(name) for name in BACKENDS)
 
 
-def survey_backend(name: str) -> BackendStatus:
+def check_backend(name: str) -> BackendStatus:
     """Look at one backend."""
     try:
         chosen = cast(type[Backend], backend_class(name))
@@ -130,17 +130,16 @@ def train_a_little(backend: Backend) -> Layers:
     optimizer = sgd(momentum=0.9)
     step = make_step(activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=optimizer)
     with backend.scope():
-        device_layers = map_layers(backend.asarray, layers)
-        state, _ = run_epoch(
-            backend,
+        device_layers = tree_map(backend.asarray, layers)
+        state, _ = backend.run_epoch(
             step,
             TrainingState(device_layers, optimizer.init(backend.xp, device_layers)),
             Samples(backend.asarray(x), backend.asarray(targets)),
-            generator.permutation(72),
-            np.full(5, 0.1),
+            backend.asarray(generator.permutation(72)),
+            backend.asarray(np.full(5, 0.1, np.float32)),
             16,
         )
-        return map_layers(backend.to_numpy, state.layers)
+        return tree_map(backend.to_numpy, state.layers)
 
 
 def largest_difference(layers: Layers, expected: Layers) -> float:

@@ -9,14 +9,16 @@ import array_api_compat.numpy
 import numpy as np
 from jaxtyping import Float, Int64
 
-from xpmlp.backends import Backend, Samples, hold, load_backend
-from xpmlp.backends.resident import run_epoch
+from xpmlp.backends import Backend, load_backend
+from xpmlp.data import place_samples
+from xpmlp.data.placement import train_epoch
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
-from xpmlp.nn.layers import map_layers
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.network import forward
+from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import TrainingState, make_step
+from xpmlp.nn.tree import tree_map
 from xpmlp.training import OPTIMIZERS
 
 from .limits import Ceilings, measure_ceilings
@@ -93,16 +95,16 @@ class BackendTrainer:
         targets = np.eye(workload.classes, dtype=np.float32)[workload.labels]
         self.rates = np.full(settings.steps(len(targets)), settings.learning_rate)
         with self.backend.scope():
-            device_layers = map_layers(self.backend.asarray, layers)
+            device_layers = tree_map(self.backend.asarray, layers)
             self.state = TrainingState(device_layers, optimizer.init(self.backend.xp, device_layers))
-            self.samples = hold(self.backend, Samples(workload.x, targets), settings.dtype)
+            self.samples = place_samples(self.backend, Samples(workload.x, targets), settings.dtype)
 
     def epoch(self) -> None:
         """Train for one epoch."""
         backend = self.backend
         order = self.generator.permutation(self.samples.rows)
         with backend.scope():
-            self.state, objectives = run_epoch(
+            self.state, objectives = train_epoch(
                 backend, self.step, self.state, self.samples, order, self.rates, self.settings.batch_size
             )
             backend.wait(self.state)

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xpmlp.backends import Backend, Samples, is_gpu
-from xpmlp.backends.resident import run_epoch
+from xpmlp.backends import Backend, is_gpu
+from xpmlp.data.placement import train_epoch
 from xpmlp.nn.layers import Layer
+from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import TrainingState
 
 REPEATS = 5
@@ -119,6 +120,6 @@ def launch_seconds(backend: Backend, dtype: str) -> float:
 
     def epoch() -> Any:
         order, rates = np.arange(EMPTY_STEPS), np.zeros(EMPTY_STEPS)
-        return run_epoch(backend, empty, state, samples, order, rates, 1)[1]
+        return train_epoch(backend, empty, state, samples, order, rates, 1)[1]
 
     return best_seconds(backend, epoch) / EMPTY_STEPS

@@ -8,7 +8,7 @@ import typer
 from jaxtyping import Float32
 
 from xpmlp.backends import BACKENDS
-from xpmlp.model import Model
+from xpmlp.model.model import Model
 
 from .console import print_note
 

@@ -8,9 +8,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from xpmlp.backends import BackendStatus, survey_backends
-from xpmlp.backends.resident import in_bytes
+from xpmlp.backends import BackendStatus, check_backends
 from xpmlp.backends.survey import Trial
+from xpmlp.data.placement import in_bytes
 
 from .console import make_console
 
@@ -19,7 +19,7 @@ def backends(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list with an object for each instead.")] = False,
 ) -> None:
     """Show each array library: whether it is installed, its devices, and whether a small training comes out right."""
-    statuses = survey_backends()
+    statuses = check_backends()
     if as_json:
         typer.echo(json.dumps([status.to_json() for status in statuses], indent=2))
         return

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from xpmlp.backends import load_backend
 from xpmlp.errors import DataError
-from xpmlp.model_file import load_model
+from xpmlp.model.model_file import load_model
 from xpmlp.training import RegressionReport, Report, regression_report, report
 
 from .arguments import (

@@ -8,7 +8,7 @@ import typer
 
 from xpmlp.errors import XpmlpError
 from xpmlp.export import to_onnx, to_script
-from xpmlp.model_file import load_model
+from xpmlp.model.model_file import load_model
 from xpmlp.whole_files import write_whole
 
 from .arguments import ModelPath, find_model_file

@@ -9,7 +9,7 @@ from xpmlp.datasets.tables import Table, rows_to_predict
 from xpmlp.datasets.tables.table import import_polars
 from xpmlp.export import raw_columns
 from xpmlp.export.raw_input import RawColumns
-from xpmlp.model import Model
+from xpmlp.model.model import Model
 from xpmlp.optional_imports import import_optional
 from xpmlp.training import predict
 
@@ -70,10 +70,10 @@ def true_answers(model: Model, raw: Any) -> Float[np.ndarray, "rows outputs"]:
     """Return what the model itself says of raw values."""
     dtype = model.layers[0].weight.dtype
     if isinstance(raw, dict):
-        assert model.table_form is not None
+        assert model.table_schema is not None
         frame = import_polars().DataFrame(raw)
         table = Table("samples", frame.lazy(), dict(frame.schema), frame.height)
-        x = rows_to_predict(table, model.table_form).x
+        x = rows_to_predict(table, model.table_schema).x
     else:
         x = (raw.reshape(SAMPLES, -1) / model.input_scale).astype(np.float32 if model.input_scale != 1.0 else dtype)
     prediction = predict(model, x)

@@ -8,7 +8,7 @@ from xpmlp.datasets.load import is_table
 from xpmlp.datasets.tables import held_out_rows, labelled_rows, open_tables, plain_form
 from xpmlp.datasets.tables.choosing import find_target
 from xpmlp.errors import DataError, SettingsError
-from xpmlp.model import Model
+from xpmlp.model.model import Model
 
 from .arguments import note_if_scaled_otherwise
 
@@ -56,12 +56,12 @@ def rows_of_table(model: Model, data: str, target: str | None) -> JudgedRows:
     table, test_table = open_tables(data)
     table, which = (table, "rows") if test_table is None else (test_table, "test rows")
     notes: tuple[str, ...] = ()
-    if model.table_form is None:
+    if model.table_schema is None:
         name, guess = find_target(table, target)
         form = plain_form(table, name, model.input_scale, model.layer_sizes[0])
         notes = () if guess is None else (guess,)
     else:
-        form = model.table_form if target is None else replace(model.table_form, target=target)
+        form = model.table_schema if target is None else replace(model.table_schema, target=target)
     rows = held_out_rows(table, form, model.training.get("split"), model.classes) if test_table is None else None
     if rows is not None:
         which = "test rows"
@@ -69,7 +69,7 @@ def rows_of_table(model: Model, data: str, target: str | None) -> JudgedRows:
     elif test_table is None and model.training.get("source") == f"the table {data}":
         notes = (*notes, f"{table.name}: the model was trained on this table, so this says little of other rows")
     split, said = labelled_rows(table, form, model.classes, rows)
-    if model.table_form is None:
+    if model.table_schema is None:
         note_if_scaled_otherwise(split.x, model, what=table.name)
     return JudgedRows(split, table.name, which, (*notes, *said))
 

@@ -8,7 +8,7 @@ import numpy as np
 from xpmlp import plots
 from xpmlp.backends import Backend
 from xpmlp.datasets import Split, class_indices
-from xpmlp.model import Model
+from xpmlp.model.model import Model
 from xpmlp.training import EpochRow, predict
 
 PICTURES = (

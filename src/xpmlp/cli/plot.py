@@ -12,8 +12,8 @@ from xpmlp import plots
 from xpmlp.backends import load_backend
 from xpmlp.datasets import Split
 from xpmlp.errors import DataError, ModelFileError, OutputError, SettingsError
-from xpmlp.model import Model
-from xpmlp.model_file import load_model
+from xpmlp.model.model import Model
+from xpmlp.model.model_file import load_model
 from xpmlp.training import EpochRow
 from xpmlp.whole_files import write_whole
 

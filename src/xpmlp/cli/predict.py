@@ -18,9 +18,9 @@ from xpmlp.datasets.idx import ELEMENT_TYPES, GZIP_MAGIC
 from xpmlp.datasets.idx_folder import FILE_NAME, read_images, stores_images_transposed
 from xpmlp.datasets.scaling import scaled
 from xpmlp.errors import DataError, OutputError
-from xpmlp.image_form import prepare_image
-from xpmlp.model import Model
-from xpmlp.model_file import load_model
+from xpmlp.model.image_preprocessor import prepare_image
+from xpmlp.model.model import Model
+from xpmlp.model.model_file import load_model
 from xpmlp.training import Prediction
 from xpmlp.training import predict as predict_samples
 from xpmlp.whole_files import write_whole
@@ -166,12 +166,12 @@ def read_samples(path: Path, model: Model) -> tuple[Float32[np.ndarray, "rows fe
         x = scaled(images, model.input_scale, what=str(path))
         note_if_scaled_otherwise(x, model, what=str(path))
         return x, [Sample(path, row) for row in range(len(images))]
-    if model.image_form is None:
+    if model.image_preprocessor is None:
         raise DataError(
             f"{path}: the model was not trained on images, so it cannot look at a picture. Give an IDX file whose "
             f"rows have the shape {' × '.join(map(str, model.input_shape))}."
         )
-    return prepare_image(path, model.image_form)[None, :], [Sample(path)]
+    return prepare_image(path, model.image_preprocessor)[None, :], [Sample(path)]
 
 
 def is_idx(path: Path) -> bool:

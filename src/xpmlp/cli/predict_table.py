@@ -13,7 +13,7 @@ from xpmlp.backends import Backend
 from xpmlp.datasets.tables import Rows, Table, plain_form, read_table, rows_to_predict, table_format
 from xpmlp.datasets.tables.table import import_polars
 from xpmlp.errors import DataError, SettingsError
-from xpmlp.model import Model
+from xpmlp.model.model import Model
 from xpmlp.training import Prediction, predict
 from xpmlp.whole_files import write_whole
 
@@ -74,8 +74,8 @@ def describe_count(count: int) -> str:
 
 def rows_for(model: Model, table: Table) -> Rows:
     """Return a table's rows as the model sees them, also where it was trained on no table."""
-    if model.table_form is not None:
-        return rows_to_predict(table, model.table_form)
+    if model.table_schema is not None:
+        return rows_to_predict(table, model.table_schema)
     features = model.layer_sizes[0]
     labels = [name for name in table.schema if name.lower() in ("label", "target", "class", "y")]
     target = labels[0] if labels and len(table.schema) == features + 1 else ""
@@ -152,7 +152,7 @@ def print_rows(model: Model, table: Table, added: list[Any]) -> None:
     """Print the rows' predictions, and beside them what the target column holds where there is one."""
     console = make_console()
     shown = min(table.rows, ROWS_SHOWN) if writes_to_terminal(console) else table.rows
-    target = None if model.table_form is None else model.table_form.target
+    target = None if model.table_schema is None else model.table_schema.target
     columns: dict[str, list[Any]] = {"row": list(range(1, shown + 1))}
     if target is not None and target in table.schema:
         columns[target] = table.frame.select(target).head(shown).collect()[target].to_list()

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from xpmlp.errors import DataError
-from xpmlp.model import Model
+from xpmlp.model.model import Model
 
 # What loading says of each kind of data, and what to give to load it again.
 NAMED = re.compile(r"the table (?P<name>\w+) that comes with scikit-learn")

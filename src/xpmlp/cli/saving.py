@@ -10,8 +10,8 @@ from rich.text import Text
 from xpmlp.backends import Backend
 from xpmlp.datasets import Dataset
 from xpmlp.environment import describe_machine, describe_versions
-from xpmlp.model import Model
-from xpmlp.model_file import model_to_bytes
+from xpmlp.model.model import Model
+from xpmlp.model.model_file import model_to_bytes
 from xpmlp.training import (
     FitResult,
     Recipe,
@@ -150,8 +150,8 @@ def describe_run(
         "versions": describe_versions(),
         "machine": describe_machine(),
     }
-    if dataset.table_form is not None:
-        form = dataset.table_form
+    if dataset.table_schema is not None:
+        form = dataset.table_schema
         record["data"] |= {"target": form.target, "columns": len(form.columns), "split": dataset.split}
         record["data"] |= {"missing": form.missing, "scaling": form.scaling}
     return (json.dumps(record, indent=2) + "\n").encode()

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from xpmlp.datasets.tables import TASKS, TableOptions, make_options
-from xpmlp.table_form import MISSING, SCALINGS
+from xpmlp.model.table_schema import MISSING, SCALINGS
 
 TABLES = "Tables"
 

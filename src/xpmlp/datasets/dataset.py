@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Int64, Num, Shaped
 
 from xpmlp.errors import DataError
-from xpmlp.table_form import TableForm
+from xpmlp.model.table_schema import TableSchema
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Dataset:
         Where the data came from, in words.
     notes
         What the user should know about this data.
-    table_form
+    table_schema
         How the rows of a table became inputs; None where the data is no table.
     split
         What the test rows of a table were split off from, to find them again; None where they came apart.
@@ -72,7 +72,7 @@ class Dataset:
     input_scale: float
     source: str
     notes: tuple[str, ...] = ()
-    table_form: TableForm | None = None
+    table_schema: TableSchema | None = None
     split: dict[str, Any] | None = None
 
     @property

@@ -15,14 +15,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from xpmlp.backends import BACKENDS, Backend, Samples
+from xpmlp.backends import BACKENDS, Backend
 from xpmlp.backends.select import AUTO
-from xpmlp.backends.static_step import map_arrays
 from xpmlp.errors import BackendError, MissingDependencyError, SettingsError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.layers import Layer, Layers
 from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.samples import Samples
+from xpmlp.nn.tree import tree_map
 from xpmlp.training import Callback
 from xpmlp.training.evaluation import predict_outputs
 
@@ -388,4 +389,4 @@ class MLPBase(BaseEstimator, ABC):
 
 def to_numpy_tree(tree: Any) -> Any:
     """Return a tree of tuples of arrays with all of them on the host."""
-    return None if tree is None else map_arrays(lambda array: to_host(home_of(array), array), tree)
+    return None if tree is None else tree_map(lambda array: to_host(home_of(array), array), tree)

@@ -11,8 +11,8 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from xpmlp.errors import ModelFileError
-from xpmlp.model import Model
-from xpmlp.model_file import load_model, save_model
+from xpmlp.model.model import Model
+from xpmlp.model.model_file import load_model, save_model
 from xpmlp.nn.layers import Layer, Layers
 
 from .labels import binarizer_of
@@ -105,7 +105,7 @@ def read_estimator(make: type[Any], path: str | Path, **settings: Any) -> Any:
     if predicts_numbers == (name == "MLPClassifier"):
         other = "MLPRegressor" if predicts_numbers else "MLPClassifier"
         raise ModelFileError(f"{path}: holds a model for {model.task}. Read it with {other}.from_file.")
-    if model.table_form is not None:
+    if model.table_schema is not None:
         raise ModelFileError(
             f"{path}: holds a model of a table, whose columns have to be prepared as they were for training; an "
             f"estimator takes numbers as they are. Use it with: xpmlp predict"

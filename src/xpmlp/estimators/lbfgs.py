@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from xpmlp.backends import Backend, Samples
-from xpmlp.backends.resident import move_samples
-from xpmlp.backends.samples import make_batch, slice_rows
-from xpmlp.nn.layers import Layer, Layers, map_layers
+from xpmlp.backends import Backend
+from xpmlp.data.placement import move_samples
+from xpmlp.nn.layers import Layer, Layers
 from xpmlp.nn.losses import Loss
 from xpmlp.nn.objective import objective_and_gradients
+from xpmlp.nn.samples import Samples, make_batch, slice_rows
+from xpmlp.nn.tree import tree_map
 
 from .places import dtype_name
 from .problem import Problem
@@ -77,7 +78,7 @@ def minimize(
         if len(blocks) == 1:
             return value, gradients
         first, *others = (block.share for block in blocks)
-        value, gradients = value * first, map_layers(lambda array: array * first, gradients)
+        value, gradients = value * first, tree_map(lambda array: array * first, gradients)
         for share, (more, slopes) in zip(others, parts, strict=True):
             value, gradients = value + more * share, add_multiple(gradients, slopes, share)
         return value, gradients
@@ -103,7 +104,7 @@ def minimize(
             options={"maxfun": max_evaluations, "maxiter": max_iterations, "gtol": gradient_tolerance},
         )
         # Copied, because parts of one vector would keep each other in memory.
-        layers = map_layers(
+        layers = tree_map(
             lambda array: xp.asarray(array, copy=True), unpack(xp, backend.asarray(result.x, dtype), shapes)
         )
         reported = float(evaluate(layers, problem.loss)[0])

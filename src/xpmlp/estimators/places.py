@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from xpmlp.backends import Backend, NumpyBackend, backend_of, load_backend
+from xpmlp.backends import Backend, NumpyBackend, infer_backend, load_backend
 
 numpy_backend = functools.cache(NumpyBackend)  # one for all: looking for the linear algebra libraries takes a while
 
@@ -22,7 +22,7 @@ def home_of(*values: Any) -> Backend:
     SettingsError
         Where two libraries or two devices are mixed, naming both.
     """
-    backend = backend_of(*(value for value in values if not is_homeless(value)))
+    backend = infer_backend(*(value for value in values if not is_homeless(value)))
     return numpy_backend() if backend.name == "numpy" else backend
 
 

@@ -2,10 +2,11 @@
 
 from typing import Any, NamedTuple
 
-from xpmlp.backends import Backend, Samples
+from xpmlp.backends import Backend
 from xpmlp.nn.activations import Activation
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import Loss
+from xpmlp.nn.samples import Samples
 
 
 class Problem(NamedTuple):

@@ -12,10 +12,10 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
-from xpmlp.backends.resident import move_samples
-from xpmlp.backends.samples import take_rows
+from xpmlp.data.placement import move_samples
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.optimizers import Optimizer, adam, sgd
+from xpmlp.nn.samples import take_rows
 from xpmlp.training import DivergedError, FitResult, fit
 
 from .learning_rate import LearningRate

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from xpmlp.backends import Backend, Samples
+from xpmlp.backends import Backend
 from xpmlp.nn.activations import Activation
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import Loss
+from xpmlp.nn.samples import Samples
 from xpmlp.training import Callback, Run
 from xpmlp.training.evaluation import evaluate, predict_outputs
 

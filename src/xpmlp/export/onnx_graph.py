@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Int64
 
 from xpmlp.errors import DataError
-from xpmlp.model import Model
+from xpmlp.model.model import Model
+from xpmlp.model.table_schema import Column
 from xpmlp.optional_imports import import_optional
-from xpmlp.table_form import Column
 
 from .graph_builder import GraphBuilder
 from .raw_input import RawColumns, class_type, raw_columns

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from xpmlp.model import Model
-from xpmlp.table_form import Column
+from xpmlp.model.model import Model
+from xpmlp.model.table_schema import Column
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class RawColumns:
 
 def raw_columns(model: Model) -> RawColumns | None:
     """Return the columns that a model takes; None where it takes an array of raw values, all divided by one scale."""
-    form = model.table_form
+    form = model.table_schema
     if form is None:
         return None
     is_array = len(model.input_shape) > 1 and all(

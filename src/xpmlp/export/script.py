@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from xpmlp.model import Model
-from xpmlp.table_form import Column
+from xpmlp.model.model import Model
+from xpmlp.model.table_schema import Column
 
 from .raw_input import raw_columns
 from .script_parts import (
@@ -131,11 +131,11 @@ def constants(model: Model, *, is_table: bool) -> str:
     if not is_table:
         values |= {"INPUT_SHAPE": model.input_shape, "INPUT_SCALE": model.input_scale}
         return "\n".join(f"{name} = {literal(value)}" for name, value in values.items())
-    assert model.table_form is not None
+    assert model.table_schema is not None
     lines = [f"{name} = {literal(value)}" for name, value in values.items()]
     lines.append(f"MISSING = {literal(MISSING)}")
     lines.append("# Name and kind; what stands for a missing value; offset and scale of a number, or the categories.")
-    columns = "".join(f"    {literal(column_values(column))},\n" for column in model.table_form.columns)
+    columns = "".join(f"    {literal(column_values(column))},\n" for column in model.table_schema.columns)
     lines.append(f"COLUMNS = [\n{columns}]")
     return "\n".join(lines)
 

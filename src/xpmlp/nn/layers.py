@@ -1,6 +1,5 @@
-"""A layer's parameters, and how to do the same to the parameters of every layer."""
+"""The parameters of a network's layers."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jaxtyping import Float
@@ -17,13 +16,3 @@ class Layer(NamedTuple):
 
 
 Layers = tuple[Layer, ...]
-
-
-def map_layers(function: Callable[..., Any], *trees: Layers) -> Layers:
-    """Apply `function` to the corresponding arrays of several networks.
-
-    ``map_layers(f, p, g)`` is a network whose every array is ``f(array of p, array of g)``.
-    """
-    return tuple(
-        Layer(*(function(*arrays) for arrays in zip(*layers, strict=True))) for layers in zip(*trees, strict=True)
-    )

@@ -21,14 +21,14 @@ class Loss(NamedTuple):
     value_and_gradient
         ``value_and_gradient(xp, logits, targets)`` is the loss of each sample, shape ``(*models, batch)``, and its
         gradient at the logits, shape ``(*models, batch, outputs)``.
-    hits
-        ``hits(xp, logits, targets)`` tells of each sample whether its prediction is right, shape ``(*models, batch)``;
-        None where there is no right and wrong.
+    is_correct
+        ``is_correct(xp, logits, targets)`` is True for each sample whose prediction is right, shape
+        ``(*models, batch)``; None for regression.
     """
 
     predict: Callable[[Any, Any], Any]
     value_and_gradient: Callable[[Any, Any, Any], tuple[Any, Any]]
-    hits: Callable[[Any, Any, Any], Any] | None
+    is_correct: Callable[[Any, Any, Any], Any] | None
 
 
 def softmax(xp: Any, logits: Float[Any, "*models batch outputs"]) -> Float[Any, "*models batch outputs"]:
@@ -51,7 +51,7 @@ def softmax_cross_entropy(
     return losses, exponentials / total - targets
 
 
-def largest_output_hits(
+def largest_output_is_correct(
     xp: Any, logits: Float[Any, "*models batch outputs"], targets: Float[Any, "*#models batch outputs"]
 ) -> Bool[Any, "*models batch"]:
     """Tell whether the likeliest class is the target's."""
@@ -76,7 +76,7 @@ def logistic_cross_entropy(
     return losses, xp.where(logits >= 0.0, 1.0, small) / (1.0 + small) - targets
 
 
-def every_output_hits(
+def every_output_is_correct(
     xp: Any, logits: Float[Any, "*models batch outputs"], targets: Float[Any, "*#models batch outputs"]
 ) -> Bool[Any, "*models batch"]:
     """Tell whether every yes and no is the target's: for several outputs, scikit-learn's subset accuracy."""
@@ -114,8 +114,8 @@ def poisson(
 
 
 LOSSES: dict[str, Loss] = {
-    "softmax_cross_entropy": Loss(softmax, softmax_cross_entropy, largest_output_hits),
-    "logistic_cross_entropy": Loss(logistic, logistic_cross_entropy, every_output_hits),
+    "softmax_cross_entropy": Loss(softmax, softmax_cross_entropy, largest_output_is_correct),
+    "logistic_cross_entropy": Loss(logistic, logistic_cross_entropy, every_output_is_correct),
     "squared_error": Loss(identity, squared_error, None),
     "poisson": Loss(exponential, poisson, None),
 }

@@ -11,7 +11,8 @@ gradients give the same weights.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .layers import Layers, map_layers
+from .layers import Layers
+from .tree import tree_map
 
 
 class Optimizer(NamedTuple):
@@ -45,17 +46,17 @@ def sgd(*, momentum: float = 0.0, nesterov: bool = False) -> Optimizer:
         return Optimizer(init=lambda xp, layers: (), update=plain_sgd_update)
 
     def init(xp: Any, layers: Layers) -> MomentumState:
-        return MomentumState(velocity=map_layers(xp.zeros_like, layers))
+        return MomentumState(velocity=tree_map(xp.zeros_like, layers))
 
     def update(
         xp: Any, gradients: Layers, state: MomentumState, layers: Layers, learning_rate: Any
     ) -> tuple[Layers, MomentumState]:
-        steps = map_layers(lambda g: learning_rate * g, gradients)
-        velocity = map_layers(lambda v, s: momentum * v - s, state.velocity, steps)
+        steps = tree_map(lambda g: learning_rate * g, gradients)
+        velocity = tree_map(lambda v, s: momentum * v - s, state.velocity, steps)
         if nesterov:
-            layers = map_layers(lambda w, v, s: w + (momentum * v - s), layers, velocity, steps)
+            layers = tree_map(lambda w, v, s: w + (momentum * v - s), layers, velocity, steps)
         else:
-            layers = map_layers(lambda w, v: w + v, layers, velocity)
+            layers = tree_map(lambda w, v: w + v, layers, velocity)
         return layers, MomentumState(velocity)
 
     return Optimizer(init, update)
@@ -67,7 +68,7 @@ def plain_sgd_update(
     """W ← W − ηg (``docs/derivation.md``, equation 17)."""
     step = -learning_rate
     # In this order NumPy adds w into the memory of the product: a third array less to go through.
-    return map_layers(lambda w, g: g * step + w, layers, gradients), state
+    return tree_map(lambda w, g: g * step + w, layers, gradients), state
 
 
 def adam(*, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> Optimizer:
@@ -78,7 +79,7 @@ def adam(*, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -
 
     def init(xp: Any, layers: Layers) -> AdamState:
         weight = layers[0].weight
-        zeros = map_layers(xp.zeros_like, layers)
+        zeros = tree_map(xp.zeros_like, layers)
         # The count is a float: float32 counts exactly to 16 million steps, where the correction is long gone.
         return AdamState(step=xp.asarray(0.0, dtype=weight.dtype, device=weight.device), mean=zeros, square=zeros)
 
@@ -86,10 +87,10 @@ def adam(*, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -
         xp: Any, gradients: Layers, state: AdamState, layers: Layers, learning_rate: Any
     ) -> tuple[Layers, AdamState]:
         step = state.step + 1.0
-        mean = map_layers(lambda m, g: beta_1 * m + (1.0 - beta_1) * g, state.mean, gradients)
-        square = map_layers(lambda v, g: beta_2 * v + (1.0 - beta_2) * (g * g), state.square, gradients)
+        mean = tree_map(lambda m, g: beta_1 * m + (1.0 - beta_1) * g, state.mean, gradients)
+        square = tree_map(lambda v, g: beta_2 * v + (1.0 - beta_2) * (g * g), state.square, gradients)
         factor = -learning_rate * (xp.sqrt(1.0 - xp.pow(beta_2, step)) / (1.0 - xp.pow(beta_1, step)))
-        layers = map_layers(lambda w, m, v: factor * m / (xp.sqrt(v) + epsilon) + w, layers, mean, square)
+        layers = tree_map(lambda w, m, v: factor * m / (xp.sqrt(v) + epsilon) + w, layers, mean, square)
         return layers, AdamState(step, mean, square)
 
     return Optimizer(init, update)

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from xpmlp.errors import SettingsError
-from xpmlp.nn.layers import map_layers
 from xpmlp.nn.step import TrainingState
+from xpmlp.nn.tree import tree_map
 
 from .checkpoint import Kept
 
@@ -80,14 +80,14 @@ class EarlyStopping(Callback):
 
     def keep(self, run: "Run") -> Kept | None:
         """Keep the best epoch and its weights."""
-        best = map_layers(run.backend.to_numpy, self.best_state.layers)
+        best = tree_map(run.backend.to_numpy, self.best_state.layers)
         return Kept({"best_loss": self.best_loss, "best_epoch": self.best_epoch}, best) if self.best_epoch else None
 
     def restore(self, run: "Run", kept: Kept) -> None:
         """Remember the best epoch again."""
         assert kept.layers is not None
         self.best_loss, self.best_epoch = kept.values["best_loss"], kept.values["best_epoch"]
-        self.best_state = run.state._replace(layers=map_layers(run.backend.asarray, kept.layers))
+        self.best_state = run.state._replace(layers=tree_map(run.backend.asarray, kept.layers))
         self.stop_if_long_ago(run)  # where the run was over already
 
     def on_fit_end(self, run: "Run") -> None:

@@ -12,9 +12,9 @@ import safetensors
 import safetensors.numpy
 from jaxtyping import Shaped
 
-from xpmlp.backends.static_step import map_arrays
 from xpmlp.errors import DataError
 from xpmlp.nn.layers import Layer, Layers
+from xpmlp.nn.tree import tree_map
 
 from .history import EpochRow
 
@@ -78,13 +78,13 @@ class Checkpoint:
         if [tuple(array.shape) for array in expected] != [array.shape for array in self.optimizer]:
             raise DataError("the checkpoint's optimizer is another than the one to go on with.")
         arrays = iter(self.optimizer)
-        return map_arrays(lambda _: next(arrays), like)
+        return tree_map(lambda _: next(arrays), like)
 
 
 def arrays_of(tree: Any) -> list[Any]:
     """Return the arrays of a tree of tuples, in order."""
     arrays: list[Any] = []
-    map_arrays(arrays.append, tree)
+    tree_map(arrays.append, tree)
     return arrays
 
 

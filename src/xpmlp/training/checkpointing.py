@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xpmlp.errors import DataError, OutputError, SettingsError
-from xpmlp.nn.layers import map_layers
+from xpmlp.nn.tree import tree_map
 from xpmlp.whole_files import write_whole
 
 from .callbacks import Callback
@@ -97,7 +97,7 @@ class Checkpointing(Callback):
         fetch = run.backend.to_numpy
         state = self.state  # not run.state, in whose place another callback may have put its best at the end
         checkpoint = Checkpoint(
-            layers=map_layers(fetch, state.layers),
+            layers=tree_map(fetch, state.layers),
             optimizer=tuple(fetch(array) for array in arrays_of(state.optimizer)),
             history=tuple(run.history),
             generator=dict(run.generator.bit_generator.state),

@@ -5,13 +5,15 @@ from typing import Any
 
 from jaxtyping import Float
 
-from xpmlp.backends import Backend, HostSamples, Samples
-from xpmlp.backends.resident import resident_rows
+from xpmlp.backends import Backend
+from xpmlp.data import StreamedSamples
+from xpmlp.data.placement import rows_on_device
 from xpmlp.errors import DataError
 from xpmlp.nn.activations import Activation
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import Loss
 from xpmlp.nn.network import forward
+from xpmlp.nn.samples import Samples
 
 ROWS_AT_A_TIME = 4096  # Bounds the memory that the hidden layers take, whatever the number of rows.
 
@@ -25,7 +27,7 @@ class Evaluation:
 
 
 def evaluate(
-    backend: Backend, layers: Layers, samples: Samples | HostSamples, *, activation: Activation, loss: Loss
+    backend: Backend, layers: Layers, samples: Samples | StreamedSamples, *, activation: Activation, loss: Loss
 ) -> Evaluation:
     """Compute mean loss and accuracy; rows count by their weight.
 
@@ -42,15 +44,15 @@ def evaluate(
     xp = backend.xp
     loss_sums, hit_sums, weight_sums = [], [], []
     for start in range(0, samples.rows, ROWS_AT_A_TIME):
-        x, targets, weight = resident_rows(backend, samples, start, start + ROWS_AT_A_TIME)
+        x, targets, weight = rows_on_device(backend, samples, start, start + ROWS_AT_A_TIME)
         with backend.threads_for(layers, x.shape[-2]):
             _, logits = forward(xp, layers, x, activation)
         losses, _ = loss.value_and_gradient(xp, logits, targets)
         weight = xp.ones_like(losses) if weight is None else weight
         loss_sums.append(xp.sum(losses * weight))
         weight_sums.append(xp.sum(weight))
-        if loss.hits is not None:
-            hit_sums.append(xp.sum(xp.astype(loss.hits(xp, logits, targets), losses.dtype) * weight))
+        if loss.is_correct is not None:
+            hit_sums.append(xp.sum(xp.astype(loss.is_correct(xp, logits, targets), losses.dtype) * weight))
     total = sum(float(part) for part in weight_sums)
     if total == 0.0:
         raise DataError("There is nothing to evaluate on: no rows, or rows that all weigh 0.")

@@ -11,15 +11,17 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int64
 
-from xpmlp.backends import Backend, HostSamples, Samples, backend_of, hold, load_backend
-from xpmlp.backends.resident import run_epoch
-from xpmlp.backends.static_step import map_arrays
+from xpmlp.backends import Backend, infer_backend, load_backend
+from xpmlp.data import StreamedSamples, place_samples
+from xpmlp.data.placement import train_epoch
 from xpmlp.errors import DeviceMemoryError, SettingsError, XpmlpError
 from xpmlp.nn.activations import Activation
-from xpmlp.nn.layers import Layers, map_layers
+from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import Loss
 from xpmlp.nn.optimizers import Optimizer
+from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import TrainingState, make_step
+from xpmlp.nn.tree import tree_map
 
 from .callbacks import Callback
 from .checkpoint import Checkpoint
@@ -67,7 +69,7 @@ class Run:
     backend: Backend
     epochs: int
     rows: int
-    validation: Samples | HostSamples | None
+    validation: Samples | StreamedSamples | None
     state: TrainingState
     generator: Shuffler
     callbacks: Sequence[Callback]
@@ -116,7 +118,7 @@ class FitResult:
     def layers(self) -> Layers:
         """The trained network, as NumPy arrays."""
         with self.backend.scope():
-            return map_layers(self.backend.to_numpy, self.state.layers)
+            return tree_map(self.backend.to_numpy, self.state.layers)
 
 
 class FitError(XpmlpError):
@@ -223,27 +225,27 @@ def fit(
         raise SettingsError("dropout: a run with dropout cannot go on from a checkpoint, which does not hold its key.")
     if isinstance(backend, str):
         backend = load_backend(backend)
-    backend = backend or backend_of(*train.arrays, *(validation.arrays if validation else ()))
+    backend = backend or infer_backend(*train.arrays, *(validation.arrays if validation else ()))
     began = time.perf_counter()
     failure: Failure | None = None
     with backend.scope():
         dtype = str(layers[0].weight.dtype).rpartition(".")[2]
         with shortage_explained(backend, layers, batch_size):
-            samples = hold(backend, train, dtype)
+            samples = place_samples(backend, train, dtype)
             if checkpoint is not None:
                 layers = checkpoint.layers
-            device_layers = map_layers(lambda array: backend.asarray(array, dtype), layers)
+            device_layers = tree_map(lambda array: backend.asarray(array, dtype), layers)
             if checkpoint is not None:
                 optimizer_state = checkpoint.optimizer_state(like=optimizer.init(backend.xp, device_layers))
             if optimizer_state is None:
                 optimizer_state = optimizer.init(backend.xp, device_layers)
             else:
-                optimizer_state = map_arrays(lambda array: backend.asarray(array, dtype), optimizer_state)
+                optimizer_state = tree_map(lambda array: backend.asarray(array, dtype), optimizer_state)
             run = Run(
                 backend=backend,
                 epochs=epochs,
                 rows=train.rows if rows is None else len(rows),
-                validation=None if validation is None else hold(backend, validation, dtype),
+                validation=None if validation is None else place_samples(backend, validation, dtype),
                 state=TrainingState(
                     device_layers, optimizer_state, backend.asarray(np.asarray(dropout_key)) if dropout > 0.0 else ()
                 ),
@@ -266,7 +268,7 @@ def fit(
                 rates = np.asarray([schedule(epoch * steps + i, epochs * steps) for i in range(steps)])
                 started = time.perf_counter()
                 order = draw_order(generator, run.rows, rows)
-                state, objectives = run_epoch(backend, step, run.state, samples, order, rates, batch_size)
+                state, objectives = train_epoch(backend, step, run.state, samples, order, rates, batch_size)
                 backend.wait(state)
                 seconds = time.perf_counter() - started
                 train_loss = mean_objective(backend.to_numpy(objectives), run.rows, batch_size)
@@ -289,7 +291,7 @@ def fit(
             failure = Failure(OutOfMemoryError, explain_shortage(backend, layers, batch_size))
             run.stop("out of memory")
         finally:
-            backend.forget_recordings()
+            backend.release_recordings()
             for callback in begun:
                 callback.on_fit_end(run)
         result = FitResult(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from xpmlp.backends import Backend
-from xpmlp.backends.resident import in_bytes
+from xpmlp.data.placement import in_bytes
 from xpmlp.errors import DeviceMemoryError
 from xpmlp.nn.layers import Layers
 

@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int64, Num, Shaped
 
-from xpmlp.backends import Backend, NumpyBackend, Samples, hold
+from xpmlp.backends import Backend, NumpyBackend
+from xpmlp.data import place_samples
 from xpmlp.datasets import Split, class_indices, one_hot
 from xpmlp.errors import DataError
-from xpmlp.model import Model
+from xpmlp.model.model import Model
 from xpmlp.nn.activations import ACTIVATIONS
-from xpmlp.nn.layers import Layers, map_layers
+from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.samples import Samples
+from xpmlp.nn.tree import tree_map
 
 from .evaluation import Evaluation, evaluate, predict_outputs
 
@@ -42,7 +45,7 @@ def predict(model: Model, x: Num[np.ndarray, "..."], backend: Backend | None = N
     Parameters
     ----------
     x
-        Shape ``(rows, features)``, already divided by the model's `input_scale`; rows of a table as its `table_form`
+        Shape ``(rows, features)``, already divided by the model's `input_scale`; rows of a table as its `table_schema`
         makes them (see `xpmlp.datasets.tables.rows_to_predict`).
     backend
         Where to compute; by default NumPy.
@@ -237,7 +240,7 @@ def judge(
         return evaluate(
             backend,
             move_layers(backend, model),
-            hold(backend, Samples(x, targets), str(model.layers[0].weight.dtype)),
+            place_samples(backend, Samples(x, targets), str(model.layers[0].weight.dtype)),
             activation=ACTIVATIONS[model.activation],
             loss=LOSSES[model.loss],
         )
@@ -260,4 +263,4 @@ def check_features(model: Model, x: Num[np.ndarray, "..."]) -> None:
 
 def move_layers(backend: Backend, model: Model) -> Layers:
     """Move a model's network to the backend's device."""
-    return map_layers(backend.asarray, model.layers)
+    return tree_map(backend.asarray, model.layers)

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from xpmlp.backends import Samples
 from xpmlp.datasets import ByteSplit, Split, one_hot
+from xpmlp.nn.samples import Samples
 
 LARGER_THAN_CACHES = 2**25  # bytes of inputs in float32: fewer are gathered as quickly
 

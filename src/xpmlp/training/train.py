@@ -9,8 +9,8 @@ import numpy as np
 
 from xpmlp.backends import Backend, NumpyBackend, load_backend
 from xpmlp.datasets import Dataset
-from xpmlp.image_form import ImageForm, measured_rows
-from xpmlp.model import Model
+from xpmlp.model.image_preprocessor import ImagePreprocessor, measured_rows
+from xpmlp.model.model import Model
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import INITIALIZERS, init_layers
 from xpmlp.nn.layers import Layer, Layers
@@ -65,7 +65,7 @@ def train(
 
 def default_recipe(dataset: Dataset) -> Recipe:
     """Return how to train on a dataset where nothing is said: ``RECIPES["default"]``, for tables `table_recipe`."""
-    if dataset.table_form is None or len(dataset.input_shape) == 2:
+    if dataset.table_schema is None or len(dataset.input_shape) == 2:
         return RECIPES["default"]
     return table_recipe(dataset.train.rows)
 
@@ -136,7 +136,7 @@ def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:
     form = None
     if len(dataset.input_shape) == 2:
         measured = dataset.train.take(measured_rows(dataset.train.rows))
-        form = ImageForm.measure(measured.x, dataset.input_shape)
+        form = ImagePreprocessor.measure(measured.x, dataset.input_shape)
     training: dict[str, Any] = {
         "data": dataset.name,
         "source": dataset.source,
@@ -146,7 +146,7 @@ def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:
     }
     if dataset.split is not None:
         training["split"] = dataset.split
-    target = "prediction" if dataset.table_form is None else dataset.table_form.target
+    target = "prediction" if dataset.table_schema is None else dataset.table_schema.target
     return Model(
         layers=result.layers if dataset.classes else in_own_units(result.layers, *target_scale(dataset)),
         activation=recipe.activation,
@@ -154,8 +154,8 @@ def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:
         classes=dataset.classes,
         input_shape=dataset.input_shape,
         input_scale=dataset.input_scale,
-        image_form=form,
+        image_preprocessor=form,
         training=training,
         output_names=() if dataset.classes else (target or "prediction",),
-        table_form=dataset.table_form,
+        table_schema=dataset.table_schema,
     )

@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpmlp.backends import Backend, NumpyBackend, Samples, openblas
+from xpmlp.backends import Backend, NumpyBackend, openblas
+from xpmlp.backends.engine.captured_epoch import CapturedEpoch
 from xpmlp.backends.recorded_calls import Recorder, blocks, make_programs, memory, products
-from xpmlp.backends.recorded_epoch import RecordedEpoch
-from xpmlp.backends.static_step import map_arrays
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import adam, sgd
+from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import TrainingState, make_step
+from xpmlp.nn.tree import tree_map
 
 OPTIMIZERS = {"sgd": sgd(), "momentum": sgd(momentum=0.9), "nesterov": sgd(momentum=0.9, nesterov=True), "adam": adam()}
 ROWS, FEATURES, CLASSES, BATCH_SIZE = 50, 12, 4, 16  # the last batch is smaller
@@ -35,7 +36,7 @@ def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def assert_same(left: Any, right: Any) -> None:
-    map_arrays(lambda a, b: np.testing.assert_array_equal(a, b, strict=True), left, right)
+    tree_map(lambda a, b: np.testing.assert_array_equal(a, b, strict=True), left, right)
 
 
 def epoch(
@@ -69,7 +70,7 @@ def epoch(
         state, results = first, []
         for order, rate in zip(orders, rates, strict=True):
             state, objectives = run_epoch(step, state, samples, order, rate, BATCH_SIZE)
-            results.append((map_arrays(np.asarray, state), objectives))
+            results.append((tree_map(np.asarray, state), objectives))
         return tuple(results)
 
     return run
@@ -77,7 +78,7 @@ def epoch(
 
 def recorded_and_eager(run: Callable[[Callable[..., Any]], Any], *, rounding_less: bool) -> tuple[Any, Any]:
     backend = NumpyBackend()
-    recorded = RecordedEpoch(np, functools.partial(backend.record, rounding_less=rounding_less))
+    recorded = CapturedEpoch(np, functools.partial(backend.record, rounding_less=rounding_less))
     with backend.scope():
         results = run(recorded.run), run(lambda *arguments: Backend.run_epoch(backend, *arguments))
     assert recorded.recordings.keys() == {BATCH_SIZE, ROWS % BATCH_SIZE}
@@ -128,7 +129,7 @@ def test_with_less_rounding_it_differs_by_rounding_only(
         monkeypatch.setattr(openblas, "find_blas", dict)
     run = epoch(hidden=hidden, optimizer=optimizer, penalty=penalty, dtype="float64")
     found, expected = recorded_and_eager(run, rounding_less=True)
-    map_arrays(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-11), found, expected)
+    tree_map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-11), found, expected)
 
 
 # What may be asked of two arrays of one shape; each gives another of that shape.

@@ -86,15 +86,15 @@ def test_categories_are_one_hot_as_scikit_learn_does_it_and_booleans_0_or_1(tmp_
         np.testing.assert_array_equal(split.x[:, :4], truth[:, :4])
         np.testing.assert_array_equal(split.x[:, 4], flags[rows])
         np.testing.assert_array_equal(split.x[:, 5:], truth[:, 4:])
-    assert dataset.table_form is not None
-    assert dataset.table_form.columns[0].categories == tuple(encoder.categories_[0])
+    assert dataset.table_schema is not None
+    assert dataset.table_schema.columns[0].categories == tuple(encoder.categories_[0])
 
 
 def test_missing_categories_and_booleans_become_the_commonest(write: Write) -> None:
     text = "city,flag,label\n" + "a,true,0\nb,false,1\na,true,1\n" * 10
     dataset = load_dataset(write(text + ",,0\n,,1\n" * 5), missing="mean", test_fraction=0.5)
-    assert dataset.table_form is not None
-    assert [column.fill for column in dataset.table_form.columns] == ["a", 1.0]
+    assert dataset.table_schema is not None
+    assert [column.fill for column in dataset.table_schema.columns] == ["a", 1.0]
     assert (dataset.train.x[:, :2].sum(axis=1) == 1.0).all()
     assert any("missing values filled" in note for note in dataset.notes)
 
@@ -146,7 +146,7 @@ TRAINED = "a,b,city,label\n" + "".join(f"{i},{i * i},{'xyz'[i % 3]},{i % 2}\n" f
 
 @pytest.fixture
 def form(write: Write) -> Any:
-    return load_dataset(write(TRAINED, "trained.csv")).table_form
+    return load_dataset(write(TRAINED, "trained.csv")).table_schema
 
 
 def test_columns_are_found_by_name_whatever_their_order(write: Write, form: Any) -> None:
@@ -193,7 +193,7 @@ def test_it_is_said_once_which_rows_training_leaves_out(write: Write) -> None:
 
 
 def test_rows_that_lack_values_are_left_out_where_training_left_them_out(write: Write) -> None:
-    form = load_dataset(write(TRAINED, "trained.csv"), missing="drop").table_form
+    form = load_dataset(write(TRAINED, "trained.csv"), missing="drop").table_schema
     assert form is not None
     rows = rows_to_predict(read_table(write("a,b,city\n1,2,x\n3,,y\n4,5,z\n")), form)
     assert rows.usable.tolist() == [True, False, True]
@@ -204,7 +204,7 @@ def test_rows_that_lack_values_are_left_out_where_training_left_them_out(write: 
 def test_a_yes_or_no_may_be_stored_as_any_kind_of_number(tmp_path: Path, kind: Any) -> None:
     frame = pl.DataFrame({"x": np.arange(20.0), "flag": np.arange(20) % 3 == 0, "y": np.arange(20) % 2})
     frame.write_parquet(tmp_path / "trained.parquet")
-    form = load_dataset(tmp_path / "trained.parquet", missing="mean").table_form
+    form = load_dataset(tmp_path / "trained.parquet", missing="mean").table_schema
     assert form is not None
     expected = rows_to_predict(read_table(tmp_path / "trained.parquet"), form).x
     frame.with_columns(pl.col("flag").cast(kind)).write_parquet(tmp_path / "other.parquet")
@@ -221,8 +221,8 @@ def test_a_yes_or_no_may_be_stored_as_any_kind_of_number(tmp_path: Path, kind: A
 
 def test_missing_values_are_filled_with_the_training_rows_own(write: Write) -> None:
     dataset = load_dataset(write(TRAINED, "trained.csv"), missing="mean")
-    assert dataset.table_form is not None
-    rows = rows_to_predict(read_table(write("a,b,city\n,,\n")), dataset.table_form)
-    commonest = dataset.table_form.columns[2].fill
+    assert dataset.table_schema is not None
+    rows = rows_to_predict(read_table(write("a,b,city\n,,\n")), dataset.table_schema)
+    commonest = dataset.table_schema.columns[2].fill
     np.testing.assert_allclose(rows.x[0, :2], 0.0, atol=1e-6)
     np.testing.assert_array_equal(rows.x[0, 2:], [commonest == city for city in "xyz"])

@@ -32,7 +32,7 @@ def same(first: Dataset, second: Dataset) -> None:
         np.testing.assert_array_equal(one.x, other.x)
         np.testing.assert_array_equal(one.labels, other.labels)
     assert first.classes == second.classes
-    assert first.table_form == second.table_form
+    assert first.table_schema == second.table_schema
 
 
 def test_every_format_gives_the_same_dataset(tmp_path: Path) -> None:
@@ -64,8 +64,8 @@ def test_a_path_may_be_a_text_a_path_or_start_at_home(tmp_path: Path, monkeypatc
 def test_the_target_is_told_by_its_name_and_said(tmp_path: Path, name: str) -> None:
     frame_of().rename({"label": name}).write_csv(tmp_path / "data.csv")
     dataset = load_dataset(tmp_path / "data.csv")
-    assert dataset.table_form is not None
-    assert dataset.table_form.target == name
+    assert dataset.table_schema is not None
+    assert dataset.table_schema.target == name
     assert any(f"the target is the column {name!r}" in note for note in dataset.notes)
 
 
@@ -73,7 +73,7 @@ def test_features_are_those_named_without_those_excluded(tmp_path: Path) -> None
     frame_of().write_csv(tmp_path / "data.csv")
 
     def names(**options: Any) -> list[str]:
-        form = load_dataset(tmp_path / "data.csv", **options).table_form
+        form = load_dataset(tmp_path / "data.csv", **options).table_schema
         assert form is not None
         return [column.name for column in form.columns]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from xpmlp.errors import DataError
-from xpmlp.table_form import Kind
+from xpmlp.model.table_schema import Kind
 
 from .options import TableOptions
 from .table import Table, import_polars

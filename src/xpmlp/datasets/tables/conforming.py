@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from xpmlp.errors import DataError
-from xpmlp.table_form import Column, TableForm
+from xpmlp.model.table_schema import Column, TableSchema
 
 from .choosing import is_text, near, shown
 from .table import Table, import_polars, missing_counts, refuse_missing, rows_with_missing
@@ -12,7 +12,7 @@ from .table import Table, import_polars, missing_counts, refuse_missing, rows_wi
 MOST_HINTS = 5  # of names that may have been meant, in a message
 
 
-def conform(table: Table, form: TableForm) -> tuple[str, ...]:
+def conform(table: Table, form: TableSchema) -> tuple[str, ...]:
     """Check that a table has the form's columns, whatever their order; return what should be said.
 
     Raises
@@ -65,7 +65,7 @@ def check_kind(table: Table, column: Column) -> None:
     raise DataError(f"{table.name}: column {name!r} is of type {dtype}, but the model was trained on a {column.kind}.")
 
 
-def usable_rows(table: Table, form: TableForm) -> tuple[Bool[np.ndarray, " rows"], tuple[str, ...]]:
+def usable_rows(table: Table, form: TableSchema) -> tuple[Bool[np.ndarray, " rows"], tuple[str, ...]]:
     """Tell which rows have all the values that the form needs; return what should be said.
 
     Raises

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from xpmlp.errors import DataError
-from xpmlp.table_form import Column, TableForm
+from xpmlp.model.table_schema import Column, TableSchema
 
 from ..memory import check_memory
 from .table import Table, import_polars
@@ -27,7 +27,7 @@ class Unknown:
 
 
 def encode(
-    form: TableForm, table: Table, parts: list[Bool[np.ndarray, " rows"]]
+    form: TableSchema, table: Table, parts: list[Bool[np.ndarray, " rows"]]
 ) -> tuple[list[Float32[np.ndarray, "_ features"]], tuple[str, ...]]:
     """Bring parts of a table's rows to the form of a network's inputs, in the order of the table.
 
@@ -71,7 +71,7 @@ def encode(
 
 
 def encode_block(
-    form: TableForm, table: Table, block: Any, start: int, used: Any, unknown: dict[str, Unknown]
+    form: TableSchema, table: Table, block: Any, start: int, used: Any, unknown: dict[str, Unknown]
 ) -> Float32[np.ndarray, "rows features"]:
     """Encode some rows of a table, the first of which is its row `start`; the values of rows not used mean nothing."""
     x = np.zeros((block.height, form.inputs), np.float32)

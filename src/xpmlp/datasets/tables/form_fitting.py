@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from xpmlp.errors import DataError
-from xpmlp.table_form import Column, Kind, TableForm
+from xpmlp.model.table_schema import Column, Kind, TableSchema
 
 from .encoding import as_text
 from .options import TableOptions
@@ -22,7 +22,7 @@ def fit_form(
     target: str,
     options: TableOptions,
     are_pixels: bool,
-) -> TableForm:
+) -> TableSchema:
     """Return the form of a table's columns.
 
     Numbers are filled and scaled as by scikit-learn's ``SimpleImputer`` followed by ``StandardScaler`` or
@@ -59,7 +59,7 @@ def fit_form(
             columns[name] = fit_boolean(table, name, train, missing=options.missing)
         elif kind == "category":
             columns[name] = fit_category(table, name, train, missing=options.missing)
-    return TableForm(tuple(columns[name] for name in kinds), target, options.missing, scaling)
+    return TableSchema(tuple(columns[name] for name in kinds), target, options.missing, scaling)
 
 
 def fit_number(table: Table, name: str, series: Any, *, missing: str, scaling: str) -> Column:

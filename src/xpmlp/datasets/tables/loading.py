@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from xpmlp.errors import DataError
-from xpmlp.table_form import Column, TableForm
+from xpmlp.model.table_schema import Column, TableSchema
 
 from ..dataset import Dataset, Split, class_indices
 from .choosing import find_features, find_kinds, find_target, near, shown
@@ -83,7 +83,7 @@ def load_table(data: str | Path, options: TableOptions | None = None) -> Dataset
         if str(data) not in NAMED_TABLES
         else f"the table {data} that comes with scikit-learn",
         notes=(*notes, *filled, *unknown),
-        table_form=form,
+        table_schema=form,
         split=None if test_table is not None else describe_split(table, options),
     )
 
@@ -149,7 +149,7 @@ def check_classes(table: Table, target: Target, train: Split) -> tuple[int | str
 
 
 def labelled_rows(
-    table: Table, form: TableForm, classes: tuple[int | str, ...], rows: Bool[np.ndarray, " rows"] | None = None
+    table: Table, form: TableSchema, classes: tuple[int | str, ...], rows: Bool[np.ndarray, " rows"] | None = None
 ) -> tuple[Split, tuple[str, ...]]:
     """Return a table's rows as a model of that form sees them, with their labels or numbers, and what should be said.
 
@@ -199,7 +199,7 @@ def labels_like(labels: Shaped[np.ndarray, " rows"], classes: tuple[int | str, .
     return labels
 
 
-def held_out_rows(table: Table, form: TableForm, split: dict[str, Any] | None, classes: tuple[int | str, ...]) -> Any:
+def held_out_rows(table: Table, form: TableSchema, split: dict[str, Any] | None, classes: tuple[int | str, ...]) -> Any:
     """Return which rows of a table were the test rows in training, where it is the same table; None where it is not."""
     if split is None or form.target is None:
         return None
@@ -215,7 +215,7 @@ def held_out_rows(table: Table, form: TableForm, split: dict[str, Any] | None, c
         return None
 
 
-def plain_form(table: Table, target: str, input_scale: float, features: int) -> TableForm:
+def plain_form(table: Table, target: str, input_scale: float, features: int) -> TableSchema:
     """Return the form of a table for a model that was not trained on one: all columns but the target are its inputs.
 
     Raises
@@ -229,7 +229,7 @@ def plain_form(table: Table, target: str, input_scale: float, features: int) -> 
             f"{table.name}: has {len(names):,} columns beside {target!r}, but the model was trained on {features:,} "
             "values. Use a model trained on data of this shape."
         )
-    return TableForm(tuple(Column(name, "number", scale=input_scale) for name in names), target)
+    return TableSchema(tuple(Column(name, "number", scale=input_scale) for name in names), target)
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,7 +251,7 @@ class Rows:
     notes: tuple[str, ...]
 
 
-def rows_to_predict(table: Table, form: TableForm) -> Rows:
+def rows_to_predict(table: Table, form: TableSchema) -> Rows:
     """Return a table's rows as a model of that form sees them; those that lack a value are not usable.
 
     Raises

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from xpmlp.errors import SettingsError
-from xpmlp.table_form import MISSING, SCALINGS, Missing, Scaling
+from xpmlp.model.table_schema import MISSING, SCALINGS, Missing, Scaling
 
 TASKS = ("classification", "regression")
 TEST_FRACTION = 0.2
@@ -32,9 +32,9 @@ class TableOptions:
     test_fraction
         The part of the rows to split off; by default a fifth.
     missing
-        What becomes of missing values; see `TableForm.missing`.
+        What becomes of missing values; see `TableSchema.missing`.
     scale
-        How numbers are scaled; see `TableForm.scaling`. By default ``"standard"``, and pixels are divided by 255.
+        How numbers are scaled; see `TableSchema.scaling`. By default ``"standard"``, and pixels are divided by 255.
     task
         What to learn; by default it is told by the target's values.
 

@@ -2,7 +2,7 @@
 
 import math
 
-from xpmlp.table_form import Kind
+from xpmlp.model.table_schema import Kind
 
 from .options import TableOptions
 from .table import Table, import_polars

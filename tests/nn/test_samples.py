@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpmlp.backends.samples import Samples, make_batch, slice_rows, take_rows
+from xpmlp.nn.samples import Samples, make_batch, slice_rows, take_rows
 
 X = np.arange(12.0).reshape(6, 2)
 TARGETS = np.arange(6.0).reshape(6, 1) * 10

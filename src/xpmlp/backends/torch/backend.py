@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from jaxtyping import Shaped
 
+from xpmlp.backends.base import Backend
+from xpmlp.backends.devices import Device, count_threads, device_number
+from xpmlp.backends.engine.captured_epoch import CapturedEpoch
+from xpmlp.backends.engine.captured_step import CapturedStep
+from xpmlp.backends.lent_tensors import LentTensors, is_worth_lending
 from xpmlp.errors import SettingsError
 from xpmlp.nn.layers import Layers
+from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import Step, TrainingState
 
-from .base import Backend
-from .devices import Device, count_threads, device_number
-from .lent_tensors import LentTensors, is_worth_lending
-from .recorded_epoch import RecordedEpoch
-from .samples import Samples
-from .static_step import StaticStep
-from .torch_namespace import TorchNamespace
+from .namespace import TorchNamespace
 
 WARM_UPS = 3  # before a recording, in which the libraries below PyTorch may not set anything up any more
 
@@ -43,7 +43,7 @@ class TorchBackend(Backend):
         super().__init__(TorchNamespace(), find_device(device))
         self.records_steps = self.device.type == "cuda"
         self.gathers_bytes = self.device.type == "cpu"
-        self.recorded = RecordedEpoch(self.xp, self.record)
+        self.recorded = CapturedEpoch(self.xp, self.record)
         self.lent = LentTensors()
 
     @classmethod
@@ -110,12 +110,12 @@ class TorchBackend(Backend):
         lent = self.device.type == "cpu" and is_worth_lending(layers, batch_size)
         return self.lent.numpy if lent else self
 
-    def forget_recordings(self) -> None:
+    def release_recordings(self) -> None:
         """Drop what `run_epoch` keeps for the next epoch."""
         self.recorded.forget()
         self.lent.forget()
 
-    def record(self, static: StaticStep) -> Callable[[], None]:
+    def record(self, static: CapturedStep) -> Callable[[], None]:
         """Record a step as a CUDA graph."""
         with torch.cuda.device(self.device):
             aside = torch.cuda.Stream()

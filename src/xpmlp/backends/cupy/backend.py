@@ -13,14 +13,13 @@ import numpy as np
 from cupy.cuda import runtime
 from jaxtyping import Shaped
 
+from xpmlp.backends.base import Backend
+from xpmlp.backends.devices import Device, device_number
+from xpmlp.backends.engine.captured_epoch import CapturedEpoch
+from xpmlp.backends.engine.captured_step import CapturedStep
 from xpmlp.errors import BackendError, SettingsError
+from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import Step, TrainingState
-
-from .base import Backend
-from .devices import Device, device_number
-from .recorded_epoch import RecordedEpoch
-from .samples import Samples
-from .static_step import StaticStep
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +100,7 @@ class CupyBackend(Backend):
         self.stream.synchronize()
 
     @functools.cached_property
-    def recorded(self) -> RecordedEpoch | None:
+    def recorded(self) -> CapturedEpoch | None:
         """What records steps; None where that is not possible here, which is logged."""
         try:
             from .cublas import RecordableNamespace
@@ -111,7 +110,7 @@ class CupyBackend(Backend):
         except Exception as error:  # noqa: BLE001 - the bindings and the library below them fail in ways of their own
             warn_of_eager_steps(str(error))
             return None
-        return RecordedEpoch(namespace, self.record)
+        return CapturedEpoch(namespace, self.record)
 
     @property
     def records_steps(self) -> bool:  # type: ignore[override]
@@ -125,12 +124,12 @@ class CupyBackend(Backend):
         run = super().run_epoch if self.recorded is None else self.recorded.run
         return run(step, state, samples, order, learning_rates, batch_size)
 
-    def forget_recordings(self) -> None:
+    def release_recordings(self) -> None:
         """Drop what `run_epoch` keeps for the next epoch."""
         if self.recorded is not None:
             self.recorded.forget()
 
-    def record(self, static: StaticStep) -> Callable[[], None]:
+    def record(self, static: CapturedStep) -> Callable[[], None]:
         """Record a step as a CUDA graph.
 
         The graph computes in memory from a pool that nothing else uses: what a recording has given back must not

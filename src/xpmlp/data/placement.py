@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Integer
 
+from xpmlp.backends.base import Backend
+from xpmlp.nn.samples import Batch, Samples, make_batch, slice_rows
 from xpmlp.nn.step import Step, TrainingState
-
-from .base import Backend
-from .samples import Batch, Samples, make_batch, slice_rows
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +21,7 @@ BLOCKS = 3  # at most at a time on the device: one that is computed with, one on
 
 
 @dataclass(frozen=True)
-class HostSamples:
+class StreamedSamples:
     """Rows that stay on the host, because the device has too little memory for them all.
 
     Attributes
@@ -72,7 +71,7 @@ def count_bytes(samples: Samples, dtype: str) -> int:
     return int(x * (itemsize if samples.divisor is None else 1) + sum(others) * itemsize)
 
 
-def hold(backend: Backend, samples: Samples, dtype: str) -> Samples | HostSamples:
+def place_samples(backend: Backend, samples: Samples, dtype: str) -> Samples | StreamedSamples:
     """Move samples to the device if they fit there; else say so, and keep them on the host.
 
     Parameters
@@ -86,7 +85,7 @@ def hold(backend: Backend, samples: Samples, dtype: str) -> Samples | HostSample
     on_host = all(isinstance(array, np.ndarray) for array in samples.arrays)
     if free is None or not on_host or needed <= PART_FOR_DATA * free:
         return move_samples(backend, samples, dtype)
-    held = HostSamples(samples, dtype, min(LARGEST_BLOCK, int(PART_FOR_DATA * free / BLOCKS)))
+    held = StreamedSamples(samples, dtype, min(LARGEST_BLOCK, int(PART_FOR_DATA * free / BLOCKS)))
     logger.warning(
         "The data need %s, but %s has only %s free: they stay on the host, and are fed to it in blocks of up to %s.",
         in_bytes(needed),
@@ -108,18 +107,18 @@ def move_samples(backend: Backend, samples: Samples, dtype: str) -> Samples:
     )
 
 
-def resident_rows(backend: Backend, held: Samples | HostSamples, start: int, stop: int) -> Batch:
+def rows_on_device(backend: Backend, held: Samples | StreamedSamples, start: int, stop: int) -> Batch:
     """Return the rows from `start` up to `stop`, which may lie beyond the last, on the device."""
-    if isinstance(held, HostSamples):
+    if isinstance(held, StreamedSamples):
         return make_batch(backend.xp, move_samples(backend, slice_rows(held.samples, start, stop), held.dtype))
     return make_batch(backend.xp, slice_rows(held, start, stop))
 
 
-def run_epoch(
+def train_epoch(
     backend: Backend,
     step: Step,
     state: TrainingState,
-    held: Samples | HostSamples,
+    held: Samples | StreamedSamples,
     order: Integer[np.ndarray, " rows"],
     learning_rates: Float[np.ndarray, " steps"],
     batch_size: int,
@@ -132,18 +131,18 @@ def run_epoch(
         On the host.
     """
     dtype = str(state.layers[0].weight.dtype).rpartition(".")[2]
-    if isinstance(held, HostSamples):
-        return run_epoch_from_host(backend, step, state, held, order, learning_rates, batch_size)
+    if isinstance(held, StreamedSamples):
+        return train_streamed_epoch(backend, step, state, held, order, learning_rates, batch_size)
     return backend.run_epoch(
         step, state, held, backend.asarray(order), backend.asarray(learning_rates, dtype), batch_size
     )
 
 
-def run_epoch_from_host(
+def train_streamed_epoch(
     backend: Backend,
     step: Step,
     state: TrainingState,
-    held: HostSamples,
+    held: StreamedSamples,
     order: Integer[np.ndarray, " rows"],
     learning_rates: Float[np.ndarray, " steps"],
     batch_size: int,

@@ -10,17 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpmlp.backends import Backend, HostSamples, NumpyBackend, Samples, hold, load_backend
-from xpmlp.backends.recorded_epoch import RecordedEpoch
-from xpmlp.backends.resident import in_bytes, resident_rows, run_epoch
-from xpmlp.backends.static_step import StaticStep, map_arrays
+from xpmlp.backends import Backend, NumpyBackend, load_backend
+from xpmlp.backends.engine.captured_epoch import CapturedEpoch
+from xpmlp.backends.engine.captured_step import CapturedStep
+from xpmlp.data import StreamedSamples, place_samples
+from xpmlp.data.placement import in_bytes, rows_on_device, train_epoch
 from xpmlp.errors import MissingDependencyError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
-from xpmlp.nn.layers import map_layers
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import sgd
+from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import TrainingState, make_step
+from xpmlp.nn.tree import tree_map
 
 ROWS, FEATURES, OUTPUTS = 1000, 20, 3
 ROW_BYTES = (FEATURES + OUTPUTS + 1) * 8
@@ -62,16 +64,16 @@ def test_fed_block_by_block_the_epoch_is_the_same(
     # A third of a quarter of the data is a block: about four of them, or as many as there are batches.
     with_memory(backend, monkeypatch, int(ROWS * ROW_BYTES * 0.9))
     monkeypatch.setattr(backend, "records_steps", records)
-    monkeypatch.setattr(backend, "recorded", RecordedEpoch(backend.xp, lambda static: static.run), raising=False)
+    monkeypatch.setattr(backend, "recorded", CapturedEpoch(backend.xp, lambda static: static.run), raising=False)
     with backend.scope():
-        device_layers = map_layers(backend.asarray, layers)
+        device_layers = tree_map(backend.asarray, layers)
         state = TrainingState(device_layers, optimizer.init(backend.xp, device_layers))
-        held = hold(backend, samples, "float64")
-        assert isinstance(held, HostSamples)
+        held = place_samples(backend, samples, "float64")
+        assert isinstance(held, StreamedSamples)
         everything = samples.map(backend.asarray)
-        results = [run_epoch(backend, step, state, data, order, rates, batch_size) for data in (held, everything)]
-        fed, resident = (map_arrays(backend.to_numpy, result) for result in results)
-    map_arrays(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), fed, resident)
+        results = [train_epoch(backend, step, state, data, order, rates, batch_size) for data in (held, everything)]
+        fed, resident = (tree_map(backend.to_numpy, result) for result in results)
+    tree_map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), fed, resident)
 
 
 def test_fed_data_are_recorded_twice_in_all_and_while_nothing_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +86,7 @@ def test_fed_data_are_recorded_twice_in_all_and_while_nothing_is_on_its_way(monk
         with fetching:
             yield
 
-    def record(static: StaticStep) -> Callable[[], None]:
+    def record(static: CapturedStep) -> Callable[[], None]:
         time.sleep(0.1)  # in which the feeder would have begun
         assert not fetching.locked()
         recorded.append(static.batches.shape[1])
@@ -93,15 +95,15 @@ def test_fed_data_are_recorded_twice_in_all_and_while_nothing_is_on_its_way(monk
     monkeypatch.setattr(backend, "transfers", transfers)
     monkeypatch.setattr(backend, "records_steps", True)
     monkeypatch.setattr(backend, "asarray", slowly(backend.asarray))
-    recordings = RecordedEpoch(backend.xp, record)
+    recordings = CapturedEpoch(backend.xp, record)
     monkeypatch.setattr(backend, "run_epoch", recordings.run)
-    held = hold(backend, host_samples(), "float64")
-    assert isinstance(held, HostSamples)
+    held = place_samples(backend, host_samples(), "float64")
+    assert isinstance(held, StreamedSamples)
     step = make_step(activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=sgd())
     layers = init_layers(np, np.random.default_rng(0), (FEATURES, OUTPUTS), glorot_uniform(), dtype=np.float64)
     state = TrainingState(layers, ())
     for _ in range(3):
-        state, _ = run_epoch(backend, step, state, held, np.arange(ROWS), np.full(16, 0.1), 64)
+        state, _ = train_epoch(backend, step, state, held, np.arange(ROWS), np.full(16, 0.1), 64)
     assert recorded == [64, ROWS % 64]
 
 
@@ -121,31 +123,31 @@ def test_what_fits_is_moved_once_and_what_does_not_is_said(
     samples = host_samples()
     needed = ROWS * ROW_BYTES
     fits = with_memory(NumpyBackend(), monkeypatch, int(needed / 0.79))
-    assert isinstance(hold(fits, samples, "float64"), Samples)
+    assert isinstance(place_samples(fits, samples, "float64"), Samples)
     assert not caplog.records
     lacks = with_memory(NumpyBackend(), monkeypatch, int(needed / 0.81))
     with caplog.at_level(logging.WARNING):
-        held = hold(lacks, samples, "float64")
-    assert isinstance(held, HostSamples)
+        held = place_samples(lacks, samples, "float64")
+    assert isinstance(held, StreamedSamples)
     assert "need 187.5 KiB, but cpu has only 231.5 KiB free" in caplog.text
     # As float32 the same rows take half.
-    assert isinstance(hold(lacks, samples, "float32"), Samples)
+    assert isinstance(place_samples(lacks, samples, "float32"), Samples)
 
 
 def test_a_device_that_shares_the_hosts_memory_holds_everything() -> None:
-    assert isinstance(hold(NumpyBackend(), host_samples(), "float64"), Samples)
+    assert isinstance(place_samples(NumpyBackend(), host_samples(), "float64"), Samples)
 
 
 @pytest.mark.parametrize(("block_bytes", "rows"), [(0, 64), (64 * ROW_BYTES, 64), (200 * ROW_BYTES, 192)])
 def test_a_block_is_whole_batches(block_bytes: int, rows: int) -> None:
-    assert HostSamples(host_samples(), "float64", block_bytes).block_rows(64) == rows
+    assert StreamedSamples(host_samples(), "float64", block_bytes).block_rows(64) == rows
 
 
 def test_rows_for_evaluation_come_from_either(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = with_memory(NumpyBackend(), monkeypatch, 10)
-    held = hold(backend, host_samples(), "float32")
-    assert isinstance(held, HostSamples)
-    x, targets, weight = resident_rows(backend, held, 990, 2000)
+    held = place_samples(backend, host_samples(), "float32")
+    assert isinstance(held, StreamedSamples)
+    x, targets, weight = rows_on_device(backend, held, 990, 2000)
     assert x.shape == (10, FEATURES)
     assert targets.shape == (10, OUTPUTS)
     assert weight is not None
@@ -162,7 +164,7 @@ def test_bytes_in_words(count: int, text: str) -> None:
 
 def test_what_goes_wrong_in_the_feeder_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = with_memory(NumpyBackend(), monkeypatch, 10)
-    held = hold(backend, host_samples(), "float64")
+    held = place_samples(backend, host_samples(), "float64")
 
     def refuse(*_: Any) -> Any:
         raise MemoryError("no more")
@@ -171,4 +173,4 @@ def test_what_goes_wrong_in_the_feeder_is_raised(monkeypatch: pytest.MonkeyPatch
     layers = init_layers(np, np.random.default_rng(0), (FEATURES, OUTPUTS), glorot_uniform(), dtype=np.float64)
     step = make_step(activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=sgd())
     with pytest.raises(MemoryError, match="no more"):
-        run_epoch(backend, step, TrainingState(layers, ()), held, np.arange(ROWS), np.full(10, 0.1), 100)
+        train_epoch(backend, step, TrainingState(layers, ()), held, np.arange(ROWS), np.full(10, 0.1), 100)

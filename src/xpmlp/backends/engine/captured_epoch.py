@@ -6,13 +6,13 @@ from typing import Any
 
 from jaxtyping import Float, Integer
 
+from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import Step, TrainingState
 
-from .samples import Samples
-from .static_step import StaticStep
+from .captured_step import CapturedStep
 
 
-class RecordedEpoch(threading.local):
+class CapturedEpoch(threading.local):
     """An epoch that plays recordings of its steps: one of a full batch, one of a smaller last one.
 
     Both are recorded when first needed, and kept for as long as the same step is taken on the same data, or until they
@@ -21,15 +21,15 @@ class RecordedEpoch(threading.local):
     Parameters
     ----------
     record
-        Takes a `StaticStep` and returns a function that does on the device what the step's `run` does. It may call
+        Takes a `CapturedStep` and returns a function that does on the device what the step's `run` does. It may call
         `run`, after a `rewind`, to warm up; what that leaves behind is written over.
     """
 
-    def __init__(self, xp: Any, record: Callable[[StaticStep], Callable[[], None]]) -> None:
+    def __init__(self, xp: Any, record: Callable[[CapturedStep], Callable[[], None]]) -> None:
         self.xp = xp
         self.record = record
         self.recorded_for: tuple[Step, Samples] | None = None
-        self.recordings: dict[int, tuple[StaticStep, Callable[[], None]]] = {}
+        self.recordings: dict[int, tuple[CapturedStep, Callable[[], None]]] = {}
         self.steps = 0
 
     def forget(self) -> None:
@@ -74,12 +74,12 @@ class RecordedEpoch(threading.local):
 
     def recording(
         self, step: Step, state: TrainingState, samples: Samples, batches: Any, learning_rates: Any
-    ) -> tuple[StaticStep, Callable[[], None]]:
+    ) -> tuple[CapturedStep, Callable[[], None]]:
         """Return the recording for batches of that size, made now where there is none that is long enough."""
         steps, size = batches.shape
         known = self.recordings.get(size)
         if known is None or known[0].batches.shape[0] < steps:
-            static = StaticStep(self.xp, step, state, samples, batches, learning_rates)
+            static = CapturedStep(self.xp, step, state, samples, batches, learning_rates)
             known = self.recordings[size] = (static, self.record(static))
         return known
 

@@ -5,14 +5,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpmlp.backends import Backend, NumpyBackend, Samples, load_backend
-from xpmlp.backends.static_step import map_arrays
+from xpmlp.backends import Backend, NumpyBackend, load_backend
 from xpmlp.errors import SettingsError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import adam
+from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import TrainingState, make_step
+from xpmlp.nn.tree import tree_map
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -62,13 +63,13 @@ def epochs(backend: Backend, *, dtype: str = "float32") -> list[Any]:
     x, targets = generator.normal(size=(130, 3)), np.eye(2)[generator.integers(2, size=130)]
     results = []
     with backend.scope():
-        layers = map_arrays(backend.asarray, layers)
+        layers = tree_map(backend.asarray, layers)
         state = TrainingState(layers, optimizer.init(backend.xp, layers))
         samples = Samples(backend.asarray(x, dtype), backend.asarray(targets, dtype))
         for _ in range(3):
             order, rates = backend.asarray(generator.permutation(130)), backend.asarray(np.full(33, 0.01), dtype)
             state, objectives = backend.run_epoch(step, state, samples, order, rates, 4)
-            results.append(map_arrays(lambda array: backend.to_numpy(array).copy(), (state, objectives)))
+            results.append(tree_map(lambda array: backend.to_numpy(array).copy(), (state, objectives)))
     return results
 
 
@@ -76,7 +77,7 @@ def epochs(backend: Backend, *, dtype: str = "float32") -> list[Any]:
 def test_a_small_network_on_the_cpu_is_numpys_to_the_bit(dtype: str) -> None:
     backend = load_backend("torch", "cpu")
     for found, expected in zip(epochs(backend, dtype=dtype), epochs(NumpyBackend(), dtype=dtype), strict=True):
-        map_arrays(lambda a, b: np.testing.assert_array_equal(a, b, strict=True), found, expected)
+        tree_map(lambda a, b: np.testing.assert_array_equal(a, b, strict=True), found, expected)
     assert backend.lent.numpy.recorded_short.recordings  # type: ignore[attr-defined]
 
 
@@ -85,7 +86,7 @@ def test_a_large_one_is_pytorchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend.lent, "run_epoch", None)  # type: ignore[attr-defined]
     monkeypatch.setattr("xpmlp.backends.lent_tensors.LARGEST_LENT", 19)  # a hidden layer's outputs are 20
     for result, expected in zip(epochs(backend), epochs(NumpyBackend()), strict=True):
-        map_arrays(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), result, expected)
+        tree_map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), result, expected)
 
 
 def test_the_memory_of_the_data_is_lent_once_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +104,7 @@ def test_the_memory_of_the_data_is_lent_once_and_given_back(monkeypatch: pytest.
     (first, tensor), *others = seen
     assert all(x is first for x, _ in others)
     assert np.shares_memory(first, tensor.numpy())
-    backend.forget_recordings()
+    backend.release_recordings()
     assert lent.samples is lent.lent is None
     assert not lent.numpy.recorded_short.recordings
 

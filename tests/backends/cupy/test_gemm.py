@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpmlp.backends.gemm import Operand, describe_product
+from xpmlp.backends.cupy.gemm import Operand, describe_product
 
 
 def blas_dgemm() -> Any:

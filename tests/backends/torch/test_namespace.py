@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 import array_api_compat.torch as compat  # noqa: E402
 
-from xpmlp.backends.torch_namespace import TorchNamespace  # noqa: E402
+from xpmlp.backends.torch.namespace import TorchNamespace  # noqa: E402
 
 DIRECT = TorchNamespace()
 A = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 4, 3)))

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from xpmlp.errors import DataError
-from xpmlp.image_form import ImageForm, prepare_image
+from xpmlp.model.image_preprocessor import ImagePreprocessor, prepare_image
 
 Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
 
-MNIST_FORM = ImageForm(height=28, width=28, background="dark", content_size=20 / 28, centering="mass")
+MNIST_FORM = ImagePreprocessor(height=28, width=28, background="dark", content_size=20 / 28, centering="mass")
 # A figure without symmetry, so that a picture that was turned, flipped or inverted is told apart.
 STROKES = (((0.1, 0.0), (0.35, 1.0)), ((0.1, 0.8), (1.0, 1.0)))
 
@@ -41,7 +41,9 @@ def save(image: Any, path: Path, **options: Any) -> Path:
     return path
 
 
-def prepared(image: Any, folder: Path, form: ImageForm = MNIST_FORM, suffix: str = "png", **options: Any) -> np.ndarray:
+def prepared(
+    image: Any, folder: Path, form: ImagePreprocessor = MNIST_FORM, suffix: str = "png", **options: Any
+) -> np.ndarray:
     """What becomes of an image that is saved as a file of that suffix, as rows and columns."""
     pixels = prepare_image(save(image, folder / f"picture.{suffix}", **options), form)
     assert pixels.dtype == np.float32
@@ -103,49 +105,51 @@ def test_the_form_is_measured_from_the_images(background: str, centering: str) -
     }
     images = np.stack([random_strokes(rng, 14, 32, corners[centering]) for _ in range(200)])
     x = images.reshape(200, -1)
-    form = ImageForm.measure(x if background == "dark" else 1 - x, (32, 32))
-    assert form == ImageForm(32, 32, background, 14 / 32, centering)  # type: ignore[arg-type]
+    form = ImagePreprocessor.measure(x if background == "dark" else 1 - x, (32, 32))
+    assert form == ImagePreprocessor(32, 32, background, 14 / 32, centering)  # type: ignore[arg-type]
 
 
 def test_blank_training_images_do_not_move_the_measure() -> None:
     rng = np.random.default_rng(0)
     images = np.stack([random_strokes(rng, 14, 32, lambda figure: (9, 9)) for _ in range(50)]).reshape(50, -1)
     with_blanks = np.concatenate([np.zeros((30, 1024), np.float32), images])
-    assert ImageForm.measure(with_blanks, (32, 32)) == ImageForm.measure(images, (32, 32))
+    assert ImagePreprocessor.measure(with_blanks, (32, 32)) == ImagePreprocessor.measure(images, (32, 32))
 
 
 @pytest.mark.parametrize(("value", "background"), [(0, "dark"), (1, "light")])
 def test_blank_training_images_alone_give_a_form_that_content_fills(value: float, background: Any) -> None:
-    form = ImageForm.measure(np.full((7, 20), value, np.float32), (4, 5))
-    assert form == ImageForm(4, 5, background, 1.0, "box")
+    form = ImagePreprocessor.measure(np.full((7, 20), value, np.float32), (4, 5))
+    assert form == ImagePreprocessor(4, 5, background, 1.0, "box")
 
 
 def test_no_training_images_give_a_form_that_content_fills() -> None:
-    assert ImageForm.measure(np.zeros((0, 20), np.float32), (4, 5)) == ImageForm(4, 5, "dark", 1.0, "box")
+    assert ImagePreprocessor.measure(np.zeros((0, 20), np.float32), (4, 5)) == ImagePreprocessor(
+        4, 5, "dark", 1.0, "box"
+    )
 
 
 def test_images_that_do_not_have_the_shape_are_refused() -> None:
     with pytest.raises(DataError, match="5 × 5 pixels need rows of 25 values, these have 20"):
-        ImageForm.measure(np.zeros((3, 20), np.float32), (5, 5))
+        ImagePreprocessor.measure(np.zeros((3, 20), np.float32), (5, 5))
 
 
 def test_the_form_of_scikit_learns_digits(digits: tuple[np.ndarray, np.ndarray]) -> None:
-    assert ImageForm.measure(digits[0], (8, 8)) == ImageForm(8, 8, "dark", 1.0, "box")
+    assert ImagePreprocessor.measure(digits[0], (8, 8)) == ImagePreprocessor(8, 8, "dark", 1.0, "box")
 
 
 def test_the_form_of_mnist(mnist: tuple[np.ndarray, ...]) -> None:
-    assert ImageForm.measure(mnist[0], (28, 28)) == MNIST_FORM
+    assert ImagePreprocessor.measure(mnist[0], (28, 28)) == MNIST_FORM
 
 
 # ---- the model file's values -----------------------------------------------------------------------------------------
 
 
 def test_a_form_survives_json() -> None:
-    assert ImageForm.from_json(json.loads(json.dumps(MNIST_FORM.to_json()))) == MNIST_FORM
+    assert ImagePreprocessor.from_json(json.loads(json.dumps(MNIST_FORM.to_json()))) == MNIST_FORM
 
 
 def test_a_whole_number_is_a_content_size() -> None:
-    form = ImageForm.from_json({**MNIST_FORM.to_json(), "content_size": 1})
+    form = ImagePreprocessor.from_json({**MNIST_FORM.to_json(), "content_size": 1})
     assert type(form.content_size) is float
 
 
@@ -170,18 +174,18 @@ def test_a_whole_number_is_a_content_size() -> None:
 )
 def test_a_wrong_value_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"image form: {name} is .*expected"):
-        ImageForm.from_json({**MNIST_FORM.to_json(), name: value})
+        ImagePreprocessor.from_json({**MNIST_FORM.to_json(), name: value})
 
 
 def test_missing_and_unknown_values_are_refused_by_name() -> None:
     values = MNIST_FORM.to_json()
     with pytest.raises(ValueError, match="image form: unknown colour"):
-        ImageForm.from_json({**values, "colour": "red"})
+        ImagePreprocessor.from_json({**values, "colour": "red"})
     del values["width"]
     with pytest.raises(ValueError, match="image form: width missing"):
-        ImageForm.from_json(values)
+        ImagePreprocessor.from_json(values)
     with pytest.raises(ValueError, match="not a table"):
-        ImageForm.from_json([28, 28])
+        ImagePreprocessor.from_json([28, 28])
 
 
 # ---- pictures of the form's own size ---------------------------------------------------------------------------------
@@ -192,7 +196,7 @@ def test_a_picture_of_the_forms_size_is_taken_pixel_by_pixel(
     tmp_path: Path, background: Literal["dark", "light"], digits: tuple[np.ndarray, np.ndarray]
 ) -> None:
     # Grey levels that PNG holds exactly, on the one polarity and the other.
-    form = ImageForm(8, 8, background, 1.0, "box")
+    form = ImagePreprocessor(8, 8, background, 1.0, "box")
     for row in digits[0][:20]:
         levels = np.rint(row * 255).astype(np.uint8).reshape(8, 8)
         training = levels.astype(np.float32) / 255
@@ -228,7 +232,7 @@ def test_ink_is_centered_by_its_box(tmp_path: Path) -> None:
 
 
 def test_a_form_that_is_not_square_holds_the_whole_ink(tmp_path: Path) -> None:
-    form = ImageForm(height=12, width=40, background="dark", content_size=1.0, centering="box")
+    form = ImagePreprocessor(height=12, width=40, background="dark", content_size=1.0, centering="box")
     top, left, bottom, right = box_of(prepared(grey_image(1 - drawing()), tmp_path, form))
     assert (top, bottom) == (0, 12)
     assert right - left == pytest.approx(12 * 72 / 80, abs=1.5)
@@ -584,7 +588,13 @@ KINDS = [
 
 
 def awkward(
-    images: np.ndarray, side: int, factor: int, kind: Callable[..., Any], suffix: str, form: ImageForm, folder: Path
+    images: np.ndarray,
+    side: int,
+    factor: int,
+    kind: Callable[..., Any],
+    suffix: str,
+    form: ImagePreprocessor,
+    folder: Path,
 ) -> np.ndarray:
     """The images as rows, after each was made an awkward picture, saved, and prepared."""
     rng = np.random.default_rng(0)
@@ -602,7 +612,7 @@ def test_digits_in_awkward_pictures_are_recognized_as_before(
 
     x, labels = digits
     classifier = KNeighborsClassifier(3).fit(x[:1497], labels[:1497])
-    pictures = awkward(x[1497:], 8, 20, kind, suffix, ImageForm.measure(x[:1497], (8, 8)), tmp_path)
+    pictures = awkward(x[1497:], 8, 20, kind, suffix, ImagePreprocessor.measure(x[:1497], (8, 8)), tmp_path)
     original, changed = classifier.score(x[1497:], labels[1497:]), classifier.score(pictures, labels[1497:])
     print(f"accuracy {original:.3f} of the original pixels, {changed:.3f} of the pictures")
     assert original > 0.97
@@ -618,7 +628,7 @@ def test_mnist_in_awkward_pictures_is_recognized_as_before(
 
     train_x, train_labels, test_x, test_labels = mnist
     classifier = KNeighborsClassifier(3).fit(train_x, train_labels)
-    pictures = awkward(test_x, 28, 7, kind, suffix, ImageForm.measure(train_x, (28, 28)), tmp_path)
+    pictures = awkward(test_x, 28, 7, kind, suffix, ImagePreprocessor.measure(train_x, (28, 28)), tmp_path)
     original, changed = classifier.score(test_x, test_labels), classifier.score(pictures, test_labels)
     print(f"accuracy {original:.3f} of the original pixels, {changed:.3f} of the pictures")
     assert original > 0.9

@@ -11,18 +11,25 @@ import array_api_compat.numpy
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from xpmlp.backends.base import Backend
+from xpmlp.backends.counted_step import CountedStep
+from xpmlp.backends.devices import Device, count_threads
+from xpmlp.backends.divided_products import OPERATIONS_WORTH_THREADS
+from xpmlp.backends.engine.captured_epoch import CapturedEpoch
+from xpmlp.backends.engine.captured_step import CapturedStep, overwrite
+from xpmlp.backends.recorded_calls import (
+    Alternatives,
+    NotRecordableError,
+    Program,
+    Recorder,
+    copy_to_page,
+    make_programs,
+)
 from xpmlp.errors import SettingsError
 from xpmlp.nn.layers import Layers
+from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import Step, TrainingState
-
-from .base import Backend
-from .counted_step import CountedStep
-from .devices import Device, count_threads
-from .divided_products import OPERATIONS_WORTH_THREADS
-from .recorded_calls import Alternatives, NotRecordableError, Program, Recorder, copy_to_page, make_programs
-from .recorded_epoch import RecordedEpoch
-from .samples import Samples
-from .static_step import StaticStep, map_arrays, overwrite
+from xpmlp.nn.tree import tree_map
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +60,8 @@ class NumpyBackend(Backend):
             raise SettingsError(f"device {device!r}: NumPy has only cpu. Use another backend, such as torch or jax.")
         super().__init__(array_api_compat.numpy, "cpu")
         # Whoever goes on from a checkpoint takes the first steps of short epochs unrecorded; the end is to be the same.
-        self.recorded_short = RecordedEpoch(np, functools.partial(self.record, rounding_less=False))
-        self.recorded_long = RecordedEpoch(np, functools.partial(self.record, rounding_less=True))
+        self.recorded_short = CapturedEpoch(np, functools.partial(self.record, rounding_less=False))
+        self.recorded_long = CapturedEpoch(np, functools.partial(self.record, rounding_less=True))
         self.unrecordable: Step | None = None
 
     @classmethod
@@ -82,7 +89,7 @@ class NumpyBackend(Backend):
                 except NotRecordableError as error:
                     logger.debug("backend numpy: the step is not recorded, because %s.", error)
                     self.unrecordable = step
-                    self.forget_recordings()
+                    self.release_recordings()
             return super().run_epoch(step, state, samples, order, learning_rates, batch_size)
 
     def run_recorded(
@@ -111,13 +118,13 @@ class NumpyBackend(Backend):
         state, last = super().run_epoch(step, state, samples, order[rows:], learning_rates[full:], batch_size)
         return state, np.concat([objectives, last], axis=-1)
 
-    def record(self, static: StaticStep, *, rounding_less: bool) -> Callable[[], None]:
+    def record(self, static: CapturedStep, *, rounding_less: bool) -> Callable[[], None]:
         """Record a step as a list of NumPy's calls."""
         counted, programs = record_calls(static, rounding_less=rounding_less)
         check_recording(static, counted.bind(programs[0].play))
         return counted.bind(Alternatives(programs).play)
 
-    def forget_recordings(self) -> None:
+    def release_recordings(self) -> None:
         """Drop what `run_epoch` keeps for the next epoch."""
         self.recorded_short.forget()
         self.recorded_long.forget()
@@ -159,7 +166,7 @@ class NumpyBackend(Backend):
         return {"backend": self.name, "library": f"numpy {np.__version__}", "device": "cpu"}
 
 
-def record_calls(static: StaticStep, *, rounding_less: bool) -> tuple[CountedStep, tuple[Program, ...]]:
+def record_calls(static: CapturedStep, *, rounding_less: bool) -> tuple[CountedStep, tuple[Program, ...]]:
     """Return a step whose batches are counted on the host, and the programs each of which does what its `run` does.
 
     Raises
@@ -178,7 +185,7 @@ def record_calls(static: StaticStep, *, rounding_less: bool) -> tuple[CountedSte
     return counted, programs
 
 
-def check_recording(static: StaticStep, play: Callable[[], None]) -> None:
+def check_recording(static: CapturedStep, play: Callable[[], None]) -> None:
     """Make sure that a recording does what the step does, on another batch and with another learning rate.
 
     Raises
@@ -187,17 +194,17 @@ def check_recording(static: StaticStep, play: Callable[[], None]) -> None:
         Where it does not, because the step is not what it should be: a pure function, written in the Array API.
     """
     static.learning_rates[...] *= OTHER_RATE
-    before = map_arrays(np.copy, static.state)
+    before = tree_map(np.copy, static.state)
     results = []
     for take_step in (static.run, play):
-        map_arrays(overwrite, static.state, before)
+        tree_map(overwrite, static.state, before)
         static.next[...] = static.batches.shape[0] - 1
         take_step()
-        results.append(map_arrays(np.copy, (static.state, static.objectives)))
+        results.append(tree_map(np.copy, (static.state, static.objectives)))
     # Not to the bit: elsewhere NumPy may compute the last elements of a piece in another way than those before.
-    map_arrays(refuse_difference, *results)
+    tree_map(refuse_difference, *results)
     (expected, _), (found, _) = results
-    map_arrays(refuse_other_change, before, expected, found)
+    tree_map(refuse_other_change, before, expected, found)
 
 
 def refuse_difference(expected: Any, found: Any) -> None:

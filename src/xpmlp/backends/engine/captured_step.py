@@ -6,12 +6,12 @@ from typing import Any
 
 from jaxtyping import Float, Integer
 
+from xpmlp.nn.samples import Samples, make_batch, take_rows
 from xpmlp.nn.step import Step, TrainingState
+from xpmlp.nn.tree import tree_map
 
-from .samples import Samples, make_batch, take_rows
 
-
-class StaticStep:
+class CapturedStep:
     """One step of an epoch whose every input and output stays where it is.
 
     `run` takes no arguments and returns nothing: it reads which batch is next from an array, takes the step, and
@@ -41,7 +41,7 @@ class StaticStep:
         self.xp = xp
         self.step = step
         self.samples = samples
-        self.state = map_arrays(lambda array: xp.asarray(array, copy=True), state)
+        self.state = tree_map(lambda array: xp.asarray(array, copy=True), state)
         self.batches = xp.asarray(batches, copy=True)
         self.learning_rates = xp.asarray(learning_rates, copy=True)
         self.next = xp.zeros_like(batches[0, :1])
@@ -55,7 +55,7 @@ class StaticStep:
     ) -> None:
         """Start an epoch, or a part of one, from that state."""
         if state is not self.returned:  # else it is what is there
-            map_arrays(overwrite, self.state, state)
+            tree_map(overwrite, self.state, state)
         self.returned = None
         self.batches[: batches.shape[0], ...] = batches
         self.learning_rates[: batches.shape[0]] = learning_rates
@@ -65,18 +65,18 @@ class StaticStep:
         """Go back to the first batch."""
         self.next[...] = 0
 
-    def map(self, function: Callable[[Any], Any]) -> "StaticStep":
+    def map(self, function: Callable[[Any], Any]) -> "CapturedStep":
         """Return the same step with each of its arrays replaced by what `function` makes of it."""
         mapped = copy.copy(self)
         mapped.samples = self.samples.map(function)
         for name in ("state", "batches", "learning_rates", "next", "objectives"):
-            setattr(mapped, name, map_arrays(function, getattr(self, name)))
+            setattr(mapped, name, tree_map(function, getattr(self, name)))
         return mapped
 
     def relocate(self, place_of: Callable[[Any], Any]) -> None:
         """Put those of its arrays that a step writes to where `place_of` says; what is in them is there already."""
         for name in ("state", "next", "objectives"):
-            setattr(self, name, map_arrays(place_of, getattr(self, name)))
+            setattr(self, name, tree_map(place_of, getattr(self, name)))
 
     def run(self) -> None:
         """Take the step of the next batch."""
@@ -91,12 +91,12 @@ class StaticStep:
         xp = self.xp
         batch = make_batch(xp, take_rows(xp, self.samples, rows))
         state, objective = self.step(xp, self.state, *batch, learning_rate)
-        map_arrays(overwrite, self.state, state)
+        tree_map(overwrite, self.state, state)
         return objective
 
     def result(self, steps: int) -> tuple[TrainingState, Float[Any, "*models steps"]]:
         """Return copies of the state and of the first objectives: the next epoch will write over the originals."""
-        self.returned = map_arrays(lambda array: self.xp.asarray(array, copy=True), self.state)
+        self.returned = tree_map(lambda array: self.xp.asarray(array, copy=True), self.state)
         return self.returned, self.xp.asarray(self.objectives[..., :steps], copy=True)
 
 
@@ -104,12 +104,3 @@ def overwrite(place: Any, array: Any) -> Any:
     """Write an array over another of its shape."""
     place[...] = array
     return place
-
-
-def map_arrays(function: Callable[..., Any], *trees: Any) -> Any:
-    """Apply `function` to the corresponding arrays of several trees of tuples, and return a tree of what it returns."""
-    first = trees[0]
-    if not isinstance(first, tuple):
-        return function(*trees)
-    parts = [map_arrays(function, *branches) for branches in zip(*trees, strict=True)]
-    return type(first)(*parts) if hasattr(first, "_fields") else tuple(parts)

@@ -1,10 +1,8 @@
 """Pictures of any kind, brought to the form of the images that a network was trained on.
 
-A network knows one kind of image: one size, ink of one polarity and extent, placed in one way. `ImageForm` measures
-that kind from the training images. `prepare_image` finds the ink in a photo, scan or drawing, on the one background
-that reaches the picture's border, and gives it that form.
-
-"Ink" is whatever stands out from the background, chalk and garments included.
+A network knows one kind of image: one size, ink of one polarity and extent, placed in one way. `ImagePreprocessor`
+measures that kind from the training images. `prepare_image` finds the ink in a photo, scan or drawing, on the one
+background that reaches the picture's border, and gives it that form.
 """
 
 import contextlib
@@ -20,8 +18,8 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Shaped
 
-from .errors import DataError
-from .optional_imports import import_optional
+from xpmlp.errors import DataError
+from xpmlp.optional_imports import import_optional
 
 # A pixel belongs to the ink's bounding box where it stands out by this fraction of full ink. Training images and
 # pictures are measured alike, or the same digit would come out larger from one than from the other.
@@ -51,7 +49,7 @@ DECODING_ERRORS: tuple[type[Exception], ...] = (
 
 
 @dataclass(frozen=True)
-class ImageForm:
+class ImagePreprocessor:
     """What the images that a network was trained on have in common.
 
     Attributes
@@ -90,7 +88,7 @@ class ImageForm:
         return asdict(self)
 
     @staticmethod
-    def from_json(values: Any) -> "ImageForm":
+    def from_json(values: Any) -> "ImagePreprocessor":
         """The form that `to_json` gave, from values that anything may have happened to.
 
         Raises
@@ -121,7 +119,7 @@ class ImageForm:
         for name, is_valid in valid.items():
             if not is_valid:
                 raise ValueError(f"image form: {name} is {values[name]!r}, expected {expected[name]}")
-        return ImageForm(
+        return ImagePreprocessor(
             height=values["height"],
             width=values["width"],
             background=values["background"],
@@ -130,7 +128,7 @@ class ImageForm:
         )
 
     @staticmethod
-    def measure(x: Float32[np.ndarray, "rows features"], input_shape: tuple[int, int]) -> "ImageForm":
+    def measure(x: Float32[np.ndarray, "rows features"], input_shape: tuple[int, int]) -> "ImagePreprocessor":
         """Measure the form of training images.
 
         Blank images tell nothing and are left out; where all are blank, the form is that of images filled by their
@@ -161,7 +159,7 @@ class ImageForm:
         full = ink.max(axis=(1, 2))
         ink, full = ink[full >= FAINTEST_INK], full[full >= FAINTEST_INK]
         if len(ink) == 0:
-            return ImageForm(height, width, background, 1.0, "box")
+            return ImagePreprocessor(height, width, background, 1.0, "box")
 
         marked = ink > BOX_THRESHOLD * full[:, None, None]
         (top, bottom), (left, right) = spans(marked.any(axis=2)), spans(marked.any(axis=1))
@@ -176,7 +174,7 @@ class ImageForm:
         centering: Literal["mass", "box", "none"] = "mass" if by_mass < by_box else "box"
         if min(by_mass, by_box) > WIDEST_SCATTER * longest:
             centering = "none"
-        return ImageForm(height, width, background, content_size, centering)
+        return ImagePreprocessor(height, width, background, content_size, centering)
 
 
 def measured_rows(rows: int) -> slice:
@@ -184,7 +182,7 @@ def measured_rows(rows: int) -> slice:
     return slice(None, None, math.ceil(rows / MEASURED_IMAGES) or 1)
 
 
-def prepare_image(path: Path, form: ImageForm) -> Float32[np.ndarray, " features"]:
+def prepare_image(path: Path, form: ImagePreprocessor) -> Float32[np.ndarray, " features"]:
     """Read a picture file and give it the form that a network was trained on.
 
     A picture that already has the form's size is only made grey, and inverted where its background is not the
@@ -337,7 +335,7 @@ def grey_planes(picture: Any) -> list[Float32[np.ndarray, "height width"]]:
 
 
 def find_ink(
-    picture: Any, form: ImageForm
+    picture: Any, form: ImagePreprocessor
 ) -> tuple[Float32[np.ndarray, "height width"], Bool[np.ndarray, "height width"]] | None:
     """How far each pixel stands out from the background, positive for ink, and which pixels are ink, or None."""
     from scipy import ndimage
@@ -435,7 +433,7 @@ def least_squares(
 
 
 def fit(
-    contrast: Float32[np.ndarray, "height width"], is_ink: Bool[np.ndarray, "height width"], form: ImageForm
+    contrast: Float32[np.ndarray, "height width"], is_ink: Bool[np.ndarray, "height width"], form: ImagePreprocessor
 ) -> Float32[np.ndarray, "form_height form_width"]:
     """The ink alone, light on dark from 0 to 1, of the form's size, extent and placement."""
     from scipy import ndimage

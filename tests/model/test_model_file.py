@@ -19,11 +19,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from xpmlp.errors import ModelFileError, OutputError, XpmlpError
-from xpmlp.image_form import ImageForm
 from xpmlp.model import Model
-from xpmlp.model_file import load_model, model_to_bytes, save_model
+from xpmlp.model.image_preprocessor import ImagePreprocessor
+from xpmlp.model.model_file import load_model, model_to_bytes, save_model
+from xpmlp.model.table_schema import Column, TableSchema
 from xpmlp.nn.layers import Layer
-from xpmlp.table_form import Column, TableForm
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="permissions and pipes as on POSIX systems")
 
@@ -45,7 +45,7 @@ def make_model(
         classes=classes,
         input_shape=(2, 3),
         input_scale=255.0,
-        image_form=ImageForm(2, 3, "dark", 0.7, "mass"),
+        image_preprocessor=ImagePreprocessor(2, 3, "dark", 0.7, "mass"),
         training={"data": "mnist", "recipe": {"epochs": 3}},
     )
 
@@ -176,7 +176,7 @@ def models(draw: st.DrawFn) -> dict[str, Any]:
 @given(parts=models())
 def test_a_model_comes_back_bit_for_bit(scratch: Path, parts: dict[str, Any]) -> None:
     form = parts["image_form"]
-    model = Model(**parts | {"image_form": form and ImageForm(*form)})
+    model = Model(**parts | {"image_form": form and ImagePreprocessor(*form)})
     save_model(scratch, model)
     assert_same(load_model(scratch), model)
 
@@ -228,7 +228,7 @@ def test_what_is_loaded_can_be_used_when_the_file_is_gone(path: Path) -> None:
     assert_same(model, make_model())
 
 
-TABLE_FORM = TableForm(
+TABLE_FORM = TableSchema(
     (
         Column("age", "number", fill=31.5, offset=30.0, scale=12.25),
         Column("Käufer 🙂", "boolean", fill=1),
@@ -249,7 +249,7 @@ OTHER_TASKS: dict[str, dict[str, Any]] = {
 
 def make_other(outputs: int = 3, **changes: Any) -> Model:
     layers = (*make_model().layers[:1], Layer(np.ones((4, outputs), np.float32), np.ones((1, outputs), np.float32)))
-    return replace(make_model(), layers=layers, input_shape=(6,), image_form=None, **changes)
+    return replace(make_model(), layers=layers, input_shape=(6,), image_preprocessor=None, **changes)
 
 
 @pytest.mark.parametrize("task", OTHER_TASKS)
@@ -272,7 +272,7 @@ def test_several_labels_at_once_need_no_newer_version(scratch: Path) -> None:
 def test_version_1_holds_nothing_of_version_2(path: Path) -> None:
     rewrite(
         path,
-        lambda description, metadata, tensors: description.update(table_form=TABLE_FORM.to_json(), output_names=[1]),
+        lambda description, metadata, tensors: description.update(table_schema=TABLE_FORM.to_json(), output_names=[1]),
     )
     assert_same(load_model(path), make_model())
 
@@ -282,7 +282,7 @@ def test_version_1_holds_nothing_of_version_2(path: Path) -> None:
     [
         (lambda model: model.pop("table_form"), "its description lacks 'table_form'"),
         (lambda model: model.pop("output_names"), "its description lacks 'output_names'"),
-        (lambda model: model.update(table_form=[]), "'table_form' is [], expected an object or null"),
+        (lambda model: model.update(table_schema=[]), "'table_form' is [], expected an object or null"),
         (lambda model: model.update(output_names=[1]), "'output_names' is [1], expected a list of texts"),
         (lambda model: model["table_form"].pop("columns"), "table form: columns missing"),
         (lambda model: model["table_form"].update(columns=[]), "table form: there are no columns"),

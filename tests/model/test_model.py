@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from xpmlp.errors import XpmlpError
-from xpmlp.image_form import ImageForm
 from xpmlp.model import Model, ModelError
+from xpmlp.model.image_preprocessor import ImagePreprocessor
+from xpmlp.model.table_schema import Column, TableSchema
 from xpmlp.nn.layers import Layer
-from xpmlp.table_form import Column, TableForm
 
 
 def zeros(*sizes: int, dtype: Any = np.float32) -> tuple[Layer, ...]:
@@ -31,8 +31,8 @@ def make_model(**changes: Any) -> Model:
     return Model(**(arguments | changes))
 
 
-def form(height: int, width: int) -> ImageForm:
-    return ImageForm(height, width, "dark", 0.7, "mass")
+def form(height: int, width: int) -> ImagePreprocessor:
+    return ImagePreprocessor(height, width, "dark", 0.7, "mass")
 
 
 @pytest.mark.parametrize("sizes", [(6, 3), (6, 5, 3), (6, 4, 5, 7, 3)])
@@ -42,8 +42,8 @@ def test_layer_sizes_are_features_hidden_units_and_outputs(sizes: tuple[int, ...
 
 
 def test_parts_that_fit_together_are_taken() -> None:
-    model = make_model(image_form=form(2, 3), training={"data": "x"})
-    assert model.image_form == form(2, 3)
+    model = make_model(image_preprocessor=form(2, 3), training={"data": "x"})
+    assert model.image_preprocessor == form(2, 3)
     assert make_model(input_shape=(6,), classes=(3, 1, 2)).classes == (3, 1, 2)
     assert make_model(input_shape=(1, 2, 3)).input_shape == (1, 2, 3)
     assert make_model().training == {}
@@ -116,8 +116,8 @@ def test_parts_that_contradict_each_other_are_refused_by_name(changes: dict[str,
     assert isinstance(caught.value, XpmlpError)
 
 
-def table(*names: str) -> TableForm:
-    return TableForm(tuple(Column(name, "number") for name in names))
+def table(*names: str) -> TableSchema:
+    return TableSchema(tuple(Column(name, "number") for name in names))
 
 
 @pytest.mark.parametrize(
@@ -160,6 +160,6 @@ def test_outputs_and_tables_that_do_not_fit_are_refused(changes: dict[str, Any],
 
 
 def test_a_table_and_its_images_fit_together() -> None:
-    model = make_model(table_form=table(*"abcdef"), image_form=form(2, 3))
-    assert model.table_form is not None
-    assert model.table_form.inputs == 6
+    model = make_model(table_schema=table(*"abcdef"), image_preprocessor=form(2, 3))
+    assert model.table_schema is not None
+    assert model.table_schema.inputs == 6

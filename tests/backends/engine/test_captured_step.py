@@ -5,15 +5,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpmlp.backends import Backend, Samples
-from xpmlp.backends.recorded_epoch import RecordedEpoch
-from xpmlp.backends.static_step import StaticStep, map_arrays
+from xpmlp.backends import Backend
+from xpmlp.backends.engine.captured_epoch import CapturedEpoch
+from xpmlp.backends.engine.captured_step import CapturedStep
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
-from xpmlp.nn.layers import Layer, map_layers
+from xpmlp.nn.layers import Layer
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import adam, sgd
+from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import Step, TrainingState, make_step
+from xpmlp.nn.tree import tree_map
 
 OPTIMIZERS = {"sgd": sgd(), "nesterov": sgd(momentum=0.9, nesterov=True), "adam": adam()}
 ROWS, BATCH_SIZE = 11, 4
@@ -37,7 +39,7 @@ class Case:
             Layer(*(np.broadcast_to(array, (*models, *array.shape)) for array in layer))
             for layer in init_layers(np, generator, (5, 7, 3), glorot_uniform(), dtype=np.float64)
         )
-        device_layers = map_layers(place.asarray, layers)
+        device_layers = tree_map(place.asarray, layers)
         self.state = TrainingState(device_layers, OPTIMIZERS[optimizer].init(place.xp, device_layers))
         self.step: Step = make_step(
             activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=OPTIMIZERS[optimizer]
@@ -46,11 +48,11 @@ class Case:
         self.rates = place.asarray([0.3, 0.1, 0.2])
 
     def host(self, tree: Any) -> Any:
-        return map_arrays(self.place.to_numpy, tree)
+        return tree_map(self.place.to_numpy, tree)
 
 
 def assert_same(left: Any, right: Any) -> None:
-    map_arrays(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), left, right)
+    tree_map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), left, right)
 
 
 @pytest.mark.parametrize("models", [(), (2,)])
@@ -60,7 +62,7 @@ def test_played_step_by_step_it_is_the_eager_epoch(place: Any, optimizer: str, m
     before = case.host(case.state)
     played: list[int] = []
 
-    def record(static: StaticStep) -> Any:
+    def record(static: CapturedStep) -> Any:
         static.rewind()
         static.run()  # as a warm-up on a device leaves it: with the state and the place in the epoch gone on
 
@@ -70,7 +72,7 @@ def test_played_step_by_step_it_is_the_eager_epoch(place: Any, optimizer: str, m
 
         return play
 
-    recorded = RecordedEpoch(place.xp, record)
+    recorded = CapturedEpoch(place.xp, record)
     for _ in range(3):
         expected = case.backend.run_epoch(case.step, case.state, case.samples, case.order, case.rates, BATCH_SIZE)
         result = recorded.run(case.step, case.state, case.samples, case.order, case.rates, BATCH_SIZE)
@@ -84,11 +86,11 @@ def test_each_size_of_batch_is_recorded_once_for_all_epochs(place: Any) -> None:
     case = Case(place, "sgd")
     sizes = []
 
-    def record(static: StaticStep) -> Any:
+    def record(static: CapturedStep) -> Any:
         sizes.append(static.batches.shape)
         return static.run
 
-    recorded = RecordedEpoch(place.xp, record)
+    recorded = CapturedEpoch(place.xp, record)
     for _ in range(50):
         recorded.run(case.step, case.state, case.samples, case.order, case.rates, BATCH_SIZE)
     assert sizes == [(2, 4), (1, 3)]
@@ -104,7 +106,7 @@ def test_each_size_of_batch_is_recorded_once_for_all_epochs(place: Any) -> None:
 
 def test_a_result_is_not_written_over_by_the_next_epoch(place: Any) -> None:
     case = Case(place, "adam")
-    recorded = RecordedEpoch(place.xp, lambda static: static.run)
+    recorded = CapturedEpoch(place.xp, lambda static: static.run)
     first = recorded.run(case.step, case.state, case.samples, case.order, case.rates, BATCH_SIZE)
     kept = case.host(first)
     recorded.run(case.step, first[0], case.samples, case.order, case.rates, BATCH_SIZE)

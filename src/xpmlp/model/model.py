@@ -6,12 +6,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .errors import XpmlpError
-from .image_form import ImageForm
-from .nn.activations import ACTIVATIONS
-from .nn.layers import Layers
-from .nn.losses import LOSSES
-from .table_form import TableForm
+from xpmlp.errors import XpmlpError
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.layers import Layers
+from xpmlp.nn.losses import LOSSES
+
+from .image_preprocessor import ImagePreprocessor
+from .table_schema import TableSchema
 
 Task = Literal["multiclass", "binary", "multilabel", "regression"]
 
@@ -41,13 +42,13 @@ class Model:
         Of one sample: ``(28, 28)`` for an image, ``(4,)`` for a row of a table.
     input_scale
         What raw values are divided by before the network sees them; 255 for images in bytes.
-    image_form
+    image_preprocessor
         How a picture is brought to the form of the training images; None where the samples are no images.
     training
         How the network was trained, for the record: anything that JSON can hold.
     output_names
         What each output of a regression is called; none where there are classes.
-    table_form
+    table_schema
         How a row of a table becomes the network's input, its scaling included; None where the samples come from no
         table.
 
@@ -63,10 +64,10 @@ class Model:
     classes: tuple[int | str, ...]
     input_shape: tuple[int, ...]
     input_scale: float
-    image_form: ImageForm | None = None
+    image_preprocessor: ImagePreprocessor | None = None
     training: dict[str, Any] = field(default_factory=dict)
     output_names: tuple[str, ...] = ()
-    table_form: TableForm | None = None
+    table_schema: TableSchema | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts fit together."""
@@ -85,18 +86,18 @@ class Model:
         self._check_outputs()
         if not 0.0 < self.input_scale < math.inf:
             raise ModelError(f"the input scale {self.input_scale} is not a number above 0")
-        form = self.image_form
+        form = self.image_preprocessor
         if form is not None and (form.height, form.width) != self.input_shape:
             raise ModelError(f"images of {form.height}×{form.width} do not have the input shape {self.input_shape}")
 
-        if self.table_form is not None and self.table_form.inputs != features:
+        if self.table_schema is not None and self.table_schema.inputs != features:
             raise ModelError(
-                f"the first layer takes {features} values, but a row of the table becomes {self.table_form.inputs}"
+                f"the first layer takes {features} values, but a row of the table becomes {self.table_schema.inputs}"
             )
 
     def _check_outputs(self) -> None:
         outputs = self.layers[-1].weight.shape[1]
-        tells_classes = LOSSES[self.loss].hits is not None
+        tells_classes = LOSSES[self.loss].is_correct is not None
         if self.output_names and (self.classes or tells_classes):
             raise ModelError(f"the outputs have the names {self.output_names}, which only those of a regression have")
         if not self.classes and not tells_classes:

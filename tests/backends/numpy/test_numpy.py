@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController
 
-from xpmlp.backends import Backend, NumpyBackend, Samples
-from xpmlp.backends.numpy import refuse_other_change
+from xpmlp.backends import Backend, NumpyBackend
+from xpmlp.backends.numpy.backend import refuse_other_change
 from xpmlp.backends.recorded_calls import NotRecordableError
-from xpmlp.backends.static_step import map_arrays
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.layers import Layer
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import sgd
+from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import TrainingState, make_step
+from xpmlp.nn.tree import tree_map
 
 
 def diverge(backend: NumpyBackend) -> tuple[TrainingState, Any]:
@@ -108,14 +109,14 @@ class Work:
 
 
 def assert_same(left: Any, right: Any) -> None:
-    map_arrays(lambda a, b: np.testing.assert_array_equal(a, b, strict=True), left, right)
+    tree_map(lambda a, b: np.testing.assert_array_equal(a, b, strict=True), left, right)
 
 
 def test_a_step_that_is_taken_often_is_recorded_with_the_same_results() -> None:
     backend, work = NumpyBackend(), Work()
     assert_same(work.epochs(backend.run_epoch), work.eager())
     assert backend.recorded_long.recordings.keys() == {4}  # the last batch, which is smaller, comes once an epoch
-    backend.forget_recordings()
+    backend.release_recordings()
     assert not backend.recorded_long.recordings
     assert backend.recorded_long.recorded_for is None  # nor the data
 
@@ -165,7 +166,7 @@ def test_nothing_is_kept_of_a_recording_that_is_forgotten(how: str) -> None:
     samples = work.samples.map(np.copy)
     kept = weakref.ref(samples.x)
     backend.run_epoch(work.step, work.state, samples, work.orders[0], np.ones(63), 4)
-    backend.forget_recordings()
+    backend.release_recordings()
     del samples
     gc.collect()
     assert kept() is None

@@ -1,6 +1,6 @@
 """What the columns of a table were, and how a row of it becomes the numbers that a network sees.
 
-`TableForm` is measured on the training rows alone, is kept in the model file, and is applied alike to every later row.
+`TableSchema` is measured on the training rows alone, is kept in the model file, and is applied alike to later rows.
 """
 
 import math
@@ -87,7 +87,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class TableForm:
+class TableSchema:
     """The columns of the tables that a model takes.
 
     Attributes
@@ -139,7 +139,7 @@ class TableForm:
         }
 
     @staticmethod
-    def from_json(values: Any) -> "TableForm":
+    def from_json(values: Any) -> "TableSchema":
         """Return the form that `to_json` wrote, from values that anything may have happened to.
 
         Raises
@@ -155,7 +155,7 @@ class TableForm:
         for name, choices in (("missing", MISSING), ("scaling", SCALINGS)):
             if values[name] not in choices:
                 raise ValueError(f"table form: {name} is {values[name]!r:.60}, expected {', '.join(choices)}")
-        return TableForm(
+        return TableSchema(
             columns=tuple(column_from_json(column) for column in values["columns"]),
             target=values["target"],
             missing=values["missing"],

@@ -17,12 +17,13 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from .errors import ModelFileError
-from .image_form import ImageForm
+from xpmlp.errors import ModelFileError
+from xpmlp.nn.layers import Layer, Layers
+from xpmlp.whole_files import write_whole
+
+from .image_preprocessor import ImagePreprocessor
 from .model import Model, ModelError
-from .nn.layers import Layer, Layers
-from .table_form import TableForm
-from .whole_files import write_whole
+from .table_schema import TableSchema
 
 FORMAT = "xpmlp"
 FORMAT_VERSIONS = ("1", "2")
@@ -52,14 +53,14 @@ def model_to_bytes(model: Model) -> bytes:
         "classes": list(model.classes),
         "input_shape": list(model.input_shape),
         "input_scale": model.input_scale,
-        "image_form": None if model.image_form is None else model.image_form.to_json(),
+        "image_form": None if model.image_preprocessor is None else model.image_preprocessor.to_json(),
         "training": model.training,
     }
     version = "1"
-    if model.table_form is not None or model.task in ("regression", "binary"):
+    if model.table_schema is not None or model.task in ("regression", "binary"):
         version = "2"
         description["output_names"] = list(model.output_names)
-        description["table_form"] = None if model.table_form is None else model.table_form.to_json()
+        description["table_form"] = None if model.table_schema is None else model.table_schema.to_json()
     metadata = {"format": FORMAT, "format_version": version, "model": json.dumps(description)}
     return with_sorted_metadata(safetensors.numpy.save(tensors, metadata))
 
@@ -175,8 +176,8 @@ def parse_model(text: str, tensors: dict[str, Any], version: str = NEWEST) -> Mo
         if not is_valid(values[name]):
             raise ModelError(f"{name!r} is {shortened(values[name])}, expected {expected}")
     try:
-        form = None if values["image_form"] is None else ImageForm.from_json(values["image_form"])
-        table = None if values["table_form"] is None else TableForm.from_json(values["table_form"])
+        form = None if values["image_form"] is None else ImagePreprocessor.from_json(values["image_form"])
+        table = None if values["table_form"] is None else TableSchema.from_json(values["table_form"])
         input_scale = float(values["input_scale"])
     except (ValueError, OverflowError) as error:
         raise ModelError(str(error)) from error
@@ -187,10 +188,10 @@ def parse_model(text: str, tensors: dict[str, Any], version: str = NEWEST) -> Mo
         classes=tuple(values["classes"]),
         input_shape=tuple(values["input_shape"]),
         input_scale=input_scale,
-        image_form=form,
+        image_preprocessor=form,
         training=values["training"],
         output_names=tuple(values["output_names"]),
-        table_form=table,
+        table_schema=table,
     )
 
 

@@ -1,0 +1,1 @@
+"""CuPy, on NVIDIA's GPUs."""

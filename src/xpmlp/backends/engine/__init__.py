@@ -1,0 +1,1 @@
+"""A step traced once, planned, and executed again."""

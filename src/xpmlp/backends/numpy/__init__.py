@@ -1,0 +1,5 @@
+"""NumPy, on the CPU."""
+
+from .backend import NumpyBackend
+
+__all__ = ["NumpyBackend"]
