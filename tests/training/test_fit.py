@@ -220,7 +220,7 @@ def test_seconds_are_those_of_the_training_alone_and_the_result_has_them_all(
     result = small_fit(
         validation=validation,
         backend=SlowBackend(),
-        loss=loss._replace(is_correct=slow_hits),
+        loss=loss._replace(is_correct=slow),
         callbacks=[SlowCallback()],
     )
     assert [row.seconds for row in result.history] == [2.5, 2.5, 2.5]
