@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from xpmlp.datasets import load_dataset
@@ -84,3 +85,30 @@ def test_a_file_is_answered_with_what_is_expected(make_folder: Folder) -> None:
     path = make_folder("data") / "train-images-idx3-ubyte"
     with pytest.raises(DataError, match="a file, where a folder with the four IDX files"):
         load_dataset(str(path))
+
+
+def test_a_dataset_says_where_it_came_from_so_that_it_can_be_loaded_again(
+    make_folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_folder("mnist")
+    make_folder("emnist", lambda name: f"emnist-letters-{name}")
+    rows = [f"{index},{index % 3},{'ab'[index % 2]}" for index in range(20)]
+    (tmp_path / "t.csv").write_text("\n".join(["i,k,kind", *rows]))
+    monkeypatch.chdir(tmp_path)
+    options = {"target": "kind", "exclude": ["i"], "missing": "drop"}
+    for data, data_dir, chosen, expected in (
+        ("digits", None, {}, ("scikit-learn", "digits", None, {})),
+        ("wine", None, {"scale": "unit"}, ("scikit-learn", "wine", None, {"scale": "unit"})),
+        ("mnist", "mnist", {}, ("mnist", "mnist", str(tmp_path / "mnist"), {})),
+        ("./mnist", None, {}, ("idx", str(tmp_path / "mnist"), None, {})),
+        ("emnist/emnist-letters", None, {}, ("idx", str(tmp_path / "emnist" / "emnist-letters"), None, {})),
+        ("t.csv", None, options, ("table", str(tmp_path / "t.csv"), None, options)),
+    ):
+        dataset = load_dataset(data, data_dir, **chosen)
+        assert dataset.provenance is not None
+        found = dataset.provenance.to_json()
+        assert (found["kind"], found["data"], found["data_dir"], found["options"]) == expected
+        monkeypatch.chdir("/")
+        again = load_dataset(found["data"], found["data_dir"], **found["options"])
+        monkeypatch.chdir(tmp_path)
+        np.testing.assert_array_equal(again.train.x, dataset.train.x)

@@ -76,6 +76,7 @@ def test_the_model_holds_what_the_dataset_and_the_recipe_say(digits: Dataset) ->
     assert model.training == {
         "data": "digits",
         "source": digits.source,
+        "provenance": {"kind": "scikit-learn", "data": "digits", "data_dir": None, "options": {}},
         "recipe": recipe.to_json(),
         "epochs": 2,
         "kept_epoch": 2,

@@ -139,6 +139,7 @@ def describe_run(
         "data": {
             "name": dataset.name,
             "source": dataset.source,
+            "provenance": None if dataset.provenance is None else dataset.provenance.to_json(),
             "task": dataset.task,
             "train_rows": dataset.train.rows,
             "test_rows": dataset.test.rows,

@@ -1,7 +1,7 @@
-"""What every dataset becomes: host arrays, ready to be trained on."""
+"""A dataset: host arrays ready for training, with their classes and where they came from."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -37,17 +37,44 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Provenance:
+    """Where a dataset came from, so that it can be loaded again.
+
+    Attributes
+    ----------
+    kind
+        ``"scikit-learn"`` for the datasets that come with it, ``"mnist"``, ``"idx"`` for a folder of IDX files, or
+        ``"table"`` for a file.
+    data
+        The argument for `load_dataset`: a name or an absolute path.
+    data_dir
+        The absolute path of the folder that held a named dataset's files; None if there was none, or it was the cache.
+    options
+        The table options that were given, by their Python names.
+    """
+
+    kind: Literal["scikit-learn", "mnist", "idx", "table"]
+    data: str
+    data_dir: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a JSON object."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """Data to train a network on and data to judge it by.
+    """Training and test samples of one source.
 
     Attributes
     ----------
     name
-        What the data is called.
+        A short name, such as the file's.
     train
-        What to train on.
+        The training samples.
     test
-        What to judge by; it shares no rows with `train`.
+        The test samples; no row of `train` is among them.
     classes
         The label of each output, in order; none for regression.
     input_shape
@@ -57,11 +84,13 @@ class Dataset:
     source
         Where the data came from, in words.
     notes
-        What the user should know about this data.
+        Notes for the user.
     table_schema
-        How the rows of a table became inputs; None where the data is no table.
+        How the rows of a table became inputs; None if the data is no table.
     split
-        What the test rows of a table were split off from, to find them again; None where they came apart.
+        How a table was split into training and test rows, to find them again; None if it came split.
+    provenance
+        Where the data came from, to load it again; None if it came from no file.
     """
 
     name: str
@@ -74,10 +103,11 @@ class Dataset:
     notes: tuple[str, ...] = ()
     table_schema: TableSchema | None = None
     split: dict[str, Any] | None = None
+    provenance: Provenance | None = None
 
     @property
     def task(self) -> Literal["classification", "regression"]:
-        """What is to be learned, which is to tell classes apart, or to predict a number."""
+        """Classification if there are classes, else regression."""
         return "classification" if self.classes else "regression"
 
 

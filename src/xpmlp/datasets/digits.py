@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .dataset import Dataset, Split
+from .dataset import Dataset, Provenance, Split
 
 # The darkest a pixel can be.
 INPUT_SCALE = 16.0
@@ -26,4 +26,5 @@ def load_digits() -> Dataset:
         input_shape=(8, 8),
         input_scale=INPUT_SCALE,
         source="the handwritten digits that come with scikit-learn",
+        provenance=Provenance("scikit-learn", "digits"),
     )

@@ -10,7 +10,7 @@ from jaxtyping import Int64, Num
 from xpmlp.errors import DataError
 
 from .byte_split import ByteSplit
-from .dataset import Dataset, Split, class_indices, listing
+from .dataset import Dataset, Provenance, Split, class_indices, listing
 from .idx import read_idx
 from .scaling import copied, scale_of, scaled
 
@@ -58,7 +58,14 @@ def load_idx_folder(folder: str | Path) -> Dataset:
     source = f"IDX files {prefix}-… in the folder {folder}" if prefix else f"IDX files in the folder {folder}"
     is_emnist = stores_images_transposed(prefix)
     notes = ("EMNIST stores its images transposed; rows and columns were swapped to set them upright.",)
-    return read_idx_files(files, name=name, source=source, swap_axes=is_emnist, notes=notes if is_emnist else ())
+    return read_idx_files(
+        files,
+        name=name,
+        source=source,
+        provenance=Provenance("idx", os.path.abspath(folder / prefix)),
+        swap_axes=is_emnist,
+        notes=notes if is_emnist else (),
+    )
 
 
 def stores_images_transposed(prefix: str) -> bool:
@@ -143,7 +150,13 @@ def no_folder_message(path: Path) -> str:
 
 
 def read_idx_files(
-    files: dict[str, Path], *, name: str, source: str, swap_axes: bool = False, notes: tuple[str, ...] = ()
+    files: dict[str, Path],
+    *,
+    name: str,
+    source: str,
+    provenance: Provenance,
+    swap_axes: bool = False,
+    notes: tuple[str, ...] = (),
 ) -> Dataset:
     """Read, check and scale the four files named by `ROLES`.
 
@@ -151,7 +164,7 @@ def read_idx_files(
     ----------
     files
         The path of each role.
-    name, source, notes
+    name, source, provenance, notes
         As in `Dataset`.
     swap_axes
         Whether the images are stored column by column.
@@ -203,7 +216,9 @@ def read_idx_files(
             splits[split] = ByteSplit(copied(raw, what=what), scale, labels[split])
         else:
             splits[split] = Split(scaled(raw, scale, what=what), labels[split])
-    return Dataset(name, splits["train"], splits["test"], classes, input_shape, scale, source, notes)
+    return Dataset(
+        name, splits["train"], splits["test"], classes, input_shape, scale, source, notes, provenance=provenance
+    )
 
 
 def read_images(path: Path) -> Num[np.ndarray, "rows *shape"]:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from xpmlp.errors import DataError
 from xpmlp.optional_imports import import_optional
 
-from .dataset import Dataset
+from .dataset import Dataset, Provenance
 from .idx import CHUNK_BYTES, GZIP_MAGIC
 from .idx_folder import ROLES, find_idx_files, missing_names, read_idx_files
 
@@ -76,7 +76,7 @@ def load_mnist(data_dir: str | Path | None = None) -> Dataset:
         notes = (f"{FOLDER_VARIABLE} was set, but {searched(folder)}; the downloaded MNIST was used instead.",)
 
     files, source = cached_files(looked_before=notes)
-    return read_idx_files(files, name="mnist", source=source, notes=notes)
+    return read_idx_files(files, name="mnist", source=source, provenance=Provenance("mnist", "mnist"), notes=notes)
 
 
 def find_mnist(folder: Path) -> dict[str, Path] | None:
@@ -101,7 +101,8 @@ def searched(folder: Path) -> str:
 def read_users_files(files: dict[str, Path]) -> Dataset:
     """Read files that are the user's own; content other than the published is allowed, but noted."""
     folder = files["train-images"].parent
-    dataset = read_idx_files(files, name="mnist", source=f"MNIST from the folder {folder}")
+    provenance = Provenance("mnist", "mnist", data_dir=os.path.abspath(folder))
+    dataset = read_idx_files(files, name="mnist", source=f"MNIST from the folder {folder}", provenance=provenance)
     different = [str(path) for role, path in files.items() if not is_published(path, role)]
     if not different:
         return dataset

@@ -144,6 +144,8 @@ def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:
         "epochs": len(result.history),
         "kept_epoch": result.kept_epoch,
     }
+    if dataset.provenance is not None:
+        training["provenance"] = dataset.provenance.to_json()
     if dataset.split is not None:
         training["split"] = dataset.split
     target = "prediction" if dataset.table_schema is None else dataset.table_schema.target

@@ -1,5 +1,6 @@
 """From a table to a dataset: what is learned from what, and on which rows."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from jaxtyping import Bool, Shaped
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Column, TableSchema
 
-from ..dataset import Dataset, Split, class_indices
+from ..dataset import Dataset, Provenance, Split, class_indices
 from .choosing import find_features, find_kinds, find_target, near, shown
 from .conforming import conform, usable_rows
 from .encoding import encode
@@ -85,6 +86,9 @@ def load_table(data: str | Path, options: TableOptions | None = None) -> Dataset
         notes=(*notes, *filled, *unknown),
         table_schema=form,
         split=None if test_table is not None else describe_split(table, options),
+        provenance=Provenance("scikit-learn", str(data), options=options.to_json())
+        if str(data) in NAMED_TABLES
+        else Provenance("table", os.path.abspath(data), options=options.to_json()),
     )
 
 

@@ -1,8 +1,9 @@
 """What may be said of a table besides its path."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from xpmlp.errors import SettingsError
 from xpmlp.model.table_schema import MISSING, SCALINGS, Missing, Scaling
@@ -66,15 +67,21 @@ class TableOptions:
             if name in self.features:
                 raise SettingsError(f"--exclude: {name} is also among the --features. Give it in one of them.")
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the options that differ from their defaults as a JSON object; a file of test rows by absolute path."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.test is not None:
+            values["test"] = os.path.abspath(self.test)
+        return {
+            field.name: list(values[field.name]) if isinstance(values[field.name], tuple) else values[field.name]
+            for field in fields(self)
+            if values[field.name] != field.default
+        }
+
     @property
     def given(self) -> tuple[str, ...]:
         """The names of the options that were given, as on the command line."""
-        usual = TableOptions()
-        return tuple(
-            f"--{name.replace('_', '-')}"
-            for name in self.__dataclass_fields__
-            if getattr(self, name) != getattr(usual, name)
-        )
+        return tuple(f"--{name.replace('_', '-')}" for name in self.to_json())
 
 
 def parse_choice(option: str, value: str | None, choices: tuple[str, ...]) -> str | None:
