@@ -106,8 +106,8 @@ INFINITE_BIAS[0, 1] = -math.inf
         ({"input_scale": -1.0}, "the input scale -1.0"),
         ({"input_scale": math.nan}, "the input scale nan"),
         ({"input_scale": math.inf}, "the input scale inf"),
-        ({"image_form": form(3, 2)}, r"images of 3×2 do not have the input shape \(2, 3\)"),
-        ({"image_form": form(2, 3), "input_shape": (6,)}, r"images of 2×3 do not have the input shape \(6,\)"),
+        ({"image_preprocessor": form(3, 2)}, r"images of 3×2 do not have the input shape \(2, 3\)"),
+        ({"image_preprocessor": form(2, 3), "input_shape": (6,)}, r"images of 2×3 do not have the input shape \(6,\)"),
     ],
 )
 def test_parts_that_contradict_each_other_are_refused_by_name(changes: dict[str, Any], message: str) -> None:
@@ -151,7 +151,7 @@ def test_loss_classes_and_outputs_tell_the_task(changes: dict[str, Any], task: s
         ({"loss": "squared_error", "classes": (), "output_names": ("a", "b", "a")}, "do not each have a name of th"),
         ({"loss": "squared_error", "output_names": ("a", "b", "c")}, "which only those of a regression have"),
         ({"classes": (), "output_names": ("a", "b", "c")}, "which only those of a regression have"),
-        ({"table_form": table("a", "b")}, "the first layer takes 6 values, but a row of the table becomes 2"),
+        ({"table_schema": table("a", "b")}, "the first layer takes 6 values, but a row of the table becomes 2"),
     ],
 )
 def test_outputs_and_tables_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:

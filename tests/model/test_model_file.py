@@ -62,10 +62,10 @@ def assert_same(actual: Model, expected: Model) -> None:
         "classes",
         "input_shape",
         "input_scale",
-        "image_form",
+        "image_preprocessor",
         "training",
         "output_names",
-        "table_form",
+        "table_schema",
     ):
         assert getattr(actual, name) == getattr(expected, name), name
     assert [type(value) for value in actual.classes] == [type(value) for value in expected.classes]
@@ -168,15 +168,15 @@ def models(draw: st.DrawFn) -> dict[str, Any]:
         "classes": classes,
         "input_shape": input_shape,
         "input_scale": draw(st.floats(0.0, exclude_min=True, allow_infinity=False)),
-        "image_form": form,
+        "image_preprocessor": form,
         "training": draw(st.dictionaries(st.text(max_size=5), JSON, max_size=3)),
     }
 
 
 @given(parts=models())
 def test_a_model_comes_back_bit_for_bit(scratch: Path, parts: dict[str, Any]) -> None:
-    form = parts["image_form"]
-    model = Model(**parts | {"image_form": form and ImagePreprocessor(*form)})
+    form = parts["image_preprocessor"]
+    model = Model(**parts | {"image_preprocessor": form and ImagePreprocessor(*form)})
     save_model(scratch, model)
     assert_same(load_model(scratch), model)
 
@@ -243,7 +243,7 @@ OTHER_TASKS: dict[str, dict[str, Any]] = {
     "binary": {"loss": "logistic_cross_entropy", "outputs": 1, "classes": ("no", "yes")},
     "regression": {"loss": "squared_error", "outputs": 2, "classes": (), "output_names": ("price", "Größe")},
     "counts": {"loss": "poisson", "outputs": 1, "classes": (), "output_names": ("count",)},
-    "table": {"table_form": TABLE_FORM},
+    "table": {"table_schema": TABLE_FORM},
 }
 
 
@@ -272,7 +272,7 @@ def test_several_labels_at_once_need_no_newer_version(scratch: Path) -> None:
 def test_version_1_holds_nothing_of_version_2(path: Path) -> None:
     rewrite(
         path,
-        lambda description, metadata, tensors: description.update(table_schema=TABLE_FORM.to_json(), output_names=[1]),
+        lambda description, metadata, tensors: description.update(table_form=TABLE_FORM.to_json(), output_names=[1]),
     )
     assert_same(load_model(path), make_model())
 
@@ -282,7 +282,7 @@ def test_version_1_holds_nothing_of_version_2(path: Path) -> None:
     [
         (lambda model: model.pop("table_form"), "its description lacks 'table_form'"),
         (lambda model: model.pop("output_names"), "its description lacks 'output_names'"),
-        (lambda model: model.update(table_schema=[]), "'table_form' is [], expected an object or null"),
+        (lambda model: model.update(table_form=[]), "'table_form' is [], expected an object or null"),
         (lambda model: model.update(output_names=[1]), "'output_names' is [1], expected a list of texts"),
         (lambda model: model["table_form"].pop("columns"), "table form: columns missing"),
         (lambda model: model["table_form"].update(columns=[]), "table form: there are no columns"),
