@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from xpmlp.datasets.tables import TASKS, make_options
+from xpmlp.datasets.tables import TASKS, TableOptions
 from xpmlp.errors import OutputError
 from xpmlp.inspection import html_report, inspect_table
 from xpmlp.inspection.sources import open_data
@@ -38,7 +38,7 @@ def inspect(
     """Look at DATA: its first rows, each column in numbers, missing values, classes, duplicates."""
     if html is not None and html.exists() and not force:
         raise OutputError(f"{html}: exists already. Choose another name, or give --force to replace it.")
-    options = make_options(target=target, task=task)
+    options = TableOptions.parse(target=target, task=task)
     table = open_data(data, data_dir)
     inspection = inspect_table(table, target=options.target, task=options.task)
     if html is not None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from xpmlp.datasets.tables import TASKS, TableOptions, make_options
+from xpmlp.datasets.tables import TASKS, TableOptions
 from xpmlp.model.table_schema import MISSING, SCALINGS
 
 TABLES = "Tables"
@@ -92,7 +92,7 @@ def collect_options(
     task: str | None = None,
 ) -> TableOptions:
     """Put together what the user said of a table."""
-    return make_options(
+    return TableOptions.parse(
         target=target,
         features=split_names(features),
         exclude=split_names(exclude),

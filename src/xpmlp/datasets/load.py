@@ -2,8 +2,9 @@
 
 import difflib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from xpmlp.errors import DataError, SettingsError
 
@@ -11,7 +12,7 @@ from .dataset import Dataset
 from .digits import load_digits
 from .idx_folder import idx_prefixes, load_idx_folder
 from .mnist import load_mnist
-from .tables import NAMED_TABLES, TableOptions, load_table, make_options, table_format
+from .tables import NAMED_TABLES, TableOptions, load_table, table_format
 
 # Each takes the folder that the user keeps data in, or None.
 NAMED_DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
@@ -21,20 +22,7 @@ NAMED_DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
 NAMES = (*NAMED_DATASETS, *NAMED_TABLES)
 
 
-def load_dataset(
-    data: str | Path,
-    data_dir: str | Path | None = None,
-    *,
-    target: str | None = None,
-    features: Iterable[str] = (),
-    exclude: Iterable[str] = (),
-    categories: Iterable[str] = (),
-    test: str | Path | None = None,
-    test_fraction: float | None = None,
-    missing: str = "refuse",
-    scale: str | None = None,
-    task: str | None = None,
-) -> Dataset:
+def load_dataset(data: str | Path, data_dir: str | Path | None = None, **options: Any) -> Dataset:
     """Load a dataset by its name or its path.
 
     Parameters
@@ -45,38 +33,22 @@ def load_dataset(
         files, or ``FOLDER/PREFIX`` where it holds several datasets (``emnist/emnist-letters``). A name goes before a
         folder of the same name; write ``./mnist`` for the folder.
     data_dir
-        The folder to find a named dataset's files in. What needs no files, and a path, are loaded regardless of it.
-    target, features, exclude, categories, test, test_fraction, missing, scale, task
-        Of a table; see `xpmlp.datasets.tables.TableOptions`.
+        Folder with the files of a named dataset. Datasets without files, and paths, ignore it.
+    **options
+        Options of tables, such as ``target="price"``: the fields of `xpmlp.datasets.TableOptions`.
 
     Raises
     ------
     DataError
-        Where there is no such dataset, or it cannot be loaded.
+        If there is no such dataset, or it cannot be loaded.
     SettingsError
-        Where options of tables are given for what is no table, or have values that they cannot.
+        If a table option is invalid, or the dataset is no table.
     """
-    options = make_options(
-        target=target,
-        features=names_of(features),
-        exclude=names_of(exclude),
-        categories=names_of(categories),
-        test=test,
-        test_fraction=test_fraction,
-        missing=missing,
-        scale=scale,
-        task=task,
-    )
-    return load_by_options(data, data_dir, options)
-
-
-def names_of(names: Iterable[str]) -> tuple[str, ...]:
-    """Return names as a tuple, also one that was given alone."""
-    return (names,) if isinstance(names, str) else tuple(names)
+    return load_by_options(data, data_dir, TableOptions.parse(**options))
 
 
 def load_by_options(data: str | Path, data_dir: str | Path | None, options: TableOptions) -> Dataset:
-    """Load a dataset as `load_dataset` does, its options put together."""
+    """Load a dataset as `load_dataset` does."""
     name = str(data)
     if is_table(data):
         return load_table(name if name in NAMED_TABLES else Path(os.path.expanduser(data)), options)

@@ -10,20 +10,20 @@ from .loading import (
     rows_to_predict,
 )
 from .named import NAMED_TABLES
-from .options import TASKS, TableOptions, make_options
+from .options import TASKS, Help, TableOptions
 from .reading import read_table, read_tables, table_format
 from .table import Table
 
 __all__ = [
     "NAMED_TABLES",
     "TASKS",
+    "Help",
     "Rows",
     "Table",
     "TableOptions",
     "held_out_rows",
     "labelled_rows",
     "load_table",
-    "make_options",
     "open_tables",
     "plain_form",
     "read_table",

@@ -1,9 +1,9 @@
-"""What may be said of a table besides its path."""
+"""The options of tables, declared once: keywords in Python, options of the commands, and their help."""
 
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 
 from xpmlp.errors import SettingsError
 from xpmlp.model.table_schema import MISSING, SCALINGS, Missing, Scaling
@@ -14,49 +14,54 @@ TEST_FRACTION = 0.2
 Task = Literal["classification", "regression"]
 
 
+class Help(NamedTuple):
+    """What the command line shows of an option: a placeholder for its value, and a description."""
+
+    metavar: str
+    text: str
+
+
 @dataclass(frozen=True)
 class TableOptions:
-    """How a table becomes data to train on; all is found out or as usual where nothing is said.
+    """How a table becomes training and test samples.
 
-    Attributes
-    ----------
-    target
-        The column to predict; by default one named label, target, class or y.
-    features
-        The columns to predict it from; by default all others.
-    exclude
-        Columns to leave out of those.
-    categories
-        Columns whose numbers are codes of categories.
-    test
-        A file with the test rows; by default they are split off the table.
-    test_fraction
-        The part of the rows to split off; by default a fifth.
-    missing
-        What becomes of missing values; see `TableSchema.missing`.
-    scale
-        How numbers are scaled; see `TableSchema.scaling`. By default ``"standard"``, and pixels are divided by 255.
-    task
-        What to learn; by default it is told by the target's values.
+    The names are the keywords of `load_dataset`; ``--test-fraction`` is the option for ``test_fraction``.
 
     Raises
     ------
     SettingsError
-        For a value that cannot be, or two that contradict each other.
+        For an unknown choice, a value out of range, or two options that contradict each other.
     """
 
-    target: str | None = None
-    features: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
-    test: str | Path | None = None
-    test_fraction: float | None = None
-    missing: Missing = "refuse"
-    scale: Scaling | None = None
-    task: Task | None = None
+    target: Annotated[
+        str | None, Help("COLUMN", "Column to predict; by default one named label, target, class or y.")
+    ] = None
+    features: Annotated[
+        tuple[str, ...], Help("COLUMNS", "Columns to predict from, such as a,b,c; by default all others.")
+    ] = ()
+    exclude: Annotated[tuple[str, ...], Help("COLUMNS", "Columns to leave out, such as a,b,c.")] = ()
+    categories: Annotated[
+        tuple[str, ...], Help("COLUMNS", "Columns of numbers that are codes, such as a,b,c. Text is always categories.")
+    ] = ()
+    test: Annotated[str | Path | None, Help("FILE", "Table of test rows; by default they are split off DATA.")] = None
+    test_fraction: Annotated[
+        float | None, Help("FRACTION", f"Fraction of the rows to split off for the test; {TEST_FRACTION} by default.")
+    ] = None
+    missing: Annotated[
+        Missing, Help("HOW", f"How to handle missing values: {', '.join(MISSING)} (leave the rows out).")
+    ] = "refuse"
+    scale: Annotated[
+        Scaling | None,
+        Help(
+            "HOW",
+            f"How to scale numbers: {', '.join(SCALINGS)}. By default standard (mean 0, standard deviation 1), "
+            "and unit (0 to 1) for pixels.",
+        ),
+    ] = None
+    task: Annotated[Task | None, Help("NAME", f"{' or '.join(TASKS)}; inferred from the target by default.")] = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Refuse contradictions."""
         if self.test is not None and self.test_fraction is not None:
             raise SettingsError("--test and --test-fraction: give one of them; a file of test rows needs no split.")
         if self.test_fraction is not None and not 0.0 < self.test_fraction < 1.0:
@@ -66,6 +71,24 @@ class TableOptions:
         for name in self.exclude:
             if name in self.features:
                 raise SettingsError(f"--exclude: {name} is also among the --features. Give it in one of them.")
+
+    @staticmethod
+    def parse(**values: Any) -> "TableOptions":
+        """Return options from words that a user gave; a name may stand for a tuple of names.
+
+        Raises
+        ------
+        SettingsError
+            Also for a word that is none of the choices.
+        """
+        hints = get_type_hints(TableOptions)
+        for name in values.keys() & hints.keys():
+            choices = choices_of(hints[name])
+            if choices and values[name] not in (*choices, None):
+                raise SettingsError(f"--{name}: {values[name]!r} is not one of {', '.join(choices)}.")
+            if hints[name] == tuple[str, ...]:
+                values[name] = (values[name],) if isinstance(values[name], str) else tuple(values[name])
+        return TableOptions(**values)
 
     def to_json(self) -> dict[str, Any]:
         """Return the options that differ from their defaults as a JSON object; a file of test rows by absolute path."""
@@ -84,49 +107,7 @@ class TableOptions:
         return tuple(f"--{name.replace('_', '-')}" for name in self.to_json())
 
 
-def parse_choice(option: str, value: str | None, choices: tuple[str, ...]) -> str | None:
-    """Return a word that a user gave.
-
-    Raises
-    ------
-    SettingsError
-        Where it is none of the choices.
-    """
-    if value is not None and value not in choices:
-        raise SettingsError(f"{option}: {value!r} is not one of {', '.join(choices)}.")
-    return value
-
-
-def make_options(
-    *,
-    target: str | None = None,
-    features: tuple[str, ...] = (),
-    exclude: tuple[str, ...] = (),
-    categories: tuple[str, ...] = (),
-    test: str | Path | None = None,
-    test_fraction: float | None = None,
-    missing: str = "refuse",
-    scale: str | None = None,
-    task: str | None = None,
-) -> TableOptions:
-    """Return options out of words that a user gave; see `TableOptions`.
-
-    Raises
-    ------
-    SettingsError
-        For a word that is not known.
-    """
-    parse_choice("--missing", missing, MISSING)
-    parse_choice("--scale", scale, SCALINGS)
-    parse_choice("--task", task, TASKS)
-    return TableOptions(
-        target,
-        features,
-        exclude,
-        categories,
-        test,
-        test_fraction,
-        missing,  # type: ignore[arg-type]
-        scale,  # type: ignore[arg-type]
-        task,  # type: ignore[arg-type]
-    )
+def choices_of(hint: Any) -> tuple[str, ...]:
+    """Return the values of a ``Literal``, or of one beside None; none for other types."""
+    found = [value for part in (hint, *get_args(hint)) for value in get_args(part)]
+    return tuple(value for value in found if isinstance(value, str))
