@@ -17,12 +17,14 @@ from xpmlp.model.model_file import load_model, save_model
 
 from .datasets import Dataset, Split, load_dataset
 from .errors import XpmlpError
-from .training import RECIPES, Recipe, predict, report, train
+from .training import RECIPES, Recipe, evaluate, predict, train
 
 if TYPE_CHECKING:
     from .estimators import MLPClassifier, MLPRegressor
 
 __version__ = version("xpmlp")
+
+report = evaluate  # its name in earlier versions
 
 __all__ = [
     "RECIPES",
@@ -34,6 +36,7 @@ __all__ = [
     "Split",
     "XpmlpError",
     "__version__",
+    "evaluate",
     "load_dataset",
     "load_model",
     "predict",

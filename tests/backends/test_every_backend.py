@@ -9,7 +9,16 @@ from xpmlp.backends import BACKENDS, Backend, load_backend
 from xpmlp.datasets import Dataset, load_digits
 from xpmlp.errors import BackendError, MissingDependencyError, SettingsError
 from xpmlp.nn.activations import ACTIVATIONS
-from xpmlp.training import OPTIMIZERS, DivergedError, FitResult, Recipe, fit_dataset, predict, report, train
+from xpmlp.training import (
+    OPTIMIZERS,
+    DivergedError,
+    FitResult,
+    Recipe,
+    evaluate_classifier,
+    fit_dataset,
+    predict,
+    train,
+)
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}  # of the largest weight of each array
 RECIPE = Recipe(hidden_layer_sizes=(32,), epochs=5, penalty=0.1)
@@ -69,7 +78,9 @@ def test_a_model_says_the_same_on_every_backend(backend: Backend, digits: Datase
     there, here = predict(model, digits.test.x, backend), predict(model, digits.test.x)
     np.testing.assert_array_equal(there.labels, here.labels)
     np.testing.assert_allclose(there.probabilities, here.probabilities, atol=1e-5)
-    assert report(model, digits.test, backend).loss == pytest.approx(report(model, digits.test).loss, rel=1e-5)
+    assert evaluate_classifier(model, digits.test, backend).loss == pytest.approx(
+        evaluate_classifier(model, digits.test).loss, rel=1e-5
+    )
 
 
 def test_no_smaller_batch_at_the_end_and_a_single_smaller_one_are_both_right(backend: Backend, digits: Dataset) -> None:

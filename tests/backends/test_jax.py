@@ -15,7 +15,7 @@ from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import sgd
 from xpmlp.nn.step import TrainingState, make_step
 from xpmlp.training import fit, warmup_cosine
-from xpmlp.training.split_samples import make_samples
+from xpmlp.training.train import make_samples
 
 jax = pytest.importorskip("jax", reason="jax is not installed")
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from xpmlp import load_dataset, load_model, report
+from xpmlp import load_dataset, load_model
 from xpmlp.cli.run_history import read_history
-from xpmlp.training import newest_checkpoint
-from xpmlp.training.checkpointing import checkpoint_files
+from xpmlp.training import evaluate_classifier, newest_checkpoint
+from xpmlp.training.checkpoint import checkpoint_files
 
 LONG = ("train", "digits", "--epochs", "40", "--hidden", "32", "--seed", "3")
 
@@ -150,8 +150,8 @@ def test_patience_ends_a_run_with_its_best_weights(xpmlp: Any, tmp_path: Path) -
     assert record["test_accuracy"] == kept.test_accuracy
     losses = [row.test_loss or math.inf for row in read_history(run / "history.csv")]
     test = load_dataset("digits").test
-    assert report(load_model(run / "model.safetensors"), test).loss == pytest.approx(min(losses), rel=1e-4)
-    assert report(load_model(run / "last.safetensors"), test).loss == pytest.approx(losses[-1], rel=1e-4)
+    assert evaluate_classifier(load_model(run / "model.safetensors"), test).loss == pytest.approx(min(losses), rel=1e-4)
+    assert evaluate_classifier(load_model(run / "last.safetensors"), test).loss == pytest.approx(losses[-1], rel=1e-4)
     assert losses[-1] > min(losses)
 
 

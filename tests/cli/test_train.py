@@ -564,7 +564,7 @@ def test_a_second_interruption_while_saving_keeps_the_model(xpmlp: Run, monkeypa
     def interrupt(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("xpmlp.cli.saving.report", interrupt)
+    monkeypatch.setattr("xpmlp.cli.saving.evaluate_classifier", interrupt)
     code, _, err = xpmlp("train", "digits", "--epochs", 2, "-o", "run")
     assert code == 130
     assert err == "Error: Interrupted while saving. Saved in run: model.safetensors, history.csv.\n"

@@ -16,9 +16,15 @@ from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import adam, sgd
+from xpmlp.nn.samples import Samples
 from xpmlp.training import Callback, EarlyStopping, FitResult, Run, fit, warmup_cosine
-from xpmlp.training.checkpoint import Checkpoint, checkpoint_to_bytes, load_checkpoint
-from xpmlp.training.checkpointing import Checkpointing, checkpoint_files, newest_checkpoint
+from xpmlp.training.callbacks import Checkpointing
+from xpmlp.training.checkpoint import (
+    checkpoint_files,
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+)
 
 EPOCHS = 7
 OPTIMIZERS = {"sgd": sgd, "momentum": lambda: sgd(momentum=0.9), "adam": adam}
@@ -40,36 +46,33 @@ class Killer(Callback):
             raise self.error
 
 
-def train(
-    *callbacks: Callback,
-    optimizer: str = "adam",
-    checkpoint: Checkpoint | None = None,
-    backend: str = "numpy",
-    epochs: int = EPOCHS,
-    rate: float = 0.05,
-    dtype: Any = np.float32,
-) -> FitResult:
-    from xpmlp.nn.samples import Samples
+class InOrder:
+    """Leaves the rows in their order; its state cannot be saved."""
 
+    def permutation(self, rows: int, /) -> Any:
+        return np.arange(rows)
+
+
+def train(
+    *callbacks: Callback, optimizer: str = "adam", rate: float = 0.05, dtype: Any = np.float32, **changes: Any
+) -> FitResult:
     generator = np.random.default_rng(3)
     x = generator.normal(size=(90, 6))
     targets = np.eye(3)[generator.integers(3, size=90)]
-    layers = init_layers(np, generator, (6, 8, 3), glorot_uniform(), dtype=dtype)
-    return fit(
-        Samples(x[:70], targets[:70]),
-        layers=layers,
-        activation=ACTIVATIONS["tanh"],
-        loss=LOSSES["softmax_cross_entropy"],
-        optimizer=OPTIMIZERS[optimizer](),
-        schedule=warmup_cosine(rate),
-        epochs=epochs,
-        batch_size=16,
-        generator=generator,
-        validation=Samples(x[70:], targets[70:]),
-        backend=backend,
-        callbacks=callbacks,
-        checkpoint=checkpoint,
-    )
+    arguments: dict[str, Any] = {
+        "layers": init_layers(np, generator, (6, 8, 3), glorot_uniform(), dtype=dtype),
+        "activation": ACTIVATIONS["tanh"],
+        "loss": LOSSES["softmax_cross_entropy"],
+        "optimizer": OPTIMIZERS[optimizer](),
+        "schedule": warmup_cosine(rate),
+        "epochs": EPOCHS,
+        "batch_size": 16,
+        "generator": generator,
+        "validation": Samples(x[70:], targets[70:]),
+        "backend": "numpy",
+        "callbacks": callbacks,
+    }
+    return fit(Samples(x[:70], targets[:70]), **(arguments | changes))
 
 
 def bits(layers: Layers) -> list[bytes]:
@@ -106,6 +109,20 @@ def test_resumed_after_any_epoch_it_ends_with_the_same_bits(
         assert checkpoint.epoch == (epoch if saved_first else epoch - 1)
         resumed = train(Checkpointing(folder), optimizer=optimizer, backend=backend, checkpoint=checkpoint)
         assert_same_run(resumed, unbroken)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
+def test_dropout_goes_on_with_the_key_of_the_checkpoint(tmp_path: Path, backend: str) -> None:
+    pytest.importorskip(backend, reason=f"{backend} is not installed")
+    settings: dict[str, Any] = {"dropout": 0.3, "dropout_key": 5, "backend": backend}
+    unbroken = train(**settings)
+    with pytest.raises(Killed):
+        train(Checkpointing(tmp_path), Killer(4), **settings)
+    checkpoint = newest_checkpoint(tmp_path)
+    assert int(checkpoint.dropout) == 5 + 4 * 5  # 5 steps an epoch
+    assert_same_run(train(**settings, checkpoint=checkpoint), unbroken)
+    with pytest.raises(SettingsError, match="dropout: the checkpoint has dropout, the run has none"):
+        train(backend=backend, checkpoint=checkpoint)
 
 
 def test_float64_and_a_run_broken_over_and_over_end_with_the_same_bits(tmp_path: Path) -> None:
@@ -166,7 +183,7 @@ def test_every_so_many_epochs_and_at_the_end_the_newest_two_are_kept(
 
 def test_every_so_many_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 10_000, 40))  # seconds, read when a checkpoint is written and when an epoch is over
-    monkeypatch.setattr("xpmlp.training.checkpointing.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("xpmlp.training.callbacks.time.monotonic", lambda: float(next(clock)))
     epochs: list[int] = []
 
     def write(self: Checkpointing, run: Run) -> None:
@@ -237,9 +254,9 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     train(EarlyStopping(5), Checkpointing(tmp_path, settings={"data": "digits", "seed": 3}))
     checkpoint = newest_checkpoint(tmp_path)
     assert checkpoint.settings == {"data": "digits", "seed": 3}
-    assert checkpoint.callbacks["EarlyStopping"].layers is not None
+    assert checkpoint.callbacks["EarlyStopping"]["layers"]
     path = tmp_path / "copy.safetensors"
-    path.write_bytes(checkpoint_to_bytes(checkpoint))
+    save_checkpoint(path, checkpoint)
     again = load_checkpoint(path)
     assert bits(again.layers) == bits(checkpoint.layers)
     assert [a.tobytes() for a in again.optimizer] == [a.tobytes() for a in checkpoint.optimizer]
@@ -262,9 +279,13 @@ def test_another_optimizer_or_generator_is_refused(tmp_path: Path) -> None:
     train(Checkpointing(tmp_path), optimizer="adam")
     with pytest.raises(DataError, match="optimizer is another"):
         train(optimizer="sgd", checkpoint=newest_checkpoint(tmp_path))
-    run: Any = type("", (), {"generator": object(), "callbacks": (), "state": None, "history": []})()
-    with pytest.raises(SettingsError, match=r"numpy\.random\.Generator"):
-        Checkpointing(tmp_path).on_fit_start(run)
+    refused: list[dict[str, Any]] = [
+        {"callbacks": [Checkpointing(tmp_path)]},
+        {"checkpoint": newest_checkpoint(tmp_path)},
+    ]
+    for settings in refused:
+        with pytest.raises(SettingsError, match=r"numpy\.random\.Generator"):
+            train(optimizer="adam", generator=InOrder(), **settings)
 
 
 @pytest.mark.parametrize("arguments", [{"every_epochs": 0}, {"every_minutes": -1.0}, {"every_minutes": float("nan")}])

@@ -15,7 +15,8 @@ from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.layers import Layer
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.samples import Samples
-from xpmlp.training.evaluation import ROWS_AT_A_TIME, evaluate, predict_outputs
+from xpmlp.training.evaluation import loss_and_accuracy
+from xpmlp.training.prediction import ROWS_AT_A_TIME, predict_outputs
 
 RELU = ACTIVATIONS["relu"]
 SOFTMAX = LOSSES["softmax_cross_entropy"]
@@ -45,11 +46,13 @@ def test_evaluating_in_chunks_is_evaluating_all_at_once(rows: int, weighted: boo
     # Not one weight for all: a chunk must count by its own.
     weight = np.linspace(0.5, 3.0, rows) if weighted else None
     truth, probabilities = samples.targets.argmax(axis=1), all_at_once(samples.x)
-    evaluation = evaluate(NumpyBackend(), LAYERS, samples._replace(weight=weight), activation=RELU, loss=SOFTMAX)
+    loss, accuracy = loss_and_accuracy(
+        NumpyBackend(), LAYERS, samples._replace(weight=weight), activation=RELU, loss=SOFTMAX
+    )
     expected = log_loss(truth, probabilities, sample_weight=weight, labels=[0, 1, 2])
-    assert evaluation.loss == pytest.approx(expected, rel=1e-12)
+    assert loss == pytest.approx(expected, rel=1e-12)
     hits = accuracy_score(truth, probabilities.argmax(axis=1), sample_weight=weight)
-    assert evaluation.accuracy == pytest.approx(hits, rel=1e-12)
+    assert accuracy == pytest.approx(hits, rel=1e-12)
 
 
 @pytest.mark.parametrize("rows", [0, *NUMBERS_OF_ROWS])
@@ -69,7 +72,7 @@ def test_never_more_than_a_chunk_goes_through_the_hidden_layers_at_once() -> Non
 
     samples = make_samples(2 * ROWS_AT_A_TIME + 5)
     watching = RELU._replace(forward=watched)
-    evaluate(NumpyBackend(), LAYERS, samples, activation=watching, loss=SOFTMAX)
+    loss_and_accuracy(NumpyBackend(), LAYERS, samples, activation=watching, loss=SOFTMAX)
     predict_outputs(NumpyBackend(), LAYERS, samples.x, activation=watching, loss=SOFTMAX)
     assert seen == [ROWS_AT_A_TIME, ROWS_AT_A_TIME, 5] * 2
 
@@ -94,23 +97,24 @@ def test_nothing_is_read_back_before_all_rows_are_through(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(array_class, "__float__", counting_float)
     samples = Samples(backend.asarray(host.x), backend.asarray(host.targets))
-    strict = evaluate(backend, layers, samples, activation=RELU, loss=SOFTMAX._replace(is_correct=counting_hits))
+    loss = SOFTMAX._replace(is_correct=counting_hits)
+    strict = loss_and_accuracy(backend, layers, samples, activation=RELU, loss=loss)
     assert len(chunks) == 3
     assert set(chunks_at_reading) == {3}
-    expected = evaluate(NumpyBackend(), LAYERS, host, activation=RELU, loss=SOFTMAX)
-    assert strict.loss == pytest.approx(expected.loss, rel=1e-12)
-    assert strict.accuracy == expected.accuracy
+    assert strict == pytest.approx(
+        loss_and_accuracy(NumpyBackend(), LAYERS, host, activation=RELU, loss=SOFTMAX), rel=1e-12
+    )
 
 
 def test_a_loss_without_right_and_wrong_has_no_accuracy() -> None:
     samples = make_samples(20)
     squared = LOSSES["squared_error"]
-    evaluation = evaluate(NumpyBackend(), LAYERS, samples, activation=RELU, loss=squared)
+    loss, accuracy = loss_and_accuracy(NumpyBackend(), LAYERS, samples, activation=RELU, loss=squared)
     hidden, output = LAYERS
     prediction = np.maximum(samples.x @ hidden.weight + hidden.bias, 0.0) @ output.weight + output.bias
     # Half the sum over the outputs, where scikit-learn takes their mean.
-    assert evaluation.loss == pytest.approx(1.5 * mean_squared_error(samples.targets, prediction), rel=1e-12)
-    assert evaluation.accuracy is None
+    assert loss == pytest.approx(1.5 * mean_squared_error(samples.targets, prediction), rel=1e-12)
+    assert accuracy is None
     outputs = predict_outputs(NumpyBackend(), LAYERS, samples.x, activation=RELU, loss=squared)
     assert_allclose(outputs, prediction, rtol=1e-12)
 
@@ -118,23 +122,24 @@ def test_a_loss_without_right_and_wrong_has_no_accuracy() -> None:
 def test_rows_of_weight_zero_do_not_count() -> None:
     samples = make_samples(40)
     weight = (np.arange(40) < 25).astype(float)
-    evaluation = evaluate(NumpyBackend(), LAYERS, samples._replace(weight=weight), activation=RELU, loss=SOFTMAX)
     first = Samples(samples.x[:25], samples.targets[:25])
-    expected = evaluate(NumpyBackend(), LAYERS, first, activation=RELU, loss=SOFTMAX)
-    assert evaluation.loss == pytest.approx(expected.loss, rel=1e-12)
-    assert evaluation.accuracy == pytest.approx(expected.accuracy, rel=1e-12)
+    found, expected = (
+        loss_and_accuracy(NumpyBackend(), LAYERS, rows, activation=RELU, loss=SOFTMAX)
+        for rows in (samples._replace(weight=weight), first)
+    )
+    assert found == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("samples", [make_samples(0), make_samples(3)._replace(weight=np.zeros(3))])
 def test_nothing_to_evaluate_on_is_refused(samples: Samples) -> None:
     with pytest.raises(DataError, match="no rows, or rows that all weigh 0"):
-        evaluate(NumpyBackend(), LAYERS, samples, activation=RELU, loss=SOFTMAX)
+        loss_and_accuracy(NumpyBackend(), LAYERS, samples, activation=RELU, loss=SOFTMAX)
 
 
 def test_the_samples_are_not_changed() -> None:
     samples = make_samples(10)
     before = [array.copy() for array in samples[:2]]
-    evaluate(NumpyBackend(), LAYERS, samples, activation=RELU, loss=SOFTMAX)
+    loss_and_accuracy(NumpyBackend(), LAYERS, samples, activation=RELU, loss=SOFTMAX)
     for array, copy in zip(samples[:2], before, strict=True):
         assert_array_equal(array, copy)
 
@@ -153,6 +158,6 @@ def test_small_products_stay_in_one_thread_here_too() -> None:
     x = np.zeros((100, 100))  # 2 million operations
     loss = LOSSES["squared_error"]
     with pools.limit(limits=2):
-        evaluate(backend, layers, Samples(x, x), activation=activation, loss=loss)
+        loss_and_accuracy(backend, layers, Samples(x, x), activation=activation, loss=loss)
         predict_outputs(backend, layers, x, activation=activation, loss=loss)
     assert set(used) == {1}

@@ -178,7 +178,7 @@ def test_without_validation_there_is_no_test_loss_and_without_right_and_wrong_no
 def test_history_is_numbered_and_holds_the_mean_of_the_objectives_and_of_the_learning_rates(small_fit: Fit) -> None:
     backend = RecordingBackend()
     schedule = warmup_cosine(0.5, warmup=0.3)
-    result = small_fit(schedule=schedule, epochs=5, backend=backend, penalty=0.1)
+    result = small_fit(schedule=schedule, epochs=5, backend=backend, l2=0.1)
     assert [row.epoch for row in result.history] == [1, 2, 3, 4, 5]
     rates = np.asarray([schedule(step, 20) for step in range(20)]).reshape(5, 4)
     assert_allclose([row.learning_rate for row in result.history], rates.mean(axis=1), rtol=1e-12)
@@ -294,7 +294,7 @@ def test_a_classifier_goes_scikit_learns_way_step_by_step(samples: Samples, solv
         epochs=6,
         batch_size=16,
         generator=InOrder(),
-        penalty=0.3,
+        l2=0.3,
     )
     assert np.abs(result.layers[0].weight - start[0].weight).max() > 0.01  # it went somewhere
     assert_same_trajectory(result, trained)
@@ -318,7 +318,7 @@ def test_binary_classification_and_regression_go_scikit_learns_way_step_by_step(
         epochs=6,
         batch_size=16,
         generator=InOrder(),
-        penalty=0.3,
+        l2=0.3,
     )
     assert_same_trajectory(result, trained)
 
@@ -341,7 +341,7 @@ def test_a_row_of_weight_two_counts_as_two_rows(samples: Samples) -> None:
         epochs=6,
         batch_size=50,
         generator=InOrder(),
-        penalty=0.3,
+        l2=0.3,
     )
     assert_allclose([row.train_loss for row in result.history], trained.loss_curve_, rtol=1e-10)
     for layer, coefficients in zip(result.layers, trained.coefs_, strict=True):
@@ -371,7 +371,7 @@ def test_without_hidden_layers_it_is_multinomial_logistic_regression(samples: Sa
         epochs=600,
         batch_size=50,
         generator=np.random.default_rng(0),
-        penalty=penalty,
+        l2=penalty,
     )
     assert_allclose(result.layers[0].weight, reference.coef_.T, rtol=0, atol=1e-6)
     assert_allclose(result.layers[0].bias[0], reference.intercept_, rtol=0, atol=1e-6)
@@ -415,7 +415,7 @@ def test_nothing_is_read_back_to_the_host_inside_an_epoch(
                 return super().run_epoch(*arguments)
 
     train = samples._replace(weight=np.linspace(0.0, 2.0, 50)) if weighted else samples
-    chosen = {"loss": LOSSES[loss], "optimizer": optimizer, "penalty": 0.1}
+    chosen = {"loss": LOSSES[loss], "optimizer": optimizer, "l2": 0.1}
     result = small_fit(train, backend=GuardedBackend(array_api_strict), **chosen)
     assert epochs == [0, 1, 2]
     for layer, expected in zip(result.layers, small_fit(train, **chosen).layers, strict=True):
@@ -563,7 +563,7 @@ def test_a_rate_of_any_size_trains_or_diverges_but_never_warns(samples: Samples,
         batch_size=50,
         epochs=3,
         validation=samples,
-        penalty=0.1,
+        l2=0.1,
     )
     try:
         result = fit(samples, **arguments)

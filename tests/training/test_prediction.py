@@ -13,8 +13,8 @@ from xpmlp.datasets import Dataset, Split, load_digits
 from xpmlp.errors import DataError
 from xpmlp.model import Model
 from xpmlp.nn.layers import Layer
-from xpmlp.training import Recipe, predict, report, train
-from xpmlp.training.evaluation import ROWS_AT_A_TIME
+from xpmlp.training import Recipe, evaluate_classifier, predict, train
+from xpmlp.training.prediction import ROWS_AT_A_TIME
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -95,7 +95,7 @@ def test_samples_of_a_wrong_size_are_refused_with_both_sizes(model: Model, digit
     with pytest.raises(DataError, match=message):
         predict(model, np.zeros((3, 784), dtype=np.float32))
     with pytest.raises(DataError, match=message):
-        report(model, Split(np.zeros((3, 784), dtype=np.float32), np.zeros(3, dtype=np.int64)))
+        evaluate_classifier(model, Split(np.zeros((3, 784), dtype=np.float32), np.zeros(3, dtype=np.int64)))
 
 
 def test_any_backend_gives_the_same(digits: Dataset, model: Model) -> None:
@@ -104,8 +104,8 @@ def test_any_backend_gives_the_same(digits: Dataset, model: Model) -> None:
     assert isinstance(strict.probabilities, np.ndarray)
     assert_allclose(strict.probabilities, numpy.probabilities, rtol=0, atol=1e-6)
     assert_array_equal(strict.labels, numpy.labels)
-    expected = report(model, digits.test)
-    actual = report(model, digits.test, Backend(array_api_strict))
+    expected = evaluate_classifier(model, digits.test)
+    actual = evaluate_classifier(model, digits.test, Backend(array_api_strict))
     assert actual.loss == pytest.approx(expected.loss, rel=1e-5)
     assert_array_equal(actual.confusion, expected.confusion)
 
@@ -117,7 +117,7 @@ def test_any_backend_gives_the_same(digits: Dataset, model: Model) -> None:
 def test_a_report_is_what_scikit_learn_says(digits: Dataset, model: Model, classes: tuple[Any, ...]) -> None:
     model = replace(model, classes=classes)
     split = Split(digits.test.x, np.asarray(classes)[digits.test.labels])
-    result = report(model, split)
+    result = evaluate_classifier(model, split)
     prediction = predict(model, split.x)
 
     expected = classification_report(split.labels, prediction.labels, labels=list(classes), output_dict=True)
@@ -138,7 +138,7 @@ def test_a_report_is_what_scikit_learn_says(digits: Dataset, model: Model, class
 
 
 def test_rows_of_the_confusion_are_what_is_and_columns_what_it_is_called(model: Model, digits: Dataset) -> None:
-    result = report(model, digits.test)
+    result = evaluate_classifier(model, digits.test)
     assert_array_equal(result.confusion.sum(axis=1), np.bincount(digits.test.labels, minlength=10))
     assert_array_equal(result.confusion.sum(axis=0), np.bincount(predict(model, digits.test.x).labels, minlength=10))
 
@@ -147,7 +147,7 @@ def test_a_class_that_is_neither_there_nor_predicted_scores_zero_without_a_warni
     model: Model, digits: Dataset
 ) -> None:
     threes = digits.test.labels == 3
-    result = report(model, Split(digits.test.x[threes], digits.test.labels[threes]))
+    result = evaluate_classifier(model, Split(digits.test.x[threes], digits.test.labels[threes]))
     assert len(result.per_class) == 10
     assert result.confusion.shape == (10, 10)
     never = [score for score, called in zip(result.per_class, result.confusion.sum(axis=0), strict=True) if not called]
@@ -159,7 +159,7 @@ def test_a_class_that_is_neither_there_nor_predicted_scores_zero_without_a_warni
 
 
 def test_a_report_travels_through_json(model: Model, digits: Dataset) -> None:
-    result = report(model, digits.test)
+    result = evaluate_classifier(model, digits.test)
     values = json.loads(json.dumps(result.to_json()))
     assert list(values) == ["loss", "accuracy", "per_class", "confusion"]
     assert values["confusion"] == result.confusion.tolist()
@@ -171,12 +171,12 @@ def test_a_label_that_the_model_does_not_know_is_refused_by_name(model: Model, d
     labels = digits.test.labels.copy()
     labels[:2] = 11
     with pytest.raises(DataError, match=r"2 of 360 rows have a label that is not among the known classes: 11"):
-        report(model, Split(digits.test.x, labels))
+        evaluate_classifier(model, Split(digits.test.x, labels))
 
 
 def test_a_report_on_no_rows_is_refused(model: Model) -> None:
     with pytest.raises(DataError, match="no rows"):
-        report(model, Split(np.empty((0, 64), dtype=np.float32), np.empty(0, dtype=np.int64)))
+        evaluate_classifier(model, Split(np.empty((0, 64), dtype=np.float32), np.empty(0, dtype=np.int64)))
 
 
 def test_a_sample_that_is_no_row_is_refused_with_the_way_to_make_it_one(model: Model, digits: Dataset) -> None:

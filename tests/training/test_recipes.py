@@ -72,10 +72,10 @@ def test_a_name_that_is_not_known_is_refused_with_those_that_are(name: str, valu
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("batch_size", 0, "0 is too few; at least 1"),
-        ("batch_size", -3, "-3 is too few; at least 1"),
-        ("epochs", 0, "0 is too few; at least 1"),
-        ("seed", -1, "-1 is negative"),
+        ("batch_size", 0, "0 is not a whole number of at least 1"),
+        ("batch_size", -3, "-3 is not a whole number of at least 1"),
+        ("epochs", 0, "0 is not a whole number of at least 1"),
+        ("seed", -1, "-1 is not a whole number of at least 0"),
         ("hidden_layer_sizes", (0,), r"\(0,\) is not"),
         ("hidden_layer_sizes", (5, -3), r"\(5, -3\) is not"),
         ("learning_rate", 0.0, "0.0 is not a number above 0"),

@@ -17,7 +17,7 @@ import xpmlp
 from xpmlp.datasets.tables.named import named_table
 from xpmlp.errors import DataError
 from xpmlp.nn.layers import Layer
-from xpmlp.training import default_recipe, regression_report, table_recipe
+from xpmlp.training import default_recipe, evaluate_classifier, evaluate_regression, table_recipe
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_a_regression_answers_in_the_targets_own_units(line: xpmlp.Dataset) -> N
     assert prediction.labels.shape == (40,)
     assert prediction.probabilities.shape == (40, 0)
     assert abs(prediction.labels.mean() - line.test.labels.mean()) < 100
-    judged = regression_report(model, line.test)
+    judged = evaluate_regression(model, line.test)
     assert judged.r2 > 0.97
     assert judged.r2 == pytest.approx(r2_score(line.test.labels, prediction.labels))
     assert judged.rmse == pytest.approx(root_mean_squared_error(line.test.labels, prediction.labels))
@@ -59,11 +59,11 @@ def test_a_regression_is_saved_and_loaded_whole(line: xpmlp.Dataset, tmp_path: P
 def test_each_report_refuses_the_other_kind_of_model(line: xpmlp.Dataset) -> None:
     model, _ = xpmlp.train(line, replace(table_recipe(160), epochs=1))
     with pytest.raises(DataError, match="The model is for regression"):
-        xpmlp.report(model, line.test)
+        evaluate_classifier(model, line.test)
     digits = xpmlp.load_dataset("digits")
     classifier, _ = xpmlp.train(digits, xpmlp.Recipe(epochs=1))
     with pytest.raises(DataError, match="does not predict a single number"):
-        regression_report(classifier, digits.test)
+        evaluate_regression(classifier, digits.test)
 
 
 def model_of(loss: str, outputs: int, **changes: Any) -> xpmlp.Model:
@@ -83,7 +83,7 @@ def test_what_the_outputs_of_each_task_mean() -> None:
     np.testing.assert_array_equal(several.labels, several.probabilities > 0.5)
     numbers = xpmlp.predict(model_of("squared_error", 2, output_names=("u", "v")), x)
     np.testing.assert_allclose(numbers.labels, x @ (np.arange(4.0).reshape(2, 2) - 1.5))
-    judged = xpmlp.report(
+    judged = evaluate_classifier(
         model_of("logistic_cross_entropy", 1, classes=(0, 1)), xpmlp.Split(x.astype("f4"), np.array([0, 0, 1]))
     )
     truth = -np.log([1.0 - yes[0], 1.0 - yes[1], yes[2]]).mean()
@@ -126,8 +126,8 @@ def test_the_default_recipe_is_as_good_as_scikit_learns_on_scaled_columns(name: 
     def ours(dataset: xpmlp.Dataset) -> float:
         model, _ = xpmlp.train(dataset)
         if dataset.classes:
-            return xpmlp.report(model, dataset.test).accuracy
-        return regression_report(model, dataset.test).r2
+            return evaluate_classifier(model, dataset.test).accuracy
+        return evaluate_regression(model, dataset.test).r2
 
     def theirs(dataset: xpmlp.Dataset) -> float:
         estimator = MLPClassifier(random_state=0) if dataset.classes else MLPRegressor(random_state=0, max_iter=5000)
@@ -149,4 +149,4 @@ def test_mnist_as_csv_is_recognised(mnist_dir: Path) -> None:
     dataset = xpmlp.load_dataset(path, test_fraction=0.2)
     assert (dataset.train.x.shape, dataset.input_shape) == ((8000, 784), (28, 28))
     model, _ = xpmlp.train(dataset)
-    assert xpmlp.report(model, dataset.test).accuracy >= 0.94
+    assert evaluate_classifier(model, dataset.test).accuracy >= 0.94

@@ -23,10 +23,10 @@ from xpmlp.training import (
     DivergedError,
     Recipe,
     Run,
+    evaluate_classifier,
     fit_dataset,
     make_model,
     predict,
-    report,
     train,
 )
 
@@ -61,7 +61,7 @@ def test_digits_are_recognised_at_96_percent_with_the_default_recipe(digits: Dat
     assert last.test_accuracy is not None
     assert last.test_accuracy >= 0.96
     assert last.test_accuracy == np.mean(predict(model, digits.test.x).labels == digits.test.labels)
-    assert report(model, digits.test).loss == pytest.approx(last.test_loss, rel=1e-6)
+    assert evaluate_classifier(model, digits.test).loss == pytest.approx(last.test_loss, rel=1e-6)
 
 
 def test_the_model_holds_what_the_dataset_and_the_recipe_say(digits: Dataset) -> None:
@@ -149,7 +149,7 @@ def test_any_labels_work_from_the_dataset_to_the_prediction(
     assert set(labels.tolist()) <= set(classes)
     right = [a == b for a, b in zip(labels.tolist(), dataset.test.labels.tolist(), strict=True)]
     assert np.mean(right) == result.history[-1].test_accuracy
-    assert [score.label for score in report(model, dataset.test).per_class] == list(classes)
+    assert [score.label for score in evaluate_classifier(model, dataset.test).per_class] == list(classes)
 
 
 def test_a_label_outside_the_classes_is_refused_by_name(digits: Dataset) -> None:
@@ -194,7 +194,7 @@ def test_many_images_are_gathered_as_bytes_where_that_changes_nothing(
     fit_dataset(as_bytes, SHORT, backend=Noting())
     assert set(kinds) == {np.dtype(np.float32)}  # few images
     kinds.clear()
-    monkeypatch.setattr("xpmlp.training.split_samples.LARGER_THAN_CACHES", 0)
+    monkeypatch.setattr("xpmlp.training.train.LARGER_THAN_CACHES", 0)
     found = fit_dataset(as_bytes, replace(SHORT, dtype=dtype), backend=Noting())
     assert set(kinds) == {np.dtype(hands_over if dtype == "float32" else dtype)}
     assert same_bits(found.layers, expected.layers)

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from xpmlp.datasets.memory import available_memory
-from xpmlp.training.memory import COPIES_OF_NETWORK, COPIES_OF_OUTPUTS
+from xpmlp.training.errors import COPIES_OF_NETWORK, COPIES_OF_OUTPUTS
 
 from .measurement import Point, describe_point
 

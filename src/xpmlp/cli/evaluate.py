@@ -13,7 +13,8 @@ from rich.text import Text
 from xpmlp.backends import load_backend
 from xpmlp.errors import DataError
 from xpmlp.model.model_file import load_model
-from xpmlp.training import RegressionReport, Report, regression_report, report
+from xpmlp.training import RegressionReport, Report
+from xpmlp.training import evaluate as evaluate_model
 
 from .arguments import (
     BackendName,
@@ -62,10 +63,7 @@ def evaluate(
     trained = load_model(find_model_file(model))
     rows = find_rows(trained, data, data_dir, target)
     try:
-        if trained.task == "regression":
-            judged: Report | RegressionReport = regression_report(trained, rows.split, compute)
-        else:
-            judged = report(trained, rows.split, compute)
+        judged = evaluate_model(trained, rows.split, compute)
     except DataError as error:
         raise DataError(f"{rows.name}: {error} Use a model that was trained on these classes.") from error
     for note in rows.notes:

@@ -13,7 +13,7 @@ import typer
 from xpmlp.datasets.load import NAMES
 from xpmlp.errors import DataError, OutputError, SettingsError
 from xpmlp.training import Callback, Checkpoint, Checkpointing, EarlyStopping, FitResult, newest_checkpoint
-from xpmlp.training.checkpointing import checkpoint_files
+from xpmlp.training.checkpoint import checkpoint_files
 from xpmlp.whole_files import write_whole
 
 CHECKPOINTS = "checkpoints"  # the folder, within a run's

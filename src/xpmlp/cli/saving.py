@@ -17,10 +17,10 @@ from xpmlp.training import (
     Recipe,
     RegressionReport,
     Report,
+    evaluate_classifier,
+    evaluate_regression,
     history_to_csv,
     make_model,
-    regression_report,
-    report,
 )
 
 from .pictures import run_pictures
@@ -78,7 +78,7 @@ def finish_classification(
     backend: Backend,
 ) -> None:
     """Judge a classifier, and save what shows how good it is."""
-    judged = report(model, dataset.test, backend)
+    judged = evaluate_classifier(model, dataset.test, backend)
     score = f"test accuracy {100 * judged.accuracy:.2f} %"
     console.print(
         Text.assemble(
@@ -103,7 +103,7 @@ def finish_regression(
     backend: Backend,
 ) -> None:
     """Judge a regression, and save what shows how good it is."""
-    judged = regression_report(model, dataset.test, backend)
+    judged = evaluate_regression(model, dataset.test, backend)
     score = f"test R² {judged.r2:.4f}"
     console.print(
         Text.assemble(

@@ -25,7 +25,7 @@ from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.samples import Samples
 from xpmlp.nn.tree import tree_map
 from xpmlp.training import Callback
-from xpmlp.training.evaluation import predict_outputs
+from xpmlp.training.prediction import predict_outputs
 
 from .checks import check_lengths, check_samples, check_targets, check_weight
 from .files import read_estimator, write_estimator

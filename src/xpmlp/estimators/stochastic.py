@@ -93,7 +93,7 @@ def fit_stochastic(
             batch_size=batch_size(estimator, trained_on),
             generator=Reshuffler(random_state) if estimator.shuffle else InOrder(),
             rows=rows,
-            penalty=problem.penalty,
+            l2=problem.penalty,
             dropout=float(estimator.dropout),
             dropout_key=estimator._dropout_key,
             optimizer_state=estimator._optimizer_state,

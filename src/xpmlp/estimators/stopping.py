@@ -14,7 +14,8 @@ from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import Loss
 from xpmlp.nn.samples import Samples
 from xpmlp.training import Callback, Run
-from xpmlp.training.evaluation import evaluate, predict_outputs
+from xpmlp.training.evaluation import loss_and_accuracy
+from xpmlp.training.prediction import predict_outputs
 
 from .learning_rate import LearningRate
 
@@ -110,7 +111,7 @@ def accuracy_score(backend: Backend, samples: Samples, *, activation: Activation
     """Return the function that gives a network's accuracy on samples of `backend`."""
 
     def score(layers: Layers) -> float:
-        accuracy = evaluate(backend, layers, samples, activation=activation, loss=loss).accuracy
+        _, accuracy = loss_and_accuracy(backend, layers, samples, activation=activation, loss=loss)
         assert accuracy is not None  # the losses of classes know right and wrong
         return accuracy
 

@@ -1,12 +1,20 @@
-"""Training: the loop, what goes into it and what comes out."""
+"""Training: recipes, the training loop and its callbacks, evaluation and prediction."""
 
-from .callbacks import Callback, EarlyStopping
-from .checkpoint import Checkpoint
-from .checkpointing import Checkpointing, newest_checkpoint
-from .fit import DivergedError, FitError, FitResult, OutOfMemoryError, Run, fit
-from .history import EpochRow, history_to_csv
-from .prediction import ClassScore, Prediction, RegressionReport, Report, predict, regression_report, report
+from .callbacks import Checkpointing, EarlyStopping
+from .checkpoint import Checkpoint, newest_checkpoint
+from .errors import DivergedError, FitError, OutOfMemoryError
+from .evaluation import (
+    ClassScore,
+    RegressionReport,
+    Report,
+    evaluate,
+    evaluate_classifier,
+    evaluate_regression,
+)
+from .fit import fit
+from .prediction import Prediction, predict
 from .recipes import OPTIMIZERS, RECIPES, Recipe, table_recipe
+from .run import Callback, EpochRow, FitResult, Run, history_to_csv
 from .schedules import SCHEDULES, Schedule, constant, warmup_cosine
 from .train import default_recipe, fit_dataset, make_model, train
 
@@ -32,14 +40,15 @@ __all__ = [
     "Schedule",
     "constant",
     "default_recipe",
+    "evaluate",
+    "evaluate_classifier",
+    "evaluate_regression",
     "fit",
     "fit_dataset",
     "history_to_csv",
     "make_model",
     "newest_checkpoint",
     "predict",
-    "regression_report",
-    "report",
     "table_recipe",
     "train",
     "warmup_cosine",

@@ -1,32 +1,34 @@
-"""All that a run needs to go on where it was, in one file that is data alone."""
+"""Checkpoints: all that a run needs to be resumed, in one safetensors file that holds data and no code."""
 
 import hashlib
 import json
+import logging
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import numpy as np
 import safetensors
 import safetensors.numpy
 from jaxtyping import Shaped
 
-from xpmlp.errors import DataError
+from xpmlp.errors import DataError, SettingsError
 from xpmlp.nn.layers import Layer, Layers
+from xpmlp.nn.step import TrainingState
 from xpmlp.nn.tree import tree_map
+from xpmlp.whole_files import write_whole
 
-from .history import EpochRow
+from .run import EpochRow, Run
+
+logger = logging.getLogger(__name__)
 
 FORMAT = "xpmlp checkpoint"
 FORMAT_VERSION = "1"
-
-
-class Kept(NamedTuple):
-    """What a callback keeps in a checkpoint: plain values, and a network where it remembers one."""
-
-    values: dict[str, Any]
-    layers: Layers | None = None
+FILE_NAME = "epoch-{:06}.safetensors"
+FILE_PATTERN = re.compile(r"epoch-(\d+)\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -38,31 +40,34 @@ class Checkpoint:
     layers
         The network, as NumPy arrays.
     optimizer
-        The arrays of the optimizer's state, in the order of the tree that it is; NumPy arrays.
+        The arrays of the optimizer's state, flattened; NumPy arrays.
     history
-        A row for each whole epoch.
+        One row per whole epoch.
     generator
-        The state of the generator that draws the rows' order, as ``numpy.random.Generator.bit_generator.state``.
+        State of the generator that draws the rows' order, as ``numpy.random.Generator.bit_generator.state``.
     callbacks
-        What each callback that has something to keep kept, by the name of its class.
+        The state of each callback that has one, by the name of its class.
     settings
-        What the run was started with, in plain values; their meaning is whoever's started it.
+        What the run was started with, in plain values; their meaning is the caller's.
+    dropout
+        The key of the next step's dropout masks; ``()`` without dropout.
     """
 
     layers: Layers
     optimizer: tuple[Shaped[np.ndarray, "..."], ...]
     history: tuple[EpochRow, ...]
     generator: dict[str, Any]
-    callbacks: Mapping[str, Kept] = field(default_factory=dict)
+    callbacks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    dropout: Any = ()
 
     @property
     def epoch(self) -> int:
-        """How many epochs are done."""
+        """Number of completed epochs."""
         return len(self.history)
 
     def optimizer_state(self, like: Any) -> Any:
-        """Return the optimizer's state as the tree that it was.
+        """Return the optimizer's state, unflattened.
 
         Parameters
         ----------
@@ -72,43 +77,87 @@ class Checkpoint:
         Raises
         ------
         DataError
-            Where it is another optimizer's or another network's.
+            If the optimizer or the network is another one.
         """
-        expected = arrays_of(like)
-        if [tuple(array.shape) for array in expected] != [array.shape for array in self.optimizer]:
+        if [tuple(array.shape) for array in flatten(like)] != [array.shape for array in self.optimizer]:
             raise DataError("the checkpoint's optimizer is another than the one to go on with.")
         arrays = iter(self.optimizer)
         return tree_map(lambda _: next(arrays), like)
 
+    def restore(self, run: Run) -> None:
+        """Restore the random generator and the callbacks of a run whose state is restored already."""
+        if not isinstance(run.generator, np.random.Generator):
+            raise SettingsError("generator: to go on from a checkpoint it must be a numpy.random.Generator.")
+        run.generator.bit_generator.state = self.generator
+        for callback in run.callbacks:
+            if state := self.callbacks.get(type(callback).__name__):
+                callback.load_state_dict(run, state)
 
-def arrays_of(tree: Any) -> list[Any]:
+
+def take_checkpoint(run: Run, state: TrainingState, settings: Mapping[str, Any]) -> Checkpoint:
+    """Return a checkpoint of a run, with the given weights and optimizer state."""
+    assert isinstance(run.generator, np.random.Generator)
+    fetch = run.backend.to_numpy
+    states = {type(callback).__name__: callback.state_dict(run) for callback in run.callbacks}
+    return Checkpoint(
+        layers=tree_map(fetch, state.layers),
+        optimizer=tuple(map(fetch, flatten(state.optimizer))),
+        history=tuple(run.history),
+        generator=dict(run.generator.bit_generator.state),
+        callbacks={name: state for name, state in states.items() if state},
+        settings=settings,
+        dropout=tree_map(fetch, state.dropout),
+    )
+
+
+def flatten(tree: Any) -> list[Any]:
     """Return the arrays of a tree of tuples, in order."""
     arrays: list[Any] = []
     tree_map(arrays.append, tree)
     return arrays
 
 
-def checkpoint_to_bytes(checkpoint: Checkpoint) -> bytes:
-    """Return the content of a file that holds a checkpoint."""
-    tensors = dict(named_layers("layers", checkpoint.layers))
+class Description(msgspec.Struct):
+    """The JSON part of a checkpoint file. Networks, also those of callbacks, are tensors beside it."""
+
+    history: tuple[EpochRow, ...]
+    generator: dict[str, Any]
+    callbacks: dict[str, dict[str, Any]]
+    settings: dict[str, Any]
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, whole or not at all; its folder is created if missing.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    states = {name: dict(state) for name, state in checkpoint.callbacks.items()}
+    tensors = name_layers("layers", checkpoint.layers)
     tensors |= {f"optimizer.{index}": array for index, array in enumerate(checkpoint.optimizer)}
-    for name, kept in checkpoint.callbacks.items():
-        tensors |= named_layers(f"callbacks.{name}", kept.layers or ())
-    description = {
-        "history": [asdict(row) for row in checkpoint.history],
-        "generator": checkpoint.generator,
-        "callbacks": {name: kept.values for name, kept in checkpoint.callbacks.items()},
-        "settings": dict(checkpoint.settings),
-    }
-    text = json.dumps(description)
-    # Not ascontiguousarray, which would give an array without axes one.
+    if not isinstance(checkpoint.dropout, tuple):
+        tensors["dropout"] = checkpoint.dropout
+    for name, state in states.items():
+        tensors |= name_layers(f"callbacks.{name}", state.pop("layers", ()))
+    # Not ascontiguousarray, which gives an array without axes one.
     tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    text = json.dumps(
+        {
+            "history": [asdict(row) for row in checkpoint.history],
+            "generator": checkpoint.generator,
+            "callbacks": states,
+            "settings": dict(checkpoint.settings),
+        }
+    )
     metadata = {"format": FORMAT, "format_version": FORMAT_VERSION, "checkpoint": text}
-    return safetensors.numpy.save(tensors, metadata | {"sha256": digest(text, tensors)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, safetensors.numpy.save(tensors, metadata | {"sha256": digest(text, tensors)}))
 
 
 def digest(text: str, tensors: Mapping[str, Any]) -> str:
-    """Return a checksum of what a checkpoint holds: a spoiled number is as bad as a spoiled file, and harder to see."""
+    """Return a checksum of a checkpoint's content: a corrupted number would otherwise go unnoticed."""
     checksum = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         checksum.update(name.encode())
@@ -117,12 +166,12 @@ def digest(text: str, tensors: Mapping[str, Any]) -> str:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read the checkpoint in `path`.
+    """Read a checkpoint.
 
     Raises
     ------
     DataError
-        Where there is none, or it is damaged, foreign or of a newer format.
+        If the file is missing, damaged, foreign or of a newer format.
     """
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
@@ -140,29 +189,31 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if metadata.get("sha256") != digest(metadata.get("checkpoint", ""), tensors):
         raise DataError(f"{path}: is a damaged checkpoint (its checksum does not match).")
     try:
-        return parse_checkpoint(json.loads(metadata["checkpoint"]), tensors)
-    except (KeyError, TypeError, ValueError) as error:
+        return parse_checkpoint(msgspec.convert(json.loads(metadata["checkpoint"]), Description), tensors)
+    except (KeyError, ValueError, msgspec.ValidationError) as error:
         raise DataError(f"{path}: is a damaged checkpoint ({type(error).__name__}: {error}).") from error
 
 
-def parse_checkpoint(description: dict[str, Any], tensors: dict[str, Any]) -> Checkpoint:
-    """Put together what a file holds."""
-    optimizer = [name for name in tensors if name.startswith("optimizer.")]
+def parse_checkpoint(description: Description, tensors: Mapping[str, Any]) -> Checkpoint:
+    """Assemble the parts of a file."""
+    optimizers = sum(name.startswith("optimizer.") for name in tensors)
+    callbacks = {}
+    for name, state in description.callbacks.items():
+        layers = find_layers(f"callbacks.{name}", tensors)
+        callbacks[name] = state | {"layers": layers} if layers else state
     return Checkpoint(
-        layers=layers_named("layers", tensors),
-        optimizer=tuple(tensors[f"optimizer.{index}"] for index in range(len(optimizer))),
-        history=tuple(EpochRow(**row) for row in description["history"]),
-        generator=description["generator"],
-        callbacks={
-            name: Kept(values, layers_named(f"callbacks.{name}", tensors) or None)
-            for name, values in description["callbacks"].items()
-        },
-        settings=description["settings"],
+        layers=find_layers("layers", tensors),
+        optimizer=tuple(tensors[f"optimizer.{index}"] for index in range(optimizers)),
+        history=description.history,
+        generator=description.generator,
+        callbacks=callbacks,
+        settings=description.settings,
+        dropout=tensors.get("dropout", ()),
     )
 
 
-def named_layers(prefix: str, layers: Layers) -> dict[str, Any]:
-    """Return the arrays of a network by the names that they have in a file."""
+def name_layers(prefix: str, layers: Layers) -> dict[str, Any]:
+    """Return a network's arrays by their names in a file."""
     return {
         f"{prefix}.{index}.{part}": array
         for index, layer in enumerate(layers)
@@ -170,7 +221,33 @@ def named_layers(prefix: str, layers: Layers) -> dict[str, Any]:
     }
 
 
-def layers_named(prefix: str, tensors: dict[str, Any]) -> Layers:
-    """Return the network of that name in a file; one without layers where there is none."""
+def find_layers(prefix: str, tensors: Mapping[str, Any]) -> Layers:
+    """Return the network stored under a prefix; an empty one if there is none."""
     count = sum(name.startswith(f"{prefix}.") and name.endswith(".weight") for name in tensors)
     return tuple(Layer(*(tensors[f"{prefix}.{index}.{part}"] for part in Layer._fields)) for index in range(count))
+
+
+def checkpoint_files(folder: Path) -> list[tuple[int, Path]]:
+    """Return the epochs and paths of a folder's checkpoints, newest first."""
+    if not folder.is_dir():
+        return []
+    matches = ((FILE_PATTERN.fullmatch(path.name), path) for path in folder.iterdir())
+    return sorted(((int(match[1]), path) for match, path in matches if match), reverse=True)
+
+
+def newest_checkpoint(folder: Path) -> Checkpoint:
+    """Return a folder's newest checkpoint that can be read; a warning names damaged ones.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    for _, path in checkpoint_files(folder):
+        try:
+            return load_checkpoint(path)
+        except DataError as error:
+            logger.warning("%s It is passed over for an older one.", error)
+    raise DataError(
+        f"{folder}: holds no checkpoint that can be read, so there is nothing to go on from. Begin the run again."
+    )

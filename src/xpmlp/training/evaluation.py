@@ -1,48 +1,195 @@
-"""How good a network is on rows that it was not trained on."""
+"""How good a model is on labelled rows: loss, accuracy and scores per class, or R² and errors for regression."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from jaxtyping import Float
+import numpy as np
+from jaxtyping import Int64
 
-from xpmlp.backends import Backend
-from xpmlp.data import StreamedSamples
+from xpmlp.backends import Backend, NumpyBackend
+from xpmlp.data import StreamedSamples, place_samples
 from xpmlp.data.placement import rows_on_device
+from xpmlp.datasets import Split, class_indices, one_hot
 from xpmlp.errors import DataError
-from xpmlp.nn.activations import Activation
+from xpmlp.model.model import Model
+from xpmlp.nn.activations import ACTIVATIONS, Activation
 from xpmlp.nn.layers import Layers
-from xpmlp.nn.losses import Loss
+from xpmlp.nn.losses import LOSSES, Loss
 from xpmlp.nn.network import forward
 from xpmlp.nn.samples import Samples
+from xpmlp.nn.tree import tree_map
 
-ROWS_AT_A_TIME = 4096  # Bounds the memory that the hidden layers take, whatever the number of rows.
+from .prediction import ROWS_AT_A_TIME, check_features, predict
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Mean loss over the rows, and the part of them answered right (None where the loss knows no right)."""
+class ClassScore:
+    """Scores of one class.
+
+    Attributes
+    ----------
+    precision
+        Fraction of the rows predicted as this class that belong to it.
+    recall
+        Fraction of this class's rows that are predicted as it.
+    f1
+        Harmonic mean of both. All three are 0 where they are undefined.
+    support
+        Rows of this class.
+    """
+
+    label: int | str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """Evaluation of a classifier.
+
+    Attributes
+    ----------
+    loss
+        Mean over the rows, without penalty.
+    accuracy
+        Fraction of correct predictions.
+    per_class
+        In the order of the model's classes.
+    confusion
+        Number of rows by true class (down) and predicted class (across).
+    """
 
     loss: float
-    accuracy: float | None
+    accuracy: float
+    per_class: tuple[ClassScore, ...]
+    confusion: Int64[np.ndarray, "classes classes"]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON holds it."""
+        return asdict(self) | {"per_class": list(map(asdict, self.per_class)), "confusion": self.confusion.tolist()}
 
 
-def evaluate(
-    backend: Backend, layers: Layers, samples: Samples | StreamedSamples, *, activation: Activation, loss: Loss
-) -> Evaluation:
-    """Compute mean loss and accuracy; rows count by their weight.
+@dataclass(frozen=True)
+class RegressionReport:
+    """Evaluation of a regression.
+
+    Attributes
+    ----------
+    loss
+        Mean over the rows of half the squared error, without penalty.
+    r2
+        R², the fraction of the targets' variance that is explained: 1 at best, 0 for always predicting their mean,
+        negative for worse; NaN for a single row.
+    rmse
+        Root mean squared error, in the target's unit.
+    mae
+        Mean absolute error, likewise.
+    """
+
+    loss: float
+    r2: float
+    rmse: float
+    mae: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON holds it, NaN as null."""
+        return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
+
+
+def evaluate(model: Model, split: Split, backend: Backend | None = None) -> Report | RegressionReport:
+    """Evaluate a model on labelled rows.
 
     Parameters
     ----------
-    layers, samples
-        Arrays of `backend`, or samples that it holds on the host. Nothing is read back until all rows are through.
+    split
+        Rows whose `x` is already divided by the model's `input_scale`.
+    backend
+        Where to compute; NumPy by default.
 
     Raises
     ------
     DataError
-        Where there are no rows, or all of them weigh 0.
+        If a label is not one of the model's classes, the samples have another number of features than the model, or
+        the model has several targets.
+    """
+    return (evaluate_regression if model.task == "regression" else evaluate_classifier)(model, split, backend)
+
+
+def evaluate_classifier(model: Model, split: Split, backend: Backend | None = None) -> Report:
+    """Evaluate a binary or multiclass classifier; see `evaluate`."""
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    if model.task not in ("multiclass", "binary"):
+        raise DataError(f"The model is for {model.task}, not for one class out of several.")
+    backend = backend or NumpyBackend()
+    check_features(model, split.x)
+    truth = class_indices(split.labels, model.classes)
+    targets = one_hot(split.labels, model.classes)
+    with backend.scope():
+        loss, _ = loss_and_accuracy(
+            backend,
+            tree_map(backend.asarray, model.layers),
+            place_samples(
+                backend,
+                Samples(split.x, targets[:, 1:] if model.task == "binary" else targets),
+                str(model.layers[0].weight.dtype),
+            ),
+            activation=ACTIVATIONS[model.activation],
+            loss=LOSSES[model.loss],
+        )
+    predicted = np.argmax(predict(model, split.x, backend).probabilities, axis=1)
+    indices = np.arange(len(model.classes))
+    scores = precision_recall_fscore_support(truth, predicted, labels=indices, zero_division=0)
+    return Report(
+        loss=loss,
+        accuracy=float(np.mean(predicted == truth)),
+        per_class=tuple(
+            ClassScore(label, float(precision), float(recall), float(f1), int(support))
+            for label, precision, recall, f1, support in zip(model.classes, *scores, strict=True)
+        ),
+        confusion=np.asarray(confusion_matrix(truth, predicted, labels=indices), dtype=np.int64),
+    )
+
+
+def evaluate_regression(model: Model, split: Split, backend: Backend | None = None) -> RegressionReport:
+    """Evaluate a regression of a single number; see `evaluate`."""
+    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+    if model.task != "regression" or len(model.output_names) != 1:
+        raise DataError("The model does not predict a single number, so there is no error of one to report.")
+    predicted = predict(model, split.x, backend).labels.astype(np.float64)
+    truth = split.labels.astype(np.float64)
+    rmse = float(root_mean_squared_error(truth, predicted))
+    return RegressionReport(
+        loss=rmse * rmse / 2.0,
+        r2=float(r2_score(truth, predicted)) if len(truth) > 1 else math.nan,
+        rmse=rmse,
+        mae=float(mean_absolute_error(truth, predicted)),
+    )
+
+
+def loss_and_accuracy(
+    backend: Backend, layers: Layers, samples: Samples | StreamedSamples, *, activation: Activation, loss: Loss
+) -> tuple[float, float | None]:
+    """Return a network's mean loss and accuracy, weighted by row; the accuracy is None for regression.
+
+    Nothing is read back from the device before all rows are computed.
+
+    Parameters
+    ----------
+    layers, samples
+        Arrays of `backend`, or samples streamed from the host.
+
+    Raises
+    ------
+    DataError
+        If there are no rows, or all have weight 0.
     """
     xp = backend.xp
-    loss_sums, hit_sums, weight_sums = [], [], []
+    loss_sums, correct_sums, weight_sums = [], [], []
     for start in range(0, samples.rows, ROWS_AT_A_TIME):
         x, targets, weight = rows_on_device(backend, samples, start, start + ROWS_AT_A_TIME)
         with backend.threads_for(layers, x.shape[-2]):
@@ -52,33 +199,8 @@ def evaluate(
         loss_sums.append(xp.sum(losses * weight))
         weight_sums.append(xp.sum(weight))
         if loss.is_correct is not None:
-            hit_sums.append(xp.sum(xp.astype(loss.is_correct(xp, logits, targets), losses.dtype) * weight))
-    total = sum(float(part) for part in weight_sums)
+            correct_sums.append(xp.sum(xp.astype(loss.is_correct(xp, logits, targets), losses.dtype) * weight))
+    total = sum(map(float, weight_sums))
     if total == 0.0:
         raise DataError("There is nothing to evaluate on: no rows, or rows that all weigh 0.")
-    return Evaluation(
-        loss=sum(float(part) for part in loss_sums) / total,
-        accuracy=sum(float(part) for part in hit_sums) / total if hit_sums else None,
-    )
-
-
-def predict_outputs(
-    backend: Backend, layers: Layers, x: Float[Any, "rows features"], *, activation: Activation, loss: Loss
-) -> Float[Any, "rows outputs"]:
-    """Compute the network's predictions, such as the probability of each class.
-
-    Parameters
-    ----------
-    layers, x
-        Arrays of `backend`; so is what is returned.
-    """
-    xp = backend.xp
-    rows = x.shape[0]
-    with backend.threads_for(layers, min(rows, ROWS_AT_A_TIME)):
-        return xp.concat(
-            [
-                loss.predict(xp, forward(xp, layers, x[start : min(start + ROWS_AT_A_TIME, rows), :], activation)[1])
-                for start in range(0, max(rows, 1), ROWS_AT_A_TIME)  # no rows are one chunk, of none
-            ],
-            axis=0,
-        )
+    return sum(map(float, loss_sums)) / total, sum(map(float, correct_sums)) / total if correct_sums else None

@@ -1,9 +1,14 @@
-"""Complete sets of training settings, in plain values that can be written to a file and read again."""
+"""Recipes: the settings of a training, in plain values that a JSON file can hold."""
 
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Annotated, Any, get_args
+
+import msgspec
+import numpy as np
+from msgspec import Meta
 
 from xpmlp.errors import SettingsError
 from xpmlp.nn.activations import ACTIVATIONS
@@ -22,39 +27,63 @@ OPTIMIZERS: dict[str, Callable[[], Optimizer]] = {
 DTYPES = ("float32", "float64")
 
 
+def one_of(names: Iterable[str]) -> Any:
+    """Declare a setting that is one of some names."""
+    pattern = rf"\A({'|'.join(map(re.escape, names))})\Z"
+    return Annotated[str, Meta(pattern=pattern, description=f"one of {', '.join(names)}")]
+
+
+LARGEST = sys.float_info.max
+Count = Annotated[int, Meta(ge=1, description="a whole number of at least 1")]
+DECLARED: dict[str, Any] = {
+    "hidden_layer_sizes": Annotated[tuple[Count, ...], Meta(description="a tuple of whole numbers of at least 1")],
+    "activation": one_of(ACTIVATIONS),
+    "initializer": one_of(INITIALIZERS),
+    "optimizer": one_of(OPTIMIZERS),
+    "learning_rate": Annotated[float, Meta(gt=0, le=LARGEST, description="a number above 0")],
+    "schedule": one_of(SCHEDULES),
+    "batch_size": Count,
+    "epochs": Count,
+    "penalty": Annotated[float, Meta(ge=0, le=LARGEST, description="a number of at least 0")],
+    "dtype": one_of(DTYPES),
+    "seed": Annotated[int, Meta(ge=0, description="a whole number of at least 0")],
+}
+"""What each setting may be, for msgspec to check; the description goes into the error message."""
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """How to train.
+    """The settings of a training.
 
     Attributes
     ----------
     hidden_layer_sizes
-        Units of each hidden layer; none for a linear classifier.
+        Units of each hidden layer; none for a linear model.
     activation
-        A name out of `ACTIVATIONS`.
+        A name in `ACTIVATIONS`.
     initializer
-        A name out of `INITIALIZERS`.
+        A name in `INITIALIZERS`.
     optimizer
-        A name out of `OPTIMIZERS`.
-    schedule
-        A name out of `SCHEDULES`.
+        A name in `OPTIMIZERS`.
     learning_rate
-        The highest that the schedule reaches.
+        The schedule's highest learning rate.
+    schedule
+        A name in `SCHEDULES`.
     batch_size
-        Rows in a step.
+        Rows per step.
     epochs
-        Times that every row is seen.
+        Passes over the training rows.
     penalty
         L2 penalty on the weights; scikit-learn's ``alpha``.
     dtype
-        What to compute in, ``"float32"`` or ``"float64"``.
+        ``"float32"`` or ``"float64"``.
     seed
-        Of the one generator that draws the initial weights and every shuffle.
+        Seed of the initial weights and of every shuffle.
 
     Raises
     ------
     SettingsError
-        For a value that training cannot use, naming it.
+        For an invalid value, naming it.
     """
 
     hidden_layer_sizes: tuple[int, ...] = (256,)
@@ -70,31 +99,14 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what training cannot use."""
-        for name, choices in (
-            ("activation", ACTIVATIONS),
-            ("initializer", INITIALIZERS),
-            ("optimizer", OPTIMIZERS),
-            ("schedule", SCHEDULES),
-            ("dtype", DTYPES),
-        ):
+        """Check the values, and convert them to the declared types."""
+        for name, declared in DECLARED.items():
             value = getattr(self, name)
-            if not isinstance(value, str) or value not in choices:
-                raise SettingsError(f"{name}: {value!r} is not one of {', '.join(choices)}.")
-        for name, count in (("batch_size", self.batch_size), ("epochs", self.epochs), ("seed", self.seed)):
-            if not is_whole_number(count):
-                raise SettingsError(f"{name}: {count!r} is not a whole number.")
-            if name != "seed" and count < 1:
-                raise SettingsError(f"{name}: {count} is too few; at least 1 is needed.")
-        sizes: Any = self.hidden_layer_sizes  # out of a file, it may be of any type
-        if not isinstance(sizes, tuple) or not all(is_whole_number(size) and size > 0 for size in sizes):
-            raise SettingsError(f"hidden_layer_sizes: {sizes!r} is not a tuple of whole numbers of at least 1.")
-        if not is_number(self.learning_rate) or not 0.0 < self.learning_rate <= sys.float_info.max:
-            raise SettingsError(f"learning_rate: {self.learning_rate!r} is not a number above 0.")
-        if not is_number(self.penalty) or not 0.0 <= self.penalty <= sys.float_info.max:
-            raise SettingsError(f"penalty: {self.penalty!r} is not a number of at least 0.")
-        if self.seed < 0:
-            raise SettingsError(f"seed: {self.seed} is negative; any number from 0 will do.")
+            try:
+                plain = value.item() if isinstance(value, np.generic) else value
+                object.__setattr__(self, name, msgspec.convert(plain, declared))
+            except msgspec.ValidationError as error:
+                raise SettingsError(f"{name}: {value!r} is not {get_args(declared)[-1].description}.") from error
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON holds them."""
@@ -102,22 +114,11 @@ class Recipe:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Recipe":
-        """Return the recipe that `to_json` wrote; unknown names are left out, missing ones are as by default."""
+        """Return the recipe that `to_json` wrote. Unknown settings are ignored, missing ones have their defaults."""
         known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-        # JSON has no tuples.
-        if isinstance(sizes := known.get("hidden_layer_sizes"), list):
+        if isinstance(sizes := known.get("hidden_layer_sizes"), list):  # JSON has no tuples
             known["hidden_layer_sizes"] = tuple(sizes)
         return cls(**known)
-
-
-def is_whole_number(value: Any) -> bool:
-    """Tell whether a value that may have come out of a file is a whole number, which True and False are not."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def is_number(value: Any) -> bool:
-    """Tell whether a value that may have come out of a file is a number."""
-    return is_whole_number(value) or isinstance(value, float)
 
 
 RECIPES: dict[str, Recipe] = {
@@ -141,8 +142,8 @@ RECIPES: dict[str, Recipe] = {
         penalty=0.3,
     ),
 }
-"""``notebook`` is the run that this project grew out of, with the right gradient; ``default`` is how to do it today.
-``table`` is for tables, whose columns differ in kind and whose rows are often few."""
+"""``default`` suits images. ``notebook`` repeats the run that this project grew out of, with the gradient corrected.
+``table`` suits tables, whose columns differ in kind and whose rows are often few."""
 
 TABLE_STEPS = 2000
 FEWEST_TABLE_EPOCHS = 20
@@ -150,10 +151,10 @@ FEW_ROWS = 500
 
 
 def table_recipe(rows: int) -> Recipe:
-    """Return ``RECIPES["table"]`` as it suits a table of so many rows.
+    """Return ``RECIPES["table"]`` adapted to the number of rows.
 
-    Few rows are seen more often, about 2,000 steps in all; beyond some hundreds the penalty falls as the rows grow in
-    number, for what guards few rows against overfitting holds many back.
+    Few rows are seen more often, about 2,000 steps in all; beyond 500 rows the penalty falls as their number grows,
+    because what guards few rows against overfitting holds many back.
     """
     recipe = RECIPES["table"]
     epochs = round(TABLE_STEPS * recipe.batch_size / max(rows, 1))

@@ -1,4 +1,4 @@
-"""From a dataset and a recipe to a model."""
+"""From a dataset and a recipe to a trained model."""
 
 import math
 from collections.abc import Sequence
@@ -8,23 +8,24 @@ import array_api_compat.numpy
 import numpy as np
 
 from xpmlp.backends import Backend, NumpyBackend, load_backend
-from xpmlp.datasets import Dataset
+from xpmlp.datasets import ByteSplit, Dataset, Split, one_hot
 from xpmlp.model.image_preprocessor import ImagePreprocessor, measured_rows
 from xpmlp.model.model import Model
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import INITIALIZERS, init_layers
 from xpmlp.nn.layers import Layer, Layers
 from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.samples import Samples
 
-from .callbacks import Callback
 from .checkpoint import Checkpoint
-from .fit import FitResult, fit
+from .fit import fit
 from .recipes import OPTIMIZERS, RECIPES, Recipe, table_recipe
+from .run import Callback, FitResult
 from .schedules import SCHEDULES
-from .split_samples import make_samples
 
 CLASSIFICATION_LOSS = "softmax_cross_entropy"
 REGRESSION_LOSS = "squared_error"
+LARGER_THAN_CACHES = 2**25  # bytes of inputs in float32: fewer are gathered as quickly
 
 
 def train(
@@ -34,29 +35,29 @@ def train(
     backend: Backend | str | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> tuple[Model, FitResult]:
-    """Train a network on a dataset, judging it on the test rows after every epoch.
+    """Train a network on a dataset, evaluating it on the test rows after every epoch.
 
-    For regression it learns the target with mean 0 and standard deviation 1 on the training rows, and the history's
-    losses are of that; the model that is returned answers in the target's own units.
+    A regression is trained on targets standardised with the training rows' mean and standard deviation, and the
+    history's losses refer to these; the model returned predicts in the target's own units.
 
     Parameters
     ----------
     recipe
-        How; by default what `default_recipe` gives.
+        The settings; `default_recipe` by default.
     backend
-        Where: a backend, or a name of one as `load_backend` takes it; by default NumPy.
+        Where to train: a backend, or its name as for `load_backend`; NumPy by default.
 
     Returns
     -------
     model
-        The trained network, ready for `save_model`, `predict` and `report`.
+        The trained network, ready for `save_model`, `predict` and `evaluate`.
     result
         Its history, and why it ended if that was before the last epoch.
 
     Raises
     ------
     DivergedError
-        Where the learning rate is too high; see `fit`.
+        If the learning rate is too high; see `fit`.
     """
     recipe = recipe or default_recipe(dataset)
     result = fit_dataset(dataset, recipe, backend=backend, callbacks=callbacks)
@@ -64,7 +65,7 @@ def train(
 
 
 def default_recipe(dataset: Dataset) -> Recipe:
-    """Return how to train on a dataset where nothing is said: ``RECIPES["default"]``, for tables `table_recipe`."""
+    """Return the default recipe for a dataset: `table_recipe` for tables, else ``RECIPES["default"]``."""
     if dataset.table_schema is None or len(dataset.input_shape) == 2:
         return RECIPES["default"]
     return table_recipe(dataset.train.rows)
@@ -78,10 +79,10 @@ def fit_dataset(
     callbacks: Sequence[Callback] = (),
     checkpoint: Checkpoint | None = None,
 ) -> FitResult:
-    """Train as `train` does, and return what `fit` returns; from a checkpoint of such a run, if one is given."""
+    """Train as `train` does, and return the result of `fit`; resume from a checkpoint if one is given."""
     backend = load_backend(backend) if isinstance(backend, str) else backend or NumpyBackend()
     generator = np.random.default_rng(recipe.seed)
-    # Drawn in NumPy whatever the backend: one seed is one network everywhere.
+    # Drawn in NumPy on every backend, so that one seed gives one network everywhere.
     layers = init_layers(
         array_api_compat.numpy,
         generator,
@@ -90,19 +91,18 @@ def fit_dataset(
         dtype=getattr(np, recipe.dtype),
     )
     center, spread = target_scale(dataset)
+    as_bytes = backend.gathers_bytes and recipe.dtype == "float32"
     return fit(
-        make_samples(
-            dataset.train, dataset.classes, center, spread, as_bytes=backend.gathers_bytes and recipe.dtype == "float32"
-        ),
+        make_samples(dataset.train, dataset.classes, center, spread, as_bytes=as_bytes),
         layers=layers,
         activation=ACTIVATIONS[recipe.activation],
         loss=LOSSES[loss_name(dataset)],
         optimizer=OPTIMIZERS[recipe.optimizer](),
-        schedule=SCHEDULES[recipe.schedule](float(recipe.learning_rate)),
+        schedule=SCHEDULES[recipe.schedule](recipe.learning_rate),
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         generator=generator,
-        penalty=float(recipe.penalty) or None,
+        l2=recipe.penalty or None,
         validation=make_samples(dataset.test, dataset.classes, center, spread),
         backend=backend,
         callbacks=callbacks,
@@ -110,13 +110,32 @@ def fit_dataset(
     )
 
 
+def make_samples(
+    split: Split, classes: tuple[int | str, ...], center: float = 0.0, spread: float = 1.0, *, as_bytes: bool = False
+) -> Samples:
+    """Return rows with one-hot targets; without classes with targets ``(number − center) / spread``.
+
+    Parameters
+    ----------
+    as_bytes
+        Whether to leave many inputs that are stored as bytes as they are.
+    """
+    if classes:
+        targets: Any = one_hot(split.labels, classes)
+    else:
+        targets = ((split.labels[:, None] - center) / spread).astype(np.float64)
+    if as_bytes and isinstance(split, ByteSplit) and 4 * split.stored.size > LARGER_THAN_CACHES:
+        return Samples(split.stored, targets, divisor=split.divisor)
+    return Samples(split.x, targets)
+
+
 def loss_name(dataset: Dataset) -> str:
-    """Return the name of the loss that suits what is to be learned."""
+    """Return the name of the loss for a dataset's task."""
     return CLASSIFICATION_LOSS if dataset.classes else REGRESSION_LOSS
 
 
 def target_scale(dataset: Dataset) -> tuple[float, float]:
-    """Return mean and standard deviation of the training rows' numbers; 0 and 1 where there are classes."""
+    """Return mean and standard deviation of the training targets; 0 and 1 for classification."""
     if dataset.classes:
         return 0.0, 1.0
     spread = float(np.std(dataset.train.labels))
@@ -124,7 +143,7 @@ def target_scale(dataset: Dataset) -> tuple[float, float]:
 
 
 def in_own_units(layers: Layers, center: float, spread: float) -> Layers:
-    """Return the network whose outputs are ``center + spread × output``: the same one, but for its last layer."""
+    """Return the network with outputs ``center + spread × output``: its last layer is scaled."""
     *hidden, last = layers
     weight = last.weight.astype(np.float64) * spread
     bias = last.bias.astype(np.float64) * spread + center
@@ -132,7 +151,7 @@ def in_own_units(layers: Layers, center: float, spread: float) -> Layers:
 
 
 def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:
-    """Put a trained network together with what the dataset knows of its inputs and classes."""
+    """Return a model: the trained network with what the dataset says of its inputs and classes."""
     form = None
     if len(dataset.input_shape) == 2:
         measured = dataset.train.take(measured_rows(dataset.train.rows))

@@ -14,7 +14,7 @@ from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import sgd
 from xpmlp.nn.samples import Samples
 from xpmlp.training import OutOfMemoryError, constant, fit
-from xpmlp.training.memory import explain_shortage, network_bytes, row_bytes
+from xpmlp.training.errors import describe_shortage, network_bytes, row_bytes
 
 
 class SmallBackend(NumpyBackend):
@@ -86,13 +86,13 @@ def test_another_error_stays_what_it_is() -> None:
 def test_a_batch_size_that_would_fit_is_named() -> None:
     network = layers(784, 128, 10)
     room = network_bytes(network) + 300 * row_bytes(network)
-    text = explain_shortage(SmallBackend(1, free=room), network, 100_000)
+    text = describe_shortage(SmallBackend(1, free=room), network, 100_000)
     assert "batch of 100,000 rows" in text
     assert text.endswith("Use a smaller batch_size: 256 may fit.")
 
 
 def test_where_no_batch_would_fit_the_network_is_to_be_smaller() -> None:
     network = layers(784, 4096, 4096, 10)
-    text = explain_shortage(SmallBackend(1, free=2**20), network, 128)
+    text = describe_shortage(SmallBackend(1, free=2**20), network, 128)
     assert text.endswith("Use fewer or smaller hidden layers, or another device.")
     assert "458.6 MiB for the network" in text  # 6 × (784 × 4096 + 4096² + 4096 × 10 + 8,202 biases) × 4 bytes

@@ -1,0 +1,99 @@
+"""Errors that end a training run: divergence, and too little memory, with advice on what would fit."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from xpmlp.backends import Backend
+from xpmlp.data.placement import in_bytes
+from xpmlp.errors import DeviceMemoryError, XpmlpError
+from xpmlp.nn.layers import Layers
+
+from .run import FitResult
+
+# Copies of the network in a step: weights, gradients, new weights, optimizer state and temporaries.
+COPIES_OF_NETWORK = 6
+# Copies of each layer's outputs for a batch: its input, its output, their gradients and temporaries.
+COPIES_OF_OUTPUTS = 4
+
+
+class FitError(XpmlpError):
+    """Training that had to stop.
+
+    Attributes
+    ----------
+    epoch
+        The epoch in which it stopped, from 1.
+    result
+        The network and history up to the epoch before.
+    """
+
+    def __init__(self, message: str, epoch: int, result: FitResult) -> None:
+        super().__init__(message)
+        self.epoch = epoch
+        self.result = result
+
+
+class DivergedError(FitError, ArithmeticError, ValueError):
+    """The loss or a weight is no longer a finite number."""
+
+
+class OutOfMemoryError(FitError, DeviceMemoryError):
+    """The device has too little memory for a step."""
+
+
+def describe_divergence(epoch: int, learning_rate: float) -> str:
+    """Return the message of a `DivergedError`."""
+    return (
+        f"Training diverged in epoch {epoch}: the loss is no longer a finite number. "
+        f"The learning rate was {learning_rate:.3g}; use a smaller one."
+    )
+
+
+def network_bytes(layers: Layers) -> int:
+    """Estimate the bytes of a step's weights, gradients and optimizer state."""
+    values = sum(math.prod(array.shape) for layer in layers for array in layer)
+    return int(COPIES_OF_NETWORK * values * itemsize(layers))
+
+
+def row_bytes(layers: Layers) -> int:
+    """Estimate the bytes that a step needs per row of its batch."""
+    values = layers[0].weight.shape[-2] + COPIES_OF_OUTPUTS * sum(layer.weight.shape[-1] for layer in layers)
+    return int(values * itemsize(layers))
+
+
+def itemsize(layers: Layers) -> int:
+    """Return the bytes of a number."""
+    return 8 if "64" in str(layers[0].weight.dtype) else 4
+
+
+def describe_shortage(backend: Backend, layers: Layers, batch_size: int) -> str:
+    """Return how much memory training needs, how much is free, and what would fit.
+
+    Parameters
+    ----------
+    layers
+        Arrays of any library.
+    """
+    network, batch = network_bytes(layers), batch_size * row_bytes(layers)
+    free = backend.free_memory()
+    there = "" if free is None else f" ({in_bytes(free)} free)"
+    text = (
+        f"There is too little memory on {backend.device_name}{there}. A step needs about {in_bytes(network)} for the "
+        f"network and {in_bytes(batch)} for a batch of {batch_size:,} rows, beside the data."
+    )
+    fitting = batch_size // 2 if free is None else min((free - network) // row_bytes(layers), batch_size // 2)
+    if batch > network and fitting >= 1:
+        return f"{text} Use a smaller batch_size: {2 ** (fitting.bit_length() - 1):,} may fit."
+    return f"{text} Use fewer or smaller hidden layers, or another device."
+
+
+@contextmanager
+def memory_errors_described(backend: Backend, layers: Layers, batch_size: int) -> Iterator[None]:
+    """Replace a library's out-of-memory error with a `DeviceMemoryError` that says what would fit."""
+    try:
+        yield
+    except Exception as error:
+        if not backend.is_out_of_memory(error):
+            raise
+        raise DeviceMemoryError(describe_shortage(backend, layers, batch_size)) from error

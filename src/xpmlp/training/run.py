@@ -1,0 +1,170 @@
+"""A training run: its history, the callbacks that act on it, and what it returns."""
+
+import csv
+import functools
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol, runtime_checkable
+
+from xpmlp.backends import Backend
+from xpmlp.data import StreamedSamples
+from xpmlp.nn.layers import Layers
+from xpmlp.nn.samples import Samples
+from xpmlp.nn.step import TrainingState
+from xpmlp.nn.tree import tree_map
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """The history's row for one epoch.
+
+    Attributes
+    ----------
+    epoch
+        Its number, from 1.
+    train_loss
+        Mean objective of the batches, L2 penalty included, with the weights as they were at each batch.
+    test_loss, test_accuracy
+        On the validation rows after the epoch, without the penalty. None without validation rows; the accuracy is None
+        for regression, too.
+    learning_rate
+        Mean over the epoch's steps.
+    seconds
+        Time spent training, without validation.
+    samples_per_second
+        Training rows per second.
+    """
+
+    epoch: int
+    train_loss: float
+    test_loss: float | None
+    test_accuracy: float | None
+    learning_rate: float
+    seconds: float
+    samples_per_second: float
+
+
+def history_to_csv(history: Sequence[EpochRow]) -> str:
+    """Return a history as comma-separated values with a header; None becomes an empty field."""
+    names = [field.name for field in fields(EpochRow)]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([getattr(row, name) for name in names] for row in history)
+    return text.getvalue()
+
+
+class Callback:
+    """Base class of callbacks, which `fit` calls as it trains. Override what you need; each method receives the run."""
+
+    def on_fit_start(self, run: "Run") -> None:
+        """Act before the first epoch."""
+
+    def on_epoch_end(self, run: "Run") -> None:
+        """Act after an epoch, whose row is ``run.history[-1]``. ``run.stop(reason)`` ends the run."""
+
+    def on_fit_end(self, run: "Run") -> None:
+        """Act after the last epoch, or after an interruption or error. ``run.state`` may be replaced."""
+
+    def state_dict(self, run: "Run") -> dict[str, Any]:
+        """Return what a checkpoint must hold to resume this callback; nothing by default.
+
+        Values are plain ones that JSON can hold; ``"layers"`` may hold a network as NumPy arrays.
+        """
+        return {}
+
+    def load_state_dict(self, run: "Run", state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned. Called after `on_fit_start`, if there was anything."""
+
+
+@runtime_checkable
+class Shuffler(Protocol):
+    """Draws the order of each epoch's rows; a ``numpy.random.Generator`` is one."""
+
+    def permutation(self, rows: int, /) -> Any:
+        """Return the integers from 0 to below `rows` in random order."""
+
+
+@dataclass
+class Run:
+    """The state of a run, as callbacks see it.
+
+    Attributes
+    ----------
+    backend
+        Where it is trained.
+    epochs
+        Number of epochs asked for.
+    rows
+        Number of training rows.
+    validation
+        Validation samples on the device, or streamed to it.
+    state
+        Weights and optimizer state after the last whole epoch, as arrays of `backend`.
+    generator
+        Draws the order of the rows.
+    callbacks
+        All callbacks of the run.
+    history
+        One row per whole epoch.
+    stop_reason
+        Why no further epoch follows; None while the run goes on.
+    interrupted
+        Whether the reason is Ctrl-C.
+    kept_epoch
+        The epoch of the weights in `state`, set by a callback that restores earlier ones; None for the last epoch.
+    """
+
+    backend: Backend
+    epochs: int
+    rows: int
+    validation: Samples | StreamedSamples | None
+    state: TrainingState
+    generator: Shuffler
+    callbacks: Sequence[Callback]
+    history: list[EpochRow] = field(default_factory=list)
+    stop_reason: str | None = None
+    interrupted: bool = False
+    kept_epoch: int | None = None
+
+    def stop(self, reason: str) -> None:
+        """Stop after this epoch."""
+        self.stop_reason = reason
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """The result of a run.
+
+    Attributes
+    ----------
+    backend
+        Where it was trained.
+    state
+        The trained network and the optimizer's state, as arrays of `backend`.
+    history
+        One row per whole epoch.
+    stop_reason
+        Why the run ended early; None if it did not.
+    interrupted
+        Whether the reason was Ctrl-C.
+    seconds
+        Time from start to end, validation and callbacks included.
+    kept_epoch
+        The epoch of the weights: the last one, unless a callback restored earlier ones; 0 if no epoch was completed.
+    """
+
+    backend: Backend
+    state: TrainingState
+    history: tuple[EpochRow, ...]
+    stop_reason: str | None
+    interrupted: bool
+    seconds: float
+    kept_epoch: int
+
+    @functools.cached_property
+    def layers(self) -> Layers:
+        """The trained network, as NumPy arrays."""
+        with self.backend.scope():
+            return tree_map(self.backend.to_numpy, self.state.layers)
