@@ -9,22 +9,19 @@ True
 True
 """
 
-from importlib.metadata import version
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from xpmlp.model.model import Model
-from xpmlp.model.model_file import load_model, save_model
-
-from .datasets import Dataset, Split, load_dataset
-from .errors import XpmlpError
-from .training import RECIPES, Recipe, evaluate, predict, train
-
 if TYPE_CHECKING:
+    from .datasets import Dataset, Split, load_dataset
+    from .errors import XpmlpError
     from .estimators import MLPClassifier, MLPRegressor
+    from .model.model import Model
+    from .model.model_file import load_model, save_model
+    from .training import RECIPES, Recipe, evaluate, predict, train
 
-__version__ = version("xpmlp")
-
-report = evaluate  # its name in earlier versions
+    __version__: str
+    report = evaluate  # its name in earlier versions
 
 __all__ = [
     "RECIPES",
@@ -45,11 +42,30 @@ __all__ = [
     "train",
 ]
 
+# Each public name is imported on first use: `xpmlp --help` then needs no NumPy, and `import xpmlp` no scikit-learn.
+_MODULES = {
+    "Dataset": "datasets",
+    "MLPClassifier": "estimators",
+    "MLPRegressor": "estimators",
+    "Model": "model.model",
+    "Split": "datasets",
+    "XpmlpError": "errors",
+    "load_dataset": "datasets",
+    "load_model": "model.model_file",
+    "save_model": "model.model_file",
+}
 
-def __getattr__(name: str) -> Any:
-    """Import the estimators when they are asked for: scikit-learn takes longer to import than all else here."""
-    if name in ("MLPClassifier", "MLPRegressor"):
-        from . import estimators
+if not TYPE_CHECKING:
 
-        return getattr(estimators, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            value = importlib.import_module("importlib.metadata").version("xpmlp")
+        elif name in __all__:
+            module = importlib.import_module(f".{_MODULES.get(name, 'training')}", __name__)
+            value = getattr(module, "evaluate" if name == "report" else name)  # its name in earlier versions
+        elif not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}") is not None:
+            value = importlib.import_module(f".{name}", __name__)  # a room, such as xpmlp.training
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value

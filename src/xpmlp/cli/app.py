@@ -1,33 +1,91 @@
-"""The commands, put together."""
+"""The commands, each imported when it is run: ``xpmlp --help`` needs nothing that trains a network."""
 
-from typing import Annotated
+import importlib
+from typing import Annotated, Any, cast
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from xpmlp import __version__
+# Each command is the function of its name in the module of its name; beside it the first line of its help.
+COMMANDS = {
+    "train": "Train a network on DATA.",
+    "evaluate": "Evaluate MODEL on the test rows of DATA.",
+    "predict": "Classify pictures with MODEL, or predict each row of a table.",
+    "plot": "Draw a run's figures again, or compare the curves of several runs.",
+    "export": "Write MODEL as an ONNX graph, or as a Python file that needs NumPy only.",
+    "inspect": "Summarise DATA: first rows, statistics of each column, missing values, classes, duplicates.",
+    "backends": "List the array libraries and devices that work here.",
+    "bench": "Compare how fast each array library trains a network here.",
+}
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
-from .backends import backends
-from .bench import bench
-from .evaluate import evaluate
-from .export import export
-from .help_screen import Command, Group
-from .inspect import inspect
-from .plot import plot
-from .predict import predict
-from .train import describe_recipes, train
+
+class Command(TyperCommand):
+    """A command whose help shows no types: ``--quiet <bool>`` looks as if it took a value."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """Return the parameters with their types hidden; the metavar of an option tells what to give."""
+        parameters = super().get_params(ctx)
+        for parameter in parameters:
+            if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+                parameter.metavar = ""
+            if parameter.param_type_name == "argument":
+                vars(parameter)["display_type_rich"] = lambda ctx: None  # older versions of Typer do not ask for it
+        return parameters
+
+
+class Group(TyperGroup):
+    """The program, whose help is printed without importing the commands."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = cast(Any, dict.fromkeys(COMMANDS))  # for suggestions
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, name: str) -> Any:
+        """Import a command; None if there is no such command."""
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f".{name}", __package__)
+        single = typer.Typer(add_completion=False, rich_markup_mode="rich", context_settings=HELP_OPTIONS)
+        single.command(name, cls=Command, epilog=getattr(module, "EPILOG", None))(getattr(module, name))
+        return typer.main.get_command(single)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help as Typer does, whose own code for it takes as long to import as NumPy."""
+        from rich.console import Console
+        from rich.padding import Padding
+        from rich.panel import Panel
+        from rich.table import Table
+
+        console = Console(highlight=False)
+        console.print(f"\n [yellow]Usage:[/] [bold]{ctx.command_path} COMMAND \\[OPTIONS][/]\n")
+        console.print(Padding((self.help or "").replace("\n\n", "\n \n"), (0, 1, 1, 1)))
+        options = [record for option in self.get_params(ctx) if (record := option.get_help_record(ctx))]
+        for title, rows in (("Commands", COMMANDS.items()), ("Options", options)):
+            table = Table.grid(padding=(0, 2, 0, 0))
+            for name, text in rows:
+                table.add_row(f"[bold cyan]{name}[/]", text)
+            console.print(Panel(table, title=title, title_align="left", border_style="dim"))
+
 
 app = typer.Typer(
     cls=Group,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP_OPTIONS,
 )
 
 
 def print_version(wanted: bool) -> bool:
-    """Print the version where it is wanted, and end."""
+    """Print the version and exit, if it is wanted."""
     if wanted:
+        from xpmlp import __version__
+
         typer.echo(f"xpmlp {__version__}")
         raise typer.Exit
     return wanted
@@ -39,12 +97,7 @@ def xpmlp(
         bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Train multilayer perceptrons, and use them.
+    """Train multilayer perceptrons and use them.
 
-    Start with [bold]xpmlp train digits[/bold]: it needs no data, and takes seconds.
+    Start with [bold]xpmlp train digits[/bold]: it needs no data and takes seconds.
     """
-
-
-app.command(cls=Command, epilog=describe_recipes())(train)
-for command in (evaluate, predict, plot, export, inspect, backends, bench):
-    app.command(cls=Command)(command)

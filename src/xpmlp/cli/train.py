@@ -113,6 +113,9 @@ def option_name(setting: str) -> str:
     return "--" + ("hidden" if setting == "hidden_layer_sizes" else setting.replace("_", "-"))
 
 
+EPILOG = describe_recipes()
+
+
 def train(
     context: CommandContext,
     data: Annotated[str | None, DATA] = None,
