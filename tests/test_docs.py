@@ -66,7 +66,7 @@ def test_a_command_has_the_options_that_a_page_gives_it(page: str, line: str) ->
         group.make_context("xpmlp", [name, *arguments], resilient_parsing=True)
         return
     assert name in group.commands, f"{page}: there is no command {name}"
-    command = group.commands[name]
+    command = group.get_command(None, name)
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     given = [word.partition("=")[0] for word in arguments if word.startswith("-") and not word[1:2].isdigit()]
     assert set(given) <= known | {"--help", "-h"}, f"{page}: {line}"

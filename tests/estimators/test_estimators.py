@@ -484,4 +484,4 @@ def test_they_are_imported_when_they_are_asked_for() -> None:
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="has no attribute 'MLPTransformer'"):
-        _ = xpmlp.MLPTransformer
+        _ = xpmlp.MLPTransformer  # type: ignore[attr-defined]
