@@ -159,7 +159,7 @@ def train(
         )
         assert objectives.dtype == device_dtype
         all_objectives.append(backend.to_numpy(objectives))
-    backend.wait(state)
+    backend.synchronize(state)
     assert all(array.dtype == device_dtype for layer in state.layers for array in layer)
     return tree_map(backend.to_numpy, state.layers), np.concatenate(all_objectives, axis=-1)
 

@@ -146,11 +146,11 @@ def test_nothing_is_copied_and_nobody_waits_within_an_epoch(backend: Backend) ->
         held: Any = place_samples(backend, work.samples, "float32")
         order, rates = backend.asarray(work.order), backend.asarray(work.rates, "float32")
         arguments = (work.step, work.state, held, order, rates, 128)
-        backend.wait(backend.run_epoch(*arguments)[0])
+        backend.synchronize(backend.run_epoch(*arguments)[0])
         activities = [torch.profiler.ProfilerActivity.CUDA, torch.profiler.ProfilerActivity.CPU]
         with torch.profiler.profile(activities=activities) as profile:
             state, _ = backend.run_epoch(*arguments)
-            backend.wait(state)
+            backend.synchronize(state)
     names = Counter(event.name for event in profile.events())
     copies = {name: count for name, count in names.items() if "HtoD" in name or "DtoH" in name}
     waits = {name: count for name, count in names.items() if "Synchronize" in name}
@@ -171,7 +171,7 @@ def test_data_that_do_not_fit_are_fed_and_train_the_same_network(
         with caplog.at_level(logging.WARNING):
             fed = place_samples(backend, work.samples, "float32")
         assert isinstance(fed, StreamedSamples)
-        assert "fed to it in blocks" in caplog.text
+        assert "streamed in blocks" in caplog.text
         for _ in range(2):
             assert_same(backend, work.epoch(fed), expected)
 

@@ -67,7 +67,7 @@ def test_nothing_moves_between_host_and_device_within_an_epoch() -> None:
         backend.run_epoch(step, state, samples, order, rates, 100)  # compiles
         with jax.transfer_guard("disallow"):
             state, objectives = backend.run_epoch(step, state, samples, order, rates, 100)
-            backend.wait(state)
+            backend.synchronize(state)
     assert np.all(np.isfinite(backend.to_numpy(objectives)))
 
 

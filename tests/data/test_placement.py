@@ -1,9 +1,10 @@
-"""Data that do not fit on a device train the same network as data that do."""
+"""Streamed samples train the same network as samples on the device."""
 
 import contextlib
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from xpmlp.backends import Backend, NumpyBackend, load_backend
 from xpmlp.backends.engine.captured_epoch import CapturedEpoch
 from xpmlp.backends.engine.captured_step import CapturedStep
 from xpmlp.data import StreamedSamples, place_samples
-from xpmlp.data.placement import in_bytes, rows_on_device, train_epoch
+from xpmlp.data.placement import format_bytes, rows_on_device, train_epoch
 from xpmlp.errors import MissingDependencyError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
@@ -49,7 +50,7 @@ def with_memory(backend: Backend, monkeypatch: pytest.MonkeyPatch, free: int) ->
 
 @pytest.mark.parametrize("records", [False, True])
 @pytest.mark.parametrize("batch_size", [64, 100, 1000, 5000])
-def test_fed_block_by_block_the_epoch_is_the_same(
+def test_an_epoch_on_streamed_samples_is_the_same(
     backend: Backend, batch_size: int, records: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if records and backend.name == "jax":
@@ -61,7 +62,7 @@ def test_fed_block_by_block_the_epoch_is_the_same(
     layers = init_layers(np, generator, (FEATURES, 8, OUTPUTS), glorot_uniform(), dtype=np.float64)
     order = generator.permutation(ROWS)
     rates = np.linspace(0.1, 0.01, -(-ROWS // batch_size))
-    # A third of a quarter of the data is a block: about four of them, or as many as there are batches.
+    # About four blocks, or one for each batch.
     with_memory(backend, monkeypatch, int(ROWS * ROW_BYTES * 0.9))
     monkeypatch.setattr(backend, "records_steps", records)
     monkeypatch.setattr(backend, "recorded", CapturedEpoch(backend.xp, lambda static: static.run), raising=False)
@@ -76,23 +77,23 @@ def test_fed_block_by_block_the_epoch_is_the_same(
     tree_map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), fed, resident)
 
 
-def test_fed_data_are_recorded_twice_in_all_and_while_nothing_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streamed_samples_are_captured_twice_and_while_nothing_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = with_memory(NumpyBackend(), monkeypatch, int(ROWS * ROW_BYTES * 0.9))
     fetching = threading.Lock()
     recorded: list[int] = []
 
     @contextlib.contextmanager
-    def transfers() -> Iterator[None]:
+    def transfer_stream() -> Iterator[None]:
         with fetching:
             yield
 
     def record(static: CapturedStep) -> Callable[[], None]:
-        time.sleep(0.1)  # in which the feeder would have begun
+        time.sleep(0.1)  # time for a copy to begin
         assert not fetching.locked()
         recorded.append(static.batches.shape[1])
         return static.run
 
-    monkeypatch.setattr(backend, "transfers", transfers)
+    monkeypatch.setattr(backend, "transfer_stream", transfer_stream)
     monkeypatch.setattr(backend, "records_steps", True)
     monkeypatch.setattr(backend, "asarray", slowly(backend.asarray))
     recordings = CapturedEpoch(backend.xp, record)
@@ -108,7 +109,7 @@ def test_fed_data_are_recorded_twice_in_all_and_while_nothing_is_on_its_way(monk
 
 
 def slowly(move: Callable[..., Any]) -> Callable[..., Any]:
-    """Move an array in a while."""
+    """Delay a copy."""
 
     def moved(*arguments: Any) -> Any:
         time.sleep(0.02)
@@ -117,7 +118,29 @@ def slowly(move: Callable[..., Any]) -> Callable[..., Any]:
     return moved
 
 
-def test_what_fits_is_moved_once_and_what_does_not_is_said(
+def test_a_block_outlives_the_work_that_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its memory would go to the next block's copy while the device is still reading it."""
+    backend = with_memory(NumpyBackend(), monkeypatch, int(ROWS * ROW_BYTES * 0.9))
+    alive: list[weakref.ref[Any]] = []
+    pending: list[bool] = []
+
+    def copy(block: Samples) -> Samples:
+        alive.append(weakref.ref(block.x))
+        return block.map(np.copy)
+
+    monkeypatch.setattr(backend, "records_steps", True)
+    monkeypatch.setattr(backend, "synchronize", lambda state: pending.append(alive[-1]() is not None))
+    streamed = place_samples(backend, host_samples(), "float64")
+    assert isinstance(streamed, StreamedSamples)
+    monkeypatch.setattr(StreamedSamples, "copy_to_buffer", lambda self, block: copy(block))
+    layers = init_layers(np, np.random.default_rng(0), (FEATURES, OUTPUTS), glorot_uniform(), dtype=np.float64)
+    step = make_step(activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=sgd())
+    train_epoch(backend, step, TrainingState(layers, ()), streamed, np.arange(ROWS), np.full(16, 0.1), 64)
+    assert len(pending) > 2
+    assert all(pending)
+
+
+def test_samples_that_fit_are_moved_and_others_are_reported(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     samples = host_samples()
@@ -134,16 +157,16 @@ def test_what_fits_is_moved_once_and_what_does_not_is_said(
     assert isinstance(place_samples(lacks, samples, "float32"), Samples)
 
 
-def test_a_device_that_shares_the_hosts_memory_holds_everything() -> None:
+def test_a_device_that_shares_host_memory_holds_all_samples() -> None:
     assert isinstance(place_samples(NumpyBackend(), host_samples(), "float64"), Samples)
 
 
 @pytest.mark.parametrize(("block_bytes", "rows"), [(0, 64), (64 * ROW_BYTES, 64), (200 * ROW_BYTES, 192)])
-def test_a_block_is_whole_batches(block_bytes: int, rows: int) -> None:
+def test_a_block_holds_whole_batches(block_bytes: int, rows: int) -> None:
     assert StreamedSamples(host_samples(), "float64", block_bytes).block_rows(64) == rows
 
 
-def test_rows_for_evaluation_come_from_either(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_for_evaluation_come_from_streamed_samples_too(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = with_memory(NumpyBackend(), monkeypatch, 10)
     held = place_samples(backend, host_samples(), "float32")
     assert isinstance(held, StreamedSamples)
@@ -158,11 +181,11 @@ def test_rows_for_evaluation_come_from_either(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("count", "text"), [(0, "0 bytes"), (1000, "1000 bytes"), (1536, "1.5 KiB"), (2**21, "2 MiB"), (2**42, "4096 GiB")]
 )
-def test_bytes_in_words(count: int, text: str) -> None:
-    assert in_bytes(count) == text
+def test_bytes_as_text(count: int, text: str) -> None:
+    assert format_bytes(count) == text
 
 
-def test_what_goes_wrong_in_the_feeder_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_the_transfer_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = with_memory(NumpyBackend(), monkeypatch, 10)
     held = place_samples(backend, host_samples(), "float64")
 

@@ -204,7 +204,7 @@ def test_seconds_are_those_of_the_training_alone_and_the_result_has_them_all(
             clock[0] += 2.0
             return super().run_epoch(*arguments)
 
-        def wait(self, state: Any) -> None:
+        def synchronize(self, state: Any) -> None:
             clock[0] += 0.5
 
     def slow(*arguments: Any) -> Any:  # asked for in validation only

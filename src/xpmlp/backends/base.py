@@ -1,6 +1,7 @@
 """What a backend is. This class alone serves any eager library that follows the Array API standard."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,11 +28,11 @@ class Backend:
     """
 
     name: ClassVar[str] = "array-api"
-    # Whether a step is recorded with the places in memory of what it reads, so that data must stay where they are.
+    # Recordings capture buffer addresses: inputs must not be reallocated between epochs.
     records_steps: bool = False
-    # Whether inputs of large data are best held as bytes where they are that divided by a number: a fourth is fetched.
+    # Whether image data stay uint8 and each batch is scaled: a quarter of the memory and of its traffic.
     gathers_bytes: bool = False
-    # Whether the inputs of float32 products may be rounded to TF32. Libraries that do so unasked are kept from it.
+    # Whether float32 products may round their inputs to TF32. Libraries that do so by default are told not to.
     tf32: bool = False
 
     def __init__(self, xp: Any, device: Any = None) -> None:
@@ -69,8 +70,8 @@ class Backend:
         """Move an array of the device to the host."""
         return np.asarray(array)
 
-    def wait(self, state: TrainingState) -> None:
-        """Return when all that was asked of the device so far is done; an eager library on the CPU is done already."""
+    def synchronize(self, state: TrainingState) -> None:
+        """Block until queued device work, of which `state` is the result, finishes."""
 
     def run_epoch(
         self,
@@ -109,16 +110,17 @@ class Backend:
         """Return a context in which products of so many rows with a network's weights have the threads they deserve."""
         return nullcontext()
 
-    def stand_in(self, layers: Layers, batch_size: int) -> "Backend":
-        """Return the backend that takes the steps of such a network: this one, but where another is the quicker."""
-        return self
-
     def release_recordings(self) -> None:
-        """Drop what `run_epoch` keeps for the next epoch: nobody will ask for the same step on the same data again."""
+        """Release cached recordings."""
 
-    def transfers(self) -> AbstractContextManager[object]:
-        """Return a context in which what is moved to the device travels beside the work that goes on there."""
-        return nullcontext()
+    @contextmanager
+    def transfer_stream(self) -> Iterator[None]:
+        """Return a context for another thread, in which copies to the device run beside the computation.
+
+        It is asked for in the thread that computes. At its end the copies are complete.
+        """
+        with self.scope():
+            yield
 
     def free_memory(self) -> int | None:
         """Return the bytes that the device still has; None where it shares the host's memory, or does not tell."""

@@ -72,7 +72,7 @@ class JaxBackend(Backend):
         stack.enter_context(jax.default_matmul_precision("tensorfloat32" if self.tf32 else "highest"))
         return stack
 
-    def wait(self, state: TrainingState) -> None:
+    def synchronize(self, state: TrainingState) -> None:
         """Return when the state is computed."""
         jax.block_until_ready(state)
 

@@ -107,7 +107,7 @@ class BackendTrainer:
             self.state, objectives = train_epoch(
                 backend, self.step, self.state, self.samples, order, self.rates, self.settings.batch_size
             )
-            backend.wait(self.state)
+            backend.synchronize(self.state)
             backend.to_numpy(objectives)
 
     def predict(self, x: Float[np.ndarray, "rows features"]) -> Int64[np.ndarray, " rows"]:
@@ -125,12 +125,8 @@ class BackendTrainer:
 
     def ceilings(self) -> Ceilings:
         """Measure what the library that computes, and the device, can do at most."""
-        return measure_ceilings(self.computing(), self.settings.dtype)
+        return measure_ceilings(self.backend, self.settings.dtype)
 
     def describe(self) -> dict[str, str]:
         """Return what a record should say of library and device."""
-        return self.backend.describe() | {"products by": self.computing().linear_algebra() or "unknown"}
-
-    def computing(self) -> Backend:
-        """Return the backend that takes the steps."""
-        return self.backend.stand_in(self.state.layers, self.settings.batch_size)
+        return self.backend.describe() | {"products by": self.backend.linear_algebra() or "unknown"}

@@ -102,7 +102,7 @@ def best_seconds(backend: Backend, work: Callable[[], Any]) -> float:
     for _ in range(REPEATS + 1):
         started = time.perf_counter()
         result = work()
-        backend.wait(TrainingState((Layer(result, result),), ()))
+        backend.synchronize(TrainingState((Layer(result, result),), ()))
         seconds.append(time.perf_counter() - started)
     return min(seconds[1:])
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from xpmlp.backends import BackendStatus, check_backends
 from xpmlp.backends.survey import Trial
-from xpmlp.data.placement import in_bytes
+from xpmlp.data.placement import format_bytes
 
 from .console import make_console
 
@@ -62,8 +62,8 @@ def describe_memory(trial: Trial) -> str:
     """Return a device's memory in words; nothing where it shares the host's."""
     if trial.device.total_memory is None:
         return ""
-    free = "" if trial.device.free_memory is None else f", {in_bytes(trial.device.free_memory)} free"
-    return f"{in_bytes(trial.device.total_memory)}{free}"
+    free = "" if trial.device.free_memory is None else f", {format_bytes(trial.device.free_memory)} free"
+    return f"{format_bytes(trial.device.total_memory)}{free}"
 
 
 def describe_trial(trial: Trial) -> Text:

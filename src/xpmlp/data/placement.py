@@ -1,8 +1,9 @@
-"""Data beside the device that computes with them: there once and for all, or fed to it block by block."""
+"""Samples on the device that computes, or on the host and streamed to it block by block."""
 
 import logging
 import math
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,89 +16,90 @@ from xpmlp.nn.step import Step, TrainingState
 
 logger = logging.getLogger(__name__)
 
-PART_FOR_DATA = 0.8  # of a device's free memory; the rest is for the network and what it computes
-LARGEST_BLOCK = 2**28  # bytes: large enough that a copy runs at full speed, small enough to gather in between
-BLOCKS = 3  # at most at a time on the device: one that is computed with, one on its way, one being set in place
+DATA_FRACTION = 0.8  # of a device's free memory; the rest is for the network and its activations
+MAX_BLOCK_BYTES = 2**28  # copies run at full speed, and gathering the next block does not take long
+MAX_BLOCKS = 3  # on the device at a time: one in use, one being copied, one in the fixed buffer of a recording
 
 
 @dataclass(frozen=True)
 class StreamedSamples:
-    """Rows that stay on the host, because the device has too little memory for them all.
+    """Samples that stay on the host, because they do not fit into the device's memory.
 
     Attributes
     ----------
     samples
         NumPy arrays.
     dtype
-        The name of the dtype that they have on the device.
+        Name of their dtype on the device.
     block_bytes
-        Bytes that a block of rows may take there.
-    place
-        The block on the device that recorded steps read; empty until there is one. It outlasts an epoch, so that a
-        recording does.
+        Upper bound of a block's size on the device.
+    buffer
+        The block on the device that recorded steps read; empty before the first epoch. Recordings capture its
+        addresses, so it is kept from one epoch to the next.
     """
 
     samples: Samples
     dtype: str
     block_bytes: int
-    place: list[Samples] = field(default_factory=list, repr=False, compare=False)
+    buffer: list[Samples] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """Number of rows."""
         return self.samples.rows
 
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of a row on the device."""
-        return count_bytes(self.samples, self.dtype) // self.rows
-
     def block_rows(self, batch_size: int) -> int:
-        """Return the rows of a block: as many whole batches as the block holds, at least one."""
-        return max(self.block_bytes // (self.row_bytes * batch_size), 1) * batch_size
+        """Return the rows of a block: as many whole batches as fit, at least one."""
+        row_bytes = count_bytes(self.samples, self.dtype) // self.rows
+        return max(self.block_bytes // (row_bytes * batch_size), 1) * batch_size
 
-    def set_in_place(self, block: Samples) -> Samples:
-        """Write a block where recorded steps read it, and return that place: that of the first, or largest, block."""
-        if not self.place or self.place[0].rows < block.rows:
-            self.place[:] = [block]
+    def copy_to_buffer(self, block: Samples) -> Samples:
+        """Copy a block into the buffer, and return the buffer; the first block becomes the buffer itself.
+
+        The copy is only queued: keep `block` until the device has finished.
+        """
+        if not self.buffer or self.buffer[0].rows < block.rows:
+            self.buffer[:] = [block]
             return block
-        return write_over(self.place[0], block)
+        for target, array in zip(self.buffer[0].arrays, block.arrays, strict=True):
+            target[: array.shape[0], ...] = array
+        return self.buffer[0]
 
 
 def count_bytes(samples: Samples, dtype: str) -> int:
-    """Return the bytes that samples take on a device."""
+    """Return the size of samples on a device, in bytes."""
     itemsize = np.dtype(dtype).itemsize
     x, *others = (math.prod(array.shape) for array in samples.arrays)
     return int(x * (itemsize if samples.divisor is None else 1) + sum(others) * itemsize)
 
 
 def place_samples(backend: Backend, samples: Samples, dtype: str) -> Samples | StreamedSamples:
-    """Move samples to the device if they fit there; else say so, and keep them on the host.
+    """Move samples to the device if they fit; otherwise log a warning and keep them on the host.
 
     Parameters
     ----------
     samples
-        Arrays of the host, or of the backend's library; as `dtype` they are not copied where they are there already.
-        Bytes that have a divisor stay bytes.
+        Host arrays, or arrays of the backend's library. Arrays that are on the device with this dtype are not copied.
+        Bytes with a divisor stay bytes.
     """
     free = backend.free_memory()
     needed = count_bytes(samples, dtype)
     on_host = all(isinstance(array, np.ndarray) for array in samples.arrays)
-    if free is None or not on_host or needed <= PART_FOR_DATA * free:
+    if free is None or not on_host or needed <= DATA_FRACTION * free:
         return move_samples(backend, samples, dtype)
-    held = StreamedSamples(samples, dtype, min(LARGEST_BLOCK, int(PART_FOR_DATA * free / BLOCKS)))
+    streamed = StreamedSamples(samples, dtype, min(MAX_BLOCK_BYTES, int(DATA_FRACTION * free / MAX_BLOCKS)))
     logger.warning(
-        "The data need %s, but %s has only %s free: they stay on the host, and are fed to it in blocks of up to %s.",
-        in_bytes(needed),
+        "The data need %s, but %s has only %s free: they stay on the host and are streamed in blocks of up to %s.",
+        format_bytes(needed),
         backend.device_name,
-        in_bytes(free),
-        in_bytes(held.block_bytes),
+        format_bytes(free),
+        format_bytes(streamed.block_bytes),
     )
-    return held
+    return streamed
 
 
 def move_samples(backend: Backend, samples: Samples, dtype: str) -> Samples:
-    """Move rows to the backend's device; bytes that have a divisor stay bytes."""
+    """Move samples to the device; bytes with a divisor stay bytes."""
     x, targets, weight, divisor = samples
     return Samples(
         backend.asarray(x, dtype if divisor is None else None),
@@ -107,34 +109,34 @@ def move_samples(backend: Backend, samples: Samples, dtype: str) -> Samples:
     )
 
 
-def rows_on_device(backend: Backend, held: Samples | StreamedSamples, start: int, stop: int) -> Batch:
-    """Return the rows from `start` up to `stop`, which may lie beyond the last, on the device."""
-    if isinstance(held, StreamedSamples):
-        return make_batch(backend.xp, move_samples(backend, slice_rows(held.samples, start, stop), held.dtype))
-    return make_batch(backend.xp, slice_rows(held, start, stop))
+def rows_on_device(backend: Backend, samples: Samples | StreamedSamples, start: int, stop: int) -> Batch:
+    """Return the rows from `start` up to `stop`, or to the last, as a batch on the device."""
+    if isinstance(samples, StreamedSamples):
+        return make_batch(backend.xp, move_samples(backend, slice_rows(samples.samples, start, stop), samples.dtype))
+    return make_batch(backend.xp, slice_rows(samples, start, stop))
 
 
 def train_epoch(
     backend: Backend,
     step: Step,
     state: TrainingState,
-    held: Samples | StreamedSamples,
+    samples: Samples | StreamedSamples,
     order: Integer[np.ndarray, " rows"],
     learning_rates: Float[np.ndarray, " steps"],
     batch_size: int,
 ) -> tuple[TrainingState, Float[Any, "*models steps"]]:
-    """Take one step for each batch, wherever the data are; see `Backend.run_epoch`.
+    """Take one step for each batch, wherever the samples are; see `Backend.run_epoch`.
 
     Parameters
     ----------
     order, learning_rates
-        On the host.
+        Host arrays.
     """
     dtype = str(state.layers[0].weight.dtype).rpartition(".")[2]
-    if isinstance(held, StreamedSamples):
-        return train_streamed_epoch(backend, step, state, held, order, learning_rates, batch_size)
+    if isinstance(samples, StreamedSamples):
+        return train_streamed_epoch(backend, step, state, samples, order, learning_rates, batch_size)
     return backend.run_epoch(
-        step, state, held, backend.asarray(order), backend.asarray(learning_rates, dtype), batch_size
+        step, state, samples, backend.asarray(order), backend.asarray(learning_rates, dtype), batch_size
     )
 
 
@@ -142,62 +144,51 @@ def train_streamed_epoch(
     backend: Backend,
     step: Step,
     state: TrainingState,
-    held: StreamedSamples,
+    streamed: StreamedSamples,
     order: Integer[np.ndarray, " rows"],
     learning_rates: Float[np.ndarray, " steps"],
     batch_size: int,
 ) -> tuple[TrainingState, Float[Any, "*models steps"]]:
-    """Take one step for each batch, gathering and copying the next block of them while the device computes."""
-    size = held.block_rows(batch_size)
+    """Take one step for each batch; the next block is gathered and copied while the device computes."""
+    size = streamed.block_rows(batch_size)
 
-    def fetch(start: int) -> Samples:
+    def fetch(start: int, transfer_stream: AbstractContextManager[object]) -> Samples:
         rows = order[start : start + size]
-        block = held.samples.map(lambda array: array[rows])
-        # The feeder is another thread, which has none of what was set for this one.
-        with backend.scope(), backend.transfers():
-            return move_samples(backend, block, held.dtype)
+        block = streamed.samples.map(lambda array: array[rows])
+        with transfer_stream:
+            return move_samples(backend, block, streamed.dtype)
 
     objectives = []
-    starts = range(0, len(order), size)
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="xpmlp-feeder") as feeder:
-        upcoming = feeder.submit(fetch, 0)
-        for start in starts:
-            block = upcoming.result()
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="xpmlp-transfer") as pool:
+        upcoming = pool.submit(fetch, 0, backend.transfer_stream())
+        for start in range(0, len(order), size):
+            fetched = upcoming.result()
             is_last = start + size >= len(order)
-            # What another thread asks of a GPU while a step is recorded spoils the recording. The first block's steps
-            # are recorded, and the last one's, after which nothing is fetched.
-            records = backend.records_steps and not held.place
-            if not (is_last or records):
-                upcoming = feeder.submit(fetch, start + size)
-            rows = block.rows
-            if backend.records_steps:
-                block = held.set_in_place(block)
-            rates = learning_rates[start // batch_size : math.ceil((start + rows) / batch_size)]
+            # Device calls of other threads can invalidate a capture. The first block's steps are captured, and the
+            # last block's, after which nothing is fetched.
+            captures = backend.records_steps and not streamed.buffer
+            if not (is_last or captures):
+                upcoming = pool.submit(fetch, start + size, backend.transfer_stream())
+            block = streamed.copy_to_buffer(fetched) if backend.records_steps else fetched
+            rates = learning_rates[start // batch_size : math.ceil((start + fetched.rows) / batch_size)]
             state, part = backend.run_epoch(
                 step,
                 state,
                 block,
-                backend.asarray(np.arange(rows)),
-                backend.asarray(rates, held.dtype),
+                backend.asarray(np.arange(fetched.rows)),
+                backend.asarray(rates, streamed.dtype),
                 batch_size,
             )
-            if records and not is_last:
-                upcoming = feeder.submit(fetch, start + size)
-            # Before this block's memory is given back, and taken for another's copy.
-            backend.wait(state)
+            if captures and not is_last:
+                upcoming = pool.submit(fetch, start + size, backend.transfer_stream())
+            # Until here `fetched` must live: its memory would go to the next block while this one is still read.
+            backend.synchronize(state)
             objectives.append(part)
     return state, backend.xp.concat(objectives, axis=-1)
 
 
-def write_over(place: Samples, block: Samples) -> Samples:
-    """Write a block over the first rows of another."""
-    for into, array in zip(place.arrays, block.arrays, strict=True):
-        into[: array.shape[0], ...] = array
-    return place
-
-
-def in_bytes(count: int) -> str:
-    """Return a number of bytes in words."""
+def format_bytes(count: int) -> str:
+    """Return a number of bytes as text, such as ``"1.5 KiB"``."""
     amount = float(count)
     for unit in ("bytes", "KiB", "MiB"):
         if amount < 1024:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from xpmlp.backends import Backend
-from xpmlp.data.placement import in_bytes
+from xpmlp.data.placement import format_bytes
 from xpmlp.errors import DeviceMemoryError, XpmlpError
 from xpmlp.nn.layers import Layers
 
@@ -77,10 +77,10 @@ def describe_shortage(backend: Backend, layers: Layers, batch_size: int) -> str:
     """
     network, batch = network_bytes(layers), batch_size * row_bytes(layers)
     free = backend.free_memory()
-    there = "" if free is None else f" ({in_bytes(free)} free)"
+    there = "" if free is None else f" ({format_bytes(free)} free)"
     text = (
-        f"There is too little memory on {backend.device_name}{there}. A step needs about {in_bytes(network)} for the "
-        f"network and {in_bytes(batch)} for a batch of {batch_size:,} rows, beside the data."
+        f"There is too little memory on {backend.device_name}{there}. A step needs about {format_bytes(network)} for "
+        f"the network and {format_bytes(batch)} for a batch of {batch_size:,} rows, beside the data."
     )
     fitting = batch_size // 2 if free is None else min((free - network) // row_bytes(layers), batch_size // 2)
     if batch > network and fitting >= 1:

@@ -273,7 +273,7 @@ def train_one_epoch(
     state, objectives = train_epoch(
         backend, settings.step, run.state, settings.samples, order, rates, settings.batch_size
     )
-    backend.wait(state)
+    backend.synchronize(state)
     seconds = time.perf_counter() - started
     test_loss, test_accuracy = None, None
     if run.validation is not None:

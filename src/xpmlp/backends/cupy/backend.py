@@ -4,7 +4,7 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import array_api_compat.cupy
@@ -95,7 +95,7 @@ class CupyBackend(Backend):
         """Move an array of the device to the host."""
         return np.asarray(cupy.asnumpy(array))
 
-    def wait(self, state: TrainingState) -> None:
+    def synchronize(self, state: TrainingState) -> None:
         """Return when all that was asked of the device so far is done."""
         self.stream.synchronize()
 
@@ -155,16 +155,13 @@ class CupyBackend(Backend):
 
         return play
 
-    def transfers(self) -> AbstractContextManager[object]:
-        """Return a context in which what is moved to the device travels beside the work that goes on there."""
+    @contextmanager
+    def transfer_stream(self) -> Iterator[None]:
+        """Return a context for another thread, in which copies run beside the computation; see `Backend`."""
 
-        @contextmanager
-        def aside() -> Iterator[None]:
-            with self.device, self.aside:
-                yield
-                self.aside.synchronize()
-
-        return aside()
+        with self.device, self.aside:
+            yield
+            self.aside.synchronize()
 
     def free_memory(self) -> int | None:
         """Return the bytes of the GPU's memory that CuPy could still take."""
