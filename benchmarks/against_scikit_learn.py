@@ -1,10 +1,10 @@
-"""Fits of our estimators against scikit-learn's, in one process and in turn: the same settings, data and numbers.
+"""Time fits of our MLPClassifier and of scikit-learn's, in turn, in one process.
 
-    python benchmarks/against_scikit_learn.py --data-dir FOLDER --rounds 5
+    python benchmarks/against_scikit_learn.py [--data-dir FOLDER] [--rounds 5]
 
-`FOLDER` holds ``mnist/`` with MNIST's four files; without it only the small fits are timed. Every round fits both, the
-one that begins changing from round to round. The table shows seconds and the median of the rounds' ratios: below 1 we
-are faster.
+Prints a table: seconds of both (median, minimum, maximum), the median of the rounds' ratios (below 1, ours is faster),
+and the difference of the final losses. FOLDER holds ``mnist/`` with MNIST's four files; without it only iris is
+timed. The order of the two alternates.
 """
 
 import argparse
@@ -34,7 +34,7 @@ Case = tuple[str, Any, Any, dict[str, Any], int]
 
 
 def mnist_cases(folder: Path) -> list[Case]:
-    """Fits of a few epochs at MNIST, in float32 between 0 and 1."""
+    """Return fits of a few epochs on MNIST, in float32 from 0 to 1."""
     mnist = load_dataset("mnist", data_dir=folder / "mnist")
     x, y = mnist.train.x.astype(np.float32), mnist.train.labels
     usual = {"max_iter": MNIST_EPOCHS, "batch_size": 128, "random_state": 0}
@@ -47,7 +47,7 @@ def mnist_cases(folder: Path) -> list[Case]:
 
 
 def iris_cases() -> list[Case]:
-    """Many small fits, where overhead shows: 150 rows, 200 epochs."""
+    """Return repeated small fits, in which overhead counts: 150 rows, 200 epochs."""
     x, y = load_iris(return_X_y=True)
     usual = {"max_iter": 200, "tol": 0.0, "random_state": 0}
     return [
@@ -65,7 +65,7 @@ def iris_cases() -> list[Case]:
 
 
 def seconds(make: Callable[..., Any], case: Case) -> tuple[float, float]:
-    """Fit as often as the case says; return the seconds that it took, and the last loss."""
+    """Fit as often as the case says; return the seconds and the final loss."""
     _, x, y, settings, fits = case
     began = time.perf_counter()
     for _ in range(fits):
@@ -74,16 +74,16 @@ def seconds(make: Callable[..., Any], case: Case) -> tuple[float, float]:
 
 
 def compare(case: Case, rounds: int) -> str:
-    """Return a line of the table."""
+    """Return a row of the table."""
     name, *_ = case
     times: dict[str, list[float]] = {"theirs": [], "ours": []}
     losses: dict[str, float] = {}
-    contenders = {"theirs": TheirClassifier, "ours": MLPClassifier}
+    candidates = {"theirs": TheirClassifier, "ours": MLPClassifier}
     for number in range(rounds):
-        order = list(contenders) if number % 2 == 0 else list(reversed(contenders))
-        for contender in order:
-            took, losses[contender] = seconds(contenders[contender], case)
-            times[contender].append(took)
+        order = list(candidates) if number % 2 == 0 else list(reversed(candidates))
+        for candidate in order:
+            took, losses[candidate] = seconds(candidates[candidate], case)
+            times[candidate].append(took)
     ratio = statistics.median(ours / theirs for ours, theirs in zip(times["ours"], times["theirs"], strict=True))
     gap = abs(losses["ours"] - losses["theirs"])
     columns = [f"{statistics.median(t):.3f} [{min(t):.3f}, {max(t):.3f}]" for t in times.values()]
@@ -93,8 +93,8 @@ def compare(case: Case, rounds: int) -> str:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", type=Path, help="the folder that holds mnist/")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--data-dir", type=Path, help="folder that holds mnist/")
+    parser.add_argument("--rounds", type=int, default=5, help="fits of each (default: 5)")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     cases = iris_cases()
@@ -105,7 +105,7 @@ def main() -> None:
         f"{platform.python_version()}, {os.cpu_count()} cores; {arguments.rounds} rounds, "
         f"{MNIST_EPOCHS} epochs of MNIST\n"
     )
-    print("| fit | scikit-learn, s: median [least, most] | xpmlp, s | ratio | difference of the last loss |")
+    print("| fit | scikit-learn, s: median [minimum, maximum] | xpmlp, s | ratio | difference of final losses |")
     print("| --- | --- | --- | --- | --- |")
     for case in cases:
         print(compare(case, arguments.rounds), flush=True)

@@ -1,13 +1,11 @@
-"""What the two slips of the notebook that this project grew out of cost, measured.
+"""Measure what the notebook's two slips cost in accuracy.
 
-Slip (a) is in its backward pass: ``1 - tanh(a)**2`` with an a that went through tanh already. Slip (b) is in its first
-derivation: the output gradient (ŷ − y) ŷ (1 − ŷ). ``docs/derivation.md`` says why both are wrong; here the notebook's
-network is trained on MNIST with neither, either and both, from the same initial weights and through the same shuffles:
+    OPENBLAS_NUM_THREADS=1 python benchmarks/notebook_slips.py [--epochs 50] [--seeds 3] [--data-dir FOLDER]
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/notebook_slips.py --epochs 50 --seeds 3
-
-MNIST is taken from --data-dir where that is given; else from XPMLP_DATA_DIR or the user's cache, or downloaded.
-A line for each run and, at the end, two tables in Markdown go to standard output; no file of results is written.
+Slip (a) is in the backward pass: ``1 - tanh(a)**2`` where a is a tanh already. Slip (b) is in the first derivation: the
+output gradient (ŷ − y) ŷ (1 − ŷ). ``docs/derivation.md`` explains both. This trains the notebook's network on MNIST
+with neither, either and both, from the same initial weights and with the same shuffles. Prints a line for each run, and
+two tables: loss and accuracy, and the angle between the gradients.
 """
 
 import argparse
@@ -35,12 +33,12 @@ RECIPE = RECIPES["notebook"]
 
 
 def slipped_tanh_backward(xp: Any, a: Any, gradient: Any) -> Any:
-    """Slip (a): tanh is taken of the output, where the output is a tanh already."""
+    """Return slip (a)'s gradient: it applies tanh to the output, which is a tanh already."""
     return gradient * (1.0 - xp.tanh(a) ** 2)
 
 
 def slipped_value_and_gradient(xp: Any, logits: Any, targets: Any) -> tuple[Any, Any]:
-    """Slip (b): the true loss, so that runs compare, with the gradient (ŷ − y) ŷ (1 − ŷ)."""
+    """Return the true loss, so that runs compare, and slip (b)'s gradient: (ŷ − y) ŷ (1 − ŷ)."""
     losses, gradient = softmax_cross_entropy(xp, logits, targets)
     prediction = softmax(xp, logits)
     return losses, gradient * prediction * (1.0 - prediction)
@@ -60,10 +58,9 @@ GRADIENTS: dict[str, tuple[Activation, Loss]] = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """A slipped gradient of the whole training data beside the true one, at the same weights.
+    """A slipped gradient compared with the true one, on all training rows at the same weights.
 
-    `cosine` and `ratio` (of the slipped norm to the true) are over all parameters, `hidden_cosine` is over the hidden
-    layer's alone.
+    `cosine` and `ratio` (slipped norm to true norm) cover all parameters, `hidden_cosine` the hidden layer's.
     """
 
     cosine: float
@@ -73,7 +70,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run: test loss and accuracy after each epoch, and its gradient at its first and at its last weights."""
+    """A run: test loss and accuracy after each epoch, and its gradient at the initial and final weights."""
 
     losses: list[float]
     accuracies: list[float]
@@ -84,8 +81,8 @@ class Outcome:
 def main() -> None:
     """Train, compare and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", type=Path, help="the folder that holds MNIST's files, or a folder mnist of them")
-    parser.add_argument("--epochs", type=int, default=RECIPE.epochs, help="of each run (default: %(default)s)")
+    parser.add_argument("--data-dir", type=Path, help="folder with MNIST's four files; by default downloaded")
+    parser.add_argument("--epochs", type=int, default=RECIPE.epochs, help="epochs per run (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each gradient (default: %(default)s)")
     parser.add_argument("--learning-rate", type=float, default=RECIPE.learning_rate, help="default: %(default)s")
     options = parser.parse_args()
@@ -111,7 +108,7 @@ def main() -> None:
             loss, accuracy = outcome.losses[-1], outcome.accuracies[-1]
             print(f"seed {seed}, {name}: test loss {loss:.4f}, accuracy {accuracy:.2%}", flush=True)
 
-    print(f"\n{options.epochs} epochs at learning rate {options.learning_rate:g}; mean [lowest, highest] of ", end="")
+    print(f"\n{options.epochs} epochs at learning rate {options.learning_rate:g}; mean [minimum, maximum] of ", end="")
     print(f"{options.seeds} seed{'s' if options.seeds > 1 else ''}\n")
     print_results(outcomes)
     print()
@@ -119,7 +116,7 @@ def main() -> None:
 
 
 def run(name: str, train: Samples, test: Samples, *, epochs: int, seed: int, learning_rate: float) -> Outcome:
-    """Train once. The seed alone decides the initial weights and the shuffles, whatever the gradient."""
+    """Train once; the seed determines initial weights and shuffles."""
     activation, loss = GRADIENTS[name]
     generator = np.random.default_rng(seed)
     sizes = (train.x.shape[1], *RECIPE.hidden_layer_sizes, train.targets.shape[1])
@@ -145,7 +142,7 @@ def run(name: str, train: Samples, test: Samples, *, epochs: int, seed: int, lea
 
 
 def compare(layers: Layers, samples: Samples, activation: Activation, loss: Loss) -> Comparison:
-    """Compare a gradient of the mean loss over the samples with the true one."""
+    """Compare a gradient with the true one."""
     true = gradient_of_each_layer(layers, samples, TRUE_ACTIVATION, TRUE_LOSS)
     other = gradient_of_each_layer(layers, samples, activation, loss)
     whole_true, whole_other = np.concatenate(true), np.concatenate(other)
@@ -168,8 +165,8 @@ def cosine(first: Any, second: Any) -> float:
 
 
 def print_results(outcomes: dict[str, list[Outcome]]) -> None:
-    """Print how well each gradient trained, and when the true one had passed it."""
-    print("| trained with | test loss | test accuracy, % | the true gradient passes this accuracy in epoch |")
+    """Print loss and accuracy of each gradient, and when the true one passed it."""
+    print("| gradient | test loss | test accuracy, % | epoch in which the true gradient passes this accuracy |")
     print("|---|---|---|---|")
     for name, runs in outcomes.items():
         losses = [outcome.losses[-1] for outcome in runs]
@@ -183,15 +180,15 @@ def print_results(outcomes: dict[str, list[Outcome]]) -> None:
 
 
 def print_comparisons(outcomes: dict[str, list[Outcome]]) -> None:
-    """Print how each slipped gradient lies to the true one, first and last."""
-    print("| gradient | at | cosine to the true one | cosine, hidden layer alone | length by the true one's |")
+    """Print the angle between each slipped gradient and the true one."""
+    print("| gradient | at | cosine | cosine, hidden layer | ratio of norms |")
     print("|---|---|---|---|---|")
     for name, runs in outcomes.items():
         if name == "true gradient":
             continue
         for place, seen in (
             ("initial weights", [outcome.start for outcome in runs]),
-            ("its own last weights", [outcome.end for outcome in runs]),
+            ("final weights", [outcome.end for outcome in runs]),
         ):
             cosines = spread([one.cosine for one in seen], ".3f")
             hidden = spread([one.hidden_cosine for one in seen], ".3f")
@@ -199,12 +196,12 @@ def print_comparisons(outcomes: dict[str, list[Outcome]]) -> None:
 
 
 def passing_epoch(accuracies: Sequence[float], accuracy: float) -> int | None:
-    """Return the first epoch, from 1, that ends with more than this accuracy."""
+    """Return the first epoch, from 1, with a higher accuracy."""
     return next((epoch for epoch, reached in enumerate(accuracies, start=1) if reached > accuracy), None)
 
 
 def spread(values: Sequence[float], form: str) -> str:
-    """Return the mean with the lowest and the highest value."""
+    """Return mean, minimum and maximum."""
     return f"{np.mean(values):{form}} [{min(values):{form}}, {max(values):{form}}]"
 
 

@@ -51,16 +51,16 @@ class JaxTrainer:
 
         self.run_epoch, self.logits_of = epoch, jax.jit(logits_of)
 
-    def epoch(self) -> None:
+    def train_epoch(self) -> None:
         """Train for one epoch."""
         self.key, key = jax.random.split(self.key)
         self.params = jax.block_until_ready(self.run_epoch(self.params, self.x, self.labels, key))
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Return the likeliest class of each row."""
+        """Return the predicted classes."""
         return np.asarray(jnp.argmax(self.logits_of(self.params, jnp.asarray(x)), axis=1))
 
 
 def make_trainer(workload: Any, settings: Any) -> JaxTrainer:
-    """Make the network."""
+    """Create the trainer."""
     return JaxTrainer(workload, settings)

@@ -30,15 +30,15 @@ class KerasTrainer:
         )
         self.x, self.labels, self.batch_size = workload.x, workload.labels, settings.batch_size
 
-    def epoch(self) -> None:
+    def train_epoch(self) -> None:
         """Train for one epoch."""
         self.model.fit(self.x, self.labels, batch_size=self.batch_size, epochs=1, verbose=0)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Return the likeliest class of each row."""
+        """Return the predicted classes."""
         return np.argmax(self.model.predict(x, verbose=0), axis=1)
 
 
 def make_trainer(workload: Any, settings: Any) -> KerasTrainer:
-    """Make Keras's network."""
+    """Create the trainer."""
     return KerasTrainer(workload, settings)

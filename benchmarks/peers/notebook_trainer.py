@@ -1,4 +1,4 @@
-"""The notebook's own code as a contender, in float64 as it was, or in float32."""
+"""The notebook's own code as a candidate, in its float64 or in float32."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class NotebookTrainer:
-    """Trains as the notebook does: it copies all rows in their new order every epoch."""
+    """Trains as the notebook does: every epoch copies all rows in a new order."""
 
     def __init__(self, workload: Any, settings: Any, dtype: str) -> None:
         np.random.seed(settings.seed)
@@ -18,16 +18,16 @@ class NotebookTrainer:
         self.y = np.eye(workload.classes, dtype=dtype)[workload.labels]
         self.settings = settings
 
-    def epoch(self) -> None:
+    def train_epoch(self) -> None:
         """Train for one epoch."""
         settings = self.settings
         notebook.train_epoch(self.params, self.x, self.y, settings.batch_size, settings.learning_rate)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Return the likeliest class of each row."""
+        """Return the predicted classes."""
         return np.argmax(notebook.forward(self.params, x)[0], axis=1)
 
 
 def make_trainer(workload: Any, settings: Any, dtype: str) -> NotebookTrainer:
-    """Make the notebook's network."""
+    """Create the trainer."""
     return NotebookTrainer(workload, settings, dtype)

@@ -29,15 +29,15 @@ class ScikitLearnTrainer:
             random_state=np.random.RandomState(settings.seed),
         )
 
-    def epoch(self) -> None:
+    def train_epoch(self) -> None:
         """Train for one epoch."""
         self.model.partial_fit(self.x, self.labels, classes=self.classes)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Return the likeliest class of each row."""
+        """Return the predicted classes."""
         return self.model.predict(x)
 
 
 def make_trainer(workload: Any, settings: Any) -> ScikitLearnTrainer:
-    """Make scikit-learn's network."""
+    """Create the trainer."""
     return ScikitLearnTrainer(workload, settings)

@@ -25,7 +25,7 @@ class ThincTrainer:
         self.optimizer = OPTIMIZERS[settings.optimizer](settings.learning_rate, grad_clip=0.0, L2=0.0)
         self.batch_size = settings.batch_size
 
-    def epoch(self) -> None:
+    def train_epoch(self) -> None:
         """Train for one epoch."""
         for x, y in self.model.ops.multibatch(self.batch_size, self.x, self.y, shuffle=True):
             prediction, backpropagate = self.model.begin_update(x)
@@ -33,10 +33,10 @@ class ThincTrainer:
             self.model.finish_update(self.optimizer)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Return the likeliest class of each row."""
+        """Return the predicted classes."""
         return np.argmax(self.model.predict(x), axis=1)
 
 
 def make_trainer(workload: Any, settings: Any) -> ThincTrainer:
-    """Make Thinc's network."""
+    """Create the trainer."""
     return ThincTrainer(workload, settings)

@@ -35,7 +35,7 @@ class TorchTrainer:
         """Return the mean loss of a batch."""
         return self.loss(self.model(x), labels)
 
-    def epoch(self) -> None:
+    def train_epoch(self) -> None:
         """Train for one epoch."""
         order = torch.randperm(len(self.x), device=self.device)
         for start in range(0, len(order), self.batch_size):
@@ -47,11 +47,11 @@ class TorchTrainer:
             torch.cuda.synchronize()
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Return the likeliest class of each row."""
+        """Return the predicted classes."""
         with torch.no_grad():
             return self.model(torch.from_numpy(x).to(self.x)).argmax(dim=1).cpu().numpy()
 
 
 def make_trainer(workload: Any, settings: Any, compiled: bool = False, device: str = "cpu") -> TorchTrainer:
-    """Make PyTorch's network."""
+    """Create the trainer."""
     return TorchTrainer(workload, settings, compiled, device)

@@ -18,7 +18,6 @@ def test_it_prints_a_table_and_writes_the_files(xpmlp: Any, tmp_path: Path) -> N
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "results.json",
         "results.md",
-        "roofline.png",
         "throughput.png",
     ]
     old = tmp_path / "out" / "results.json"
@@ -60,7 +59,7 @@ def test_a_sweep_prints_a_table_for_each_value(xpmlp: Any) -> None:
         (("--backend", "numpyy"), "--backend: 'numpyy' is not one of numpy, cupy, torch, jax"),
         (("--sweep", "width=1"), "--sweep: 'width' is not one of"),
         (("--sweep", "depth=1,2", "--hidden", "none", "--backend", "numpy"), "--sweep depth: there is no hidden layer"),
-        (("--backend", "numpy", "--data", "diabetes"), "holds numbers to predict"),
+        (("--backend", "numpy", "--data", "diabetes"), "its target is numeric"),
         (("--dtype", "int8"), "dtype: 'int8' is not one of"),
         (("--rounds", "0"), "rounds: 0 is too few"),
         (("--backend", "numpy", "--target", "kind"), "synthetic: is no table, so --target cannot be used"),
@@ -93,9 +92,9 @@ def test_a_point_that_cannot_fit_is_said_before_the_others_are_measured(
         said.append("measured")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("xpmlp.bench.memory.available_memory", lambda: 2**30)
+    monkeypatch.setattr("xpmlp.bench.measure.available_memory", lambda: 2**30)
     monkeypatch.setattr("xpmlp.cli.bench.print_note", said.append)
-    monkeypatch.setattr("xpmlp.bench.run.measure_point", measure)
+    monkeypatch.setattr("xpmlp.bench.measure.measure_case", measure)
     xpmlp("bench", "--backend", "numpy", *QUICK, "--sweep", "hidden=8,100000000")
     assert said[0].startswith("will not be measured: 64-100000000-10, batch 128, 200 rows: needs about")
     assert said[1] == "measured"
@@ -106,7 +105,7 @@ def test_interrupted_before_anything_is_measured_it_says_so(xpmlp: Any, monkeypa
     def stop(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("xpmlp.bench.run.measure_point", stop)
+    monkeypatch.setattr("xpmlp.bench.measure.measure_case", stop)
     code, out, err = xpmlp("bench", "--backend", "numpy", *QUICK)
     assert (code, out) == (130, "")
     assert "Interrupted before anything was measured; nothing is saved." in err

@@ -1,38 +1,30 @@
-"""The benchmark: seconds that an epoch takes on each array library, side by side, and how far from the limit."""
+"""Benchmark: time training epochs on each backend, interleaved, and compare the results."""
 
+from .candidates import Candidate, backend_candidate
 from .compare import Change, compare_results
-from .contenders import Contender, backend_contender
-from .limits import Limits, epoch_operations, limit_seconds
-from .measure import measure_point
-from .measurement import Measurement, Point
-from .results import Results, load_results
-from .run import run_benchmark
-from .runner import Runner
-from .saving import prepare_folder, save_results
+from .measure import run_benchmark
+from .report import prepare_folder, save_results
+from .results import Case, Measurement, Results, Timing, load_results
 from .settings import BenchSettings, Sweep, parse_sweep
-from .workload import Workload, synthetic_workload, workload_of
+from .workload import Workload, make_workload, synthetic_workload
 
 __all__ = [
     "BenchSettings",
+    "Candidate",
+    "Case",
     "Change",
-    "Contender",
-    "Limits",
     "Measurement",
-    "Point",
     "Results",
-    "Runner",
     "Sweep",
+    "Timing",
     "Workload",
-    "backend_contender",
+    "backend_candidate",
     "compare_results",
-    "epoch_operations",
-    "limit_seconds",
     "load_results",
-    "measure_point",
+    "make_workload",
     "parse_sweep",
     "prepare_folder",
     "run_benchmark",
     "save_results",
     "synthetic_workload",
-    "workload_of",
 ]

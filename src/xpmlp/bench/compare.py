@@ -1,66 +1,62 @@
-"""Two results side by side: what became slower or faster, and whether that is more than chance."""
+"""Compare two results: what became slower or faster, and whether that is more than noise."""
 
 from typing import NamedTuple
 
-from .conditions import describe_load
-from .measurement import Point, describe_point
-from .results import Results
+from .report import describe_load
+from .results import Case, Results
 
-SMALLEST_CHANGE = 0.03  # below, nobody minds
+MIN_CHANGE = 0.03  # smaller changes are not worth reporting
 
 
 class Change(NamedTuple):
-    """What became of one contender with one set of settings.
+    """A candidate's old and new median in one case.
 
     Attributes
     ----------
     ratio
-        Of the new median to the old; below 1 is faster.
-    is_beyond_spread
-        Whether the middle halves of the two do not overlap, both are of enough rounds to have one, and the change is
-        one of at least 3 %.
+        New to old; below 1 is faster.
+    is_significant
+        Whether the middle halves do not overlap, both have enough rounds, and the change is at least 3 %.
     """
 
-    point: str
+    case: str
     name: str
     old: float
     new: float
     ratio: float
-    is_beyond_spread: bool
+    is_significant: bool
 
 
 def compare_results(old: Results, new: Results) -> list[Change]:
-    """Compare every contender that both have timed with the same settings, in the order of the new."""
+    """Compare every candidate that both have timed with the same settings, in the order of the new results."""
     changes = []
-    for point in new.points:
-        earlier = find_point(old, point)
-        if earlier is None:
-            continue
-        for measurement in point.timed:
-            before = earlier.find(measurement.name)
+    for case in new.cases:
+        earlier = find_case(old, case)
+        for measurement in case.timed if earlier else []:
+            before = earlier.find(measurement.name) if earlier else None
             if before is None or before.timing is None or measurement.timing is None:
                 continue
             a, b = before.timing, measurement.timing
             ratio = b.median / a.median
-            apart = a.quartiles[1] < b.quartiles[0] or b.quartiles[1] < a.quartiles[0]
-            beyond = apart and abs(ratio - 1.0) >= SMALLEST_CHANGE and a.has_spread and b.has_spread
-            changes.append(Change(describe_point(point), measurement.name, a.median, b.median, ratio, beyond))
+            reliable = a.has_spread and b.has_spread and not a.overlaps(b)
+            significant = reliable and abs(ratio - 1.0) >= MIN_CHANGE
+            changes.append(Change(str(case), measurement.name, a.median, b.median, ratio, significant))
     return changes
 
 
-def find_point(results: Results, point: Point) -> Point | None:
-    """Return the point of other results with the same data, network, and way of training."""
+def find_case(results: Results, case: Case) -> Case | None:
+    """Return the case with the same data, network and training."""
 
-    def key(point: Point) -> tuple[object, ...]:
-        settings = point.settings
-        how = (settings.activation, settings.optimizer, settings.batch_size, settings.dtype)
-        return point.workload, point.rows, point.sizes, how
+    def key(case: Case) -> tuple[object, ...]:
+        settings = case.settings
+        training = (settings.activation, settings.optimizer, settings.batch_size, settings.dtype)
+        return case.workload, case.rows, case.sizes, training
 
-    return next((other for other in results.points if key(other) == key(point)), None)
+    return next((other for other in results.cases if key(other) == key(case)), None)
 
 
 def differences(old: Results, new: Results) -> list[str]:
-    """Return what else differs between two results, which one must know before one takes a change for ours."""
+    """Return what else differs: machine, versions, and candidates that only one has."""
     found = [
         f"{name}: {old.machine.get(name)}, then {new.machine.get(name)}"
         for name in ("processor", "cores")
@@ -73,25 +69,25 @@ def differences(old: Results, new: Results) -> list[str]:
     ]
     for first, second, when in ((old, new, "old"), (new, old, "new")):
         alone = [
-            f"{measurement.name} ({describe_point(point)})"
-            for point in first.points
-            for measurement in point.timed
-            if (match := find_point(second, point)) is None or match.find(measurement.name) is None
+            f"{measurement.name} ({case})"
+            for case in first.cases
+            for measurement in case.timed
+            if (match := find_case(second, case)) is None or match.find(measurement.name) is None
         ]
         if alone:
-            found.append(f"only in the {when}: {', '.join(alone)}")
+            found.append(f"only in the {when} results: {', '.join(alone)}")
     return found
 
 
 def doubts(old: Results, new: Results) -> list[str]:
-    """Return why a change may be the machine's and not ours: that it was busy, or that timings scatter or are few."""
+    """Return reasons to distrust a change: a busy machine, noisy timings, or too few of them."""
     found = []
     for results, when in ((old, "old"), (new, "new")):
-        busy = describe_load(results.machine)
-        found += [] if busy is None else [f"of the {when}: {busy}"]
-        timings = [(m.name, m.timing) for point in results.points for m in point.timed if m.timing is not None]
+        load = describe_load(results.machine)
+        found += [] if load is None else [f"{when} results: {load}"]
+        timings = [(m.name, m.timing) for case in results.cases for m in case.timed if m.timing is not None]
         noisy = dict.fromkeys(name for name, timing in timings if timing.is_noisy)
         few = dict.fromkeys(name for name, timing in timings if not timing.has_spread)
-        for names, what in ((noisy, "scatter by more than a tenth"), (few, "are too few to know how they scatter")):
-            found += [f"of the {when}: the timings of {', '.join(names)} {what}."] if names else []
+        for names, what in ((noisy, "vary by more than a tenth"), (few, "are too few to know how much they vary")):
+            found += [f"{when} results: the timings of {', '.join(names)} {what}."] if names else []
     return found

@@ -1,163 +1,233 @@
-"""Contenders timed in turn, so that whatever else the machine does in the meantime hits all of them alike."""
+"""Time all candidates in turn, so that other load on the machine affects them alike."""
 
+import contextlib
+import itertools
 import math
+import os
+import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
-from .limits import epoch_operations, limit_seconds
-from .measurement import Measurement, Point, describe_point, point_of
-from .runner import Runner
-from .settings import BenchSettings
-from .timing import Timing
+from xpmlp.datasets.memory import available_memory
+from xpmlp.environment import describe_machine, describe_versions
+from xpmlp.errors import SettingsError
+from xpmlp.training.errors import COPIES_OF_NETWORK, COPIES_OF_OUTPUTS
+
+from .candidates import Candidate
+from .results import Case, Measurement, Results, Timing
+from .settings import BenchSettings, Sweep
 from .worker import Worker, WorkerError
+from .workload import Workload
 
-# A turn of a few milliseconds would show how the process woke up, not how it trains.
-SHORTEST_TURN, LONGEST_TURN = 0.2, 2.0  # seconds
-MOST_EPOCHS_A_TURN = 100
-# Seconds before a turn. The threads of a library spin on for a while after its last product, in case there is another;
-# they would take a core from whoever is next, and always from the same one.
+# Seconds per timing: long enough that waking up the process does not count, short enough to wait for.
+MIN_SECONDS, MAX_SECONDS = 0.2, 2.0
+MAX_EPOCHS = 100  # per timing
+# Seconds before each timing: BLAS threads spin for a while after their last product, and would slow the next candidate.
 REST = 0.1
+COPIES_OF_DATA = 2  # as loaded, and as the library stores them
+
+Progress = Callable[[str], None]
 
 
-def measure_point(runner: Runner, settings: BenchSettings) -> Point:
-    """Time every contender with these settings.
+def run_benchmark(
+    candidates: Sequence[Candidate],
+    workload: Workload,
+    settings: BenchSettings,
+    sweep: Sweep | None = None,
+    *,
+    progress: Progress = lambda line: None,
+    warn: Progress | None = None,
+) -> Results:
+    """Time all candidates in one case, or in one for each value of a sweep.
 
-    Each makes its network and trains two epochs that do not count: in the first, libraries compile; by the second is
-    seen how many epochs make a turn. Then all of them take turns, as often as there are rounds; who begins changes
-    from round to round. Ctrl-C ends it with what there is.
-    """
-    return PointMeasuring(runner, settings).measure()
-
-
-class PointMeasuring:
-    """One point, as far as it is measured."""
-
-    def __init__(self, runner: Runner, settings: BenchSettings) -> None:
-        self.runner = runner
-        self.settings = settings
-        self.point = point_of(runner.workload, settings)
-        self.found = {
-            c.name: Measurement(c.name, c.ours, failure=runner.failures.get(c.name)) for c in runner.contenders
-        }
-        self.names = list(runner.workers)
-        self.epochs = 1
-        self.second: dict[str, float] = {}
-        self.seconds: dict[str, list[float]] = {name: [] for name in self.names}
-        self.walls: dict[str, list[float]] = {name: [] for name in self.names}
-        self.reference: list[Any] = []
-
-    def measure(self) -> Point:
-        """Do all of it, or what Ctrl-C leaves time for."""
-        interrupted = False
-        where = describe_point(self.point)
-        try:
-            for name in self.names:
-                self.runner.say(f"{where}: first epoch of {name}")
-                self.attempt(name, self.prepare)
-            self.epochs = epochs_in_a_turn(list(self.second.values()))
-            for number in range(self.settings.rounds):
-                self.runner.say(f"{where}: round {number + 1} of {self.settings.rounds}")
-                first = number % max(len(self.names), 1)
-                for name in self.names[first:] + self.names[:first]:
-                    self.attempt(name, self.take_turn)
-            self.find_reference()
-            for name in self.names:
-                self.attempt(name, self.judge)
-        except KeyboardInterrupt:
-            interrupted = True
-        for name in self.names:
-            if self.seconds[name]:
-                timing = Timing(tuple(self.seconds[name]))
-                overhead = None
-                if len(self.walls[name]) == len(self.seconds[name]):
-                    overhead = sum(self.walls[name]) / (self.epochs * sum(self.seconds[name])) - 1.0
-                self.found[name] = replace(self.found[name], timing=timing, overhead=overhead)
-        return replace(
-            self.point,
-            measurements=tuple(self.found.values()),
-            interrupted=interrupted,
-            epochs_a_turn=self.epochs,
-        )
-
-    def attempt(self, name: str, work: Callable[[Worker], dict[str, Any]]) -> None:
-        """Do something with a worker; where it fails, that is what is known of it."""
-        if self.found[name].failure is not None:
-            return
-        try:
-            self.found[name] = replace(self.found[name], **work(self.runner.workers[name]))
-        except WorkerError as error:
-            self.found[name] = replace(self.found[name], failure=str(error))
-
-    def prepare(self, worker: Worker) -> dict[str, Any]:
-        """Have the network made, and trained for two epochs."""
-        prepared = worker.ask("prepare", self.runner.folder, self.settings)
-        first = worker.ask("epoch")
-        self.second[worker.contender.name] = worker.ask("epoch")
-        return {
-            "start_seconds": worker.start_seconds,
-            "prepare_seconds": prepared,
-            "first_seconds": first,
-            "description": worker.ask("describe"),
-        }
-
-    def take_turn(self, worker: Worker) -> dict[str, Any]:
-        """Time as many epochs as make a turn."""
-        name = worker.contender.name
-        time.sleep(REST)
-        started = time.perf_counter()
-        seconds = worker.ask("epoch", self.epochs)
-        self.walls[name].append(time.perf_counter() - started)
-        self.seconds[name].append(seconds / self.epochs)
-        return {}
-
-    def find_reference(self) -> None:
-        """Fetch the weights that all of our backends are to have: NumPy's, or those of the first of them."""
-        ours = [c.name for c in self.runner.contenders if c.ours and self.found[c.name].failure is None]
-        for name in sorted(ours, key=lambda name: not name.startswith("numpy")):
-            try:
-                self.reference = self.runner.workers[name].ask("weights")
-            except WorkerError as error:
-                self.found[name] = replace(self.found[name], failure=str(error))
-            else:
-                return
-
-    def judge(self, worker: Worker) -> dict[str, Any]:
-        """See what it learned, what memory it took, and what its limit would be."""
-        judged = {"accuracy": worker.ask("accuracy"), "peak_bytes": worker.ask("peak_bytes")}
-        if worker.contender.ours:
-            judged["difference"] = largest_difference(worker.ask("weights"), self.reference)
-            products_by = self.found[worker.contender.name].description.get("products by", "")
-            ceilings = self.runner.ceilings_of(worker, self.settings.dtype, products_by)
-            point = self.point
-            operations = epoch_operations(point.sizes, point.rows, np.dtype(self.settings.dtype).itemsize)
-            judged |= {
-                "ceilings": ceilings,
-                "limits": limit_seconds(operations, ceilings, self.settings.steps(point.rows)),
-            }
-        return judged
-
-
-def epochs_in_a_turn(seconds: Sequence[float]) -> int:
-    """Return how many epochs make a turn, the same for all, so that all train to the same weights.
+    A case that does not fit into memory is skipped. Ctrl-C ends the benchmark and keeps what was measured.
 
     Parameters
     ----------
-    seconds
-        What an epoch of each contender took.
+    progress
+        Called with a line on each stage.
+    warn
+        Called with a line for each case that is skipped, before any is measured; by default `progress`.
+
+    Raises
+    ------
+    SettingsError
+        If the depth is swept and there is no hidden layer.
     """
+    if sweep is not None and sweep.name == "depth" and not settings.hidden_layer_sizes:
+        raise SettingsError("--sweep depth: there is no hidden layer to repeat. Give --hidden a size.")
+    machine = describe_machine() | {"conditions": describe_conditions()}  # before the benchmark loads the machine
+    variants = [settings] if sweep is None else [sweep.apply(settings, value) for value in sweep.values]
+    cases = [make_case(workload, variant) for variant in variants]
+    cases = [replace(case, skipped=find_shortage(case, len(candidates))) for case in cases]
+    for case in cases:
+        if case.skipped is not None:
+            (warn or progress)(f"will not be measured: {case.skipped}")
+    measured: list[Case] = []
+    with contextlib.suppress(KeyboardInterrupt), start_workers(candidates, workload, progress) as pool:
+        for case in cases:
+            measured.append(case if case.skipped is not None else measure_case(pool, case))
+            if measured[-1].interrupted:
+                break
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    return Results(tuple(measured), None if sweep is None else sweep.name, machine, describe_versions(), date)
+
+
+def describe_conditions() -> dict[str, Any]:
+    """Return the requested numbers of threads, the clock's resolution, and the load on the machine."""
+    clock = time.get_clock_info("perf_counter")
+    return {
+        "threads": {name: value for name, value in sorted(os.environ.items()) if name.endswith("_NUM_THREADS")},
+        "clock": {"implementation": clock.implementation, "resolution": clock.resolution},
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+    }
+
+
+def make_case(workload: Workload, settings: BenchSettings) -> Case:
+    """Return a case that is yet to be measured."""
+    rows = len(workload.x) if settings.rows is None else settings.rows
+    return Case(settings, workload.name, rows, (workload.x.shape[1], *settings.hidden_layer_sizes, workload.classes))
+
+
+def find_shortage(case: Case, candidates: int) -> str | None:
+    """Return the memory that a case needs, roughly, and that is free, if the latter is less."""
+    sizes = case.sizes
+    data = case.rows * (sizes[0] + sizes[-1])
+    network = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
+    batch = min(case.settings.batch_size, case.rows) * (sizes[0] + COPIES_OF_OUTPUTS * sum(sizes[1:]))
+    values = candidates * (COPIES_OF_DATA * data + COPIES_OF_NETWORK * network + batch)
+    needed, free = values * np.dtype(case.settings.dtype).itemsize, available_memory()
+    if free is None or needed <= free:
+        return None
+    return f"{case}: needs about {needed / 2**30:.1f} GiB, but {free / 2**30:.1f} are free"
+
+
+class WorkerPool(NamedTuple):
+    """The worker of each candidate, or the error with which it failed to start."""
+
+    candidates: Sequence[Candidate]
+    workers: dict[str, Worker]
+    failures: dict[str, str]
+    folder: Path  # with the workload's arrays
+    progress: Progress
+
+
+@contextlib.contextmanager
+def start_workers(candidates: Sequence[Candidate], workload: Workload, progress: Progress) -> Iterator[WorkerPool]:
+    """Start a worker for each candidate; end them when the context is left, however that happens."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xpmlp-bench-")))
+        workload.save(folder)
+        pool = WorkerPool(candidates, {}, {}, folder, progress)
+        for candidate in candidates:
+            progress(f"starting {candidate.name}")
+            try:
+                worker = Worker(candidate)
+            except WorkerError as error:
+                pool.failures[candidate.name] = str(error)
+            else:
+                stack.callback(worker.close)
+                pool.workers[candidate.name] = worker
+        yield pool
+
+
+def measure_case(pool: WorkerPool, case: Case) -> Case:
+    """Time every candidate in one case.
+
+    Each candidate builds its network and trains two warm-up epochs: libraries compile in the first, and the second
+    determines how many epochs a timing needs. Then each is timed once per round; the order rotates between rounds.
+    Ctrl-C keeps the rounds that were completed.
+    """
+    return CaseMeasurement(pool, case).run()
+
+
+class CaseMeasurement:
+    """The measurement of one case while it is under way."""
+
+    def __init__(self, pool: WorkerPool, case: Case) -> None:
+        self.pool = pool
+        self.case = case
+        self.found = {c.name: Measurement(c.name, c.ours, failure=pool.failures.get(c.name)) for c in pool.candidates}
+        self.warm_epochs: list[float] = []
+        self.epochs = 1
+        self.seconds: dict[str, list[float]] = {name: [] for name in self.found}
+        self.reference: list[Any] | None = None
+
+    def run(self) -> Case:
+        """Measure all, until done or interrupted."""
+        names = list(self.pool.workers)
+        rounds = self.case.settings.rounds
+        interrupted = False
+        try:
+            self.for_each(names, self.warm_up)
+            self.epochs = epochs_per_timing(self.warm_epochs)
+            for number in range(rounds):
+                self.pool.progress(f"{self.case}: round {number + 1} of {rounds}")
+                first = number % max(len(names), 1)
+                self.for_each(names[first:] + names[:first], self.time_epochs)
+            self.for_each(sorted(names, key=lambda name: not name.startswith("numpy")), self.check)
+        except KeyboardInterrupt:
+            interrupted = True
+        measurements = tuple(
+            replace(measurement, timing=Timing(tuple(self.seconds[name])) if self.seconds[name] else None)
+            for name, measurement in self.found.items()
+        )
+        return replace(self.case, measurements=measurements, interrupted=interrupted, epochs_per_timing=self.epochs)
+
+    def for_each(self, names: Sequence[str], work: Callable[[Worker], dict[str, Any]]) -> None:
+        """Do the same with each worker that has not failed yet; add the results, or the failure, to what is known."""
+        for name in names:
+            if self.found[name].failure is None:
+                try:
+                    self.found[name] = replace(self.found[name], **work(self.pool.workers[name]))
+                except WorkerError as error:
+                    self.found[name] = replace(self.found[name], failure=str(error))
+
+    def warm_up(self, worker: Worker) -> dict[str, Any]:
+        """Build the network and train two epochs."""
+        self.pool.progress(f"{self.case}: first epoch of {worker.candidate.name}")
+        prepare_seconds = worker.request("prepare", self.pool.folder, self.case.settings)
+        first_seconds = worker.request("train")
+        self.warm_epochs.append(worker.request("train"))
+        return {
+            "start_seconds": worker.start_seconds,
+            "prepare_seconds": prepare_seconds,
+            "first_seconds": first_seconds,
+            "description": worker.request("describe"),
+        }
+
+    def time_epochs(self, worker: Worker) -> dict[str, Any]:
+        """Add one timing."""
+        time.sleep(REST)
+        self.seconds[worker.candidate.name].append(worker.request("train", self.epochs) / self.epochs)
+        return {}
+
+    def check(self, worker: Worker) -> dict[str, Any]:
+        """Return accuracy, memory, and for our backends the difference from the first one's weights: NumPy's."""
+        found = {"accuracy": worker.request("accuracy"), "peak_bytes": worker.request("peak_bytes")}
+        if worker.candidate.ours:
+            weights = worker.request("weights")
+            self.reference = self.reference or weights
+            found["difference"] = largest_difference(weights, self.reference)
+        return found
+
+
+def epochs_per_timing(seconds: Sequence[float]) -> int:
+    """Return how many epochs to time at once, the same for all candidates, given the seconds of one epoch of each."""
     if not seconds:
         return 1
-    wanted = math.ceil(SHORTEST_TURN / max(min(seconds), 1e-9))
-    bearable = int(LONGEST_TURN / max(seconds))
-    return max(1, min(wanted, bearable, MOST_EPOCHS_A_TURN))
+    wanted = math.ceil(MIN_SECONDS / max(min(seconds), 1e-9))
+    return max(1, min(wanted, int(MAX_SECONDS / max(seconds)), MAX_EPOCHS))
 
 
 def largest_difference(weights: Sequence[Any], expected: Sequence[Any]) -> float:
-    """Return how far two networks are apart, as a part of the largest weight of each array."""
+    """Return the largest difference between two networks' weights, relative to the largest weight of each array."""
     return max(
         float(np.max(np.abs(array - other)) / max(float(np.max(np.abs(other))), 1e-12))
         for array, other in zip(weights, expected, strict=True)

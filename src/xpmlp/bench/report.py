@@ -1,148 +1,162 @@
-"""Results as people read them: tables."""
+"""Results for people: tables, a Markdown page, and the folder with the page and plots."""
 
+import contextlib
+import os
+import tempfile
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
 
 from xpmlp.backends import is_gpu
+from xpmlp.errors import OutputError
+from xpmlp.whole_files import write_whole
 
-from .conditions import describe_load
-from .crossings import find_crossings
-from .growth import find_growth
-from .measurement import Measurement, Point, describe_point, trains_alike
-from .results import Results
-from .timing import FEWEST_ROUNDS
+from .plots import draw_sweep, draw_throughput
+from .results import MIN_ROUNDS, Case, Measurement, Results
 
-COLUMNS = ("", "seconds an epoch", "samples/s", "to NumPy", "of the limit", "first epoch", "accuracy")
-GROWTH_COLUMNS = ("grows as", "seconds an epoch", "at the large end", "memory", "at the large end")
 BASELINE = "numpy"
-LONGEST_REASON = 60  # characters of a failure that a table's cell can hold; the whole of it stands below the table
-MOST_OVERHEAD = 0.01
+MAX_REASON = 60  # characters of an error in a table's cell; all of it is below the table
+BUSY = 0.5  # load per core above which other processes disturb the measurement
+FILES = ("results.json", "results.md", "throughput.png", "sweep.png")
+
+Column = Callable[[Case, Measurement], str]
 
 
-def table_rows(point: Point) -> list[tuple[str, ...]]:
-    """Return a row of texts for each contender, the fastest first, those of which nothing is known last."""
-    baseline = point.find(BASELINE)
-    timed = sorted(point.timed, key=median_of)
-    untimed = [measurement for measurement in point.measurements if measurement.timing is None]
-    return [describe_timed(measurement, baseline, point.rows) for measurement in timed] + [
-        (measurement.name, describe_failure(measurement) or "not reached", "", "", "", "", "")
-        for measurement in untimed
+def format_seconds(case: Case, measurement: Measurement) -> str:
+    """Return median and quartiles, and the failure if there was one after the first round."""
+    timing = measurement.timing
+    assert timing is not None
+    first, third = timing.quartiles
+    seconds = f"{timing.median:.4g} [{first:.4g}, {third:.4g}]{' noisy' if timing.is_noisy else ''}"
+    return "; ".join(part for part in (seconds, format_failure(measurement)) if part)
+
+
+def format_ratio(case: Case, measurement: Measurement) -> str:
+    """Return the speed relative to NumPy's."""
+    baseline = case.find(BASELINE)
+    return "" if baseline is None else f"{baseline.median / measurement.median:.2f} ×"
+
+
+COLUMNS: dict[str, Column] = {
+    "seconds per epoch": format_seconds,
+    "samples/s": lambda case, m: f"{case.rows / m.median:,.0f}",
+    "relative to NumPy": format_ratio,
+    "first epoch": lambda case, m: "" if m.first_seconds is None else f"{m.first_seconds:.2f} s",
+    "accuracy": lambda case, m: "" if m.accuracy is None else f"{100 * m.accuracy:.1f} %",
+}
+
+
+def table_rows(case: Case, columns: Mapping[str, Column] = COLUMNS) -> list[tuple[str, ...]]:
+    """Return a row for each candidate: its name, then the columns; the fastest first, those without timing last."""
+    timed = sorted(case.timed, key=lambda measurement: measurement.median)
+    untimed = [measurement for measurement in case.measurements if measurement.timing is None]
+    blank = ("",) * (len(columns) - 1)
+    return [(m.name, *(cell(case, m) for cell in columns.values())) for m in timed] + [
+        (m.name, format_failure(m) or "not reached", *blank) for m in untimed
     ]
 
 
-def describe_failure(measurement: Measurement) -> str:
-    """Return that a contender failed, when, and why as far as a table's cell can hold it; nothing where it did not."""
+def format_failure(measurement: Measurement) -> str:
+    """Return when and why a candidate failed, shortened for a table's cell; nothing if it did not."""
     if measurement.failure is None:
         return ""
     rounds = 0 if measurement.timing is None else len(measurement.timing.seconds)
     when = f" after {rounds} round{'s' if rounds > 1 else ''}" if rounds else ""
-    return f"failed{when}: {textwrap.shorten(measurement.failure, LONGEST_REASON, placeholder=' …')}"
+    return f"failed{when}: {textwrap.shorten(measurement.failure, MAX_REASON, placeholder=' …')}"
 
 
-def median_of(measurement: Measurement) -> float:
-    """Return the median of a contender's timings."""
-    assert measurement.timing is not None
-    return measurement.timing.median
-
-
-def describe_timed(measurement: Measurement, baseline: Measurement | None, rows: int) -> tuple[str, ...]:
-    """Return a row of texts for a contender that has timings."""
-    timing = measurement.timing
-    assert timing is not None
-    first, third = timing.quartiles
-    limits = measurement.limits
-    seconds = f"{timing.median:.4g} [{first:.4g}, {third:.4g}]{' noisy' if timing.is_noisy else ''}"
-    return (
-        measurement.name,
-        "; ".join(part for part in (seconds, describe_failure(measurement)) if part),
-        f"{rows / timing.median:,.0f}",
-        "" if baseline is None else f"{median_of(baseline) / timing.median:.2f} ×",
-        "" if limits is None else f"{100 * limits.seconds / timing.median:.0f} %",
-        "" if measurement.first_seconds is None else f"{measurement.first_seconds:.2f} s",
-        "" if measurement.accuracy is None else f"{100 * measurement.accuracy:.1f} %",
-    )
-
-
-def warnings_of(point: Point) -> list[str]:
-    """Return what one should know before one concludes anything from a point."""
-    warnings = []
-    if point.skipped is not None:
-        return [f"not measured: {point.skipped}"]
-    warnings += [f"{m.name} failed: {m.failure}" for m in point.measurements if m.failure is not None]
-    noisy = [measurement.name for measurement in point.timed if measurement.timing and measurement.timing.is_noisy]
+def warnings_of(case: Case) -> list[str]:
+    """Return what to know before drawing conclusions from a case."""
+    if case.skipped is not None:
+        return [f"not measured: {case.skipped}"]
+    warnings = [f"{m.name} failed: {m.failure}" for m in case.measurements if m.failure is not None]
+    timings = {m.name: m.timing for m in case.timed if m.timing is not None}
+    noisy = [name for name, timing in timings.items() if timing.is_noisy]
     if noisy:
-        who = "all" if len(noisy) == len(point.timed) > 1 else ", ".join(noisy)
+        who = "all" if len(noisy) == len(timings) > 1 else ", ".join(noisy)
         warnings.append(
-            f"the timings of {who} scatter by more than a tenth: the machine is too noisy to conclude from smaller "
-            "differences. Close what else runs, or take more --rounds."
+            f"the timings of {who} vary by more than a tenth: smaller differences mean nothing. Close other programs, "
+            "or use more --rounds."
         )
     warnings += [
-        f"{measurement.name} ended with other weights than NumPy (apart by {measurement.difference:.1g} of the "
-        "largest): what it computes is not what the others compute."
-        for measurement in point.timed
-        if not trains_alike(measurement, point.settings.dtype)
+        f"{m.name} ended with other weights than NumPy (largest relative difference {m.difference:.1g}): it does not "
+        "compute the same."
+        for m in case.timed
+        if not m.has_equal_weights(case.settings.dtype)
     ]
-    asked = [m.overhead for m in point.timed if m.overhead is not None]
-    if asked and max(asked) > MOST_OVERHEAD:
-        warnings.append(
-            f"between two turns the harness took up to {100 * max(asked):.1f} % of a turn; the figures are without it."
-        )
-    fewest = min((len(m.timing.seconds) for m in point.timed if m.timing), default=FEWEST_ROUNDS)
-    if fewest < FEWEST_ROUNDS:
-        warnings.append(f"{fewest} round{'s' if fewest > 1 else ''}: too few to know how the timings scatter.")
-    if point.interrupted:
+    fewest = min((len(timing.seconds) for timing in timings.values()), default=MIN_ROUNDS)
+    if fewest < MIN_ROUNDS:
+        warnings.append(f"{fewest} round{'s' if fewest > 1 else ''}: too few to know how much the timings vary.")
+    if case.interrupted:
         warnings.append("interrupted: not all rounds were run.")
     return warnings
 
 
-def describe_settings(point: Point) -> str:
-    """Return all of a point's settings in a line."""
-    settings = point.settings
-    turns = "" if point.epochs_a_turn == 1 else f" turns of {point.epochs_a_turn}"
-    # One that failed in between has fewer, which its row says.
-    most = max((len(m.timing.seconds) for m in point.timed if m.timing), default=settings.rounds)
+def describe_case(case: Case) -> str:
+    """Return a case's settings in one line."""
+    settings = case.settings
+    several = "" if case.epochs_per_timing == 1 else f" times {case.epochs_per_timing}"
+    # A candidate that failed has fewer rounds; its row says so.
+    most = max((len(m.timing.seconds) for m in case.timed if m.timing), default=settings.rounds)
     rounds = f"{settings.rounds}" if most == settings.rounds else f"{most} (of {settings.rounds})"
     return (
-        f"{describe_point(point)}, {settings.dtype}, {settings.activation}, {settings.optimizer}; {point.workload}; "
-        f"median of {rounds}{turns} epochs [quartiles]"
+        f"{case}, {settings.dtype}, {settings.activation}, {settings.optimizer}; {case.workload}; "
+        f"median of {rounds}{several} epochs [quartiles]"
     )
 
 
-def to_markdown(results: Results) -> str:
-    """Return the results as a page."""
+def describe_threads(results: Results) -> str | None:
+    """Return what multiplies matrices, and in how many threads, for each of our backends."""
+    found = {
+        m.name: m.description["linear algebra"]
+        for case in results.cases
+        for m in case.measurements
+        if "linear algebra" in m.description
+    }
+    return f"linear algebra: {'; '.join(f'{name} {what}' for name, what in found.items())}" if found else None
+
+
+def describe_load(machine: dict[str, Any]) -> str | None:
+    """Return a warning if other processes were running when the benchmark started."""
+    load, cores = (machine.get("conditions") or {}).get("load"), machine.get("cores")
+    if not load or not cores or load <= BUSY * cores:
+        return None
+    return (
+        f"the machine was busy before the benchmark: load {load:.1f} on {cores} cores. Measure again when it is idle."
+    )
+
+
+def to_markdown(results: Results, columns: Mapping[str, Column] = COLUMNS) -> str:
+    """Return the results as a Markdown page."""
     machine = results.machine
     lines = [
         f"{machine.get('processor')}, {machine.get('cores')} cores, {machine.get('system')}, {results.date[:10]}; "
         + ", ".join(versions_of(results)),
         "",
     ]
-    for point in results.points:
-        lines += [describe_settings(point), ""]
-        if point.measurements:
-            lines += markdown_table(COLUMNS, table_rows(point))
-            lines.append("")
-        lines += [f"- {warning}" for warning in warnings_of(point)]
-        lines.append("")
-    growth = growth_rows(results)
-    if growth:
-        lines += [*markdown_table(GROWTH_COLUMNS, growth), ""]
-    lines += [f"- {sentence}" for sentence in describe_crossings(results)]
-    busy = describe_load(machine)
-    lines += [] if busy is None else [f"- {busy}"]
-    return "\n".join(lines).rstrip() + "\n"
+    for case in results.cases:
+        lines += [describe_case(case), ""]
+        if case.measurements:
+            lines += [*markdown_table(["", *columns], table_rows(case, columns)), ""]
+        lines += [*(f"- {warning}" for warning in warnings_of(case)), ""]
+    notes = [note for note in (describe_threads(results), describe_load(machine)) if note is not None]
+    return "\n".join([*lines, *(f"- {note}" for note in notes)]).rstrip().replace("\n\n\n", "\n\n") + "\n"
 
 
 def versions_of(results: Results) -> list[str]:
-    """Return every library that took part with its version, the contenders' own included, and their devices."""
-    measurements = [measurement for point in results.points for measurement in point.measurements]
-    loaded = [part for m in measurements for part in m.description.get("versions", "").split(", ") if part]
+    """Return the libraries that took part, with their versions, and the GPUs."""
+    measurements = [measurement for case in results.cases for measurement in case.measurements]
     here = [f"{name} {version}" for name, version in results.versions.items() if version != "unknown"]
+    loaded = [part for m in measurements for part in m.description.get("versions", "").split(", ") if part]
     devices = [device for m in measurements if is_gpu(device := m.description.get("device", "cpu"))]
     return list(dict.fromkeys([*here, *loaded, *devices]))
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table."""
+    """Return the lines of a Markdown table."""
     return [
         f"| {' | '.join(columns)} |",
         f"|{'---|' * len(columns)}",
@@ -150,34 +164,49 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> lis
     ]
 
 
-def swept_values(results: Results) -> list[int]:
-    """Return the values of the sweep, in the order of the points."""
-    taken: dict[str, Callable[[Point], int]] = {
-        "batch-size": lambda point: point.settings.batch_size,
-        "hidden": lambda point: point.settings.hidden_layer_sizes[0],
-        "depth": lambda point: len(point.settings.hidden_layer_sizes),
-        "rows": lambda point: point.rows,
+def prepare_folder(folder: Path, *, force: bool = False) -> None:
+    """Create the folder and check that files can be written, before the benchmark runs.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written to, or holds results and `force` is false.
+    """
+    earlier = [name for name in FILES if (folder / name).exists()]
+    if earlier and not force:
+        raise OutputError(
+            f"{folder}: already holds results ({', '.join(earlier)}). Choose another --output, or replace them with "
+            "--force."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor, probe = tempfile.mkstemp(dir=folder, prefix=".xpmlp-")
+        os.close(descriptor)
+        os.unlink(probe)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be written ({error.strerror or error}). Choose another --output."
+        ) from error
+
+
+def save_results(results: Results, folder: Path) -> list[str]:
+    """Write results, page and plots into a folder, and delete plots of earlier results; return the files' names."""
+    timed = tuple(case for case in results.cases if case.timed)
+    swept = results.sweep is not None and len(timed) > 1
+    # The measurements first: they are kept even if a plot fails.
+    makers: dict[str, Callable[[], bytes | None]] = {
+        "results.json": lambda: results.to_json().encode(),
+        "results.md": lambda: to_markdown(results).encode(),
+        "throughput.png": lambda: draw_throughput(timed[0]) if len(timed) == 1 else None,
+        "sweep.png": lambda: draw_sweep(replace(results, cases=timed)) if swept else None,
     }
-    assert results.sweep is not None
-    return [taken[results.sweep](point) for point in results.points]
-
-
-def growth_rows(results: Results) -> list[tuple[str, ...]]:
-    """Return a row of texts for each contender: the powers of the swept value that it grows with."""
-    if results.sweep is None:
-        return []
-
-    def power(slope: float | None) -> str:
-        return "" if slope is None else f"{results.sweep}^{slope:.2f}"
-
-    return [(growth.name, *map(power, growth[1:])) for growth in find_growth(swept_values(results), results.points)]
-
-
-def describe_crossings(results: Results) -> list[str]:
-    """Say where one contender overtakes another."""
-    if results.sweep is None:
-        return []
-    return [
-        f"from {results.sweep} {crossing.value:,.0f} on, {crossing.faster} is faster than {crossing.slower}"
-        for crossing in find_crossings(swept_values(results), results.points)
-    ]
+    saved = []
+    for name, make in makers.items():
+        content = make()
+        if content is None:
+            with contextlib.suppress(FileNotFoundError):
+                (folder / name).unlink()
+        else:
+            write_whole(folder / name, content)
+            saved.append(name)
+    return saved

@@ -1,58 +1,171 @@
-"""A benchmark's results: everything, in one JSON file, and read again from it."""
+"""Benchmark results, and the JSON file that holds them."""
 
 import json
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+import statistics
 from pathlib import Path
 from typing import Any
 
-from xpmlp.environment import describe_machine, describe_versions
-from xpmlp.errors import DataError
-from xpmlp.whole_files import write_whole
+import msgspec
 
-from .limits import Ceilings, Limits
-from .measurement import Measurement, Point
+from xpmlp.errors import DataError
+
 from .settings import BenchSettings
-from .timing import Timing
 
 FORMAT = "xpmlp benchmark"
 FORMAT_VERSION = 1
+MIN_ROUNDS = 3  # to know the spread
+NOISY = 0.10  # interquartile range, as a fraction of the median
+WEIGHT_TOLERANCE = {"float32": 2e-2, "float64": 1e-6}  # rounding errors that thousands of steps add up to
 
 
-@dataclass(frozen=True)
-class Results:
-    """What was measured, where and when.
+class Timing(msgspec.Struct, frozen=True):
+    """Seconds per epoch, in the order measured."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The median."""
+        return statistics.median(self.seconds)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """The bounds of the middle half."""
+        if len(self.seconds) < 2:
+            return self.seconds[0], self.seconds[0]
+        first, _, third = statistics.quantiles(self.seconds, n=4, method="inclusive")
+        return first, third
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether there are enough rounds to know the spread."""
+        return len(self.seconds) >= MIN_ROUNDS
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether the spread is too large to compare medians."""
+        first, third = self.quartiles
+        return third - first > NOISY * self.median
+
+    def overlaps(self, other: "Timing") -> bool:
+        """Return whether the middle halves of two timings overlap."""
+        return self.quartiles[0] <= other.quartiles[1] and other.quartiles[0] <= self.quartiles[1]
+
+
+class Measurement(msgspec.Struct, frozen=True):
+    """One candidate's result in one case.
 
     Attributes
     ----------
-    points
-        One, or one for each value of each sweep.
-    sweep
-        The name of what differs between the points; None where there is only one.
+    ours
+        Whether the candidate is one of our backends.
+    timing
+        Without the two warm-up epochs; None if it failed.
+    start_seconds, prepare_seconds, first_seconds
+        Time to start the process, to build the network and move the data, and to run the first epoch, which compiles.
+    accuracy
+        On the test rows, after all epochs.
+    difference
+        Largest difference from NumPy's weights after all epochs, relative to the largest weight of each array; None
+        for a peer.
+    peak_bytes
+        Peak host memory of its process.
+    description
+        Library, device, threads and versions.
+    failure
+        The error, in one line.
     """
 
-    points: tuple[Point, ...]
-    sweep: str | None = None
-    machine: dict[str, Any] = field(default_factory=describe_machine)
-    versions: dict[str, str] = field(default_factory=describe_versions)
-    date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    name: str
+    ours: bool = False
+    timing: Timing | None = None
+    start_seconds: float | None = None
+    prepare_seconds: float | None = None
+    first_seconds: float | None = None
+    accuracy: float | None = None
+    difference: float | None = None
+    peak_bytes: int | None = None
+    description: dict[str, str] = {}
+    failure: str | None = None
+
+    @property
+    def median(self) -> float:
+        """Median seconds per epoch of a measurement that has a timing."""
+        assert self.timing is not None
+        return self.timing.median
+
+    def has_equal_weights(self, dtype: str) -> bool:
+        """Return whether its weights equal NumPy's up to rounding; NaN does not."""
+        return self.difference is None or self.difference <= WEIGHT_TOLERANCE[dtype]
+
+
+class Case(msgspec.Struct, frozen=True):
+    """All candidates with the same settings and data.
+
+    Attributes
+    ----------
+    sizes
+        Units of each layer, inputs and outputs included.
+    skipped
+        Why it was not measured.
+    interrupted
+        Whether Ctrl-C ended it early.
+    epochs_per_timing
+        Epochs that each timing is the mean of: several if one is too short to time.
+    """
+
+    settings: BenchSettings
+    workload: str
+    rows: int
+    sizes: tuple[int, ...]
+    measurements: tuple[Measurement, ...] = ()
+    skipped: str | None = None
+    interrupted: bool = False
+    epochs_per_timing: int = msgspec.field(default=1, name="epochs_a_turn")
+
+    @property
+    def timed(self) -> list[Measurement]:
+        """The measurements that have a timing."""
+        return [measurement for measurement in self.measurements if measurement.timing is not None]
+
+    def find(self, name: str) -> Measurement | None:
+        """Return a candidate's measurement if it has a timing."""
+        return next((measurement for measurement in self.timed if measurement.name == name), None)
+
+    def __str__(self) -> str:
+        return f"{'-'.join(map(str, self.sizes))}, batch {self.settings.batch_size}, {self.rows:,} rows"
+
+
+class Results(msgspec.Struct, frozen=True):
+    """The cases of a benchmark, and where and when they were measured.
+
+    Attributes
+    ----------
+    sweep
+        The setting that differs between cases; None for a single case.
+    machine
+        Processor, cores, system, and the conditions when the benchmark started.
+    """
+
+    cases: tuple[Case, ...] = msgspec.field(name="points")
+    sweep: str | None
+    machine: dict[str, Any]
+    versions: dict[str, str]
+    date: str
 
     def to_json(self) -> str:
-        """Return everything, as a file holds it."""
-        return json.dumps({"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)}, indent=2) + "\n"
-
-    def save(self, path: Path) -> None:
-        """Write everything to a file, whole or not at all."""
-        write_whole(path, self.to_json().encode())
+        """Return the content of a results file."""
+        values = msgspec.to_builtins(self)
+        return json.dumps({"format": FORMAT, "format_version": FORMAT_VERSION, **values}, indent=2) + "\n"
 
 
 def load_results(path: Path) -> Results:
-    """Read what `Results.save` wrote.
+    """Read a results file.
 
     Raises
     ------
     DataError
-        Where there is no such file, or it is something else, or of another version.
+        If the file is missing, damaged, foreign, or of another format version.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -61,42 +174,13 @@ def load_results(path: Path) -> Results:
     except ValueError as error:
         raise DataError(f"{path}: is not JSON ({error}). Give a file that bench wrote.") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise DataError(f"{path}: does not hold results of a benchmark. Give a file that bench wrote.")
+        raise DataError(f"{path}: is not a results file. Give a file that bench wrote.")
     if values.get("format_version") != FORMAT_VERSION:
         raise DataError(
-            f"{path}: is of format version {values.get('format_version')!r}, expected {FORMAT_VERSION}. "
-            "Measure again, or read it with the version of xpmlp that wrote it."
+            f"{path}: has format version {values.get('format_version')!r}, expected {FORMAT_VERSION}. Measure again, "
+            "or read it with the version of xpmlp that wrote it."
         )
     try:
-        return Results(
-            points=tuple(parse_point(point) for point in values["points"]),
-            **{name: values[name] for name in ("sweep", "machine", "versions", "date")},
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: is damaged ({type(error).__name__}: {error}). Measure again.") from error
-
-
-def parse_point(values: dict[str, Any]) -> Point:
-    """Make a point of what JSON holds."""
-    settings = values["settings"] | {"hidden_layer_sizes": tuple(values["settings"]["hidden_layer_sizes"])}
-    return Point(
-        **values
-        | {
-            "settings": BenchSettings(**settings),
-            "sizes": tuple(values["sizes"]),
-            "measurements": tuple(parse_measurement(measurement) for measurement in values["measurements"]),
-        }
-    )
-
-
-def parse_measurement(values: dict[str, Any]) -> Measurement:
-    """Make a measurement of what JSON holds."""
-    timing, ceilings, limits = values["timing"], values["ceilings"], values["limits"]
-    return Measurement(
-        **values
-        | {
-            "timing": None if timing is None else Timing(tuple(timing["seconds"])),
-            "ceilings": None if ceilings is None else Ceilings(**ceilings),
-            "limits": None if limits is None else Limits(*limits),
-        }
-    )
+        return msgspec.convert(values, Results)
+    except msgspec.ValidationError as error:
+        raise DataError(f"{path}: is damaged ({error}). Measure again.") from error

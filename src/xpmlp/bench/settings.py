@@ -1,4 +1,4 @@
-"""What is timed: a network, its batches, and how often."""
+"""Benchmark settings: the network, how it is trained, and what a sweep varies."""
 
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -18,14 +18,14 @@ SWEPT = {
 
 @dataclass(frozen=True)
 class BenchSettings:
-    """A network and how it is trained; by default the notebook's.
+    """A network and how it is trained; the defaults are the notebook's.
 
     Attributes
     ----------
     rows
-        How many of the workload's rows an epoch goes through; None for all of them.
+        Rows per epoch; None for all of the workload's.
     rounds
-        Epochs of each contender that are timed, after the first, which is not.
+        Timings of each candidate, after warm-up.
     """
 
     hidden_layer_sizes: tuple[int, ...] = (128,)
@@ -39,7 +39,7 @@ class BenchSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be trained."""
+        """Validate the settings."""
         counts = {"batch size": self.batch_size, "rounds": self.rounds, "rows": 1 if self.rows is None else self.rows}
         counts |= {f"hidden layer {index + 1}": size for index, size in enumerate(self.hidden_layer_sizes)}
         for name, count in counts.items():
@@ -54,18 +54,18 @@ class BenchSettings:
                 raise SettingsError(f"{name}: {value!r} is not one of {', '.join(choices)}.")
 
     def steps(self, rows: int) -> int:
-        """Return the steps of an epoch through so many rows."""
+        """Return the number of steps in an epoch of that many rows."""
         return -(-rows // self.batch_size)
 
 
 class Sweep(NamedTuple):
-    """One setting with several values: its name as typed, and the values."""
+    """A setting and its values, in ascending order."""
 
     name: str
     values: tuple[int, ...]
 
     def apply(self, settings: BenchSettings, value: int) -> BenchSettings:
-        """Return the settings with one of the values; a depth is that of layers as wide as the first."""
+        """Return the settings with one of the values; for a depth, all hidden layers are as wide as the first."""
         changed: Any = value
         if self.name == "hidden":
             changed = (value,)
@@ -75,12 +75,12 @@ class Sweep(NamedTuple):
 
 
 def parse_sweep(text: str) -> Sweep:
-    """Read ``"batch-size=32,128,512"``.
+    """Parse a sweep such as ``"batch-size=32,128,512"``.
 
     Raises
     ------
     SettingsError
-        Where the setting is not one that can be swept, or a value is not a whole number of at least 1.
+        If the setting cannot be swept, or a value is not a positive whole number.
     """
     name, _, values = text.partition("=")
     name = name.strip().replace("_", "-")
@@ -92,6 +92,6 @@ def parse_sweep(text: str) -> Sweep:
         numbers = (0,)
     if min(numbers) < 1:
         raise SettingsError(
-            f"--sweep {name}: {values!r} is not a list of whole numbers from 1. Write {name}=32,128,512."
+            f"--sweep {name}: {values!r} is not a list of positive whole numbers. Write {name}=32,128,512."
         )
     return Sweep(name, tuple(sorted(set(numbers))))

@@ -1,31 +1,43 @@
-"""A process of its own for each contender: thread pools and memory of one do not disturb another's."""
+"""One process per candidate, so that thread pools and memory of different libraries do not interfere."""
 
 import contextlib
 import multiprocessing
 import os
+import platform
 import signal
+import sys
 import threading
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .conditions import describe_loaded
-from .contenders import Contender
-from .process_memory import forget_peak, peak_bytes
+from .candidates import Candidate
 from .settings import BenchSettings
 from .workload import Workload
 
-STARTS_AFRESH = multiprocessing.get_context("spawn")
+SPAWN = multiprocessing.get_context("spawn")
+# A library's module, and its package.
+LIBRARIES = {
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+    "torch": "torch",
+    "jax": "jax",
+    "jaxlib": "jaxlib",
+    "keras": "keras",
+    "thinc": "thinc",
+    "cupy": "cupy",
+}
 
 
 class WorkerError(Exception):
-    """What went wrong in a worker, in one line; `details` holds the traceback."""
+    """An error in a worker, in one line; `details` holds the traceback."""
 
     def __init__(self, message: str, details: str = "") -> None:
         super().__init__(message)
@@ -33,40 +45,40 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """A contender in a process of its own, which does one thing at a time, when told to."""
+    """A process that trains one candidate, and executes one request at a time."""
 
-    def __init__(self, contender: Contender) -> None:
-        self.contender = contender
+    def __init__(self, candidate: Candidate) -> None:
+        self.candidate = candidate
         started = time.perf_counter()
-        self.connection, far_end = STARTS_AFRESH.Pipe()
-        self.process = STARTS_AFRESH.Process(target=serve, args=(far_end, contender), daemon=True)
-        with deaf_to_interrupts():
+        self.connection, far_end = SPAWN.Pipe()
+        self.process = SPAWN.Process(target=serve, args=(far_end, candidate), daemon=True)
+        with ignoring_interrupts():
             self.process.start()
         far_end.close()
         try:
-            self.ask("hello")
+            self.request("hello")
         except BaseException:
             self.close()
             raise
         self.start_seconds = time.perf_counter() - started
 
-    def ask(self, question: str, *arguments: Any) -> Any:
-        """Have it do something, and return what comes of it.
+    def request(self, name: str, *arguments: Any) -> Any:
+        """Call a method of `Session` in the process and return its result.
 
         Raises
         ------
         WorkerError
-            Where it could not, or is no more.
+            If the method raises, or the process has ended.
         """
         try:
-            self.connection.send((question, arguments))
-            succeeded, answer = self.connection.recv()
+            self.connection.send((name, arguments))
+            succeeded, result = self.connection.recv()
         except (EOFError, OSError) as error:
             self.process.join(timeout=5)
             raise WorkerError(f"its process ended (exit code {self.process.exitcode})") from error
         if not succeeded:
-            raise WorkerError(*answer)
-        return answer
+            raise WorkerError(*result)
+        return result
 
     def close(self) -> None:
         """End the process."""
@@ -78,10 +90,10 @@ class Worker:
 
 
 @contextlib.contextmanager
-def deaf_to_interrupts() -> Iterator[None]:
-    """Ignore Ctrl-C; a process that is started meanwhile ignores it from its first moment on."""
+def ignoring_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C; a process started in this context ignores it from the start."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may decide that
+        yield  # only the main thread may set signal handlers
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -91,24 +103,23 @@ def deaf_to_interrupts() -> Iterator[None]:
 
 
 def share_gpus() -> None:
-    """Keep JAX from taking most of a GPU's memory at its first use, where other processes are to use it too."""
+    """Keep JAX from allocating most of a GPU's memory, which other processes need too."""
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
-def serve(connection: Connection, contender: Contender) -> None:
-    """Do what is asked for until nobody asks any more."""
-    # Ctrl-C is for the process that asks: it ends this one, by hanging up.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def serve(connection: Connection, candidate: Candidate) -> None:
+    """Answer requests until the connection is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which closes the connection
     share_gpus()
-    bench = ServingBench(contender)
+    session = Session(candidate)
     while True:
         try:
-            question, arguments = connection.recv()
+            name, arguments = connection.recv()
         except (EOFError, OSError):
             return
         try:
-            answer = (True, getattr(bench, question)(*arguments))
-        except Exception as error:  # noqa: BLE001 - whatever a library does, the others are still of interest
+            answer = (True, getattr(session, name)(*arguments))
+        except Exception as error:  # noqa: BLE001 - one candidate's failure must not end the benchmark
             lines = str(error).strip().splitlines()
             answer = (False, (f"{type(error).__name__}: {lines[0] if lines else ''}", traceback.format_exc()))
         try:
@@ -117,35 +128,35 @@ def serve(connection: Connection, contender: Contender) -> None:
             return
 
 
-class ServingBench:
-    """What a worker can be asked for."""
+class Session:
+    """The requests that a worker answers."""
 
-    def __init__(self, contender: Contender) -> None:
-        self.contender = contender
+    def __init__(self, candidate: Candidate) -> None:
+        self.candidate = candidate
         self.trainer: Any = None
         self.workload: Workload | None = None
 
     def hello(self) -> None:
-        """Say that the process is there."""
+        """Confirm that the process runs."""
 
     def prepare(self, folder: Path, settings: BenchSettings) -> float:
-        """Load the workload and make the trainer; return the seconds that the second took."""
-        self.trainer = self.workload = None  # their memory first
+        """Load the workload and create the trainer; return the seconds that the latter took."""
+        self.trainer = self.workload = None  # free their memory first
         self.workload = Workload.load(folder).take(settings.rows)
-        forget_peak()  # which was that of reading all rows, where only some are taken
+        reset_peak()  # after loading, which reads all rows
         started = time.perf_counter()
-        self.trainer = self.contender.make(self.workload, settings)
+        self.trainer = self.candidate.make_trainer(self.workload, settings)
         return time.perf_counter() - started
 
-    def epoch(self, count: int = 1) -> float:
-        """Train for an epoch, or so many of them; return the seconds that it took."""
+    def train(self, epochs: int = 1) -> float:
+        """Train; return the seconds it took."""
         started = time.perf_counter()
-        for _ in range(count):
-            self.trainer.epoch()
+        for _ in range(epochs):
+            self.trainer.train_epoch()
         return time.perf_counter() - started
 
     def accuracy(self) -> float:
-        """Return the part of the test rows that are now answered right."""
+        """Return the accuracy on the test rows."""
         assert self.workload is not None
         return float(np.mean(self.trainer.predict(self.workload.test_x) == self.workload.test_labels))
 
@@ -153,15 +164,43 @@ class ServingBench:
         """Return the weights, on the host."""
         return list(self.trainer.weights())
 
-    def ceilings(self) -> dict[str, float]:
-        """Return what the library and the device can do at most."""
-        return asdict(self.trainer.ceilings())
-
     def describe(self) -> dict[str, str]:
-        """Return what a record should say of the library, its version, and the device."""
-        describe = getattr(self.trainer, "describe", None)
-        return {"versions": describe_loaded()} | ({} if describe is None else dict(describe()))
+        """Return versions, library and device."""
+        describe = getattr(self.trainer, "describe", dict)
+        return {"versions": describe_loaded(), **describe()}
 
     def peak_bytes(self) -> int | None:
-        """Return the most memory that the process has held since `prepare`; None where the system does not tell."""
+        """Return the peak memory since `prepare`."""
         return peak_bytes()
+
+
+def describe_loaded() -> str:
+    """Return the array libraries that this process has loaded, with their versions."""
+    found = []
+    for module, package in LIBRARIES.items():
+        if module in sys.modules:
+            try:
+                found.append(f"{package} {version(package)}")
+            except PackageNotFoundError:  # CuPy's package has several names
+                found.append(f"{package} {getattr(sys.modules[module], '__version__', 'unknown')}")
+    return ", ".join(found)
+
+
+def reset_peak() -> None:
+    """Restart the measurement of peak memory; on Linux only."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # 5: the peak alone
+
+
+def peak_bytes() -> int | None:
+    """Return this process's peak memory since `reset_peak`; None if the system does not report it."""
+    # Not getrusage on Linux: a process inherits its parent's peak there.
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    if platform.system() != "Darwin":
+        return None
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

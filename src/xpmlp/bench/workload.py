@@ -1,6 +1,6 @@
-"""The rows that are trained on: real ones, or random ones of MNIST's shape."""
+"""Training and test rows: a dataset's, or random ones of MNIST's shape."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +15,7 @@ MNIST_ROWS, MNIST_FEATURES, MNIST_CLASSES = 60_000, 784, 10
 
 @dataclass(frozen=True)
 class Workload:
-    """Rows with a class each, on the host.
-
-    Attributes
-    ----------
-    labels
-        From 0.
-    test_x, test_labels
-        Rows that are not trained on, by which it is seen that a contender learns.
-    """
+    """Host arrays of a classification task; labels are class indices."""
 
     name: str
     x: Float32[np.ndarray, "rows features"]
@@ -33,21 +25,21 @@ class Workload:
     classes: int
 
     def take(self, rows: int | None) -> "Workload":
-        """Return the first rows, or if there are fewer, as many by going through them again."""
+        """Return the first rows, repeated if there are fewer; None for all."""
         if rows is None or rows == len(self.x):
             return self
         index = np.arange(rows) % len(self.x)
-        return Workload(self.name, self.x[index], self.labels[index], self.test_x, self.test_labels, self.classes)
+        return replace(self, x=self.x[index], labels=self.labels[index])
 
     def save(self, folder: Path) -> None:
-        """Write the arrays where other processes can read them."""
+        """Write the arrays to a folder, for other processes."""
         for name in ARRAYS:
             np.save(folder / f"{name}.npy", getattr(self, name))
         (folder / "name.txt").write_text(f"{self.classes} {self.name}", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "Workload":
-        """Read what `save` wrote."""
+        """Read the arrays that `save` wrote."""
         classes, _, name = (folder / "name.txt").read_text(encoding="utf-8").partition(" ")
         x, labels, test_x, test_labels = (np.load(folder / f"{part}.npy") for part in ARRAYS)
         return cls(name, x, labels, test_x, test_labels, int(classes))
@@ -56,28 +48,28 @@ class Workload:
 def synthetic_workload(
     rows: int = MNIST_ROWS, features: int = MNIST_FEATURES, classes: int = MNIST_CLASSES
 ) -> Workload:
-    """Return random rows that can be learned: each class is a pattern, seen through noise."""
+    """Return random rows that can be learned: a pattern for each class, plus noise."""
     generator = np.random.default_rng(0)
     patterns = generator.random((classes, features), dtype=np.float32)
     tests = max(rows // 60, 1)
     labels = generator.integers(classes, size=rows + tests)
     x = np.empty((rows + tests, features), np.float32)
-    for start in range(0, len(x), 4096):  # not all the noise at once
+    for start in range(0, len(x), 4096):  # in blocks, to save memory
         part = labels[start : start + 4096]
         x[start : start + 4096] = 0.3 * patterns[part] + 0.7 * generator.random((len(part), features), dtype=np.float32)
     return Workload("synthetic", x[:rows], labels[:rows], x[rows:], labels[rows:], classes)
 
 
-def workload_of(dataset: Dataset) -> Workload:
+def make_workload(dataset: Dataset) -> Workload:
     """Return a dataset's rows.
 
     Raises
     ------
     DataError
-        Where it has no classes.
+        If its target is numeric.
     """
     if not dataset.classes:
-        raise DataError(f"{dataset.name}: holds numbers to predict; the benchmark's network predicts classes.")
+        raise DataError(f"{dataset.name}: its target is numeric; the benchmark trains classifiers. Use other --data.")
     train, test = dataset.train, dataset.test
     return Workload(
         dataset.name,

@@ -16,27 +16,18 @@ from xpmlp.bench import (
     BenchSettings,
     Results,
     Workload,
-    backend_contender,
+    backend_candidate,
     compare_results,
     load_results,
+    make_workload,
     parse_sweep,
     prepare_folder,
     run_benchmark,
     save_results,
     synthetic_workload,
-    workload_of,
 )
 from xpmlp.bench.compare import differences, doubts
-from xpmlp.bench.conditions import describe_load
-from xpmlp.bench.report import (
-    COLUMNS,
-    GROWTH_COLUMNS,
-    describe_crossings,
-    describe_settings,
-    growth_rows,
-    table_rows,
-    warnings_of,
-)
+from xpmlp.bench.report import COLUMNS, describe_case, describe_load, describe_threads, table_rows, warnings_of
 from xpmlp.bench.worker import share_gpus
 from xpmlp.datasets.load import load_by_options
 from xpmlp.datasets.tables import TableOptions
@@ -128,17 +119,17 @@ def bench(
     if output is not None:
         prepare_folder(output, force=force)
     workload = find_workload(data, data_dir, options)
-    with showing_progress(console) as say:
-        contenders = [backend_contender(name) for name in names]
-        results = run_benchmark(contenders, workload, settings, swept, say=say, warn=print_note)
+    with showing_progress(console) as progress:
+        candidates = [backend_candidate(name) for name in names]
+        results = run_benchmark(candidates, workload, settings, swept, progress=progress, warn=print_note)
     print_results(console, results)
-    if output is not None and any(point.timed for point in results.points):
+    if output is not None and any(case.timed for case in results.cases):
         console.print(f"saved in {output}: {', '.join(save_results(results, output))}")
-    if any(point.interrupted for point in results.points) or not results.points:
-        if not any(point.timed for point in results.points):
+    if any(case.interrupted for case in results.cases) or not results.cases:
+        if not any(case.timed for case in results.cases):
             print_error("Interrupted before anything was measured; nothing is saved.")
         raise typer.Exit(INTERRUPTED)
-    if not any(point.timed for point in results.points):
+    if not any(case.timed for case in results.cases):
         raise XpmlpError("Nothing could be measured; the table says why.")
 
 
@@ -153,7 +144,7 @@ def check_backends(names: list[str]) -> list[str]:
 def find_workload(data: str, data_dir: Path | None, options: TableOptions) -> Workload:
     """Return the rows to train on."""
     if data != SYNTHETIC:
-        return workload_of(load_by_options(data, data_dir, options))
+        return make_workload(load_by_options(data, data_dir, options))
     if options.given:
         raise SettingsError(f"{data}: is no table, so {', '.join(options.given)} cannot be used. Leave it out.")
     return synthetic_workload()
@@ -170,20 +161,17 @@ def showing_progress(console: Console) -> Iterator[Callable[[str], None]]:
 
 
 def print_results(console: Console, results: Results) -> None:
-    """Print a table for each point, and what one should know of it."""
-    for point in results.points:
-        if point.measurements:
-            print_table(console, describe_settings(point), COLUMNS, table_rows(point))
-        for warning in warnings_of(point):
+    """Print a table for each case, warnings, and the threads used."""
+    for case in results.cases:
+        if case.measurements:
+            print_table(console, describe_case(case), ["", *COLUMNS], table_rows(case))
+        for warning in warnings_of(case):
             print_note(warning)
-    growth = growth_rows(results)
-    if growth:
-        print_table(console, "", GROWTH_COLUMNS, growth)
-    for sentence in describe_crossings(results):
-        console.print(sentence)
-    busy = describe_load(results.machine)
-    if busy is not None:
-        print_note(busy)
+    threads, load = describe_threads(results), describe_load(results.machine)
+    if threads is not None:
+        console.print(threads)
+    if load is not None:
+        print_note(load)
 
 
 def print_table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -200,17 +188,17 @@ def print_changes(console: Console, old: Results, new: Results) -> None:
     """Print what became faster or slower."""
     changes = compare_results(old, new)
     if not changes:
-        raise SettingsError("--compare: the two results have nothing in common: no contender with the same settings.")
+        raise SettingsError("--compare: the two results have nothing in common: no backend with the same settings.")
     table = Table(box=box.SIMPLE_HEAD)
-    for index, name in enumerate(("", "contender", "old", "new", "ratio", "")):
+    for index, name in enumerate(("", "backend", "old", "new", "ratio", "")):
         table.add_column(name, justify="right" if 2 <= index <= 4 else "left", overflow="fold")
     for change in changes:
-        verdict = Text("within the spread", "dim")
-        if change.is_beyond_spread:
+        verdict = Text("within noise", "dim")
+        if change.is_significant:
             percent = f" by {100 * abs(change.ratio - 1.0):.0f} %"
             verdict = Text(f"slower{percent}", "red") if change.ratio > 1.0 else Text(f"faster{percent}", "green")
         table.add_row(
-            change.point, change.name, f"{change.old:.4g} s", f"{change.new:.4g} s", f"{change.ratio:.3f}", verdict
+            change.case, change.name, f"{change.old:.4g} s", f"{change.new:.4g} s", f"{change.ratio:.3f}", verdict
         )
     console.print(table)
     for difference in [*differences(old, new), *doubts(old, new)]:

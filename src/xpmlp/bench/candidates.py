@@ -1,4 +1,4 @@
-"""Who is timed: each of our backends, or whatever else can train an epoch when told to."""
+"""Candidates: our backends, or anything else that trains one epoch when asked to."""
 
 import importlib
 import sys
@@ -9,7 +9,7 @@ import array_api_compat.numpy
 import numpy as np
 from jaxtyping import Float, Int64
 
-from xpmlp.backends import Backend, load_backend
+from xpmlp.backends import load_backend
 from xpmlp.data import place_samples
 from xpmlp.data.placement import train_epoch
 from xpmlp.nn.activations import ACTIVATIONS
@@ -21,34 +21,37 @@ from xpmlp.nn.step import TrainingState, make_step
 from xpmlp.nn.tree import tree_map
 from xpmlp.training import OPTIMIZERS
 
-from .limits import Ceilings, measure_ceilings
 from .settings import BenchSettings
 from .workload import Workload
 
 
 @runtime_checkable
 class Trainer(Protocol):
-    """A network being trained, whatever by."""
+    """A network in training.
 
-    def epoch(self) -> None:
-        """Train for one epoch, and return when all of it is done."""
+    One of ours also has `weights`, which returns its arrays on the host; any may have `describe`, which returns library
+    and device.
+    """
+
+    def train_epoch(self) -> None:
+        """Train for one epoch and wait until the device has finished."""
 
     def predict(self, x: Float[np.ndarray, "rows features"]) -> Int64[np.ndarray, " rows"]:
-        """Return the likeliest class of each row."""
+        """Return the predicted classes."""
 
 
 @dataclass(frozen=True)
-class Contender:
-    """Someone to be timed, in terms that another process understands.
+class Candidate:
+    """What to time, described so that another process can create it.
 
     Attributes
     ----------
     factory
-        ``"module:function"``; called with a `Workload`, the `BenchSettings`, and `arguments`, it returns a `Trainer`.
+        ``"module:function"``, which takes a `Workload`, `BenchSettings` and `arguments`, and returns a `Trainer`.
     path
-        A folder to find the module in, where it is not installed.
+        The module's folder, if it is not installed.
     ours
-        Whether its weights must be those of our other backends.
+        Whether it must end with the same weights as NumPy.
     """
 
     name: str
@@ -57,8 +60,8 @@ class Contender:
     path: str | None = None
     ours: bool = False
 
-    def make(self, workload: Workload, settings: BenchSettings) -> Trainer:
-        """Import what it takes, and return a trainer."""
+    def make_trainer(self, workload: Workload, settings: BenchSettings) -> Trainer:
+        """Import the module and create a trainer."""
         if self.path is not None and self.path not in sys.path:
             sys.path.insert(0, self.path)
         module, _, function = self.factory.partition(":")
@@ -66,22 +69,21 @@ class Contender:
         return trainer
 
 
-def backend_contender(name: str) -> Contender:
-    """Return one of our backends, as ``"torch"`` or with a device, ``"torch:cuda"``."""
+def backend_candidate(name: str) -> Candidate:
+    """Return one of our backends, such as ``"torch"`` or, with a device, ``"torch:cuda"``."""
     backend, _, device = name.partition(":")
-    return Contender(
-        name, "xpmlp.bench.contenders:BackendTrainer", {"backend": backend, "device": device or None}, ours=True
-    )
+    arguments = {"backend": backend, "device": device or None}
+    return Candidate(name, f"{__name__}:BackendTrainer", arguments, ours=True)
 
 
 class BackendTrainer:
-    """One of our backends, doing what `xpmlp.training.fit` does in an epoch.
+    """A backend that trains as `xpmlp.training.fit` does.
 
-    Weights and orders are drawn from the seed, the same for all backends: so all of them end with the same weights.
+    The seed determines the initial weights and the order of rows, so that all backends end with the same weights.
     """
 
     def __init__(self, workload: Workload, settings: BenchSettings, *, backend: str, device: str | None) -> None:
-        self.backend: Backend = load_backend(backend, device)
+        self.backend = load_backend(backend, device)
         self.settings = settings
         self.generator = np.random.default_rng(settings.seed)
         sizes = (workload.x.shape[1], *settings.hidden_layer_sizes, workload.classes)
@@ -99,19 +101,18 @@ class BackendTrainer:
             self.state = TrainingState(device_layers, optimizer.init(self.backend.xp, device_layers))
             self.samples = place_samples(self.backend, Samples(workload.x, targets), settings.dtype)
 
-    def epoch(self) -> None:
+    def train_epoch(self) -> None:
         """Train for one epoch."""
-        backend = self.backend
         order = self.generator.permutation(self.samples.rows)
-        with backend.scope():
+        with self.backend.scope():
             self.state, objectives = train_epoch(
-                backend, self.step, self.state, self.samples, order, self.rates, self.settings.batch_size
+                self.backend, self.step, self.state, self.samples, order, self.rates, self.settings.batch_size
             )
-            backend.synchronize(self.state)
-            backend.to_numpy(objectives)
+            self.backend.synchronize(self.state)
+            self.backend.to_numpy(objectives)
 
     def predict(self, x: Float[np.ndarray, "rows features"]) -> Int64[np.ndarray, " rows"]:
-        """Return the likeliest class of each row."""
+        """Return the predicted classes."""
         backend = self.backend
         with backend.scope():
             rows = backend.asarray(x, self.settings.dtype)
@@ -119,14 +120,10 @@ class BackendTrainer:
             return np.asarray(np.argmax(backend.to_numpy(logits), axis=1))
 
     def weights(self) -> list[Float[np.ndarray, "..."]]:
-        """Return every weight and bias."""
+        """Return all weights and biases."""
         with self.backend.scope():
             return [self.backend.to_numpy(array) for layer in self.state.layers for array in layer]
 
-    def ceilings(self) -> Ceilings:
-        """Measure what the library that computes, and the device, can do at most."""
-        return measure_ceilings(self.backend, self.settings.dtype)
-
     def describe(self) -> dict[str, str]:
-        """Return what a record should say of library and device."""
-        return self.backend.describe() | {"products by": self.backend.linear_algebra() or "unknown"}
+        """Return library, device, and what computes the matrix products in how many threads."""
+        return self.backend.describe() | {"linear algebra": self.backend.linear_algebra() or "unknown"}

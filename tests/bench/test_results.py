@@ -1,0 +1,231 @@
+"""What is concluded from timings: medians, tables, warnings, changes, plots; and what files hold."""
+
+import dataclasses
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from xpmlp.bench import BenchSettings, Case, Measurement, Results, Timing, compare_results, load_results, parse_sweep
+from xpmlp.bench.compare import differences, doubts
+from xpmlp.bench.plots import draw_sweep, draw_throughput, label_log_axis
+from xpmlp.bench.report import COLUMNS, describe_case, describe_load, table_rows, to_markdown, versions_of, warnings_of
+from xpmlp.errors import DataError, SettingsError
+from xpmlp.plots import house_style, new_figure
+
+COMMITTED = sorted((Path(__file__).parents[2] / "benchmarks" / "results").glob("*.json"))
+
+
+def case(batch_size: int = 128, difference: float = 0.0, **medians: float) -> Case:
+    """A case in which each named candidate took about that many seconds per epoch."""
+    measurements = tuple(
+        Measurement(
+            name,
+            ours=True,
+            timing=Timing((0.99 * median, median, 1.01 * median)),
+            difference=difference,
+            accuracy=0.95,
+            first_seconds=1.0,
+            description={"backend": name, "linear algebra": "OpenBLAS, 2 threads"},
+        )
+        for name, median in medians.items()
+    )
+    return Case(BenchSettings(batch_size=batch_size), "synthetic", 60_000, (784, 128, 10), measurements)
+
+
+def timings(**seconds: tuple[float, ...]) -> Case:
+    """A case with these timings."""
+    return replace(case(), measurements=tuple(Measurement(name, timing=Timing(s)) for name, s in seconds.items()))
+
+
+def results(*cases: Case, sweep: str | None = None, **machine: Any) -> Results:
+    return Results(cases, sweep, {"processor": "p", "cores": 2, "system": "s"} | machine, {"numpy": "2"}, "2026-11-24")
+
+
+@given(st.lists(st.floats(1e-3, 1e3), min_size=2, max_size=20))
+def test_medians_and_quartiles_are_numpys(seconds: list[float]) -> None:
+    timing = Timing(tuple(seconds))
+    assert timing.median == statistics.median(seconds)
+    np.testing.assert_allclose(timing.quartiles, np.quantile(seconds, [0.25, 0.75]), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("seconds", "noisy"), [((1.0, 1.01, 1.02), False), ((1.0, 1.2, 1.5), True), ((1.0,), False)])
+def test_timings_that_vary_are_noisy(seconds: tuple[float, ...], noisy: bool) -> None:
+    assert Timing(seconds).is_noisy is noisy
+
+
+def test_the_fastest_comes_first_and_failures_last() -> None:
+    both = case(numpy=2.0, torch=1.0)
+    both = replace(both, measurements=(Measurement("cupy", failure="BackendError: no GPU"), *both.measurements))
+    rows = table_rows(both)
+    assert [row[0] for row in rows] == ["torch", "numpy", "cupy"]
+    assert rows[0][1:] == ("1 [0.995, 1.005]", "60,000", "2.00 ×", "1.00 s", "95.0 %")
+    assert rows[2] == ("cupy", "failed: BackendError: no GPU", "", "", "", "")
+    assert {len(row) for row in rows} == {1 + len(COLUMNS)}
+
+
+def test_a_late_failure_is_listed_beside_the_rounds_before_it() -> None:
+    reason = "WorkerError: its process ended (exit code -9), and much more that does not fit into a cell of a table"
+    failed = replace(
+        timings(jax=(1.0, 1.0, 1.0)), measurements=(Measurement("jax", timing=Timing((1.0,) * 3), failure=reason),)
+    )
+    ((_, seconds, *_),) = table_rows(failed)
+    assert seconds.startswith("1 [1, 1]; failed after 3 rounds: WorkerError: its process ended (exit code")
+    assert len(seconds) < 100
+    assert f"jax failed: {reason}" in warnings_of(failed)
+    assert f"- jax failed: {reason}" in to_markdown(results(failed))
+
+
+def test_an_interrupted_case_says_how_far_it_came() -> None:
+    ((_, seconds, *_),) = table_rows(replace(case(), measurements=(Measurement("numpy"),), interrupted=True))
+    assert seconds == "not reached"
+    assert "median of 7 epochs" in describe_case(case())
+    cut_short = replace(case(numpy=1.0), epochs_per_timing=20, interrupted=True)
+    assert "median of 3 (of 7) times 20 epochs" in describe_case(cut_short)
+
+
+def test_warnings_name_noise_few_rounds_other_weights_and_interruption() -> None:
+    first, second = warnings_of(replace(timings(numpy=(1.0, 1.3, 1.6)), interrupted=True))
+    assert "vary by more than a tenth" in first
+    assert "interrupted" in second
+    for difference in (0.5, float("nan")):
+        (warning,) = warnings_of(case(numpy=1.0, difference=difference))
+        assert "ended with other weights than NumPy" in warning
+    assert warnings_of(case(numpy=1.0, difference=1e-5)) == []
+    (warning,) = warnings_of(timings(numpy=(1.0, 1.0)))
+    assert "2 rounds: too few" in warning
+
+
+def test_the_page_names_machine_threads_versions_gpus_and_load() -> None:
+    described = replace(case(jax=1.0).measurements[0], description={"device": "cuda:0", "versions": "jax 0.10.2"})
+    both = case(numpy=2.0)
+    both = replace(both, measurements=(*both.measurements, described))
+    assert versions_of(results(both)) == ["numpy 2", "jax 0.10.2", "cuda:0"]
+    page = to_markdown(results(both, conditions={"load": 5.0}))
+    assert page.startswith("p, 2 cores, s, 2026-11-24; numpy 2, jax 0.10.2, cuda:0\n")
+    assert "- linear algebra: numpy OpenBLAS, 2 threads" in page
+    assert "- the machine was busy before the benchmark: load 5.0 on 2 cores" in page
+    assert describe_load({"cores": 2, "conditions": {"load": 0.2}}) is None
+    assert describe_load({"cores": 2}) is None
+
+
+@pytest.mark.parametrize(("new", "significant"), [(1.2, True), (0.5, True), (1.004, False)])
+def test_a_change_is_significant_beyond_the_spread(new: float, significant: bool) -> None:
+    (change,) = compare_results(results(case(numpy=1.0)), results(case(numpy=new, torch=1.0)))
+    assert change.ratio == pytest.approx(new)
+    assert (change.name, change.is_significant) == ("numpy", significant)
+
+
+def test_only_equal_cases_are_compared() -> None:
+    relu = replace(case(numpy=1.0), settings=BenchSettings(activation="relu"))
+    assert compare_results(results(case(numpy=1.0)), results(relu)) == []
+    assert compare_results(results(case(64, numpy=1.0)), results(case(128, numpy=1.0))) == []
+
+
+def test_a_comparison_gives_reasons_to_doubt_it() -> None:
+    quiet = results(case(numpy=1.0))
+    assert doubts(quiet, quiet) == []
+    first, second = doubts(quiet, results(timings(torch=(1.0, 1.5, 2.0)), conditions={"load": 5.0}))
+    assert first.startswith("new results: the machine was busy")
+    assert second == "new results: the timings of torch vary by more than a tenth."
+    once = results(timings(numpy=(1.0,)))
+    assert doubts(once, quiet) == ["old results: the timings of numpy are too few to know how much they vary."]
+    (change,) = compare_results(once, results(timings(numpy=(2.0,))))
+    assert not change.is_significant
+
+
+def test_a_comparison_lists_what_else_differs() -> None:
+    old, new = results(case(numpy=1.0, torch=1.0)), results(case(numpy=1.0), cores=64)
+    new = replace(new, versions={"numpy": "3"})
+    assert differences(old, old) == []
+    assert differences(old, new) == [
+        "cores: 2, then 64",
+        "numpy: 2, then 3",
+        "only in the old results: torch (784-128-10, batch 128, 60,000 rows)",
+    ]
+
+
+def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    written = results(case(32, numpy=1.0, torch=2.0), case(64, numpy=1.0), sweep="batch-size")
+    path.write_text(written.to_json())
+    assert load_results(path) == written
+    first = json.loads(path.read_text())["points"][0]  # the keys of version 1
+    assert first["measurements"][0]["timing"]["seconds"] == [0.99, 1.0, 1.01]
+    assert first["epochs_a_turn"] == 1
+    path.write_text(results(case(numpy=1.0, difference=float("nan"))).to_json())
+    assert len(warnings_of(load_results(path).cases[0])) == 1
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_committed_results_are_still_read(path: Path) -> None:
+    loaded = load_results(path)
+    rows = table_rows(loaded.cases[0])
+    page = path.with_suffix(".md").read_text()
+    for name, seconds, *_ in rows:
+        assert f"| {name} | {seconds} |" in page
+    assert len(rows) >= 3
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "is not a results file"),
+        ('{"format": "xpmlp benchmark", "format_version": 99}', "format version 99, expected 1"),
+        ('{"format": "xpmlp benchmark", "format_version": 1, "points": [{}]}', r"is damaged .*\$.points\[0\]"),
+    ],
+)
+def test_other_files_are_refused(tmp_path: Path, content: str, reason: str) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(content)
+    with pytest.raises(DataError, match=reason):
+        load_results(path)
+    with pytest.raises(DataError, match="cannot be read"):
+        load_results(tmp_path / "none.json")
+
+
+def test_a_sweep_is_parsed_and_applied() -> None:
+    sweep = parse_sweep("batch_size=512,32,32")
+    assert (sweep.name, sweep.values) == ("batch-size", (32, 512))
+    assert sweep.apply(BenchSettings(), 64).batch_size == 64
+    assert parse_sweep("depth=3").apply(BenchSettings(hidden_layer_sizes=(7, 5)), 3).hidden_layer_sizes == (7, 7, 7)
+    assert parse_sweep("hidden=64").apply(BenchSettings(), 64).hidden_layer_sizes == (64,)
+
+
+@pytest.mark.parametrize("text", ["width=1,2", "batch-size", "batch-size=", "rows=0,1", "hidden=64,x"])
+def test_an_invalid_sweep_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="--sweep"):
+        parse_sweep(text)
+
+
+def test_invalid_settings_are_refused() -> None:
+    invalid = ("activation", "tan"), ("dtype", "int8"), ("optimizer", "x"), ("hidden_layer_sizes", (0,))
+    for name, value in (*invalid, ("batch_size", 0), ("rounds", 0), ("rows", 0)):
+        with pytest.raises(SettingsError):
+            dataclasses.replace(BenchSettings(), **{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("low", "high"), [(38_000.0, 110_000.0), (0.2, 90.0), (1e3, 1e6)])
+def test_a_logarithmic_axis_has_plain_numbers_and_enough_of_them(low: float, high: float) -> None:
+    with house_style():
+        axes = new_figure(4.0, 3.0).add_subplot()
+        axes.set_xscale("log")
+        axes.set_xlim(low, high)
+        label_log_axis(axes.xaxis)
+        ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        labels = [axes.xaxis.get_major_formatter()(tick) for tick in ticks]
+    assert 3 <= len(labels) <= 12
+    assert [float(label.replace(",", "")) for label in labels] == pytest.approx(ticks)
+
+
+def test_every_plot_is_drawn_of_what_can_happen() -> None:
+    sweep = results(case(32, a=1.0, b=2.0), case(64), case(128, a=2.0, b=1.0), sweep="batch-size")
+    for plot in (draw_throughput(sweep.cases[0]), draw_throughput(timings(peer=(1.0,))), draw_sweep(sweep)):
+        assert plot.startswith(b"\x89PNG")
