@@ -1,20 +1,192 @@
-"""Too little memory is said in numbers, with what would fit, and loses nothing that was learned."""
+"""Runs that end early, by Ctrl-C, divergence or a lack of memory: they keep what was learned."""
 
+import itertools
+import math
+import signal
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 from xpmlp.backends import NumpyBackend
-from xpmlp.errors import DeviceMemoryError
+from xpmlp.errors import DeviceMemoryError, XpmlpError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
-from xpmlp.nn.layers import Layers
+from xpmlp.nn.layers import Layer, Layers
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import sgd
 from xpmlp.nn.samples import Samples
-from xpmlp.training import OutOfMemoryError, constant, fit
+from xpmlp.training import Callback, DivergedError, FitResult, OutOfMemoryError, Run, constant, fit
 from xpmlp.training.errors import describe_shortage, network_bytes, row_bytes
+
+Fit = Callable[..., FitResult]
+
+
+def assert_same_bits(actual: Layers, expected: Layers) -> None:
+    for actual_layer, expected_layer in zip(actual, expected, strict=True):
+        for a, e in zip(actual_layer, expected_layer, strict=True):
+            assert (a.dtype, a.shape, a.tobytes()) == (e.dtype, e.shape, e.tobytes())
+
+
+# Ctrl-C
+
+
+class InterruptedBackend(NumpyBackend):
+    """Receives Ctrl-C in the middle of the given epoch, counted from 1."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self.epoch = epoch
+        self.begun = 0
+
+    def run_epoch(
+        self, step: Any, state: Any, samples: Samples, order: Any, learning_rates: Any, batch_size: int
+    ) -> tuple[Any, Any]:
+        self.begun += 1
+        steps = iter(range(100))
+
+        def interrupted_step(*arguments: Any) -> Any:
+            if self.begun == self.epoch and next(steps) == 2:
+                signal.raise_signal(signal.SIGINT)
+            return step(*arguments)
+
+        return super().run_epoch(interrupted_step, state, samples, order, learning_rates, batch_size)
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 5])
+def test_ctrl_c_inside_an_epoch_leaves_the_last_whole_one(small_fit: Fit, validation: Samples, epoch: int) -> None:
+    backend = InterruptedBackend(epoch)
+    start = small_fit(epochs=1).layers
+    result = small_fit(layers=start, epochs=5, backend=backend, validation=validation)
+    assert backend.begun == epoch
+    assert (result.interrupted, result.stop_reason) == (True, "interrupted")
+    assert [row.epoch for row in result.history] == list(range(1, epoch))
+    if epoch == 1:
+        assert_same_bits(result.layers, start)
+    else:
+        shorter = small_fit(layers=start, epochs=epoch - 1, validation=validation)
+        assert_same_bits(result.layers, shorter.layers)
+        assert [row.test_loss for row in result.history] == [row.test_loss for row in shorter.history]
+
+
+def test_ctrl_c_during_validation_leaves_the_epoch_before(small_fit: Fit, validation: Samples) -> None:
+    loss = LOSSES["softmax_cross_entropy"]
+    calls = itertools.count(1)
+
+    def interrupted_hits(*arguments: Any) -> Any:
+        assert loss.is_correct is not None
+        if next(calls) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return loss.is_correct(*arguments)
+
+    result = small_fit(validation=validation, loss=loss._replace(is_correct=interrupted_hits))
+    assert result.interrupted
+    assert len(result.history) == 1
+    assert_same_bits(result.layers, small_fit(epochs=1).layers)
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_ctrl_c_inside_a_callback_keeps_the_epoch_that_is_over(small_fit: Fit, epoch: int) -> None:
+    class Interrupt(Callback):
+        def on_epoch_end(self, run: Run) -> None:
+            if len(run.history) == epoch:
+                signal.raise_signal(signal.SIGINT)
+
+    result = small_fit(callbacks=[Interrupt()])
+    assert result.interrupted
+    assert [row.epoch for row in result.history] == list(range(1, epoch + 1))
+    assert_same_bits(result.layers, small_fit(epochs=epoch).layers)
+
+
+# Diverging
+
+
+def diverging(samples: Samples, **changes: Any) -> dict[str, Any]:
+    """A regression whose squared error grows from epoch to epoch until float32 overflows."""
+    generator = np.random.default_rng(0)
+    layers = (
+        Layer(generator.normal(0.0, 0.5, (4, 5)).astype(np.float32), np.zeros((1, 5), dtype=np.float32)),
+        Layer(generator.normal(0.0, 0.5, (5, 3)).astype(np.float32), np.zeros((1, 3), dtype=np.float32)),
+    )
+    return {
+        "layers": layers,
+        "activation": ACTIVATIONS["relu"],
+        "loss": LOSSES["squared_error"],
+        "optimizer": sgd(),
+        "schedule": constant(3.0),
+        "epochs": 20,
+        "batch_size": 50,
+        "generator": np.random.default_rng(0),
+    } | changes
+
+
+@pytest.mark.parametrize("has_validation", [False, True])
+def test_diverging_names_the_epoch_and_the_rate_and_keeps_the_epoch_before(
+    samples: Samples, has_validation: bool
+) -> None:
+    validation, reasons = samples if has_validation else None, []
+
+    class Watch(Callback):
+        def on_fit_end(self, run: Run) -> None:
+            reasons.append(run.stop_reason)
+
+    with pytest.raises(DivergedError, match=r"diverged in epoch \d+.* learning rate was 3; use a smaller") as caught:
+        fit(samples, **diverging(samples, validation=validation, callbacks=[Watch()]))
+    assert reasons == ["diverged"]
+    error = caught.value
+    assert isinstance(error, XpmlpError)
+    assert 2 <= error.epoch < 20
+    assert f"epoch {error.epoch}:" in str(error)
+    assert error.result.stop_reason == "diverged"
+    assert not error.result.interrupted
+    assert [row.epoch for row in error.result.history] == list(range(1, error.epoch))
+    assert all(np.isfinite(array).all() for layer in error.result.layers for array in layer)
+    shorter = fit(samples, **diverging(samples, validation=validation, epochs=error.epoch - 1))
+    assert_same_bits(error.result.layers, shorter.layers)
+
+
+def test_diverging_in_the_first_epoch_keeps_the_network_as_it_was_handed_in(samples: Samples) -> None:
+    arguments = diverging(samples, schedule=constant(1e5), batch_size=5)
+    with pytest.raises(DivergedError, match=r"epoch 1: .* rate was 1e\+05") as caught:
+        fit(samples, **arguments)
+    assert caught.value.epoch == 1
+    assert caught.value.result.history == ()
+    assert_same_bits(caught.value.result.layers, arguments["layers"])
+
+
+def test_the_rate_named_is_the_highest_of_the_epoch(samples: Samples) -> None:
+    with pytest.raises(DivergedError, match=r"rate was 7e\+04"):
+        fit(samples, **diverging(samples, schedule=lambda step, steps: 7e4 if step == 3 else 1e3, batch_size=5))
+
+
+@pytest.mark.parametrize("exponent", range(0, 40, 6))
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_a_rate_of_any_size_trains_or_diverges_but_never_warns(samples: Samples, loss: str, exponent: int) -> None:
+    # One step an epoch: weights may be finite, and yet so large that the validation overflows.
+    arguments = diverging(
+        samples,
+        loss=LOSSES[loss],
+        schedule=constant(10.0**exponent),
+        batch_size=50,
+        epochs=3,
+        validation=samples,
+        l2=0.1,
+    )
+    try:
+        result = fit(samples, **arguments)
+    except DivergedError as error:
+        result = error.result
+    assert all(np.isfinite(array).all() for layer in result.layers for array in layer)
+    assert all(math.isfinite(row.train_loss) and math.isfinite(row.test_loss or 0.0) for row in result.history)
+
+
+def test_a_rate_beyond_float32_diverges_without_a_warning(samples: Samples) -> None:
+    with pytest.raises(DivergedError, match="epoch 1"):
+        fit(samples, **diverging(samples, schedule=constant(1e39)))
+
+
+# Out of memory
 
 
 class SmallBackend(NumpyBackend):
@@ -44,43 +216,26 @@ def layers(*sizes: int) -> Layers:
     return init_layers(np, np.random.default_rng(0), sizes, glorot_uniform(), dtype=np.float32)
 
 
-def train(backend: NumpyBackend, epochs: int = 3) -> Any:
-    samples = Samples(np.ones((20, 4), np.float32), np.eye(2, dtype=np.float32)[[0, 1] * 10])
-    return fit(
-        samples,
-        layers=layers(4, 3, 2),
-        activation=ACTIVATIONS["tanh"],
-        loss=LOSSES["softmax_cross_entropy"],
-        optimizer=sgd(),
-        schedule=constant(0.1),
-        epochs=epochs,
-        batch_size=8,
-        generator=np.random.default_rng(0),
-        backend=backend,
-    )
-
-
-def test_what_was_learned_before_memory_ran_out_is_kept() -> None:
+def test_what_was_learned_before_memory_ran_out_is_kept(small_fit: Fit) -> None:
     with pytest.raises(OutOfMemoryError, match=r"too little memory on cpu\. A step needs about") as caught:
-        train(SmallBackend(fails_in_epoch=3))
+        small_fit(backend=SmallBackend(fails_in_epoch=3))
     error = caught.value
     assert (error.epoch, len(error.result.history), error.result.stop_reason) == (3, 2, "out of memory")
-    for layer, expected in zip(error.result.layers, train(NumpyBackend(), epochs=2).layers, strict=True):
-        np.testing.assert_array_equal(layer.weight, expected.weight)
+    assert_same_bits(error.result.layers, small_fit(epochs=2).layers)
 
 
-def test_too_little_memory_even_to_begin_is_said_alike() -> None:
+def test_too_little_memory_even_to_begin_is_described_alike(small_fit: Fit) -> None:
     with pytest.raises(DeviceMemoryError, match=r"too little memory on cpu \(1 MiB free\)"):
-        train(SmallBackend(fails_in_epoch=0, free=2**20))
+        small_fit(backend=SmallBackend(fails_in_epoch=0, free=2**20))
 
 
-def test_another_error_stays_what_it_is() -> None:
+def test_another_error_stays_what_it_is(small_fit: Fit) -> None:
     class Broken(NumpyBackend):
         def run_epoch(self, *_: Any) -> Any:
             raise ZeroDivisionError("a defect")
 
     with pytest.raises(ZeroDivisionError, match="a defect"):
-        train(Broken())
+        small_fit(backend=Broken())
 
 
 def test_a_batch_size_that_would_fit_is_named() -> None:

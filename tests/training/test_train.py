@@ -1,5 +1,6 @@
 import json
 import signal
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -194,7 +195,7 @@ def test_many_images_are_gathered_as_bytes_where_that_changes_nothing(
     fit_dataset(as_bytes, SHORT, backend=Noting())
     assert set(kinds) == {np.dtype(np.float32)}  # few images
     kinds.clear()
-    monkeypatch.setattr("xpmlp.training.train.LARGER_THAN_CACHES", 0)
+    monkeypatch.setattr(sys.modules["xpmlp.training.train"], "LARGER_THAN_CACHES", 0)
     found = fit_dataset(as_bytes, replace(SHORT, dtype=dtype), backend=Noting())
     assert set(kinds) == {np.dtype(hands_over if dtype == "float32" else dtype)}
     assert same_bits(found.layers, expected.layers)
