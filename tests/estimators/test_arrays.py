@@ -17,7 +17,6 @@ from sklearn.model_selection import GridSearchCV
 
 import xpmlp
 from xpmlp.backends import infer_backend
-from xpmlp.errors import SettingsError
 from xpmlp.estimators import MLPClassifier, MLPRegressor
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -175,12 +174,21 @@ def test_a_copy_is_where_the_original_is_and_goes_on_as_it_would(
     assert_same_network(twin, original)
 
 
-def test_arrays_of_two_libraries_are_refused_by_their_names(iris: Any, library: str, convert: Convert) -> None:
-    x, y = iris
-    with pytest.raises(SettingsError, match=f"{library} on .*numpy on cpu"):
-        MLPClassifier().fit(convert(x), y)
-    with pytest.raises(SettingsError, match=f"numpy on cpu.*{library} on "):
-        MLPRegressor().fit(x, convert(y.astype(np.float32)))
+@pytest.mark.parametrize("make", [MLPClassifier, MLPRegressor])
+def test_targets_and_weights_follow_the_samples(iris: Any, library: str, convert: Convert, make: Any) -> None:
+    x, y = iris[0].astype(np.float32), iris[1]
+    weight = np.linspace(0.5, 1.5, len(y))
+    expected = make(**SETTINGS).fit(x, y, weight)
+    for arrays in (
+        (convert(x), y, convert(weight)),
+        (convert(x), convert(y), weight),
+        (x, convert(y), convert(weight)),
+    ):
+        estimator = make(**SETTINGS).fit(*arrays)
+        assert_same_network(estimator, expected)
+        source = infer_backend(arrays[0]).name
+        assert infer_backend(estimator.coefs_[0]).name == infer_backend(estimator.predict(arrays[0])).name == source
+        assert estimator.score(*arrays) == pytest.approx(expected.score(x, y, weight), abs=1e-3)
 
 
 @pytest.mark.parametrize(

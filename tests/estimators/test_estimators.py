@@ -87,7 +87,7 @@ def test_a_batch_need_not_hold_every_class_that_has_a_weight(iris: Any) -> None:
 
 @pytest.mark.parametrize("class_weight", [{0: -1.0}, {1: np.nan}, {0: 0, 1: 0, 2: 0}])
 def test_weights_of_classes_that_cannot_be_are_refused(iris: Any, class_weight: Any) -> None:
-    with pytest.raises(ValueError, match="weights of classes must be numbers of at least 0"):
+    with pytest.raises(ValueError, match="class weights must be non-negative"):
         MLPClassifier(class_weight=class_weight).fit(*iris)
     with pytest.raises(ValueError, match=r"The classes, \['a', 'b', 'c'\], are not in class_weight"):
         MLPClassifier(class_weight=class_weight).fit(iris[0], np.array(list("abc"))[iris[1]])
@@ -125,7 +125,7 @@ def test_sparse_samples_are_never_made_dense() -> None:
 def test_sparse_samples_are_refused_by_a_backend_that_cannot_take_them(iris: Any) -> None:
     torch = pytest.importorskip("torch")
     assert torch is not None
-    with pytest.raises(ValueError, match="Sparse samples are computed with by NumPy only, not by backend 'torch'"):
+    with pytest.raises(ValueError, match="Sparse samples are supported by NumPy only, not by backend 'torch'"):
         MLPClassifier(backend="torch").fit(scipy.sparse.csr_matrix(iris[0]), iris[1])
 
 
@@ -234,7 +234,7 @@ def test_lbfgs_adds_blocks_of_samples_up_to_the_whole(
     ]
     settings = SETTINGS | {"solver": "lbfgs", "alpha": 0.5}
     whole = getattr(xpmlp, kind)(**settings).fit(x, y, weight)
-    monkeypatch.setattr("xpmlp.estimators.lbfgs.VALUES_AT_A_TIME", 600)  # 40 rows, or 46
+    monkeypatch.setattr("xpmlp.estimators.lbfgs.BLOCK_VALUES", 600)  # 40 rows, or 46
     in_blocks = getattr(xpmlp, kind)(**settings).fit(x, y, weight)
     assert_allclose(in_blocks.loss_, whole.loss_, rtol=1e-12)
     assert_same_network(in_blocks, whole, 1e-9)
@@ -276,7 +276,7 @@ def test_lbfgs_prints_its_losses_where_it_is_verbose(iris: Any, capsys: pytest.C
 def test_lbfgs_has_no_partial_fit_and_no_callbacks(iris: Any) -> None:
     for estimator in (MLPClassifier(solver="lbfgs"), MLPRegressor(solver="lbfgs")):
         assert not hasattr(estimator, "partial_fit")
-        with pytest.raises(ValueError, match="has no epochs, after which callbacks could be called"):
+        with pytest.raises(ValueError, match="has no epochs, so it cannot call callbacks"):
             estimator.set_params(callbacks=[Callback()]).fit(*iris)
 
 
@@ -371,11 +371,11 @@ def test_bad_weights_and_targets_are_refused(iris: Any) -> None:
 @pytest.mark.parametrize(
     ("y", "error", "message"),
     [
-        (np.array(["1", "2"] * 75), ValueError, r"y holds no numbers, but <U1 values.*y\.astype\(float\)"),
+        (np.array(["1", "2"] * 75), ValueError, r"y has dtype <U1, which is not numeric.*y\.astype\(float\)"),
         (
             np.array(["2026-01-01"] * 150, "datetime64[D]"),
             ValueError,
-            r"y holds no numbers, but datetime64\[D\] values",
+            r"y has dtype datetime64\[D\], which is not numeric",
         ),
         (scipy.sparse.csr_matrix(np.ones((150, 1))), TypeError, r"dense data is required. Use y\.toarray\(\)"),
     ],
@@ -393,7 +393,7 @@ def test_other_classes_are_named_as_they_were_passed(iris: Any) -> None:
 
 def test_a_warm_start_with_other_layers_is_refused(iris: Any) -> None:
     estimator = MLPClassifier(**SETTINGS, warm_start=True).fit(*iris)
-    with pytest.raises(ValueError, match=r"layers of \[4, 12, 3\] units, but .* ask for \[4, 8, 3\]"):
+    with pytest.raises(ValueError, match=r"layers of \[4, 12, 3\] units, but .* need \[4, 8, 3\]"):
         estimator.set_params(hidden_layer_sizes=(8,)).fit(*iris)
 
 

@@ -1,4 +1,4 @@
-"""What the classifier and the regressor have in common."""
+"""The part of scikit-learn's interface that the classifier and the regressor share."""
 
 import math
 from abc import ABC, abstractmethod
@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from xpmlp.backends import BACKENDS, Backend
+from xpmlp.backends import BACKENDS, Backend, load_backend
 from xpmlp.backends.select import AUTO
 from xpmlp.errors import BackendError, MissingDependencyError, SettingsError
 from xpmlp.nn.activations import ACTIVATIONS
@@ -27,16 +27,22 @@ from xpmlp.nn.tree import tree_map
 from xpmlp.training import Callback
 from xpmlp.training.prediction import predict_outputs
 
-from .checks import check_lengths, check_samples, check_targets, check_weight
-from .files import read_estimator, write_estimator
+from .arrays import (
+    SparseBackend,
+    backend_of,
+    dtype_name,
+    find_backend,
+    follow,
+    is_numpy,
+    move,
+    same_device,
+    to_host,
+)
+from .conversion import convert_from_sklearn, read_estimator, write_estimator
 from .lbfgs import minimize
-from .losses import REPORTED_LOSSES
-from .places import dtype_name, find_backend, home_of, move, on_host, same_place, to_host
-from .problem import Problem
-from .rounding import round_as_scikit_learn
-from .scikit_learn import take_over
-from .sparse import SparseBackend
-from .stochastic import begin_curves, fit_stochastic
+from .problem import REPORTED_LOSSES, Problem, prediction_functions
+from .stochastic import fit_stochastic, reset_curves
+from .validation import check_lengths, check_samples, check_targets, check_weight
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
 OUT_ACTIVATIONS = {
@@ -46,11 +52,11 @@ OUT_ACTIVATIONS = {
     "poisson": "exp",
 }
 
-Estimator = TypeVar("Estimator", bound="MLPBase")  # Self, which beartype takes on whole classes only
+Estimator = TypeVar("Estimator", bound="MLPBase")  # not Self: beartype supports that on whole classes only
 
 
 class MLPBase(BaseEstimator, ABC):
-    """An estimator that trains a network; see `MLPClassifier` and `MLPRegressor`."""
+    """Base class of `MLPClassifier` and `MLPRegressor`."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
@@ -107,46 +113,54 @@ class MLPBase(BaseEstimator, ABC):
     intercepts_: list[Any]
     n_features_in_: int
 
-    # What a subclass says
+    def _store(self, parameters: dict[str, Any]) -> None:
+        """Store constructor parameters as attributes of the same names, as scikit-learn requires."""
+        self.__dict__.update((name, value) for name, value in parameters.items() if name != "self")
+
+    # Defined by the subclasses
 
     @abstractmethod
-    def _check_targets(self, home: Backend, y: Any, *, incremental: bool) -> Any:
-        """Return checked targets as a matrix, of the host or of `home` as y is."""
+    def _check_targets(self, source: Backend, y: Any, *, incremental: bool) -> Any:
+        """Return valid targets as a matrix: of NumPy, or of `source`, like y."""
 
     @abstractmethod
     def _loss_name(self) -> str:
-        """Return the name of the loss, out of `xpmlp.nn.losses.LOSSES`."""
+        """Return the name of the loss in `xpmlp.nn.losses.LOSSES`."""
 
-    # Fitting
+    def _apply_class_weight(self, source: Backend, y: Any, weight: Any, x: Any) -> Any:
+        """Return the sample weights times the weights of their classes."""
+        return weight
+
+    # Training
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> None:
-        """Train, from new weights or from those at hand."""
+        """Train from new weights or from the current ones."""
         sizes = self._hidden_sizes()
         self._check_settings()
-        first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
-        home = home_of(X, y, sample_weight)
-        x, targets, weight = self._check_input(home, X, y, sample_weight, reset=first_pass, incremental=incremental)
+        from_scratch = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        source = backend_of(X)
+        x, targets, weight = self._check_input(source, X, y, sample_weight, reset=from_scratch, incremental=incremental)
         units = [x.shape[1], *sizes, targets.shape[1]]
         random_state = check_random_state(self.random_state)
-        backend = self._choose_backend(home, x)
+        backend = self._find_backend(source, x)
         dtype = dtype_name(x)
-        if first_pass:
+        if from_scratch:
             self._initialize(units, random_state, dtype)
         elif self.dtype is None:
-            dtype = dtype_name(self.coefs_[0])  # What began in float64 is not rounded by a batch in float32.
+            dtype = dtype_name(self.coefs_[0])  # A float32 batch does not round a float64 network.
         self._check_units(units)
-        if not same_place(home, backend) and not on_host(home):
-            x, targets, weight = (None if array is None else to_host(home, array) for array in (x, targets, weight))
+        if not same_device(source, backend):
+            x, targets, weight = to_host(x), to_host(targets), to_host(weight)
         problem = Problem(
             backend=backend,
             samples=Samples(x, targets, weight),
             layers=self._layers(backend, dtype),
             activation=ACTIVATIONS[self.activation],
             loss=REPORTED_LOSSES[self._loss_name()],
-            penalty=float(self.alpha) or None,
+            l2=float(self.alpha) or None,
         )
         if self.solver == "lbfgs":
-            result = minimize(
+            layers, self.loss_, self.n_iter_ = minimize(
                 problem,
                 loss=LOSSES[self._loss_name()],
                 max_iterations=self.max_iter,
@@ -154,13 +168,12 @@ class MLPBase(BaseEstimator, ABC):
                 gradient_tolerance=self.tol,
                 verbose=self.verbose is True or self.verbose >= 1,
             )
-            layers, self.loss_, self.n_iter_ = result
         else:
             layers = fit_stochastic(self, problem, random_state, incremental=incremental)
-        self._keep(layers, backend, home)
+        self._keep(layers, backend, source)
 
     def _hidden_sizes(self) -> list[int]:
-        """Return the units of each hidden layer."""
+        """Return the number of units in each hidden layer."""
         sizes = self.hidden_layer_sizes
         sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
         if any(size <= 0 for size in sizes):
@@ -168,19 +181,20 @@ class MLPBase(BaseEstimator, ABC):
         return sizes
 
     def _check_settings(self) -> None:
-        """Refuse what does not go together, or is not what it should be."""
+        """Raise an error for callbacks of another type, and for settings that exclude each other."""
         if not all(isinstance(callback, Callback) for callback in self.callbacks):
             raise TypeError(f"callbacks must be instances of xpmlp.training.Callback, got {self.callbacks!r}.")
         if self.solver == "lbfgs" and self.dropout > 0.0:
-            raise ValueError("solver='lbfgs' needs an objective that is always the same: use sgd or adam for dropout.")
+            raise ValueError("solver='lbfgs' needs a deterministic objective: use sgd or adam for dropout.")
         if self.solver == "lbfgs" and self.callbacks:
-            raise ValueError("solver='lbfgs' has no epochs, after which callbacks could be called; use sgd or adam.")
+            raise ValueError("solver='lbfgs' has no epochs, so it cannot call callbacks; use sgd or adam.")
 
     def _check_input(
-        self, home: Backend, X: Any, y: Any, sample_weight: Any, *, reset: bool, incremental: bool
+        self, source: Backend, X: Any, y: Any, sample_weight: Any, *, reset: bool, incremental: bool
     ) -> tuple[Any, Any, Any]:
-        """Return samples, targets and weights, checked; the samples at home, the others there or on the host."""
-        if on_host(home):
+        """Return valid samples, targets and weights as arrays of `source`, the backend of X."""
+        y, weight = follow(y, source), follow(sample_weight, source)
+        if is_numpy(source):
             x, y = validate_data(
                 self,
                 X,
@@ -191,43 +205,37 @@ class MLPBase(BaseEstimator, ABC):
                 dtype=(np.float64, np.float32) if self.dtype is None else np.dtype(self.dtype),
                 reset=reset,
             )
-            weight = None
-            if sample_weight is not None:
-                weight = _check_sample_weight(sample_weight, x, ensure_non_negative=True, dtype=x.dtype)
-        else:
-            with home.scope():
-                dtype = None if self.dtype is None else np.dtype(self.dtype).name
-                x = check_samples(self, home, X, reset=reset, dtype=dtype)
-                y = check_targets(self, home, y)
-                check_lengths(x, y)
-                weight = sample_weight
-                if weight is not None:
-                    weight = check_weight(home, weight, x.shape[0], dtype_name(x))
-        with home.scope():
-            targets = self._check_targets(home, y, incremental=incremental)
-            weight = self._class_weighted(home, y, weight, x)
-        if not on_host(home) and isinstance(targets, np.ndarray):  # labels that no device can hold
-            targets = home.asarray(targets)
+            if weight is not None:
+                weight = _check_sample_weight(weight, x, ensure_non_negative=True, dtype=x.dtype)
+            targets = self._check_targets(source, y, incremental=incremental)
+            return x, targets, self._apply_class_weight(source, y, weight, x)
+        with source.scope():
+            dtype = None if self.dtype is None else np.dtype(self.dtype).name
+            x = check_samples(self, source, X, reset=reset, dtype=dtype)
+            y = check_targets(self, source, y)
+            check_lengths(x, y)
+            if weight is not None:
+                weight = check_weight(source, weight, x.shape[0], dtype_name(x))
+            targets = self._check_targets(source, y, incremental=incremental)
+            weight = self._apply_class_weight(source, y, weight, x)
+            if isinstance(targets, np.ndarray):
+                targets = source.asarray(targets, None if targets.dtype == bool else dtype_name(x))
         return x, targets, weight
 
-    def _class_weighted(self, home: Backend, y: Any, weight: Any, x: Any) -> Any:
-        """Return the samples' weights times those of their classes."""
-        return weight
-
-    def _choose_backend(self, home: Backend, x: Any) -> Backend:
-        """Return where to compute with samples from home."""
-        backend = find_backend(self.backend, self.device, home)
+    def _find_backend(self, source: Backend, x: Any) -> Backend:
+        """Return the backend that computes with samples of `source`."""
+        backend = find_backend(self.backend, self.device, source)
         if not scipy.sparse.issparse(x):
             return backend
-        if not on_host(backend):
+        if not is_numpy(backend):
             raise ValueError(
-                f"Sparse samples are computed with by NumPy only, not by backend {backend.name!r}. Leave out backend "
-                f"and device, or make the samples dense with X.toarray()."
+                f"Sparse samples are supported by NumPy only, not by backend {backend.name!r}. Leave out backend and "
+                f"device, or make the samples dense with X.toarray()."
             )
         return SparseBackend()
 
     def _initialize(self, units: list[int], random_state: np.random.RandomState, dtype: str) -> None:
-        """Draw the first weights as scikit-learn draws them."""
+        """Draw the initial weights, like scikit-learn."""
         gain = 1.0 / math.sqrt(3.0) if self.activation == "logistic" else 1.0
         layers = init_layers(
             array_api_compat.numpy,
@@ -239,154 +247,146 @@ class MLPBase(BaseEstimator, ABC):
         self.coefs_ = [layer.weight for layer in layers]
         self.intercepts_ = [layer.bias[0, :] for layer in layers]
         self._dropout_key = int(random_state.randint(2**31)) if self.dropout > 0.0 else 0
-        self._begin_records(units)
+        self._reset_attributes(units)
 
-    def _begin_records(self, units: list[int]) -> None:
-        """Say what the network is, and that it has seen nothing yet."""
+    def _reset_attributes(self, units: list[int]) -> None:
+        """Set the fitted attributes of a network that has not been trained yet."""
         self.n_layers_ = len(units)
         self.n_outputs_ = units[-1]
         self.out_activation_ = OUT_ACTIVATIONS[self._loss_name()]
         self.n_iter_ = 0
         self.t_ = 0
         if self.solver in STOCHASTIC_SOLVERS:
-            begin_curves(self)
+            reset_curves(self)
 
     def _check_units(self, units: list[int]) -> None:
-        """Refuse to go on with weights of another network."""
+        """Raise an error if the current weights do not fit the settings and the data."""
         present = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
         if present != units:
             raise ValueError(
-                f"The weights at hand are those of a network with layers of {present} units, but the settings and the "
-                f"data ask for {units}. Fit with warm_start=False to begin anew."
+                f"The fitted network has layers of {present} units, but the settings and the data need {units}. "
+                f"Fit with warm_start=False to start over."
             )
 
     # The network
 
     def _layers(self, backend: Backend, dtype: str | None = None) -> Layers:
         """Return the network as arrays of a backend."""
-        home = home_of(self.coefs_[0])
+        source = backend_of(self.coefs_[0])
         return tuple(
-            Layer(move(coef, home, backend, dtype), move(intercept[None, :], home, backend, dtype))
+            Layer(move(coef, source, backend, dtype), move(intercept[None, :], source, backend, dtype))
             for coef, intercept in zip(self.coefs_, self.intercepts_, strict=True)
         )
 
-    def _keep(self, layers: Layers, backend: Backend, home: Backend) -> None:
-        """Keep a network as arrays of home."""
-        self.coefs_ = [move(layer.weight, backend, home) for layer in layers]
-        self.intercepts_ = [move(layer.bias, backend, home)[0, :] for layer in layers]
+    def _keep(self, layers: Layers, backend: Backend, target: Backend) -> None:
+        """Move a network from `backend` to `target` and store it in `coefs_` and `intercepts_`."""
+        self.coefs_ = [move(layer.weight, backend, target) for layer in layers]
+        self.intercepts_ = [move(layer.bias, backend, target)[0, :] for layer in layers]
 
     def _outputs(self, X: Any) -> tuple[Any, Backend, Backend]:
-        """Return the network's predictions, the backend that they belong to, and that of X."""
+        """Return the network's predictions, the backend they belong to, and the backend of X."""
         check_is_fitted(self)
-        home = home_of(X)
-        if on_host(home):
+        source = backend_of(X)
+        if is_numpy(source):
             x = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         else:
-            with home.scope():
-                x = check_samples(self, home, X, reset=False, dtype=dtype_name(self.coefs_[0]))
-        backend = self._choose_backend(home_of(self.coefs_[0]), x)
+            with source.scope():
+                x = check_samples(self, source, X, reset=False, dtype=dtype_name(self.coefs_[0]))
+        backend = self._find_backend(backend_of(self.coefs_[0]), x)
         layers = self._layers(backend)
-        dtype, loss = dtype_name(layers[0].weight), REPORTED_LOSSES[self._loss_name()]
-        activation, loss = round_as_scikit_learn(backend, self.activation, loss, self.out_activation_)
+        activation, loss = prediction_functions(backend, self.activation, self._loss_name())
         with backend.scope():
-            x = move(x, home, backend, dtype)
+            x = move(x, source, backend, dtype_name(layers[0].weight))
             outputs = predict_outputs(backend, layers, x, activation=activation, loss=loss)
-        return outputs, backend, home
+        return outputs, backend, source
 
     def to(self: Estimator, backend: str, device: str | None = None) -> Estimator:
-        """Move a fitted network to another library or device, where it then predicts and goes on training.
+        """Move a fitted network to another library or device, where it then predicts and trains.
 
         Parameters
         ----------
         backend, device
-            As the parameters of these names; both are set.
+            Like the parameters of the same names, both of which are set.
         """
         check_is_fitted(self)
-        home = home_of(self.coefs_[0])
-        target = find_backend(backend, device, home)
+        target = find_backend(backend, device, backend_of(self.coefs_[0]))
         self._keep(self._layers(target), target, target)
         self.set_params(backend=backend, device=device)
         return self
 
     @classmethod
     def from_sklearn(cls: type[Estimator], estimator: Any, **settings: Any) -> Estimator:
-        """Take over a fitted MLP of scikit-learn's: it predicts the same, and ``partial_fit`` goes on from there.
+        """Convert a fitted scikit-learn MLP: it predicts the same, and ``partial_fit`` continues its training.
 
         Parameters
         ----------
         estimator
             scikit-learn's estimator of the same name. It is copied.
         settings
-            Parameters to set besides, such as ``backend="torch"``.
+            Additional parameters, such as ``backend="torch"``.
         """
-        taken: Estimator = take_over(cls, estimator, **settings)
-        return taken
+        converted: Estimator = convert_from_sklearn(cls, estimator, **settings)
+        return converted
 
     def to_file(self, path: str | Path) -> None:
         """Write the fitted network to a model file, which ``xpmlp evaluate``, ``predict`` and ``inspect`` read too.
 
-        The loss curve, the names of the features and the parameters come along, save for those that are objects (a
-        random generator, a dict, callbacks) or infinite; the optimizer's state does not.
+        The loss curve, the feature names and the parameters are saved, except for parameters that are objects (a
+        random generator, a dict, callbacks) or infinite. The optimizer's state is not saved.
         """
         write_estimator(self, path)
 
     @classmethod
     def from_file(cls: type[Estimator], path: str | Path, **settings: Any) -> Estimator:
-        """Read an estimator from a model file: one that `to_file` wrote, or ``xpmlp train``.
+        """Read an estimator from a model file written by `to_file` or ``xpmlp train``.
 
         Parameters
         ----------
         settings
-            Parameters to set besides, such as ``backend="torch"``.
+            Additional parameters, such as ``backend="torch"``.
         """
         read: Estimator = read_estimator(cls, path, **settings)
         return read
 
-    # Being kept
+    # Pickling and tags
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what is pickled: arrays as NumPy's, with the name of the place that they came from."""
+        """Return the state to pickle: all arrays as NumPy's, and the name of their backend and device."""
         state: dict[str, Any] = dict(super().__getstate__())
         if "coefs_" not in state:
             return state
-        home = home_of(self.coefs_[0])
-        # The optimizer's arrays are wherever the network was trained.
-        state["_optimizer_state"] = to_numpy_tree(state.get("_optimizer_state"))
-        if not on_host(home):
-            state["coefs_"] = [to_host(home, array) for array in self.coefs_]
-            state["intercepts_"] = [to_host(home, array) for array in self.intercepts_]
-            state["_place"] = (home.name, home.device_name)
+        source = backend_of(self.coefs_[0])
+        if state.get("_optimizer_state") is not None:
+            state["_optimizer_state"] = tree_map(to_host, state["_optimizer_state"])
+        if not is_numpy(source):
+            state["coefs_"] = [to_host(array) for array in self.coefs_]
+            state["intercepts_"] = [to_host(array) for array in self.intercepts_]
+            state["_place"] = (source.name, source.device_name)
         return state
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        """Restore what was pickled, where it came from if that is here, else on NumPy."""
+        """Restore a pickled state on its backend and device if they are available, else on NumPy."""
         values = dict(state)
         place = values.pop("_place", None)
         super().__setstate__(values)
         if place is None:
             return
-        home = home_of(self.coefs_[0])
         try:
-            target = find_backend(place[0], place[1], home)
+            target = load_backend(*place)
         except (MissingDependencyError, BackendError, SettingsError):
             return
         self._keep(self._layers(target), target, target)
 
     def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn should know of the estimator."""
+        """Return scikit-learn's tags."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
 
     def _is_stochastic(self) -> bool:
-        """Tell whether there is a partial_fit; else say why not."""
+        """Return True if the solver supports partial_fit."""
         if self.solver not in STOCHASTIC_SOLVERS:
             raise AttributeError(
                 f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
             )
         return True
-
-
-def to_numpy_tree(tree: Any) -> Any:
-    """Return a tree of tuples of arrays with all of them on the host."""
-    return None if tree is None else tree_map(lambda array: to_host(home_of(array), array), tree)

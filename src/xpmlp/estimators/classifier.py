@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Float64
 from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
@@ -15,31 +16,31 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 
 from xpmlp.backends import Backend
 
+from .arrays import backend_of, dtype_name, is_numpy, move, to_host
 from .base import MLPBase
-from .labels import binarizer_of, check_labels, decode, encode, find_classes, has_device_labels, is_multilabel
-from .places import dtype_name, home_of, move, on_host, to_host
+from .labels import check_labels, decode, encode, find_classes, fit_binarizer, has_numeric_labels
 
 
 class MLPClassifier(ClassifierMixin, MLPBase):
-    """A multilayer perceptron that tells classes apart, with scikit-learn's interface.
+    """A multilayer perceptron for classification, with scikit-learn's interface.
 
     Every parameter, attribute and method of ``sklearn.neural_network.MLPClassifier`` is here under the same name with
-    the same meaning, and the same ``random_state`` leads to the same network. What is new comes last among the
-    parameters. ``docs/estimators.md`` compares the two.
+    the same meaning, and the same ``random_state`` gives the same network. The parameters listed below are additional
+    and come last. ``docs/estimators.md`` compares the two.
 
     Parameters
     ----------
     class_weight
-        Weights of the classes, as a dict, or ``"balanced"`` to let every class count alike in all; a list of dicts
-        for several outputs. None lets every sample count alike.
+        Dict of class weights; ``"balanced"`` for weights inversely proportional to the class frequencies; a list of
+        dicts for several outputs. None: equal weights.
     dropout
-        The probability that a hidden unit is left out of a sample in training, from 0 to below 1.
+        Probability of dropping each hidden unit during training, in [0, 1).
     backend
-        What computes: ``"numpy"``, ``"cupy"``, ``"torch"``, ``"jax"`` or ``"auto"``. None follows the arrays.
+        Library to compute with: ``"numpy"``, ``"cupy"``, ``"torch"``, ``"jax"`` or ``"auto"``. None: the library of X.
     device
-        Where: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``. None follows the arrays, or is the backend's choice.
+        ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``. None: the device of X, or the backend's default.
     dtype
-        ``"float32"`` or ``"float64"``, to compute in whatever the arrays are. None follows the arrays.
+        ``"float32"`` or ``"float64"`` to compute in. None: the dtype of X.
     callbacks
         Instances of `xpmlp.training.Callback`, called after each epoch of sgd and adam.
     """
@@ -85,35 +86,7 @@ class MLPClassifier(ClassifierMixin, MLPBase):
         dtype: Any = None,
         callbacks: Any = (),
     ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
-        self.class_weight = class_weight
-        self.dropout = dropout
-        self.backend = backend
-        self.device = device
-        self.dtype = dtype
-        self.callbacks = callbacks
+        self._store(dict(locals()))
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPClassifier":
@@ -126,14 +99,14 @@ class MLPClassifier(ClassifierMixin, MLPBase):
         y
             Shape ``(samples,)``: labels; or ``(samples, outputs)``: 0 or 1 for each of several outputs.
         sample_weight
-            Shape ``(samples,)``: how much each counts, at least 0. None lets all count alike.
+            Shape ``(samples,)``: non-negative weights; None for equal weights.
 
         Raises
         ------
         DivergedError
-            A ValueError: where the learning rate is too high for the data.
+            A ValueError: the learning rate is too high for the data.
         SettingsError
-            A ValueError: where the arrays are not all of one library and device, or the backend cannot be had.
+            A ValueError: the backend or device is not available.
         """
         self._fit(X, y, sample_weight, incremental=False)
         return self
@@ -141,135 +114,121 @@ class MLPClassifier(ClassifierMixin, MLPBase):
     @available_if(lambda estimator: estimator._is_stochastic())
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> "MLPClassifier":
-        """Train one epoch more on these samples.
+        """Train one more epoch on these samples.
 
         Parameters
         ----------
         X, y, sample_weight
             See `fit`.
         classes
-            All classes that there are; the first call needs them.
+            All classes; required in the first call.
         """
         if self.class_weight == "balanced":
             raise ValueError(
-                "class_weight 'balanced' is not supported for partial_fit: the samples of one call do not say how "
-                "often each class comes. Pass weights of your own as a dict."
+                "class_weight 'balanced' is not supported for partial_fit: the samples of one call do not tell the "
+                "class frequencies. Pass the weights as a dict."
             )
-        if not on_host(home_of(classes)):
-            classes = to_host(home_of(classes), classes)
+        classes = to_host(classes)
         if _check_partial_fit_first_call(self, classes):
-            home = home_of(y)
-            if not on_host(home):
-                self._label_binarizer = binarizer_of(np.asarray(self.classes_), multilabel=is_multilabel(y))
-            else:
-                multilabel = type_of_target(y).startswith("multilabel")
-                self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
+            labels = to_host(y)
+            multilabel = type_of_target(labels).startswith("multilabel")
+            self._label_binarizer = LabelBinarizer().fit(labels if multilabel else classes)
         self._fit(X, y, sample_weight, incremental=True)
         return self
 
-    def _check_targets(self, home: Backend, y: Any, *, incremental: bool) -> Any:
-        """Return yes or no for each output, and find or check the classes."""
+    def _check_targets(self, source: Backend, y: Any, *, incremental: bool) -> Any:
+        """Return boolean targets, one column per output, and set or check the classes."""
         on_device = not isinstance(y, np.ndarray) and not scipy.sparse.issparse(y)
         if on_device:
-            y = check_labels(home, y)
+            y = check_labels(source, y)
         elif y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        find = (lambda y: find_classes(home, y)) if on_device else unique_labels
-        if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
-            if on_device:
-                self._label_binarizer = binarizer_of(find(y), multilabel=is_multilabel(y))
-            else:
-                self._label_binarizer = LabelBinarizer().fit(y)
-            self.classes_ = self._label_binarizer.classes_
+        if hasattr(self, "classes_") and (self.warm_start or incremental):
+            self._check_classes(find_classes(source, y) if on_device else unique_labels(y))
         else:
-            self._check_classes(find(y), incremental=incremental)
+            self._label_binarizer = fit_binarizer(source, y) if on_device else LabelBinarizer().fit(y)
+            self.classes_ = self._label_binarizer.classes_
         if on_device:
-            return encode(home, y, self._label_binarizer)
+            return encode(source, y, self._label_binarizer)
         return self._label_binarizer.transform(y).astype(bool)
 
-    def _check_classes(self, classes: Any, *, incremental: bool) -> None:
-        """Refuse labels of other classes than those known."""
+    def _check_classes(self, classes: Any) -> None:
+        """Raise an error for labels that do not belong to the known classes."""
+        known = self._label_binarizer.classes_
         if self.warm_start:
-            if set(classes) != set(self.classes_):
+            if set(classes) != set(known):
                 raise ValueError(
                     "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
-                    f"Previously got {self.classes_}, `y` has {classes}"
+                    f"Previously got {known}, `y` has {classes}"
                 )
-        elif len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
-            raise ValueError(
-                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
-            )
+        elif len(np.setdiff1d(classes, known, assume_unique=True)):
+            raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {known}. 'y' has {classes}.")
 
-    def _class_weighted(self, home: Backend, y: Any, weight: Any, x: Any) -> Any:
-        """Return the samples' weights times those of their classes."""
+    def _apply_class_weight(self, source: Backend, y: Any, weight: Any, x: Any) -> Any:
+        """Return the sample weights times the weights of their classes."""
         if self.class_weight is None:
             return weight
-        of_class = home.asarray(self._sample_weight_of_classes(home, y), dtype_name(x))
+        of_class = source.asarray(self._class_weight_of_samples(to_host(y)), dtype_name(x))
         return of_class if weight is None else weight * of_class
 
-    def _sample_weight_of_classes(self, home: Backend, y: Any) -> Float64[np.ndarray, " samples"]:
+    def _class_weight_of_samples(self, labels: Any) -> Float64[np.ndarray, " samples"]:
         """Return the weight of each sample's class."""
-        labels = y if scipy.sparse.issparse(y) else to_host(home, y)
         if isinstance(self.class_weight, dict) and self._label_binarizer.y_type_ in ("binary", "multiclass"):
-            # Of all classes that are known: a batch need not hold every class that has a weight.
-            of_each = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
-            weights = of_each[np.searchsorted(self.classes_, np.ravel(labels))]
+            # Computed for all known classes, because a batch need not contain every class.
+            known = self._label_binarizer.classes_
+            of_each = compute_class_weight(self.class_weight, classes=known, y=known)
+            weights = of_each[np.searchsorted(known, np.ravel(labels))]
         else:
             weights = compute_sample_weight(self.class_weight, labels)
         if not np.all(weights >= 0.0) or not np.any(weights):
             raise ValueError(
-                f"class_weight={self.class_weight!r}: weights of classes must be numbers of at least 0, and one of "
-                f"them above."
+                f"class_weight={self.class_weight!r}: class weights must be non-negative, and at least one positive."
             )
         return np.asarray(weights, dtype=np.float64)
 
     def _loss_name(self) -> str:
-        """Return the loss: classes share one softmax, yes and no have an output each."""
+        """Return the softmax's cross-entropy for three classes or more, else the logistic one."""
         return "softmax_cross_entropy" if self._label_binarizer.y_type_ == "multiclass" else "logistic_cross_entropy"
 
     def predict(self, X: Any) -> Any:
-        """Return the likeliest label of each sample; 0 or 1 for each of several outputs.
+        """Return the most probable label of each sample; 0 or 1 for each of several outputs.
 
-        An array of X's library on X's device; of NumPy where the labels are no numbers.
+        An array of X's library on X's device; a NumPy array if the labels are not numbers.
         """
-        outputs, backend, home = self._outputs(X)
-        if on_host(home) or not has_device_labels(self._label_binarizer):
-            predictions = to_host(backend, outputs)
+        outputs, backend, source = self._outputs(X)
+        if is_numpy(source) or not has_numeric_labels(self._label_binarizer):
+            predictions = to_host(outputs)
             return self._label_binarizer.inverse_transform(
                 predictions[:, 0] if predictions.shape[1] == 1 else predictions
             )
         with backend.scope():
             labels = decode(backend, outputs, self._label_binarizer)
-        return move(labels, backend, home)
+        return move(labels, backend, source)
 
     def predict_proba(self, X: Any) -> Any:
         """Return the probability of each class, shape ``(samples, classes)``, in the order of ``classes_``.
 
         An array of X's library on X's device.
         """
-        outputs, backend, home = self._outputs(X)
+        outputs, backend, source = self._outputs(X)
         with backend.scope():
             if outputs.shape[1] == 1:
                 outputs = backend.xp.concat([1.0 - outputs, outputs], axis=1)
-        return move(outputs, backend, home)
+        return move(outputs, backend, source)
 
     def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithm of `predict_proba`."""
         probabilities = self.predict_proba(X)
-        home = home_of(probabilities)
-        with home.scope():
-            return home.xp.log(probabilities)
+        source = backend_of(probabilities)
+        with source.scope():
+            return source.xp.log(probabilities)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the part of the samples that are given their right label, or all their right labels."""
-        home = home_of(X, y, sample_weight)
-        if on_host(home):
-            return float(super().score(X, y, sample_weight))
-        values = (None if value is None else to_host(home_of(value), value) for value in (y, sample_weight))
-        return float(super().score(X, *values))
+        """Return the accuracy; with several outputs, the fraction of samples with all of them correct."""
+        return float(accuracy_score(to_host(y), to_host(self.predict(X)), sample_weight=to_host(sample_weight)))
 
     def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn should know of the estimator."""
+        """Return scikit-learn's tags."""
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags

@@ -1,4 +1,4 @@
-"""From labels to what the outputs should be, and back, on any device, as scikit-learn's LabelBinarizer on NumPy."""
+"""scikit-learn's LabelBinarizer for labels on any device: from labels to targets, and from predictions to labels."""
 
 from typing import Any
 
@@ -8,22 +8,22 @@ from sklearn.preprocessing import LabelBinarizer
 
 from xpmlp.backends import Backend
 
-from .checks import ravel_column
-from .places import to_host
+from .arrays import to_host
+from .validation import ravel_column
 
 
 def is_multilabel(y: Any) -> bool:
-    """Tell whether labels on a device are yes and no for each of several outputs."""
+    """Return whether labels on a device are 0 or 1 for each of several outputs."""
     return bool(y.ndim == 2 and y.shape[1] > 1)
 
 
 def check_labels(backend: Backend, y: Any) -> Any:
-    """Return labels on a device as an array of one axis, or of two where there are several outputs.
+    """Return valid labels; with two axes if there are several outputs, else with one.
 
     Raises
     ------
     ValueError
-        Where they are no labels, in scikit-learn's words.
+        If they are not labels, with scikit-learn's message.
     """
     xp = backend.xp
     if xp.isdtype(y.dtype, "real floating") and not bool(xp.all(xp.floor(y) == y)):
@@ -37,32 +37,34 @@ def check_labels(backend: Backend, y: Any) -> Any:
 
 
 def find_classes(backend: Backend, y: Any) -> Shaped[np.ndarray, " classes"]:
-    """Return the classes among labels on a device, in ascending order, on the host."""
-    if is_multilabel(y):
-        return np.arange(y.shape[1])
-    return to_host(backend, backend.xp.unique_values(y))
+    """Return the sorted classes of labels on a device, as a NumPy array."""
+    return np.arange(y.shape[1]) if is_multilabel(y) else np.asarray(to_host(backend.xp.unique_values(y)))
 
 
 def binarizer_of(classes: Shaped[np.ndarray, " classes"], *, multilabel: bool) -> LabelBinarizer:
-    """Return a LabelBinarizer that was fitted on labels of these classes."""
+    """Return a LabelBinarizer fitted on these classes."""
     return LabelBinarizer().fit(np.eye(len(classes), dtype=np.int64) if multilabel else classes)
 
 
+def fit_binarizer(backend: Backend, y: Any) -> LabelBinarizer:
+    """Return a LabelBinarizer fitted on labels on a device."""
+    return binarizer_of(find_classes(backend, y), multilabel=is_multilabel(y))
+
+
 def encode(backend: Backend, y: Any, binarizer: LabelBinarizer) -> Any:
-    """Return what each output should be, yes or no, as LabelBinarizer does; labels of no class are none of them."""
-    xp = backend.xp
+    """Return boolean targets, one column per output, like `LabelBinarizer.transform`; unknown labels are all False."""
     if binarizer.y_type_.startswith("multilabel"):
         return y == 1
     targets = y[:, None] == backend.asarray(binarizer.classes_)[None, :]
     count = len(binarizer.classes_)
     if count > 2:
         return targets
-    # One output says yes to the second of two classes, and never where there is but one.
-    return targets[:, 1:] if count == 2 else xp.zeros_like(targets)
+    # Two classes share one output, which is True for the second; with one class it is never True.
+    return targets[:, 1:] if count == 2 else backend.xp.zeros_like(targets)
 
 
 def decode(backend: Backend, predictions: Any, binarizer: LabelBinarizer) -> Any:
-    """Return the labels that the network's predictions stand for."""
+    """Return the predicted labels, like `LabelBinarizer.inverse_transform`."""
     xp = backend.xp
     if binarizer.y_type_.startswith("multilabel"):
         return xp.astype(predictions > 0.5, xp.int64)
@@ -76,6 +78,6 @@ def decode(backend: Backend, predictions: Any, binarizer: LabelBinarizer) -> Any
     return xp.take(classes, indices, axis=0)
 
 
-def has_device_labels(binarizer: LabelBinarizer) -> bool:
-    """Tell whether the labels are numbers, which arrays of every library can hold."""
+def has_numeric_labels(binarizer: LabelBinarizer) -> bool:
+    """Return whether the labels are numbers, which arrays of every library can hold."""
     return bool(binarizer.classes_.dtype.kind in "biuf")

@@ -1,6 +1,8 @@
-"""L-BFGS by SciPy, with loss and gradient computed by the backend."""
+"""SciPy's L-BFGS, with the objective and its gradient computed by the backend."""
 
+import functools
 import math
+import operator
 import sys
 from typing import Any, NamedTuple
 
@@ -15,14 +17,14 @@ from xpmlp.nn.objective import objective_and_gradients
 from xpmlp.nn.samples import Samples, make_batch, slice_rows
 from xpmlp.nn.tree import tree_map
 
-from .places import dtype_name
+from .arrays import dtype_name
 from .problem import Problem
 
-VALUES_AT_A_TIME = 2**21  # of all layers' outputs: bounds what they take beside the samples, whatever their number
+BLOCK_VALUES = 2**21  # outputs of all layers per block: bounds the memory beside the samples
 
 
 class Block(NamedTuple):
-    """Samples from `start` up to `stop`, and the part that their mean has in the mean of all."""
+    """Rows from `start` to `stop`, and their share of the total weight."""
 
     start: int
     stop: int
@@ -30,7 +32,7 @@ class Block(NamedTuple):
 
 
 class LbfgsResult(NamedTuple):
-    """Where L-BFGS ended: the network, as arrays of the problem's backend, the loss to report, the iterations taken."""
+    """The final network as arrays of the problem's backend, the loss to report, and the number of iterations."""
 
     layers: Layers
     loss: float
@@ -40,16 +42,16 @@ class LbfgsResult(NamedTuple):
 def minimize(
     problem: Problem, *, loss: Loss, max_iterations: int, max_evaluations: int, gradient_tolerance: float, verbose: bool
 ) -> LbfgsResult:
-    """Minimize the objective over all samples, which is added up block by block where there are many.
+    """Minimize the objective over all samples, in blocks of rows that bound the memory.
 
     Parameters
     ----------
     loss
-        What is minimized. The problem's own is that to report, which need not be what its gradient is the slope of.
+        The loss to minimize. The problem's own loss is only reported: its gradient need not be the exact derivative.
     gradient_tolerance
-        The largest element of the gradient at which to stop.
+        Stop when no element of the gradient exceeds this.
     verbose
-        Whether to print each iteration's objective.
+        Print each iteration's objective.
     """
     import scipy.optimize
     from sklearn.utils.optimize import _check_optimize_result
@@ -62,26 +64,21 @@ def minimize(
         samples = move_samples(backend, problem.samples, dtype)
         blocks = split_into_blocks(backend, samples, problem.layers)
 
-    def evaluate(layers: Layers, loss: Loss) -> tuple[Any, Layers]:
-        parts = (
-            objective_and_gradients(
+    def evaluate(layers: Layers, loss: Loss) -> Any:
+        total: Any = None
+        for block in blocks:
+            part: Any = objective_and_gradients(
                 xp,
                 layers,
                 *make_batch(xp, slice_rows(samples, block.start, block.stop)),
                 activation=problem.activation,
                 loss=loss,
-                penalty=problem.penalty if block.start == 0 else None,
+                penalty=problem.l2 if block.start == 0 else None,
             )
-            for block in blocks
-        )
-        value, gradients = next(parts)
-        if len(blocks) == 1:
-            return value, gradients
-        first, *others = (block.share for block in blocks)
-        value, gradients = value * first, tree_map(lambda array: array * first, gradients)
-        for share, (more, slopes) in zip(others, parts, strict=True):
-            value, gradients = value + more * share, add_multiple(gradients, slopes, share)
-        return value, gradients
+            if len(blocks) > 1:
+                part = tree_map(functools.partial(operator.mul, block.share), part)
+            total = part if total is None else tree_map(operator.add, total, part)
+        return total
 
     def objective(vector: Float64[np.ndarray, " parameters"]) -> tuple[float, Float64[np.ndarray, " parameters"]]:
         value, gradients = evaluate(unpack(xp, backend.asarray(vector, dtype), shapes), loss)
@@ -103,7 +100,7 @@ def minimize(
             callback=report if verbose else None,
             options={"maxfun": max_evaluations, "maxiter": max_iterations, "gtol": gradient_tolerance},
         )
-        # Copied, because parts of one vector would keep each other in memory.
+        # Copied: views would keep the whole vector in memory.
         layers = tree_map(
             lambda array: xp.asarray(array, copy=True), unpack(xp, backend.asarray(result.x, dtype), shapes)
         )
@@ -112,8 +109,8 @@ def minimize(
 
 
 def split_into_blocks(backend: Backend, samples: Samples, layers: Layers) -> list[Block]:
-    """Return blocks of as many samples as the layers' outputs leave room for."""
-    rows = max(1, VALUES_AT_A_TIME // sum(int(layer.weight.shape[-1]) for layer in layers))
+    """Return blocks whose layers' outputs have at most `BLOCK_VALUES` values."""
+    rows = max(1, BLOCK_VALUES // sum(int(layer.weight.shape[-1]) for layer in layers))
     ends = [(start, min(start + rows, samples.rows)) for start in range(0, samples.rows, rows)]
     if samples.weight is None:
         sums = [float(stop - start) for start, stop in ends]
@@ -121,30 +118,22 @@ def split_into_blocks(backend: Backend, samples: Samples, layers: Layers) -> lis
         weight = backend.to_numpy(samples.weight).astype(np.float64)
         sums = [float(np.sum(weight[start:stop])) for start, stop in ends]
     total = sum(sums)
-    # Where all samples of a block weigh nothing, the objective takes their sum as 1.
+    # The objective divides by 1 if all weights of a block are 0.
     return [Block(start, stop, (part or 1.0) / total) for (start, stop), part in zip(ends, sums, strict=True)]
 
 
-def add_multiple(layers: Layers, others: Layers, factor: float) -> Layers:
-    """Return layers + factor · others."""
-    return tuple(
-        Layer(layer.weight + factor * other.weight, layer.bias + factor * other.bias)
-        for layer, other in zip(layers, others, strict=True)
-    )
-
-
 def parameters(layers: Layers) -> list[Any]:
-    """Return all weights, then all biases: in scikit-learn's order, so that sums over them round alike."""
+    """Return all weights, then all biases: scikit-learn's order, so that sums over them round alike."""
     return [layer.weight for layer in layers] + [layer.bias for layer in layers]
 
 
 def pack(xp: Any, layers: Layers) -> Any:
-    """Put all parameters of a network one after the other."""
+    """Concatenate all parameters into one vector."""
     return xp.concat([xp.reshape(array, (-1,)) for array in parameters(layers)])
 
 
 def unpack(xp: Any, vector: Any, shapes: list[tuple[int, ...]]) -> Layers:
-    """Take apart what `pack` put together."""
+    """Split a vector from `pack` into layers."""
     arrays, start = [], 0
     for shape in shapes:
         stop = start + math.prod(shape)

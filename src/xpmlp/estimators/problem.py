@@ -1,29 +1,39 @@
-"""What a solver is handed."""
+"""What a solver is given: the network, its samples, and the loss as scikit-learn reports it.
 
+scikit-learn clips probabilities to [eps, 1 − eps] of their dtype before it takes the logarithm, so no output of a
+sample costs more than 36.04 in float64 or 15.94 in float32. It reports the squared error as a mean over the outputs,
+but descends along the gradient of the sum. The loss curve, and therefore the stopping epoch, depend on both; the
+gradients are those of `xpmlp.nn.losses`.
+"""
+
+import math
 from typing import Any, NamedTuple
 
+from jaxtyping import Float
+from scipy.special import expit
+
 from xpmlp.backends import Backend
-from xpmlp.nn.activations import Activation
+from xpmlp.nn.activations import ACTIVATIONS, Activation
 from xpmlp.nn.layers import Layers
-from xpmlp.nn.losses import Loss
+from xpmlp.nn.losses import LOSSES, Loss, logistic, softmax_cross_entropy, squared_error
 from xpmlp.nn.samples import Samples
 
 
 class Problem(NamedTuple):
-    """A network, what it is to learn, and where.
+    """A network and its training data.
 
     Attributes
     ----------
     backend
         Where to compute.
     samples
-        What to learn from, as arrays of `backend` or of the host.
+        Arrays of `backend`, or of NumPy.
     layers
-        The network to start from, as arrays of `backend`.
+        The initial network, as arrays of `backend`.
     loss
-        As scikit-learn reports it; see `losses`.
-    penalty
-        λ, None for none.
+        One of `REPORTED_LOSSES`.
+    l2
+        The penalty λ; None for none.
     """
 
     backend: Backend
@@ -31,9 +41,72 @@ class Problem(NamedTuple):
     layers: Layers
     activation: Activation
     loss: Loss
-    penalty: float | None
+    l2: float | None
 
     @property
     def xp(self) -> Any:
-        """The namespace."""
+        """The backend's namespace."""
         return self.backend.xp
+
+
+def clipped_softmax_cross_entropy(
+    xp: Any, logits: Float[Any, "*models batch outputs"], targets: Float[Any, "*#models batch outputs"]
+) -> tuple[Float[Any, "*models batch"], Float[Any, "*models batch outputs"]]:
+    """Compute the cross-entropy of clipped class probabilities; `targets` are one-hot."""
+    losses, gradient = softmax_cross_entropy(xp, logits, targets)
+    eps = float(xp.finfo(logits.dtype).eps)
+    return xp.minimum(xp.maximum(losses, -math.log1p(-eps)), -math.log(eps)), gradient
+
+
+def clipped_logistic_cross_entropy(
+    xp: Any, logits: Float[Any, "*models batch outputs"], targets: Float[Any, "*#models batch outputs"]
+) -> tuple[Float[Any, "*models batch"], Float[Any, "*models batch outputs"]]:
+    """Compute the cross-entropy of clipped probabilities; `targets` are 0 or 1.
+
+    It is computed from the probability, like scikit-learn's, although few digits of 1 − p are left near p = 1.
+    """
+    predictions = logistic(xp, logits)
+    eps = float(xp.finfo(logits.dtype).eps)
+    clipped = xp.minimum(xp.maximum(predictions, eps), 1.0 - eps)
+    losses = -xp.log(xp.where(targets > 0.5, clipped, 1.0 - clipped))
+    return xp.sum(losses, axis=-1), predictions - targets
+
+
+def mean_squared_error(
+    xp: Any, logits: Float[Any, "*models batch outputs"], targets: Float[Any, "*#models batch outputs"]
+) -> tuple[Float[Any, "*models batch"], Float[Any, "*models batch outputs"]]:
+    """Compute half the squared error's mean over the outputs, and the gradient of half its sum."""
+    losses, gradient = squared_error(xp, logits, targets)
+    return losses * (1.0 / logits.shape[-1]), gradient
+
+
+REPORTED_LOSSES: dict[str, Loss] = {
+    name: LOSSES[name]._replace(value_and_gradient=reported)
+    for name, reported in {
+        "softmax_cross_entropy": clipped_softmax_cross_entropy,
+        "logistic_cross_entropy": clipped_logistic_cross_entropy,
+        "squared_error": mean_squared_error,
+        "poisson": LOSSES["poisson"].value_and_gradient,
+    }.items()
+}
+"""scikit-learn's losses by the names in `xpmlp.nn.losses.LOSSES`."""
+
+
+def scipy_logistic(xp: Any, z: Float[Any, "..."]) -> Float[Any, "..."]:
+    """Return 1 / (1 + exp(−z)) for NumPy arrays, rounded like scikit-learn's."""
+    return expit(z)
+
+
+def prediction_functions(backend: Backend, activation: str, loss: str) -> tuple[Activation, Loss]:
+    """Return the activation and the loss to predict with.
+
+    On NumPy the logistic function is SciPy's, as in scikit-learn. Its exponential rounds differently from NumPy's, by
+    up to 5e-7 in a float32 probability.
+    """
+    hidden, output = ACTIVATIONS[activation], REPORTED_LOSSES[loss]
+    if backend.name == "numpy":
+        if activation == "logistic":
+            hidden = hidden._replace(forward=scipy_logistic)
+        if loss == "logistic_cross_entropy":
+            output = output._replace(predict=scipy_logistic)
+    return hidden, output

@@ -1,4 +1,4 @@
-"""SGD and Adam: `xpmlp.training.fit` with the rows drawn, and the run ended, as scikit-learn does."""
+"""SGD and Adam: `xpmlp.training.fit`, with scikit-learn's shuffling, validation split and stopping."""
 
 import functools
 import math
@@ -18,12 +18,11 @@ from xpmlp.nn.optimizers import Optimizer, adam, sgd
 from xpmlp.nn.samples import take_rows
 from xpmlp.training import DivergedError, FitResult, fit
 
-from .learning_rate import LearningRate
-from .places import dtype_name, to_host
+from .arrays import dtype_name, to_host
 from .problem import Problem
-from .stopping import Score, Stopping, accuracy_score, r2_score
+from .stopping import LearningRate, Score, Stopping, accuracy_score, r2_score
 
-# One object for the same settings: a step made of it, and what is compiled of that, serves every fit.
+# Cached, so that fits with the same settings share one optimizer, and with it the compiled steps.
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": functools.lru_cache(maxsize=32)(sgd),
     "adam": functools.lru_cache(maxsize=32)(adam),
@@ -31,7 +30,7 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 
 
 class Reshuffler:
-    """Shuffles the last epoch's order for the next one; the first starts from the rows as they are."""
+    """Shuffles the previous epoch's order again for each epoch, like scikit-learn."""
 
     def __init__(self, random_state: np.random.RandomState) -> None:
         self.random_state = random_state
@@ -46,38 +45,35 @@ class Reshuffler:
 
 
 class InOrder:
-    """Leaves the rows as they are."""
+    """Leaves the rows in order."""
 
     def permutation(self, rows: int, /) -> Int64[np.ndarray, " rows"]:
-        """Return the numbers of the rows, in order."""
+        """Return the row indices in order."""
         return np.arange(rows, dtype=np.int64)
 
 
 def fit_stochastic(
     estimator: Any, problem: Problem, random_state: np.random.RandomState, *, incremental: bool
 ) -> Layers:
-    """Train, keep the records in the estimator's attributes, and return the network as arrays of the backend.
+    """Train, record the epochs in the estimator's attributes, and return the network as arrays of the backend.
 
     Parameters
     ----------
     random_state
         Draws the validation rows, then each epoch's order.
     incremental
-        Take one epoch, going on with the optimizer's settings, state and learning rate as they are.
+        Train one epoch with the current optimizer, its state and learning rate.
     """
     rows, score = None, None
     if estimator.early_stopping and incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
-    take_up_curves(estimator)
+    continue_curves(estimator)
     if estimator.early_stopping:
         rows, validation_rows = split_rows(estimator, problem, random_state)
         score = make_score(estimator, problem, validation_rows)
     trained_on = problem.samples.rows if rows is None else len(rows)
-    goes_on = incremental and getattr(estimator, "_optimizer", (None,))[0] == estimator.solver
-    if not goes_on:
-        estimator._optimizer = describe_optimizer(estimator)
-        estimator._learning_rate = make_learning_rate(estimator)
-        estimator._optimizer_state = None
+    if not incremental or getattr(estimator, "_optimizer", (None,))[0] != estimator.solver:
+        reset_optimizer(estimator)
     solver, settings = estimator._optimizer
     stopping = Stopping(estimator, estimator._learning_rate, score)
     epochs = 1 if incremental else estimator.max_iter
@@ -93,7 +89,7 @@ def fit_stochastic(
             batch_size=batch_size(estimator, trained_on),
             generator=Reshuffler(random_state) if estimator.shuffle else InOrder(),
             rows=rows,
-            l2=problem.penalty,
+            l2=problem.l2,
             dropout=float(estimator.dropout),
             dropout_key=estimator._dropout_key,
             optimizer_state=estimator._optimizer_state,
@@ -106,15 +102,15 @@ def fit_stochastic(
         result = error.result
         warnings.warn(f"{error} The weights are those of the best validation score.", ConvergenceWarning, stacklevel=5)
     else:
-        warn_of_the_end(estimator, result, epochs=epochs, incremental=incremental)
+        warn_if_unfinished(result, epochs=epochs, incremental=incremental)
     estimator._optimizer_state = result.state.optimizer
     if estimator.dropout > 0.0:
         estimator._dropout_key = int(result.state.dropout)
     return result.state.layers
 
 
-def begin_curves(estimator: Any) -> None:
-    """Begin the records of epochs: of losses, and with early stopping of validation scores."""
+def reset_curves(estimator: Any) -> None:
+    """Clear the records of epochs: losses, and with early stopping validation scores."""
     estimator.loss_curve_ = []
     estimator._no_improvement_count = 0
     estimator.best_loss_ = None if estimator.early_stopping else math.inf
@@ -122,27 +118,39 @@ def begin_curves(estimator: Any) -> None:
     estimator.best_validation_score_ = -math.inf if estimator.early_stopping else None
 
 
-def take_up_curves(estimator: Any) -> None:
-    """Go on with the records of earlier epochs, but begin those that they did not leave, as after lbfgs."""
-    losses = getattr(estimator, "loss_curve_", [])
+def continue_curves(estimator: Any) -> None:
+    """Keep the losses of earlier epochs; clear the other records if early stopping was switched, or after lbfgs."""
+    losses = getattr(estimator, "loss_curve_", None)
     had_scores = getattr(estimator, "validation_scores_", None) is not None
-    if hasattr(estimator, "loss_curve_") and had_scores == bool(estimator.early_stopping):
-        return
-    begin_curves(estimator)
-    estimator.loss_curve_ = losses
+    if losses is None or had_scores != bool(estimator.early_stopping):
+        reset_curves(estimator)
+        estimator.loss_curve_ = losses or []
+
+
+def reset_optimizer(estimator: Any) -> None:
+    """Set the optimizer's settings, which later calls of partial_fit keep, its state, and the learning rate."""
+    initial = float(estimator.learning_rate_init)
+    if estimator.solver == "sgd":
+        settings = {"momentum": float(estimator.momentum), "nesterov": bool(estimator.nesterovs_momentum)}
+        estimator._learning_rate = LearningRate(estimator.learning_rate, initial, estimator.power_t, initial)
+    else:
+        settings = {name: float(getattr(estimator, name)) for name in ("beta_1", "beta_2", "epsilon")}
+        estimator._learning_rate = LearningRate("constant", initial, 0.0, initial)
+    estimator._optimizer = estimator.solver, settings
+    estimator._optimizer_state = None
 
 
 def split_rows(
     estimator: Any, problem: Problem, random_state: np.random.RandomState
 ) -> tuple[Int64[np.ndarray, " rows"], Int64[np.ndarray, " validation_rows"]]:
-    """Draw which rows to train on and which to validate on; of two classes, the same part of each."""
-    samples, backend = problem.samples, problem.backend
+    """Draw training and validation rows; stratified for two classes."""
+    samples = problem.samples
     is_binary = is_classifier(estimator) and samples.targets.shape[-1] == 1
     rows, validation_rows = train_test_split(
         np.arange(samples.rows, dtype=np.int64),
         random_state=random_state,
         test_size=estimator.validation_fraction,
-        stratify=to_host(backend, samples.targets) if is_binary else None,
+        stratify=to_host(samples.targets) if is_binary else None,
     )
     if len(validation_rows) < 2:
         raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
@@ -150,11 +158,11 @@ def split_rows(
 
 
 def make_score(estimator: Any, problem: Problem, rows: Int64[np.ndarray, " rows"]) -> Score:
-    """Return the function that gives a network's score on the validation rows."""
+    """Return a function that computes a network's score on the validation rows."""
     backend, samples = problem.backend, problem.samples
     of_problem = accuracy_score if is_classifier(estimator) else r2_score
     with backend.scope():
-        if isinstance(samples.x, np.ndarray):  # before they are moved, because only these rows need to be
+        if isinstance(samples.x, np.ndarray):  # moves the validation rows only
             samples = take_rows(np, samples, rows)
         else:
             samples = take_rows(backend.xp, samples, backend.asarray(rows))
@@ -162,22 +170,8 @@ def make_score(estimator: Any, problem: Problem, rows: Int64[np.ndarray, " rows"
         return of_problem(backend, samples, activation=problem.activation, loss=problem.loss)
 
 
-def make_learning_rate(estimator: Any) -> LearningRate:
-    """Return the learning rate before the first epoch; only SGD's changes."""
-    initial = float(estimator.learning_rate_init)
-    kind = estimator.learning_rate if estimator.solver == "sgd" else "constant"
-    return LearningRate(kind, initial, estimator.power_t, initial)
-
-
-def describe_optimizer(estimator: Any) -> tuple[str, dict[str, Any]]:
-    """Return the name of the estimator's optimizer and its settings, which stay what they are for partial_fit."""
-    if estimator.solver == "sgd":
-        return "sgd", {"momentum": float(estimator.momentum), "nesterov": bool(estimator.nesterovs_momentum)}
-    return "adam", {name: float(getattr(estimator, name)) for name in ("beta_1", "beta_2", "epsilon")}
-
-
 def batch_size(estimator: Any, rows: int) -> int:
-    """Return the rows of a batch."""
+    """Return the number of rows per batch."""
     if isinstance(estimator.batch_size, str):  # "auto"
         return min(200, rows)
     if estimator.batch_size > rows:
@@ -187,8 +181,8 @@ def batch_size(estimator: Any, rows: int) -> int:
     return int(min(estimator.batch_size, rows))
 
 
-def warn_of_the_end(estimator: Any, result: FitResult, *, epochs: int, incremental: bool) -> None:
-    """Warn of a run that was interrupted, or that came to its last epoch without converging."""
+def warn_if_unfinished(result: FitResult, *, epochs: int, incremental: bool) -> None:
+    """Warn if training was interrupted, or reached the last epoch without converging."""
     if result.interrupted:
         warnings.warn("Training interrupted by user.", stacklevel=6)
     elif result.stop_reason is None and not incremental:

@@ -1,8 +1,9 @@
-"""When scikit-learn's MLPs stop: their loss curve, validation scores, and the epochs borne without improvement."""
+"""scikit-learn's learning rate, its records of every epoch, and its rule for stopping."""
 
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,22 +18,61 @@ from xpmlp.training import Callback, Run
 from xpmlp.training.evaluation import loss_and_accuracy
 from xpmlp.training.prediction import predict_outputs
 
-from .learning_rate import LearningRate
+LOWEST = 1e-6  # an adaptive rate is not reduced below this
 
 Score = Callable[[Layers], float]
 
 
+@dataclass
+class LearningRate:
+    """A schedule for `fit` whose rate changes between epochs only.
+
+    Attributes
+    ----------
+    kind
+        ``"constant"``; ``"invscaling"``, which decays with the samples seen; or ``"adaptive"``, which is divided by 5
+        each time training would otherwise stop.
+    initial
+        The initial rate.
+    power
+        Exponent of ``"invscaling"``.
+    current
+        The rate of the next epoch.
+    """
+
+    kind: str
+    initial: float
+    power: float
+    current: float
+
+    def __call__(self, step: int, steps: int) -> float:
+        """Return the current rate for every step."""
+        return self.current
+
+    def end_epoch(self, samples_seen: int) -> None:
+        """Update the rate, given the number of samples seen since the first epoch."""
+        if self.kind == "invscaling":
+            self.current = self.initial / (samples_seen + 1) ** self.power
+
+    def reduce(self) -> bool:
+        """Reduce an adaptive rate, and return whether that was possible."""
+        if self.kind != "adaptive" or self.current <= LOWEST:
+            return False
+        self.current /= 5.0
+        return True
+
+
 class Stopping(Callback):
-    """Keeps an estimator's records of its epochs, changes the learning rate, and ends the run.
+    """Records each epoch in the estimator's attributes, updates the learning rate, and stops the run.
 
     Parameters
     ----------
     estimator
-        Whose ``loss_curve_``, ``best_loss_``, ``validation_scores_`` and so on go on from where they are.
+        Its ``loss_curve_``, ``best_loss_``, ``validation_scores_`` and so on are continued.
     learning_rate
-        Is told of the end of every epoch.
+        Updated after every epoch.
     score
-        Gives the validation score of a network; None where there is no early stopping.
+        Computes a network's validation score; None without early stopping.
     """
 
     def __init__(self, estimator: Any, learning_rate: LearningRate, score: Score | None) -> None:
@@ -40,86 +80,84 @@ class Stopping(Callback):
         self.learning_rate = learning_rate
         self.score = score
         self.best_layers: Layers | None = None
-        self.converged = False
 
     def on_fit_start(self, run: Run) -> None:
         """Count this run's epochs from 0."""
         self.estimator.n_iter_ = 0
 
     def on_epoch_end(self, run: Run) -> None:
-        """Record the epoch; where there was no improvement for too long, lower the learning rate or end the run."""
+        """Record the epoch; after too many without improvement, reduce the learning rate or stop."""
         estimator = self.estimator
         estimator.n_iter_ += 1
         estimator.t_ += run.rows
         estimator.loss_ = run.history[-1].train_loss
         estimator.loss_curve_.append(estimator.loss_)
-        self.say(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
+        self.print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
         improved = self.record_loss() if self.score is None else self.record_score(run, self.score)
         estimator._no_improvement_count = 0 if improved else estimator._no_improvement_count + 1
         self.learning_rate.end_epoch(estimator.t_)
         if estimator._no_improvement_count > estimator.n_iter_no_change:
-            self.end_or_go_on_slower(run)
+            self.slow_down_or_stop(run)
 
     def record_loss(self) -> bool:
-        """Keep the lowest loss, and tell whether this one is lower than that by enough."""
+        """Record the lowest loss, and return whether this one is lower by more than tol."""
         estimator = self.estimator
         improved = not estimator.loss_ > estimator.best_loss_ - estimator.tol
         estimator.best_loss_ = min(estimator.best_loss_, estimator.loss_)
         return improved
 
     def record_score(self, run: Run, score: Score) -> bool:
-        """Keep the best score with its weights, and tell whether this one is as high as that and more."""
+        """Record the validation score, keep the best weights, and return whether it improved by tol."""
         estimator = self.estimator
         value = score(run.state.layers)
         estimator.validation_scores_.append(value)
-        self.say(f"Validation score: {value:f}")
+        self.print(f"Validation score: {value:f}")
         improved = not value < estimator.best_validation_score_ + estimator.tol
         if value > estimator.best_validation_score_:
             estimator.best_validation_score_ = value
             self.best_layers = run.state.layers
         return improved
 
-    def end_or_go_on_slower(self, run: Run) -> None:
-        """End the run, unless the learning rate can be lowered."""
+    def slow_down_or_stop(self, run: Run) -> None:
+        """Reduce the learning rate if possible, else stop the run."""
         estimator = self.estimator
         what = "Training loss" if self.score is None else "Validation score"
         reason = (
             f"{what} did not improve more than tol={estimator.tol:f} "
             f"for {estimator.n_iter_no_change} consecutive epochs."
         )
-        if self.learning_rate.lower():
-            self.say(f"{reason} Setting learning rate to {self.learning_rate.current:f}")
+        if self.learning_rate.reduce():
+            self.print(f"{reason} Setting learning rate to {self.learning_rate.current:f}")
             estimator._no_improvement_count = 0
             return
         too_small = " Learning rate too small." if self.learning_rate.kind == "adaptive" else ""
-        self.say(f"{reason}{too_small} Stopping.")
-        self.converged = True
+        self.print(f"{reason}{too_small} Stopping.")
         run.stop(reason)
 
     def on_fit_end(self, run: Run) -> None:
-        """Go back to the weights with the best score of this run, if it was better than any before."""
+        """Restore the weights with this run's best score, if it exceeds all earlier ones."""
         if self.best_layers is not None:
             run.state = run.state._replace(layers=self.best_layers)
 
-    def say(self, line: str) -> None:
-        """Print a line where the estimator is verbose."""
+    def print(self, line: str) -> None:
+        """Print a line if the estimator is verbose."""
         if self.estimator.verbose:
             sys.stdout.write(line + "\n")
 
 
 def accuracy_score(backend: Backend, samples: Samples, *, activation: Activation, loss: Loss) -> Score:
-    """Return the function that gives a network's accuracy on samples of `backend`."""
+    """Return a function that computes a network's accuracy on samples of `backend`."""
 
     def score(layers: Layers) -> float:
         _, accuracy = loss_and_accuracy(backend, layers, samples, activation=activation, loss=loss)
-        assert accuracy is not None  # the losses of classes know right and wrong
+        assert accuracy is not None  # every classification loss has one
         return accuracy
 
     return score
 
 
 def r2_score(backend: Backend, samples: Samples, *, activation: Activation, loss: Loss) -> Score:
-    """Return the function that gives a network's R² on samples of `backend`: the mean over the outputs."""
+    """Return a function that computes a network's R² on samples of `backend`, averaged over the outputs."""
     xp = backend.xp
     y = samples.targets
     weight = xp.ones_like(y[:, :1]) if samples.weight is None else samples.weight[:, None]
@@ -135,8 +173,9 @@ def r2_score(backend: Backend, samples: Samples, *, activation: Activation, loss
 
 
 def mean_r2(residual: Float[np.ndarray, " outputs"], total: Float[np.ndarray, " outputs"]) -> float:
-    """Return the mean of 1 − residual / total; an output that does not vary counts 1 where it is met, else 0."""
+    """Return the mean of 1 − residual / total; a constant output counts 1 if predicted exactly, else 0."""
     if not np.all(np.isfinite(residual)):
         return math.nan
+    varies = total > 0.0
     of_constants = np.where(residual == 0.0, 1.0, 0.0)
-    return float(np.mean(np.where(total > 0.0, 1.0 - residual / np.where(total > 0.0, total, 1.0), of_constants)))
+    return float(np.mean(np.where(varies, 1.0 - residual / np.where(varies, total, 1.0), of_constants)))

@@ -1,0 +1,117 @@
+"""Which library and device an array belongs to, moving it to another, and sparse matrices as inputs."""
+
+import functools
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
+
+import array_api_compat.numpy
+import numpy as np
+import scipy.sparse
+from jaxtyping import Shaped
+
+from xpmlp.backends import Backend, NumpyBackend, infer_backend, load_backend
+from xpmlp.nn.layers import Layers
+
+numpy_backend = functools.cache(NumpyBackend)  # shared: looking up the linear algebra libraries takes a while
+
+
+def backend_of(array: Any) -> Backend:
+    """Return the backend of an array's library and device; NumPy's for lists, data frames and sparse matrices."""
+    if array is None or isinstance(array, np.ndarray):
+        return numpy_backend()
+    backend = infer_backend(array)
+    return numpy_backend() if is_numpy(backend) else backend
+
+
+def is_numpy(backend: Backend) -> bool:
+    """Return whether a backend's arrays are NumPy's."""
+    return backend.name == "numpy"
+
+
+def find_backend(name: str | None, device: str | None, default: Backend) -> Backend:
+    """Return the backend with this name on this device; `default` provides whichever is None."""
+    if name in (None, default.name) and device in (None, default.device_name):
+        return default
+    if name == "numpy" and device is None:
+        return numpy_backend()
+    return load_backend(name or default.name, device)
+
+
+def same_device(first: Backend, second: Backend) -> bool:
+    """Return whether two backends use the same library on the same device."""
+    return (first.name, first.device_name) == (second.name, second.device_name)
+
+
+def move(array: Shaped[Any, "..."], source: Backend, target: Backend, dtype: str | None = None) -> Any:
+    """Move an array from one backend to another; through the host if the libraries differ."""
+    if same_device(source, target) and dtype is None:
+        return array
+    if source.name != target.name:
+        with source.scope():
+            array = source.to_numpy(array)
+    with target.scope():
+        return target.asarray(array, dtype)
+
+
+def follow(value: Any, target: Backend) -> Any:
+    """Move a device array to `target`; return everything that lives on the host as it is."""
+    source = backend_of(value)
+    return value if is_numpy(source) else move(value, source, target)
+
+
+def to_host(value: Any) -> Any:
+    """Return a device array as a NumPy array, and everything else as it is."""
+    return follow(value, numpy_backend())
+
+
+def dtype_name(array: Any) -> str:
+    """Return the name of an array's dtype without its library's prefix, such as ``"float32"``."""
+    return str(array.dtype).rpartition(".")[2]
+
+
+class SparseNamespace:
+    """NumPy's namespace, with SciPy's sparse matrices where a network reads its inputs.
+
+    The network calls ``xp.matmul`` on whatever `xp` it is given, so it works on sparse inputs unchanged.
+    """
+
+    __name__: ClassVar[str] = "numpy, sparse"
+
+    def __getattr__(self, name: str) -> Any:
+        """Return NumPy's attribute."""
+        return getattr(array_api_compat.numpy, name)
+
+    @staticmethod
+    def matmul(first: Any, second: Any) -> Any:
+        """Multiply; the product of a sparse and a dense matrix is dense."""
+        return first @ second if scipy.sparse.issparse(first) else array_api_compat.numpy.matmul(first, second)
+
+    @staticmethod
+    def matrix_transpose(array: Any) -> Any:
+        """Transpose a matrix."""
+        return array.T if scipy.sparse.issparse(array) else array_api_compat.numpy.matrix_transpose(array)
+
+    @staticmethod
+    def take(array: Any, indices: Any, *, axis: int) -> Any:
+        """Take rows of a sparse matrix, or elements of a dense array along any axis."""
+        if scipy.sparse.issparse(array):
+            return array[indices]
+        return array_api_compat.numpy.take(array, indices, axis=axis)
+
+
+class SparseBackend(NumpyBackend):
+    """NumPy's backend for inputs that are a sparse matrix; the matrix is never made dense."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.xp = SparseNamespace()
+
+    def asarray(self, array: Shaped[Any, "..."], dtype: str | None = None) -> Any:
+        """Return an array with this dtype; a sparse matrix becomes CSR."""
+        if scipy.sparse.issparse(array):
+            return array.tocsr().astype(array.dtype if dtype is None else dtype, copy=False)
+        return super().asarray(array, dtype)
+
+    def threads_for(self, layers: Layers, rows: int) -> AbstractContextManager[object]:
+        """Choose the BLAS threads without the first layer, whose product is sparse."""
+        return numpy_backend().threads_for(layers[1:] or layers, rows)

@@ -1,0 +1,243 @@
+"""Estimators from and to the command line's model files, and from scikit-learn's."""
+
+import copy
+import math
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sklearn.neural_network
+from jaxtyping import Shaped
+from sklearn.base import is_classifier
+from sklearn.neural_network._stochastic_optimizers import AdamOptimizer
+from sklearn.utils.validation import check_is_fitted
+
+from xpmlp.errors import ModelFileError
+from xpmlp.model.model import Model
+from xpmlp.model.model_file import load_model, save_model
+from xpmlp.nn.layers import Layer, Layers
+from xpmlp.nn.optimizers import AdamState, MomentumState
+
+from .arrays import numpy_backend, to_host
+from .labels import binarizer_of
+from .stopping import LearningRate
+
+RECORD = "estimator"  # key of the estimator's part in the file's record of the training
+# Attributes that a file keeps: those that further training continues from, and those that people look at.
+SAVED = ("best_loss_", "best_validation_score_", "loss_", "loss_curve_", "n_iter_", "t_", "validation_scores_")
+# Attributes taken from scikit-learn's estimator, if it has them.
+CONVERTED = (
+    *SAVED,
+    *("_label_binarizer", "_no_improvement_count", "classes_", "feature_names_in_"),
+    *("n_features_in_", "n_layers_", "n_outputs_", "out_activation_"),
+)
+
+
+# Writing a model file
+
+
+def write_estimator(estimator: Any, path: str | Path) -> None:
+    """Write a fitted estimator to a model file, atomically.
+
+    Raises
+    ------
+    NotFittedError, OutputError
+        If there is nothing to write, or it cannot be written.
+    ModelError
+        If the file cannot hold it: a classifier with one class only.
+    """
+    check_is_fitted(estimator)
+    save_model(Path(path), to_model(estimator))
+
+
+def to_model(estimator: Any) -> Model:
+    """Return the network with its classes and a record of the estimator."""
+    record: dict[str, Any] = {
+        "class": type(estimator).__name__,
+        "parameters": plain_parameters(estimator),
+        "attributes": {name: plain(getattr(estimator, name)) for name in SAVED if hasattr(estimator, name)},
+    }
+    if hasattr(estimator, "feature_names_in_"):
+        record["feature_names"] = estimator.feature_names_in_.tolist()
+    classes: tuple[int | str, ...] = ()
+    output_names: tuple[str, ...] = ()
+    if is_classifier(estimator):
+        labels = to_host(estimator.classes_)
+        record["label_dtype"] = labels.dtype.str if labels.dtype != object else "object"
+        classes = tuple((labels.astype(np.int64) if labels.dtype.kind in "bf" else labels).tolist())
+    else:
+        outputs = estimator.n_outputs_
+        output_names = ("y",) if outputs == 1 else tuple(f"y{index}" for index in range(outputs))
+    return Model(
+        layers=estimator._layers(numpy_backend()),
+        activation=estimator.activation,
+        loss=estimator._loss_name(),
+        classes=classes,
+        input_shape=(estimator.n_features_in_,),
+        input_scale=1.0,
+        output_names=output_names,
+        training={RECORD: record, "epochs": estimator.n_iter_},
+    )
+
+
+def plain_parameters(estimator: Any) -> dict[str, Any]:
+    """Return the parameters that JSON can hold; the others get their defaults when the file is read."""
+    values = {name: plain(value) for name, value in estimator.get_params(deep=False).items()}
+    return {name: value for name, value in values.items() if value is not None or getattr(estimator, name) is None}
+
+
+def plain(value: Any) -> Any:
+    """Convert a value for JSON; return None if that is not possible."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, np.bool_):
+        return bool(value)
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, list | tuple | np.ndarray):
+        items = [plain(item) for item in value]
+        return None if None in items else items
+    return None
+
+
+# Reading a model file
+
+
+def read_estimator(make: type[Any], path: str | Path, **settings: Any) -> Any:
+    """Return the estimator in a model file, whether an estimator or the command line wrote it.
+
+    Raises
+    ------
+    ModelFileError
+        If it is not a model file, or its model does not fit this class of estimator.
+    """
+    model = load_model(Path(path))
+    name = make.__name__
+    is_regression = model.task == "regression"
+    if is_regression == (name == "MLPClassifier"):
+        other = "MLPRegressor" if is_regression else "MLPClassifier"
+        raise ModelFileError(f"{path}: holds a model for {model.task}. Read it with {other}.from_file.")
+    if model.table_schema is not None:
+        raise ModelFileError(
+            f"{path}: holds a model of a table, whose columns have to be prepared as they were for training; an "
+            f"estimator takes numbers as they are. Use it with: xpmlp predict"
+        )
+    record = model.training.get(RECORD)
+    record = record if isinstance(record, dict) and record.get("class") == name else {}
+    estimator = make(**saved_parameters(make, model, record) | settings)
+    layers = layers_for_raw_values(model)
+    estimator.coefs_ = [layer.weight for layer in layers]
+    estimator.intercepts_ = [layer.bias[0, :] for layer in layers]
+    estimator.n_features_in_ = model.layer_sizes[0]
+    if not is_regression:
+        labels = restore_labels(model.classes, record.get("label_dtype"))
+        estimator._label_binarizer = binarizer_of(labels, multilabel=model.task == "multilabel")
+        estimator.classes_ = estimator._label_binarizer.classes_
+    estimator._reset_attributes([model.layer_sizes[0], *(layer.weight.shape[1] for layer in layers)])
+    restore_attributes(estimator, record)
+    return estimator
+
+
+def saved_parameters(make: type[Any], model: Model, record: dict[str, Any]) -> dict[str, Any]:
+    """Return the estimator's parameters; those that the network itself defines take precedence over the record."""
+    recorded = record.get("parameters")
+    recorded = recorded if isinstance(recorded, dict) else {}
+    known = {name: recorded[name] for name in make().get_params() if name in recorded}
+    known = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
+    known |= {"hidden_layer_sizes": model.layer_sizes[1:-1], "activation": model.activation}
+    return known | {"loss": model.loss} if model.task == "regression" else known
+
+
+def layers_for_raw_values(model: Model) -> Layers:
+    """Return the network for unscaled inputs, with a single output for two classes, as in scikit-learn."""
+    first, *others = model.layers
+    layers = [Layer(first.weight / first.weight.dtype.type(model.input_scale), first.bias.copy())]
+    layers += [Layer(layer.weight.copy(), layer.bias.copy()) for layer in others]
+    if model.task == "multiclass" and len(model.classes) == 2:
+        # The softmax of two outputs is the logistic function of their difference.
+        last = layers[-1]
+        layers[-1] = Layer(last.weight[:, 1:] - last.weight[:, :1], last.bias[:, 1:] - last.bias[:, :1])
+    return tuple(layers)
+
+
+def restore_labels(classes: tuple[int | str, ...], dtype: Any) -> Shaped[np.ndarray, " classes"]:
+    """Return the classes as an array with the recorded dtype, if it is valid."""
+    try:
+        return np.asarray(classes, dtype=np.dtype(dtype) if isinstance(dtype, str) else None)
+    except (TypeError, ValueError):
+        return np.asarray(classes)
+
+
+def restore_attributes(estimator: Any, record: dict[str, Any]) -> None:
+    """Set the attributes that the file has kept."""
+    attributes = record.get("attributes")
+    for name, value in (attributes if isinstance(attributes, dict) else {}).items():
+        if name in SAVED and isinstance(value, int | float | list):
+            setattr(estimator, name, value)
+    names = record.get("feature_names")
+    if isinstance(names, list) and len(names) == estimator.n_features_in_:
+        estimator.feature_names_in_ = np.asarray(names, dtype=object)
+
+
+# Converting scikit-learn's estimators
+
+
+def convert_from_sklearn(make: type[Any], fitted: Any, **settings: Any) -> Any:
+    """Return our estimator with the parameters, network, attributes and optimizer state of scikit-learn's.
+
+    Raises
+    ------
+    TypeError
+        If it is not scikit-learn's estimator of the same name.
+    NotFittedError
+        If it is not fitted.
+    """
+    expected = getattr(sklearn.neural_network, make.__name__)
+    if not isinstance(fitted, expected):
+        raise TypeError(
+            f"{make.__name__}.from_sklearn takes a fitted {expected.__module__.split('.')[0]}.neural_network."
+            f"{make.__name__}, not an instance of {type(fitted).__module__}.{type(fitted).__name__}."
+        )
+    check_is_fitted(fitted)
+    estimator = make(**fitted.get_params(deep=False) | settings)
+    for name in CONVERTED:
+        if hasattr(fitted, name):
+            setattr(estimator, name, copy.deepcopy(getattr(fitted, name)))
+    estimator.coefs_ = [np.array(array) for array in fitted.coefs_]
+    estimator.intercepts_ = [np.array(array) for array in fitted.intercepts_]
+    optimizer = getattr(fitted, "_optimizer", None)
+    if optimizer is not None and fitted.solver != "lbfgs":
+        convert = convert_adam if isinstance(optimizer, AdamOptimizer) else convert_sgd
+        convert(estimator, optimizer)
+    return estimator
+
+
+def convert_adam(estimator: Any, optimizer: Any) -> None:
+    """Continue from scikit-learn's Adam; its bias correction is not part of our learning rate."""
+    estimator._optimizer = "adam", {name: float(getattr(optimizer, name)) for name in ("beta_1", "beta_2", "epsilon")}
+    step = np.asarray(optimizer.t, dtype=estimator.coefs_[0].dtype)
+    estimator._optimizer_state = AdamState(step, as_layers(optimizer.ms), as_layers(optimizer.vs))
+    initial = float(optimizer.learning_rate_init)
+    estimator._learning_rate = LearningRate("constant", initial, 0.0, initial)
+
+
+def convert_sgd(estimator: Any, optimizer: Any) -> None:
+    """Continue from scikit-learn's SGD."""
+    momentum, nesterov = float(optimizer.momentum), bool(optimizer.nesterov)
+    estimator._optimizer = "sgd", {"momentum": momentum, "nesterov": nesterov}
+    estimator._optimizer_state = () if momentum == 0.0 else MomentumState(as_layers(optimizer.velocities))
+    estimator._learning_rate = LearningRate(
+        optimizer.lr_schedule, float(optimizer.learning_rate_init), optimizer.power_t, float(optimizer.learning_rate)
+    )
+
+
+def as_layers(arrays: list[Any]) -> Layers:
+    """Return all weights followed by all biases, in scikit-learn's order, as layers."""
+    count = len(arrays) // 2
+    return tuple(
+        Layer(np.array(weight), np.array(bias)[None, :])
+        for weight, bias in zip(arrays[:count], arrays[count:], strict=True)
+    )
