@@ -63,11 +63,11 @@ def main() -> None:
     try:
         workload = make_workload(xpmlp.load_dataset("mnist", data_dir=arguments.data_dir))
         with tempfile.TemporaryDirectory() as folder:
-            workload.save(Path(folder))
+            workload.save(Path(folder) / "workload.npz")
             for _ in range(arguments.repeats):
                 for candidate in candidates:
                     print(candidate.name, file=sys.stderr, flush=True)
-                    runs[candidate.name].append(train_to(candidate, Path(folder), targets))
+                    runs[candidate.name].append(train_to(candidate, Path(folder) / "workload.npz", targets))
     except KeyboardInterrupt:
         interrupted = True
     for index, target in enumerate(targets):
@@ -102,7 +102,7 @@ def settings_of(candidate: Candidate) -> BenchSettings:
     return PLAIN_SGD if candidate.name in PLAIN_SGD_ONLY else PEERS
 
 
-def train_to(candidate: Candidate, folder: Path, targets: Sequence[float]) -> list[Reached | None]:
+def train_to(candidate: Candidate, data: Path, targets: Sequence[float]) -> list[Reached | None]:
     """Train in a new process until all targets, in ascending order, are reached; return when each was, or None."""
     started = time.perf_counter()
     training = evaluating = 0.0
@@ -110,7 +110,7 @@ def train_to(candidate: Candidate, folder: Path, targets: Sequence[float]) -> li
     try:
         worker = Worker(candidate)
         try:
-            worker.request("prepare", folder, settings_of(candidate))
+            worker.request("prepare", data, settings_of(candidate))
             for epoch in range(1, MAX_EPOCHS + 1):
                 training += worker.request("train")
                 before = time.perf_counter()

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from .report import describe_load
+from .report import describe_load, warnings_of
 from .results import Case, Results
 
 MIN_CHANGE = 0.03  # smaller changes are not worth reporting
@@ -80,14 +80,10 @@ def differences(old: Results, new: Results) -> list[str]:
 
 
 def doubts(old: Results, new: Results) -> list[str]:
-    """Return reasons to distrust a change: a busy machine, noisy timings, or too few of them."""
+    """Return reasons to distrust a change: a busy machine, and the warnings of either."""
     found = []
     for results, when in ((old, "old"), (new, "new")):
         load = describe_load(results.machine)
-        found += [] if load is None else [f"{when} results: {load}"]
-        timings = [(m.name, m.timing) for case in results.cases for m in case.timed if m.timing is not None]
-        noisy = dict.fromkeys(name for name, timing in timings if timing.is_noisy)
-        few = dict.fromkeys(name for name, timing in timings if not timing.has_spread)
-        for names, what in ((noisy, "vary by more than a tenth"), (few, "are too few to know how much they vary")):
-            found += [f"{when} results: the timings of {', '.join(names)} {what}."] if names else []
+        warnings = [warning for case in results.cases for warning in warnings_of(case)]
+        found += [f"{when} results: {reason}" for reason in dict.fromkeys([load, *warnings]) if reason is not None]
     return found

@@ -114,7 +114,7 @@ class WorkerPool(NamedTuple):
     candidates: Sequence[Candidate]
     workers: dict[str, Worker]
     failures: dict[str, str]
-    folder: Path  # with the workload's arrays
+    data: Path  # the saved workload
     progress: Progress
 
 
@@ -122,9 +122,9 @@ class WorkerPool(NamedTuple):
 def start_workers(candidates: Sequence[Candidate], workload: Workload, progress: Progress) -> Iterator[WorkerPool]:
     """Start a worker for each candidate; end them when the context is left, however that happens."""
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xpmlp-bench-")))
-        workload.save(folder)
-        pool = WorkerPool(candidates, {}, {}, folder, progress)
+        data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xpmlp-bench-"))) / "workload.npz"
+        workload.save(data)
+        pool = WorkerPool(candidates, {}, {}, data, progress)
         for candidate in candidates:
             progress(f"starting {candidate.name}")
             try:
@@ -192,7 +192,7 @@ class CaseMeasurement:
     def warm_up(self, worker: Worker) -> dict[str, Any]:
         """Build the network and train two epochs."""
         self.pool.progress(f"{self.case}: first epoch of {worker.candidate.name}")
-        prepare_seconds = worker.request("prepare", self.pool.folder, self.case.settings)
+        prepare_seconds = worker.request("prepare", self.pool.data, self.case.settings)
         first_seconds = worker.request("train")
         self.warm_epochs.append(worker.request("train"))
         return {

@@ -1,7 +1,6 @@
 """Results for people: tables, a Markdown page, and the folder with the page and plots."""
 
 import contextlib
-import os
 import tempfile
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -98,13 +97,13 @@ def warnings_of(case: Case) -> list[str]:
 def describe_case(case: Case) -> str:
     """Return a case's settings in one line."""
     settings = case.settings
-    several = "" if case.epochs_per_timing == 1 else f" times {case.epochs_per_timing}"
+    each = "epochs" if case.epochs_per_timing == 1 else f"timings of {case.epochs_per_timing} epochs"
     # A candidate that failed has fewer rounds; its row says so.
     most = max((len(m.timing.seconds) for m in case.timed if m.timing), default=settings.rounds)
     rounds = f"{settings.rounds}" if most == settings.rounds else f"{most} (of {settings.rounds})"
     return (
         f"{case}, {settings.dtype}, {settings.activation}, {settings.optimizer}; {case.workload}; "
-        f"median of {rounds}{several} epochs [quartiles]"
+        f"median of {rounds} {each} [quartiles]"
     )
 
 
@@ -180,9 +179,7 @@ def prepare_folder(folder: Path, *, force: bool = False) -> None:
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor, probe = tempfile.mkstemp(dir=folder, prefix=".xpmlp-")
-        os.close(descriptor)
-        os.unlink(probe)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise OutputError(
             f"{folder}: cannot be written ({error.strerror or error}). Choose another --output."

@@ -10,7 +10,6 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -22,18 +21,7 @@ from .settings import BenchSettings
 from .workload import Workload
 
 SPAWN = multiprocessing.get_context("spawn")
-# A library's module, and its package.
-LIBRARIES = {
-    "numpy": "numpy",
-    "scipy": "scipy",
-    "sklearn": "scikit-learn",
-    "torch": "torch",
-    "jax": "jax",
-    "jaxlib": "jaxlib",
-    "keras": "keras",
-    "thinc": "thinc",
-    "cupy": "cupy",
-}
+LIBRARIES = ("numpy", "scipy", "sklearn", "torch", "jax", "jaxlib", "keras", "thinc", "cupy")
 
 
 class WorkerError(Exception):
@@ -139,10 +127,10 @@ class Session:
     def hello(self) -> None:
         """Confirm that the process runs."""
 
-    def prepare(self, folder: Path, settings: BenchSettings) -> float:
+    def prepare(self, data: Path, settings: BenchSettings) -> float:
         """Load the workload and create the trainer; return the seconds that the latter took."""
         self.trainer = self.workload = None  # free their memory first
-        self.workload = Workload.load(folder).take(settings.rows)
+        self.workload = Workload.load(data).take(settings.rows)
         reset_peak()  # after loading, which reads all rows
         started = time.perf_counter()
         self.trainer = self.candidate.make_trainer(self.workload, settings)
@@ -176,14 +164,8 @@ class Session:
 
 def describe_loaded() -> str:
     """Return the array libraries that this process has loaded, with their versions."""
-    found = []
-    for module, package in LIBRARIES.items():
-        if module in sys.modules:
-            try:
-                found.append(f"{package} {version(package)}")
-            except PackageNotFoundError:  # CuPy's package has several names
-                found.append(f"{package} {getattr(sys.modules[module], '__version__', 'unknown')}")
-    return ", ".join(found)
+    versions = {name: sys.modules[name].__version__ for name in LIBRARIES if name in sys.modules}
+    return ", ".join(f"{'scikit-learn' if name == 'sklearn' else name} {found}" for name, found in versions.items())
 
 
 def reset_peak() -> None:

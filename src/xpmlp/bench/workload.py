@@ -9,7 +9,6 @@ from jaxtyping import Float32, Int64
 from xpmlp.datasets import Dataset, class_indices
 from xpmlp.errors import DataError
 
-ARRAYS = ("x", "labels", "test_x", "test_labels")
 MNIST_ROWS, MNIST_FEATURES, MNIST_CLASSES = 60_000, 784, 10
 
 
@@ -18,11 +17,11 @@ class Workload:
     """Host arrays of a classification task; labels are class indices."""
 
     name: str
+    classes: int
     x: Float32[np.ndarray, "rows features"]
     labels: Int64[np.ndarray, " rows"]
     test_x: Float32[np.ndarray, "tests features"]
     test_labels: Int64[np.ndarray, " tests"]
-    classes: int
 
     def take(self, rows: int | None) -> "Workload":
         """Return the first rows, repeated if there are fewer; None for all."""
@@ -31,18 +30,16 @@ class Workload:
         index = np.arange(rows) % len(self.x)
         return replace(self, x=self.x[index], labels=self.labels[index])
 
-    def save(self, folder: Path) -> None:
-        """Write the arrays to a folder, for other processes."""
-        for name in ARRAYS:
-            np.save(folder / f"{name}.npy", getattr(self, name))
-        (folder / "name.txt").write_text(f"{self.classes} {self.name}", encoding="utf-8")
+    def save(self, path: Path) -> None:
+        """Write a file for other processes."""
+        np.savez(path, **vars(self))
 
     @classmethod
-    def load(cls, folder: Path) -> "Workload":
-        """Read the arrays that `save` wrote."""
-        classes, _, name = (folder / "name.txt").read_text(encoding="utf-8").partition(" ")
-        x, labels, test_x, test_labels = (np.load(folder / f"{part}.npy") for part in ARRAYS)
-        return cls(name, x, labels, test_x, test_labels, int(classes))
+    def load(cls, path: Path) -> "Workload":
+        """Read a file that `save` wrote."""
+        with np.load(path) as arrays:
+            values = {name: array if array.ndim else array.item() for name, array in arrays.items()}
+            return cls(**values)
 
 
 def synthetic_workload(
@@ -57,7 +54,7 @@ def synthetic_workload(
     for start in range(0, len(x), 4096):  # in blocks, to save memory
         part = labels[start : start + 4096]
         x[start : start + 4096] = 0.3 * patterns[part] + 0.7 * generator.random((len(part), features), dtype=np.float32)
-    return Workload("synthetic", x[:rows], labels[:rows], x[rows:], labels[rows:], classes)
+    return Workload("synthetic", classes, x[:rows], labels[:rows], x[rows:], labels[rows:])
 
 
 def make_workload(dataset: Dataset) -> Workload:
@@ -73,9 +70,9 @@ def make_workload(dataset: Dataset) -> Workload:
     train, test = dataset.train, dataset.test
     return Workload(
         dataset.name,
+        len(dataset.classes),
         np.asarray(train.x, np.float32),
         class_indices(train.labels, dataset.classes),
         np.asarray(test.x, np.float32),
         class_indices(test.labels, dataset.classes),
-        len(dataset.classes),
     )
