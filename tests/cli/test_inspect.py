@@ -125,7 +125,7 @@ def test_a_page_is_not_replaced_without_being_told(xpmlp: Run) -> None:
 
 def test_whole_numbers_are_classes_or_amounts_as_one_says(xpmlp: Run, tmp_path: Path) -> None:
     pl.DataFrame({"x": range(60), "y": [index % 4 for index in range(60)]}).write_csv(tmp_path / "counts.csv")
-    assert "--task regression decides otherwise" in xpmlp("inspect", tmp_path / "counts.csv").out
+    assert "change it with --task regression" in xpmlp("inspect", tmp_path / "counts.csv").out
     out = xpmlp("inspect", tmp_path / "counts.csv", "--task", "regression").out
     assert "classes of y" not in out
     assert xpmlp("inspect", tmp_path / "counts.csv", "--task", "both").code == 1

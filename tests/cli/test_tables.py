@@ -18,7 +18,7 @@ Run = Callable[..., Any]
 @pytest.fixture(scope="module")
 def flowers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table of three kinds of flowers with a category and a yes or no among the columns."""
-    from xpmlp.datasets.tables.named import named_table
+    from xpmlp.datasets.tables import named_table
 
     path = tmp_path_factory.mktemp("flowers") / "flowers.csv"
     frame = named_table("iris").frame.collect().rename({"target": "species"})
@@ -104,7 +104,7 @@ def test_a_table_without_the_target_and_in_another_order_is_predicted_alike(
     assert pl.read_csv("a.csv")["prediction"].equals(pl.read_csv("b.csv")["prediction"])
     code, _, err = xpmlp("evaluate", run, "mixed.csv")
     assert code == 1
-    assert "there is no column 'species', so there is nothing to judge by" in err
+    assert "there is no column 'species' to compare predictions with" in err
 
 
 def test_it_is_said_when_a_model_is_judged_on_what_it_was_trained_on(
@@ -134,7 +134,7 @@ def test_a_category_never_seen_is_said_and_predicted(xpmlp: Run, run: Path, flow
     pl.read_csv(flowers)[:3].with_columns(place=pl.lit("moon")).write_csv("moon.csv")
     code, out, err = xpmlp("predict", run, "moon.csv", "-o", "out.csv")
     assert code == 0
-    assert "3 rows have a value in column 'place' that no training row had ('moon')" in err
+    assert "3 rows have a category in column 'place' that no training row had ('moon')" in err
     assert "3 predictions" in out
 
 
@@ -153,7 +153,7 @@ def test_rows_without_all_values_stay_empty_where_training_dropped_such(
     frame.write_csv("gap.csv")
     code, _, err = xpmlp("predict", "run", "gap.csv", "-o", "out.csv")
     assert code == 0
-    assert "1 of 3 rows left out" in err
+    assert "1 of 3 rows dropped" in err
     found = pl.read_csv("out.csv")
     assert found["prediction"].is_null().to_list() == [False, True, False]
     assert found["probability_setosa"].is_null().to_list() == [False, True, False]
@@ -172,7 +172,7 @@ def test_a_number_is_learned_judged_and_predicted(xpmlp: Run) -> None:
     assert judged["r2"] == pytest.approx(record["test_r2"])
     assert 0.0 < judged["mae"] < judged["rmse"]
 
-    from xpmlp.datasets.tables.named import named_table
+    from xpmlp.datasets.tables import named_table
 
     frame = named_table("diabetes").frame.collect()
     frame.write_csv("patients.csv")
@@ -193,7 +193,7 @@ def test_pixels_in_a_table_give_a_model_that_also_reads_pictures(
     frame.with_columns(label=pl.Series(labels)).write_csv("digits.csv")
     code, out, _ = xpmlp("train", "digits.csv", "-o", "run", "--epochs", 20)
     assert code == 0
-    assert "taken for the pixels of 8 × 8 images" in out
+    assert "used as pixels of 8 × 8 images" in out
     assert {"gallery.png", "confusion.png"} <= {path.name for path in Path("run").iterdir()}
     model = load_model(Path("run/model.safetensors"))
     assert model.image_preprocessor is not None

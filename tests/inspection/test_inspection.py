@@ -102,7 +102,7 @@ def test_what_cannot_be_learned_from_can_still_be_looked_at(tmp_path: Path) -> N
     assert [column.kind for column in found.columns] == ["other", "other", "number"]
     assert found.columns[2].infinite == 1
     assert found.target is None
-    assert any("--target COLUMN names" in note for note in found.notes)
+    assert any("name the target with --target" in note for note in found.notes)
     json.dumps(found.to_json(), allow_nan=False)
 
 

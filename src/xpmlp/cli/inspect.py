@@ -8,8 +8,7 @@ import typer
 
 from xpmlp.datasets.tables import TASKS, TableOptions
 from xpmlp.errors import OutputError
-from xpmlp.inspection import html_report, inspect_table
-from xpmlp.inspection.sources import open_data
+from xpmlp.inspection import html_report, inspect_table, open_data
 from xpmlp.whole_files import write_whole
 
 from .arguments import Data, DataDirectory

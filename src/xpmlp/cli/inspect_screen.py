@@ -7,8 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from xpmlp.inspection import ColumnSummary, Inspection, by_interest
-from xpmlp.inspection.interest import concerns
+from xpmlp.inspection import ColumnSummary, Inspection, by_interest, concerns
 from xpmlp.plots import shortened
 
 MOST_COLUMNS = 24  # described on a screen

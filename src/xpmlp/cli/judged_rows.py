@@ -5,8 +5,8 @@ from pathlib import Path
 
 from xpmlp.datasets import Dataset, Split, load_dataset
 from xpmlp.datasets.load import is_table
-from xpmlp.datasets.tables import held_out_rows, labelled_rows, open_tables, plain_form
-from xpmlp.datasets.tables.choosing import find_target
+from xpmlp.datasets.tables import held_out_rows, labelled_rows, open_tables, plain_schema
+from xpmlp.datasets.tables.columns import find_target
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.model import Model
 
@@ -58,7 +58,7 @@ def rows_of_table(model: Model, data: str, target: str | None) -> JudgedRows:
     notes: tuple[str, ...] = ()
     if model.table_schema is None:
         name, guess = find_target(table, target)
-        form = plain_form(table, name, model.input_scale, model.layer_sizes[0])
+        form = plain_schema(table, name, model.input_scale, model.layer_sizes[0])
         notes = () if guess is None else (guess,)
     else:
         form = model.table_schema if target is None else replace(model.table_schema, target=target)

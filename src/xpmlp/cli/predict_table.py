@@ -10,7 +10,7 @@ import typer
 from rich.table import Table as ScreenTable
 
 from xpmlp.backends import Backend
-from xpmlp.datasets.tables import Rows, Table, plain_form, read_table, rows_to_predict, table_format
+from xpmlp.datasets.tables import Rows, Table, plain_schema, read_table, rows_to_predict, table_format
 from xpmlp.datasets.tables.table import import_polars
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.model import Model
@@ -62,7 +62,7 @@ def predict_table(model: Model, path: Path, backend: Backend, *, output: Path | 
     if output is None:
         print_rows(model, table, added)
         return
-    frame = table.frame.collect().with_columns(added)
+    frame = table.collect().with_columns(added)
     write_whole(output, frame_to_bytes(frame, output.suffix.lower()))
     make_console().print(f"{describe_count(len(rows.x))} written to {output}")
 
@@ -79,7 +79,7 @@ def rows_for(model: Model, table: Table) -> Rows:
     features = model.layer_sizes[0]
     labels = [name for name in table.schema if name.lower() in ("label", "target", "class", "y")]
     target = labels[0] if labels and len(table.schema) == features + 1 else ""
-    return rows_to_predict(table, plain_form(table, target, model.input_scale, features))
+    return rows_to_predict(table, plain_schema(table, target, model.input_scale, features))
 
 
 def prediction_columns(model: Model, table: Table, rows: Rows, prediction: Prediction) -> list[Any]:
@@ -155,7 +155,7 @@ def print_rows(model: Model, table: Table, added: list[Any]) -> None:
     target = None if model.table_schema is None else model.table_schema.target
     columns: dict[str, list[Any]] = {"row": list(range(1, shown + 1))}
     if target is not None and target in table.schema:
-        columns[target] = table.frame.select(target).head(shown).collect()[target].to_list()
+        columns[target] = table.head(shown)[target].to_list()
     for series in added[: 1 + PROBABILITIES_SHOWN] if len(added) <= 1 + PROBABILITIES_SHOWN else added[:1]:
         columns[series.name] = series.head(shown).to_list()
     if len(added) > 1 + PROBABILITIES_SHOWN:

@@ -192,8 +192,8 @@ def check_finite(x: Num[np.ndarray, "rows features"], *, what: str, input_shape:
     raise DataError(message)
 
 
-def listing(values: Iterable[int | str | float], *, most: int) -> str:
-    """The values as they would be written in Python, separated by commas; beyond `most`, only how many there are."""
+def listing(values: Iterable[int | str | float], *, most: int = 20) -> str:
+    """Return values as Python writes them, with commas; of more than `most`, the first ones and their number."""
     values = list(values)
-    shown = ", ".join(repr(value) for value in values[:most])
-    return shown if len(values) <= most else f"{shown}, … ({len(values)} in all)"
+    text = ", ".join(map(repr, values[:most]))
+    return text if len(values) <= most else f"{text}, … ({len(values):,} in all)"

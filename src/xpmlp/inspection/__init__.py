@@ -1,8 +1,16 @@
-"""A look at data before anything is learned from it: what ``xpmlp inspect`` shows."""
+"""A look at data before training on it: what ``xpmlp inspect`` shows."""
 
-from .inspection import Inspection, inspect_data, inspect_table
-from .interest import by_interest
+from .columns import ColumnSummary, by_interest, concerns
+from .inspection import Inspection, inspect_data, inspect_table, open_data
 from .report import html_report
-from .summary import ColumnSummary
 
-__all__ = ["ColumnSummary", "Inspection", "by_interest", "html_report", "inspect_data", "inspect_table"]
+__all__ = [
+    "ColumnSummary",
+    "Inspection",
+    "by_interest",
+    "concerns",
+    "html_report",
+    "inspect_data",
+    "inspect_table",
+    "open_data",
+]

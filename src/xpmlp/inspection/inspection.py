@@ -1,67 +1,78 @@
-"""All that is found out about a table."""
+"""A table's summary: columns, classes, missing values, duplicates, images."""
 
-from dataclasses import dataclass, field
+import itertools
+import os
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Num
 
-from xpmlp.datasets.tables import Table, TableOptions
-from xpmlp.datasets.tables.choosing import find_kinds, find_target, require
+from xpmlp.datasets import ByteSplit, Dataset, Split, load_dataset
+from xpmlp.datasets.load import is_table
+from xpmlp.datasets.tables import NAMED_TABLES, Table, TableOptions, open_tables
+from xpmlp.datasets.tables.columns import Target, check_names, find_kinds, find_target, image_shape, read_target
 from xpmlp.datasets.tables.options import Task
-from xpmlp.datasets.tables.pixels import image_shape
-from xpmlp.datasets.tables.table import import_polars, rows_with_missing
-from xpmlp.datasets.tables.target import Target, read_target
+from xpmlp.datasets.tables.table import import_polars, reports_polars_errors
 from xpmlp.errors import DataError
 
-from .duplicates import DuplicateRows, find_duplicate_rows, mark_duplicates
-from .sources import open_data
-from .summary import ColumnSummary, summarise_columns
+from .columns import ColumnSummary, mark_duplicates, plain, summarise_columns
 
 FIRST_ROWS = 5
 IMAGES_A_CLASS = 10
 MOST_CLASSES_SHOWN = 50
-ROW_NUMBER = "the number of the row"  # no table of pixels has a column of this name
 
 
 @dataclass(frozen=True)
 class ClassCount:
-    """How many rows are of a class."""
+    """The number of rows of a class, and their share of all rows."""
 
     label: int | str
     rows: int
     share: float
 
 
-@dataclass(frozen=True, eq=False)
-class Inspection:
-    """What there is to know of a table before anything is learned from it.
+@dataclass(frozen=True)
+class DuplicateRows:
+    """Rows that are there more than once.
 
     Attributes
     ----------
-    name, rows
-        Of the table.
+    count
+        Rows that equal an earlier one in all columns.
+    contradictions
+        Rows whose inputs also occur with another target; None without a target.
+    """
+
+    count: int
+    contradictions: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """The summary of a table.
+
+    Attributes
+    ----------
     columns
         A summary of each, in the table's order.
     first_rows
         As dictionaries.
-    target
-        The name of the column to predict; None where none is known.
-    task
-        What would be learned; None without a target.
+    target, task
+        The column to predict, and its task; None if unknown.
     classes
-        How many rows are of each class, where there are classes.
+        The number of rows of each class, for classification.
     duplicates
-        None where rows cannot be compared.
+        None if rows cannot be compared.
     rows_with_missing
-        How many rows lack at least one value.
+        Number of rows with a missing value.
     notes
-        What the user should know.
+        Notes for the user.
     image_shape
-        Where the rows are images: height and width.
+        Height and width if the rows are images.
     images
-        For each class some images, values as in the table.
+        Some images of each class, with values as in the table.
     """
 
     name: str
@@ -79,16 +90,16 @@ class Inspection:
 
     @property
     def constant(self) -> tuple[str, ...]:
-        """The columns that hold one value only, or none."""
+        """The columns with at most one value."""
         return tuple(column.name for column in self.columns if column.is_constant)
 
     @property
     def duplicated(self) -> tuple[tuple[str, str], ...]:
-        """The columns that hold the same as an earlier one, and which that is."""
+        """The columns that equal an earlier one, each with that one."""
         return tuple((column.name, column.duplicate_of) for column in self.columns if column.duplicate_of is not None)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the inspection as JSON holds it, without the images."""
+        """Return the summary as a JSON object, without the images."""
         return {
             "name": self.name,
             "rows": self.rows,
@@ -96,7 +107,7 @@ class Inspection:
             "first_rows": [{name: plain(value) for name, value in row.items()} for row in self.first_rows],
             "target": self.target,
             "task": self.task,
-            "classes": [{"label": found.label, "rows": found.rows, "share": found.share} for found in self.classes],
+            "classes": [asdict(found) for found in self.classes],
             "constant_columns": list(self.constant),
             "duplicated_columns": dict(self.duplicated),
             "duplicate_rows": None if self.duplicates is None else self.duplicates.count,
@@ -107,55 +118,71 @@ class Inspection:
         }
 
 
-def plain(value: Any) -> Any:
-    """Return a cell as JSON holds it."""
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
-
-
 def inspect_data(
     data: str | Path, data_dir: str | Path | None = None, *, target: str | None = None, task: Task | None = None
 ) -> Inspection:
-    """Look at any data that can be trained on.
+    """Summarise any data that `xpmlp.load_dataset` loads; see there for `data` and `data_dir`.
 
     Parameters
     ----------
-    data, data_dir
-        As `xpmlp.load_dataset` takes them.
     target
         The column to predict; by default one with a usual name, if there is one.
     task
-        Whether its values are classes or numbers; by default told by them.
+        Inferred from the target by default.
 
     Raises
     ------
     DataError
-        Where there is no such data, or it is damaged, or has no such column.
+        If there is no such data, or it is damaged, or has no such column.
     """
     return inspect_table(open_data(data, data_dir), target=target, task=task)
 
 
+def open_data(data: str | Path, data_dir: str | Path | None = None) -> Table:
+    """Open a table, or make one of a dataset of images: the raw values, and a column ``label``."""
+    if is_table(data):
+        return open_tables(data if str(data) in NAMED_TABLES else Path(os.path.expanduser(data)))[0]
+    polars = import_polars()
+    dataset = load_dataset(data, data_dir)
+    names = ["pixel_" + "_".join(map(str, index)) for index in itertools.product(*map(range, dataset.input_shape))]
+    splits = (dataset.train, dataset.test)
+    values = polars.concat([polars.from_numpy(raw_values(dataset, split), schema=names) for split in splits])
+    frame = values.insert_column(0, polars.Series("label", np.concatenate([split.labels for split in splits])))
+    note = f"the {dataset.train.rows:,} training rows are followed by the {dataset.test.rows:,} test rows"
+    return Table.of(dataset.name, frame, notes=(*dataset.notes, note), row_shape=dataset.input_shape)
+
+
+def raw_values(dataset: Dataset, split: Split) -> Any:
+    """Return a split's inputs as they were before scaling: bytes if they were bytes."""
+    if isinstance(split, ByteSplit):
+        return split.stored
+    raw = split.x * np.float32(dataset.input_scale)
+    rounded = np.rint(raw)
+    if dataset.input_scale <= 255 and rounded.min() >= 0 and np.abs(raw - rounded).max() < 1e-3:
+        return rounded.astype(np.uint8)
+    return raw
+
+
+@reports_polars_errors
 def inspect_table(table: Table, *, target: str | None = None, task: Task | None = None) -> Inspection:
-    """Look at a table; see `inspect_data`."""
+    """Summarise a table; see `inspect_data`."""
     if target is not None:
-        require(table, [target], option="--target")
+        check_names(table, [target], option="--target")
     notes = list(table.notes)
     found = find_known_target(table, target, task, notes)
-    columns = tuple(mark_duplicates(table, summarise_columns(table)))
+    columns = mark_duplicates(table, summarise_columns(table))
     lacking = [column.name for column in columns if column.missing]
     shape = find_image_shape(table, None if found is None else found.name)
-    is_class = found is not None and found.task == "classification"
     return Inspection(
         name=table.name,
         rows=table.rows,
-        columns=columns,
-        first_rows=tuple(table.frame.head(FIRST_ROWS).collect().to_dicts()),
+        columns=tuple(columns),
+        first_rows=tuple(table.head(FIRST_ROWS).to_dicts()),
         target=None if found is None else found.name,
         task=None if found is None else found.task,
-        classes=count_classes(found) if found is not None and is_class else (),
+        classes=count_classes(found) if found is not None and found.task == "classification" else (),
         duplicates=find_duplicate_rows(table, None if found is None else found.name),
-        rows_with_missing=count_lacking(table, lacking),
+        rows_with_missing=int(np.count_nonzero(table.rows_with_missing(lacking))),
         notes=tuple(notes),
         image_shape=shape,
         images=pick_images(table, found, shape) if shape is not None else {},
@@ -163,14 +190,14 @@ def inspect_table(table: Table, *, target: str | None = None, task: Task | None 
 
 
 def find_known_target(table: Table, wanted: str | None, task: Task | None, notes: list[str]) -> Target | None:
-    """Return the target where there is one; what is wrong with it becomes a note, for all else can still be shown."""
+    """Return the target if there is one; problems with it become notes, as everything else can still be shown."""
     try:
         name, guess = find_target(table, wanted)
     except DataError:
-        notes.append("no column is called label, target, class or y; --target COLUMN names what is to be predicted")
+        notes.append("no column is called label, target, class or y; name the target with --target COLUMN")
         return None
     try:
-        found = read_target(table, name, TableOptions(target=name, task=task))
+        found = read_target(table, name, task)
     except DataError as error:
         notes.append(str(error))
         return None
@@ -178,8 +205,32 @@ def find_known_target(table: Table, wanted: str | None, task: Task | None, notes
     return found
 
 
+def find_duplicate_rows(table: Table, target: str | None) -> DuplicateRows | None:
+    """Count duplicate rows by a hash of 64 bits of each; None if a column's type has no hash."""
+    polars = import_polars()
+    features = [name for name in table.schema if name != target]
+    blocks = []
+    try:
+        for _, block in table.row_blocks(list(table.schema)):
+            # Categories have other codes in each block.
+            texts = block.with_columns(polars.selectors.categorical().cast(polars.String))
+            hashed = {"row": texts.hash_rows(seed=1)}
+            if target is not None and features:
+                hashed["inputs"] = texts.select(features).hash_rows(seed=1)
+                hashed["target"] = texts.select(target).hash_rows(seed=1)
+            blocks.append(polars.DataFrame(hashed))
+    except (polars.exceptions.PolarsError, polars.exceptions.PanicException):
+        return None
+    hashes = polars.concat(blocks)
+    count = hashes.height - hashes["row"].n_unique()
+    if "inputs" not in hashes.columns:
+        return DuplicateRows(count, None)
+    differing = hashes.group_by("inputs").agg(polars.col("target").n_unique().alias("targets"), polars.len())
+    return DuplicateRows(count, int(differing.filter(polars.col("targets") > 1)["len"].sum()))
+
+
 def count_classes(target: Target) -> tuple[ClassCount, ...]:
-    """Return how many rows are of each class, in the order of the classes."""
+    """Return the number of rows of each class, in the order of the classes."""
     labels, counts = np.unique(target.values[~target.missing], return_counts=True)
     total = int(counts.sum())
     return tuple(
@@ -187,13 +238,8 @@ def count_classes(target: Target) -> tuple[ClassCount, ...]:
     )
 
 
-def count_lacking(table: Table, names: list[str]) -> int:
-    """Return how many rows lack a value in one of the columns."""
-    return int(np.count_nonzero(rows_with_missing(table, names))) if names else 0
-
-
 def find_image_shape(table: Table, target: str | None) -> tuple[int, int] | None:
-    """Return height and width where the rows are images."""
+    """Return height and width if the rows are images."""
     features = [name for name in table.schema if name != target]
     if table.row_shape is not None and len(table.row_shape) == 2:
         return table.row_shape[0], table.row_shape[1]
@@ -206,16 +252,18 @@ def find_image_shape(table: Table, target: str | None) -> tuple[int, int] | None
 def pick_images(
     table: Table, target: Target | None, shape: tuple[int, int]
 ) -> dict[int | str, Num[np.ndarray, "shown height width"]]:
-    """Return the first images of each class; without classes, the first images of all under one name."""
-    polars = import_polars()
+    """Return the first images of each class, or without classes the first of all under an empty name."""
     features = [name for name in table.schema if target is None or name != target.name]
     groups: dict[int | str, list[int]] = {"": list(range(min(table.rows, 5 * IMAGES_A_CLASS)))}
     if target is not None and target.task == "classification":
-        labels = np.unique(target.values[~target.missing])[:MOST_CLASSES_SHOWN]
-        wanted = {label: np.flatnonzero((target.values == label) & ~target.missing) for label in labels.tolist()}
-        groups = {label: rows[:IMAGES_A_CLASS].tolist() for label, rows in wanted.items()}
-    wanted_rows = sorted(row for rows in groups.values() for row in rows)
-    numbered = table.frame.select(features).with_row_index(ROW_NUMBER)
-    picked = numbered.filter(polars.col(ROW_NUMBER).is_in(wanted_rows)).collect().drop(ROW_NUMBER).to_numpy()
-    place = {row: position for position, row in enumerate(wanted_rows)}
-    return {label: picked[[place[row] for row in rows]].reshape(-1, *shape) for label, rows in groups.items() if rows}
+        labels = np.unique(target.values[~target.missing])[:MOST_CLASSES_SHOWN].tolist()
+        members = {label: np.flatnonzero((target.values == label) & ~target.missing) for label in labels}
+        groups = {label: rows[:IMAGES_A_CLASS].tolist() for label, rows in members.items()}
+    wanted = sorted(row for rows in groups.values() for row in rows)
+    picked = np.concatenate(
+        [
+            block[[row - start for row in wanted if start <= row < start + block.height]].to_numpy()
+            for start, block in table.row_blocks(features)
+        ]
+    )
+    return {label: picked[np.searchsorted(wanted, rows)].reshape(-1, *shape) for label, rows in groups.items() if rows}

@@ -1,18 +1,24 @@
-"""An inspection as one web page that needs no other file."""
+"""An inspection as one web page that needs no other file, with its pictures."""
 
 import base64
 import html
 from string import Template
 from typing import Any
 
+import numpy as np
+
 from xpmlp.datasets.tables import Table
+from xpmlp.datasets.tables.table import import_polars
+from xpmlp.plots import BLUE, GREY, house_style, new_figure, shortened, to_png
 
+from .columns import STATISTICS, ColumnSummary, by_interest, concerns
 from .inspection import Inspection
-from .interest import by_interest, concerns
-from .page import PAGE
-from .pictures import draw_classes, draw_contact_sheet, draw_histograms
-from .summary import STATISTICS, ColumnSummary
 
+HISTOGRAMS = 12
+HISTOGRAM_COLUMNS = 4
+BINS = 30
+MOST_BARS = 40
+GAP = 1  # pixels between two images of a sheet
 FIRST_COLUMNS = 20  # of the first rows; no one reads hundreds side by side
 HEADINGS = (
     "column",
@@ -29,6 +35,36 @@ HEADINGS = (
     "max",
     "note",
 )
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>
+:root { color-scheme: light; --ink: #1b1f23; --soft: #57606a; --line: #d8dee4; --accent: #0072b2; }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
+h1 { font-size: 1.5rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.1rem; margin: 2rem 0 .6rem; }
+ul { color: var(--soft); padding-left: 1.2rem; }
+img { max-width: 100%; height: auto; }
+.facts { display: flex; flex-wrap: wrap; gap: .6rem; }
+.facts div { border: 1px solid var(--line); border-radius: .4rem; padding: .4rem .8rem; }
+.facts b { display: block; font-size: 1.15rem; color: var(--accent); overflow-wrap: anywhere; }
+.facts span { color: var(--soft); font-size: .85rem; }
+.scroll { overflow: auto; max-height: 36rem; border: 1px solid var(--line); border-radius: .4rem; }
+table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
+th { position: sticky; top: 0; background: #f6f8fa; }
+.noted :is(th, td):is(:first-child, :last-child) { text-align: left; }
+</style>
+</head>
+<body>
+<h1>$title</h1>
+$body
+</body>
+</html>
+"""
 
 
 def html_report(inspection: Inspection, table: Table) -> str:
@@ -139,3 +175,84 @@ def shown(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+@house_style()
+def draw_contact_sheet(inspection: Inspection) -> bytes:
+    """Draw some images of each class, a line for each."""
+    shape = inspection.image_shape
+    assert shape is not None  # there are images
+    height, width = shape
+    most = max(len(images) for images in inspection.images.values())
+    lines = [strip(images, most) for images in inspection.images.values()]
+    sheet_width = 0.55 * most * min(width / height, 2.0) + 1.2
+    figure = new_figure(max(sheet_width, 3.0), 0.55 * len(lines) * min(height / width, 2.0) + 0.5)
+    axes = figure.subplots()
+    axes.imshow(np.concatenate(lines), cmap="gray", interpolation="nearest")
+    places = [(height + GAP) * line + height / 2 for line in range(len(lines))]
+    axes.set_yticks(places, [shortened(str(label), 20) for label in inspection.images])
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_title(
+        "the first images of each class" if inspection.classes else "the first images", color=GREY, loc="left"
+    )
+    return to_png(figure)
+
+
+def strip(images: Any, most: int) -> Any:
+    """Return images beside each other, white where there are fewer than the most of all classes."""
+    images = images.astype(np.float64)
+    low, high = images.min(), images.max()
+    scaled = (images - low) / (high - low or 1.0)
+    count, height, width = scaled.shape
+    line = np.ones((height + GAP, most * (width + GAP)))
+    for index in range(count):
+        line[:height, index * (width + GAP) : index * (width + GAP) + width] = scaled[index]
+    return line
+
+
+@house_style()
+def draw_classes(inspection: Inspection) -> bytes:
+    """Draw how many rows are of each class, the commonest ones where there are many."""
+    classes = sorted(inspection.classes, key=lambda found: -found.rows) if len(inspection.classes) > MOST_BARS else None
+    shown = (classes or list(inspection.classes))[:MOST_BARS]
+    figure = new_figure(6.4, 0.26 * len(shown) + 0.9)
+    axes = figure.subplots()
+    names = [shortened(str(found.label), 24) for found in shown]
+    bars = axes.barh(range(len(shown)), [found.rows for found in shown], color=BLUE, height=0.7)
+    axes.set_yticks(range(len(shown)), names)
+    axes.bar_label(bars, [f"{found.rows:,}  ({100 * found.share:.1f} %)" for found in shown], padding=3, color=GREY)
+    axes.invert_yaxis()
+    axes.margins(x=0.22)
+    axes.set_xticks([])
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    more = f", the commonest {MOST_BARS} of {len(inspection.classes):,}" if classes else ""
+    axes.set_title(f"rows of each class of {shortened(inspection.target or '', 30)}{more}", color=GREY, loc="left")
+    return to_png(figure)
+
+
+@house_style()
+def draw_histograms(table: Table, summaries: list[ColumnSummary]) -> bytes | None:
+    """Draw how the values of some columns of numbers are spread; None where there is nothing to draw."""
+    drawn = [summary for summary in summaries if summary.kind == "number" and not summary.is_constant][:HISTOGRAMS]
+    if not drawn:
+        return None
+    lines = -(-len(drawn) // HISTOGRAM_COLUMNS)
+    columns = min(len(drawn), HISTOGRAM_COLUMNS)
+    figure = new_figure(2.6 * columns, 1.9 * lines)
+    figure.get_layout_engine().set(hspace=0.12)
+    grid = figure.subplots(lines, columns, squeeze=False)
+    for axes in grid.flat[len(drawn) :]:
+        axes.set_visible(False)
+    for axes, summary in zip(grid.flat, drawn, strict=False):
+        values = table.column(summary.name).cast(import_polars().Float64).drop_nulls().to_numpy()
+        values = values[np.isfinite(values)]
+        bins = min(BINS, max(1, summary.distinct or 1))
+        axes.hist(values, bins=bins, color=BLUE)
+        axes.set_title(shortened(summary.name, 26), fontsize="small")
+        axes.tick_params(labelsize="x-small")
+        axes.xaxis.get_major_locator().set_params(nbins=4)
+        axes.set_yticks([])
+        axes.spines[["top", "right", "left"]].set_visible(False)
+    return to_png(figure)

@@ -51,7 +51,7 @@ def test_a_text_among_numbers_is_named(tmp_path: Path, name: str, row: int) -> N
     path = tmp_path / name
     path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
     message = refused(path)
-    assert f"row {row + 1:,} (line {row + 2:,}), column 'b': 'abc' is no number, as the other 999 values" in message
+    assert f"row {row + 1:,} (line {row + 2:,}), column 'b': 'abc' is not a number, but the other 999 values" in message
     assert "--exclude b" in message
     assert "--categories b" in message
     assert load_dataset(path, exclude=["b"]).train.x.shape[1] == 1
@@ -59,16 +59,16 @@ def test_a_text_among_numbers_is_named(tmp_path: Path, name: str, row: int) -> N
 
 def test_a_text_in_the_column_to_predict_is_named(write: Write) -> None:
     text = "a,price\n" + "".join(f"{i},{i}.5\n" for i in range(50)) + "50,cheap\n"
-    assert "row 51 (line 52), column 'price': 'cheap' is no number" in refused(write(text), target="price")
+    assert "row 51 (line 52), column 'price': 'cheap' is not a number" in refused(write(text), target="price")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "is empty. Give a table"),
-        ("a,b,label\n", "holds a line of names and no rows"),
-        ("a,b,label", "holds a line of names and no rows"),
-        ("a,b,label\n\n\n", "holds a line of names and no rows"),
+        ("a,b,label\n", "has a header and no rows"),
+        ("a,b,label", "has a header and no rows"),
+        ("a,b,label\n\n\n", "has a header and no rows"),
     ],
 )
 def test_a_table_of_nothing_is_refused(write: Write, text: str, message: str) -> None:
@@ -90,7 +90,7 @@ def test_a_missing_target_is_answered_with_the_near_names(write: Write) -> None:
 def test_a_class_in_one_row_is_named(write: Write, three_classes: str) -> None:
     path = write(three_classes + "99,1,7\n" + "3,4,0\n" * 20)
     message = refused(path)
-    assert "the class 7 of column 'label' is in one row alone, row 31 (line 32)" in message
+    assert "the class 7 of column 'label' has one row only, row 31 (line 32)" in message
     assert "--test" in message
 
 
@@ -106,7 +106,7 @@ def test_too_few_rows_for_every_class_are_said(write: Write) -> None:
 def test_missing_values_are_refused_with_their_place_and_the_remedies(write: Write, three_classes: str) -> None:
     path = write(three_classes.replace("\n17,8.5,2\n", "\n17,,2\n").replace("\n20,10.0,2\n", "\n,,2\n"))
     message = refused(path)
-    assert "1 of 30 rows have no value in column 'a', the first of them row 21 (line 22), and 1 more columns" in message
+    assert "1 of 30 rows have no value in column 'a', the first of them row 21 (line 22); 1 more columns" in message
     assert "--missing mean or median" in message
     for how in ("mean", "median", "drop"):
         assert np.isfinite(load_dataset(path, missing=how).train.x).all()
@@ -117,7 +117,7 @@ def test_a_missing_target_is_refused_and_left_out_where_that_was_asked_for(write
     assert "no value in column 'label', the first of them row 18 (line 19)" in refused(path)
     dataset = load_dataset(path, missing="mean")
     assert len(dataset.train.x) + len(dataset.test.x) == 29
-    assert any("1 rows left out, for they lack a value in 'label', the target" in note for note in dataset.notes)
+    assert any("1 rows dropped: no value in 'label', the target" in note for note in dataset.notes)
 
 
 def test_names_and_remarks_are_no_categories_and_are_all_named(write: Write) -> None:
@@ -159,7 +159,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, name: str) -> None:
         (b"PK\x03\x04" + b"x" * 50, "a zip archive or a spreadsheet"),
         (b"<!DOCTYPE html><html></html>", "an HTML page"),
         (b"%PDF-1.7 ...", "a PDF document"),
-        (b"\x00\x01\x02\x03", "is no text"),
+        (b"\x00\x01\x02\x03", "is not text"),
         ("ä,label\nü,1\n".encode("latin-1"), "is not UTF-8 text"),
     ],
 )

@@ -101,7 +101,7 @@ def test_blank_lines_are_no_rows(write: Write) -> None:
 def test_numbers_in_the_first_line_mean_that_there_are_no_names(write: Write) -> None:
     path = write("5,0.5,-1e3\n6,1.5,2\n")
     assert columns(path) == {"column_1": [5, 6], "column_2": [0.5, 1.5], "column_3": [-1000.0, 2.0]}
-    assert "no line of names" in read_table(path).notes[0]
+    assert "has no header" in read_table(path).notes[0]
 
 
 def test_a_name_that_is_there_twice_is_said(write: Write) -> None:

@@ -141,7 +141,7 @@ def test_pixels_become_the_same_images_as_from_any_other_file(tmp_path: Path) ->
     dataset = load_dataset(tmp_path / "data.csv")
     assert dataset.input_shape == (8, 8)
     assert dataset.input_scale == 255.0
-    assert any("taken for the pixels of 8 × 8 images" in note for note in dataset.notes)
+    assert any("used as pixels of 8 × 8 images" in note for note in dataset.notes)
     truth = {row.tobytes() for row in scaled(pixels, 255.0, what="")}
     assert {row.tobytes() for row in (*dataset.train.x, *dataset.test.x)} == truth
 
@@ -184,7 +184,7 @@ def test_an_npz_with_its_splits_keeps_them_and_its_images_their_shape(tmp_path: 
     np.testing.assert_array_equal(dataset.train.x, pixels[:20].reshape(20, -1) / np.float32(255))
     np.testing.assert_array_equal(dataset.test.x, pixels[20:].reshape(10, -1) / np.float32(255))
     np.testing.assert_array_equal(dataset.test.labels, labels[20:])
-    with pytest.raises(DataError, match="has its test rows apart"):
+    with pytest.raises(DataError, match="has test rows of its own"):
         load_dataset(tmp_path / "mnist.npz", test_fraction=0.2)
 
 

@@ -1,17 +1,18 @@
 """Tables: CSV, Parquet, Arrow and .npz files, and the ones that come with scikit-learn."""
 
+from .files import read_table, read_tables, table_format
 from .loading import (
+    NAMED_TABLES,
     Rows,
     held_out_rows,
     labelled_rows,
     load_table,
+    named_table,
     open_tables,
-    plain_form,
+    plain_schema,
     rows_to_predict,
 )
-from .named import NAMED_TABLES
 from .options import TASKS, Help, TableOptions
-from .reading import read_table, read_tables, table_format
 from .table import Table
 
 __all__ = [
@@ -24,8 +25,9 @@ __all__ = [
     "held_out_rows",
     "labelled_rows",
     "load_table",
+    "named_table",
     "open_tables",
-    "plain_form",
+    "plain_schema",
     "read_table",
     "read_tables",
     "rows_to_predict",

@@ -1,6 +1,11 @@
-"""CSV files, plain or compressed with gzip or Zstandard, read by Polars."""
+"""CSV files, plain or compressed with gzip or Zstandard: read by Polars, and by Python's csv module to find lines."""
 
-import functools
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +14,12 @@ import numpy as np
 
 from xpmlp.errors import DataError
 
+from ..idx import GZIP_MAGIC
 from ..memory import check_memory
-from .csv_lines import GZIP_MAGIC, ZSTD_MAGIC, blank_rows, csv_records, line_of_row, refuse_ragged
-from .table import Table, import_polars
+from .table import Table, import_polars, polars_errors
 
-# As pandas takes them for missing.
-MISSING_MARKS = [
+# The markers of missing values that pandas knows.
+MISSING_MARKERS = [
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A"),
     *("NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
 ]
@@ -26,151 +31,194 @@ FOREIGN = {
     b"<htm": "an HTML page: the download went wrong",
     b"%PDF": "a PDF document",
 }
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+MOST_CHARACTERS = 2**24  # in a cell; the csv module's own limit is too low
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How a CSV file is written, told by its first line.
+class CsvFile:
+    """How a CSV file is written."""
 
-    Attributes
-    ----------
-    names
-        What the columns are called where the file does not say.
-    """
-
+    path: Path
     separator: str
     has_header: bool
-    names: tuple[str, ...] | None = None
+    width: int
+
+    def read(self, **arguments: Any) -> Any:
+        """Read the file with Polars."""
+        if not self.has_header:
+            arguments["new_columns"] = [f"column_{index + 1}" for index in range(self.width)]
+        return import_polars().read_csv(
+            self.path, separator=self.separator, has_header=self.has_header, glob=False, **arguments
+        )
+
+    def records(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield each record's first line, counted from 1, and its cells; a blank line has none.
+
+        This second reading is slow and exact. It ends where a file is damaged.
+        """
+        before = csv.field_size_limit(MOST_CHARACTERS)
+        try:
+            with open_text(self.path) as file:
+                reader = csv.reader(file, delimiter=self.separator)
+                line = 1
+                for cells in reader:
+                    yield line, cells
+                    line = reader.line_num + 1
+        except (csv.Error, OSError, EOFError, zlib.error):
+            return
+        finally:
+            csv.field_size_limit(before)
+
+    def find_line(self, row: int) -> int | None:
+        """Return the line, counted from 1, in which a row, counted from 0, starts."""
+        lines = (line for line, cells in self.records() if cells)
+        return next((line for record, line in enumerate(lines) if record == row + self.has_header), None)
+
+    def check_rectangular(self) -> None:
+        """Refuse a file whose rows have different numbers of cells, naming the first one."""
+        filled = ((line, cells) for line, cells in self.records() if cells)
+        width = None
+        for record, (line, cells) in enumerate(filled):
+            width = width or len(cells)
+            if len(cells) != width:
+                raise DataError(
+                    f"{self.path}: row {record:,} (line {line:,}) has {len(cells)} values, but the first line has "
+                    f"{width}. Correct this line; put quotes around a value that contains the separator."
+                )
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[Any]:
+    """Open a CSV file as text, decompressed."""
+    with path.open("rb") as raw:
+        magic = raw.read(4)
+    if magic == ZSTD_MAGIC:  # Python has no Zstandard before 3.14
+        yield io.StringIO("\n".join(line or "" for line in read_lines(path)))
+        return
+    opened = gzip.open if magic[:2] == GZIP_MAGIC else open
+    with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
+        yield file
+
+
+def read_lines(path: Path, count: int | None = None) -> list[str | None]:
+    """Return the first lines of a file, or all, decompressed by Polars."""
+    # With a separator that no file contains, each line is one value.
+    frame = import_polars().read_csv(
+        path,
+        n_rows=count,
+        has_header=False,
+        separator="\x01",
+        quote_char=None,
+        infer_schema=False,
+        new_columns=["line"],
+        glob=False,
+    )
+    return list(frame["line"])
 
 
 def read_csv(path: Path) -> Table:
-    """Read a CSV file; numbers of 0 to 255 take a byte each where the first rows are such.
+    """Read a CSV file. Columns whose first values are 0 to 255 take a byte for each value if all are.
 
     Raises
     ------
     DataError
-        Where it is empty, holds names alone, is ragged, damaged, not UTF-8, or too large for the memory.
+        If the file is empty, has only a header, is ragged, damaged, not UTF-8, or too large for the memory.
     """
-    polars = import_polars()
     check_content(path)
-    layout = None
+    file = None
     try:
-        layout = find_layout(polars, path)
-        frame = read_frame(polars, path, layout)
-    except polars.exceptions.NoDataError as error:
-        raise DataError(f"{path}: is empty. Give a table with a line of names and at least two rows.") from error
-    except polars.exceptions.PolarsError as error:
-        if layout is not None:
-            refuse_ragged(path, layout.separator, polars)
-        raise DataError(describe_failure(path, str(error))) from error
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read ({error}). Is the file whole?") from error
+        with polars_errors(f"{path}: cannot be read as CSV", "Is it a table with a separator, and whole?"):
+            file = find_layout(path)
+            frame = read_frame(file)
+    except DataError as error:
+        if file is not None:
+            file.check_rectangular()
+        if "utf-8" in str(error).lower():
+            raise DataError(f"{path}: is not UTF-8 text. Save it as CSV in UTF-8.") from error
+        raise
     if frame.width and frame[frame.columns[-1]].null_count():
         # Polars fills up rows that are too short, and takes a blank line for a row.
-        refuse_ragged(path, layout.separator, polars)
-        frame = without_blank_lines(polars, path, layout, frame)
+        file.check_rectangular()
+        frame = without_blank_lines(file, frame)
     if frame.height == 0:
-        raise DataError(f"{path}: holds a line of names and no rows. Give a table with at least two rows.")
-    frame = retyped(polars, frame, decimal_comma=layout.separator == ";")
+        raise DataError(f"{path}: has a header and no rows. Give a table with at least two rows.")
+    frame = infer_types(frame, decimal_comma=file.separator == ";")
     names = [name.strip() for name in frame.columns]
     if len(set(names)) == len(names):
         frame.columns = names
-    notes = repeated_names(path, layout, polars)
-    if not layout.has_header:
-        notes = (
-            *notes,
-            f"{path} has no line of names: its first line is numbers. The columns are called column_1, column_2, …",
-        )
-    return Table(
-        name=str(path),
-        frame=frame.lazy(),
-        schema=dict(frame.schema),
-        rows=frame.height,
-        notes=notes,
-        find_line=functools.partial(_find_line, path, layout),
-    )
-
-
-def _find_line(path: Path, layout: Layout, row: int) -> int | None:
-    return line_of_row(path, layout.separator, import_polars(), has_header=layout.has_header, row=row)
+    return Table.of(str(path), frame, notes=describe_names(file), find_line=file.find_line)
 
 
 def check_content(path: Path) -> None:
-    """Refuse what is empty, or plainly no CSV."""
+    """Refuse what is empty or no CSV."""
     with path.open("rb") as file:
         start = file.read(4)
     if not start:
-        raise DataError(f"{path}: is empty. Give a table with a line of names and at least two rows.")
+        raise DataError(f"{path}: is empty. Give a table with a header and at least two rows.")
+    if start[:2] == GZIP_MAGIC or start == ZSTD_MAGIC:
+        return
     if start in FOREIGN:
         raise DataError(f"{path}: is {FOREIGN[start]}. Give CSV, Parquet, Arrow or .npz.")
-    is_compressed = start[:2] == GZIP_MAGIC or start == ZSTD_MAGIC
-    if b"\0" in start and not is_compressed:
-        raise DataError(f"{path}: is no text. Give CSV in UTF-8, Parquet, Arrow or .npz.")
+    if b"\0" in start:
+        raise DataError(f"{path}: is not text. Give CSV in UTF-8, Parquet, Arrow or .npz.")
 
 
-def find_layout(polars: Any, path: Path) -> Layout:
-    """Tell the separator, and whether the first line is names: it is not where all of it is numbers."""
-    # A separator that no file has makes each line one value, also of a compressed file.
-    head = polars.read_csv(
-        path, n_rows=2, has_header=False, separator="\x01", quote_char=None, infer_schema=False, new_columns=["line"]
-    )
-    first = head["line"][0] or ""
+def find_layout(path: Path) -> CsvFile:
+    """Find the separator, and whether the first line is a header: it is unless all its cells are numbers."""
+    polars = import_polars()
+    first = next(iter(read_lines(path, 2)), None) or ""
     separator = max(SEPARATORS, key=first.count)
     cells = polars.Series(first.split(separator)).str.strip_chars().str.strip_chars('"')
-    if cells.cast(polars.Float64, strict=False).null_count():
-        return Layout(separator, has_header=True)
-    return Layout(separator, has_header=False, names=tuple(f"column_{i + 1}" for i in range(len(cells))))
+    is_numeric = cells.cast(polars.Float64, strict=False).null_count() == 0
+    return CsvFile(path, separator, has_header=not is_numeric, width=len(cells))
 
 
-def read_frame(polars: Any, path: Path, layout: Layout) -> Any:
-    """Read all cells, each column of the type of its first values where all can be read so."""
-    arguments: dict[str, Any] = {"separator": layout.separator, "has_header": layout.has_header}
-    if layout.names is not None:
-        arguments["new_columns"] = list(layout.names)
-    # Comparing every cell with every mark would take most of the time. In columns of numbers only a second reading
-    # looks for marks; in columns of text `retyped` does.
-    sample = polars.read_csv(
-        path,
+def read_frame(file: CsvFile) -> Any:
+    """Read all cells; a column has the type of its first values if all can be read so."""
+    polars = import_polars()
+    # Comparing every cell with every marker would take most of the time. In columns of numbers only a second reading
+    # looks for markers; in columns of text `infer_types` does.
+    sample = file.read(
         n_rows=SAMPLE_ROWS,
         infer_schema_length=SAMPLE_ROWS,
-        null_values=MISSING_MARKS,
-        ignore_errors=True,  # of the rows after these, some of which are parsed too
-        **arguments,
+        null_values=MISSING_MARKERS,
+        ignore_errors=True,  # of later rows, some of which are parsed too
     )
     schema = dict(sample.schema)
     for name in schema:
-        if schema[name] == polars.Int64 and sample[name].min() >= 0 and sample[name].max() <= 255:
+        if schema[name] == polars.Int64 and sample[name].is_between(0, 255).all():
             schema[name] = polars.UInt8
-    check_size(path, polars, sample, schema)
+    check_size(file.path, sample, schema)
     try:
-        return polars.read_csv(path, schema_overrides=schema, **arguments)
+        return file.read(schema_overrides=schema)
     except polars.exceptions.ComputeError:
-        # Columns in which some value is of another type than the first ones are read again, as text.
-        frame = polars.read_csv(path, schema_overrides=schema, ignore_errors=True, **arguments)
+        # Columns with a value of another type than the first ones are read again, as text.
+        frame = file.read(schema_overrides=schema, ignore_errors=True)
         doubtful = [name for name in frame.columns if frame[name].null_count() and frame[name].dtype != polars.String]
-        as_text = polars.read_csv(path, columns=doubtful, infer_schema=False, **arguments)
-        return frame.with_columns(as_text)
+        return frame.with_columns(file.read(columns=doubtful, infer_schema=False))
 
 
-def without_blank_lines(polars: Any, path: Path, layout: Layout, frame: Any) -> Any:
-    """Return the frame without blank lines; a line of separators alone is a row, without values."""
+def without_blank_lines(file: CsvFile, frame: Any) -> Any:
+    """Return the frame without blank lines; a line of separators alone is a row without values."""
+    polars = import_polars()
     if frame.width == 1 or not frame.select(polars.all_horizontal(polars.all().is_null()).any()).item():
         return frame
     is_row = np.ones(frame.height, dtype=np.bool_)
-    is_row[
-        [row for row in blank_rows(path, layout.separator, polars, has_header=layout.has_header) if row < len(is_row)]
-    ] = False
+    blank = [row - file.has_header for row, (_, cells) in enumerate(file.records()) if not cells]
+    is_row[[row for row in blank if row < len(is_row)]] = False
     return frame.filter(is_row)
 
 
-def retyped(polars: Any, frame: Any, *, decimal_comma: bool) -> Any:
-    """Return the frame with its texts as whole numbers or numbers where all of a column's are; others stripped."""
+def infer_types(frame: Any, *, decimal_comma: bool) -> Any:
+    """Return the frame with its text stripped, and as numbers in columns where all values are."""
+    polars = import_polars()
     columns = []
     for name, dtype in frame.schema.items():
         if dtype != polars.String:
             continue
         text = frame[name].str.strip_chars()
-        text = text.set(text.is_in(MISSING_MARKS), None)
+        text = text.set(text.is_in(MISSING_MARKERS), None)
         columns.append(text)
         numeric = text.str.replace(",", ".", literal=True) if decimal_comma else text
         for kind in (polars.Int64, polars.Float64):
@@ -181,22 +229,20 @@ def retyped(polars: Any, frame: Any, *, decimal_comma: bool) -> Any:
     return frame.with_columns(columns)
 
 
-def check_size(path: Path, polars: Any, sample: Any, schema: dict[str, Any]) -> None:
-    """Refuse a file that cannot fit in the memory, before Polars tries."""
+def check_size(path: Path, sample: Any, schema: dict[str, Any]) -> None:
+    """Refuse a file that does not fit into memory, before Polars tries."""
+    polars = import_polars()
     if sample.height == 0:
         return
-    text = len(sample.write_csv(include_header=False)) / sample.height
     size = path.stat().st_size
     with path.open("rb") as file:
         magic = file.read(4)
-    if magic[:2] == GZIP_MAGIC:
-        # The last four bytes are the content's size, modulo 4 GiB.
-        with path.open("rb") as file:
-            file.seek(-4, 2)
+        if magic[:2] == GZIP_MAGIC:
+            file.seek(-4, 2)  # the content's size, modulo 4 GiB
             size = max(size, int.from_bytes(file.read(4), "little"))
-    elif magic == ZSTD_MAGIC:
-        size *= 4
-    rows = size / text
+        elif magic == ZSTD_MAGIC:
+            size *= 4
+    rows = size * sample.height / len(sample.write_csv(include_header=False))
     width = sum(1 if dtype == polars.UInt8 else 16 if dtype == polars.String else 8 for dtype in schema.values())
     check_memory(
         int(rows * (width + 4 * len(schema))),
@@ -205,22 +251,13 @@ def check_size(path: Path, polars: Any, sample: Any, schema: dict[str, Any]) -> 
     )
 
 
-def repeated_names(path: Path, layout: Layout, polars: Any) -> tuple[str, ...]:
-    """Say so where two columns have the same name."""
-    if not layout.has_header:
-        return ()
-    _, names = next(csv_records(path, layout.separator, polars), (0, []))
+def describe_names(file: CsvFile) -> tuple[str, ...]:
+    """Return notes on columns without names or with the same name."""
+    if not file.has_header:
+        return (f"{file.path} has no header: its first line is numbers. The columns are called column_1, column_2, …",)
+    names = next((cells for _, cells in file.records() if cells), [])
     repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if not repeated:
         return ()
-    return (
-        f"{path}: several columns are called {', '.join(repeated)}; the later ones got _duplicated_0, … at the end.",
-    )
-
-
-def describe_failure(path: Path, message: str) -> str:
-    """Say in words why Polars could not read a file."""
-    first = message.splitlines()[0] if message else "no reason given"
-    if "utf-8" in first.lower():
-        return f"{path}: is not UTF-8 text. Save it as CSV in UTF-8."
-    return f"{path}: cannot be read as CSV ({first}). Is it a table with a separator between the values, and whole?"
+    listed = ", ".join(repeated)
+    return (f"{file.path}: several columns are called {listed}; the later ones have _duplicated_0, … appended.",)

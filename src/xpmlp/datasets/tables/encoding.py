@@ -1,4 +1,4 @@
-"""From the rows of a table to the rows that a network sees."""
+"""Encoding the rows of a table as the inputs of a network."""
 
 import itertools
 from dataclasses import dataclass, field
@@ -11,9 +11,9 @@ from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Column, TableSchema
 
 from ..memory import check_memory
-from .table import Table, import_polars
+from .table import Table, as_text, import_polars
 
-# What NumPy has too; booleans, decimals and the like become float64 first.
+# The types that NumPy has too; booleans, decimals and the like become float64 first.
 PLAIN_NUMBERS = {"UInt8", "UInt16", "UInt32", "UInt64", "Int8", "Int16", "Int32", "Int64", "Float32", "Float64"}
 EXAMPLES = 3  # of unknown categories, in a note
 
@@ -27,57 +27,55 @@ class Unknown:
 
 
 def encode(
-    form: TableSchema, table: Table, parts: list[Bool[np.ndarray, " rows"]]
+    schema: TableSchema, table: Table, parts: list[Bool[np.ndarray, " rows"]]
 ) -> tuple[list[Float32[np.ndarray, "_ features"]], tuple[str, ...]]:
-    """Bring parts of a table's rows to the form of a network's inputs, in the order of the table.
+    """Return the inputs of some parts of a table's rows, in the table's order, and notes on unknown categories.
 
     Parameters
     ----------
     table
-        Has the form's columns, of types that fit them (see `conform`).
+        A table that fits the schema (see `check_table`).
     parts
-        Each tells of every row whether it belongs to the part. Rows of a part lack no value that cannot be filled.
-
-    Returns
-    -------
-    arrays
-        For each part, its rows.
-    notes
-        What the user should know: categories that were not seen in training.
+        For each part, which rows belong to it. Their missing values must all have a fill value.
 
     Raises
     ------
     DataError
-        Where a value is infinite, or there is too little memory.
+        If a value is infinite, or there is too little memory.
     """
     sizes = [int(np.count_nonzero(part)) for part in parts]
     check_memory(
-        sum(sizes) * form.inputs * 4,
-        what=f"{table.name}: {sum(sizes):,} rows of {form.inputs:,} values",
+        sum(sizes) * schema.inputs * 4,
+        what=f"{table.name}: {sum(sizes):,} rows of {schema.inputs:,} values",
         remedy="Take fewer columns with --features or --exclude, or fewer rows.",
     )
-    arrays = [np.empty((size, form.inputs), np.float32) for size in sizes]
+    arrays = [np.empty((size, schema.inputs), np.float32) for size in sizes]
     filled = [0] * len(parts)
     unknown: dict[str, Unknown] = {}
     used = np.logical_or.reduce(parts)
-    for start, block in table.row_blocks([column.name for column in form.columns]):
+    for start, block in table.row_blocks([column.name for column in schema.columns]):
         rows = slice(start, start + block.height)
-        x = encode_block(form, table, block, start, used[rows], unknown)
+        x = encode_block(schema, table, block, start, used[rows], unknown)
         for index, part in enumerate(parts):
             count = int(np.count_nonzero(part[rows]))
             np.compress(part[rows], x, axis=0, out=arrays[index][filled[index] : filled[index] + count])
             filled[index] += count
-    return arrays, tuple(describe_unknown(table, name, found) for name, found in unknown.items())
+    return arrays, tuple(
+        f"{table.name}: {'1 row has' if found.rows == 1 else f'{found.rows:,} rows have'} a category in column "
+        f"{name!r} that no training row had ({', '.join(map(repr, found.examples))}"
+        f"{', …' if len(found.examples) == EXAMPLES else ''}); it is encoded as none of the known ones"
+        for name, found in unknown.items()
+    )
 
 
 def encode_block(
-    form: TableSchema, table: Table, block: Any, start: int, used: Any, unknown: dict[str, Unknown]
+    schema: TableSchema, table: Table, block: Any, start: int, used: Any, unknown: dict[str, Unknown]
 ) -> Float32[np.ndarray, "rows features"]:
-    """Encode some rows of a table, the first of which is its row `start`; the values of rows not used mean nothing."""
-    x = np.zeros((block.height, form.inputs), np.float32)
+    """Encode a block of a table's rows that begins with row `start`; rows that are not used may be anything."""
+    x = np.zeros((block.height, schema.inputs), np.float32)
     position = 0
     # Neighbouring columns of one kind are converted together: a table of pixels has hundreds.
-    for is_category, neighbours in itertools.groupby(form.columns, lambda column: column.kind == "category"):
+    for is_category, neighbours in itertools.groupby(schema.columns, lambda column: column.kind == "category"):
         columns = list(neighbours)
         width = sum(column.inputs for column in columns)
         target = x[:, position : position + width]
@@ -116,7 +114,7 @@ def encode_numbers(columns: list[Column], block: Any, target: Float32[np.ndarray
 def refuse_infinite(
     columns: list[Column], table: Table, x: Float32[np.ndarray, "rows columns"], start: int, used: Any
 ) -> None:
-    """Refuse values that are infinite, or become so in float32."""
+    """Refuse values that are infinite, or become infinite in float32."""
     if np.isfinite(x.min(initial=0.0)) and np.isfinite(x.max(initial=0.0)):
         return
     wrong = ~np.isfinite(x) & used[:, None]
@@ -136,11 +134,11 @@ def encode_categories(
     used: Any,
     unknown: dict[str, Unknown],
 ) -> None:
-    """Write 1 at the place of each row's category into `target`, which holds zeros."""
+    """Write a 1 for each row's category into `target`, which holds zeros."""
     polars = import_polars()
     position = 0
     for column in columns:
-        text = as_text(polars, block[column.name])
+        text = as_text(block[column.name])
         if column.fill is not None:
             text = text.fill_null(column.fill)
         codes = text.replace_strict(
@@ -156,25 +154,3 @@ def encode_categories(
                 if len(found.examples) < EXAMPLES and value not in found.examples:
                     found.examples.append(value)
         position += column.inputs
-
-
-def as_text(polars: Any, series: Any) -> Any:
-    """Return categories as texts; whole numbers alike whether they are stored as integers or not."""
-    if series.dtype.is_float():
-        whole = series.fill_nan(None).cast(polars.Int64, strict=False)
-        if whole.null_count() == series.fill_nan(None).null_count() and bool((whole == series).all()):
-            series = whole
-        else:
-            series = series.fill_nan(None)
-    return series.cast(polars.String)
-
-
-def describe_unknown(table: Table, name: str, found: Unknown) -> str:
-    """Say what became of categories that were not seen in training."""
-    examples = ", ".join(map(repr, found.examples))
-    more = ", …" if len(found.examples) == EXAMPLES else ""
-    rows = "1 row has" if found.rows == 1 else f"{found.rows:,} rows have"
-    return (
-        f"{table.name}: {rows} a value in column {name!r} that no training row had ({examples}{more}); it counts as "
-        "none of the known ones"
-    )

@@ -1,4 +1,4 @@
-"""From a table to a dataset: what is learned from what, and on which rows."""
+"""From a table to a dataset, or to the inputs of a trained model."""
 
 import os
 from dataclasses import dataclass
@@ -12,23 +12,21 @@ from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Column, TableSchema
 
 from ..dataset import Dataset, Provenance, Split, class_indices
-from .choosing import find_features, find_kinds, find_target, near, shown
-from .conforming import conform, usable_rows
+from ..splitting import TEST_FRACTION, split_rows
+from .columns import BRIGHTEST, Target, did_you_mean, find_features, find_kinds, find_target, image_shape, read_target
 from .encoding import encode
-from .form_fitting import fit_form
-from .named import NAMED_TABLES, named_table
-from .options import TEST_FRACTION, TableOptions, Task
-from .pixels import BRIGHTEST, image_shape
-from .reading import COMPRESSED, read_table, read_tables
-from .splitting import split_rows
-from .table import Table, missing_counts, refuse_missing, rows_with_missing
-from .target import Target, classes_of, read_target
+from .files import COMPRESSED, read_table, read_tables
+from .options import TableOptions, Task
+from .schema import check_table, dropped_note, fit_schema, refuse_missing, usable_rows
+from .table import Table, import_polars, reports_polars_errors
 
-USE_MISSING = "Fill them with --missing mean or median, or leave such rows out with --missing drop."
+USE_MISSING = "Fill them with --missing mean or median, or drop such rows with --missing drop."
+NAMED_TABLES = ("iris", "wine", "breast_cancer", "diabetes")  # of scikit-learn
 
 
+@reports_polars_errors
 def load_table(data: str | Path, options: TableOptions | None = None) -> Dataset:
-    """Load a table to train on.
+    """Load a table as training and test samples.
 
     Parameters
     ----------
@@ -38,69 +36,77 @@ def load_table(data: str | Path, options: TableOptions | None = None) -> Dataset
     Raises
     ------
     DataError
-        Naming file, row and column where something is wrong.
+        If something is wrong, naming file, row and column.
     """
     options = options or TableOptions()
     table, test_table = open_tables(data)
     if options.test is not None:
         test_table = read_table(Path(options.test))
     if test_table is not None and options.test_fraction is not None:
-        raise DataError(f"{table.name}: has its test rows apart; leave --test-fraction out.")
+        raise DataError(f"{table.name}: has test rows of its own; leave --test-fraction out.")
     name, guess = find_target(table, options.target)
     features = find_features(table, name, options)
-    target = read_target(table, name, options)
-    notes = [note for note in (*table.notes, guess, target.note) if note is not None]
+    target = read_target(table, name, options.task)
     kinds = find_kinds(table, features, options.categories)
     kept, dropped = kept_rows(table, target, features, options)
-    notes += dropped
+    notes = [note for note in (*table.notes, guess, target.note, *dropped) if note is not None]
     if test_table is None:
-        train, test = split_rows(table, target, kept, options.test_fraction)
+        train, test = split_table(table, target, kept, options.test_fraction)
     else:
         train, test = kept, np.zeros(table.rows, dtype=np.bool_)
     if not train.any():
         raise DataError(f"{table.name}: no rows to train on.")
     shape = image_shape(table, kinds, options)
-    form = fit_form(table, kinds, train, target=name, options=options, are_pixels=shape is not None)
+    schema = fit_schema(table, kinds, train, target=name, options=options, are_pixels=shape is not None)
     if shape is not None:
         notes.append(
-            f"the {len(kinds):,} columns are whole numbers from 0 to 255, taken for the pixels of {shape[0]} × "
-            f"{shape[1]} images and divided by 255; --scale standard decides otherwise"
+            f"the {len(kinds):,} columns are whole numbers from 0 to 255, used as pixels of {shape[0]} × {shape[1]} "
+            "images and divided by 255; change it with --scale standard"
         )
-    _, filled = usable_rows(table, form) if options.missing != "drop" else (kept, ())  # said already
-    (train_x, test_x), unknown = encode(form, table, [train, test])
+    filled = () if options.missing == "drop" else usable_rows(table, schema)[1]  # dropped rows are noted already
+    (train_x, test_x), unknown = encode(schema, table, [train, test])
     splits = [Split(train_x, target.values[train]), Split(test_x, target.values[test])]
-    classes = check_classes(table, target, splits[0]) if target.task == "classification" else ()
+    classes = find_classes(table, target, splits[0]) if target.task == "classification" else ()
     if test_table is not None:
-        splits[1], said = labelled_rows(test_table, form, classes)
-        unknown += said
+        splits[1], test_notes = labelled_rows(test_table, schema, classes)
+        unknown += test_notes
+    is_named = str(data) in NAMED_TABLES
     return Dataset(
         name=short_name(data),
         train=splits[0],
         test=splits[1],
         classes=classes,
-        input_shape=shape or (form.inputs,),
+        input_shape=shape or (schema.inputs,),
         input_scale=1.0 if shape is None else float(BRIGHTEST),
-        source=f"the table {data}"
-        if str(data) not in NAMED_TABLES
-        else f"the table {data} that comes with scikit-learn",
+        source=f"the table {data}{' that comes with scikit-learn' if is_named else ''}",
         notes=(*notes, *filled, *unknown),
-        table_schema=form,
+        table_schema=schema,
         split=None if test_table is not None else describe_split(table, options),
         provenance=Provenance("scikit-learn", str(data), options=options.to_json())
-        if str(data) in NAMED_TABLES
+        if is_named
         else Provenance("table", os.path.abspath(data), options=options.to_json()),
     )
 
 
 def open_tables(data: str | Path) -> tuple[Table, Table | None]:
-    """Open a table by its name or path, and that of its test rows where it has them apart."""
-    if str(data) in NAMED_TABLES:
-        return named_table(str(data)), None
-    return read_tables(Path(data))
+    """Open a table by its name or path, and the table of its test rows if it has one."""
+    return (named_table(str(data)), None) if str(data) in NAMED_TABLES else read_tables(Path(data))
+
+
+def named_table(name: str) -> Table:
+    """Return one of the `NAMED_TABLES`, with a column ``target``; classes are named."""
+    from sklearn import datasets
+
+    polars = import_polars()
+    bunch = getattr(datasets, f"load_{name}")(**({"scaled": False} if name == "diabetes" else {}))
+    classes = bunch.get("target_names")
+    target = bunch.target if classes is None else [str(classes[index]) for index in bunch.target]
+    frame = polars.from_numpy(bunch.data, schema=list(bunch.feature_names))
+    return Table.of(name, frame.with_columns(polars.Series("target", target)))
 
 
 def short_name(data: str | Path) -> str:
-    """Return what a dataset is called: the file's name without its endings."""
+    """Return a dataset's name: the file's without its suffixes."""
     path = Path(data)
     if path.suffix.lower() in COMPRESSED:
         path = path.with_suffix("")
@@ -108,146 +114,187 @@ def short_name(data: str | Path) -> str:
 
 
 def describe_split(table: Table, options: TableOptions) -> dict[str, Any]:
-    """Return what tells the same split apart from any other."""
+    """Return what identifies a split."""
     return {"file": Path(table.name).name, "rows": table.rows, "test_fraction": options.test_fraction or TEST_FRACTION}
 
 
 def kept_rows(
     table: Table, target: Target, features: list[str], options: TableOptions
 ) -> tuple[Bool[np.ndarray, " rows"], list[str]]:
-    """Return the rows that can be used, and what is said of the others.
+    """Return the rows that can be used, and notes on the others.
 
     Raises
     ------
     DataError
-        Where values are missing, and nothing was said of what becomes of them.
+        If values are missing, and no option says how to handle them.
     """
-    counts = missing_counts(table, features)
+    counts = table.missing_counts(features)
     if options.missing == "refuse":
-        lacking_target = {target.name: int(target.missing.sum())} if target.missing.any() else {}
-        refuse_missing(table, lacking_target | counts, USE_MISSING)
+        in_target = {target.name: int(target.missing.sum())} if target.missing.any() else {}
+        refuse_missing(table, in_target | counts, USE_MISSING)
     kept = ~target.missing
     notes = []
     if target.missing.any():
-        notes.append(
-            f"{int(target.missing.sum()):,} rows left out, for they lack a value in {target.name!r}, the target"
-        )
+        notes.append(f"{int(target.missing.sum()):,} rows dropped: no value in {target.name!r}, the target")
     if options.missing == "drop" and counts:
-        lacking = rows_with_missing(table, list(counts)) & kept
-        kept &= ~lacking
-        notes.append(
-            f"{int(lacking.sum()):,} of {table.rows:,} rows left out, for they lack values in {shown(counts, most=5)}"
-        )
+        dropped = table.rows_with_missing(counts) & kept
+        kept &= ~dropped
+        notes.append(dropped_note(table, int(dropped.sum()), counts))
     return kept, notes
 
 
-def check_classes(table: Table, target: Target, train: Split) -> tuple[int | str, ...]:
-    """Return the classes of the training rows, of which there must be two."""
-    classes = classes_of(train.labels)
+def split_table(
+    table: Table, target: Target, kept: Bool[np.ndarray, " rows"], test_fraction: float | None
+) -> tuple[Bool[np.ndarray, " rows"], Bool[np.ndarray, " rows"]]:
+    """Return which of the kept rows are for training and which for the test; classes have the same share in both.
+
+    Raises
+    ------
+    DataError
+        If a class has one row only, or there are too few rows.
+    """
+    rows = np.flatnonzero(kept)
+    is_class = target.task == "classification"
+    if len(rows) < 2:
+        raise DataError(f"{table.name}: {len(rows)} rows are too few; at least 2 are needed, one of them for the test.")
+    if is_class:
+        refuse_lonely_class(table, target, rows)
+    try:
+        parts = split_rows(target.values[rows], test_fraction or TEST_FRACTION, stratify=is_class)
+    except ValueError as error:
+        raise DataError(
+            f"{table.name}: {len(rows):,} rows cannot be split so that every class is in both parts ({error}). Give "
+            "another --test-fraction, or a file of test rows with --test."
+        ) from error
+    train, test = (np.isin(np.arange(table.rows), rows[part]) for part in parts)
+    return train, test
+
+
+def refuse_lonely_class(table: Table, target: Target, rows: np.ndarray) -> None:
+    """Refuse a class with one row, which cannot be in both the training and the test rows."""
+    classes, first, counts = np.unique(target.values[rows], return_index=True, return_counts=True)
+    lonely = np.flatnonzero(counts == 1)
+    if not len(lonely):
+        return
+    if len(lonely) == len(classes) and target.values.dtype.kind != "U":
+        hint = "Every row has a class of its own: give --task regression if these are amounts."
+    else:
+        hint = "Remove the row, or give a file of test rows with --test."
+    others = f" ({len(lonely) - 1:,} more classes have one row only)" if len(lonely) > 1 else ""
+    raise DataError(
+        f"{table.name}: the class {classes[lonely[0]].item()!r} of column {target.name!r} has one row only, "
+        f"{table.place(int(rows[first[lonely[0]]]))}{others}: it cannot be in both the training and the test rows. "
+        f"{hint}"
+    )
+
+
+def find_classes(table: Table, target: Target, train: Split) -> tuple[int | str, ...]:
+    """Return the classes of the training rows in order; there must be two."""
+    classes: tuple[int | str, ...] = tuple(np.unique(train.labels).tolist())
     if len(classes) < 2:
         raise DataError(
             f"{table.name}: all rows are of the class {classes[0]!r} in column {target.name!r}. At least 2 classes are "
-            "needed to tell apart."
+            "needed."
         )
     return classes
 
 
+@reports_polars_errors
 def labelled_rows(
-    table: Table, form: TableSchema, classes: tuple[int | str, ...], rows: Bool[np.ndarray, " rows"] | None = None
+    table: Table, schema: TableSchema, classes: tuple[int | str, ...], rows: Bool[np.ndarray, " rows"] | None = None
 ) -> tuple[Split, tuple[str, ...]]:
-    """Return a table's rows as a model of that form sees them, with their labels or numbers, and what should be said.
+    """Return a table's rows as a model's inputs, with their labels or numbers, and notes.
 
     Parameters
     ----------
     classes
-        Of the model; none for regression.
+        The model's classes; none for regression.
     rows
-        Which rows are wanted; by default all of them.
+        Which rows to return; by default all.
 
     Raises
     ------
     DataError
-        Where the table does not fit, or has no target, or a class that the model does not know.
+        If the table does not fit, or has no target, or has a class that the model does not know.
     """
-    if form.target is None or form.target not in table.schema:
-        hint = "" if form.target is None else near(form.target, table.schema)
+    if schema.target is None or schema.target not in table.schema:
+        hint = "" if schema.target is None else did_you_mean(schema.target, table.schema)
         raise DataError(
-            f"{table.name}: there is no column {form.target!r}, so there is nothing to judge by.{hint} Name the column "
-            "with the right answers with --target."
+            f"{table.name}: there is no column {schema.target!r} to compare predictions with.{hint} Name the column "
+            "with the correct answers with --target."
         )
-    notes = conform(table, form)
-    # Of the kind that it was in training, whatever it would be taken for here.
-    task: Task = "classification" if classes else "regression"
-    target = read_target(table, form.target, TableOptions(target=form.target, task=task))
-    usable, said = usable_rows(table, form)
+    notes = check_table(table, schema)
+    target = read_target(table, schema.target, task_of(classes))
+    usable, usable_notes = usable_rows(table, schema)
     usable &= ~target.missing
     if rows is not None:
         usable &= rows
     if not usable.any():
         raise DataError(f"{table.name}: no row has all the values that are needed.")
-    (x,), unknown = encode(form, table, [usable])
-    labels = labels_like(target.values[usable], classes)
+    (x,), unknown = encode(schema, table, [usable])
+    labels = target.values[usable]
+    if labels.dtype.kind == "i" and classes and all(isinstance(value, str) for value in classes):
+        labels = labels.astype(np.str_)  # a few rows of a column of text may all be numbers
     if classes:
         try:
             class_indices(labels, classes)
         except DataError as error:
             first = int(np.flatnonzero(usable)[np.argmin(np.isin(labels, np.asarray(classes)))])
-            raise DataError(f"{table.name}: {table.place(first)}, column {form.target!r}: {error}") from error
-    return Split(x, labels), (*table.notes, *notes, *said, *unknown)
+            raise DataError(f"{table.name}: {table.place(first)}, column {schema.target!r}: {error}") from error
+    return Split(x, labels), (*table.notes, *notes, *usable_notes, *unknown)
 
 
-def labels_like(labels: Shaped[np.ndarray, " rows"], classes: tuple[int | str, ...]) -> Shaped[np.ndarray, " rows"]:
-    """Return whole numbers as texts where the classes are texts, as a table's few first rows may all be numbers."""
-    if classes and labels.dtype.kind == "i" and all(isinstance(value, str) for value in classes):
-        return labels.astype(np.str_)
-    return labels
+def task_of(classes: tuple[int | str, ...]) -> Task:
+    """Return the task of a model."""
+    return "classification" if classes else "regression"
 
 
-def held_out_rows(table: Table, form: TableSchema, split: dict[str, Any] | None, classes: tuple[int | str, ...]) -> Any:
-    """Return which rows of a table were the test rows in training, where it is the same table; None where it is not."""
-    if split is None or form.target is None:
+def held_out_rows(
+    table: Table, schema: TableSchema, split: dict[str, Any] | None, classes: tuple[int | str, ...]
+) -> Bool[np.ndarray, " rows"] | None:
+    """Return which rows were the test rows in training; None if the table is another one."""
+    if split is None or schema.target is None or schema.target not in table.schema:
         return None
-    if (split.get("file"), split.get("rows")) != (Path(table.name).name, table.rows) or form.target not in table.schema:
+    if (split.get("file"), split.get("rows")) != (Path(table.name).name, table.rows):
         return None
-    task: Task = "classification" if classes else "regression"
-    options = TableOptions(target=form.target, missing=form.missing, task=task)
-    target = read_target(table, form.target, options)
+    options = TableOptions(target=schema.target, missing=schema.missing, task=task_of(classes))
+    target = read_target(table, schema.target, options.task)
     try:
-        kept, _ = kept_rows(table, target, [column.name for column in form.columns], options)
-        return split_rows(table, target, kept, split["test_fraction"])[1]
+        kept, _ = kept_rows(table, target, [column.name for column in schema.columns], options)
+        return split_table(table, target, kept, split["test_fraction"])[1]
     except (DataError, KeyError, TypeError):
         return None
 
 
-def plain_form(table: Table, target: str, input_scale: float, features: int) -> TableSchema:
-    """Return the form of a table for a model that was not trained on one: all columns but the target are its inputs.
+def plain_schema(table: Table, target: str, input_scale: float, features: int) -> TableSchema:
+    """Return the schema of a table for a model that was trained on other data: all columns but the target are inputs.
 
     Raises
     ------
     DataError
-        Where the table has not as many columns as the model takes.
+        If the table has not as many columns as the model has inputs.
     """
     names = [name for name in table.schema if name != target]
     if len(names) != features:
         raise DataError(
-            f"{table.name}: has {len(names):,} columns beside {target!r}, but the model was trained on {features:,} "
-            "values. Use a model trained on data of this shape."
+            f"{table.name}: has {len(names):,} columns besides {target!r}, but the model was trained on {features:,} "
+            "inputs. Use a model trained on data of this shape."
         )
     return TableSchema(tuple(Column(name, "number", scale=input_scale) for name in names), target)
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows of a table to be predicted.
+    """Rows of a table to predict.
 
     Attributes
     ----------
     x
-        The usable rows, as the network sees them.
+        The inputs of the usable rows.
     usable
         Which rows of the table these are.
     notes
-        What the user should know.
+        Notes for the user.
     """
 
     x: Shaped[np.ndarray, "usable features"]
@@ -255,15 +302,16 @@ class Rows:
     notes: tuple[str, ...]
 
 
-def rows_to_predict(table: Table, form: TableSchema) -> Rows:
-    """Return a table's rows as a model of that form sees them; those that lack a value are not usable.
+@reports_polars_errors
+def rows_to_predict(table: Table, schema: TableSchema) -> Rows:
+    """Return a table's rows as a model's inputs; rows with missing values that cannot be filled are not usable.
 
     Raises
     ------
     DataError
-        Where the table does not fit the form.
+        If the table does not fit the schema.
     """
-    notes = conform(table, form)
-    usable, said = usable_rows(table, form)
-    (x,), unknown = encode(form, table, [usable])
-    return Rows(x, usable, (*table.notes, *notes, *said, *unknown))
+    notes = check_table(table, schema)
+    usable, usable_notes = usable_rows(table, schema)
+    (x,), unknown = encode(schema, table, [usable])
+    return Rows(x, usable, (*table.notes, *notes, *usable_notes, *unknown))

@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 from xpmlp.errors import SettingsError
 from xpmlp.model.table_schema import MISSING, SCALINGS, Missing, Scaling
 
+from ..splitting import TEST_FRACTION
+
 TASKS = ("classification", "regression")
-TEST_FRACTION = 0.2
+
 
 Task = Literal["classification", "regression"]
 

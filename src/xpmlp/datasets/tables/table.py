@@ -1,8 +1,10 @@
-"""A table of any format, before it is decided what its columns are for."""
+"""A table of any format. All reading by Polars goes through here, so that its errors become `DataError`."""
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
 from jaxtyping import Bool
@@ -10,13 +12,50 @@ from jaxtyping import Bool
 from xpmlp.errors import DataError
 from xpmlp.optional_imports import import_optional
 
-# Of at most 8 bytes each: bounds the memory that a table takes beside the arrays that it becomes.
+# Of at most 8 bytes each: bounds the memory that a table needs besides the arrays made from it.
 CELLS_AT_A_TIME = 2_000_000
+
+P = ParamSpec("P")
+T = TypeVar("T")
+ColumnType = Literal["number", "boolean", "text", "other"]
 
 
 def import_polars() -> Any:
     """Import Polars, or say how to install it."""
     return import_optional("polars", extra="cli", purpose="Reading tables")
+
+
+@contextmanager
+def polars_errors(what: str, remedy: str = "Is the file whole?") -> Iterator[None]:
+    """Turn every error of Polars, panics included, into a `DataError`; `what` begins the message."""
+    polars = import_polars()
+    try:
+        yield
+    except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError, EOFError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{what} ({reason}). {remedy}") from error
+
+
+def reports_polars_errors(function: Callable[P, T]) -> Callable[P, T]:
+    """Turn the errors of Polars in a function whose first argument is a table, a name or a path."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        name = args[0].name if isinstance(args[0], Table) else args[0]
+        with polars_errors(f"{name}: cannot be used as a table"):
+            return function(*args, **kwargs)
+
+    return wrapper
+
+
+def column_type(dtype: Any) -> ColumnType:
+    """Return what a Polars type holds."""
+    polars = import_polars()
+    if dtype == polars.Boolean:
+        return "boolean"
+    if dtype.is_numeric():
+        return "number"
+    return "text" if dtype in (polars.String, polars.Categorical, polars.Enum) else "other"
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,19 +65,19 @@ class Table:
     Attributes
     ----------
     name
-        What messages call it: its path as it was given.
+        The path as it was given, for messages.
     frame
-        A Polars LazyFrame; of a file that can be read in parts, no more than what is asked for is read.
+        A Polars LazyFrame. Of Parquet and Arrow files, only the columns and rows that are used are read.
     schema
         Each column's Polars type, in the columns' order.
     rows
-        How many there are.
+        Number of rows.
     notes
-        What the user should know about how it was read.
+        Notes for the user on how the file was read.
     find_line
-        Tells in which line of a text file a row, counted from 0, stands; None where there are no lines.
+        Returns the line of a text file in which a row, counted from 0, starts; None for other files.
     row_shape
-        The shape that a row's features had before they became columns; None where they always were columns.
+        Shape of a row's features before they became columns; None if they always were columns.
     """
 
     name: str
@@ -49,69 +88,71 @@ class Table:
     find_line: Callable[[int], int | None] | None = None
     row_shape: tuple[int, ...] | None = None
 
+    @staticmethod
+    def of(name: str, frame: Any, **attributes: Any) -> "Table":
+        """Return a table of a Polars DataFrame in memory."""
+        return Table(name, frame.lazy(), dict(frame.schema), frame.height, **attributes)
+
     def place(self, row: int) -> str:
-        """Return where a row is found, counted from 1 as people do: ``"row 17 (line 18)"``."""
+        """Return where a row is, counted from 1: ``"row 17 (line 18)"``."""
         line = None if self.find_line is None else self.find_line(row)
         return f"row {row + 1:,}" if line is None else f"row {row + 1:,} (line {line:,})"
 
+    def collect(self, frame: Any = None) -> Any:
+        """Return a LazyFrame made from `frame`, by default itself, as a DataFrame."""
+        with polars_errors(f"{self.name}: cannot be read"):
+            return (self.frame if frame is None else frame).collect()
+
     def column(self, name: str) -> Any:
-        """Return one column as a Polars Series."""
-        return self.frame.select(name).collect()[name]
+        """Return a column as a Polars Series."""
+        return self.collect(self.frame.select(name))[name]
+
+    def head(self, rows: int) -> Any:
+        """Return the first rows as a DataFrame."""
+        return self.collect(self.frame.head(rows))
 
     def column_groups(self, names: list[str]) -> Iterator[Any]:
-        """Yield the columns as DataFrames of all rows and some columns each, as many as fit in a little memory."""
+        """Yield DataFrames of all rows and as many of the columns as fit in a little memory."""
         size = max(1, CELLS_AT_A_TIME // max(1, self.rows))
         for start in range(0, len(names), size):
-            yield self.frame.select(names[start : start + size]).collect()
+            yield self.collect(self.frame.select(names[start : start + size]))
 
     def row_blocks(self, names: list[str]) -> Iterator[tuple[int, Any]]:
-        """Yield the first row of each block and the block, a DataFrame of some rows and these columns."""
+        """Yield the index of each block's first row and the block, a DataFrame of some rows and these columns."""
         size = max(256, CELLS_AT_A_TIME // max(1, len(names)))
         selected = self.frame.select(names)
         for start in range(0, self.rows, size):
-            yield start, selected.slice(start, size).collect()
+            yield start, self.collect(selected.slice(start, size))
+
+    def missing_counts(self, names: list[str]) -> dict[str, int]:
+        """Return the number of missing values of each of the columns that has any; NaN is missing."""
+        counts: dict[str, int] = {}
+        for group in self.column_groups(names):
+            counts |= without_nan(group).null_count().row(0, named=True)
+        return {name: count for name, count in counts.items() if count}
+
+    def rows_with_missing(self, names: Iterable[str]) -> Bool[np.ndarray, " rows"]:
+        """Return which rows have a missing value in one of the columns."""
+        polars = import_polars()
+        found = np.zeros(self.rows, dtype=np.bool_)
+        for group in self.column_groups(list(names)):
+            found |= (
+                without_nan(group).select(missing=polars.any_horizontal(polars.all().is_null()))["missing"].to_numpy()
+            )
+        return found
 
 
-def is_missing(polars: Any, name: str, dtype: Any) -> Any:
-    """Return the expression that is true where a column has no value: nothing at all, or NaN."""
-    column = polars.col(name)
-    return column.is_null() | column.is_nan() if dtype.is_float() else column.is_null()
+def without_nan(frame: Any) -> Any:
+    """Return a DataFrame with null in place of NaN."""
+    return frame.with_columns(import_polars().selectors.float().fill_nan(None))
 
 
-def missing_counts(table: Table, names: list[str]) -> dict[str, int]:
-    """Return how many values each of the columns lacks; columns that lack none are left out."""
+def as_text(series: Any) -> Any:
+    """Return categories as text; whole numbers alike whether they are stored as integers or as floats."""
     polars = import_polars()
-    counts: dict[str, int] = {}
-    for group in table.column_groups(names):
-        found = group.select(is_missing(polars, name, table.schema[name]).sum() for name in group.columns)
-        counts |= {name: count for name, count in found.row(0, named=True).items() if count}
-    return counts
-
-
-def rows_with_missing(table: Table, names: list[str]) -> Bool[np.ndarray, " rows"]:
-    """Tell of each row whether it lacks a value in one of the columns."""
-    polars = import_polars()
-    lacking = np.zeros(table.rows, dtype=np.bool_)
-    for group in table.column_groups(names):
-        lacks = polars.any_horizontal([is_missing(polars, name, table.schema[name]) for name in group.columns])
-        lacking |= group.select(lacks.alias("lacks"))["lacks"].to_numpy()
-    return lacking
-
-
-def refuse_missing(table: Table, counts: dict[str, int], remedy: str) -> None:
-    """Refuse missing values, naming how many there are and where the first is.
-
-    Raises
-    ------
-    DataError
-        Where there are any.
-    """
-    if not counts:
-        return
-    name, count = next(iter(counts.items()))
-    row = int(np.argmax(rows_with_missing(table, [name])))
-    others = f", and {len(counts) - 1:,} more columns lack some" if len(counts) > 1 else ""
-    raise DataError(
-        f"{table.name}: {count:,} of {table.rows:,} rows have no value in column {name!r}, the first of them "
-        f"{table.place(row)}{others}. {remedy}"
-    )
+    if series.dtype.is_float():
+        series = series.fill_nan(None)
+        whole = series.cast(polars.Int64, strict=False)
+        if whole.null_count() == series.null_count() and bool((whole == series).all()):
+            series = whole
+    return series.cast(polars.String)

@@ -1,0 +1,67 @@
+"""Splitting rows into training and test rows, as scikit-learn's ``train_test_split`` does, without importing it."""
+
+import math
+
+import numpy as np
+from jaxtyping import Int64, Shaped
+
+SEED = 0  # of every split, so that runs with different seeds are tested on the same rows
+TEST_FRACTION = 0.2
+
+
+def split_rows(
+    labels: Shaped[np.ndarray, " rows"], test_fraction: float = TEST_FRACTION, *, stratify: bool
+) -> tuple[Int64[np.ndarray, " train"], Int64[np.ndarray, " test"]]:
+    """Return the indices of the training and of the test rows, shuffled.
+
+    Parameters
+    ----------
+    labels
+        One for each row.
+    stratify
+        Whether each class has the same share in both parts.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer test or training rows than classes, or fewer than one.
+    """
+    rows = len(labels)
+    test_count = math.ceil(test_fraction * rows)
+    random = np.random.RandomState(SEED)
+    _, positions, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    needed = len(counts) if stratify else 1
+    for name, count in (("training", rows - test_count), ("test", test_count)):
+        if count < needed:
+            raise ValueError(f"{count:,} {name} rows for {needed:,} classes" if stratify else f"no {name} rows")
+    if not stratify:
+        shuffled = random.permutation(rows)
+        return shuffled[test_count:], shuffled[:test_count]
+    in_train = apportion(counts, rows - test_count, random)
+    in_test = apportion(counts - in_train, test_count, random)
+    train, test = [], []
+    for members, first, second in zip(
+        np.split(np.argsort(positions, kind="stable"), np.cumsum(counts)[:-1]), in_train, in_test, strict=True
+    ):
+        members = members[random.permutation(len(members))]
+        train.append(members[:first])
+        test.append(members[first : first + second])
+    return random.permutation(np.concatenate(train)), random.permutation(np.concatenate(test))
+
+
+def apportion(
+    counts: Int64[np.ndarray, " classes"], draws: int, random: np.random.RandomState
+) -> Int64[np.ndarray, " classes"]:
+    """Return how many of `draws` rows each class gets, by largest remainder; ties are drawn."""
+    shares = counts / counts.sum() * draws
+    result = np.floor(shares)
+    remaining = int(draws - result.sum())
+    remainders = shares - result
+    for value in np.unique(remainders)[::-1] if remaining > 0 else ():
+        (tied,) = np.where(remainders == value)
+        chosen = random.choice(tied, size=min(len(tied), remaining), replace=False)
+        result[chosen] += 1
+        remaining -= len(chosen)
+        if remaining == 0:
+            break
+    return np.asarray(result, dtype=np.int64)

@@ -1,0 +1,177 @@
+"""A path in, a table out, whatever its format."""
+
+import math
+import os
+import re
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+
+from xpmlp.errors import DataError
+
+from .csv_file import read_csv
+from .table import Table, import_polars, polars_errors
+
+SUFFIXES = {
+    "parquet": (".parquet", ".pq"),
+    "arrow": (".arrow", ".feather", ".ipc"),
+    "csv": (".csv", ".tsv"),
+    "npz": (".npz",),
+}
+COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
+FORMATS = "CSV (plain, .gz or .zst), Parquet, Arrow or Feather, or .npz"
+
+# The usual names of arrays in an .npz.
+FEATURES = ("x", "X", "data", "images", "features", "inputs")
+TARGETS = ("y", "Y", "label", "labels", "target", "targets", "class", "classes")
+SPLIT_NAME = re.compile(r"(?P<split>train|test)_?(?P<part>\w+)|(?P<part2>\w+?)_?(?P<split2>train|test)", re.IGNORECASE)
+LAYOUTS = "x and y; x_train, y_train, x_test and y_test; or an array of one dimension for each column"
+
+
+def table_format(path: Path) -> str | None:
+    """Return the format that a file's name ends in: ``"csv"``, ``"parquet"``, ``"arrow"``, ``"npz"``, or None."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in COMPRESSED:
+        return "csv" if len(suffixes) > 1 and suffixes[-2] in SUFFIXES["csv"] else None
+    return next((name for name, known in SUFFIXES.items() if suffixes and suffixes[-1] in known), None)
+
+
+def read_tables(path: Path) -> tuple[Table, Table | None]:
+    """Read a table, and the table of its test rows if the file holds them separately.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, empty or of an unknown format.
+    """
+    if not os.path.exists(path):
+        raise DataError(f"{path}: there is no such file. Give {FORMATS}.")
+    if not os.path.isfile(path):
+        raise DataError(f"{path}: is not a file. Give {FORMATS}.")
+    kind = table_format(path)
+    try:
+        if path.stat().st_size == 0:
+            raise DataError(f"{path}: is empty. Give a table with a header and at least two rows.")
+        if kind == "npz":
+            return read_npz(path)
+        if kind == "parquet":
+            return open_lazily(path, import_polars().scan_parquet, "Parquet"), None
+        if kind == "arrow":
+            return open_arrow(path), None
+        if kind == "csv":
+            return read_csv(path), None
+    except PermissionError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
+    raise DataError(f"{path}: unknown format. Give {FORMATS}.")
+
+
+def read_table(path: Path) -> Table:
+    """Read a table; of a file with training and test rows, the test rows. Raises as `read_tables`."""
+    table, test = read_tables(path)
+    return table if test is None else test
+
+
+def open_arrow(path: Path) -> Table:
+    """Open an Arrow file, also called Feather or IPC, or a stream of the same format."""
+    polars = import_polars()
+    with path.open("rb") as file:
+        magic = file.read(6)
+    if magic[:4] == b"FEA1":
+        raise DataError(f"{path}: is a Feather file of version 1. Save it as version 2, which is Arrow, or as Parquet.")
+    if magic == b"ARROW1":
+        return open_lazily(path, polars.scan_ipc, "Arrow")
+    with polars_errors(f"{path}: cannot be read as Arrow"), path.open("rb") as file:
+        frame = polars.read_ipc_stream(file)
+    return checked(Table.of(str(path), frame))
+
+
+def open_lazily(path: Path, scan: Any, kind: str) -> Table:
+    """Open a Parquet or Arrow file; its values are read when they are used, some rows at a time."""
+    with polars_errors(f"{path}: cannot be read as {kind}"):
+        frame = scan(path, glob=False)
+        schema = dict(frame.collect_schema())
+        rows = int(frame.select(import_polars().len()).collect().item()) if schema else 0
+    return checked(Table(str(path), frame, schema, rows))
+
+
+def checked(table: Table) -> Table:
+    """Refuse a table without columns or rows."""
+    if not table.schema or not table.rows:
+        raise DataError(
+            f"{table.name}: has {len(table.schema):,} columns and {table.rows:,} rows. Give a table with at least two "
+            "rows."
+        )
+    return table
+
+
+def read_npz(path: Path) -> tuple[Table, Table | None]:
+    """Read NumPy's .npz: a table, and the table of the test rows if the file holds them separately.
+
+    Known layouts are `x` with a row or an image for each sample and `y` with its label, both for training and test
+    (``x_train`` …) if there are two; other usual names for them; and an array of one dimension for each column.
+    """
+    arrays = read_arrays(path)
+    splits: dict[str, dict[str, Any]] = {}
+    for name, array in arrays.items():
+        match = SPLIT_NAME.fullmatch(name)
+        part = None if match is None else match["part"] or match["part2"]
+        if match is None or part not in (*FEATURES, *TARGETS):
+            return table_of_arrays(str(path), arrays), None
+        splits.setdefault((match["split"] or match["split2"]).lower(), {})[part] = array
+    if splits.keys() != {"train", "test"}:
+        return table_of_arrays(str(path), arrays), None
+    return table_of_arrays(str(path), splits["train"]), table_of_arrays(f"{path} (test rows)", splits["test"])
+
+
+def read_arrays(path: Path) -> dict[str, Shaped[np.ndarray, "..."]]:
+    """Return all arrays of a file."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not hasattr(file, "files"):
+                raise DataError(f"{path}: holds a single array. Give an .npz with {LAYOUTS}.")
+            arrays = {name: file[name] for name in file.files}
+    except ValueError as error:
+        if "allow_pickle" in str(error):
+            raise DataError(f"{path}: holds Python objects. Save arrays of numbers or text instead.") from error
+        raise DataError(f"{path}: cannot be read as .npz ({error}). Is the file whole?") from error
+    except (OSError, EOFError, KeyError, MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read as .npz ({error}). Is the file whole?") from error
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # NumPy gives the bytes of members that are no arrays
+            raise DataError(f"{path}: its member {name!r} is no array. Give an .npz with {LAYOUTS}.")
+    return arrays
+
+
+def table_of_arrays(name: str, arrays: dict[str, Shaped[np.ndarray, "..."]]) -> Table:
+    """Return a table of arrays whose first axis is the rows; other axes are flattened into columns."""
+    polars = import_polars()
+    if not arrays:
+        raise DataError(f"{name}: holds no arrays. Give {LAYOUTS}.")
+    sizes = {key: len(array) if array.ndim else 0 for key, array in arrays.items()}
+    if len(set(sizes.values())) != 1 or not all(sizes.values()):
+        listed = ", ".join(f"{key} {arrays[key].shape}" for key in arrays)
+        raise DataError(f"{name}: its arrays have different numbers of rows, or none: {listed}. Give {LAYOUTS}.")
+    frames, row_shape = [], None
+    for key, array in arrays.items():
+        if array.dtype.kind not in "biufUS":
+            raise DataError(f"{name}: {key} is of type {array.dtype}; expected numbers, booleans or text.")
+        if array.dtype.kind == "S":
+            array = np.char.decode(array, "utf-8", "replace")
+        if array.dtype == np.float16:
+            array = array.astype(np.float32)
+        width = math.prod(array.shape[1:])
+        if array.ndim == 1 or (width == 1 and key in TARGETS):
+            frames.append(polars.DataFrame({key: np.ascontiguousarray(array.reshape(-1))}))
+            continue
+        if width == 0:
+            raise DataError(f"{name}: {key} has the shape {array.shape}, which holds no values.")
+        columns = [f"{key}_{index}" for index in range(width)]
+        frames.append(polars.from_numpy(np.ascontiguousarray(array.reshape(len(array), width)), schema=columns))
+        if key in FEATURES and array.ndim > 2:
+            row_shape = tuple(int(size) for size in array.shape[1:])
+    with polars_errors(f"{name}: cannot be made a table", f"Give {LAYOUTS}."):
+        return Table.of(name, polars.concat(frames, how="horizontal"), row_shape=row_shape)

@@ -1,0 +1,47 @@
+"""Whatever Polars raises, panics included, becomes an error of the package that names the file."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from xpmlp import load_dataset
+from xpmlp.datasets.tables import Table, read_table, rows_to_predict
+from xpmlp.errors import DataError
+from xpmlp.inspection import inspect_data
+
+
+@pytest.mark.parametrize("error", [pl.exceptions.ComputeError, pl.exceptions.PanicException])
+def test_an_error_while_values_are_read_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    path = tmp_path / "data.parquet"
+    pl.DataFrame({"a": np.arange(20.0), "label": np.arange(20) % 2}).write_parquet(path)
+    schema, table = load_dataset(path).table_schema, read_table(path)
+    assert schema is not None
+
+    def broken(*_: Any) -> Any:
+        raise error("page 3 is damaged\nat some place")
+
+    # While a file is read, and in any other call.
+    for attribute, what in (("collect", "read"), ("column_groups", "used as a table")):
+        with monkeypatch.context() as patch:
+            patch.setattr(pl.LazyFrame if attribute == "collect" else Table, attribute, broken)
+            for use in (lambda: rows_to_predict(table, schema), lambda: inspect_data(path), lambda: load_dataset(path)):
+                with pytest.raises(DataError, match=rf"data.parquet: cannot be .*{what}.* \(page 3 is damaged\)\."):
+                    use()
+
+
+def test_a_damaged_page_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "data.parquet"
+    values = np.random.default_rng(0).normal(size=5000)
+    pl.DataFrame({"a": values, "label": np.arange(5000) % 2}).write_parquet(path)
+    content = bytearray(path.read_bytes())
+    for place in range(4, len(content) // 2, 97):
+        content[place] ^= 0xFF
+    path.write_bytes(bytes(content))
+    for use in (load_dataset, inspect_data):
+        with pytest.raises(DataError, match=r"data.parquet: .*\. Is the file whole\?"):
+            use(path)
