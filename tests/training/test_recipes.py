@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from dataclasses import asdict, fields, replace
@@ -46,26 +47,22 @@ def test_json_holds_every_setting_by_its_name() -> None:
     assert Recipe(hidden_layer_sizes=(3, 2)).to_json()["hidden_layer_sizes"] == [3, 2]
 
 
-@given(SETTINGS, st.sampled_from(NAMES))
-def test_a_setting_that_json_lacks_is_the_default(settings: dict[str, Any], name: str) -> None:
-    recipe = Recipe(**settings)
-    values = recipe.to_json()
-    del values[name]
-    assert Recipe.from_json(values) == replace(recipe, **{name: getattr(Recipe(), name)})
-
-
-def test_empty_json_is_the_default_recipe() -> None:
+def test_settings_that_json_lacks_are_defaults_and_unknown_ones_are_left_out() -> None:
+    recipe = Recipe(hidden_layer_sizes=(3,), epochs=3, penalty=0.5)
+    for name in NAMES:
+        values = recipe.to_json()
+        del values[name]
+        assert Recipe.from_json(values) == replace(recipe, **{name: getattr(Recipe(), name)})
     assert Recipe.from_json({}) == Recipe()
-
-
-def test_a_setting_of_a_newer_version_is_left_out() -> None:
-    assert Recipe.from_json(Recipe(epochs=3).to_json() | {"dropout": 0.5}) == Recipe(epochs=3)
+    assert Recipe.from_json(recipe.to_json() | {"dropout": 0.5}) == recipe
 
 
 @pytest.mark.parametrize("name", ["activation", "initializer", "optimizer", "schedule", "dtype"])
-@pytest.mark.parametrize("value", ["relux", "", "RELU", "float16"])
+@pytest.mark.parametrize("value", ["relux", "RELU\n"])
 def test_a_name_that_is_not_known_is_refused_with_those_that_are(name: str, value: str) -> None:
-    with pytest.raises(SettingsError, match=f"^{name}: '{value}' is not one of .*{getattr(Recipe(), name)}"):
+    with pytest.raises(
+        SettingsError, match=f"^{name}: {re.escape(repr(value))} is not one of .*{getattr(Recipe(), name)}"
+    ):
         Recipe(**{name: value})  # type: ignore[arg-type]
 
 
@@ -73,21 +70,17 @@ def test_a_name_that_is_not_known_is_refused_with_those_that_are(name: str, valu
     ("name", "value", "message"),
     [
         ("batch_size", 0, "0 is not a whole number of at least 1"),
-        ("batch_size", -3, "-3 is not a whole number of at least 1"),
         ("epochs", 0, "0 is not a whole number of at least 1"),
         ("seed", -1, "-1 is not a whole number of at least 0"),
         ("hidden_layer_sizes", (0,), r"\(0,\) is not"),
         ("hidden_layer_sizes", (5, -3), r"\(5, -3\) is not"),
         ("learning_rate", 0.0, "0.0 is not a number above 0"),
-        ("learning_rate", 0, "0 is not a number above 0"),
         ("learning_rate", -0.1, "-0.1 is not a number above 0"),
         ("learning_rate", float("nan"), "nan is not a number above 0"),
         ("learning_rate", float("inf"), "inf is not a number above 0"),
         ("learning_rate", 10**309, "10+ is not a number above 0"),
         ("penalty", -1e-9, "-1e-09 is not a number of at least 0"),
         ("penalty", float("nan"), "nan is not a number of at least 0"),
-        ("penalty", 10**309, "10+ is not a number of at least 0"),
-        ("penalty", float("inf"), "inf is not a number of at least 0"),
     ],
 )
 def test_a_number_out_of_range_is_refused_by_name(name: str, value: Any, message: str) -> None:
@@ -136,20 +129,23 @@ def test_a_value_of_a_wrong_type_is_refused_by_name() -> None:
     "changes",
     [
         {"hidden_layer_sizes": ()},
-        {"hidden_layer_sizes": (1, 1)},
-        {"batch_size": 1, "epochs": 1, "seed": 0},
-        {"penalty": 0.0},
+        {"batch_size": 1, "epochs": 1, "seed": 2**64},
         {"learning_rate": 5e-324, "penalty": 5e-324},
         {"learning_rate": 1, "penalty": 1},
-        {"seed": 2**64},
     ],
 )
 def test_values_at_the_edge_of_what_is_valid_are_taken(changes: dict[str, Any]) -> None:
-    recipe = Recipe(**changes)
-    assert asdict(recipe) == asdict(Recipe()) | changes
+    assert asdict(Recipe(**changes)) == asdict(Recipe()) | changes
+
+
+def test_numbers_of_numpy_are_taken_and_kept_as_pythons() -> None:
+    recipe = Recipe(learning_rate=np.float64(0.25), penalty=np.float64(0.5))
+    assert json.loads(json.dumps(recipe.to_json())) == recipe.to_json()
+    assert type(recipe.learning_rate) is float
 
 
 def test_the_notebook_recipe_is_what_the_notebook_did() -> None:
+    assert RECIPES["default"] == Recipe()
     assert RECIPES["notebook"].to_json() == {
         "hidden_layer_sizes": [128],
         "activation": "tanh",
@@ -167,10 +163,6 @@ def test_the_notebook_recipe_is_what_the_notebook_did() -> None:
     weight, bias = INITIALIZERS["normal"]()(np.random.default_rng(0), (), 784, 128)
     assert weight.std() == pytest.approx(0.3, rel=0.01)
     assert bias is None
-
-
-def test_the_default_recipe_is_recipe_without_arguments() -> None:
-    assert RECIPES["default"] == Recipe()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from xpmlp.training import SCHEDULES, constant, warmup_cosine
 
 PEAK = 0.3
-LENGTHS = [1, 2, 3, 7, 10, 30, 90, 99, 100, 1000, 9380]
+LENGTHS = [1, 2, 7, 30, 99, 1000]
 
 
 def rates(steps: int, warmup: float = 0.1) -> np.ndarray:
@@ -19,7 +19,7 @@ def test_constant_is_the_same_at_every_step() -> None:
     assert {schedule(step, 100) for step in range(100)} == {PEAK}
 
 
-@pytest.mark.parametrize("warmup", [0.0, 0.05, 0.1, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.5, 0.9])
 @pytest.mark.parametrize("steps", LENGTHS)
 def test_warmup_cosine_rises_to_the_peak_and_falls_from_it(steps: int, warmup: float) -> None:
     values = rates(steps, warmup)
@@ -38,34 +38,14 @@ def test_warmup_cosine_reaches_its_peak_and_never_exceeds_it_whatever_the_length
     assert rates(steps, warmup).max() == pytest.approx(PEAK, rel=1e-9)
 
 
-@pytest.mark.parametrize("steps", [1000, 9380])
-def test_warmup_cosine_begins_and_ends_near_zero(steps: int) -> None:
-    values = rates(steps)
-    assert values[0] == pytest.approx(PEAK / (0.1 * steps), rel=0.05)
-    assert values[-1] < PEAK * 1e-4
-
-
 def test_warmup_cosine_rises_in_a_straight_line_and_falls_as_half_a_cosine() -> None:
     values = rates(1000)
     np.testing.assert_allclose(np.diff(values[:100]), PEAK / 101, rtol=1e-10)
     np.testing.assert_allclose(values[100:], PEAK * (1 + np.cos(np.pi * np.arange(900) / 900)) / 2, rtol=1e-10)
+    assert values[0] == pytest.approx(PEAK / 101)
     assert values[550] == pytest.approx(PEAK / 2)  # half way down
-
-
-def test_warmup_cosine_has_no_jumps() -> None:
-    values = rates(1000)
-    assert np.abs(np.diff(values)).max() < PEAK / 90
-
-
-def test_without_warmup_the_first_step_is_the_highest() -> None:
-    values = rates(100, warmup=0.0)
-    assert values[0] == PEAK
-    assert (np.diff(values) < 0).all()
-
-
-def test_a_single_step_is_taken_at_the_full_rate() -> None:
-    assert rates(1).tolist() == [PEAK]
-    assert rates(1, warmup=0.0).tolist() == [PEAK]
+    assert values[-1] < PEAK * 1e-4
+    assert rates(1).tolist() == rates(1, warmup=0.0).tolist() == [PEAK]  # a single step is taken at the full rate
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

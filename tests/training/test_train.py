@@ -85,14 +85,10 @@ def test_the_model_holds_what_the_dataset_and_the_recipe_say(digits: Dataset) ->
     assert Recipe.from_json(json.loads(json.dumps(model.training))["recipe"]) == recipe
 
 
-def test_a_network_without_hidden_layers_learns_the_digits_too(digits: Dataset) -> None:
-    model, result = train(digits, Recipe(hidden_layer_sizes=()))
+def test_without_hidden_layers_or_as_table_rows_digits_are_learned_too(digits: Dataset) -> None:
+    model, result = train(replace(digits, input_shape=(64,)), Recipe(hidden_layer_sizes=()))
     assert model.layer_sizes == (64, 10)
     assert (result.history[-1].test_accuracy or 0.0) > 0.93
-
-
-def test_rows_of_a_table_have_no_image_form(digits: Dataset) -> None:
-    model, _ = train(replace(digits, input_shape=(64,)), SHORT)
     assert model.image_preprocessor is None
 
 
@@ -122,18 +118,10 @@ def test_every_setting_reaches_the_training(digits: Dataset) -> None:
     assert len({result[0].weight.tobytes() for result in results}) == len(recipes)
 
 
-def test_a_whole_number_will_do_for_a_rate_and_a_penalty(digits: Dataset) -> None:
-    whole = fit_dataset(digits, replace(SHORT, optimizer="sgd", learning_rate=1, penalty=2))
-    decimal = fit_dataset(digits, replace(SHORT, optimizer="sgd", learning_rate=1.0, penalty=2.0))
-    assert same_bits(whole.layers, decimal.layers)
-
-
 @pytest.mark.parametrize(
     ("classes", "dtype"),
     [
         (("zero", "un", "zwei", "三", "čtyři", "5", "six", "sept", "acht", "neun 9"), None),
-        (tuple(range(-50, 50, 10)), None),
-        ((10**18, *range(1, 10)), None),
         ((2**63, -1, *range(2, 10)), object),
         ((1, "1", "a\0", "a", *range(4, 10)), object),
     ],
@@ -156,17 +144,6 @@ def test_any_labels_work_from_the_dataset_to_the_prediction(
 def test_a_label_outside_the_classes_is_refused_by_name(digits: Dataset) -> None:
     with pytest.raises(DataError, match=r"not among the known classes: 9\."):
         train(replace(digits, classes=tuple(range(9))), SHORT)
-
-
-def test_callbacks_and_the_backend_are_passed_on(digits: Dataset) -> None:
-    backend, seen = NumpyBackend(), []
-
-    class Watch(Callback):
-        def on_epoch_end(self, run: Run) -> None:
-            seen.append((run.backend is backend, run.epochs, run.rows, len(run.history)))
-
-    train(digits, SHORT, backend=backend, callbacks=[Watch()])
-    assert seen == [(True, 2, 1437, 1), (True, 2, 1437, 2)]
 
 
 def test_another_backend_trains_the_same_network(digits: Dataset) -> None:
@@ -201,24 +178,23 @@ def test_many_images_are_gathered_as_bytes_where_that_changes_nothing(
     assert same_bits(found.layers, expected.layers)
 
 
-def test_an_interrupted_run_still_gives_a_model(digits: Dataset) -> None:
+def test_a_run_that_ended_early_still_gives_a_model(digits: Dataset) -> None:
+    backend, seen = NumpyBackend(), []
+
     class Interrupt(Callback):
         def on_epoch_end(self, run: Run) -> None:
+            seen.append((run.backend is backend, run.epochs, run.rows))
             signal.raise_signal(signal.SIGINT)
 
-    model, result = train(digits, SHORT, callbacks=[Interrupt()])
-    assert result.interrupted
+    model, result = train(digits, SHORT, backend=backend, callbacks=[Interrupt()])
+    assert (result.interrupted, seen) == (True, [(True, 2, 1437)])
     assert model.training["epochs"] == 1
     assert predict(model, digits.test.x).labels.shape == (360,)
-
-
-def test_what_a_diverged_run_had_learned_can_be_made_a_model(digits: Dataset) -> None:
     recipe = replace(SHORT, learning_rate=1e20, schedule="constant", optimizer="sgd", epochs=5)
     with pytest.raises(DivergedError) as caught:
         train(digits, recipe)
-    result = caught.value.result
-    model = make_model(digits, recipe, result)
-    assert model.training["epochs"] == len(result.history) == caught.value.epoch - 1
+    model = make_model(digits, recipe, caught.value.result)
+    assert model.training["epochs"] == len(caught.value.result.history) == caught.value.epoch - 1
 
 
 # The real MNIST
