@@ -1,8 +1,12 @@
-"""Mistakes that a user can mend, each with a message that says what was wrong and what to do."""
+"""Errors that users can fix. Each message says what was wrong and what to do."""
+
+import re
+import reprlib
+from typing import Any
 
 
 class XpmlpError(Exception):
-    """Base of every error that xpmlp raises on purpose; the command line prints it without a traceback."""
+    """Base class of all errors raised by xpmlp; the command line prints them without a traceback."""
 
 
 class DataError(XpmlpError, ValueError):
@@ -10,15 +14,15 @@ class DataError(XpmlpError, ValueError):
 
 
 class ModelFileError(XpmlpError, ValueError):
-    """A model file that is damaged, foreign, of a newer format, or contradicts itself."""
+    """A model file that is damaged, of another kind or of a newer version, or contradicts itself."""
 
 
 class SettingsError(XpmlpError, ValueError):
-    """A setting with a value that training cannot use."""
+    """A setting with an invalid value."""
 
 
 class OutputError(XpmlpError, OSError):
-    """A file or folder that cannot be written, or that may not be overwritten."""
+    """A file or folder that cannot be written, or must not be overwritten."""
 
 
 class MissingDependencyError(XpmlpError, ImportError):
@@ -26,8 +30,28 @@ class MissingDependencyError(XpmlpError, ImportError):
 
 
 class BackendError(XpmlpError, RuntimeError):
-    """An array library that is installed, but cannot compute on this machine."""
+    """An array library that is installed but does not work on this machine."""
 
 
 class DeviceMemoryError(XpmlpError, MemoryError):
-    """A device, or the host, with too little memory for what was asked of it."""
+    """Too little memory on the device or the host."""
+
+
+def explain_invalid(error: Exception, values: Any) -> str:
+    """Return msgspec's message about invalid data, with the field first and its value, which msgspec leaves out.
+
+    Parameters
+    ----------
+    error
+        A ``msgspec.ValidationError``.
+    values
+        The data that were converted, as lists and dictionaries.
+    """
+    found = re.fullmatch(r"(?:Expected (.*?)(?:, got `\S+`)?|(.*?))(?: - at `\$\.?(.*)`)?", str(error), re.DOTALL)
+    assert found is not None  # the last groups match any text
+    expected, message, path = found.groups()
+    if expected is None:
+        return f"{path}: {message}" if path else str(message)
+    for key, index in re.findall(r"(\w+)|\[(\d+)\]", path or ""):
+        values = values[key or int(index)]
+    return f"{path or 'it'} is {reprlib.repr(values)}, expected {expected}"

@@ -1,7 +1,9 @@
 """The rows that a saved model is judged on, scaled as its own training data were."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from xpmlp.datasets import Dataset, Split, load_dataset
 from xpmlp.datasets.load import is_table
@@ -61,7 +63,7 @@ def rows_of_table(model: Model, data: str, target: str | None) -> JudgedRows:
         form = plain_schema(table, name, model.input_scale, model.layer_sizes[0])
         notes = () if guess is None else (guess,)
     else:
-        form = model.table_schema if target is None else replace(model.table_schema, target=target)
+        form = model.table_schema if target is None else msgspec.structs.replace(model.table_schema, target=target)
     rows = held_out_rows(table, form, model.training.get("split"), model.classes) if test_table is None else None
     if rows is not None:
         which = "test rows"

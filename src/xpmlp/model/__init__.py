@@ -1,11 +1,12 @@
-"""A trained model: the network, how inputs are prepared for it, and the file that holds both."""
+"""A trained model: the network, how its inputs are prepared, and the file that holds both."""
 
 from .image_preprocessor import ImagePreprocessor
 from .model import Model, ModelError
 from .model_file import load_model, model_to_bytes, save_model
-from .table_schema import TableSchema
+from .table_schema import Column, TableSchema
 
 __all__ = [
+    "Column",
     "ImagePreprocessor",
     "Model",
     "ModelError",

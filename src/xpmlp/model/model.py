@@ -1,4 +1,4 @@
-"""A trained network together with all that is needed to use it."""
+"""A trained network with everything needed to use it."""
 
 import math
 from dataclasses import dataclass, field
@@ -18,44 +18,43 @@ Task = Literal["multiclass", "binary", "multilabel", "regression"]
 
 
 class ModelError(XpmlpError, ValueError):
-    """The parts of a model do not fit together."""
+    """Fields of a model that do not fit together."""
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A network, what goes into it, and what comes out.
+    """A trained network with its inputs and outputs.
 
-    What comes out is told by the loss, the classes and the number of outputs; see `task`.
+    The loss, the classes and the number of outputs determine the `task`.
 
     Attributes
     ----------
     layers
         NumPy arrays, float32 or float64.
     activation
-        A name out of `ACTIVATIONS`.
+        A name in `ACTIVATIONS`.
     loss
-        A name out of `LOSSES`.
+        A name in `LOSSES`.
     classes
-        What each output stands for, in order; with one output and the loss ``"logistic_cross_entropy"``, the class of
-        a no and the class of a yes. Empty for regression.
+        The label of each output; for one output with the loss ``"logistic_cross_entropy"``, the labels of the negative
+        and the positive class. Empty for regression.
     input_shape
-        Of one sample: ``(28, 28)`` for an image, ``(4,)`` for a row of a table.
+        Shape of one sample: ``(28, 28)`` for an image, ``(4,)`` for a row of a table.
     input_scale
-        What raw values are divided by before the network sees them; 255 for images in bytes.
+        Divisor of raw values; 255 for images in bytes.
     image_preprocessor
-        How a picture is brought to the form of the training images; None where the samples are no images.
+        Format of the training images, to which pictures are converted; None if the samples are not images.
     training
-        How the network was trained, for the record: anything that JSON can hold.
+        Record of the training: anything that JSON can hold.
     output_names
-        What each output of a regression is called; none where there are classes.
+        Names of a regression's outputs; empty if there are classes.
     table_schema
-        How a row of a table becomes the network's input, its scaling included; None where the samples come from no
-        table.
+        Columns of the table and their encoding, scaling included; None if the samples do not come from a table.
 
     Raises
     ------
     ModelError
-        Naming the two parts that contradict each other.
+        If two fields contradict each other; the message names them.
     """
 
     layers: Layers
@@ -70,7 +69,7 @@ class Model:
     table_schema: TableSchema | None = None
 
     def __post_init__(self) -> None:
-        """Check that the parts fit together."""
+        """Check that the fields fit together."""
         for name, value, choices in (
             ("activation", self.activation, ACTIVATIONS),
             ("loss", self.loss, LOSSES),
@@ -97,12 +96,12 @@ class Model:
 
     def _check_outputs(self) -> None:
         outputs = self.layers[-1].weight.shape[1]
-        tells_classes = LOSSES[self.loss].is_correct is not None
-        if self.output_names and (self.classes or tells_classes):
-            raise ModelError(f"the outputs have the names {self.output_names}, which only those of a regression have")
-        if not self.classes and not tells_classes:
+        is_classifier = LOSSES[self.loss].is_correct is not None
+        if self.output_names and (self.classes or is_classifier):
+            raise ModelError(f"the outputs have names {self.output_names}, which is only valid for regression")
+        if not self.classes and not is_classifier:
             if len(self.output_names) != outputs or len(set(self.output_names)) != outputs:
-                raise ModelError(f"the {outputs} outputs do not each have a name of their own in {self.output_names}")
+                raise ModelError(f"the {outputs} outputs need as many different names, found {self.output_names}")
             return
         if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
             raise ModelError(f"the classes {self.classes} are not two or more different labels")
@@ -115,7 +114,7 @@ class Model:
         width = self.layers[0].weight.shape[0] if self.layers[0].weight.ndim == 2 else -1
         dtype = self.layers[0].weight.dtype
         if dtype not in (np.float32, np.float64):
-            raise ModelError(f"the weights are {dtype}, neither float32 nor float64")
+            raise ModelError(f"the weights are {dtype}, expected float32 or float64")
         for index, (weight, bias) in enumerate(self.layers):
             if weight.ndim != 2 or 0 in weight.shape or weight.shape[0] != width:
                 expected = "(inputs, outputs)" if index == 0 else f"({width}, outputs)"
@@ -124,17 +123,17 @@ class Model:
             if bias.shape != (1, width):
                 raise ModelError(f"layer {index}'s bias has shape {bias.shape}, expected {(1, width)}")
             if weight.dtype != dtype or bias.dtype != dtype:
-                raise ModelError(f"layer {index} is not {dtype} as the first weight is")
+                raise ModelError(f"layer {index} is not {dtype} like the first weight")
             if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-                raise ModelError(f"layer {index} holds a NaN or an infinity")
+                raise ModelError(f"layer {index} contains NaN or infinity")
 
     @property
     def task(self) -> Task:
-        """What the network does.
+        """Kind of prediction.
 
-        ``"multiclass"``: each output is a class, and the largest is the answer. ``"binary"``: one output, the
-        probability of the second of two classes. ``"multilabel"``: each output is the probability of a class that may
-        be there or not, whatever the others. ``"regression"``: each output is a number.
+        ``"multiclass"``: one output per class, of which the largest is predicted. ``"binary"``: one output, the
+        probability of the second of two classes. ``"multilabel"``: one output per class, its probability independent of
+        the others. ``"regression"``: each output is a number.
         """
         if not self.classes:
             return "regression"
@@ -145,5 +144,5 @@ class Model:
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
-        """Features, the size of each hidden layer, outputs."""
+        """Number of features, units of each hidden layer, outputs."""
         return (self.layers[0].weight.shape[0], *(layer.weight.shape[1] for layer in self.layers))

@@ -1,9 +1,9 @@
-"""One safetensors file that holds a model. It is data alone: reading it runs nothing.
+"""One safetensors file that holds a model. It is data alone: reading it runs no code.
 
 Its tensors are ``layers.0.weight`` of shape (inputs, outputs), ``layers.0.bias`` of shape (outputs,), and so on; its
-metadata are ``format`` (``"xpmlp"``), ``format_version``, and ``model``, a JSON object with all else.
+metadata are ``format`` (``"xpmlp"``), ``format_version``, and ``model``, a JSON object with everything else.
 
-A file is of the lowest version that can hold its model, so that older installations read what they can. Version 1 holds
+A file has the lowest version that can hold its model, so that older installations read what they can. Version 1 holds
 classifiers with an output for each class. Version 2 adds ``output_names`` and ``table_form``, and with them regression,
 two classes on one output, and models of tables.
 """
@@ -13,11 +13,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from xpmlp.errors import ModelFileError
+from xpmlp.errors import ModelFileError, explain_invalid
 from xpmlp.nn.layers import Layer, Layers
 from xpmlp.whole_files import write_whole
 
@@ -28,6 +29,27 @@ from .table_schema import TableSchema
 FORMAT = "xpmlp"
 FORMAT_VERSIONS = ("1", "2")
 NEWEST = FORMAT_VERSIONS[-1]
+HOW_TO_TRAIN = "Train a model with: xpmlp train DATA"
+LONGEST_HEADER = 100_000_000  # safetensors' own limit, in bytes
+
+
+class Description(msgspec.Struct):
+    """The JSON object ``model`` of version 1, with the fields of `Model`."""
+
+    activation: str
+    loss: str
+    classes: tuple[int | str, ...]
+    input_shape: tuple[int, ...]
+    input_scale: float
+    image_form: ImagePreprocessor | None
+    training: dict[str, Any]
+
+
+class Description2(Description):
+    """The JSON object ``model`` of version 2."""
+
+    output_names: tuple[str, ...]
+    table_form: TableSchema | None
 
 
 def save_model(path: str | Path, model: Model) -> None:
@@ -36,37 +58,30 @@ def save_model(path: str | Path, model: Model) -> None:
     Raises
     ------
     OutputError
-        Where the file cannot be written; what was there before is kept.
+        If the file cannot be written; a previous file is kept.
     """
     write_whole(Path(path), model_to_bytes(model))
 
 
 def model_to_bytes(model: Model) -> bytes:
-    """Return the content of a file that holds `model`: the same bytes for the same model."""
+    """Return the content of a model file: the same bytes for the same model."""
     tensors = {}
     for index, layer in enumerate(model.layers):
         tensors[f"layers.{index}.weight"] = np.ascontiguousarray(layer.weight)
         tensors[f"layers.{index}.bias"] = np.ascontiguousarray(layer.bias[0])
-    description = {
-        "activation": model.activation,
-        "loss": model.loss,
-        "classes": list(model.classes),
-        "input_shape": list(model.input_shape),
-        "input_scale": model.input_scale,
-        "image_form": None if model.image_preprocessor is None else model.image_preprocessor.to_json(),
-        "training": model.training,
-    }
+    form, table = model.image_preprocessor, model.table_schema
+    values = {name: getattr(model, name, None) for name in Description.__struct_fields__}
+    values["image_form"] = None if form is None else msgspec.structs.asdict(form)
     version = "1"
-    if model.table_schema is not None or model.task in ("regression", "binary"):
+    if table is not None or model.task in ("regression", "binary"):
         version = "2"
-        description["output_names"] = list(model.output_names)
-        description["table_form"] = None if model.table_schema is None else model.table_schema.to_json()
-    metadata = {"format": FORMAT, "format_version": version, "model": json.dumps(description)}
+        values |= {"output_names": model.output_names, "table_form": None if table is None else table.to_json()}
+    metadata = {"format": FORMAT, "format_version": version, "model": json.dumps(values)}
     return with_sorted_metadata(safetensors.numpy.save(tensors, metadata))
 
 
 def with_sorted_metadata(content: bytes) -> bytes:
-    """Return a safetensors file with its metadata in the order of their names; safetensors has them in any order."""
+    """Return a safetensors file with its metadata sorted by name; safetensors writes them in any order."""
     size = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + size])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -76,26 +91,26 @@ def with_sorted_metadata(content: bytes) -> bytes:
 
 
 def load_model(path: str | Path) -> Model:
-    """Read the model in `path`, and check that all it says fits together.
+    """Read a model file and check that its contents fit together.
 
     Raises
     ------
     ModelFileError
-        Where there is no such file, or it is damaged, foreign, of a newer format, or contradicts itself; the message
-        says what was found.
+        If the file is missing, damaged, of another kind or of a newer version, or contradicts itself; the message says
+        what was found.
     """
     path = Path(path)
     metadata, tensors = read_safetensors(path)
     if metadata.get("format") != FORMAT:
-        raise ModelFileError(f"{path}: is a safetensors file, but not one of xpmlp's models. {HOW_TO_TRAIN}")
+        raise ModelFileError(f"{path}: is a safetensors file, but not an xpmlp model. {HOW_TO_TRAIN}")
     version = metadata.get("format_version", "")
     if version not in FORMAT_VERSIONS:
         if version.isdecimal() and int(version[:9]) > int(NEWEST):
             raise ModelFileError(
-                f"{path}: is of format version {version}, newer than {NEWEST}, the newest that this installation "
-                "reads. Run: pip install --upgrade xpmlp"
+                f"{path}: has format version {version}; this installation reads versions up to {NEWEST}. "
+                "Run: pip install --upgrade xpmlp"
             )
-        raise ModelFileError(f"{path}: has the format version {version!r}, expected 1 to {NEWEST}. {HOW_TO_TRAIN}")
+        raise ModelFileError(f"{path}: has format version {version!r}, expected 1 to {NEWEST}. {HOW_TO_TRAIN}")
     try:
         if "model" not in metadata:
             raise ModelError("its metadata lack 'model', the description of the network")
@@ -104,19 +119,15 @@ def load_model(path: str | Path) -> Model:
         raise ModelFileError(f"{path}: {error}. The file is damaged. {HOW_TO_TRAIN}") from error
 
 
-HOW_TO_TRAIN = "Train a model with: xpmlp train DATA"
-LONGEST_HEADER = 100_000_000  # what safetensors itself allows
-
-
 def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
-    """Read all that a safetensors file holds, as text and NumPy arrays."""
-    # os.path's questions, unlike Path's, answer no to a name that no file can have.
+    """Return the metadata and the tensors of a safetensors file."""
+    # The functions of os.path, unlike those of Path, return False for a name that no file can have.
     if os.path.isdir(path):
         inside = path / "model.safetensors"
         hint = f"Did you mean {inside}?" if inside.is_file() else "Give the path of a model.safetensors."
         raise ModelFileError(f"{path}: is a folder, not a model file. {hint}")
     if not os.path.exists(path):
-        raise ModelFileError(f"{path}: there is no such file. {HOW_TO_TRAIN}")
+        raise ModelFileError(f"{path}: no such file. {HOW_TO_TRAIN}")
     if not os.path.isfile(path):
         raise ModelFileError(f"{path}: is not a regular file. Give the path of a model.safetensors.")
     try:
@@ -125,18 +136,16 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     except (safetensors.SafetensorError, OSError, TypeError, ValueError, AttributeError) as error:
         # TypeError, ValueError and AttributeError: element types that NumPy does not have.
         reason, remedy = str(error), HOW_TO_TRAIN
-        whole = whole_size(path)
-        if whole is not None and (size := os.path.getsize(path)) < whole:
-            reason = f"it is cut short: {size:,} bytes are there, at least {whole:,} belong to it"
-            remedy = "Copy or download it again."
+        expected = expected_size(path)
+        if expected is not None and (size := os.path.getsize(path)) < expected:
+            reason, remedy = f"cut short: {size:,} bytes of at least {expected:,}", "Copy or download it again."
         raise ModelFileError(f"{path}: cannot be read as a model file ({reason}). {remedy}") from error
 
 
-def whole_size(path: Path) -> int | None:
-    """Return how many bytes a safetensors file has when it is whole, by what is there of its header.
+def expected_size(path: Path) -> int | None:
+    """Return the size in bytes that a safetensors file should have according to its header.
 
-    None where that says nothing: it is then of another kind, or damaged otherwise. Of a cut header only its own end is
-    known.
+    If the header itself is cut, its end is returned; None if the file is of another kind or damaged otherwise.
     """
     try:
         with open(path, "rb") as file:
@@ -153,89 +162,36 @@ def whole_size(path: Path) -> int | None:
 
 
 def parse_model(text: str, tensors: dict[str, Any], version: str = NEWEST) -> Model:
-    """Make a model of the JSON and the tensors of a file.
+    """Build a model from a file's description and tensors.
 
     Raises
     ------
     ModelError
-        Naming what is missing, superfluous, of a wrong type, or does not fit.
+        If something is missing, unknown, of a wrong type, or does not fit; the message names it.
     """
     try:
+        # The json module, unlike msgspec's own decoder, reads NaN and lone surrogates, which older files may contain.
         values = json.loads(text)
+        description = msgspec.convert(values, Description if version == "1" else Description2)
+    except msgspec.ValidationError as error:
+        raise ModelError(f"its description is invalid: {explain_invalid(error, values)}") from error
     except (ValueError, RecursionError) as error:
         raise ModelError(f"its description is not JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise ModelError("its description is not a JSON object")
-    fields = FIELDS if version == "1" else FIELDS | FIELDS_OF_VERSION_2
-    if version == "1":
-        # What no writer of that version wrote, no reader may take for something.
-        values |= {"output_names": [], "table_form": None}
-    for name, (is_valid, expected) in fields.items():
-        if name not in values:
-            raise ModelError(f"its description lacks {name!r}")
-        if not is_valid(values[name]):
-            raise ModelError(f"{name!r} is {shortened(values[name])}, expected {expected}")
-    try:
-        form = None if values["image_form"] is None else ImagePreprocessor.from_json(values["image_form"])
-        table = None if values["table_form"] is None else TableSchema.from_json(values["table_form"])
-        input_scale = float(values["input_scale"])
-    except (ValueError, OverflowError) as error:
-        raise ModelError(str(error)) from error
+    fields = msgspec.structs.asdict(description)
     return Model(
         layers=parse_layers(tensors),
-        activation=values["activation"],
-        loss=values["loss"],
-        classes=tuple(values["classes"]),
-        input_shape=tuple(values["input_shape"]),
-        input_scale=input_scale,
-        image_preprocessor=form,
-        training=values["training"],
-        output_names=tuple(values["output_names"]),
-        table_schema=table,
+        image_preprocessor=fields.pop("image_form"),
+        table_schema=fields.pop("table_form", None),
+        **fields,
     )
 
 
-def is_whole_number(value: Any) -> bool:
-    """Tell whether JSON's value is a whole number, which True and False are not."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-FIELDS: dict[str, tuple[Any, str]] = {
-    "activation": (lambda value: isinstance(value, str), "a name"),
-    "loss": (lambda value: isinstance(value, str), "a name"),
-    "classes": (
-        lambda value: isinstance(value, list) and all(isinstance(v, str) or is_whole_number(v) for v in value),
-        "a list of whole numbers or texts",
-    ),
-    "input_shape": (
-        lambda value: isinstance(value, list) and all(is_whole_number(v) for v in value),
-        "a list of whole numbers",
-    ),
-    "input_scale": (lambda value: is_whole_number(value) or isinstance(value, float), "a number"),
-    "image_form": (lambda value: value is None or isinstance(value, dict), "an object or null"),
-    "training": (lambda value: isinstance(value, dict), "an object"),
-}
-FIELDS_OF_VERSION_2: dict[str, tuple[Any, str]] = {
-    "output_names": (
-        lambda value: isinstance(value, list) and all(isinstance(v, str) for v in value),
-        "a list of texts",
-    ),
-    "table_form": (lambda value: value is None or isinstance(value, dict), "an object or null"),
-}
-
-
-def shortened(value: Any) -> str:
-    """Return a value as an error message can show it."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 def parse_layers(tensors: dict[str, Any]) -> Layers:
-    """Put the tensors of a file in order."""
+    """Return the tensors of a file as layers, in order."""
     expected = {f"layers.{i}.{part}" for i in range((len(tensors) + 1) // 2) for part in ("weight", "bias")}
-    # Unknown ones first: with them counted, a file seems to lack others.
+    # Unknown names first: they count towards the number of layers, so that a file seems to lack others.
     if unknown := sorted(tensors.keys() - expected):
-        raise ModelError(f"the tensor {unknown[0]!r} is not known")
+        raise ModelError(f"the tensor {unknown[0]!r} is unknown")
     if missing := sorted(expected - tensors.keys()):
         raise ModelError(f"the tensor {missing[0]!r} is missing")
     layers = []

@@ -1,0 +1,119 @@
+"""Picture files of every kind, read into the three modes that the rest of the package works with."""
+
+import contextlib
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xpmlp.errors import DataError
+from xpmlp.optional_imports import import_optional
+
+from .ink import FAINTEST_INK, border_mask
+
+FORMATS = "PNG, JPEG, GIF, BMP, TIFF or WebP"
+
+
+def read_picture(path: Path) -> Any:
+    """Read the first frame of a picture file, upright and opaque.
+
+    Returns
+    -------
+    picture
+        A Pillow image in mode L, RGB or F (from 0 to 1). Transparency is replaced by a background that contrasts with
+        the ink.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, not a picture, damaged, or too large.
+    """
+    pillow = import_optional("PIL.Image", extra="cli", purpose="Reading pictures")
+    operations = import_optional("PIL.ImageOps", extra="cli", purpose="Reading pictures")
+    with open_file(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns about odd metadata, which does not affect the pixels
+        warnings.simplefilter("error", pillow.DecompressionBombWarning)
+        try:
+            picture = pillow.open(file)
+            picture.load()
+        except (pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:
+            limit = f"{pillow.MAX_IMAGE_PIXELS or 0:,}"
+            message = f"{path}: more than {limit} pixels, too large to open safely. Save a smaller copy."
+            raise DataError(message) from error
+        except pillow.UnidentifiedImageError as error:
+            message = f"{path}: not a picture in a known format. Save it as {FORMATS}."
+            raise DataError(message) from error
+        except Exception as error:  # Pillow's decoders raise errors of a dozen types on damaged files
+            raise DataError(f"{path}: damaged or cut short ({error}). Save it again as {FORMATS}.") from error
+        with contextlib.suppress(Exception):  # an unreadable orientation is ignored
+            picture = operations.exif_transpose(picture)
+    if 0 in picture.size:
+        raise DataError(f"{path}: a picture without pixels ({picture.width} × {picture.height}).")
+    return without_transparency(picture)
+
+
+def open_file(path: Path) -> Any:
+    """Open a file for reading, or say why it cannot be a picture."""
+    try:
+        if path.is_dir():
+            raise DataError(f"{path}: a folder, not a picture. Name a picture file in it.")
+        if not path.exists():
+            raise DataError(f"{path}: no such file. Check the name and the folder.")
+        if not path.is_file():
+            raise DataError(f"{path}: not a regular file. Name a picture saved as {FORMATS}.")
+        if path.stat().st_size == 0:
+            raise DataError(f"{path}: the file is empty. Save or download the picture again.")
+        return path.open("rb")
+    except DataError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read ({reason}). Check its permissions.") from error
+
+
+def without_transparency(picture: Any) -> Any:
+    """Return the picture in mode L, RGB or F, on a background that its ink contrasts with."""
+    pillow = import_optional("PIL.Image", extra="cli", purpose="Reading pictures")
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        return deep_grey(picture)
+    if not picture.has_transparency_data:
+        return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+
+    picture = picture.convert("RGBA")
+    visible = picture.getchannel("A").point(lambda alpha: 255 if alpha >= 128 else 0).getbbox()
+    if visible is not None:
+        # A sheet with a transparent margin or round corners has its own background; a drawing has none.
+        sheet = np.asarray(picture.crop(visible))
+        border = sheet[border_mask(*sheet.shape[:2])]
+        opaque = border[:, 3] >= 128
+        own = np.median(border[opaque, :3], axis=0) if opaque.any() else np.zeros(3)
+        if opaque.mean() >= 0.9 and np.abs(sheet[..., :3] - own)[sheet[..., 3] >= 128].max() >= 255 * FAINTEST_INK:
+            backdrop = pillow.new("RGBA", picture.size, (*(round(float(value)) for value in own), 255))
+            return pillow.alpha_composite(backdrop, picture).crop(visible).convert("RGB")
+
+    pixels = np.asarray(picture.convert("LA"), dtype=np.float32)
+    alpha = pixels[..., 1]
+    is_light = (pixels[..., 0] * alpha).sum(dtype=np.float64) > 127.5 * alpha.sum(dtype=np.float64)
+    # If nothing is drawn at all, either background gives a blank picture.
+    backdrop = pillow.new("RGBA", picture.size, "black" if is_light else "white")
+    return pillow.alpha_composite(backdrop, picture).convert("RGB")
+
+
+def deep_grey(picture: Any) -> Any:
+    """Return a picture of 16-bit, 32-bit or floating-point grey in mode F, from 0 to 1."""
+    pillow = import_optional("PIL.Image", extra="cli", purpose="Reading pictures")
+    values = np.nan_to_num(np.asarray(picture).astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    transparent = picture.info.get("transparency")
+    # Such files do not state which value is white: assume the smallest of the usual ones that holds all values.
+    whites = {"F": (1.0, 255.0, 65535.0), "I": (255.0, 65535.0)}.get(picture.mode, (65535.0,))
+    low, high = float(values.min()), float(values.max())
+    white = next((white for white in whites if high <= white), high)
+    if low < 0:
+        values, white = values - low, high - low
+    grey = (values / (white or 1.0)).astype(np.float32)
+    if isinstance(transparent, int):
+        drawn = values != transparent
+        backdrop = 0.0 if drawn.any() and grey[drawn].mean() > 0.5 else 1.0
+        grey = np.where(drawn, grey, np.float32(backdrop))
+    return pillow.fromarray(grey)
