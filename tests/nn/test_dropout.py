@@ -40,7 +40,7 @@ def test_mixing_loses_nothing_and_changes_half_the_bits() -> None:
         assert changed.mean() == pytest.approx(16.0, abs=0.1)
 
 
-@pytest.mark.parametrize("rate", [0.05, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("rate", [0.05, 0.5])
 def test_the_right_part_of_the_units_is_left_out(rate: float) -> None:
     shares = np.asarray([kept(key, 128, (100,), rate)[0].mean() for key in range(200)])
     # Of 200 masks of 12,800: the mean of all within 5 standard errors, and each spread as independent draws are.
@@ -102,11 +102,10 @@ def test_each_model_of_a_population_has_masks_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("weighted", [False, True])
 def test_the_gradient_is_the_slope_of_the_objective_with_units_left_out(
-    make_problem: Callable[..., Any], activation: str, weighted: bool
+    make_problem: Callable[..., Any], activation: str
 ) -> None:
-    problem = make_problem(activation, "softmax_cross_entropy", layer_sizes=(5, 6, 4, 3), weighted=weighted)
+    problem = make_problem(activation, "softmax_cross_entropy", layer_sizes=(5, 6, 4, 3), weighted=True)
     dropout = draw_dropout(xp, np.asarray(1), problem.targets[..., 0], problem.layers, 0.4)
 
     def objective(layers: Any) -> Any:

@@ -20,14 +20,9 @@ def test_forward_is_matrix_products_with_the_activation_between(make_problem: Ca
     for ours, expected in zip(inputs, (problem.x, a1, a2), strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-14)
     np.testing.assert_allclose(logits, a2 @ w3 + b3, rtol=1e-14)
-
-
-def test_the_last_layer_has_no_activation(make_problem: Callable[..., Any]) -> None:
-    problem = make_problem("relu", layer_sizes=(5, 3))
-    inputs, logits = forward(xp, problem.layers, problem.x, ACTIVATIONS["relu"])
+    inputs, logits = forward(xp, problem.layers[:1], problem.x, ACTIVATIONS["tanh"])  # the last has no activation
     assert len(inputs) == 1
-    np.testing.assert_allclose(logits, problem.x @ problem.layers[0].weight + problem.layers[0].bias, rtol=1e-14)
-    assert np.any(logits < 0.0)
+    np.testing.assert_allclose(logits, problem.x @ w1 + b1, rtol=1e-14)
 
 
 def test_backward_is_the_chain_rule_written_out(make_problem: Callable[..., Any]) -> None:
@@ -46,16 +41,11 @@ def test_backward_is_the_chain_rule_written_out(make_problem: Callable[..., Any]
     np.testing.assert_allclose(hidden.bias, np.einsum("ij->j", expected_hidden)[None], rtol=1e-13)
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize(("models", "data_models"), [((), ()), ((3,), ()), ((3,), (3,)), ((2, 3), (2, 1))])
+@pytest.mark.parametrize(("models", "data_models"), [((), ()), ((3,), ()), ((2, 3), (2, 1))])
 def test_every_library_computes_what_numpy_does(
-    place: Any,
-    make_problem: Callable[..., Any],
-    activation: str,
-    models: tuple[int, ...],
-    data_models: tuple[int, ...],
+    place: Any, make_problem: Callable[..., Any], models: tuple[int, ...], data_models: tuple[int, ...]
 ) -> None:
-    problem = make_problem(activation, models=models, data_models=data_models)
+    problem = make_problem("relu", models=models, data_models=data_models)
     moved = problem.to(place)
     gradient = np.random.default_rng(1).normal(0.0, 1.0, (*models, 7, 3))
     results = []
@@ -66,20 +56,6 @@ def test_every_library_computes_what_numpy_does(
     for ours, expected in zip(results[1], results[0], strict=True):
         assert ours.dtype == place.xp.float64
         np.testing.assert_allclose(place.to_numpy(ours), expected, rtol=1e-12, atol=1e-13)
-
-
-def test_arrays_are_not_written_to(make_problem: Callable[..., Any]) -> None:
-    problem = make_problem("relu", weighted=True)
-    arrays = [
-        problem.x,
-        problem.targets,
-        problem.sample_weight,
-        *(array for layer in problem.layers for array in layer),
-    ]
-    before = [array.copy() for array in arrays]
-    problem.objective_and_gradients()
-    for array, copy in zip(arrays, before, strict=True):
-        np.testing.assert_array_equal(array, copy)
 
 
 def test_the_annotations_are_checked_while_these_tests_run() -> None:

@@ -10,7 +10,10 @@ import pytest
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.losses import LOSSES
 
-HIDDEN_LAYERS = [(), (6,), (6, 5, 4)]
+CASES: list[tuple[str, str, tuple[int, ...], bool]] = [
+    *((activation, loss, (6, 5, 4), True) for activation in ACTIVATIONS for loss in LOSSES),
+    *(("identity", loss, (), False) for loss in LOSSES),
+]
 
 
 def torch_objective(layers: Any, problem: Any, activation: str, loss: str) -> Any:
@@ -79,10 +82,7 @@ def jax_value_and_gradients(problem: Any, activation: str, loss: str) -> Any:
 ENGINES = {"torch": torch_value_and_gradients, "jax": jax_value_and_gradients}
 
 
-@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weights-and-penalty"])
-@pytest.mark.parametrize("hidden", HIDDEN_LAYERS, ids=len)
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(("activation", "loss", "hidden", "weighted"), CASES)
 @pytest.mark.parametrize("place", ENGINES, indirect=True)
 def test_objective_and_gradients_are_those_of_autograd(
     place: Any, make_problem: Callable[..., Any], activation: str, loss: str, hidden: tuple[int, ...], weighted: bool

@@ -66,10 +66,11 @@ def check_close(ours: Layers, theirs: list[Any], rtol: float = 1e-12) -> None:
 def test_steps_are_scikit_learns(name: str) -> None:
     layers, gradients = draw_run()
     theirs = [array.copy() for array in parameters(layers)]
-    optimizer = SCIKIT_LEARNS[name](theirs, 0.05)
-    for each in gradients:
+    optimizer, rates = SCIKIT_LEARNS[name](theirs, 0.05), [0.1 / (1 + i) for i in range(STEPS)]
+    for each, rate in zip(gradients, rates, strict=True):
+        optimizer.learning_rate = optimizer.learning_rate_init = rate  # scales the gradient of this step alone
         optimizer.update_params(theirs, parameters(each))
-    check_close(run(array_api_compat.numpy, OPTIMIZERS[name], layers, gradients, [0.05] * STEPS), theirs, rtol=1e-13)
+    check_close(run(array_api_compat.numpy, OPTIMIZERS[name], layers, gradients, rates), theirs, rtol=1e-13)
 
 
 # PyTorch scales its velocity by the rate last, which is the same while the rate stays the same; and it puts Adam's ε
@@ -119,20 +120,6 @@ def test_adam_is_algorithm_1_of_its_paper_up_to_the_place_of_epsilon() -> None:
     check_close(run(array_api_compat.numpy, adam(epsilon=epsilon), layers, gradients, [rate] * STEPS), expected)
 
 
-@pytest.mark.parametrize("nesterov", [False, True])
-def test_the_learning_rate_of_a_step_scales_the_gradient_of_that_step_alone(nesterov: bool) -> None:
-    layers, gradients = draw_run()
-    rates = [0.1 / (1 + i) for i in range(STEPS)]
-    velocity = [np.zeros_like(w) for w in parameters(layers)]
-    expected = parameters(layers)
-    for rate, each in zip(rates, gradients, strict=True):
-        for i, g in enumerate(parameters(each)):
-            velocity[i] = 0.9 * velocity[i] - rate * g
-            expected[i] = expected[i] + (0.9 * velocity[i] - rate * g if nesterov else velocity[i])
-    optimizer = sgd(momentum=0.9, nesterov=nesterov)
-    check_close(run(array_api_compat.numpy, optimizer, layers, gradients, rates), expected)
-
-
 def test_nesterov_means_nothing_without_momentum() -> None:
     layers, gradients = draw_run()
     plain, nesterov = (
@@ -141,8 +128,9 @@ def test_nesterov_means_nothing_without_momentum() -> None:
     check_close(nesterov, parameters(plain), rtol=0.0)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-13), ("float32", 3e-5)])
+@pytest.mark.parametrize(
+    ("name", "dtype", "tolerance"), [*((name, "float64", 1e-13) for name in OPTIMIZERS), ("adam", "float32", 3e-5)]
+)
 def test_every_library_takes_numpys_float64_steps(place: Any, name: str, dtype: str, tolerance: float) -> None:
     layers, gradients = draw_run()
     rates = np.linspace(0.05, 0.01, STEPS)
@@ -159,8 +147,8 @@ def test_every_library_takes_numpys_float64_steps(place: Any, name: str, dtype: 
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-@pytest.mark.parametrize("models", [(3,), (2, 3)])
-def test_each_model_of_a_population_has_a_learning_rate_of_its_own(name: str, models: tuple[int, ...]) -> None:
+def test_each_model_of_a_population_has_a_learning_rate_of_its_own(name: str) -> None:
+    models = (2, 3)
     layers, gradients = draw_run(models)
     rates = np.geomspace(0.5, 0.001, int(np.prod(models))).reshape(*models, 1, 1)
     together = run(array_api_compat.numpy, OPTIMIZERS[name], layers, gradients, [rates] * STEPS)

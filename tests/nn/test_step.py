@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from xpmlp.nn.layers import Layers
+from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import Optimizer, adam, sgd
 from xpmlp.nn.step import TrainingState, make_step
 from xpmlp.nn.tree import tree_map
@@ -44,17 +45,12 @@ def test_a_step_is_the_objectives_gradients_given_to_the_optimizer(make_problem:
     assert objectives[-1] < objectives[0]
 
 
-@pytest.mark.parametrize("weighted", [False, True], ids=["no weights", "weights"])
-@pytest.mark.parametrize("data_models", [(), (3,)], ids=["shared data", "own data"])
-@pytest.mark.parametrize("models", [(3,), (2, 3)])
+@pytest.mark.parametrize(("models", "data_models"), [((3,), ()), ((2, 3), (3,))], ids=["shared data", "own data"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_population_learns_what_its_models_learn_alone(
-    make_problem: Callable[..., Any],
-    name: str,
-    models: tuple[int, ...],
-    data_models: tuple[int, ...],
-    weighted: bool,
+    make_problem: Callable[..., Any], name: str, models: tuple[int, ...], data_models: tuple[int, ...]
 ) -> None:
+    weighted = bool(data_models)
     problem = make_problem("relu", models=models, data_models=data_models, weighted=weighted)
     shape, count = (*models, 1, 1), int(np.prod(models))
     rates, penalties = np.geomspace(0.5, 0.005, count).reshape(shape), np.linspace(0.0, 3.0, count).reshape(shape)
@@ -77,8 +73,7 @@ def test_a_population_learns_what_its_models_learn_alone(
         tree_map(check, together, layers)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
-@pytest.mark.parametrize("loss", ["softmax_cross_entropy", "logistic_cross_entropy", "squared_error"])
+@pytest.mark.parametrize(("name", "loss"), list(zip(OPTIMIZERS, LOSSES, strict=True)))
 def test_every_library_learns_what_numpy_does(
     place: Any, make_problem: Callable[..., Any], name: str, loss: str
 ) -> None:

@@ -5,7 +5,7 @@ from xpmlp.nn.layers import Layer
 from xpmlp.nn.tree import tree_map
 
 
-def test_map_layers_applies_the_function_to_corresponding_arrays_of_every_network() -> None:
+def test_tree_map_applies_the_function_to_corresponding_arrays_of_every_network() -> None:
     first = (Layer(np.array([[1.0]]), np.array([[2.0]])), Layer(np.array([[3.0]]), np.array([[4.0]])))
     second = (Layer(np.array([[10.0]]), np.array([[20.0]])), Layer(np.array([[30.0]]), np.array([[40.0]])))
     result = tree_map(lambda a, b, c: a - b + c, first, second, first)
