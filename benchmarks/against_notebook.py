@@ -8,13 +8,12 @@ of 128 and a learning rate of 0.1; the notebook's code in its float64, ours in f
 
 import argparse
 import dataclasses
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
+import machine
 from peers import notebook
 
 import xpmlp
@@ -53,8 +52,7 @@ def main() -> None:
 
     ours, theirs = watch.ours[1:], watch.theirs[1:]
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-    print(f"{platform.platform()}, NumPy {np.__version__}, {arguments.rounds} rounds, interleaved")
-    print()
+    print(f"{machine.describe()}; {arguments.rounds} rounds, interleaved\n")
     print("| seconds per epoch | minimum | median | maximum |")
     print("|---|---|---|---|")
     for name, values in (

@@ -8,8 +8,6 @@ timed. The order of the two alternates.
 """
 
 import argparse
-import os
-import platform
 import statistics
 import time
 import warnings
@@ -17,13 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import machine
 import numpy as np
-import sklearn
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier as TheirClassifier
 
-import xpmlp
 from xpmlp import MLPClassifier
 from xpmlp.datasets import load_dataset
 
@@ -100,11 +97,7 @@ def main() -> None:
     cases = iris_cases()
     if arguments.data_dir is not None:
         cases += mnist_cases(arguments.data_dir)
-    print(
-        f"xpmlp {xpmlp.__version__}, scikit-learn {sklearn.__version__}, NumPy {np.__version__}, Python "
-        f"{platform.python_version()}, {os.cpu_count()} cores; {arguments.rounds} rounds, "
-        f"{MNIST_EPOCHS} epochs of MNIST\n"
-    )
+    print(f"{machine.describe()}; {arguments.rounds} rounds, {MNIST_EPOCHS} epochs of MNIST\n")
     print("| fit | scikit-learn, s: median [minimum, maximum] | xpmlp, s | ratio | difference of final losses |")
     print("| --- | --- | --- | --- | --- |")
     for case in cases:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import machine
 import numpy as np
 
 from xpmlp.bench import (
@@ -78,6 +79,7 @@ def main() -> None:
         rows += [(name, *cells) for _, *cells in growth_rows(list(cases), list(cases.values()))]
         if interrupted:
             break
+    print(f"{machine.describe()}; {arguments.rounds} rounds\n")
     print("\n".join(markdown_table(COLUMNS, rows)))
     if interrupted:
         print("- interrupted: slopes of what was measured")
@@ -99,14 +101,15 @@ def growth_rows(values: Sequence[int], cases: Sequence[Case]) -> list[tuple[str,
     rows = []
     for name in dict.fromkeys(measurement.name for case in cases for measurement in case.timed):
         found = [
-            (value, measurement.median, measurement.peak_bytes or math.nan)
+            (value, measurement.median, measurement.peak_bytes)
             for value, case in zip(values, cases, strict=True)
             if (measurement := case.find(name)) is not None
         ]
         if len(found) > 1:
             sizes, seconds, memory = zip(*found, strict=True)
             points = ", ".join(f"{size:,}: {second:.3g}" for size, second in zip(sizes, seconds, strict=True))
-            rows.append((name, f"{slope(sizes, seconds):.2f}", f"{slope(sizes, memory):.2f}", points))
+            memory_slope = "" if None in memory else f"{slope(sizes, memory):.2f}"
+            rows.append((name, f"{slope(sizes, seconds):.2f}", memory_slope, points))
     return rows
 
 

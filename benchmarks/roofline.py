@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
+import machine
 import numpy as np
 
 from xpmlp.backends import Backend, is_gpu, load_backend, usable_backends
@@ -125,6 +126,7 @@ def main() -> None:
         for name, c in found.items()
     ]
     columns = (f"{arguments.device}, {arguments.dtype}", "GFLOP/s", "GB/s", "µs per empty step")
+    print(machine.describe(), end="\n\n")
     print("\n".join(markdown_table(columns, rows)))
 
 

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import machine
 from candidates import find_candidates
 
 import xpmlp
@@ -70,6 +71,7 @@ def main() -> None:
                     runs[candidate.name].append(train_to(candidate, Path(folder) / "workload.npz", targets))
     except KeyboardInterrupt:
         interrupted = True
+    print(f"{machine.describe()}; {arguments.repeats} repeats\n")
     for index, target in enumerate(targets):
         found = {name: [run[index] for run in done] for name, done in runs.items() if done}
         columns = (f"to {100 * target:g} %", "epochs", "seconds of training", "seconds since start")
