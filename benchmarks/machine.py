@@ -1,11 +1,12 @@
-"""The line above a table: processor, cores, BLAS threads and versions.
+"""Describe the machine: processor, cores, BLAS threads and versions, in the line above a table.
 
-python benchmarks/machine.py
+    python benchmarks/machine.py
+
+Prints that line.
 """
 
 import numpy as np  # noqa: F401 - loads the BLAS that is described
 
-from xpmlp.backends.devices import count_threads
 from xpmlp.environment import describe_machine, describe_versions
 
 
