@@ -62,7 +62,7 @@ def test_a_sweep_prints_a_table_for_each_value(xpmlp: Any) -> None:
         (("--backend", "numpy", "--data", "diabetes"), "its target is numeric"),
         (("--dtype", "int8"), "dtype: 'int8' is not one of"),
         (("--rounds", "0"), "rounds: 0 is too few"),
-        (("--backend", "numpy", "--target", "kind"), "synthetic: is no table, so --target cannot be used"),
+        (("--backend", "numpy", "--target", "kind"), "synthetic: is not a table, so --target cannot be used"),
         (("--backend", "numpy", "--data", "no-such"), "neither a known dataset"),
         (("--compare", "none.json", "none.json"), "none.json: cannot be read"),
     ],

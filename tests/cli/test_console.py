@@ -59,7 +59,7 @@ def test_a_lasting_console_goes_silent_instead_of_failing(
     with (tmp_path / "stdout").open("w") as file:
         stream = Broken(file, error)
         monkeypatch.setattr("sys.stdout", stream)
-        console = make_console(lasting=True)
+        console = make_console(tolerant=True)
         console.print("first")
         console.print("second")
         assert stream.getvalue() == "first\n"

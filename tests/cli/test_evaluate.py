@@ -81,7 +81,7 @@ def test_values_of_another_range_are_noted(
     json.loads(out)
     assert err == (
         "note: data: its largest value is 255, but the model was trained on values up to about 16. "
-        "Scale the values alike, or the answers mean nothing.\n"
+        "Scale them in the same way, or the predictions are meaningless.\n"
     )
 
 

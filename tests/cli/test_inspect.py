@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from xpmlp.cli.inspect_screen import print_inspection
+from xpmlp.cli.inspect import print_inspection
 from xpmlp.inspection import inspect_data
 
 Run = Callable[..., Any]
@@ -68,7 +68,7 @@ def test_many_columns_are_readable_in_a_terminal(xpmlp: Run, monkeypatch: pytest
     assert code == 0
     assert len(out.splitlines()) < 70
     assert "40 rows, 785 columns" in out
-    described = out[out.index("columns, the 24 most noteworthy") :]
+    described = out[out.index("columns, the 24 most notable") :]
     names = [line.split()[0] for line in described[described.index("──") :].splitlines()[1:3]]
     assert names == ["label", "pixel5"]
     assert "constant columns   1: pixel9" in out
@@ -84,7 +84,7 @@ def test_a_narrow_terminal_shows_fewer_numbers_but_whole_ones() -> None:
     (described,) = (line for line in lines if line.split()[:1] == ["proline"])
     assert described.split() == ["proline", "·", "746.9", "314.9", "278", "673.5", "1680"]
     title = next(line.rstrip() for line in lines if line.startswith("columns"))
-    assert title == "columns; --json and --html have all"
+    assert title == "columns; all with --json or --html"
 
 
 def test_the_page_needs_no_other_file_and_holds_pictures(xpmlp: Run, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_page_is_not_replaced_without_being_told(xpmlp: Run) -> None:
     Path("report.html").write_text("mine", encoding="utf-8")
     code, _, err = xpmlp("inspect", "iris", "--html", "report.html")
     assert code == 1
-    assert "exists already" in err
+    assert "already exists" in err
     assert Path("report.html").read_text(encoding="utf-8") == "mine"
     assert xpmlp("inspect", "iris", "--html", "report.html", "--force").code == 0
 

@@ -1,5 +1,6 @@
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,17 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xpmlp import Model, load_dataset, load_model, train
-from xpmlp.cli.pictures import MOST_CLASSES, PICTURES, run_pictures
-from xpmlp.cli.recorded_data import recorded_data
-from xpmlp.cli.run_history import read_history
-from xpmlp.datasets import Split
+from xpmlp import Model, load_dataset, load_model, save_model, train
+from xpmlp.cli.evaluation_data import find_provenance
+from xpmlp.cli.figures import FIGURES, MOST_CLASSES, run_figures
+from xpmlp.cli.run_folder import read_history
+from xpmlp.datasets import Provenance, Split
 from xpmlp.errors import DataError
 from xpmlp.nn.layers import Layer
 from xpmlp.training import EpochRow, Recipe, history_to_csv
 
 Run = Callable[..., Any]
-OF_IMAGES = set(PICTURES) - {"predicted.png", "residuals.png"}
+OF_IMAGES = set(FIGURES) - {"predicted.png", "residuals.png"}
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def drawn_anew(folder: Path) -> set[str]:
 
 def test_a_runs_pictures_are_drawn_again(xpmlp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("xpmlp.cli.saving.run_pictures", lambda *arguments: run_pictures_of_nothing())
+        patch.setattr("xpmlp.cli.saving.run_figures", lambda *arguments: run_figures_of_nothing())
         assert xpmlp("train", "digits", "--epochs", 2, "-o", "run", "-q").code == 0
     assert drawn_anew(Path("run")) == set()
     done = xpmlp("plot", "run")
@@ -45,10 +46,10 @@ def test_a_runs_pictures_are_drawn_again(xpmlp: Run, monkeypatch: pytest.MonkeyP
             assert min(picture.size) > 200
 
 
-def run_pictures_of_nothing() -> Any:
-    from xpmlp.cli.pictures import RunPictures
+def run_figures_of_nothing() -> Any:
+    from xpmlp.cli.figures import RunFigures
 
-    return RunPictures()
+    return RunFigures()
 
 
 def test_they_are_those_that_training_drew(xpmlp: Run) -> None:
@@ -57,7 +58,7 @@ def test_they_are_those_that_training_drew(xpmlp: Run) -> None:
     assert before.keys() == {"curves.png", "confusion.png", "calibration.png"}
     done = xpmlp("plot", "run")
     assert done.code == 0
-    assert "gallery.png, mistakes.png, weights.png (the samples are no grey images)" in done.err
+    assert "gallery.png, mistakes.png, weights.png (the samples are not gray images)" in done.err
     assert {path.name: path.read_bytes() for path in Path("run").glob("*.png")} == before
 
 
@@ -115,7 +116,7 @@ def test_pictures_elsewhere_are_replaced_only_by_force(xpmlp: Run, digits: Path)
 @pytest.mark.parametrize("name", ["digits", "iris", "diabetes"])
 def test_data_with_a_name_is_found_again(name: str) -> None:
     model, _ = train(load_dataset(name), Recipe(hidden_layer_sizes=(4,), epochs=1))
-    assert recorded_data(model) == (name, None)
+    assert find_provenance(model) == Provenance("scikit-learn", name)
 
 
 def test_folders_and_tables_are_found_again(
@@ -131,7 +132,10 @@ def test_folders_and_tables_are_found_again(
     for data in ("plain", "several/emnist-a", "flowers.csv"):
         assert xpmlp("train", data, "--epochs", 1, "-o", "run", "-q", "--force").code == 0
         model = load_model("run/model.safetensors")
-        assert recorded_data(model) == (str(Path.cwd() / data) if data != "several/emnist-a" else data, None)
+        assert find_provenance(model).data == str(Path.cwd() / data)
+        # Models of earlier versions have a sentence instead of a provenance.
+        found = find_provenance(without_provenance(model))
+        assert found == replace(find_provenance(model), options={})
         done = xpmlp("plot", "run")
         assert "--data" not in done.err
         assert "confusion.png" in done.out
@@ -143,15 +147,19 @@ def parts(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
+def without_provenance(model: Model) -> Model:
+    return replace(model, training={key: value for key, value in model.training.items() if key != "provenance"})
+
+
 def test_mnist_is_found_in_its_folder(digits_run: Path, tmp_path: Path) -> None:
     model = load_model(digits_run / "model.safetensors")
     for source, expected in (
-        (f"MNIST from the folder {tmp_path}", tmp_path),
+        (f"MNIST from the folder {tmp_path}", str(tmp_path)),
         (f"MNIST from the cache {tmp_path}", None),
         (f"MNIST, downloaded from somewhere into {tmp_path}", None),
     ):
-        model.training.update(data="mnist", source=source)
-        assert recorded_data(model) == ("mnist", expected)
+        model.training.update(data="mnist", source=source, provenance=None)
+        assert find_provenance(model) == Provenance("mnist", "mnist", expected)
 
 
 def test_without_its_data_a_run_shows_what_it_can_and_says_what_to_do(
@@ -162,23 +170,26 @@ def test_without_its_data_a_run_shows_what_it_can_and_says_what_to_do(
     shutil.move("images", "moved")
     done = xpmlp("plot", "run", "-o", "out")
     assert done.code == 0
-    assert "images, which is not there; name the data with --data" in done.err
+    assert "images, which does not exist; give the data with --data" in done.err
     assert {path.name for path in Path("out").iterdir()} == {"curves.png", "weights.png"}
     assert xpmlp("plot", "run", "-o", "out", "--force", "--data", "moved").code == 0
     assert {path.name for path in Path("out").iterdir()} == OF_IMAGES
 
 
-def test_rows_that_it_was_trained_on_are_not_judged_on(xpmlp: Run, no_pictures: None) -> None:
-    """Where the test rows came in a file of their own, the model knows the other one only."""
+def test_rows_that_it_was_trained_on_are_not_evaluated_on(xpmlp: Run, no_pictures: None) -> None:
+    """Models of earlier versions do not record a file of test rows."""
     lines = [f"{index % 7},{index % 5},{'yes' if index % 7 > 3 else 'no'}" for index in range(60)]
     for name in ("train.csv", "test.csv"):
         Path(name).write_text("\n".join(["a,b,label", *lines]) + "\n", encoding="utf-8")
     assert xpmlp("train", "train.csv", "--test", "test.csv", "--epochs", 1, "-o", "run", "-q").code == 0
-    done = xpmlp("plot", "run", "-o", "out")
-    assert "nothing tells which rows" in done.err
-    assert {path.name for path in Path("out").iterdir()} == {"curves.png"}
-    assert xpmlp("plot", "run", "-o", "out", "--force", "--data", "test.csv").code == 0
+    assert xpmlp("plot", "run", "-o", "out").err.count("note:") == 1
     assert Path("out/confusion.png").exists()
+    save_model(Path("run/model.safetensors"), without_provenance(load_model("run/model.safetensors")))
+    done = xpmlp("plot", "run", "-o", "old")
+    assert "it is unknown which rows" in done.err
+    assert {path.name for path in Path("old").iterdir()} == {"curves.png"}
+    assert xpmlp("plot", "run", "-o", "old", "--force", "--data", "test.csv").code == 0
+    assert Path("old/confusion.png").exists()
 
 
 # What bad input gets
@@ -189,7 +200,7 @@ def test_what_is_no_run_is_said(xpmlp: Run, digits: Path) -> None:
         (["nowhere"], "nowhere"),
         ([digits, "nowhere"], "nowhere/history.csv: cannot be read"),
         ([digits, "--data", "iris"], "Use a model trained on data of this shape"),
-        ([digits, digits, "--data", "digits"], "--data: several runs"),
+        ([digits, digits, "--data", "digits"], "--data: comparing several runs"),
     ):
         done = xpmlp("plot", *arguments)
         assert done.code == 1
@@ -217,7 +228,7 @@ def test_a_history_is_read_as_it_was_written(loss: float | None) -> None:
     [
         ("", "no column epoch"),
         ("epoch,train_loss\n1,2\n", "no column test_loss"),
-        (history_to_csv([]), "holds no epochs"),
+        (history_to_csv([]), "has no epochs"),
         (history_to_csv([EpochRow(1, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)]) + "2,x,,,1,1,1\n", "line 3"),
         (history_to_csv([EpochRow(1, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)]) + "2,1\n", "line 3"),
     ],
@@ -248,24 +259,24 @@ EPOCHS = [EpochRow(1, 1.0, 1.0, 0.5, 0.1, 1.0, 1.0)]
 
 def test_too_many_classes_have_no_matrix_and_all_else() -> None:
     count = MOST_CLASSES + 1
-    pictures = run_pictures(network(count, (4, 6)), EPOCHS, rows_of(500, count, 24), "many")
+    pictures = run_figures(network(count, (4, 6)), EPOCHS, rows_of(500, count, 24), "many")
     assert set(pictures.drawn) == OF_IMAGES - {"confusion.png"}
-    assert "classes could not be read" in pictures.left_out["confusion.png"]
+    assert "classes would be unreadable" in pictures.omitted["confusion.png"]
     assert all(draw().startswith(b"\x89PNG") for draw in pictures.drawn.values())
 
 
 @pytest.mark.parametrize("rows", [None, Split(np.empty((0, 24), np.float32), np.empty(0, np.int64))])
 def test_without_test_rows_there_are_curves_and_weights(rows: Split | None) -> None:
-    pictures = run_pictures(network(3, (4, 6)), EPOCHS, rows, "untested")
+    pictures = run_figures(network(3, (4, 6)), EPOCHS, rows, "untested")
     assert list(pictures.drawn) == ["curves.png", "weights.png"]
-    assert set(pictures.left_out.values()) == {"there are no test rows"}
+    assert set(pictures.omitted.values()) == {"there are no test rows"}
     assert all(draw().startswith(b"\x89PNG") for draw in pictures.drawn.values())
 
 
 def test_images_of_several_colors_are_no_grey_images() -> None:
-    pictures = run_pictures(network(3, (4, 2, 3)), EPOCHS, rows_of(50, 3, 24), "colors")
+    pictures = run_figures(network(3, (4, 2, 3)), EPOCHS, rows_of(50, 3, 24), "colors")
     assert set(pictures.drawn) == {"curves.png", "confusion.png", "calibration.png"}
-    assert pictures.left_out["weights.png"] == "the samples are no grey images"
+    assert pictures.omitted["weights.png"] == "the samples are not gray images"
 
 
 def test_a_run_without_mistakes_has_no_picture_of_them() -> None:
@@ -274,5 +285,5 @@ def test_a_run_without_mistakes_has_no_picture_of_them() -> None:
     from xpmlp import predict
 
     right = Split(rows.x, predict(model, rows.x).labels)
-    pictures = run_pictures(model, EPOCHS, right, "perfect")
-    assert pictures.left_out == {"mistakes.png": "there are no mistakes"}
+    pictures = run_figures(model, EPOCHS, right, "perfect")
+    assert pictures.omitted == {"mistakes.png": "there are no mistakes"}

@@ -195,7 +195,7 @@ def test_a_terminal_is_not_flooded(
     out = xpmlp("predict", digits_run, "images.idx").out
     assert "images.idx[39]" in out
     assert "images.idx[40]" not in out
-    assert "and 320 more: give --output FILE to keep them all" in out
+    assert "and 320 more; --output FILE writes all of them" in out
 
 
 # Writing to a file
@@ -234,7 +234,7 @@ def test_a_file_is_replaced_only_by_force(xpmlp: Run, digits_run: Path, clear_di
     Path("said.csv").write_text("mine", encoding="utf-8")
     code, out, err = xpmlp("predict", digits_run, "7.png", "-o", "said.csv")
     assert (code, out) == (1, "")
-    assert "said.csv: exists already" in err
+    assert "said.csv: already exists" in err
     assert "--force" in err
     assert Path("said.csv").read_text(encoding="utf-8") == "mine"
     assert xpmlp("predict", digits_run, "7.png", "-o", "said.csv", "--force").code == 0

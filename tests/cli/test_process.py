@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from xpmlp.cli.process import prepare_process
+from xpmlp.cli import prepare_process
 
 Run = Callable[..., Any]
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from xpmlp.cli.progress import LiveProgress, describe_epoch, describe_loss, describe_seconds
+from xpmlp.cli.console import describe_loss, describe_seconds
+from xpmlp.cli.progress import LiveProgress, describe_epoch
 from xpmlp.training import EpochRow
 
 Run = Callable[..., Any]

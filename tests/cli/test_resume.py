@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from xpmlp import load_dataset, load_model
-from xpmlp.cli.run_history import read_history
+from xpmlp.cli.run_folder import read_history
 from xpmlp.training import evaluate_classifier, newest_checkpoint
 from xpmlp.training.checkpoint import checkpoint_files
 
@@ -77,7 +77,7 @@ def test_killed_before_its_first_checkpoint_it_is_begun_again(
     assert "--epochs 3 was given, but the run has 40" in err
     code, out, _ = xpmlp("train", "--resume", run)
     assert code == 0
-    assert "there is no checkpoint yet, so the run is begun again" in out
+    assert "there is no checkpoint yet, so the run starts over" in out
     assert weights(run) == weights(unbroken)
     assert sorted(path.suffix for path in (run / "checkpoints").iterdir()) == [".safetensors"] * 2
 
@@ -99,7 +99,7 @@ def test_nothing_else_need_be_said(xpmlp: Any, tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(elsewhere)
     code, out, _ = xpmlp("train", "--resume", run)
     assert code == 0
-    assert "going on after epoch 3" in out
+    assert "resuming after epoch 3" in out
     assert weights(run) == whole
     assert not list(elsewhere.iterdir())
 
@@ -186,7 +186,7 @@ def test_the_last_weights_are_not_kept_twice(xpmlp: Any, tmp_path: Path) -> None
 def test_without_data_or_a_run_there_is_nothing_to_do(xpmlp: Any) -> None:
     code, _, err = xpmlp("train")
     assert code == 2
-    assert "What to train on is missing" in err
+    assert "DATA is missing" in err
 
 
 @pytest.mark.parametrize(

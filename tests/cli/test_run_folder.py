@@ -54,7 +54,7 @@ def test_the_users_own_files_are_no_reason_to_refuse() -> None:
 
 def test_a_folder_in_the_place_of_a_file_is_refused_even_with_force() -> None:
     Path("run/curves.png").mkdir(parents=True)
-    with pytest.raises(OutputError, match=r"curves\.png: is a folder where a file is to be written"):
+    with pytest.raises(OutputError, match=r"curves\.png: is a folder, but a file goes there"):
         RunFolder(Path("run"), force=True)
 
 
@@ -140,7 +140,7 @@ def test_runs_that_start_together_get_a_folder_each() -> None:
 
 
 def test_a_folder_that_another_run_made_meanwhile_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    make: Callable[[RunFolder], None] = RunFolder.make
+    make: Callable[[RunFolder], None] = RunFolder.create
     quicker: list[Path] = []
 
     def lose_the_first_race(self: RunFolder) -> None:
@@ -149,6 +149,6 @@ def test_a_folder_that_another_run_made_meanwhile_is_left_to_it(monkeypatch: pyt
             self.path.mkdir(parents=True)
         make(self)
 
-    monkeypatch.setattr(RunFolder, "make", lose_the_first_race)
+    monkeypatch.setattr(RunFolder, "create", lose_the_first_race)
     mine = make_run_folder("digits")
     assert mine.path.name == f"{quicker[0].name}-2"

@@ -47,7 +47,7 @@ def test_a_table_is_trained_judged_and_predicted(xpmlp: Run, run: Path, flowers:
     code, out, err = xpmlp("evaluate", run, flowers)
     assert code == 0
     assert "on 30 test rows of" in out
-    assert "trained on the other rows of this table" in err
+    assert "evaluated on the rows held out in training" in err
     judged = json.loads(xpmlp("evaluate", run, flowers, "--json").out)
     assert judged["accuracy"] == record["test_accuracy"]
 
@@ -162,7 +162,7 @@ def test_rows_without_all_values_stay_empty_where_training_dropped_such(
 def test_a_number_is_learned_judged_and_predicted(xpmlp: Run) -> None:
     code, out, _ = xpmlp("train", "diabetes", "--epochs", 60, "-o", "run")
     assert code == 0
-    assert "and a number to predict" in out
+    assert "a number to predict" in out
     assert "test R² 0." in out
     assert "test accuracy" not in out
     model = load_model(Path("run/model.safetensors"))
@@ -242,5 +242,5 @@ def test_mistakes_are_answered_in_one_line_and_leave_nothing(
 def test_a_table_is_given_alone(xpmlp: Run, run: Path, flowers: Path) -> None:
     code, _, err = xpmlp("predict", run, flowers, flowers)
     assert code == 1
-    assert "give one table alone" in err
+    assert "a table must be the only input" in err
     assert xpmlp("predict", run, flowers, "-o", "out.xyz").code == 1

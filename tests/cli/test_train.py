@@ -95,7 +95,7 @@ def test_a_newcomer_gets_a_model_its_history_and_its_pictures(command: Run, empt
 def test_it_says_what_it_is_about_to_do(xpmlp: Run, no_pictures: None) -> None:
     out = xpmlp("train", "digits", "--epochs", 2, "--hidden", "32,16").out
     first, second, *epochs = out.splitlines()
-    assert first == "digits: 1,437 rows to train on, 360 to test, of 8 × 8 values in 10 classes"
+    assert first == "digits: 1,437 training rows, 360 test rows, 8 × 8 inputs, 10 classes"
     assert second.startswith("64-32-16-10 network: 2,778 parameters, relu, float32; nesterov, learning rate 0.1 (warm")
     assert [line[:9] for line in epochs[:2]] == ["epoch 1/2", "epoch 2/2"]
 
@@ -103,7 +103,7 @@ def test_it_says_what_it_is_about_to_do(xpmlp: Run, no_pictures: None) -> None:
 def test_a_network_without_hidden_layers_is_said_to_have_no_activation(xpmlp: Run, no_pictures: None) -> None:
     out = xpmlp("train", "digits", "--epochs", 1, "--hidden", "none", "--batch-size", 5000).out
     assert "\n64-10 network: 650 parameters, float32; nesterov" in out
-    assert "batches of 5,000, seed 0" in out
+    assert "batch size 5,000, seed 0" in out
 
 
 # Settings
@@ -178,7 +178,7 @@ def test_the_same_seed_gives_the_same_network_and_another_seed_another(xpmlp: Ru
         ("--learning-rate", "nan", ["nan", "above 0"]),
         ("--learning-rate", "inf", ["inf", "above 0"]),
         ("--penalty", "-0.1", ["-0.1", "at least 0"]),
-        ("--seed", "-1", ["-1", "from 0"]),
+        ("--seed", "-1", ["-1", "at least 0"]),
         ("--activation", "swish", ["'swish'", "relu"]),
         ("--initializer", "ones", ["'ones'", "he_normal"]),
         ("--optimizer", "[red]lion", ["'[red]lion'", "adam"]),
@@ -218,7 +218,7 @@ def test_rows_that_are_no_pictures_are_trained_on_without_a_gallery(xpmlp: Run, 
     write_idx_folder(Path("rows"), rows, labels)
     code, out, _ = xpmlp("train", "rows", "--epochs", 3, "-o", "run")
     assert code == 0
-    assert "of 5 values in 3 classes" in out
+    assert "5 inputs, 3 classes" in out
     assert files_of(Path("run")) == OF_IMAGES - {"gallery.png", "mistakes.png", "weights.png"}
 
 
@@ -229,7 +229,7 @@ def test_a_folders_name_is_printed_and_drawn_as_it_is(
     write_idx_folder(Path(name), *digit_images)
     code, out, err = xpmlp("train", f"./{name}", "--epochs", 1)
     assert (code, err) == (0, "")
-    assert out.startswith(f"{name}: 270 rows")
+    assert out.startswith(f"{name}: 270 training rows")
     (run,) = Path("runs").iterdir()
     assert run.name.startswith(f"{name}-")
     assert f"saved in {run}: model.safetensors" in out
@@ -372,7 +372,7 @@ def test_what_a_full_disk_refuses_is_kept_among_the_temporary_files(
     (refuge,) = temporary.iterdir()
     assert files_of(refuge) == {"model.safetensors", "history.csv"}
     assert load_model(refuge / "model.safetensors").layer_sizes == (64, 256, 10)
-    assert f" Kept in {refuge} instead: model.safetensors, history.csv. " in err
+    assert f" Saved in {refuge} instead: model.safetensors, history.csv. " in err
     # One remedy is enough for both.
     assert err.count("No space left on device") == 1
 
@@ -388,7 +388,7 @@ def test_a_full_disk_leaves_no_empty_folder(
     assert code == 1
     assert "Saved in runs" in err
     assert ": nothing." in err
-    assert "Kept in" not in err
+    assert "instead" not in err
     assert list(empty_folder.iterdir()) == []
     assert list(temporary.iterdir()) == []
 
@@ -398,7 +398,7 @@ def test_old_files_beside_new_ones_are_named(xpmlp: Run, no_pictures: None, monk
     Path("run/curves.png").write_bytes(b"old")
     fail_to_write(monkeypatch, "curves.png")
     err = xpmlp("train", "digits", "--epochs", 1, "-o", "run", "--force").err
-    assert "Still there from an earlier run: curves.png." in err
+    assert "Left from an earlier run: curves.png." in err
     assert Path("run/curves.png").read_bytes() == b"old"
 
 
@@ -467,7 +467,7 @@ def test_a_run_that_diverges_at_once_says_where_and_leaves_nothing(
     assert code == 1
     assert "epoch 1/" not in out
     assert err.startswith("Error: Training diverged in epoch 1:")
-    assert err.endswith("use a smaller one. Nothing was learned, and nothing is saved.\n")
+    assert err.endswith("use a smaller one. Nothing is saved.\n")
     assert err.count("\n") == 1
     assert list(empty_folder.iterdir()) == []
 
@@ -487,7 +487,7 @@ def test_what_was_good_before_a_run_diverged_is_saved(xpmlp: Run, no_pictures: N
     (epoch,) = map(int, re.findall(r"^Error: Training diverged in epoch (\d+):", err))
     assert 1 < epoch < 30
     assert f"stopped after epoch {epoch - 1}: diverged" in out
-    assert err.endswith(f"What was learned up to epoch {epoch - 1} is saved in run.\n")
+    assert err.endswith(f"The network after epoch {epoch - 1} is saved in run.\n")
     assert files_of(Path("run")) == OF_IMAGES
     assert json.loads(Path("run/run.json").read_text(encoding="utf-8"))["epochs"] == epoch - 1
     assert xpmlp("evaluate", "run", "digits").code == 0
@@ -496,7 +496,7 @@ def test_what_was_good_before_a_run_diverged_is_saved(xpmlp: Run, no_pictures: N
 def test_a_network_that_learned_nothing_is_not_praised(xpmlp: Run, no_pictures: None) -> None:
     code, out, _ = xpmlp("train", "digits", "--learning-rate", "1e6", "--schedule", "constant", "-o", "run")
     assert code == 0
-    assert "no better than always answering the commonest class" in out
+    assert "no better than always predicting the most common class" in out
     assert max(map(len, out.splitlines())) < 160
 
 
@@ -539,7 +539,7 @@ def test_a_run_interrupted_in_its_first_epoch_leaves_nothing(start: Run, empty_f
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err == "Error: Interrupted before the first epoch was over. Nothing was learned, and nothing is saved.\n"
+    assert err == "Error: Interrupted before the end of the first epoch. Nothing is saved.\n"
     assert list(empty_folder.iterdir()) == []
 
 
@@ -553,7 +553,7 @@ def test_an_interruption_while_data_is_read_leaves_nothing(
     for output in ((), ("-o", "a/b")):
         code, out, err = xpmlp("train", "mnist", *output)
         assert (code, out) == (130, "")
-        assert "nothing is saved" in err
+        assert "Nothing is saved" in err
         assert "Traceback" not in err
         assert list(empty_folder.iterdir()) == []
 
@@ -564,7 +564,7 @@ def test_a_second_interruption_while_saving_keeps_the_model(xpmlp: Run, monkeypa
     def interrupt(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("xpmlp.cli.saving.evaluate_classifier", interrupt)
+    monkeypatch.setattr("xpmlp.cli.saving.evaluate", interrupt)
     code, _, err = xpmlp("train", "digits", "--epochs", 2, "-o", "run")
     assert code == 130
     assert err == "Error: Interrupted while saving. Saved in run: model.safetensors, history.csv.\n"
@@ -605,7 +605,7 @@ def test_a_run_goes_on_when_its_log_is_full(xpmlp: Run, no_pictures: None, monke
         monkeypatch.setattr(sys, "stdout", full)
         code, _, err = xpmlp("train", "digits", "--epochs", 2, "-o", "run")
     assert code == 0
-    assert err == "note: the output cannot be written (No space left on device); the run goes on without it.\n"
+    assert err == "note: the output cannot be written (No space left on device); the run continues without it.\n"
     assert files_of(Path("run")) == OF_IMAGES
 
 

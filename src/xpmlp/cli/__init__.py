@@ -1,42 +1,63 @@
-"""The command line: ``xpmlp train``, ``xpmlp evaluate``, ``xpmlp predict``."""
+"""The command line: ``xpmlp train``, ``xpmlp evaluate``, ``xpmlp predict`` and more."""
 
+import io
+import logging
+import signal
 import sys
 
 
 def main() -> None:
-    """Run the command line, and end the process.
+    """Run the command line and exit.
 
-    What the user can mend is one line on standard error and exit code 1, never a traceback.
+    A user's mistake is one line on standard error and exit code 1, never a traceback.
     """
-    from xpmlp.errors import MissingDependencyError, XpmlpError
-    from xpmlp.optional_imports import import_optional
-
     try:
-        # The commands need both of these from their first line on.
-        for module in ("typer", "rich"):
-            import_optional(module, extra="cli", purpose="The command line")
-    except MissingDependencyError as error:
-        sys.exit(f"Error: {error}")
-    from .console import print_error
-    from .process import prepare_process
+        from xpmlp.errors import MissingDependencyError, XpmlpError
+        from xpmlp.optional_imports import import_optional
 
-    prepare_process()
-    try:
-        from .app import app
+        try:
+            # Every command needs both of these.
+            for module in ("typer", "rich"):
+                import_optional(module, extra="cli", purpose="The command line")
+        except MissingDependencyError as error:
+            sys.exit(f"Error: {error}")
+        from .console import print_error
 
-        app()
-    except XpmlpError as error:
-        print_error(str(error))
-    except MemoryError as error:
-        print_error(f"There is not enough memory ({error}). Use less data or a smaller network.")
-    except BrokenPipeError:
-        # Whoever read our output, such as `head`, has seen enough. Python would complain once more when it closes it.
-        sys.stdout = None
-    except OSError as error:
-        # It names the file where there is one; where there is none, it is the output that cannot be written.
-        where = "" if error.filename else "The output cannot be written: "
-        print_error(f"{where}{error}")
+        prepare_process()
+        try:
+            from .app import app
+
+            app()
+        except XpmlpError as error:
+            print_error(str(error))
+        except MemoryError as error:
+            print_error(f"There is not enough memory ({error}). Use less data or a smaller network.")
+        except BrokenPipeError:
+            # The reader of our output, such as `head`, has seen enough. Python would complain again on closing it.
+            sys.stdout = None
+        except OSError as error:
+            # It names the file if there is one; otherwise it is standard output that cannot be written.
+            where = "" if error.filename else "The output cannot be written: "
+            print_error(f"{where}{error}")
     except KeyboardInterrupt:
-        # Commands handle their own; this one came while they were being imported.
+        # Commands handle their own; this one came during an import.
         sys.exit(130)
     sys.exit(1)
+
+
+def prepare_process() -> None:
+    """Set up the streams, signals and log of the program's own process."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file's name may hold what the terminal's encoding lacks; that must not lose a result.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+    # A shutdown, a batch system's time limit and a closed terminal end a run as Ctrl-C does: its results are saved.
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+    # Messages about what takes long, such as a download, go to standard error.
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("xpmlp").setLevel(logging.INFO)

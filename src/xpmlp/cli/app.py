@@ -1,6 +1,8 @@
 """The commands, each imported when it is run: ``xpmlp --help`` needs nothing that trains a network."""
 
 import importlib
+import inspect
+import re
 from typing import Annotated, Any, cast
 
 import typer
@@ -51,7 +53,10 @@ class Group(TyperGroup):
             return None
         module = importlib.import_module(f".{name}", __package__)
         single = typer.Typer(add_completion=False, rich_markup_mode="rich", context_settings=HELP_OPTIONS)
-        single.command(name, cls=Command, epilog=getattr(module, "EPILOG", None))(getattr(module, name))
+        function = getattr(module, name)
+        # Within a paragraph of the help, Typer keeps a docstring's line ends.
+        text = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(function.__doc__))
+        single.command(name, cls=Command, help=text, epilog=getattr(module, "EPILOG", None))(function)
         return typer.main.get_command(single)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:

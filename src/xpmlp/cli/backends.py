@@ -1,32 +1,34 @@
-"""``xpmlp backends``: which array libraries and devices can be used here."""
+"""``xpmlp backends``: the array libraries and devices that work here."""
 
 import json
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from xpmlp.backends import BackendStatus, check_backends
 from xpmlp.backends.survey import Trial
 from xpmlp.data.placement import format_bytes
 
-from .console import make_console
+from .console import make_console, make_table
 
 
 def backends(
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list with an object for each instead.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON list instead, with an object for each library.")
+    ] = False,
 ) -> None:
-    """Show each array library: whether it is installed, its devices, and whether a small training comes out right."""
+    """List the array libraries and devices that work here.
+
+    On each device a small network is trained and compared with NumPy's.
+    """
     statuses = check_backends()
     if as_json:
         typer.echo(json.dumps([status.to_json() for status in statuses], indent=2))
         return
     console = make_console()
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("backend", "version", "--device", "", "memory", "products by", "small training"):
-        table.add_column(name, overflow="fold")
+    headings = ("backend", "version", "--device", "", "memory", "matrix products", "training")
+    table = make_table("", *headings, left=len(headings))
     for status in statuses:
         for row in rows_of(status):
             table.add_row(*row)
@@ -40,34 +42,30 @@ def backends(
 
 
 def rows_of(status: BackendStatus) -> list[tuple[str | Text, ...]]:
-    """Return a table row for each device of a backend, one where it has none."""
+    """Return a table row for each device of a library, or one if it has none."""
+    name, version = status.name, status.version or ""
     if not status.trials:
-        state = Text("not installed", "dim") if status.install is not None else Text("cannot be used", "red")
-        return [(status.name, status.version or "", "", "", "", "", state)]
-    return [
-        (
-            status.name if first else "",
-            (status.version or "") if first else "",
-            trial.device.name,
-            trial.device.description,
-            describe_memory(trial),
-            (status.linear_algebra or "") if first else "",
-            describe_trial(trial),
-        )
-        for first, trial in zip([True] + [False] * len(status.trials), status.trials, strict=False)
-    ]
+        state = Text("not installed", "dim") if status.install is not None else Text("does not work", "red")
+        return [(name, version, "", "", "", "", state)]
+    rows: list[tuple[str | Text, ...]] = []
+    products = status.linear_algebra or ""
+    for trial in status.trials:
+        device = trial.device
+        rows.append((name, version, device.name, device.description, describe_memory(trial), products, outcome(trial)))
+        name = version = products = ""  # only in the library's first row
+    return rows
 
 
 def describe_memory(trial: Trial) -> str:
-    """Return a device's memory in words; nothing where it shares the host's."""
+    """Return a device's memory; nothing if it shares the host's."""
     if trial.device.total_memory is None:
         return ""
     free = "" if trial.device.free_memory is None else f", {format_bytes(trial.device.free_memory)} free"
     return f"{format_bytes(trial.device.total_memory)}{free}"
 
 
-def describe_trial(trial: Trial) -> Text:
-    """Say whether training on a device gave NumPy's weights."""
+def outcome(trial: Trial) -> Text:
+    """Return whether training on a device gave NumPy's weights."""
     if trial.problem is not None:
         return Text("failed", "red")
     return Text("as NumPy" if trial.difference else "ok", "green")

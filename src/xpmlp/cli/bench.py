@@ -1,14 +1,12 @@
-"""``xpmlp bench``: which array library trains a network fastest here."""
+"""``xpmlp bench``: how fast each array library trains a network here."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from xpmlp.backends import BACKENDS, usable_backends
@@ -29,130 +27,106 @@ from xpmlp.bench import (
 from xpmlp.bench.compare import differences, doubts
 from xpmlp.bench.report import COLUMNS, describe_case, describe_load, describe_threads, table_rows, warnings_of
 from xpmlp.bench.worker import share_gpus
+from xpmlp.datasets import TableOptions
 from xpmlp.datasets.load import load_by_options
-from xpmlp.datasets.tables import TableOptions
 from xpmlp.errors import SettingsError, XpmlpError
 
-from .arguments import DataDirectory
-from .console import make_console, print_error, print_note, writes_to_terminal
-from .table_options import (
-    Categories,
-    Exclude,
-    Features,
-    MissingValues,
-    Scale,
-    Target,
-    TaskName,
-    TestFile,
-    TestFraction,
-    collect_options,
-)
-from .train import parse_sizes
+from .console import make_console, make_table, print_error, print_note, writes_to_terminal
+from .options import INTERRUPTED, CommandContext, DataDirectory, collect_table_options, parse_sizes, with_table_options
 
-INTERRUPTED = 130
 SYNTHETIC = "synthetic"
 
 
+@with_table_options
 def bench(
+    context: CommandContext,
     backend: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME[:DEVICE]",
-            help=f"{', '.join(BACKENDS)}, or with a device: torch:cuda. Repeat it for several; by default all that "
-            "work here.",
+            help=f"{', '.join(BACKENDS)}, or with a device: torch:cuda. Repeat for several; by default all that work "
+            "here.",
         ),
     ] = None,
     data: Annotated[
         str, typer.Option(metavar="DATA", help="synthetic (random rows of MNIST's shape), or what train takes.")
     ] = SYNTHETIC,
-    hidden: Annotated[str, typer.Option(metavar="SIZES", help="Units of each hidden layer: 128, or 256,128.")] = "128",
-    batch_size: Annotated[int, typer.Option(metavar="ROWS", help="Rows of a step.")] = 128,
+    hidden: Annotated[
+        str, typer.Option(metavar="SIZES", help="Units in each hidden layer: 128, or 256,128, or none.")
+    ] = "128",
+    batch_size: Annotated[int, typer.Option(metavar="ROWS", help="Rows per step.")] = 128,
     dtype: Annotated[str, typer.Option(metavar="NAME", help="float32 or float64.")] = "float32",
-    rows: Annotated[int | None, typer.Option(metavar="NUMBER", help="Rows of an epoch; by default the data's.")] = None,
-    rounds: Annotated[int, typer.Option(metavar="NUMBER", help="Epochs of each that are timed.")] = 7,
+    rows: Annotated[int | None, typer.Option(metavar="N", help="Rows per epoch; by default all rows of DATA.")] = None,
+    rounds: Annotated[int, typer.Option(metavar="N", help="Timed epochs per library.")] = 7,
     sweep: Annotated[
         str | None,
         typer.Option(metavar="SETTING=VALUES", help="batch-size=32,128,512, or hidden=…, depth=…, rows=…"),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FOLDER", help="Write results.json, results.md and pictures there."),
+        typer.Option("--output", "-o", metavar="FOLDER", help="Write results.json, results.md and figures there."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the results that are in the folder.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the results in that folder.")] = False,
     compare: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(metavar="OLD NEW", help="Measure nothing: say what differs between two results.json."),
+        typer.Option(metavar="OLD NEW", help="Measure nothing; compare two results.json files."),
     ] = None,
-    target: Target = None,
-    features: Features = None,
-    exclude: Exclude = None,
-    categories: Categories = None,
-    test: TestFile = None,
-    test_fraction: TestFraction = None,
-    missing: MissingValues = "refuse",
-    scale: Scale = None,
-    task: TaskName = None,
     data_dir: DataDirectory = None,
+    table: Any = None,
 ) -> None:
-    """Time training epochs of one network on each array library, in turn."""
+    """Compare how fast each array library trains a network here.
+
+    Epochs of the same network are timed on each library in turn.
+    """
     console = make_console()
     if compare is not None:
         print_changes(console, load_results(compare[0]), load_results(compare[1]))
         return
-    share_gpus()  # before this process looks what there is
-    names = check_backends(backend or usable_backends())
+    share_gpus()  # before this process uses a GPU
+    names = check_names(backend or usable_backends())
     settings = BenchSettings(
         hidden_layer_sizes=parse_sizes(hidden), batch_size=batch_size, dtype=dtype, rows=rows, rounds=rounds
     )
     swept = None if sweep is None else parse_sweep(sweep)
-    options = collect_options(
-        target=target,
-        features=features,
-        exclude=exclude,
-        categories=categories,
-        test=test,
-        test_fraction=test_fraction,
-        missing=missing,
-        scale=scale,
-        task=task,
-    )
+    options = collect_table_options(context.params)
     if output is not None:
         prepare_folder(output, force=force)
-    workload = find_workload(data, data_dir, options)
-    with showing_progress(console) as progress:
+    workload = load_workload(data, data_dir, options)
+    with show_progress(console) as progress:
         candidates = [backend_candidate(name) for name in names]
         results = run_benchmark(candidates, workload, settings, swept, progress=progress, warn=print_note)
     print_results(console, results)
-    if output is not None and any(case.timed for case in results.cases):
+    is_timed = any(case.timed for case in results.cases)
+    if output is not None and is_timed:
         console.print(f"saved in {output}: {', '.join(save_results(results, output))}")
     if any(case.interrupted for case in results.cases) or not results.cases:
-        if not any(case.timed for case in results.cases):
+        if not is_timed:
             print_error("Interrupted before anything was measured; nothing is saved.")
         raise typer.Exit(INTERRUPTED)
-    if not any(case.timed for case in results.cases):
+    if not is_timed:
         raise XpmlpError("Nothing could be measured; the table says why.")
 
 
-def check_backends(names: list[str]) -> list[str]:
-    """Refuse a name that is no backend's."""
+def check_names(names: list[str]) -> list[str]:
+    """Refuse unknown libraries; return the others without duplicates."""
     for name in names:
         if name.partition(":")[0] not in BACKENDS:
             raise SettingsError(f"--backend: {name!r} is not one of {', '.join(BACKENDS)}.")
     return list(dict.fromkeys(names))
 
 
-def find_workload(data: str, data_dir: Path | None, options: TableOptions) -> Workload:
+def load_workload(data: str, data_dir: Path | None, options: TableOptions) -> Workload:
     """Return the rows to train on."""
     if data != SYNTHETIC:
         return make_workload(load_by_options(data, data_dir, options))
     if options.given:
-        raise SettingsError(f"{data}: is no table, so {', '.join(options.given)} cannot be used. Leave it out.")
+        raise SettingsError(f"{data}: is not a table, so {', '.join(options.given)} cannot be used. Leave it out.")
     return synthetic_workload()
 
 
 @contextlib.contextmanager
-def showing_progress(console: Console) -> Iterator[Callable[[str], None]]:
-    """Show what goes on, where someone looks at a screen."""
+def show_progress(console: Console) -> Iterator[Callable[[str], None]]:
+    """Show the progress on a terminal."""
     if not writes_to_terminal(console):
         yield lambda line: None
         return
@@ -164,7 +138,10 @@ def print_results(console: Console, results: Results) -> None:
     """Print a table for each case, warnings, and the threads used."""
     for case in results.cases:
         if case.measurements:
-            print_table(console, describe_case(case), ["", *COLUMNS], table_rows(case))
+            table = make_table(describe_case(case), "", *COLUMNS)
+            for row in table_rows(case):
+                table.add_row(*row)
+            console.print(table)
         for warning in warnings_of(case):
             print_note(warning)
     threads, load = describe_threads(results), describe_load(results.machine)
@@ -174,24 +151,13 @@ def print_results(console: Console, results: Results) -> None:
         print_note(load)
 
 
-def print_table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table, names on the left and figures on the right."""
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-
-
 def print_changes(console: Console, old: Results, new: Results) -> None:
     """Print what became faster or slower."""
     changes = compare_results(old, new)
     if not changes:
         raise SettingsError("--compare: the two results have nothing in common: no backend with the same settings.")
-    table = Table(box=box.SIMPLE_HEAD)
-    for index, name in enumerate(("", "backend", "old", "new", "ratio", "")):
-        table.add_column(name, justify="right" if 2 <= index <= 4 else "left", overflow="fold")
+    table = make_table("", "", "backend", "old", "new", "ratio", "", left=2)
+    table.columns[-1].justify = "left"
     for change in changes:
         verdict = Text("within noise", "dim")
         if change.is_significant:

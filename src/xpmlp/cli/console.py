@@ -1,101 +1,148 @@
-"""Where the commands write: results to standard output, errors and notes to standard error."""
+"""Output: results to standard output, errors and notes to standard error."""
 
 import contextlib
 import io
 import os
+import shlex
 import sys
+from collections.abc import Iterable
 from typing import IO, Any, cast
 
+from rich import box
 from rich.console import Console
+from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
 
-WIDTH_OF_FILES = 1000  # Nothing is folded in a file or a pipe: a line there is one line.
+FILE_WIDTH = 1000  # in a file or a pipe nothing is folded: a line there is one line
+CONTROL_CHARACTERS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160)) if chr(code) != "\n"}
 
 
-def make_console(*, quiet: bool = False, lasting: bool = False) -> Console:
+class SafeConsole(Console):
+    """A console that escapes control characters: names from data files must not steer the terminal."""
+
+    def render(self, *arguments: Any, **options: Any) -> Iterable[Segment]:
+        """Render as rich does, with control characters escaped."""
+        for segment in super().render(*arguments, **options):
+            yield segment if segment.control else segment._replace(text=escape(segment.text))
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Escape a string before it is measured and laid out."""
+        return super().render_str(escape(text), **options)
+
+
+def escape(text: str) -> str:
+    """Escape control characters other than newlines, as in ``\\x1b``."""
+    return text.translate(CONTROL_CHARACTERS)
+
+
+def make_console(*, quiet: bool = False, tolerant: bool = False) -> Console:
     """Return a console on standard output.
 
     Parameters
     ----------
     quiet
-        Whether nothing at all is written.
-    lasting
-        Whether work goes on when standard output cannot be written to any more; see `LastingStream`.
+        Whether to write nothing.
+    tolerant
+        Whether to carry on if standard output can no longer be written to; see `TolerantStream`.
     """
     # Without standard output, as under pythonw, sys.stdout is None, and rich writes nowhere.
-    file = cast(IO[str], LastingStream(sys.stdout)) if lasting and sys.stdout is not None else None
-    # No markup and no emoji codes: what is printed holds names of files and classes, which may look like either.
-    console = Console(file=file, quiet=quiet, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    file = cast(IO[str], TolerantStream(sys.stdout)) if tolerant and sys.stdout is not None else None
+    # No markup and no emoji codes: names of files and classes may look like either.
+    console = SafeConsole(file=file, quiet=quiet, highlight=False, markup=False, emoji=False, soft_wrap=True)
     if not writes_to_terminal(console):
-        console.width = WIDTH_OF_FILES
+        console.width = FILE_WIDTH
     return console
 
 
 def writes_to_terminal(console: Console) -> bool:
-    """Tell whether someone looks at a screen.
+    """Return whether a console writes to a terminal.
 
     Not `console.is_terminal`: FORCE_COLOR, which continuous integration sets, makes that true of a log or a pipe.
     """
     return console.file.isatty()
 
 
+def make_table(title: str = "", *columns: str, left: int = 1) -> Table:
+    """Return an empty table without a frame; the first `left` columns are aligned left, the others right."""
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index < left else "right", overflow="fold")
+    return table
+
+
+def shell_command(*arguments: object) -> str:
+    """Return a command of xpmlp, quoted for a shell."""
+    return shlex.join(["xpmlp", *map(str, arguments)])
+
+
 def print_error(message: str) -> None:
-    """Write a line to standard error that says what went wrong."""
-    write_to_stderr(Text.assemble(("Error: ", "bold red"), message))
+    """Print an error to standard error."""
+    print_to_stderr(Text.assemble(("Error: ", "bold red"), message))
 
 
 def print_note(message: str) -> None:
-    """Write a line to standard error that the user should know, but that is no error."""
-    write_to_stderr(Text.assemble(("note: ", "yellow"), message))
+    """Print a note to standard error: something to know that is no error."""
+    print_to_stderr(Text.assemble(("note: ", "yellow"), message))
 
 
-def write_to_stderr(text: Text) -> None:
-    # There is nowhere left to say that standard error cannot be written to.
+def print_to_stderr(text: Text) -> None:
+    """Print to standard error, if that can be written to."""
     with contextlib.suppress(OSError):
-        Console(stderr=True, highlight=False, soft_wrap=True).print(text)
+        SafeConsole(stderr=True, highlight=False, soft_wrap=True).print(text)
 
 
-class LastingStream(io.TextIOBase):
-    """A stream for as long as it can be written to; what comes later is dropped.
+def describe_loss(loss: float) -> str:
+    """Return a loss with four decimals, or with an exponent if the run is about to diverge."""
+    return f"{loss:.4f}" if loss < 1e4 else f"{loss:.3e}"
 
-    A run is worth more than the report on it: it goes on when whoever read along has gone, or the log's disk is full.
+
+def describe_seconds(seconds: float) -> str:
+    """Return a time, with two significant digits if it is short."""
+    return f"{seconds:.1f} s" if seconds >= 1.0 else f"{seconds:.2g} s"
+
+
+class TolerantStream(io.TextIOBase):
+    """A stream that drops what cannot be written.
+
+    A run is worth more than its log: it carries on if the reader of a pipe has gone or the log's disk is full.
     """
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
 
     def write(self, text: str) -> int:
-        """Write, or go silent."""
+        """Write, or give up writing."""
         try:
             self.stream.write(text)
         except OSError as error:
-            self.go_silent(error)
+            self.give_up(error)
         return len(text)
 
     def flush(self) -> None:
-        """Flush, or go silent."""
+        """Flush, or give up writing."""
         try:
             self.stream.flush()
         except OSError as error:
-            self.go_silent(error)
+            self.give_up(error)
 
-    def go_silent(self, error: OSError) -> None:
-        """Lead to nowhere what is still to come, and what is still buffered."""
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self.stream.fileno())
-        os.close(nowhere)
+    def give_up(self, error: OSError) -> None:
+        """Redirect everything buffered and still to come to the null device."""
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self.stream.fileno())
+        os.close(null)
         if not isinstance(error, BrokenPipeError):
-            print_note(f"the output cannot be written ({error.strerror or error}); the run goes on without it.")
+            print_note(f"the output cannot be written ({error.strerror or error}); the run continues without it.")
 
     def isatty(self) -> bool:
-        """Tell whether it is a terminal."""
+        """Return whether it is a terminal."""
         return bool(self.stream.isatty())
 
     def fileno(self) -> int:
-        """Return the number that the system knows it by."""
+        """Return the file descriptor."""
         return int(self.stream.fileno())
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """How text becomes bytes."""
+        """The encoding."""
         return str(self.stream.encoding)

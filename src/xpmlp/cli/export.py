@@ -1,24 +1,30 @@
-"""``xpmlp export``: a saved model for use without this package."""
+"""``xpmlp export``: a saved model for use without this package, checked against it."""
 
 import importlib.util
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 import typer
+from jaxtyping import Float
 
+from xpmlp.datasets.tables import Table, rows_to_predict
+from xpmlp.datasets.tables.table import import_polars
 from xpmlp.errors import XpmlpError
-from xpmlp.export import to_onnx, to_script
+from xpmlp.export import raw_columns, to_onnx, to_script
+from xpmlp.export.raw_input import RawColumns
+from xpmlp.model.model import Model
 from xpmlp.model.model_file import load_model
+from xpmlp.optional_imports import import_optional
+from xpmlp.training import predict
 from xpmlp.whole_files import write_whole
 
-from .arguments import ModelPath, find_model_file
 from .console import make_console, print_note
-from .export_check import SAMPLES, difference_of_onnx, difference_of_script
-from .predict import check_output
+from .options import ModelPath, check_output, find_model_file
 
 KINDS = (".onnx", ".py")
-# Of two computations in float32 whose order differs, relative to the largest value.
-LARGEST_DIFFERENCE = 1e-3
+SAMPLES = 256
+LARGEST_DIFFERENCE = 1e-3  # between computations in float32 in different order, relative to the largest value
 
 
 def export(
@@ -27,30 +33,30 @@ def export(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="A .onnx, for ONNX Runtime in any language and in the browser; or a .py, which needs NumPy alone.",
+            help="A .onnx file, for ONNX Runtime in any language and in the browser, or a .py file that needs NumPy "
+            "only.",
         ),
     ],
     force: Annotated[bool, typer.Option("--force", help="Replace that file if it exists.")] = False,
 ) -> None:
-    """Write MODEL as an ONNX graph, or as one Python file that needs NumPy alone.
+    """Write MODEL as an ONNX graph, or as a Python file that needs NumPy only.
 
-    Either takes raw values, such as pixels of 0 to 255, and does the scaling itself. It is run on some made-up samples
-    and compared with what [bold]xpmlp predict[/bold] says of them before it is written.
+    Both take raw values, such as pixels of 0 to 255, and scale them. Before it is written, the export is run on random
+    samples and compared with [bold]xpmlp predict[/bold].
     """
     check_output(output, KINDS, force=force)
     trained = load_model(find_model_file(model))
     if output.suffix.lower() == ".onnx":
         content = to_onnx(trained)
         is_runnable = importlib.util.find_spec("onnxruntime") is not None
-        difference = difference_of_onnx(trained, content) if is_runnable else None
+        difference = onnx_difference(trained, content) if is_runnable else None
     else:
         source = to_script(trained, output.stem)
-        content, difference = source.encode(), difference_of_script(trained, source)
-    # NaN is no answer either.
-    if difference is not None and not difference <= LARGEST_DIFFERENCE:
+        content, difference = source.encode(), script_difference(trained, source)
+    if difference is not None and not difference <= LARGEST_DIFFERENCE:  # NaN is refused, too
         raise XpmlpError(
-            f"{output}: not written, for what it says differs from the model by {difference:.1g}. This is a mistake in "
-            "xpmlp: please report it with the model."
+            f"{output}: not written, because its predictions differ from the model's by {difference:.1g}. This is a "
+            "bug in xpmlp: please report it with the model."
         )
     write_whole(output, content)
     size = f"{len(content) / 1e6:.1f} MB" if len(content) >= 100_000 else f"{len(content) / 1e3:.1f} kB"
@@ -58,3 +64,71 @@ def export(
     make_console().print(f"written to {output}: {size}{agrees}")
     if difference is None:
         print_note("onnxruntime is not installed, so the graph was checked but not run. Run: pip install onnxruntime")
+
+
+def onnx_difference(model: Model, content: bytes) -> float:
+    """Return the largest difference between a graph's predictions and the model's on random samples."""
+    onnxruntime = import_optional("onnxruntime", extra="onnx", purpose="Running an ONNX graph")
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    columns = raw_columns(model)
+    raw: Any = random_array(model) if columns is None else random_table(columns)
+    feeds: dict[str, Any] = {}
+    if columns is None:
+        dtype = np.float64 if session.get_inputs()[0].type == "tensor(double)" else np.float32
+        feeds["input"] = raw.astype(dtype)
+    else:
+        if columns.numbers:
+            values = [raw[column.name] for column in columns.numbers]
+            feeds["numbers" if columns.categories else "input"] = np.array(values, np.float64).T
+        if columns.categories:
+            feeds["categories"] = np.array([raw[column.name] for column in columns.categories], object).T
+    name = "prediction" if model.task == "regression" else "probabilities"
+    (predicted,) = session.run([name], feeds)
+    return largest_difference(predicted, model_predictions(model, raw))
+
+
+def script_difference(model: Model, source: str) -> float:
+    """Return the largest difference between a Python file's predictions and the model's on random samples."""
+    namespace: dict[str, Any] = {"__name__": "exported"}
+    exec(compile(source, "exported", "exec"), namespace)
+    columns = raw_columns(model)
+    raw = random_array(model) if columns is None else random_table(columns)
+    predicted = namespace["predict" if model.task == "regression" else "predict_probabilities"](raw)
+    return largest_difference(predicted.reshape(SAMPLES, -1), model_predictions(model, raw))
+
+
+def random_array(model: Model) -> Float[np.ndarray, "rows *shape"]:
+    """Return random raw samples in the model's range: whole numbers if they are scaled."""
+    rng = np.random.default_rng(0)
+    shape = (SAMPLES, *model.input_shape)
+    return rng.standard_normal(shape) if model.input_scale == 1.0 else np.floor(rng.random(shape) * model.input_scale)
+
+
+def random_table(columns: RawColumns) -> dict[str, Any]:
+    """Return columns of random raw values in the model's range."""
+    rng = np.random.default_rng(0)
+    table: dict[str, Any] = {
+        column.name: rng.integers(0, 2, SAMPLES).astype(np.float64)
+        if column.kind == "boolean"
+        else column.offset + column.scale * rng.standard_normal(SAMPLES)
+        for column in columns.numbers
+    }
+    return table | {column.name: rng.choice(column.categories, SAMPLES).tolist() for column in columns.categories}
+
+
+def model_predictions(model: Model, raw: Any) -> Float[np.ndarray, "rows outputs"]:
+    """Return the model's own predictions for raw values."""
+    dtype = model.layers[0].weight.dtype
+    if isinstance(raw, dict):
+        assert model.table_schema is not None
+        x = rows_to_predict(Table.of("samples", import_polars().DataFrame(raw)), model.table_schema).x
+    else:
+        x = (raw.reshape(SAMPLES, -1) / model.input_scale).astype(np.float32 if model.input_scale != 1.0 else dtype)
+    prediction = predict(model, x)
+    return prediction.labels.reshape(SAMPLES, -1) if model.task == "regression" else prediction.probabilities
+
+
+def largest_difference(predicted: Any, expected: Float[np.ndarray, "rows outputs"]) -> float:
+    """Return the largest difference, relative to the largest prediction if that is above 1."""
+    scale = max(1.0, float(np.abs(expected).max()))
+    return float(np.abs(predicted.astype(np.float64) - expected.astype(np.float64)).max()) / scale

@@ -1,42 +1,50 @@
-"""``xpmlp inspect``: a look at data before training on it."""
+"""``xpmlp inspect``: a look at data before training on them."""
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from xpmlp.datasets.tables import TASKS, TableOptions
+from xpmlp.datasets import TableOptions
 from xpmlp.errors import OutputError
-from xpmlp.inspection import html_report, inspect_table, open_data
+from xpmlp.inspection import ColumnSummary, Inspection, by_interest, concerns, html_report, inspect_table, open_data
+from xpmlp.plots import shortened
 from xpmlp.whole_files import write_whole
 
-from .arguments import Data, DataDirectory
 from .console import make_console
-from .inspect_screen import print_inspection
+from .options import Data, DataDirectory, table_option
+
+MOST_COLUMNS = 24  # described on a screen
+MOST_CLASSES = 26
+NAMES_SHOWN = 8
+BAR = 30  # characters of the most common class's bar
+LONGEST_NAME = 28
+NARROWEST_NOTES = 10
+# Headings left out on a narrow screen, the first ones first.
+LEFT_OUT_FIRST = (("type",), ("25 %", "75 %"), ("distinct",), ("50 %",), ("std",))
+STATISTICS = {"mean": "mean", "std": "std", "min": "min", "q25": "25 %", "median": "50 %", "q75": "75 %", "max": "max"}
 
 
 def inspect(
     data: Data,
-    target: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="The column to predict; by default one named label, target, class or y."),
-    ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help=f"{' or '.join(TASKS)}; by default told by the target's values."),
-    ] = None,
+    target: Annotated[str | None, table_option("target")] = None,
+    task: Annotated[str | None, table_option("task")] = None,
     data_dir: DataDirectory = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with everything instead.")] = False,
     html: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write everything into one page for a browser, with pictures."),
+        typer.Option(metavar="FILE", help="Also write everything to an HTML page, with figures."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace that file if it exists.")] = False,
 ) -> None:
-    """Look at DATA: its first rows, each column in numbers, missing values, classes, duplicates."""
+    """Describe DATA: first rows, column statistics, missing values, classes, duplicates."""
     if html is not None and html.exists() and not force:
-        raise OutputError(f"{html}: exists already. Choose another name, or give --force to replace it.")
+        raise OutputError(f"{html}: already exists. Choose another name, or give --force to replace it.")
     options = TableOptions.parse(target=target, task=task)
     table = open_data(data, data_dir)
     inspection = inspect_table(table, target=options.target, task=options.task)
@@ -49,3 +57,166 @@ def inspect(
     print_inspection(console, inspection)
     if html is not None:
         console.print(f"written to {html}")
+
+
+def print_inspection(console: Console, inspection: Inspection) -> None:
+    """Print as much of an inspection as a person can read."""
+    console.print(
+        Text.assemble((inspection.name, "bold"), f": {inspection.rows:,} rows, {len(inspection.columns):,} columns")
+    )
+    for note in inspection.notes:
+        console.print(f"note: {note}", style="yellow")
+    ordered = list(inspection.columns)
+    if len(ordered) > MOST_COLUMNS:
+        ordered = by_interest(ordered, inspection.target)
+    console.print()
+    print_first_rows(console, inspection, ordered)
+    print_columns(console, ordered)
+    print_findings(console, inspection)
+    print_classes(console, inspection)
+
+
+def compact_table(title: str) -> Table:
+    """Return an empty table with little space between its columns."""
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+
+
+def print_first_rows(console: Console, inspection: Inspection, ordered: list[ColumnSummary]) -> None:
+    """Print the first rows, with as many columns as fit and the target among them."""
+    names = names_that_fit(inspection, [summary.name for summary in ordered], console.width)
+    if inspection.target is not None and inspection.target not in names:
+        others = [summary.name for summary in ordered if summary.name != inspection.target]
+        names = names_that_fit(inspection, [inspection.target, *others], console.width)
+    hidden = len(ordered) - len(names)
+    table = compact_table("first rows" + (f", {len(names)} columns ({hidden:,} more)" if hidden else ""))
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in inspection.first_rows:
+        table.add_row(*(cell(row[name]) for name in names))
+    console.print(table)
+
+
+def names_that_fit(inspection: Inspection, ordered: list[str], available: int) -> list[str]:
+    """Return the names of as many columns as fit beside each other, at least one."""
+    names: list[str] = []
+    width = 4
+    for name in ordered:
+        width += max(len(name), *(len(cell(row[name])) for row in inspection.first_rows)) + 2
+        if (names and width > available) or len(names) == MOST_COLUMNS:
+            break
+        names.append(name)
+    return names
+
+
+def print_columns(console: Console, ordered: list[ColumnSummary]) -> None:
+    """Print each column's statistics; fewer of them on a narrow screen."""
+    shown = ordered[:MOST_COLUMNS]
+    rows = [describe(summary, min(LONGEST_NAME, console.width // 4)) for summary in shown]
+    notes = [describe_concerns(summary) for summary in shown]
+    headings = headings_that_fit(rows, console.width - 2 - min(NARROWEST_NOTES, max(map(len, notes))))
+    more = len(ordered) > len(shown) or len(headings) < len(rows[0])
+    title = f"columns, the {len(shown)} most notable" if len(ordered) > len(shown) else "columns"
+    table = compact_table(f"{title}; all with --json or --html" if more else title)
+    for heading in headings:
+        is_text = heading in ("", "type")
+        table.add_column(heading, no_wrap=True, justify="left" if is_text else "right", style="" if heading else "bold")
+    table.add_column("")
+    for summary, row, note in zip(shown, rows, notes, strict=True):
+        style = "yellow" if concerns(summary) else "dim"
+        table.add_row(*(row[heading] for heading in headings), Text(note, style=style))
+    console.print(table)
+
+
+def describe(summary: ColumnSummary, longest_name: int) -> dict[str, str]:
+    """Return the cells of a column's row by their headings."""
+    return {
+        "": shortened(summary.name, longest_name),
+        "type": summary.type,
+        "missing": f"{summary.missing:,}" if summary.missing else "·",
+        "distinct": cell(summary.distinct),
+        **{heading: cell(getattr(summary, name)) for name, heading in STATISTICS.items()},
+    }
+
+
+def describe_concerns(summary: ColumnSummary) -> str:
+    """Return what is notable about a column."""
+    mostly = [] if summary.top is None else [f"mostly {cell(summary.top)} ({summary.top_count:,})"]
+    return "; ".join([*concerns(summary), *mostly])
+
+
+def headings_that_fit(rows: list[dict[str, str]], width: int) -> list[str]:
+    """Return the headings that there is room for, leaving out the least informative."""
+    headings = list(rows[0])
+    needed = {heading: 2 + max(len(heading), *(len(row[heading]) for row in rows)) for heading in headings}
+    for group in LEFT_OUT_FIRST:
+        if sum(needed[heading] for heading in headings) <= width:
+            break
+        headings = [heading for heading in headings if heading not in group]
+    return headings
+
+
+def print_findings(console: Console, inspection: Inspection) -> None:
+    """Print what stands out in the whole table."""
+    missing = [column for column in inspection.columns if column.missing]
+    worst = [f"{column.name} ({column.missing:,})" for column in sorted(missing, key=lambda column: -column.missing)]
+    pairs = [f"{name} = {other}" for name, other in inspection.duplicated]
+    findings = {
+        "missing values": f"in {len(missing):,} columns and {inspection.rows_with_missing:,} rows: {names(worst)}"
+        if missing
+        else "none",
+        "constant columns": count_and_names(inspection.constant),
+        "duplicate columns": count_and_names(pairs),
+    }
+    duplicates = inspection.duplicates
+    if duplicates is None:
+        findings["duplicate rows"] = "not compared: a column holds lists or objects"
+    else:
+        findings["duplicate rows"] = f"{duplicates.count:,}" if duplicates.count else "none"
+        if duplicates.contradictions and inspection.task == "classification":
+            findings["contradictions"] = f"{duplicates.contradictions:,} rows with the inputs of a row of another class"
+    if inspection.image_shape is not None:
+        shape = " × ".join(map(str, inspection.image_shape))
+        findings["images"] = f"{shape}; --html FILE shows some of each class"
+    for name, text in findings.items():
+        console.print(Text.assemble((f"{name:<19}", "bold"), text))
+
+
+def print_classes(console: Console, inspection: Inspection) -> None:
+    """Print the number of rows of each class, with a bar."""
+    if not inspection.classes:
+        return
+    console.print()
+    shown = inspection.classes
+    if len(shown) > MOST_CLASSES:
+        shown = tuple(sorted(shown, key=lambda found: -found.rows)[:MOST_CLASSES])
+    console.print(Text(f"classes of {inspection.target}: {len(inspection.classes):,}", "bold"))
+    width = max(len(str(found.label)) for found in shown)
+    most = max(found.rows for found in shown)
+    for found in shown:
+        bar = "█" * max(1, round(BAR * found.rows / most))
+        console.print(f"  {found.label!s:>{width}}  {found.rows:>9,}  {100 * found.share:5.1f} %  {bar}")
+    if len(shown) < len(inspection.classes):
+        console.print(f"  and {len(inspection.classes) - len(shown):,} smaller classes")
+
+
+def cell(value: Any) -> str:
+    """Return a value in a form short enough for a table."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) < 10**9 else f"{value:.4g}"
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 24 else text[:23] + "…"
+
+
+def names(values: list[str] | tuple[str, ...]) -> str:
+    """Return the first names in a line."""
+    shown = ", ".join(values[:NAMES_SHOWN])
+    return shown if len(values) <= NAMES_SHOWN else f"{shown}, …"
+
+
+def count_and_names(values: list[str] | tuple[str, ...]) -> str:
+    """Return how many there are and the first names."""
+    return f"{len(values):,}: {names(values)}" if values else "none"

@@ -1,12 +1,11 @@
-"""``xpmlp predict``: what a saved model says of pictures and tables."""
+"""``xpmlp predict``: predictions of a saved model for pictures and tables."""
 
 import csv
 import io
 import json
 import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import typer
@@ -17,7 +16,7 @@ from xpmlp.backends import load_backend
 from xpmlp.datasets.idx import ELEMENT_TYPES, GZIP_MAGIC
 from xpmlp.datasets.idx_folder import FILE_NAME, read_images, stores_images_transposed
 from xpmlp.datasets.scaling import scaled
-from xpmlp.errors import DataError, OutputError
+from xpmlp.errors import DataError
 from xpmlp.model.image_preprocessor import prepare_image
 from xpmlp.model.model import Model
 from xpmlp.model.model_file import load_model
@@ -25,16 +24,14 @@ from xpmlp.training import Prediction
 from xpmlp.training import predict as predict_samples
 from xpmlp.whole_files import write_whole
 
-from .arguments import BackendName, DeviceName, ModelPath, find_model_file, note_if_scaled_otherwise
 from .console import make_console, print_error, writes_to_terminal
-from .predict_table import FORMATS, are_tables, describe_count, predict_table
+from .evaluation_data import check_shape, note_unusual_scale
+from .options import BackendName, DeviceName, ModelPath, check_output, find_model_file
+from .predict_table import FORMATS, ROWS_SHOWN, are_tables, describe_count, predict_table
 
-ROWS_SHOWN = 40  # in a terminal; a file gets them all
 
-
-@dataclass(frozen=True)
-class Sample:
-    """Where a sample came from: a file, and for a file that holds several, the row in it."""
+class Sample(NamedTuple):
+    """Where a sample is: a file, and the row in it if the file holds several."""
 
     path: Path
     row: int | None = None
@@ -54,7 +51,7 @@ def predict(
         ),
     ],
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print a JSON list, with the probability of every class, instead.")
+        bool, typer.Option("--json", help="Print a JSON list instead, with the probability of every class.")
     ] = False,
     output: Annotated[
         Path | None,
@@ -62,15 +59,15 @@ def predict(
             "--output",
             "-o",
             metavar="FILE",
-            help="Write the predictions to this .csv or .json instead; of a table the whole table with them, also to "
-            ".parquet or .arrow.",
+            help="Write the predictions to a .csv or .json file instead; for a table, the whole table with its "
+            "predictions, also as .parquet or .arrow.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace that file if it exists.")] = False,
     backend: BackendName = "numpy",
     device: DeviceName = None,
 ) -> None:
-    """Tell what MODEL takes each picture for, and how sure it is; or add what it says to the rows of a table."""
+    """Classify pictures with MODEL, or predict each row of a table."""
     is_table = are_tables(inputs)
     if output is not None:
         check_output(output, FORMATS if is_table else (".csv", ".json"), force=force)
@@ -84,7 +81,7 @@ def predict(
         prediction = predict_samples(trained, x, compute)
         if output is not None:
             as_text = to_csv if output.suffix.lower() == ".csv" else to_json
-            # A file's name that is no Unicode is written as the bytes that it is.
+            # A file name that is not Unicode is written as its bytes.
             write_whole(output, as_text(samples, prediction, trained).encode(errors="surrogateescape"))
             make_console().print(f"{describe_count(len(samples))} written to {output}")
         elif as_json:
@@ -97,23 +94,10 @@ def predict(
         raise typer.Exit(1)
 
 
-def check_output(path: Path, kinds: tuple[str, ...], *, force: bool) -> None:
-    """Refuse, before any work, a file that is of no known kind or that may not be replaced."""
-    if path.suffix.lower() not in kinds:
-        named = f"{', '.join(kinds[:-1])} or {kinds[-1]}"
-        raise OutputError(f"{path}: the kind of file is not known. Name it {named}.")
-    if path.is_dir():
-        raise OutputError(f"{path}: is a folder. Choose another name.")
-    if path.exists() and not force:
-        raise OutputError(f"{path}: exists already. Choose another name, or give --force to replace it.")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path.parent}: there is no such folder. Make it first, or choose another.")
-
-
 def read_inputs(
     inputs: list[Path], model: Model
 ) -> tuple[list[Sample], Float32[np.ndarray, "rows features"], list[str]]:
-    """Read all that can be read: where each sample came from, the samples, and what was wrong with the rest."""
+    """Return where each readable sample is, the samples, and what is wrong with the other inputs."""
     samples: list[Sample] = []
     blocks = [np.empty((0, math.prod(model.input_shape)), np.float32)]
     failures = []
@@ -125,24 +109,24 @@ def read_inputs(
             failures.append(str(error))
         for path in files:
             try:
-                block, origins = read_samples(path, model)
+                block, places = read_samples(path, model)
             except DataError as error:
                 failures.append(str(error))
             else:
                 blocks.append(block)
-                samples.extend(origins)
+                samples.extend(places)
     return samples, np.concatenate(blocks), failures
 
 
 def expand(path: Path) -> list[Path]:
-    """Return the files that a user means by `path`: itself, or what a folder holds, in the order of the names."""
+    """Return the files of an input: itself, or the content of a folder in the order of the names."""
     if not path.is_dir():
         return [path]
     try:
         files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
     except OSError as error:
         raise DataError(
-            f"{path}: cannot be read ({error.strerror or error}). Check that you may read this folder."
+            f"{path}: cannot be read ({error.strerror or error}). Check the folder's permissions."
         ) from error
     if not files:
         raise DataError(f"{path}: holds no files. Give pictures, a folder of pictures, or an IDX file.")
@@ -154,39 +138,34 @@ def read_samples(path: Path, model: Model) -> tuple[Float32[np.ndarray, "rows fe
     if is_idx(path):
         images = read_images(path)
         name = FILE_NAME.fullmatch(path.name)
-        # As the training images of such a file were set upright.
+        # The training images of such a file were transposed, too.
         if images.ndim >= 3 and name is not None and stores_images_transposed(name["prefix"] or ""):
             images = images.swapaxes(1, 2)
-        if images.shape[1:] != model.input_shape:
-            shapes = [" × ".join(map(str, shape)) for shape in (images.shape[1:], model.input_shape)]
-            raise DataError(
-                f"{path}: its rows have the shape {shapes[0]}, but the model was trained on {shapes[1]}. "
-                "Use a model trained on data of this shape."
-            )
+        check_shape(model, images.shape[1:], str(path))
         x = scaled(images, model.input_scale, what=str(path))
-        note_if_scaled_otherwise(x, model, what=str(path))
+        note_unusual_scale(x, model, what=str(path))
         return x, [Sample(path, row) for row in range(len(images))]
     if model.image_preprocessor is None:
         raise DataError(
-            f"{path}: the model was not trained on images, so it cannot look at a picture. Give an IDX file whose "
-            f"rows have the shape {' × '.join(map(str, model.input_shape))}."
+            f"{path}: the model was not trained on images, so it cannot classify a picture. Give an IDX file whose "
+            f"samples have the shape {' × '.join(map(str, model.input_shape))}."
         )
     return prepare_image(path, model.image_preprocessor)[None, :], [Sample(path)]
 
 
 def is_idx(path: Path) -> bool:
-    """Tell an IDX file, plain or gzip, from a picture: by its first bytes, or where they are damaged by its name."""
+    """Return whether a file is an IDX file, plain or gzipped, by its first bytes or, if damaged, by its name."""
     try:
         with path.open("rb") as file:
             magic = file.read(4)
     except OSError:
-        return False  # whoever opens it next says what is wrong
+        return False  # opening it as a picture reports the error
     is_plain = len(magic) == 4 and magic[:2] == b"\0\0" and magic[2] in ELEMENT_TYPES and magic[3] > 0
     return is_plain or magic[:2] == GZIP_MAGIC or FILE_NAME.fullmatch(path.name) is not None
 
 
 def to_csv(samples: list[Sample], prediction: Prediction, model: Model) -> str:
-    """Write a line for each sample under a line of names."""
+    """Return a header and a line for each sample."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["input", "row", "label", "probability"])
@@ -196,7 +175,7 @@ def to_csv(samples: list[Sample], prediction: Prediction, model: Model) -> str:
 
 
 def to_json(samples: list[Sample], prediction: Prediction, model: Model) -> str:
-    """Write a list with an object for each sample."""
+    """Return a list with an object for each sample."""
     rows = [
         {
             "input": str(sample.path),
@@ -213,17 +192,16 @@ def to_json(samples: list[Sample], prediction: Prediction, model: Model) -> str:
 
 
 def print_table(samples: list[Sample], prediction: Prediction) -> None:
-    """Print a row for each sample; in a terminal, not more than can be looked through."""
+    """Print a row for each sample; on a terminal, only the first ones."""
     console = make_console()
     shown = min(len(samples), ROWS_SHOWN) if writes_to_terminal(console) else len(samples)
     table = Table()
     table.add_column("input", overflow="fold")
     table.add_column("label", justify="right")
     table.add_column("probability", justify="right")
-    for sample, label, probability in zip(
-        samples[:shown], prediction.labels, prediction.probabilities.max(axis=1), strict=False
-    ):
+    confidence = prediction.probabilities.max(axis=1)
+    for sample, label, probability in zip(samples[:shown], prediction.labels, confidence, strict=False):
         table.add_row(str(sample), str(label), f"{100 * probability:.2f} %")
     console.print(table)
     if shown < len(samples):
-        console.print(f"and {len(samples) - shown:,} more: give --output FILE to keep them all")
+        console.print(f"and {len(samples) - shown:,} more; --output FILE writes all of them")

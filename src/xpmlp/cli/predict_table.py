@@ -1,4 +1,4 @@
-"""``xpmlp predict`` on tables: the table back, with what the model says beside each row."""
+"""``xpmlp predict`` for tables: the table with a prediction for each row."""
 
 import io
 import json
@@ -19,22 +19,22 @@ from xpmlp.whole_files import write_whole
 
 from .console import make_console, print_note, writes_to_terminal
 
-ROWS_SHOWN = 40  # in a terminal; a file gets them all
+ROWS_SHOWN = 40  # on a terminal; a file gets all of them
 PROBABILITIES_SHOWN = 6  # columns on a screen
 FORMATS = (".csv", ".parquet", ".arrow", ".feather", ".json")
 
 
 def are_tables(inputs: list[Path]) -> bool:
-    """Tell whether the inputs are tables.
+    """Return whether the inputs are a table.
 
     Raises
     ------
     SettingsError
-        Where some are and others are not, or there are several: each has columns of its own.
+        If there are several inputs with a table among them: each table has columns of its own.
     """
     tables = [path for path in inputs if table_format(path) is not None and not path.is_dir()]
     if tables and len(inputs) > 1:
-        raise SettingsError(f"{tables[0]}: is a table; give one table alone, as each has columns of its own.")
+        raise SettingsError(f"{tables[0]}: is a table, and a table must be the only input. Give one at a time.")
     return bool(tables)
 
 
@@ -44,12 +44,12 @@ def predict_table(model: Model, path: Path, backend: Backend, *, output: Path | 
     Raises
     ------
     DataError
-        Where the table does not fit the model.
+        If the table does not fit the model.
     OutputError
-        Where the output cannot be written.
+        If the output cannot be written.
     """
     table = read_table(path)
-    rows = rows_for(model, table)
+    rows = model_inputs(model, table)
     for note in rows.notes:
         print_note(note)
     if not len(rows.x):
@@ -68,12 +68,12 @@ def predict_table(model: Model, path: Path, backend: Backend, *, output: Path | 
 
 
 def describe_count(count: int) -> str:
-    """Return how many predictions there are, in words."""
+    """Return the number of predictions as text."""
     return f"{count:,} prediction{'' if count == 1 else 's'}"
 
 
-def rows_for(model: Model, table: Table) -> Rows:
-    """Return a table's rows as the model sees them, also where it was trained on no table."""
+def model_inputs(model: Model, table: Table) -> Rows:
+    """Return a table's rows as the model's inputs, even if it was not trained on a table."""
     if model.table_schema is not None:
         return rows_to_predict(table, model.table_schema)
     features = model.layer_sizes[0]
@@ -83,40 +83,37 @@ def rows_for(model: Model, table: Table) -> Rows:
 
 
 def prediction_columns(model: Model, table: Table, rows: Rows, prediction: Prediction) -> list[Any]:
-    """Return the columns that are added to a table: what is predicted, and how probable each class is.
+    """Return the columns to add to a table: the prediction and the probability of each class.
 
-    A row that could not be predicted has nothing in them.
+    They are empty in rows that could not be predicted.
     """
     polars = import_polars()
-    taken = set(table.schema)
-    columns = {}
+    names, columns = [f"probability_{label}" for label in model.classes], list(prediction.probabilities.T)
     if model.task == "regression":
-        outputs = prediction.labels.reshape(len(rows.x), -1)
         many = len(model.output_names) > 1
-        for index, name in enumerate(model.output_names):
-            columns[f"prediction_{name}" if many else "prediction"] = outputs[:, index].tolist()
+        names = [f"prediction_{name}" if many else "prediction" for name in model.output_names]
+        columns = list(prediction.labels.reshape(len(rows.x), -1).T)
     elif model.task == "multilabel":
-        for index, label in enumerate(model.classes):
-            columns[f"prediction_{label}"] = prediction.labels[:, index].tolist()
+        names = [*(f"prediction_{label}" for label in model.classes), *names]
+        columns = [*prediction.labels.T, *columns]
     else:
-        columns["prediction"] = prediction.labels.tolist()
-    for index, label in enumerate(model.classes):
-        columns[f"probability_{label}"] = prediction.probabilities[:, index].astype(np.float64).tolist()
-    positions = np.flatnonzero(rows.usable)
+        names, columns = ["prediction", *names], [prediction.labels, *columns]
+    positions = np.flatnonzero(rows.usable).tolist()
+    taken = set(table.schema)
     series = []
-    for name, values in columns.items():
+    for name, column in zip(names, columns, strict=True):
         while name in taken:
             name += "_"
         taken.add(name)
         cells: list[Any] = [None] * table.rows
-        for position, value in zip(positions.tolist(), values, strict=True):
+        for position, value in zip(positions, column.tolist(), strict=True):
             cells[position] = value
         series.append(polars.Series(name, cells, strict=False))
     return series
 
 
 def frame_to_bytes(frame: Any, suffix: str) -> bytes:
-    """Return the content of a file of that kind."""
+    """Return the content of a file of that type."""
     if suffix == ".csv":
         return bytes(frame.write_csv().encode())
     if suffix == ".json":
@@ -131,7 +128,7 @@ def frame_to_bytes(frame: Any, suffix: str) -> bytes:
 
 def to_json(model: Model, path: Path, rows: Rows, prediction: Prediction) -> str:
     """Return a list with an object for each row that could be predicted."""
-    found = []
+    objects = []
     for row, label, probabilities in zip(
         np.flatnonzero(rows.usable).tolist(),
         prediction.labels.tolist(),
@@ -144,21 +141,22 @@ def to_json(model: Model, path: Path, rows: Rows, prediction: Prediction) -> str
         else:
             named = dict(zip(map(str, model.classes), probabilities, strict=True))
             values |= {"label": label, "probability": max(probabilities), "probabilities": named}
-        found.append(values)
-    return json.dumps(found, indent=2) + "\n"
+        objects.append(values)
+    return json.dumps(objects, indent=2) + "\n"
 
 
 def print_rows(model: Model, table: Table, added: list[Any]) -> None:
-    """Print the rows' predictions, and beside them what the target column holds where there is one."""
+    """Print the predictions, beside the target column if the table has it."""
     console = make_console()
     shown = min(table.rows, ROWS_SHOWN) if writes_to_terminal(console) else table.rows
     target = None if model.table_schema is None else model.table_schema.target
     columns: dict[str, list[Any]] = {"row": list(range(1, shown + 1))}
     if target is not None and target in table.schema:
         columns[target] = table.head(shown)[target].to_list()
-    for series in added[: 1 + PROBABILITIES_SHOWN] if len(added) <= 1 + PROBABILITIES_SHOWN else added[:1]:
+    fits = len(added) <= 1 + PROBABILITIES_SHOWN
+    for series in added if fits else added[:1]:
         columns[series.name] = series.head(shown).to_list()
-    if len(added) > 1 + PROBABILITIES_SHOWN:
+    if not fits:
         best = np.nanmax(np.array([series.head(shown).to_numpy() for series in added[1:]], dtype=np.float64), axis=0)
         columns["probability"] = [None if np.isnan(value) else float(value) for value in best]
     screen = ScreenTable()
@@ -170,4 +168,4 @@ def print_rows(model: Model, table: Table, added: list[Any]) -> None:
         )
     console.print(screen)
     if shown < table.rows:
-        console.print(f"and {table.rows - shown:,} more: give --output FILE to keep them all")
+        console.print(f"and {table.rows - shown:,} more; --output FILE writes all of them")

@@ -1,15 +1,15 @@
-"""A run as it goes, for a terminal or for a file."""
+"""The progress of a run, on a terminal or in a file."""
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from xpmlp.training import Callback, EpochRow, Run
 
-from .console import writes_to_terminal
+from .console import describe_loss, writes_to_terminal
 
 
 def make_progress(console: Console) -> "EpochLines":
-    """Return what suits where the console writes: a bar that moves on a terminal, lines alone anywhere else."""
+    """Return a moving bar for a terminal, lines only for anything else."""
     can_move = writes_to_terminal(console) and not console.is_dumb_terminal and not console.quiet
     return LiveProgress(console) if can_move else EpochLines(console)
 
@@ -26,32 +26,22 @@ def describe_epoch(row: EpochRow, epochs: int) -> str:
     return "   ".join(parts)
 
 
-def describe_loss(loss: float) -> str:
-    """Return a loss with four decimals, or with an exponent where a run is about to diverge."""
-    return f"{loss:.4f}" if loss < 1e4 else f"{loss:.3e}"
-
-
-def describe_seconds(seconds: float) -> str:
-    """Return a time, with the digits that a short one needs to be seen."""
-    return f"{seconds:.1f} s" if seconds >= 1.0 else f"{seconds:.2g} s"
-
-
 class EpochLines(Callback):
-    """Write a line for every epoch: the plain progress of a run whose output is not a terminal."""
+    """Print a line for every epoch."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
 
     def on_epoch_end(self, run: Run) -> None:
-        """Write the epoch that is over."""
+        """Print the epoch."""
         self.console.print(describe_epoch(run.history[-1], run.epochs))
 
     def close(self) -> None:
-        """Leave the terminal as it was, whatever ended the run."""
+        """Restore the terminal, whatever ended the run."""
 
 
 class LiveProgress(EpochLines):
-    """Lines for the epochs that are over, and below them a bar with the time that is left."""
+    """Print a line for every epoch, and below them a bar with the time left."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -64,7 +54,7 @@ class LiveProgress(EpochLines):
             TextColumn("left"),
             console=console,
             transient=True,
-            # The bar moves once an epoch; a thread that redraws it more often than needed takes time from training.
+            # The bar moves once per epoch; redrawing it more often takes time from training.
             refresh_per_second=4,
         )
 
@@ -74,11 +64,11 @@ class LiveProgress(EpochLines):
         self.progress.start()
 
     def on_epoch_end(self, run: Run) -> None:
-        """Move the bar, and write the epoch that is over above it."""
+        """Advance the bar, and print the epoch above it."""
         done = len(run.history)
         self.progress.update(self.task, completed=done, epoch=min(done + 1, run.epochs))
         super().on_epoch_end(run)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self.progress.stop()

@@ -1,4 +1,4 @@
-"""What a run of ``xpmlp train`` leaves in its folder, and says at its end."""
+"""The files that ``xpmlp train`` writes at the end of a run, and its last lines of output."""
 
 import json
 from datetime import UTC, datetime
@@ -12,19 +12,10 @@ from xpmlp.datasets import Dataset
 from xpmlp.environment import describe_machine, describe_versions
 from xpmlp.model.model import Model
 from xpmlp.model.model_file import model_to_bytes
-from xpmlp.training import (
-    FitResult,
-    Recipe,
-    RegressionReport,
-    Report,
-    evaluate_classifier,
-    evaluate_regression,
-    history_to_csv,
-    make_model,
-)
+from xpmlp.training import FitResult, Recipe, RegressionReport, Report, evaluate, history_to_csv, make_model
 
-from .pictures import run_pictures
-from .progress import describe_loss, describe_seconds
+from .console import describe_loss, describe_seconds
+from .figures import run_figures
 from .run_folder import LAST_MODEL, RunFolder
 
 
@@ -37,17 +28,17 @@ def save_run(
     backend: Backend,
     last: FitResult | None = None,
 ) -> None:
-    """Write a run's files and say what it came to. The model is first: whatever happens then, it is safe.
+    """Write a run's files, the model first, and print its scores.
 
     Parameters
     ----------
     last
-        The network after the last epoch, where the result's is that of a better one.
+        The network after the last epoch, if `result` is that of a better one.
 
     Raises
     ------
     OutputError
-        Naming what could not be written, after everything else was.
+        If a file could not be written, after all others were.
     """
     model = make_model(dataset, settings, result)
     folder.save("model.safetensors", lambda: model_to_bytes(model))
@@ -58,65 +49,31 @@ def save_run(
         console.print(f"stopped after epoch {len(result.history)}: {result.stop_reason}", style="yellow")
     if result.kept_epoch != len(result.history):
         console.print(f"the weights are those of epoch {result.kept_epoch}, the best", style="yellow")
-    if model.task == "regression":
-        finish_regression(console, folder, dataset, settings, result, model, backend)
-    else:
-        finish_classification(console, folder, dataset, settings, result, model, backend)
-    for file, draw in run_pictures(model, result.history, dataset.test, dataset.name, backend).drawn.items():
+    report = evaluate(model, dataset.test, backend)
+    print_scores(console, report, result.seconds)
+    folder.save("run.json", lambda: describe_run(dataset, settings, result, model, report, backend))
+    for file, draw in run_figures(model, result.history, dataset.test, dataset.name, backend).drawn.items():
         folder.save(file, draw)
     folder.finish()
     console.print(Text.assemble("saved in ", (str(folder.path), "bold"), f": {', '.join(folder.saved)}"))
 
 
-def finish_classification(
-    console: Console,
-    folder: RunFolder,
-    dataset: Dataset,
-    settings: Recipe,
-    result: FitResult,
-    model: Model,
-    backend: Backend,
-) -> None:
-    """Judge a classifier, and save what shows how good it is."""
-    judged = evaluate_classifier(model, dataset.test, backend)
-    score = f"test accuracy {100 * judged.accuracy:.2f} %"
-    console.print(
-        Text.assemble(
-            (score, "bold"), f", test loss {describe_loss(judged.loss)}, {describe_seconds(result.seconds)} to train"
-        )
-    )
-    if judged.accuracy <= judged.confusion.sum(axis=1).max() / judged.confusion.sum():
+def print_scores(console: Console, report: Report | RegressionReport, seconds: float) -> None:
+    """Print how good the model is, with a warning if a constant prediction is as good."""
+    if isinstance(report, Report):
+        score, loss = f"test accuracy {100 * report.accuracy:.2f} %", f"test loss {describe_loss(report.loss)}"
+        constant = "the most common class"
+        is_useful = report.accuracy > report.confusion.sum(axis=1).max() / report.confusion.sum()
+    else:
+        score, loss = f"test R² {report.r2:.4f}", f"RMSE {report.rmse:.4g}, MAE {report.mae:.4g}"
+        constant = "the mean"
+        is_useful = not report.r2 <= 0.0
+    console.print(Text.assemble((score, "bold"), f", {loss}, trained in {describe_seconds(seconds)}"))
+    if not is_useful:
         console.print(
-            "That is no better than always answering the commonest class. Try another learning rate, or more epochs.",
+            f"That is no better than always predicting {constant}. Try another learning rate, or more epochs.",
             style="yellow",
         )
-    folder.save("run.json", lambda: describe_run(dataset, settings, result, model, judged, backend))
-
-
-def finish_regression(
-    console: Console,
-    folder: RunFolder,
-    dataset: Dataset,
-    settings: Recipe,
-    result: FitResult,
-    model: Model,
-    backend: Backend,
-) -> None:
-    """Judge a regression, and save what shows how good it is."""
-    judged = evaluate_regression(model, dataset.test, backend)
-    score = f"test R² {judged.r2:.4f}"
-    console.print(
-        Text.assemble(
-            (score, "bold"),
-            f", RMSE {judged.rmse:.4g}, MAE {judged.mae:.4g}, {describe_seconds(result.seconds)} to train",
-        )
-    )
-    if judged.r2 <= 0.0:
-        console.print(
-            "That is no better than always answering the mean. Try another learning rate, or more epochs.",
-            style="yellow",
-        )
-    folder.save("run.json", lambda: describe_run(dataset, settings, result, model, judged, backend))
 
 
 def describe_run(
@@ -124,11 +81,11 @@ def describe_run(
     settings: Recipe,
     result: FitResult,
     model: Model,
-    judged: Report | RegressionReport,
+    report: Report | RegressionReport,
     backend: Backend,
 ) -> bytes:
-    """Return the record of a run: all that one needs to repeat it, and what it came to."""
-    scores = {"accuracy": judged.accuracy, "loss": judged.loss} if isinstance(judged, Report) else judged.to_json()
+    """Return the record of a run as JSON: what is needed to repeat it, and its scores."""
+    scores = {"accuracy": report.accuracy, "loss": report.loss} if isinstance(report, Report) else report.to_json()
     record: dict[str, Any] = {f"test_{name}": value for name, value in scores.items()}
     record |= {
         "seconds": result.seconds,
@@ -152,7 +109,7 @@ def describe_run(
         "machine": describe_machine(),
     }
     if dataset.table_schema is not None:
-        form = dataset.table_schema
-        record["data"] |= {"target": form.target, "columns": len(form.columns), "split": dataset.split}
-        record["data"] |= {"missing": form.missing, "scaling": form.scaling}
+        schema = dataset.table_schema
+        record["data"] |= {"target": schema.target, "columns": len(schema.columns), "split": dataset.split}
+        record["data"] |= {"missing": schema.missing, "scaling": schema.scaling}
     return (json.dumps(record, indent=2) + "\n").encode()

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from xpmlp.cli.arguments import find_model_file
+from xpmlp.cli.options import find_model_file
 
 
 def test_a_model_is_found_in_its_folder_or_by_its_own_path() -> None:

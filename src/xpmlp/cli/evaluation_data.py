@@ -1,0 +1,180 @@
+"""The labelled rows that a saved model is evaluated on."""
+
+import contextlib
+import glob
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+from jaxtyping import Float32
+
+from xpmlp.datasets import Dataset, Provenance, Split, load_dataset
+from xpmlp.datasets.load import is_table
+from xpmlp.datasets.tables import held_out_rows, labelled_rows, open_tables, plain_schema
+from xpmlp.datasets.tables.columns import find_target
+from xpmlp.errors import DataError, SettingsError
+from xpmlp.model.model import Model
+
+from .console import print_note
+
+# The sentences that models before version 0.2 have instead of a provenance; the first that fits counts.
+OLD_SOURCES: dict[Literal["scikit-learn", "mnist", "idx", "table"], str] = {
+    "scikit-learn": r"the table (?P<data>\w+) that comes with scikit-learn",
+    "mnist": r"MNIST(?: from the folder (?P<folder>.+))?.*",
+    "idx": r"IDX files (?:(?P<prefix>.+?)-… )?in the folder (?P<data>.+)",
+    "table": r"the table (?P<data>.+)",
+}
+
+
+@dataclass(frozen=True)
+class EvaluationRows:
+    """Rows to evaluate a model on, scaled as its training data were.
+
+    Attributes
+    ----------
+    split
+        The rows with their labels.
+    name
+        The name of the data.
+    which
+        Which of its rows these are: ``"test rows"``, or ``"rows"`` if it has no test rows.
+    notes
+        Notes for the user.
+    """
+
+    split: Split
+    name: str
+    which: str
+    notes: tuple[str, ...]
+
+
+def find_rows(model: Model, data: str, data_dir: Path | None, target: str | None) -> EvaluationRows:
+    """Return the test rows of a dataset, or the rows of a table.
+
+    Raises
+    ------
+    DataError
+        If they do not fit the model.
+    """
+    if is_table(data):
+        return rows_of_table(model, data, target)
+    if target is not None:
+        raise SettingsError(f"{data}: is not a table, so --target cannot be used. Leave it out.")
+    dataset = load_dataset(data, data_dir=data_dir)
+    return EvaluationRows(scale_for(model, dataset), dataset.name, "test rows", dataset.notes)
+
+
+def rows_of_table(model: Model, data: str, target: str | None) -> EvaluationRows:
+    """Return a table's own test rows, those held out in training, or else all rows."""
+    table, test_table = open_tables(data)
+    table, which = (table, "rows") if test_table is None else (test_table, "test rows")
+    notes: tuple[str, ...] = ()
+    if model.table_schema is None:
+        name, guess = find_target(table, target)
+        schema = plain_schema(table, name, model.input_scale, model.layer_sizes[0])
+        notes = () if guess is None else (guess,)
+    else:
+        schema = model.table_schema if target is None else msgspec.structs.replace(model.table_schema, target=target)
+    rows = held_out_rows(table, schema, model.training.get("split"), model.classes) if test_table is None else None
+    if rows is not None:
+        which = "test rows"
+        notes = (*notes, f"{table.name}: evaluated on the rows held out in training")
+    elif test_table is None and was_trained_on(model, data):
+        notes = (*notes, f"{table.name}: the model was trained on this table, so this says little about other rows")
+    split, more = labelled_rows(table, schema, model.classes, rows)
+    if model.table_schema is None:
+        note_unusual_scale(split.x, model, what=table.name)
+    return EvaluationRows(split, table.name, which, (*notes, *more))
+
+
+def scale_for(model: Model, dataset: Dataset) -> Split:
+    """Return a dataset's test rows, scaled as the model's training data were.
+
+    Raises
+    ------
+    DataError
+        If the samples have another shape than the model's.
+    """
+    check_shape(model, dataset.input_shape, dataset.name)
+    x, labels = dataset.test.x, dataset.test.labels
+    if dataset.input_scale != model.input_scale:
+        x = (x * (dataset.input_scale / model.input_scale)).astype(x.dtype)
+        note_unusual_scale(x, model, what=dataset.name)
+    return Split(x, labels)
+
+
+def check_shape(model: Model, shape: tuple[int, ...], what: str) -> None:
+    """Refuse samples of another shape than the model was trained on."""
+    if shape != model.input_shape:
+        theirs, ours = (" × ".join(map(str, sizes)) for sizes in (shape, model.input_shape))
+        raise DataError(
+            f"{what}: its samples have the shape {theirs}, but the model was trained on {ours}. "
+            "Use a model trained on data of this shape."
+        )
+
+
+def note_unusual_scale(x: Float32[np.ndarray, "rows features"], model: Model, *, what: str) -> None:
+    """Print a note if values have another range than in training, where they lay between -1 and 1."""
+    largest = float(max(x.max(), -x.min()))
+    if not 0.1 <= largest <= 2.0:
+        print_note(
+            f"{what}: its largest value is {largest * model.input_scale:g}, but the model was trained on values up to "
+            f"about {model.input_scale:g}. Scale them in the same way, or the predictions are meaningless."
+        )
+
+
+def find_provenance(model: Model) -> Provenance:
+    """Return where a model's training data came from.
+
+    Raises
+    ------
+    DataError
+        If the model does not say.
+    """
+    stored, name, source = (model.training.get(key) for key in ("provenance", "data", "source"))
+    if isinstance(stored, dict):
+        with contextlib.suppress(msgspec.ValidationError):
+            return msgspec.convert(stored, Provenance)
+    if not isinstance(name, str) or not isinstance(source, str):
+        raise DataError("the model does not record its training data; give them with --data")
+    if name == "digits" and "scikit-learn" in source:
+        return Provenance("scikit-learn", "digits")
+    for kind, pattern in OLD_SOURCES.items():
+        if found := re.fullmatch(pattern, source, re.DOTALL):
+            parts = found.groupdict("")
+            data = parts.get("data", "mnist")
+            if kind in ("idx", "table"):
+                data = os.path.abspath(os.path.join(os.path.expanduser(data), parts.get("prefix", "")))
+            return Provenance(kind, data, parts.get("folder") or None)
+    raise DataError(f"the model was trained on {source}, which cannot be found again; give the data with --data")
+
+
+def was_trained_on(model: Model, data: str) -> bool:
+    """Return whether a model was trained on the table at this path."""
+    try:
+        return find_provenance(model).data == os.path.abspath(os.path.expanduser(data))
+    except DataError:
+        return False
+
+
+def find_recorded_rows(model: Model, data_dir: Path | None) -> EvaluationRows:
+    """Return the test rows of the data that a model was trained on.
+
+    Raises
+    ------
+    DataError
+        If it is not known, has moved, or does not say which rows the model was not trained on.
+    """
+    provenance = find_provenance(model)
+    data, folder = str(provenance.options.get("test", provenance.data)), provenance.data_dir
+    place = {"mnist": folder, "idx": data, "table": data}.get(provenance.kind)
+    if place is not None and not glob.glob(f"{glob.escape(place)}*"):  # IDX files may begin with the path
+        raise DataError(f"the model was trained on {place}, which does not exist; give the data with --data")
+    rows = find_rows(model, data, data_dir or (None if folder is None else Path(folder)), None)
+    if rows.which == "rows" and data == provenance.data:
+        raise DataError(f"it is unknown which rows of {data} were held out in training; give test rows with --data")
+    return rows

@@ -1,0 +1,142 @@
+"""The figures of a run."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from xpmlp import plots
+from xpmlp.backends import Backend
+from xpmlp.datasets import Split, class_indices
+from xpmlp.model.model import Model
+from xpmlp.training import EpochRow, evaluate_regression, predict
+
+CLASSIFICATION = ("gallery.png", "mistakes.png", "confusion.png", "calibration.png")
+REGRESSION = ("predicted.png", "residuals.png")
+FIGURES = ("curves.png", *CLASSIFICATION, "weights.png", *REGRESSION)
+MOST_CLASSES = 100  # in a confusion matrix; more names would overlap
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """The figures of a run.
+
+    Attributes
+    ----------
+    drawn
+        For each file name, a function that draws the figure and returns it as a PNG.
+    omitted
+        For each of the other figures, why it is not drawn.
+    """
+
+    drawn: dict[str, Callable[[], bytes]] = field(default_factory=dict)
+    omitted: dict[str, str] = field(default_factory=dict)
+
+    def omit(self, names: Sequence[str], reason: str) -> None:
+        """Say why some figures are not drawn."""
+        self.omitted.update(dict.fromkeys(names, reason))
+
+
+def run_figures(
+    model: Model,
+    history: Sequence[EpochRow],
+    rows: Split | None,
+    name: str,
+    backend: Backend | None = None,
+    *,
+    why_no_rows: str = "there are no test rows",
+) -> RunFigures:
+    """Return the figures of a run.
+
+    Parameters
+    ----------
+    history
+        The run's history; empty for no curves.
+    rows
+        Labelled test rows, as the network's inputs.
+    name
+        The name of the data.
+    backend
+        Where to compute; NumPy by default.
+    why_no_rows
+        The reason given if there are no rows.
+    """
+    figures = RunFigures()
+    title = name
+    if rows is None or not len(rows.x):
+        figures.omit(REGRESSION if model.task == "regression" else CLASSIFICATION, why_no_rows)
+    elif model.task == "regression":
+        title = add_regression(figures, model, rows, name, backend)
+    elif model.task == "multilabel":
+        figures.omit(CLASSIFICATION, "a row may have several classes")
+    else:
+        title = add_classification(figures, model, rows, name, backend)
+    if history:
+        figures.drawn["curves.png"] = lambda: plots.draw_curves(history, title, kept_epoch(model))
+    else:
+        figures.omit(["curves.png"], "there is no history")
+    add_weights(figures, model, title)
+    return RunFigures({file: figures.drawn[file] for file in FIGURES if file in figures.drawn}, figures.omitted)
+
+
+def kept_epoch(model: Model) -> int | None:
+    """Return the epoch of a model's weights, if it is recorded."""
+    kept = model.training.get("kept_epoch")  # read from a file, it may have any type
+    return kept if isinstance(kept, int) else None
+
+
+def add_classification(figures: RunFigures, model: Model, rows: Split, name: str, backend: Backend | None) -> str:
+    """Add the figures of a classifier; return the title of all figures."""
+    prediction = predict(model, rows.x, backend)
+    truth = class_indices(rows.labels, model.classes)
+    predicted = np.argmax(prediction.probabilities, axis=1)
+    is_correct = predicted == truth
+    confidence = prediction.probabilities.max(axis=1)
+    title = f"{name}: {100 * is_correct.mean():.2f} % accuracy on {len(rows.x):,} test rows"
+    count = len(model.classes)
+    if count <= MOST_CLASSES:
+        confusion = np.bincount(truth * count + predicted, minlength=count**2).reshape(count, count).astype(np.int64)
+        figures.drawn["confusion.png"] = lambda: plots.draw_confusion(confusion, model.classes, title)
+    else:
+        figures.omit(["confusion.png"], f"a matrix of {count:,} classes would be unreadable")
+    figures.drawn["calibration.png"] = lambda: plots.draw_calibration(confidence, is_correct, title)
+    if len(model.input_shape) != 2:
+        figures.omit(["gallery.png", "mistakes.png"], "the samples are not gray images")
+        return title
+    images = rows.x.reshape(-1, *model.input_shape)
+    labels = np.asarray(rows.labels)
+    figures.drawn["gallery.png"] = lambda: plots.draw_gallery(images, labels, prediction.labels, confidence, title)
+    if is_correct.all():
+        figures.omit(["mistakes.png"], "there are no mistakes")
+    else:
+        figures.drawn["mistakes.png"] = lambda: plots.draw_mistakes(
+            images, truth, prediction.probabilities, model.classes, title
+        )
+    return title
+
+
+def add_regression(figures: RunFigures, model: Model, rows: Split, name: str, backend: Backend | None) -> str:
+    """Add the figures of a regression; return the title of all figures."""
+    if len(model.output_names) != 1:
+        figures.omit(REGRESSION, "several numbers are predicted at once")
+        return name
+    predicted = predict(model, rows.x, backend).labels.astype(np.float64)
+    truth = rows.labels.astype(np.float64)
+    target = model.output_names[0]
+    score = f"R² {evaluate_regression(model, rows, backend).r2:.4f} on " if len(truth) > 1 else ""
+    title = f"{name}: {score}{len(truth):,} test row{'s' if len(truth) > 1 else ''}"
+    figures.drawn["predicted.png"] = lambda: plots.draw_predicted(truth, predicted, target, title)
+    figures.drawn["residuals.png"] = lambda: plots.draw_residuals(truth, predicted, target, title)
+    return title
+
+
+def add_weights(figures: RunFigures, model: Model, title: str) -> None:
+    """Add the first layer's weights as images, if the samples are images."""
+    if len(model.input_shape) != 2:
+        figures.omit(["weights.png"], "the samples are not gray images")
+        return
+    height, width = model.input_shape
+    classes = model.classes if len(model.layers) == 1 else ()
+    figures.drawn["weights.png"] = lambda: plots.draw_weights(
+        model.layers[0].weight, (height, width), title, classes=classes
+    )

@@ -1,0 +1,136 @@
+"""Arguments and options that several commands share."""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from xpmlp.backends import BACKENDS
+from xpmlp.datasets import TableOptions
+from xpmlp.errors import OutputError, SettingsError
+
+COMPUTE, TABLES = "Compute", "Tables"
+INTERRUPTED = 130  # the exit code that shells know for Ctrl-C
+MOST_UNITS = 100_000_000  # in a layer: larger weights are beyond NumPy's indices and any memory
+
+# Commands receive a context of Click's class, of which typer.Context is a subclass for annotations only.
+CommandContext: Any = typer.Context.__base__
+
+DATA: Any = typer.Argument(
+    metavar="DATA",
+    help="[bold]digits[/bold], [bold]iris[/bold], [bold]wine[/bold], [bold]breast_cancer[/bold] or "
+    "[bold]diabetes[/bold] (included), [bold]mnist[/bold] (downloaded on first use), a table (CSV, also .gz or .zst, "
+    "Parquet, Arrow, .npz), or a folder of IDX files such as Fashion-MNIST's.",
+)
+Data = Annotated[str, DATA]
+DataDirectory = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        metavar="FOLDER",
+        help="Folder with MNIST's four files; by default the environment variable XPMLP_DATA_DIR.",
+    ),
+]
+BackendName = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help=f"Array library: {', '.join(BACKENDS)}, or auto for a GPU if one works, else numpy. "
+        "[bold]xpmlp backends[/bold] lists what works here.",
+        rich_help_panel=COMPUTE,
+    ),
+]
+DeviceName = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="cpu, cuda, cuda:1 or mps; by default the library's default device.",
+        rich_help_panel=COMPUTE,
+    ),
+]
+ModelPath = Annotated[
+    Path,
+    typer.Argument(metavar="MODEL", help="A model.safetensors from [bold]xpmlp train[/bold], or its folder."),
+]
+
+
+def find_model_file(path: Path) -> Path:
+    """Return the model file: the path itself, or model.safetensors in that folder."""
+    inside = path / "model.safetensors"
+    return inside if inside.is_file() else path
+
+
+def check_output(path: Path, kinds: tuple[str, ...], *, force: bool) -> None:
+    """Refuse, before any work, an output file of an unknown type or one that must not be replaced."""
+    if path.suffix.lower() not in kinds:
+        named = f"{', '.join(kinds[:-1])} or {kinds[-1]}"
+        raise OutputError(f"{path}: unknown file type. Name it {named}.")
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder. Choose another name.")
+    if path.exists() and not force:
+        raise OutputError(f"{path}: already exists. Choose another name, or give --force to replace it.")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path.parent}: no such folder. Create it first, or choose another.")
+
+
+def parse_sizes(text: str) -> tuple[int, ...]:
+    """Return the sizes of the hidden layers, written as ``"256,128"`` or ``"none"``."""
+    if text.strip().lower() in ("none", "0"):
+        return ()
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        sizes = (0,)
+    if not all(1 <= size <= MOST_UNITS for size in sizes):
+        raise SettingsError(
+            f"--hidden: {text!r} is not a list of sizes from 1 to {MOST_UNITS:,}. Write 128, or 256,128 for two "
+            "layers, or none."
+        )
+    return sizes
+
+
+def table_option(name: str) -> Any:
+    """Return the option for a field of `TableOptions`."""
+    shown = get_type_hints(TableOptions, include_extras=True)[name].__metadata__[0]
+    flag = f"--{name.replace('_', '-')}"
+    return typer.Option(flag, metavar=shown.metavar, help=shown.text, rich_help_panel=TABLES)
+
+
+def with_table_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all table options, in place of its parameter `table`; `collect_table_options` reads them."""
+    types = {"test": Path | None, "test_fraction": float | None, "missing": str}
+    options = {
+        field.name: inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default or None,
+            annotation=Annotated[types.get(field.name, str | None), table_option(field.name)],
+        )
+        for field in fields(TableOptions)
+    }
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        parameter = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        parameters += options.values() if parameter.name == "table" else [parameter]
+
+    @functools.wraps(command)
+    def run(**values: Any) -> None:
+        command(**{name: value for name, value in values.items() if name not in options})
+
+    vars(run)["__signature__"] = inspect.Signature(parameters)
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+
+def collect_table_options(values: Mapping[str, Any]) -> TableOptions:
+    """Return the table options among a command's values."""
+    table = {field.name: values[field.name] for field in fields(TableOptions)}
+    for name in ("features", "exclude", "categories"):
+        table[name] = [part.strip() for part in (table[name] or "").split(",") if part.strip()]
+    return TableOptions.parse(**table)
