@@ -183,6 +183,26 @@ def test_the_last_weights_are_not_kept_twice(xpmlp: Any, tmp_path: Path) -> None
     assert not (tmp_path / "run" / "last.safetensors").exists()
 
 
+def test_the_number_of_threads_is_kept_and_may_be_changed_on_resuming(
+    xpmlp: Any, tmp_path: Path, no_pictures: None
+) -> None:
+    def record() -> tuple[Any, Any]:
+        kept = json.loads((tmp_path / "run.json").read_text())["compute"]["threads"]
+        return kept, newest_checkpoint(tmp_path / "checkpoints").threads
+
+    command = ("train", "digits", "--epochs", "2", "--checkpoint-every", "1", "-o", tmp_path)
+    assert xpmlp(*command, "--threads", "2").code == 0
+    assert record() == (2, 2)
+    for option, number in ((), 2), (("--threads", "3"), 3):
+        checkpoint_files(tmp_path / "checkpoints")[0][1].unlink()
+        assert xpmlp("train", "--resume", tmp_path, *option).code == 0
+        assert record() == (number, number)
+    assert xpmlp(*command, "--threads", "0").code == 2
+    assert xpmlp("evaluate", tmp_path, "digits", "--threads", "1").code == 0
+    assert xpmlp(*command, "--force").code == 0  # small products are not worth threads
+    assert record() == (1, 1)
+
+
 def test_without_data_or_a_run_there_is_nothing_to_do(xpmlp: Any) -> None:
     code, _, err = xpmlp("train")
     assert code == 2

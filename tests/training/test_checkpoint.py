@@ -5,6 +5,7 @@ import itertools
 import json
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import safetensors
 
+from xpmlp import threads
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
@@ -62,6 +64,7 @@ def train(
     x = generator.normal(size=(90, 6))
     targets = np.eye(3)[generator.integers(3, size=90)]
     arguments: dict[str, Any] = {
+        "train": Samples(x[:70], targets[:70]),
         "layers": init_layers(np, generator, (6, 8, 3), glorot_uniform(), dtype=dtype),
         "activation": ACTIVATIONS["tanh"],
         "loss": LOSSES["softmax_cross_entropy"],
@@ -74,7 +77,7 @@ def train(
         "backend": "numpy",
         "callbacks": callbacks,
     }
-    return fit(Samples(x[:70], targets[:70]), **(arguments | changes))
+    return fit(**(arguments | changes))
 
 
 def assert_same_run(result: FitResult, unbroken: FitResult) -> None:
@@ -225,6 +228,33 @@ def test_a_full_disk_does_not_end_the_run_and_leaves_the_older_checkpoint(
     assert "The run goes on." in caplog.text
 
 
+def test_a_resumed_run_has_the_number_of_threads_that_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(0)
+    samples = Samples(generator.normal(size=(512, 784)), np.eye(2)[generator.integers(2, size=512)])
+    layers = init_layers(np, generator, (784, 128, 2), glorot_uniform(), dtype=np.float32)
+    monkeypatch.setattr("xpmlp.backends.numpy.backend.available_threads", lambda: 2)
+    runs = threads.Runs()
+    monkeypatch.setattr("xpmlp.backends.numpy.backend.RUNS", runs)
+
+    def run(found: int, *callbacks: Callback, **changes: Any) -> FitResult:
+        monkeypatch.setattr(threads, "choose_threads", lambda *_: found)
+        runs.found = None
+        settings: dict[str, Any] = {"layers": layers, "batch_size": 128, "epochs": 2, "validation": None}
+        return train(*callbacks, **(settings | {"train": samples, "generator": np.random.default_rng(1)} | changes))
+
+    unbroken = run(1)
+    with pytest.raises(Killed):
+        run(1, Checkpointing(tmp_path), Killer(1))
+    checkpoint = load_checkpoint(checkpoint_files(tmp_path)[0][1])
+    resumed = run(2, checkpoint=checkpoint)
+    assert unbroken.threads == checkpoint.threads == resumed.threads == 1
+    assert_same_run(resumed, unbroken)
+    assert run(1, checkpoint=checkpoint, threads=2).threads == 2  # whoever insists
+    assert run(2, checkpoint=replace(checkpoint, threads=None)).threads == 2  # as those of earlier versions are
+
+
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     train(EarlyStopping(5), Checkpointing(tmp_path, settings={"data": "digits", "seed": 3}))
     checkpoint = newest_checkpoint(tmp_path)
@@ -241,7 +271,8 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     # The layout of version 1 of the format, which files of earlier versions have.
     with safetensors.safe_open(path, framework="numpy") as file:
         assert set(file.metadata()) == {"format", "format_version", "checkpoint", "sha256"}
-        assert set(json.loads(file.metadata()["checkpoint"])) == {"history", "generator", "callbacks", "settings"}
+        description = json.loads(file.metadata()["checkpoint"])
+        assert set(description) == {"history", "generator", "callbacks", "settings", "threads"}
         names = [
             f"{prefix}{index}.{part}"
             for prefix in ("layers.", "callbacks.EarlyStopping.")

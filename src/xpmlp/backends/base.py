@@ -1,5 +1,6 @@
 """What a backend is. This class alone serves any eager library that follows the Array API standard."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ClassVar
@@ -12,6 +13,8 @@ from xpmlp.nn.samples import Samples, make_batch, take_rows
 from xpmlp.nn.step import Step, TrainingState
 
 from .devices import Device
+
+logger = logging.getLogger(__name__)
 
 
 class Backend:
@@ -108,6 +111,18 @@ class Backend:
 
     def threads_for(self, layers: Layers, rows: int) -> AbstractContextManager[object]:
         """Return a context in which products of so many rows with a network's weights have the threads they deserve."""
+        return nullcontext()
+
+    def run_threads(self, layers: Layers, rows: int, threads: int | None) -> AbstractContextManager[int | None]:
+        """Return a context for a run with batches of so many rows, as which it gives the run's number of threads.
+
+        Parameters
+        ----------
+        threads
+            The number to take; None to decide. It is None inside if the library or device has no such setting.
+        """
+        if threads is not None:
+            logger.warning("backend %s on %s has no number of threads to set: it is ignored.", self.name, self.device)
         return nullcontext()
 
     def release_recordings(self) -> None:

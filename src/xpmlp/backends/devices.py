@@ -29,11 +29,6 @@ def is_gpu(name: str) -> bool:
     return name.partition(":")[0] != "cpu"
 
 
-def count_threads(threads: int) -> str:
-    """Return a number of threads in words."""
-    return f"{threads} thread{'s' if threads > 1 else ''}"
-
-
 def device_number(name: str, index: str, count: int) -> int:
     """Read the number behind a device's name, as in ``"cuda:1"``; 0 where there is none.
 

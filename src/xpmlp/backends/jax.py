@@ -12,9 +12,10 @@ import jax.numpy as jnp
 from xpmlp.errors import SettingsError
 from xpmlp.nn.samples import Samples, make_batch, take_rows
 from xpmlp.nn.step import Step, TrainingState
+from xpmlp.threads import describe_threads
 
 from .base import Backend
-from .devices import Device, count_threads, device_number
+from .devices import Device, device_number
 
 
 class JaxBackend(Backend):
@@ -91,7 +92,7 @@ class JaxBackend(Backend):
         if self.device.platform != "cpu":
             return "XLA"
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return f"XLA, {count_threads(threads)}"
+        return f"XLA, {describe_threads(threads)}"
 
     def describe(self) -> dict[str, str]:
         """Return what a record of a run should say of the library and the device."""

@@ -16,7 +16,7 @@ from xpmlp.model.model_file import load_model
 
 from .console import FILE_WIDTH, describe_loss, make_console, make_table, print_note
 from .evaluation_data import find_rows
-from .options import TABLES, BackendName, Data, DataDirectory, DeviceName, ModelPath, find_model_file
+from .options import TABLES, BackendName, Data, DataDirectory, DeviceName, ModelPath, Threads, find_model_file
 
 MISTAKES_SHOWN = 20  # if the terminal is too narrow for the confusion matrix
 
@@ -43,6 +43,7 @@ def evaluate(
     ] = None,
     backend: BackendName = "numpy",
     device: DeviceName = None,
+    threads: Threads = None,
 ) -> None:
     """Evaluate MODEL on the test rows of DATA.
 

@@ -22,7 +22,7 @@ CHECKPOINTS = "checkpoints"  # the folder, within a run's
 COMMAND = "command.json"  # in that folder while the run lasts: the command's values
 LONG_RUNS = "Long runs"
 PATHS = ("data_dir", "test", "output")  # stored as absolute paths, to resume from any folder
-FREE = ("resume", "quiet")  # options that may change on resuming
+FREE = ("resume", "quiet", "threads")  # options that may change on resuming
 
 CheckpointEvery = Annotated[
     int | None,
@@ -86,6 +86,7 @@ def resume_command(context: Any, run: Path) -> tuple[dict[str, Any], Checkpoint 
             "a new run."
         )
     values = context.params | from_plain(stored)
+    values["threads"] = context.params["threads"] or stored.get("threads")
     return values | {"output": run, "force": True, "resume": run, "quiet": context.params["quiet"]}, checkpoint
 
 

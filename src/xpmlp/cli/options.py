@@ -12,6 +12,7 @@ import typer
 from xpmlp.backends import BACKENDS
 from xpmlp.datasets import TableOptions
 from xpmlp.errors import OutputError, SettingsError
+from xpmlp.threads import use_threads
 
 COMPUTE, TABLES = "Compute", "Tables"
 INTERRUPTED = 130  # the exit code that shells know for Ctrl-C
@@ -51,6 +52,26 @@ DeviceName = Annotated[
         "--device",
         metavar="NAME",
         help="cpu, cuda, cuda:1 or mps; by default the library's default device.",
+        rich_help_panel=COMPUTE,
+    ),
+]
+
+
+def use_given_threads(context: CommandContext, threads: int | None) -> int | None:
+    """Use this number of threads until the command ends."""
+    context.with_resource(use_threads(threads))
+    return threads
+
+
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="N",
+        min=1,
+        callback=use_given_threads,
+        help="Threads per matrix product, on numpy and on torch's cpu; by default the cores this process may use, or "
+        "fewer while other work keeps them busy.",
         rich_help_panel=COMPUTE,
     ),
 ]

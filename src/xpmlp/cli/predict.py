@@ -26,7 +26,7 @@ from xpmlp.whole_files import write_whole
 
 from .console import make_console, print_error, writes_to_terminal
 from .evaluation_data import check_shape, note_unusual_scale
-from .options import BackendName, DeviceName, ModelPath, check_output, find_model_file
+from .options import BackendName, DeviceName, ModelPath, Threads, check_output, find_model_file
 from .predict_table import FORMATS, ROWS_SHOWN, are_tables, describe_count, predict_table
 
 
@@ -66,6 +66,7 @@ def predict(
     force: Annotated[bool, typer.Option("--force", help="Replace that file if it exists.")] = False,
     backend: BackendName = "numpy",
     device: DeviceName = None,
+    threads: Threads = None,
 ) -> None:
     """Classify pictures with MODEL, or predict each row of a table."""
     is_table = are_tables(inputs)

@@ -104,7 +104,7 @@ def describe_run(
         },
         "settings": settings.to_json(),
         "layer_sizes": list(model.layer_sizes),
-        "compute": backend.describe(),
+        "compute": backend.describe() | ({} if result.threads is None else {"threads": result.threads}),
         "versions": describe_versions(),
         "machine": describe_machine(),
     }

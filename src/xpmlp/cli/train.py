@@ -19,6 +19,7 @@ from xpmlp.datasets.load import load_by_options
 from xpmlp.errors import OutputError, SettingsError, XpmlpError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import INITIALIZERS
+from xpmlp.threads import use_threads
 from xpmlp.training import (
     OPTIMIZERS,
     RECIPES,
@@ -55,6 +56,7 @@ from .options import (
     CommandContext,
     DataDirectory,
     DeviceName,
+    Threads,
     collect_table_options,
     parse_sizes,
     with_table_options,
@@ -124,6 +126,7 @@ def train(
     table: Any = None,
     backend: BackendName = "numpy",
     device: DeviceName = None,
+    threads: Threads = None,
     tf32: Annotated[
         bool,
         typer.Option(
@@ -202,9 +205,12 @@ def run(values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None
             console.print(f"resuming after epoch {checkpoint.epoch}")
         elif values["resume"] is not None:
             console.print("there is no checkpoint yet, so the run starts over")
-        result, failure = fit_with_progress(console, dataset, settings, compute, callbacks, checkpoint)
+        result, failure = fit_with_progress(
+            console, dataset, settings, compute, callbacks, checkpoint, values["threads"]
+        )
         if result.history:
-            save_run(console, folder, dataset, settings, result, compute, last_result(result, callbacks))
+            with use_threads(result.threads):
+                save_run(console, folder, dataset, settings, result, compute, last_result(result, callbacks))
     except KeyboardInterrupt as error:
         if folder is not None and folder.saved:  # Ctrl-C was pressed a second time
             print_error(f"Interrupted while saving. {folder.describe()}")
@@ -231,6 +237,7 @@ def fit_with_progress(
     backend: Backend,
     callbacks: Sequence[Callback] = (),
     checkpoint: Checkpoint | None = None,
+    threads: int | None = None,
 ) -> tuple[FitResult, FitError | None]:
     """Train and show the progress; return the result, and the error that ended training if there was one.
 
@@ -242,7 +249,12 @@ def fit_with_progress(
     with contextlib.closing(make_progress(console)) as progress:
         try:
             result = fit_dataset(
-                dataset, settings, backend=backend, callbacks=[*callbacks, progress], checkpoint=checkpoint
+                dataset,
+                settings,
+                backend=backend,
+                callbacks=[*callbacks, progress],
+                checkpoint=checkpoint,
+                threads=threads,
             )
         except FitError as error:
             return error.result, error

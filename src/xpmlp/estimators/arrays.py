@@ -114,4 +114,8 @@ class SparseBackend(NumpyBackend):
 
     def threads_for(self, layers: Layers, rows: int) -> AbstractContextManager[object]:
         """Choose the BLAS threads without the first layer, whose product is sparse."""
-        return numpy_backend().threads_for(layers[1:] or layers, rows)
+        return super().threads_for(layers[1:] or layers, rows)
+
+    def run_threads(self, layers: Layers, rows: int, threads: int | None) -> AbstractContextManager[int]:
+        """Choose a run's number of BLAS threads, likewise."""
+        return super().run_threads(layers[1:] or layers, rows, threads)

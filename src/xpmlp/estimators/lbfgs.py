@@ -91,7 +91,8 @@ def minimize(
         iterations += 1
         sys.stdout.write(f"Iteration {iterations}, loss = {intermediate_result.fun:.8f}\n")
 
-    with backend.scope():
+    size = problem.layers, blocks[0].stop
+    with backend.scope(), backend.run_threads(*size, None), backend.threads_for(*size):
         result = scipy.optimize.minimize(
             objective,
             backend.to_numpy(pack(xp, problem.layers)).astype(np.float64),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -51,6 +51,8 @@ class Checkpoint:
         What the run was started with, in plain values; their meaning is the caller's.
     dropout
         The key of the next step's dropout masks; ``()`` without dropout.
+    threads
+        Number of threads of the run's matrix products, on which their rounding depends; None if unknown.
     """
 
     layers: Layers
@@ -60,6 +62,7 @@ class Checkpoint:
     callbacks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     dropout: Any = ()
+    threads: int | None = None
 
     @property
     def epoch(self) -> int:
@@ -107,6 +110,7 @@ def take_checkpoint(run: Run, state: TrainingState, settings: Mapping[str, Any])
         callbacks={name: state for name, state in states.items() if state},
         settings=settings,
         dropout=tree_map(fetch, state.dropout),
+        threads=run.threads,
     )
 
 
@@ -124,6 +128,7 @@ class Description(msgspec.Struct):
     generator: dict[str, Any]
     callbacks: dict[str, dict[str, Any]]
     settings: dict[str, Any]
+    threads: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -149,6 +154,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             "generator": checkpoint.generator,
             "callbacks": states,
             "settings": dict(checkpoint.settings),
+            "threads": checkpoint.threads,
         }
     )
     metadata = {"format": FORMAT, "format_version": FORMAT_VERSION, "checkpoint": text}
@@ -209,6 +215,7 @@ def parse_checkpoint(description: Description, tensors: Mapping[str, Any]) -> Ch
         callbacks=callbacks,
         settings=description.settings,
         dropout=tensors.get("dropout", ()),
+        threads=description.threads,
     )
 
 

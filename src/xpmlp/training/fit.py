@@ -21,6 +21,7 @@ from xpmlp.nn.optimizers import Optimizer
 from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import Step, TrainingState, make_step
 from xpmlp.nn.tree import tree_map
+from xpmlp.threads import check_threads
 
 from .checkpoint import Checkpoint
 from .errors import (
@@ -88,6 +89,7 @@ def fit(
     backend: Backend | str | None = None,
     callbacks: Sequence[Callback] = (),
     checkpoint: Checkpoint | None = None,
+    threads: int | None = None,
 ) -> FitResult:
     """Train a network.
 
@@ -121,6 +123,9 @@ def fit(
         Resume a run with the same settings: the checkpoint's weights, optimizer state, history, dropout key and random
         state replace those given here; `generator` must be NumPy's. The result equals the uninterrupted run's to the
         bit.
+    threads
+        Number of threads of the matrix products, on NumPy and on PyTorch's CPU; see `xpmlp.threads`. By default the
+        checkpoint's, else those available, or fewer on a busy machine.
 
     Raises
     ------
@@ -135,6 +140,7 @@ def fit(
         If it has too little memory even to begin.
     """
     check_counts(train, rows, validation, epochs, batch_size)
+    check_threads(threads)
     began = time.perf_counter()
     if isinstance(backend, str):
         backend = load_backend(backend)
@@ -163,7 +169,9 @@ def fit(
             activation=activation,
             loss=loss,
         )
-        failure = train_epochs(run, settings, checkpoint)
+        threads = threads or (None if checkpoint is None else checkpoint.threads)
+        with backend.run_threads(run.state.layers, min(batch_size, run.rows), threads) as run.threads:
+            failure = train_epochs(run, settings, checkpoint)
         result = FitResult(
             backend=backend,
             state=run.state,
@@ -172,6 +180,7 @@ def fit(
             interrupted=run.interrupted,
             seconds=time.perf_counter() - began,
             kept_epoch=len(run.history) if run.kept_epoch is None else run.kept_epoch,
+            threads=run.threads,
         )
     if failure is not None:
         raise failure(len(result.history) + 1, result)

@@ -106,6 +106,8 @@ class Run:
         Draws the order of the rows.
     callbacks
         All callbacks of the run.
+    threads
+        Number of threads of its matrix products; None if the backend has no such setting.
     history
         One row per whole epoch.
     stop_reason
@@ -123,6 +125,7 @@ class Run:
     state: TrainingState
     generator: Shuffler
     callbacks: Sequence[Callback]
+    threads: int | None = None
     history: list[EpochRow] = field(default_factory=list)
     stop_reason: str | None = None
     interrupted: bool = False
@@ -153,6 +156,8 @@ class FitResult:
         Time from start to end, validation and callbacks included.
     kept_epoch
         The epoch of the weights: the last one, unless a callback restored earlier ones; 0 if no epoch was completed.
+    threads
+        Number of threads of its matrix products; None if the backend has no such setting.
     """
 
     backend: Backend
@@ -162,6 +167,7 @@ class FitResult:
     interrupted: bool
     seconds: float
     kept_epoch: int
+    threads: int | None = None
 
     @functools.cached_property
     def layers(self) -> Layers:

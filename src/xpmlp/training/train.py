@@ -34,6 +34,7 @@ def train(
     *,
     backend: Backend | str | None = None,
     callbacks: Sequence[Callback] = (),
+    threads: int | None = None,
 ) -> tuple[Model, FitResult]:
     """Train a network on a dataset, evaluating it on the test rows after every epoch.
 
@@ -46,6 +47,8 @@ def train(
         The settings; `default_recipe` by default.
     backend
         Where to train: a backend, or its name as for `load_backend`; NumPy by default.
+    threads
+        Number of threads of the matrix products; see `fit`.
 
     Returns
     -------
@@ -60,7 +63,7 @@ def train(
         If the learning rate is too high; see `fit`.
     """
     recipe = recipe or default_recipe(dataset)
-    result = fit_dataset(dataset, recipe, backend=backend, callbacks=callbacks)
+    result = fit_dataset(dataset, recipe, backend=backend, callbacks=callbacks, threads=threads)
     return make_model(dataset, recipe, result), result
 
 
@@ -78,6 +81,7 @@ def fit_dataset(
     backend: Backend | str | None = None,
     callbacks: Sequence[Callback] = (),
     checkpoint: Checkpoint | None = None,
+    threads: int | None = None,
 ) -> FitResult:
     """Train as `train` does, and return the result of `fit`; resume from a checkpoint if one is given."""
     backend = load_backend(backend) if isinstance(backend, str) else backend or NumpyBackend()
@@ -107,6 +111,7 @@ def fit_dataset(
         backend=backend,
         callbacks=callbacks,
         checkpoint=checkpoint,
+        threads=threads,
     )
 
 

@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 
 from xpmlp.backends.base import Backend
 from xpmlp.backends.counted_step import CountedStep
-from xpmlp.backends.devices import Device, count_threads
+from xpmlp.backends.devices import Device
 from xpmlp.backends.divided_products import OPERATIONS_WORTH_THREADS
 from xpmlp.backends.engine.captured_epoch import CapturedEpoch
 from xpmlp.backends.engine.captured_step import CapturedStep, overwrite
@@ -30,6 +30,7 @@ from xpmlp.nn.layers import Layers
 from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import Step, TrainingState
 from xpmlp.nn.tree import tree_map
+from xpmlp.threads import RUNS, available_threads, describe_threads, limit_threads, threads_in_use
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ ROUNDINGS = 16
 # Below so many, OpenBLAS stays in one thread of its own accord, and telling it to costs a tenth of a small epoch.
 OPERATIONS_IN_ONE_THREAD = 500_000
 ELEMENTS_IN_ONE_THREAD = 10_000  # of a sum of two arrays
+OPERATIONS_OF_A_TRIAL = 500_000_000  # a few milliseconds
 
 
 class NumpyBackend(Backend):
@@ -130,24 +132,20 @@ class NumpyBackend(Backend):
         self.recorded_long.forget()
 
     def threads_for(self, layers: Layers, rows: int) -> AbstractContextManager[object]:
-        """Return a context in which small matrix products run in one thread, and large ones as NumPy is set up."""
+        """Return a context in which small matrix products run in one thread, and large ones in those of the run."""
         elements = max(math.prod(layer.weight.shape) for layer in layers)
         operations = 2 * rows * elements
-        small = operations <= OPERATIONS_IN_ONE_THREAD and elements <= ELEMENTS_IN_ONE_THREAD
-        if small or operations >= OPERATIONS_WORTH_THREADS:
+        if operations <= OPERATIONS_IN_ONE_THREAD and elements <= ELEMENTS_IN_ONE_THREAD:
             return nullcontext()
-        return self.limit_threads(1)
+        return limit_threads(threads_in_use() if operations >= OPERATIONS_WORTH_THREADS else 1)
 
-    def in_threads(self, most: int) -> AbstractContextManager[object]:
-        """Return a context in which matrix products run in no more than so many threads."""
-        if all(pool["num_threads"] <= most for pool in self.thread_pools.info() if pool["user_api"] == "blas"):
-            return nullcontext()
-        return self.limit_threads(most)
-
-    def limit_threads(self, threads: int) -> AbstractContextManager[object]:
-        """Return a context in which matrix products run in so many threads."""
-        context: AbstractContextManager[object] = self.thread_pools.limit(limits=threads, user_api="blas")
-        return context
+    def run_threads(self, layers: Layers, rows: int, threads: int | None) -> AbstractContextManager[int]:
+        """Return a context for a run; see `Backend.run_threads`. If all its products are small, it has one thread."""
+        weight = max((layer.weight for layer in layers), key=np.size)
+        rows = min(rows, max(1, OPERATIONS_OF_A_TRIAL // (2 * weight.size)))
+        x = np.ones((rows, weight.shape[-2]), weight.dtype)
+        is_large = 2 * rows * weight.size >= OPERATIONS_WORTH_THREADS
+        return RUNS.begin(threads, lambda: np.matmul(x, weight), available_threads() if is_large else 1)
 
     @functools.cached_property
     def thread_pools(self) -> ThreadpoolController:
@@ -225,4 +223,4 @@ def describe_pool(pool: dict[str, Any]) -> str:
     """Return a library's name, version, and threads."""
     name = {"openblas": "OpenBLAS", "mkl": "MKL", "blis": "BLIS"}.get(pool["internal_api"], pool["internal_api"])
     version = ".".join((pool["version"] or "").split(".")[:3])
-    return f"{name} {version}, {count_threads(pool['num_threads'])}"
+    return f"{name} {version}, {describe_threads(pool['num_threads'])}"

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,13 +10,15 @@ import torch
 from jaxtyping import Shaped
 
 from xpmlp.backends.base import Backend
-from xpmlp.backends.devices import Device, count_threads, device_number
+from xpmlp.backends.devices import Device, device_number
 from xpmlp.backends.engine.captured_epoch import CapturedEpoch
 from xpmlp.backends.engine.captured_step import CapturedStep
 from xpmlp.errors import SettingsError
+from xpmlp.nn.layers import Layers
 from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import Step, TrainingState
 from xpmlp.nn.tree import tree_map
+from xpmlp.threads import RUNS, count_cores, describe_threads, use_threads
 
 from .namespace import TorchNamespace
 
@@ -105,6 +107,23 @@ class TorchBackend(Backend):
             result = super().run_epoch(step, state, samples, order, learning_rates, batch_size)
         return tree_map(torch.clone, result)
 
+    def threads_for(self, layers: Layers, rows: int) -> AbstractContextManager[object]:
+        """Return a context in which operations on the CPU run in the threads that were chosen, if any were."""
+        threads = RUNS.current.get()
+        return nullcontext() if threads is None or self.device.type != "cpu" else limit_threads(threads)
+
+    @contextmanager
+    def run_threads(self, layers: Layers, rows: int, threads: int | None) -> Iterator[int | None]:
+        """Return a context for a run; see `Backend.run_threads`."""
+        if self.device.type != "cpu":
+            with super().run_threads(layers, rows, threads) as number:
+                yield number
+            return
+        # No trial: on a busy machine PyTorch's threads cost a factor of two, not of a hundred.
+        number = threads or RUNS.current.get() or min(torch.get_num_threads(), count_cores())
+        with use_threads(number), limit_threads(number):
+            yield number
+
     def release_recordings(self) -> None:
         """Release cached recordings."""
         self.recorded.forget()
@@ -160,12 +179,23 @@ class TorchBackend(Backend):
         if self.device.type != "cpu":
             return "cuBLAS" if self.device.type == "cuda" else None
         library = "MKL" if torch.backends.mkl.is_available() else "BLAS"
-        return f"{library}, {count_threads(torch.get_num_threads())}"
+        return f"{library}, {describe_threads(torch.get_num_threads())}"
 
     def describe(self) -> dict[str, str]:
         """Return the library and the device, for the record of a run."""
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device)
         return {"backend": self.name, "library": f"torch {torch.__version__}", "device": name}
+
+
+@contextmanager
+def limit_threads(threads: int) -> Iterator[None]:
+    """Run this Python thread's operations in so many threads; PyTorch's number is each Python thread's own."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def find_device(name: str | None) -> torch.device:

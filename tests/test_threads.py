@@ -1,0 +1,177 @@
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+
+import joblib
+import pytest
+
+from xpmlp import threads
+from xpmlp.errors import SettingsError
+from xpmlp.threads import BlasThreads, Runs, choose_threads
+
+
+class Library:
+    """A BLAS library that counts how often its number of threads is set."""
+
+    user_api = "blas"
+
+    def __init__(self, num_threads: int) -> None:
+        self.num_threads = num_threads
+
+    def set_num_threads(self, number: int) -> None:
+        self.num_threads = number
+
+
+@pytest.fixture
+def blas(monkeypatch: pytest.MonkeyPatch) -> BlasThreads:
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 8)
+    blas = BlasThreads()
+    blas.libraries = [Library(4), Library(6)]
+    return blas
+
+
+def numbers(blas: BlasThreads) -> list[int]:
+    return [library.num_threads for library in blas.libraries]
+
+
+def test_a_limit_holds_inside_and_all_is_as_before_afterwards(blas: BlasThreads) -> None:
+    with blas.limit(1):
+        assert numbers(blas) == [1, 1]
+        with blas.limit(3), blas.limit(3):
+            assert numbers(blas) == [3, 3]
+        assert numbers(blas) == [1, 1]
+    assert numbers(blas) == [4, 6]
+    with pytest.raises(KeyError), blas.limit(2):
+        raise KeyError
+    assert numbers(blas) == [4, 6]
+
+
+def test_overlapping_limits_leave_the_process_as_it_was(blas: BlasThreads) -> None:
+    first, second = threading.Event(), threading.Event()
+
+    def overlap() -> None:
+        with blas.limit(1):
+            first.set()
+            assert second.wait(10)
+
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(overlap)
+        assert first.wait(10)
+        with blas.limit(1):  # the second in, but the first out
+            pass
+        assert numbers(blas) == [1, 1]
+        second.set()
+        other.result()
+    assert numbers(blas) == [4, 6]
+
+
+def test_python_threads_never_see_the_number_of_another(blas: BlasThreads) -> None:
+    def work(number: int) -> set[int]:
+        seen = set()
+        for _ in range(50):
+            with blas.limit(number):
+                seen.update(numbers(blas))
+                with blas.limit(1):  # as a callback may
+                    time.sleep(0)
+                seen.update(numbers(blas))
+        return seen
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(work, [1, 2, 3, 1, 2, 3])) == [{1}, {2}, {3}] * 2
+    assert numbers(blas) == [4, 6]
+
+
+def test_whoever_is_interrupted_while_waiting_holds_nothing(blas: BlasThreads, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: Callable[[], bool]) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(blas.condition, "wait_for", interrupt)
+        with pytest.raises(KeyboardInterrupt), blas.limit(2):
+            pass
+    with blas.limit(3):
+        assert numbers(blas) == [3, 3]
+    assert numbers(blas) == [4, 6]
+
+
+@pytest.mark.parametrize(("cores", "available"), [(8, 4), (3, 3), (1, 1)])  # joblib counts a container's quota
+def test_no_more_threads_than_the_process_may_use(
+    blas: BlasThreads, cores: int, available: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
+    assert blas.available() == available
+    with blas.limit(1):
+        assert blas.available() == available
+
+
+def test_a_user_who_set_one_thread_has_one(blas: BlasThreads) -> None:
+    blas.libraries = [Library(1), Library(1)]
+    assert blas.available() == 1
+
+
+class Machine:
+    """A clock, and a product that takes so many seconds in so many threads."""
+
+    def __init__(self, seconds: dict[int, float], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds, self.now, self.products = seconds, 1000.0, 0
+        self.number = 0
+        monkeypatch.setattr(time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(threads, "limit_threads", self.limit)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+
+    def multiply(self) -> None:
+        self.now += self.seconds[self.number]
+        self.products += 1
+
+    def limit(self, number: int) -> AbstractContextManager[None]:
+        self.number = number
+        return nullcontext()
+
+
+def test_a_trial_takes_the_most_threads_that_are_faster_than_one_and_says_so_if_not_all_are(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    quiet = Machine({1: 0.001, 2: 0.0006}, monkeypatch)
+    assert choose_threads(quiet.multiply, 2) == 2
+    assert quiet.now - 1000.0 < 2 * threads.TRIAL_SECONDS
+    assert not caplog.messages
+    busy = Machine({1: 0.001, 2: 0.024}, monkeypatch)
+    assert choose_threads(busy.multiply, 2) == 1
+    assert busy.products < 20
+    found, done = "2 took 24.0 times as long as one, as they do on a busy machine", "matrix products run in 1 thread"
+    assert caplog.messages == [f"{done}: {found} (--threads 2 to insist)"]
+    partly = Machine({1: 0.001, 8: 0.01, 4: 0.002, 2: 0.0006}, monkeypatch)
+    assert choose_threads(partly.multiply, 8) == 2
+
+
+def test_runs_that_overlap_or_follow_closely_take_what_one_trial_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, machine = Runs(), Machine({1: 0.001, 2: 0.01}, monkeypatch)
+
+    def begin(wanted: int | None = None, most: int = 2) -> AbstractContextManager[int]:
+        return runs.begin(wanted, machine.multiply, most)
+
+    with begin(most=1) as number:  # nothing to decide
+        assert number == 1
+        assert machine.products == 0
+    with begin() as number:
+        assert number == runs.current.get() == 1
+        machine.seconds[2] = 0.0001
+        machine.now += 60.0
+        tried = machine.products
+        with runs.use(None), begin() as second, begin(3) as third, begin() as nested:
+            assert (second, third, nested) == (1, 3, 3)
+        assert machine.products == tried
+    with begin() as number:  # a minute later, alone
+        assert number == 2
+        assert machine.products > tried
+    machine.seconds[2] = 0.01
+    with begin() as number:
+        assert number == 2
+    assert runs.current.get() is None
+
+
+def test_a_number_below_one_is_refused() -> None:
+    with pytest.raises(SettingsError, match="threads: 0 is too few"), threads.use_threads(0):
+        pass
