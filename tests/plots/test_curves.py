@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,14 @@ CheckMargins = Callable[[bytes], np.ndarray]
 CheckTexts = Callable[[Any], None]
 
 
-def history(epochs: int, *, test: bool = True, scale: float = 1.0) -> list[EpochRow]:
+def history(epochs: int, *, scale: float = 1.0, best: float = 0.97, test: bool = True) -> list[EpochRow]:
     decay = np.exp(-np.arange(epochs) / 5)
     return [
         EpochRow(
             epoch=index + 1,
             train_loss=scale * float(0.05 + 2 * part),
             test_loss=scale * float(0.1 + 1.5 * part) if test else None,
-            test_accuracy=float(0.97 - 0.4 * part) if test else None,
+            test_accuracy=float(best - 0.4 * part) if test else None,
             learning_rate=0.1,
             seconds=1.0,
             samples_per_second=1.0,
@@ -28,7 +29,7 @@ def history(epochs: int, *, test: bool = True, scale: float = 1.0) -> list[Epoch
     ]
 
 
-@pytest.mark.parametrize("epochs", [1, 2, 50])
+@pytest.mark.parametrize("epochs", [1, 50])
 def test_curves_show_every_epoch(
     drawn: list[Any], epochs: int, check_margins: CheckMargins, check_texts_apart: CheckTexts
 ) -> None:
@@ -43,7 +44,7 @@ def test_curves_show_every_epoch(
     np.testing.assert_allclose(
         accuracy_axes.lines[0].get_xydata(), [(row.epoch, 100.0 * (row.test_accuracy or 0.0)) for row in rows]
     )
-    # All that is drawn lies within the axes, and the marks on the axis are whole epochs.
+    # Everything drawn lies within the axes, and the ticks are whole epochs.
     for axes in figure.axes:
         low, high = axes.get_ylim()
         assert all(low <= y <= high for line in axes.lines for y in np.atleast_1d(line.get_ydata()))
@@ -52,6 +53,7 @@ def test_curves_show_every_epoch(
         assert ticks
         assert all(tick == round(tick) for tick in ticks)
     assert [text.get_text() for text in loss_axes.get_legend().get_texts()] == ["train", "test"]
+    assert accuracy_axes.get_title(loc="right") == f"{100 * (rows[-1].test_accuracy or 0):.2f} % after the last epoch"
 
 
 def test_curves_without_test_rows_are_the_training_loss_alone(drawn: list[Any], check_margins: CheckMargins) -> None:
@@ -87,30 +89,71 @@ def test_the_epochs_before_a_run_diverged_can_be_told_apart(
     assert not any("$" in label for label in labels)
 
 
-def test_an_accuracy_axis_ends_where_accuracies_do(drawn: list[Any]) -> None:
-    for accuracy in (0.0, 1.0):
-        plots.draw_curves([EpochRow(epoch, 0.5, 0.4, accuracy, 0.1, 1.0, 1.0) for epoch in (1, 2, 3)], TITLE)
-        low, high = drawn.pop().axes[1].get_ylim()
-        assert -2.0 <= low <= 100.0 * accuracy <= high <= 102.0
+@pytest.mark.parametrize("accuracy", [0.0, 1.0])
+def test_an_accuracy_axis_ends_where_accuracies_do(drawn: list[Any], accuracy: float) -> None:
+    plots.draw_curves([EpochRow(epoch, 0.5, 0.4, accuracy, 0.1, 1.0, 1.0) for epoch in (1, 2, 3)], TITLE)
+    low, high = drawn[0].axes[1].get_ylim()
+    assert -2.0 <= low <= 100.0 * accuracy <= high <= 102.0
 
 
-def test_the_last_accuracy_is_written_where_it_covers_no_curve(drawn: list[Any]) -> None:
-    plots.draw_curves(history(2), TITLE)
-    axes = drawn[0].axes[1]
-    title = axes.get_title(loc="right")
-    assert title == "64.25 % at the end"
-
-
-def test_an_earlier_epoch_whose_weights_were_kept_is_marked(
-    drawn: list[Any], check_margins: CheckMargins, check_texts_apart: CheckTexts
-) -> None:
-    check_margins(plots.draw_curves(history(5), TITLE, 2))
+def test_an_earlier_epoch_whose_weights_were_kept_is_marked(drawn: list[Any], check_texts_apart: CheckTexts) -> None:
+    plots.draw_curves(history(5), TITLE, 2)
     check_texts_apart(drawn[0])
     loss_axes, accuracy_axes = drawn[0].axes
-    assert accuracy_axes.get_title(loc="right") == "64.25 % after epoch 2, which was kept"
+    assert accuracy_axes.get_title(loc="right") == "64.25 % after epoch 2 (kept)"
     _, level, upright = accuracy_axes.lines
     np.testing.assert_allclose(level.get_ydata(), 100.0 * (history(5)[1].test_accuracy or 0.0))
     np.testing.assert_array_equal(upright.get_xdata(), [2, 2])
     np.testing.assert_array_equal(loss_axes.lines[-1].get_xdata(), [2, 2])
     plots.draw_curves(history(5), TITLE, 5)
     assert len(drawn[1].axes[0].lines) == 2  # the last epoch needs no mark
+
+
+# Comparison
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_every_run_is_a_curve_with_its_name_and_its_result(
+    drawn: list[Any], check_margins: CheckMargins, check_texts_apart: CheckTexts, count: int
+) -> None:
+    runs = {f"run {index}": history(3 + index, best=0.99 - index / 100) for index in range(count)}
+    check_margins(plots.draw_comparison(runs, f"{count} runs"))
+    (figure,) = drawn
+    check_texts_apart(figure)
+    losses, accuracies = figure.axes
+    for lines, name, scale in ((losses.lines, "test_loss", 1.0), (accuracies.lines, "test_accuracy", 100.0)):
+        for line, rows in zip(lines, runs.values(), strict=True):
+            expected = [(row.epoch, scale * getattr(row, name)) for row in rows]
+            np.testing.assert_allclose(line.get_xydata(), expected)
+    # No two curves look the same.
+    assert len({(line.get_color(), line.get_linestyle()) for line in losses.lines}) == count
+    (legend,) = figure.legends
+    results = [f"{name}: {100 * (rows[-1].test_accuracy or 0):.2f} %" for name, rows in runs.items()]
+    assert [text.get_text() for text in legend.get_texts()] == results
+    box = legend.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+    assert all(box.y1 <= axes.get_window_extent().y0 for axes in figure.axes)
+
+
+def test_a_run_is_labelled_by_the_epoch_whose_weights_were_kept(drawn: list[Any]) -> None:
+    plots.draw_comparison({"a": history(4), "b": history(4)}, "two runs", {"a": 2, "b": None})
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["a: 64.25 %", "b: 75.05 %"]
+
+
+def test_long_names_stay_in_the_picture(drawn: list[Any], check_margins: CheckMargins) -> None:
+    names = [f"a run with a name that goes on and on and does not end before {index}" for index in range(5)]
+    check_margins(plots.draw_comparison({name: history(5) for name in names}, "long names"))
+    box = drawn[0].legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= drawn[0].bbox.x1
+
+
+def test_runs_without_accuracy_or_test_rows_show_their_losses(drawn: list[Any], check_margins: CheckMargins) -> None:
+    regression = [replace(row, test_accuracy=None) for row in history(4)]
+    check_margins(plots.draw_comparison({"a": regression, "b": history(1, test=False)}, "regression"))
+    (axes,) = drawn[0].axes
+    assert axes.get_ylabel() == "test loss, or training loss"
+    assert [len(line.get_xdata()) for line in axes.lines] == [4, 1]
+    np.testing.assert_allclose(axes.lines[1].get_ydata(), history(1)[0].train_loss)
+    assert axes.lines[1].get_marker() == "o"  # a line of one epoch is invisible

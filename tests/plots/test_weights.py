@@ -12,7 +12,7 @@ CheckTexts = Callable[[Any], None]
 
 
 def spans(filled: np.ndarray) -> list[slice]:
-    """Where a row of yes and no says yes, without a break."""
+    """The runs of true values."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], filled, [False]]).astype(int)))
     return [slice(start, end) for start, end in edges.reshape(-1, 2).tolist()]
 
@@ -29,8 +29,7 @@ def shown(figure: Any) -> list[np.ndarray]:
     return [tile for tile in tiles if not np.isnan(tile).all()]
 
 
-@pytest.mark.parametrize("shape", [(8, 8), (10, 40), (40, 10), (64, 1)])
-@pytest.mark.parametrize("units", [1, 7, 300])
+@pytest.mark.parametrize(("shape", "units"), [((8, 8), 1), ((10, 40), 300), ((40, 10), 7), ((64, 1), 300)])
 def test_each_units_weights_lie_where_their_pixels_do(
     drawn: list[Any], check_margins: CheckMargins, check_texts_apart: CheckTexts, shape: tuple[int, int], units: int
 ) -> None:

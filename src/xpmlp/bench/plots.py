@@ -4,8 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xpmlp.optional_imports import import_optional
-from xpmlp.plots import house_style, new_figure, to_png
-from xpmlp.plots.style import SEVERAL
+from xpmlp.plots import SEVERAL, house_style, new_figure, to_png
 
 from .results import Case, Results
 

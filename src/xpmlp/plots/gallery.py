@@ -1,13 +1,50 @@
-"""Test images with what they were taken for."""
+"""Test images with their predictions, and the worst mistakes."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int64, Shaped
 
-from .sheet import Sheet
-from .style import GREY, ORANGE, house_style, shortened, to_png, wrapped
+from .style import BLUE, GREY, ORANGE, house_style, new_figure, shortened, to_png, wrapped
 
-CELL, IMAGE = 1.25, 1.15  # inches in width
-HEADING, BELOW = 0.3, 0.27  # inches in height, of a section's heading and below an image
+CELL, IMAGE = 1.25, 1.15  # width in inches, in a gallery
+HEADING, BELOW = 0.3, 0.27  # height in inches, of a section's heading and below an image
+MISTAKE_CELL, MISTAKE_IMAGE, BARS = 3.6, 1.5, 1.7  # width in inches, among mistakes
+CLASSES_SHOWN = 3
+
+
+class Sheet:
+    """A figure on which everything is placed by hand, in inches from its top left corner.
+
+    One pair of axes per image with an automatic layout would take ten times as long.
+    """
+
+    def __init__(self, width: float, height: float, title: str) -> None:
+        self.figure = new_figure(width, height, layout="none")
+        self.figure.suptitle(title, y=1.0 - 0.08 / height, va="top")
+        self.axes = self.figure.add_axes((0.0, 0.0, 1.0, 1.0))
+        self.axes.axis("off")
+        self.axes.set(xlim=(0.0, width), ylim=(height, 0.0), autoscale_on=False)
+
+    def add_image(
+        self, image: Float[np.ndarray, "rows columns"], left: float, top: float, width: float, height: float
+    ) -> tuple[float, float, float, float]:
+        """Draw an image (0 black, 1 white) centered in a rectangle, and return its left, top, width and height."""
+        rows, columns = image.shape
+        scale = min(width / columns, height / rows)
+        left, top = left + (width - scale * columns) / 2, top + (height - scale * rows) / 2
+        extent = (left, left + scale * columns, top + scale * rows, top)
+        self.axes.imshow(image, extent=extent, aspect="auto", cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
+        return left, top, scale * columns, scale * rows
+
+    def add_rectangle(self, left: float, top: float, width: float, height: float, **style: Any) -> None:
+        """Draw a rectangle."""
+        self.axes.bar(left, height, width, top, align="edge", **style)
+
+    def add_text(self, x: float, y: float, text: str, part: str, **style: Any) -> None:
+        """Write a text, by default centered on x; `part` identifies it in the figure."""
+        self.axes.text(x, y, text, gid=part, **{"ha": "center", "va": "baseline", **style})
 
 
 @house_style()
@@ -22,12 +59,12 @@ def draw_gallery(
     rows_of_first: int = 3,
     rows_of_mistakes: int = 2,
 ) -> bytes:
-    """Draw test images with what they were taken for: the first ones, then the surest mistakes.
+    """Draw test images with prediction and confidence: the first ones, then the most confident mistakes.
 
     Parameters
     ----------
     labels, predicted
-        The true class of each image and the one that it was taken for.
+        True and predicted class of each image.
     probabilities
         Of the predicted class.
     """
@@ -35,48 +72,113 @@ def draw_gallery(
     worst = wrong[np.argsort(-probabilities[wrong], kind="stable")][: columns * rows_of_mistakes]
     first = np.arange(min(columns * rows_of_first, len(images)))
     which = f"The first {len(first)} test images" if len(first) > 1 else "The first test image"
-    sections = [(f"{which}: what each was taken for, and how surely", first)]
+    sections = [(f"{which}: prediction and confidence", first)]
     if len(worst):
-        part = f"The {len(worst)} surest of all {len(wrong):,}" if len(worst) < len(wrong) else f"All {len(wrong)}"
+        part = f"The {len(worst)} most confident of {len(wrong):,}" if len(worst) < len(wrong) else f"All {len(wrong)}"
         part = "The only mistake" if len(wrong) == 1 else f"{part} mistakes"
         sections.append((f"{part} in {len(images):,} test images", worst))
 
-    # Names that do not fit beside each other over an image of 1.25 inches go below each other.
+    # Names too long to stand side by side above an image go on two lines.
     longest = max(len(str(name)) for name in {*labels.tolist(), *predicted.tolist()})
-    is_long = 2 * longest + 5 > 16
+    is_long = 2 * longest + 9 > 16
     image_height = min(max(IMAGE * images.shape[1] / images.shape[2], 0.2), IMAGE)
-    aboves = [0.24, 0.4 if is_long else 0.24]  # inches for the words over an image, by section
+    # The text above an image takes 0.24 inches, on two lines 0.4.
+    above = [0.4 if is_long and np.isin(shown, wrong).any() else 0.24 for _, shown in sections]
+    line_heights = [height + image_height + BELOW for height in above]
     lines = [-(-len(shown) // columns) for _, shown in sections]
     width = CELL * columns
     title = wrapped(title, width)
     top = 0.04 + 0.22 * len(title.splitlines())
-    height = top + sum(
-        HEADING + number * (above + image_height + BELOW) for number, above in zip(lines, aboves, strict=False)
-    )
-    sheet = Sheet(width, height)
-    sheet.add_title(title)
-    for (heading, shown), number, above in zip(sections, lines, aboves, strict=False):
+    sheet = Sheet(width, top + sum(HEADING + n * h for n, h in zip(lines, line_heights, strict=True)), title)
+    for (heading, shown), number, line_height in zip(sections, lines, line_heights, strict=True):
         sheet.add_text(width / 2, top + 0.2, heading, "heading", color=GREY)
         top += HEADING
         for place, index in enumerate(shown):
             line, column = divmod(place, columns)
-            middle, bottom = (column + 0.5) * CELL, top + line * (above + image_height + BELOW) + above + image_height
+            middle, bottom = (column + 0.5) * CELL, top + (line + 1) * line_height - BELOW
             is_right = labels[index] == predicted[index]
-            color = GREY if is_right else ORANGE
-            place_of_image = (middle - IMAGE / 2, bottom - image_height, IMAGE, image_height)
-            left, above_it, *size = sheet.add_image(images[index], *place_of_image)
-            sheet.add_rectangle(left, above_it, *size, fill=False, edgecolor=color, linewidth=0.8 if is_right else 3.0)
+            corner = (middle - IMAGE / 2, bottom - image_height)
+            frame = sheet.add_image(images[index], *corner, IMAGE, image_height)
+            color, thickness = (GREY, 0.8) if is_right else (ORANGE, 3.0)
+            sheet.add_rectangle(*frame, fill=False, edgecolor=color, linewidth=thickness)
             # The words, not only the color, mark a mistake.
             text = shortened(str(predicted[index]), 15)
             if not is_right:
-                text += f"\nis {shortened(str(labels[index]), 12)}" if is_long else f", is {labels[index]}"
-            sheet.add_text(
-                *(middle, bottom - image_height - 0.06, text, "taken for"),
-                fontsize="small" if is_long else "medium",
-                color="black" if is_right else ORANGE,
-                va="bottom" if is_long else "baseline",
-            )
-            sure = f"{100 * probabilities[index]:.1f} %"
-            sheet.add_text(middle, bottom + 0.04, sure, "probability", fontsize="small", color=GREY, va="top")
-        top += number * (above + image_height + BELOW)
+                text += f"\ntrue: {shortened(str(labels[index]), 10)}" if is_long else f" (true: {labels[index]})"
+            size, align = ("small", "bottom") if is_long else ("medium", "baseline")
+            color = "black" if is_right else ORANGE
+            sheet.add_text(middle, corner[1] - 0.06, text, "predicted", fontsize=size, va=align, color=color)
+            percent = f"{100 * probabilities[index]:.1f} %"
+            sheet.add_text(middle, bottom + 0.04, percent, "probability", fontsize="small", color=GREY, va="top")
+        top += number * line_height
     return to_png(sheet.figure)
+
+
+@house_style()
+def draw_mistakes(
+    images: Float[np.ndarray, "rows height width"],
+    truth: Int64[np.ndarray, " rows"],
+    probabilities: Float[np.ndarray, "rows classes"],
+    classes: Sequence[int | str],
+    title: str,
+    *,
+    columns: int = 3,
+    most: int = 12,
+) -> bytes:
+    """Draw the mistakes with the least probable true class, each with its most probable classes.
+
+    Parameters
+    ----------
+    truth
+        The index of each image's class in `classes`.
+
+    Raises
+    ------
+    ValueError
+        If there are no mistakes.
+    """
+    wrong = np.flatnonzero(np.argmax(probabilities, axis=1) != truth)
+    if not len(wrong):
+        raise ValueError("there are no mistakes to draw")
+    worst = wrong[np.argsort(probabilities[wrong, truth[wrong]], kind="stable")][:most]
+    part = f"The {len(worst)} worst of {len(wrong):,}" if len(worst) < len(wrong) else f"All {len(wrong)}"
+    part = "The only mistake" if len(wrong) == 1 else f"{part} mistakes"
+    width = MISTAKE_CELL * columns
+    heading = f"{wrapped(title, width)}\n{wrapped(f'{part}: true class and predicted probabilities', width)}"
+    # Three bars with their names need an inch.
+    image_height = min(max(MISTAKE_IMAGE * images.shape[1] / images.shape[2], 1.0), MISTAKE_IMAGE)
+    above, line_height = 0.3 + 0.22 * len(heading.splitlines()), image_height + 0.45
+    sheet = Sheet(width, above + -(-len(worst) // columns) * line_height - 0.2, heading)
+    for place, index in enumerate(worst):
+        line, column = divmod(place, columns)
+        left, top = MISTAKE_CELL * column + 0.1, above + line * line_height
+        _, image_top, *_ = sheet.add_image(images[index], left, top, MISTAKE_IMAGE, image_height)
+        name = shortened(str(classes[truth[index]]), 11)
+        sheet.add_text(left + MISTAKE_IMAGE / 2, image_top - 0.06, f"true: {name}", "truth", color=BLUE)
+        place_of_bars = (left + MISTAKE_IMAGE + 0.15, top, image_height)
+        draw_bars(sheet, *place_of_bars, probabilities[index], int(truth[index]), classes)
+    return to_png(sheet.figure)
+
+
+def draw_bars(
+    sheet: Sheet,
+    left: float,
+    top: float,
+    height: float,
+    probabilities: Float[np.ndarray, " classes"],
+    truth: int,
+    classes: Sequence[int | str],
+) -> None:
+    """Draw a bar for each of the most probable classes, the true one always among them."""
+    shown = np.argsort(-probabilities, kind="stable")[:CLASSES_SHOWN].tolist()
+    if truth not in shown:
+        shown[-1:] = [truth]
+    each = height / (CLASSES_SHOWN + 0.3)
+    for place, index in enumerate(shown):
+        color = BLUE if index == truth else ORANGE if place == 0 else GREY
+        probability, middle = float(probabilities[index]), top + (place + 0.8) * each
+        percent = f"{100.0 * probability:.1f} %" if probability >= 0.0005 else "< 0.1 %"
+        sheet.add_rectangle(left, middle - 0.16 * each, BARS * probability, 0.32 * each, color=color, linewidth=0)
+        text = f"{shortened(str(classes[index]), 18)}   {percent}"
+        style = {"color": color, "fontsize": "small", "ha": "left", "va": "bottom"}
+        sheet.add_text(left, middle - 0.26 * each, text, "probability", **style)

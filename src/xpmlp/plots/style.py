@@ -1,4 +1,4 @@
-"""What all pictures have in common: their colors, their style, and how they become PNG files in memory."""
+"""Colors, layout and number formats of all pictures, and their conversion to PNG."""
 
 import io
 import textwrap
@@ -9,28 +9,41 @@ from typing import Any
 
 from xpmlp.optional_imports import import_optional
 
-# Okabe and Ito's colors, which people with any kind of color vision tell apart.
+# Okabe and Ito's colors, which people with any kind of color vision can tell apart.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 GREY = "#555555"
 SEVERAL = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
+def import_matplotlib(module: str) -> Any:
+    """Import a module of matplotlib, such as ``"figure"``."""
+    return import_optional(f"matplotlib.{module}", extra="cli", purpose="Drawing pictures")
+
+
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Draw alike everywhere: whatever style the user has set for other work, and whatever a name is made of."""
-    style = import_optional("matplotlib.style", extra="cli", purpose="Drawing pictures")
-    # A name is no formula: "$" in it means "$".
-    with style.context(["default", {"text.parse_math": False}]), warnings.catch_warnings():
-        # What the font lacks is drawn as an empty box.
+    """Draw the same picture everywhere, whatever style the user has configured and whatever a name contains."""
+    # "$" in a name does not start a formula.
+    with import_matplotlib("style").context(["default", {"text.parse_math": False}]), warnings.catch_warnings():
+        # Characters that the font lacks are drawn as empty boxes.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
         yield
 
 
-def new_figure(width: float, height: float) -> Any:
-    """Return an empty figure of that many inches, without touching matplotlib's global state."""
-    return import_optional("matplotlib.figure", extra="cli", purpose="Drawing pictures").Figure(
-        figsize=(width, height), dpi=120, layout="constrained"
-    )
+def new_figure(width: float, height: float, title: str = "", layout: str = "constrained") -> Any:
+    """Return an empty figure, without touching matplotlib's global state.
+
+    Parameters
+    ----------
+    width, height
+        In inches.
+    layout
+        matplotlib's layout engine: ``"compressed"`` for axes of fixed aspect ratio.
+    """
+    figure = import_matplotlib("figure").Figure(figsize=(width, height), dpi=120, layout=layout)
+    if title:
+        figure.suptitle(wrapped(title, width))
+    return figure
 
 
 def to_png(figure: Any) -> bytes:
@@ -41,48 +54,44 @@ def to_png(figure: Any) -> bytes:
 
 
 def wrapped(title: str, width: float) -> str:
-    """Return a title in as many lines as it takes in a figure of that many inches."""
+    """Return a title broken into lines that fit a figure of that many inches."""
     return textwrap.fill(title, max(20, int(7.5 * width)))
 
 
 def shortened(text: str, length: int) -> str:
-    """Return a class's name, or its beginning where it is longer than that many characters."""
+    """Return a text of at most that many characters."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
+def lighten(axes: Any) -> None:
+    """Draw a light grid, and only the left and bottom sides of the frame."""
+    axes.grid(alpha=0.25)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
 def mark_epochs(axes: Any, epochs: Sequence[int]) -> None:
-    """Draw an axis of epochs, marked at whole numbers, and a light grid behind what is drawn over it."""
+    """Draw an axis of epochs, with ticks at whole numbers."""
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(nbins=10, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
     axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
     lighten(axes)
 
 
-def write_numbers(axis: Any, *, most: int, integer: bool = False) -> None:
-    """Write an axis's numbers in full, rather than as multiples of a power that stands in a corner."""
-    ticker = import_optional("matplotlib.ticker", extra="cli", purpose="Drawing pictures")
-    axis.set_major_locator(ticker.MaxNLocator(most, steps=[1, 2, 2.5, 5, 10], integer=integer))
+def write_numbers(axis: Any, *, most: int, integer: bool = False, log: bool = False) -> None:
+    """Label an axis with at most that many numbers, written in full instead of as multiples of a common power."""
+    ticker = import_matplotlib("ticker")
+    if log:
+        axis.set_major_locator(ticker.LogLocator(numticks=most))
+        axis.set_minor_locator(ticker.NullLocator())
+    else:
+        axis.set_major_locator(ticker.MaxNLocator(most, steps=[1, 2, 2.5, 5, 10], integer=integer))
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: number(value)))
-
-
-def write_powers(axis: Any, *, most: int) -> None:
-    """Write the powers of ten along a logarithmic axis as plain numbers; matplotlib's own labels are formulas."""
-    ticker = import_optional("matplotlib.ticker", extra="cli", purpose="Drawing pictures")
-    axis.set_major_locator(ticker.LogLocator(numticks=most))
-    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: number(value)))
-    axis.set_minor_locator(ticker.NullLocator())
 
 
 def number(value: float, digits: int = 6) -> str:
-    """Return a number as a reader takes it in: thousands apart, powers of ten only where it is huge or tiny."""
+    """Return a number with thousands separated, and in scientific notation only if it is huge or tiny."""
     if value != 0.0 and not 1e-3 <= abs(value) < 1e7:
         return f"{value:.{min(digits, 3)}g}".replace("-", "−")
     rounded = float(f"{value:.{digits}g}")
     return f"{rounded:,.12g}".replace("-", "−")
-
-
-def lighten(axes: Any) -> None:
-    """Leave of the frame what is needed to read values off, and draw a light grid."""
-    axes.grid(alpha=0.25)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)

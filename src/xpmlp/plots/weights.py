@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float
 
 from .style import house_style, new_figure, shortened, to_png, wrapped
 
@@ -20,37 +20,44 @@ def draw_weights(
     *,
     classes: Sequence[int | str] = (),
 ) -> bytes:
-    """Draw the weights of each unit of the first layer in the place of the pixels that they belong to.
+    """Draw the weights of each unit of the first layer as an image, each weight at its pixel.
 
     Of many units, those with the largest weights are shown.
 
     Parameters
     ----------
     classes
-        What the units stand for where the first layer is also the last.
+        Labels of the units if the first layer is also the last.
     """
     units = weight.shape[1]
     strengths = np.linalg.norm(weight.astype(np.float64), axis=0)
     shown = np.sort(np.argsort(-strengths, kind="stable")[:MOST_UNITS])
+    weight = weight[:, shown]
     names = [shortened(str(name), 10) for name in classes] if len(classes) == units == len(shown) else []
+
+    # Each unit is a tile: a gap for its name, its image, and a gap to the next tile on the right and below.
+    image_height, image_width = input_shape
     pixel = LONGEST_SIDE / max(input_shape)
     gap, name_gap = math.ceil(GAP / pixel), math.ceil(NAME_HEIGHT / pixel) if names else 0
-    height, width = input_shape[0] + gap + name_gap, input_shape[1] + gap
-    if names:
-        width = max(width, math.ceil(LONGEST_SIDE / pixel) + gap)
-    # Half as wide again as high, whatever the proportions of one image.
+    height = name_gap + image_height + gap
+    width = max(image_width, math.ceil(LONGEST_SIDE / pixel) if names else 0) + gap
+    # The mosaic is half as wide again as high, whatever the proportions of one image.
     columns = min(len(shown), max(1, round(math.sqrt(len(shown) * 1.5 * height / width))))
-    mosaic = place_tiles(weight[:, shown], input_shape, (height, width), columns)
-    # Beyond the scale's ends lie so few weights that all others can be told apart.
-    limit = float(np.quantile(np.abs(weight[:, shown]), 0.999)) or 1.0
+    lines = -(-len(shown) // columns)
+    tiles = np.full((lines * columns, height, width), np.nan)
+    left = (width - gap - image_width) // 2
+    images = weight.T.reshape(-1, image_height, image_width)
+    tiles[: len(shown), name_gap : name_gap + image_height, left : left + image_width] = images
+    mosaic = tiles.reshape(lines, columns, height, width).swapaxes(1, 2).reshape(lines * height, columns * width)
+    mosaic = mosaic[:-gap, :-gap]
+    # A thousandth of the weights lies beyond the color scale, so that all others can be told apart.
+    limit = float(np.quantile(np.abs(weight), 0.999)) or 1.0
 
-    which = f"the {len(shown)} of {units:,} units with the largest weights" if units > len(shown) else f"{units} units"
-    which = "each class" if names else "the one unit" if units == 1 else which
+    which = f"{len(shown)} strongest of {units:,} units" if units > len(shown) else f"{units} units"
+    which = "one image per class" if names else "its only unit" if units == 1 else which
     across = max(5.2, mosaic.shape[1] * pixel + 1.3)
-    figure = new_figure(across, max(1.2, mosaic.shape[0] * pixel) + 0.9)
-    # Of matplotlib's layouts, this one knows of axes of a fixed proportion.
-    figure.set_layout_engine("compressed")
-    figure.suptitle(f"{wrapped(title, across)}\n{wrapped(f'First layer: weights of {which}', across)}")
+    figure = new_figure(across, max(1.2, mosaic.shape[0] * pixel) + 0.9, layout="compressed")
+    figure.suptitle(f"{wrapped(title, across)}\n{wrapped(f'Weights of the first layer: {which}', across)}")
     axes = figure.subplots()
     axes.axis("off")
     image = axes.imshow(mosaic, cmap="PuOr", vmin=-limit, vmax=limit, interpolation="nearest")
@@ -60,20 +67,3 @@ def draw_weights(
         axes.text(x, y, name, ha="center", va="bottom", fontsize="small")
     figure.colorbar(image, ax=axes, label="weight", fraction=0.03, aspect=30, shrink=0.8, extend="both")
     return to_png(figure)
-
-
-def place_tiles(
-    weight: Float[np.ndarray, "inputs units"], input_shape: tuple[int, int], tile: tuple[int, int], columns: int
-) -> Float64[np.ndarray, "height width"]:
-    """Return the units' images side by side, each at the bottom and in the middle of its tile; NaN around them."""
-    units = weight.shape[1]
-    lines = -(-units // columns)
-    height, width = input_shape
-    gap = math.ceil(GAP / LONGEST_SIDE * max(input_shape))
-    mosaic = np.full((lines * tile[0] - gap, columns * tile[1] - gap), np.nan)
-    for place in range(units):
-        line, column = divmod(place, columns)
-        top = line * tile[0] + tile[0] - gap - height
-        left = column * tile[1] + (tile[1] - gap - width) // 2
-        mosaic[top : top + height, left : left + width] = weight[:, place].reshape(height, width)
-    return mosaic
