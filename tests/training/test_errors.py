@@ -18,7 +18,7 @@ from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import sgd
 from xpmlp.nn.samples import Samples
 from xpmlp.training import Callback, DivergedError, FitResult, OutOfMemoryError, Run, constant, fit
-from xpmlp.training.errors import describe_shortage, network_bytes, row_bytes
+from xpmlp.training.errors import describe_shortage, step_bytes
 
 Fit = Callable[..., FitResult]
 
@@ -237,7 +237,8 @@ def test_another_error_stays_what_it_is(small_fit: Fit) -> None:
 
 def test_what_would_fit_is_named() -> None:
     network = layers(784, 128, 10)
-    text = describe_shortage(SmallBackend(1, free=network_bytes(network) + 300 * row_bytes(network)), network, 100_000)
+    fixed, per_row = step_bytes(network)
+    text = describe_shortage(SmallBackend(1, free=fixed + 300 * per_row), network, 100_000)
     assert "batch of 100,000 rows" in text
     assert text.endswith("Use a smaller batch_size: 256 may fit.")
     text = describe_shortage(SmallBackend(1, free=2**20), layers(784, 4096, 4096, 10), 128)

@@ -69,23 +69,17 @@ class Checkpoint:
         """Number of completed epochs."""
         return len(self.history)
 
-    def optimizer_state(self, like: Any) -> Any:
-        """Return the optimizer's state, unflattened.
-
-        Parameters
-        ----------
-        like
-            A state of the same optimizer for a network of the same shapes.
-
-        Raises
-        ------
-        DataError
-            If the optimizer or the network is another one.
-        """
-        if [tuple(array.shape) for array in flatten(like)] != [array.shape for array in self.optimizer]:
-            raise DataError("the checkpoint's optimizer is another than the one to go on with.")
+    def training_state(self, like: TrainingState) -> TrainingState:
+        """Return the weights, the optimizer's state and the dropout key in the structure of a run's own."""
+        if [tuple(array.shape) for array in flatten(like.optimizer)] != [array.shape for array in self.optimizer]:
+            raise DataError(
+                "The checkpoint holds another optimizer or network than this run has. Resume with equal settings."
+            )
+        if isinstance(self.dropout, tuple) != isinstance(like.dropout, tuple):
+            has, has_not = ("run", "checkpoint") if isinstance(self.dropout, tuple) else ("checkpoint", "run")
+            raise SettingsError(f"dropout: the {has} has dropout, the {has_not} has none. Resume with equal settings.")
         arrays = iter(self.optimizer)
-        return tree_map(lambda _: next(arrays), like)
+        return TrainingState(self.layers, tree_map(lambda _: next(arrays), like.optimizer), self.dropout)
 
     def restore(self, run: Run) -> None:
         """Restore the random generator and the callbacks of a run whose state is restored already."""
@@ -121,7 +115,8 @@ def flatten(tree: Any) -> list[Any]:
     return arrays
 
 
-class Description(msgspec.Struct):
+@dataclass
+class Description:
     """The JSON part of a checkpoint file. Networks, also those of callbacks, are tensors beside it."""
 
     history: tuple[EpochRow, ...]
@@ -148,15 +143,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         tensors |= name_layers(f"callbacks.{name}", state.pop("layers", ()))
     # Not ascontiguousarray, which gives an array without axes one.
     tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
-    text = json.dumps(
-        {
-            "history": [asdict(row) for row in checkpoint.history],
-            "generator": checkpoint.generator,
-            "callbacks": states,
-            "settings": dict(checkpoint.settings),
-            "threads": checkpoint.threads,
-        }
+    description = Description(
+        checkpoint.history, checkpoint.generator, states, dict(checkpoint.settings), checkpoint.threads
     )
+    text = json.dumps(asdict(description))
     metadata = {"format": FORMAT, "format_version": FORMAT_VERSION, "checkpoint": text}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, safetensors.numpy.save(tensors, metadata | {"sha256": digest(text, tensors)}))
@@ -203,10 +193,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def parse_checkpoint(description: Description, tensors: Mapping[str, Any]) -> Checkpoint:
     """Assemble the parts of a file."""
     optimizers = sum(name.startswith("optimizer.") for name in tensors)
-    callbacks = {}
-    for name, state in description.callbacks.items():
-        layers = find_layers(f"callbacks.{name}", tensors)
-        callbacks[name] = state | {"layers": layers} if layers else state
+    callbacks = description.callbacks
+    for name, state in callbacks.items():
+        if layers := find_layers(f"callbacks.{name}", tensors):
+            state["layers"] = layers
     return Checkpoint(
         layers=find_layers("layers", tensors),
         optimizer=tuple(tensors[f"optimizer.{index}"] for index in range(optimizers)),

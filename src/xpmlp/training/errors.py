@@ -50,39 +50,25 @@ def describe_divergence(epoch: int, learning_rate: float) -> str:
     )
 
 
-def network_bytes(layers: Layers) -> int:
-    """Estimate the bytes of a step's weights, gradients and optimizer state."""
+def step_bytes(layers: Layers) -> tuple[int, int]:
+    """Estimate the bytes of a step: those of weights, gradients and optimizer state, and those per row of its batch."""
+    itemsize = 8 if "64" in str(layers[0].weight.dtype) else 4
     values = sum(math.prod(array.shape) for layer in layers for array in layer)
-    return int(COPIES_OF_NETWORK * values * itemsize(layers))
-
-
-def row_bytes(layers: Layers) -> int:
-    """Estimate the bytes that a step needs per row of its batch."""
-    values = layers[0].weight.shape[-2] + COPIES_OF_OUTPUTS * sum(layer.weight.shape[-1] for layer in layers)
-    return int(values * itemsize(layers))
-
-
-def itemsize(layers: Layers) -> int:
-    """Return the bytes of a number."""
-    return 8 if "64" in str(layers[0].weight.dtype) else 4
+    row_values = layers[0].weight.shape[-2] + COPIES_OF_OUTPUTS * sum(layer.weight.shape[-1] for layer in layers)
+    return COPIES_OF_NETWORK * values * itemsize, row_values * itemsize
 
 
 def describe_shortage(backend: Backend, layers: Layers, batch_size: int) -> str:
-    """Return how much memory training needs, how much is free, and what would fit.
-
-    Parameters
-    ----------
-    layers
-        Arrays of any library.
-    """
-    network, batch = network_bytes(layers), batch_size * row_bytes(layers)
+    """Return how much memory training needs, how much is free, and what would fit."""
+    network, row = step_bytes(layers)
+    batch = batch_size * row
     free = backend.free_memory()
     there = "" if free is None else f" ({format_bytes(free)} free)"
     text = (
         f"There is too little memory on {backend.device_name}{there}. A step needs about {format_bytes(network)} for "
         f"the network and {format_bytes(batch)} for a batch of {batch_size:,} rows, beside the data."
     )
-    fitting = batch_size // 2 if free is None else min((free - network) // row_bytes(layers), batch_size // 2)
+    fitting = batch_size // 2 if free is None else min((free - network) // row, batch_size // 2)
     if batch > network and fitting >= 1:
         return f"{text} Use a smaller batch_size: {2 ** (fitting.bit_length() - 1):,} may fit."
     return f"{text} Use fewer or smaller hidden layers, or another device."

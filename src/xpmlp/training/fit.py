@@ -44,15 +44,7 @@ Failure = Callable[[int, FitResult], FitError]
 
 
 class EpochSettings(NamedTuple):
-    """What stays the same from epoch to epoch.
-
-    Attributes
-    ----------
-    samples
-        Training samples on the device, or streamed to it.
-    rows
-        Indices of the rows to train on; None for all.
-    """
+    """What stays the same from epoch to epoch. `rows` are the indices of the rows to train on; None for all."""
 
     step: Step
     samples: Samples | StreamedSamples
@@ -139,7 +131,14 @@ def fit(
     DeviceMemoryError
         If it has too little memory even to begin.
     """
-    check_counts(train, rows, validation, epochs, batch_size)
+    for name, count in (
+        ("epochs", epochs),
+        ("batch_size", batch_size),
+        ("rows of training data", train.rows if rows is None else len(rows)),
+        ("rows of validation data", 1 if validation is None else validation.rows),
+    ):
+        if count < 1:
+            raise SettingsError(f"{name}: {count} is too few; at least 1 is needed.")
     check_threads(threads)
     began = time.perf_counter()
     if isinstance(backend, str):
@@ -147,7 +146,7 @@ def fit(
     backend = backend or infer_backend(*train.arrays, *(validation.arrays if validation else ()))
     with backend.scope():
         dtype = str(layers[0].weight.dtype).rpartition(".")[2]
-        key = np.asarray(dropout_key) if dropout > 0.0 else ()
+        state = TrainingState(layers, optimizer_state, np.asarray(dropout_key) if dropout > 0.0 else ())
         with memory_errors_described(backend, layers, batch_size):
             samples = place_samples(backend, train, dtype)
             run = Run(
@@ -155,7 +154,7 @@ def fit(
                 epochs=epochs,
                 rows=train.rows if rows is None else len(rows),
                 validation=None if validation is None else place_samples(backend, validation, dtype),
-                state=initial_state(backend, dtype, layers, optimizer, optimizer_state, key, checkpoint),
+                state=prepare_state(backend, dtype, optimizer, state, checkpoint),
                 generator=generator,
                 callbacks=callbacks,
                 history=[] if checkpoint is None else list(checkpoint.history),
@@ -187,57 +186,25 @@ def fit(
     return result
 
 
-def check_counts(
-    train: Samples,
-    rows: Int64[np.ndarray, " rows"] | None,
-    validation: Samples | None,
-    epochs: int,
-    batch_size: int,
-) -> None:
-    """Raise an error for counts below 1."""
-    train_rows = train.rows if rows is None else len(rows)
-    counts = {"epochs": epochs, "batch_size": batch_size, "rows of training data": train_rows}
-    if validation is not None:
-        counts["rows of validation data"] = validation.rows
-    for name, value in counts.items():
-        if value < 1:
-            raise SettingsError(f"{name}: {value} is too few; at least 1 is needed.")
-
-
-def initial_state(
-    backend: Backend,
-    dtype: str,
-    layers: Layers,
-    optimizer: Optimizer,
-    optimizer_state: Any,
-    dropout_key: Any,
-    checkpoint: Checkpoint | None,
+def prepare_state(
+    backend: Backend, dtype: str, optimizer: Optimizer, state: TrainingState, checkpoint: Checkpoint | None
 ) -> TrainingState:
-    """Return the state before the first step, on the device; from a checkpoint if there is one."""
+    """Move a state to the device, with an initial optimizer state if it has none; or that of a checkpoint."""
 
     def move(tree: Any) -> Any:
         return tree_map(lambda array: backend.asarray(array, dtype), tree)
 
-    device_layers = move(layers if checkpoint is None else checkpoint.layers)
+    layers = move(state.layers)
+    if state.optimizer is None or checkpoint is not None:
+        state = state._replace(optimizer=optimizer.init(backend.xp, layers))
     if checkpoint is not None:
-        if isinstance(checkpoint.dropout, tuple) != isinstance(dropout_key, tuple):
-            has, has_not = ("run", "checkpoint") if isinstance(checkpoint.dropout, tuple) else ("checkpoint", "run")
-            raise SettingsError(f"dropout: the {has} has dropout, the {has_not} has none. Resume with equal settings.")
-        optimizer_state = checkpoint.optimizer_state(like=optimizer.init(backend.xp, device_layers))
-        dropout_key = checkpoint.dropout
-    elif optimizer_state is None:
-        optimizer_state = optimizer.init(backend.xp, device_layers)
-    return TrainingState(device_layers, move(optimizer_state), tree_map(backend.asarray, dropout_key))
+        state = checkpoint.training_state(state)
+        layers = move(state.layers)
+    return TrainingState(layers, move(state.optimizer), tree_map(backend.asarray, state.dropout))
 
 
 def train_epochs(run: Run, settings: EpochSettings, checkpoint: Checkpoint | None) -> Failure | None:
-    """Train until the last epoch, a callback's stop, Ctrl-C or a failure.
-
-    Returns
-    -------
-    Failure | None
-        The error to raise when the run has ended properly.
-    """
+    """Train until the last epoch, a callback's stop, Ctrl-C or a failure; return the error to raise in the end."""
     started: list[Callback] = []  # on_fit_end of a callback that has not started would act on an earlier run
     try:
         for callback in run.callbacks:
