@@ -1,8 +1,7 @@
 """What a backend is. This class alone serves any eager library that follows the Array API standard."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -128,14 +127,12 @@ class Backend:
     def release_recordings(self) -> None:
         """Release cached recordings."""
 
-    @contextmanager
-    def transfer_stream(self) -> Iterator[None]:
+    def transfer_stream(self) -> AbstractContextManager[object]:
         """Return a context for another thread, in which copies to the device run beside the computation.
 
-        It is asked for in the thread that computes. At its end the copies are complete.
+        Call it in the thread that computes, and enter it in the other one. At its end the copies are complete.
         """
-        with self.scope():
-            yield
+        return self.scope()
 
     def free_memory(self) -> int | None:
         """Return the bytes that the device still has; None where it shares the host's memory, or does not tell."""

@@ -2,8 +2,8 @@
 
 import functools
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import jax
@@ -64,14 +64,12 @@ class JaxBackend(Backend):
         """Tell whether an error means that the device has too little memory."""
         return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
 
-    def scope(self) -> AbstractContextManager[object]:
-        """Let JAX keep float64 and float32, both of which it may otherwise round without a word, on this device."""
-        stack = ExitStack()
-        stack.enter_context(jax.enable_x64(True))
-        stack.enter_context(jax.default_device(self.device))
-        # On GPUs JAX computes products of float32 in fewer bits unless it is told not to.
-        stack.enter_context(jax.default_matmul_precision("tensorfloat32" if self.tf32 else "highest"))
-        return stack
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """Use this device, with float64 enabled, and TF32 only if requested."""
+        precision = "tensorfloat32" if self.tf32 else "highest"
+        with jax.enable_x64(True), jax.default_device(self.device), jax.default_matmul_precision(precision):
+            yield
 
     def synchronize(self, state: TrainingState) -> None:
         """Return when the state is computed."""

@@ -1,60 +1,60 @@
-"""CuPy, on NVIDIA's GPUs: a step is recorded as a CUDA graph."""
+"""CuPy, on NVIDIA GPUs: a step is captured once as a CUDA graph, and replayed for each batch."""
 
-import contextlib
 import functools
+import importlib
 import logging
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, ClassVar
 
 import array_api_compat.cupy
 import cupy
 import numpy as np
 from cupy.cuda import runtime
+from cupy_backends.cuda.libs.cublas import CUBLASError
 from jaxtyping import Shaped
 
 from xpmlp.backends.base import Backend
 from xpmlp.backends.devices import Device, device_number
-from xpmlp.backends.engine.captured_epoch import CapturedEpoch
+from xpmlp.backends.engine.captured_epoch import CapturedEpoch, exclusive_capture, take_eager_steps
 from xpmlp.backends.engine.captured_step import CapturedStep
 from xpmlp.errors import BackendError, SettingsError
 from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import Step, TrainingState
 
+from .resources import DeviceResources, Lease
+
 logger = logging.getLogger(__name__)
 
-# CUDA's own number for it, which CuPy does not name: what is asked for beside CuPy's pools reports so.
-OUT_OF_MEMORY = 2
-WARM_UPS = 2  # before a recording: kernels are compiled, and memory is taken that the recording then finds
+CUDA_OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation
+CUBLAS_OUT_OF_MEMORY = 3  # CUBLAS_STATUS_ALLOC_FAILED
+WARM_UPS = 2  # before a capture: they compile kernels, and allocate the memory that the capture reuses
 
 
 class CupyBackend(Backend):
-    """CuPy's arrays.
+    """CuPy arrays.
 
-    All work is done on a stream of its own, because only such a stream can be recorded.
+    Every thread computes on a stream of its own, because only such a stream can be captured.
 
     Parameters
     ----------
     device
-        ``"cuda"`` or ``"cuda:1"``; None for the first GPU.
+        ``"cuda"`` or ``"cuda:1"``; by default the first GPU.
 
     Raises
     ------
     BackendError
-        Where CuPy finds no GPU, or no driver for it.
+        If CuPy finds no GPU, or no driver for it.
     SettingsError
-        Where there is no such device.
+        If there is no such device.
     """
 
     name: ClassVar[str] = "cupy"
 
     def __init__(self, device: str | None = None) -> None:
         super().__init__(array_api_compat.cupy, find_device(device))
-        with self.device:
-            self.stream = cupy.cuda.Stream(non_blocking=True)
-            # One for all transfers: what CuPy's pool has given to one stream, it gives to that stream again.
-            self.aside = cupy.cuda.Stream(non_blocking=True)
-        self.memory = cupy.cuda.MemoryPool()
+        self.local = ThreadState(self.device)
 
     @property
     def device_name(self) -> str:
@@ -68,7 +68,7 @@ class CupyBackend(Backend):
 
     @classmethod
     def list_devices(cls) -> tuple[Device, ...]:
-        """Return the GPUs that CuPy could compute on."""
+        """Return the GPUs that CuPy can use."""
         devices = []
         for number in range(count_devices()):
             free, total = cupy.cuda.Device(number).mem_info
@@ -77,17 +77,18 @@ class CupyBackend(Backend):
 
     @contextmanager
     def scope(self) -> Iterator[None]:
-        """Work on this device and stream; what is there already is waited for, and so is what is done here."""
+        """Use this device and this thread's stream; synchronize with the current stream before, with ours after."""
+        stream = self.local.resources.stream
         with self.device:
             cupy.cuda.get_current_stream().synchronize()
             try:
-                with self.stream:
+                with stream:
                     yield
             finally:
-                self.stream.synchronize()
+                stream.synchronize()
 
     def asarray(self, array: Shaped[Any, "..."], dtype: str | None = None) -> Any:
-        """Move an array to the device, as the dtype of that name, by default its own; see `Backend.asarray`."""
+        """Move an array to the device; see `Backend.asarray`."""
         with self.device:
             return cupy.asarray(array, dtype=dtype)
 
@@ -96,25 +97,20 @@ class CupyBackend(Backend):
         return np.asarray(cupy.asnumpy(array))
 
     def synchronize(self, state: TrainingState) -> None:
-        """Return when all that was asked of the device so far is done."""
-        self.stream.synchronize()
+        """Block until queued device work finishes."""
+        self.local.resources.stream.synchronize()
 
-    @functools.cached_property
+    @property
     def recorded(self) -> CapturedEpoch | None:
-        """What records steps; None where that is not possible here, which is logged."""
-        try:
-            from .cublas import RecordableNamespace
-
-            with self.device:
-                namespace = RecordableNamespace(self.stream, tf32=self.tf32)
-        except Exception as error:  # noqa: BLE001 - the bindings and the library below them fail in ways of their own
-            warn_of_eager_steps(str(error))
-            return None
-        return CapturedEpoch(namespace, self.record)
+        """This thread's captured steps; None if steps cannot be captured here, which is logged."""
+        if not self.local.tried:
+            self.local.tried = True
+            self.local.recorded = captured_epoch(self.device, self.local.resources, tf32=self.tf32)
+        return self.local.recorded
 
     @property
     def records_steps(self) -> bool:  # type: ignore[override]
-        """Whether a step is recorded with the places in memory of what it reads."""
+        """Whether steps are captured."""
         return self.recorded is not None
 
     def run_epoch(
@@ -125,62 +121,43 @@ class CupyBackend(Backend):
         return run(step, state, samples, order, learning_rates, batch_size)
 
     def release_recordings(self) -> None:
-        """Drop what `run_epoch` keeps for the next epoch."""
+        """Release this thread's captured steps and their memory."""
         if self.recorded is not None:
             self.recorded.forget()
-
-    def record(self, static: CapturedStep) -> Callable[[], None]:
-        """Record a step as a CUDA graph.
-
-        The graph computes in memory from a pool that nothing else uses: what a recording has given back must not
-        become another array's while the graph may be played.
-        """
-        with cupy.cuda.using_allocator(self.memory.malloc):
-            for _ in range(WARM_UPS):
-                static.rewind()
-                static.run()
-            self.stream.begin_capture()
-            try:
-                static.run()
-            except BaseException:
-                # The stream must not stay as it is; that the recording is spoiled says less than what spoiled it.
-                with contextlib.suppress(runtime.CUDARuntimeError):
-                    self.stream.end_capture()
-                raise
-            graph = self.stream.end_capture()
-        graph.upload(self.stream)
-
-        def play() -> None:
-            graph.launch(self.stream)
-
-        return play
+            with self.device:
+                self.local.resources.capture_pool.free_all_blocks()
 
     @contextmanager
-    def transfer_stream(self) -> Iterator[None]:
-        """Return a context for another thread, in which copies run beside the computation; see `Backend`."""
-
-        with self.device, self.aside:
+    def copy_on(self, stream: Any) -> Iterator[None]:
+        """Use this device and a stream, and synchronize it in the end."""
+        with self.device, stream:
             yield
-            self.aside.synchronize()
+            stream.synchronize()
+
+    def transfer_stream(self) -> AbstractContextManager[object]:
+        """Return a context for another thread, in which copies run beside the computation; see `Backend`."""
+        return self.copy_on(self.local.resources.transfer_stream)
 
     def free_memory(self) -> int | None:
-        """Return the bytes of the GPU's memory that CuPy could still take."""
+        """Return the bytes of the GPU's memory that CuPy can still allocate; its pool is the captures' pool, too."""
         with self.device:
             free, _ = self.device.mem_info
             return int(free + cupy.get_default_memory_pool().free_bytes())
 
     def is_out_of_memory(self, error: BaseException) -> bool:
-        """Tell whether an error means that there is too little memory."""
-        return isinstance(error, MemoryError) or (  # of which CuPy's own is one
-            isinstance(error, runtime.CUDARuntimeError) and error.status == OUT_OF_MEMORY
+        """Tell whether an error means that the device is out of memory."""
+        return (
+            isinstance(error, MemoryError)  # of which CuPy's own is one
+            or (isinstance(error, runtime.CUDARuntimeError) and error.status == CUDA_OUT_OF_MEMORY)
+            or (isinstance(error, CUBLASError) and error.status == CUBLAS_OUT_OF_MEMORY)
         )
 
     def linear_algebra(self) -> str | None:
-        """Return what computes the matrix products, and how."""
+        """Return the linear algebra library, and whether steps are captured."""
         return "cuBLAS" + ("" if self.recorded is None else ", steps recorded")
 
     def describe(self) -> dict[str, str]:
-        """Return what a record of a run should say of the library and the device."""
+        """Return the library and the device, for the record of a run."""
         recorded = "" if self.recorded is None else ", steps recorded as CUDA graphs"
         return {
             "backend": self.name,
@@ -189,14 +166,90 @@ class CupyBackend(Backend):
         }
 
 
+class ThreadState(threading.local):
+    """What a backend holds for each thread: leased resources, and the captured steps once `tried`."""
+
+    def __init__(self, device: Any) -> None:
+        self.lease = Lease(device)
+        self.tried = False
+        self.recorded: CapturedEpoch | None = None
+
+    @property
+    def resources(self) -> DeviceResources:
+        """The resources."""
+        return self.lease.resources
+
+
+def captured_epoch(device: Any, resources: DeviceResources, *, tf32: bool) -> CapturedEpoch | None:
+    """Return an epoch that captures its steps; None if cuBLAS cannot be captured here, which is logged."""
+    try:
+        module = importlib.import_module(".cublas", __package__)
+        if resources.cublas is None:
+            with device:
+                resources.cublas = module.CublasHandle(resources.stream)
+    except Exception as error:  # noqa: BLE001 - the bindings and the libraries below them fail in ways of their own
+        remedy = "" if isinstance(error, MemoryError) else f" Run: pip install {CUBLAS_PACKAGES[cuda_version()]}"
+        warn_of_eager_steps(f"{type(error).__name__}: {error}".rstrip("."), remedy)
+        return None
+    namespace = module.CapturableNamespace(resources.cublas, tf32=tf32)
+    return CapturedEpoch(namespace, functools.partial(capture, resources))
+
+
+def capture(resources: DeviceResources, static: CapturedStep) -> Callable[[], None]:
+    """Capture a step as a CUDA graph, and return a function that replays it.
+
+    A step that cannot be captured is taken eagerly, which is logged.
+    """
+    stream, pool = resources.stream, resources.capture_pool
+    with cupy.cuda.using_allocator(pool.malloc):
+        for _ in range(WARM_UPS):
+            static.rewind()
+            static.run()
+        # A spare block: the pool may hand out its blocks in another order, and then lack one during the capture.
+        with suppress(MemoryError):
+            pool.malloc(pool.total_bytes() + 1)
+        try:
+            with exclusive_capture():
+                graph = capture_graph(stream, static.run)
+        except Exception as error:  # noqa: BLE001 - whatever cannot be captured
+            return take_eager_steps(static, CupyBackend.name, error)
+    graph.upload(stream)
+
+    def replay() -> None:
+        graph.launch(stream)
+
+    return replay
+
+
+def capture_graph(stream: Any, work: Callable[[], None]) -> Any:
+    """Return the graph of the work on a stream."""
+    stream.begin_capture()
+    try:
+        work()
+    except BaseException:
+        with suppress(runtime.CUDARuntimeError):  # that the capture is invalid says less than the first error
+            stream.end_capture()
+        raise
+    return stream.end_capture()
+
+
+# Beside CuPy itself: the bindings, and cuBLAS for those who do not have the CUDA toolkit.
+CUBLAS_PACKAGES = {12: "nvmath-python nvidia-cublas-cu12", 13: "nvmath-python nvidia-cublas"}
+
+
+def cuda_version() -> int:
+    """Return the major version of CUDA that CuPy was built for."""
+    return int(runtime.runtimeGetVersion()) // 1000
+
+
 @functools.cache
-def warn_of_eager_steps(reason: str) -> None:
-    """Say, once in a process, that steps are not recorded, and why."""
+def warn_of_eager_steps(reason: str, remedy: str) -> None:
+    """Log, once in a process, that steps are not captured."""
     logger.warning(
-        "backend cupy: steps are not recorded, which makes them several times slower, because cuBLAS cannot be "
-        'reached through nvmath-python (%s). Run: pip install "nvmath-python[cu%s]"',
+        "backend cupy: steps are not captured, which makes them several times slower, because cuBLAS cannot be used "
+        "through nvmath-python (%s).%s",
         reason,
-        runtime.runtimeGetVersion() // 1000,
+        remedy,
     )
 
 
@@ -210,17 +263,17 @@ def find_device(name: str | None) -> Any:
 
 
 def count_devices() -> int:
-    """Return how many GPUs there are, at least one.
+    """Return the number of GPUs, at least one.
 
     Raises
     ------
     BackendError
-        Where there is none, or CuPy cannot reach it.
+        If there is none, or CuPy cannot use it.
     """
     try:
         count: int = runtime.getDeviceCount()
     except runtime.CUDARuntimeError as error:
-        built_for = runtime.runtimeGetVersion() // 1000
+        built_for = cuda_version()
         older = ' For an older driver, install the older build: pip install "xpmlp[cuda12]".' if built_for > 12 else ""
         raise BackendError(
             f"CuPy is installed, but finds no GPU that it can use ({error}). It is built for CUDA {built_for}: it "
@@ -233,6 +286,6 @@ def count_devices() -> int:
 
 
 def device_description(number: int) -> str:
-    """Return the name that the maker gave a device."""
+    """Return a device's name, as its vendor gives it."""
     name: bytes = runtime.getDeviceProperties(number)["name"]
     return name.decode()

@@ -1,7 +1,7 @@
-"""Matrix products on CuPy arrays that a CUDA graph can hold.
+"""Matrix products on CuPy arrays that a CUDA graph can capture.
 
-CuPy refuses cuBLAS while a graph is recorded (its issue 6290), though cuBLAS itself does not mind. These products go
-there through NVIDIA's own bindings, with a handle and a workspace of their own.
+CuPy refuses to call cuBLAS during a capture (its issue 6290), which cuBLAS itself supports. These products call it
+through NVIDIA's own bindings, with a handle and a workspace of their own.
 """
 
 from typing import Any
@@ -14,45 +14,63 @@ from nvmath.bindings import cublas
 
 from .gemm import describe_product
 
-WORKSPACE_BYTES = 32 * 2**20  # what NVIDIA recommends for its largest GPUs; less would do on others
+# NVIDIA's recommendation for Hopper, for other GPUs, and the least that does not fail. Without a workspace, cuBLAS
+# would allocate memory during the capture.
+WORKSPACE_BYTES = (32 * 2**20, 4 * 2**20, 16 * 2**10)
 
 DATA_TYPES = {"float32": 0, "float64": 1}  # CUDA_R_32F, CUDA_R_64F
 COMPUTE_TYPES = {"float32": cublas.ComputeType.COMPUTE_32F, "float64": cublas.ComputeType.COMPUTE_64F}
 
 
-class RecordableNamespace:
-    """CuPy's namespace, with products that can be recorded on one stream.
-
-    Parameters
-    ----------
-    stream
-        On which all is done.
-    tf32
-        Whether the inputs of float32 products may be rounded to TF32.
+class CublasHandle:
+    """A cuBLAS handle for one stream, and its workspace.
 
     Raises
     ------
+    MemoryError
+        If there is not even memory for the smallest workspace.
     Exception
-        Of the bindings' own kind, where cuBLAS is not found or does not start.
+        Of the bindings' own kind, if cuBLAS is not found or does not start.
     """
 
-    def __init__(self, stream: Any, *, tf32: bool = False) -> None:
+    def __init__(self, stream: Any) -> None:
+        self.workspace = allocate_workspace()
+        self.pointer = cublas.create()
+        cublas.set_stream(self.pointer, stream.ptr)  # resets the workspace
+        cublas.set_workspace(self.pointer, self.workspace.data.ptr, self.workspace.nbytes)
+
+
+def allocate_workspace() -> Any:
+    """Return the largest workspace that there is memory for."""
+    for size in WORKSPACE_BYTES[:-1]:
+        try:
+            return cupy.empty(size, dtype=cupy.uint8)
+        except MemoryError:
+            continue
+    return cupy.empty(WORKSPACE_BYTES[-1], dtype=cupy.uint8)
+
+
+class CapturableNamespace:
+    """CuPy's namespace, with matrix products that can be captured.
+
+    Parameters
+    ----------
+    tf32
+        Whether float32 products may round their inputs to TF32.
+    """
+
+    def __init__(self, handle: CublasHandle, *, tf32: bool = False) -> None:
+        self.handle = handle
         self.compute_types = COMPUTE_TYPES | ({"float32": cublas.ComputeType.COMPUTE_32F_FAST_TF32} if tf32 else {})
-        self.handle = cublas.create()
-        self.workspace = cupy.empty(WORKSPACE_BYTES, dtype=cupy.uint8)
-        cublas.set_stream(self.handle, stream.ptr)
-        # After the stream, which takes the workspace away. Without one cuBLAS would ask for memory while recorded.
-        cublas.set_workspace(self.handle, self.workspace.data.ptr, WORKSPACE_BYTES)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(array_api_compat.cupy, name)
 
-    def __del__(self) -> None:
-        if "handle" in self.__dict__:
-            cublas.destroy(self.handle)
-
     def matmul(self, a: Float[Any, "*#models m k"], b: Float[Any, "*#models k n"]) -> Float[Any, "*models m n"]:
         """Multiply matrices, or stacks of them."""
+        kind = str(a.dtype)
+        if a.dtype != b.dtype or kind not in DATA_TYPES:
+            return cupy.matmul(a, b)  # which is right, but cannot be captured
         leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         a, b = (cupy.broadcast_to(array, (*leading, *array.shape[-2:])) for array in (a, b))
         product = describe_product(a, b)
@@ -61,10 +79,9 @@ class RecordableNamespace:
             product = describe_product(a, b)
             assert product is not None
         out = cupy.empty((*leading, a.shape[-2], b.shape[-1]), dtype=a.dtype)
-        kind = str(a.dtype)
-        one, zero = np.ones((), a.dtype), np.zeros((), a.dtype)  # on the host, where cuBLAS looks for them
+        one, zero = np.ones((), a.dtype), np.zeros((), a.dtype)  # on the host, where cuBLAS expects them
         cublas.gemm_strided_batched_ex(
-            self.handle,
+            self.handle.pointer,
             operation(product.first.transposed),
             operation(product.second.transposed),
             product.rows,
@@ -91,10 +108,10 @@ class RecordableNamespace:
         return out
 
     def vecdot(self, a: Float[Any, "*#models n"], b: Float[Any, "*#models n"]) -> Float[Any, "*models"]:
-        """Multiply vectors along the last axis; CuPy would do it with cuBLAS."""
+        """Return the dot product along the last axis; CuPy's own calls cuBLAS."""
         return cupy.sum(a * b, axis=-1)
 
 
 def operation(transposed: bool) -> int:
-    """Return what BLAS does to an operand before it multiplies."""
+    """Return what cuBLAS does with an operand before it multiplies."""
     return int(cublas.Operation.T if transposed else cublas.Operation.N)

@@ -1,7 +1,10 @@
 """An epoch out of recordings of its steps."""
 
+import gc
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from jaxtyping import Float, Integer
@@ -10,6 +13,10 @@ from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import Step, TrainingState
 
 from .captured_step import CapturedStep
+
+logger = logging.getLogger(__name__)
+
+CAPTURING = threading.Lock()
 
 
 class CapturedEpoch(threading.local):
@@ -90,6 +97,28 @@ class CapturedEpoch(threading.local):
         ):
             self.forget()
             self.recorded_for = (step, samples)
+
+
+@contextmanager
+def exclusive_capture() -> Iterator[None]:
+    """Capture in one thread at a time, without garbage collection, whose finalizers may call the device."""
+    with CAPTURING:
+        was_enabled = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if was_enabled:
+                gc.enable()
+
+
+def take_eager_steps(static: CapturedStep, backend: str, error: Exception) -> Callable[[], None]:
+    """Return a function that takes a step which could not be captured, and log why."""
+    logger.warning(
+        "backend %s: this step cannot be captured (%s: %s). It is taken eagerly, which is several times slower.",
+        *(backend, type(error).__name__, str(error).strip().rstrip(".")),
+    )
+    return static.run
 
 
 def same_arrays(first: Samples, second: Samples) -> bool:

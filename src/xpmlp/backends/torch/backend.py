@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +11,7 @@ from jaxtyping import Shaped
 
 from xpmlp.backends.base import Backend
 from xpmlp.backends.devices import Device, device_number
-from xpmlp.backends.engine.captured_epoch import CapturedEpoch
+from xpmlp.backends.engine.captured_epoch import CapturedEpoch, exclusive_capture, take_eager_steps
 from xpmlp.backends.engine.captured_step import CapturedStep
 from xpmlp.errors import SettingsError
 from xpmlp.nn.layers import Layers
@@ -45,7 +45,7 @@ class TorchBackend(Backend):
         super().__init__(TorchNamespace(), find_device(device))
         self.records_steps = self.device.type == "cuda"
         self.gathers_bytes = self.device.type == "cpu"
-        self.recorded = CapturedEpoch(self.xp, self.record)
+        self.recorded = CapturedEpoch(self.xp, functools.partial(capture, self.device))
 
     @classmethod
     def list_devices(cls) -> tuple[Device, ...]:
@@ -58,13 +58,17 @@ class TorchBackend(Backend):
             gpus.append(Device("mps", "Apple's GPU"))
         return (*gpus, Device("cpu", "processor"))
 
-    def scope(self) -> AbstractContextManager[object]:
+    @contextmanager
+    def scope(self) -> Iterator[None]:
         """Turn autograd off, and TF32 on or off as requested."""
-        stack = ExitStack()
-        stack.enter_context(torch.no_grad())
-        stack.callback(setattr, torch.backends.cuda.matmul, "allow_tf32", torch.backends.cuda.matmul.allow_tf32)
-        torch.backends.cuda.matmul.allow_tf32 = self.tf32
-        return stack
+        settings = torch.backends.cuda.matmul
+        before = settings.allow_tf32
+        settings.allow_tf32 = self.tf32
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            settings.allow_tf32 = before
 
     def asarray(self, array: Shaped[Any, "..."], dtype: str | None = None) -> Any:
         """Move an array to the device; see `Backend.asarray`.
@@ -128,23 +132,6 @@ class TorchBackend(Backend):
         """Release cached recordings."""
         self.recorded.forget()
 
-    def record(self, static: CapturedStep) -> Callable[[], None]:
-        """Capture a step as a CUDA graph, and return a function that replays it."""
-        with torch.cuda.device(self.device):
-            stream = torch.cuda.Stream()
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
-                for _ in range(WARM_UPS):
-                    static.rewind()
-                    static.run()
-            torch.cuda.current_stream().wait_stream(stream)
-            graph = torch.cuda.CUDAGraph()
-            # PyTorch's own default stream for captures belongs to the first GPU (its issue 87894).
-            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-                static.run()
-        play: Callable[[], None] = graph.replay
-        return play
-
     @contextmanager
     def transfer_stream(self) -> Iterator[None]:
         """Return a context for another thread, in which copies run beside the computation; see `Backend`."""
@@ -196,6 +183,30 @@ def limit_threads(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def capture(device: torch.device, static: CapturedStep) -> Callable[[], None]:
+    """Capture a step as a CUDA graph, and return a function that replays it.
+
+    A step that cannot be captured is taken eagerly, which is logged.
+    """
+    with torch.cuda.device(device):
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UPS):
+                static.rewind()
+                static.run()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            # PyTorch's own default stream for captures belongs to the first GPU (its issue 87894).
+            with exclusive_capture(), torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                static.run()
+        except Exception as error:  # noqa: BLE001 - whatever cannot be captured
+            return take_eager_steps(static, TorchBackend.name, error)
+    replay: Callable[[], None] = graph.replay
+    return replay
 
 
 def find_device(name: str | None) -> torch.device:
