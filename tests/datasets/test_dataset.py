@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from xpmlp.datasets import class_indices, one_hot
-from xpmlp.datasets.dataset import check_finite
+from xpmlp.datasets.scaling import check_finite
 from xpmlp.errors import DataError
 
 

@@ -192,7 +192,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="a folder, where an IDX file was expected"):
+    with pytest.raises(DataError, match="is a folder"):
         read_idx(tmp_path)
 
 

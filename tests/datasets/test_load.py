@@ -83,7 +83,7 @@ def test_a_misspelt_prefix_is_answered_with_the_right_one(make_folder: Folder) -
 
 def test_a_file_is_answered_with_what_is_expected(make_folder: Folder) -> None:
     path = make_folder("data") / "train-images-idx3-ubyte"
-    with pytest.raises(DataError, match="a file, where a folder with the four IDX files"):
+    with pytest.raises(DataError, match="Give the folder that holds the four IDX files"):
         load_dataset(str(path))
 
 

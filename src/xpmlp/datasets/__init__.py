@@ -1,7 +1,6 @@
 """Datasets: a name or a path in, host arrays out."""
 
-from .byte_split import ByteSplit
-from .dataset import Dataset, Provenance, Split, class_indices, one_hot
+from .dataset import ByteSplit, Dataset, Provenance, Split, class_indices, one_hot
 from .digits import load_digits
 from .idx import read_idx
 from .idx_folder import load_idx_folder

@@ -1,26 +1,29 @@
 """A dataset: host arrays ready for training, with their classes and where they came from."""
 
+import functools
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float32, Int64, Num, Shaped
+from jaxtyping import Float32, Int64, Num, Shaped, UInt8
 
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import TableSchema
 
+from .scaling import scaled
+
 
 @dataclass(frozen=True)
 class Split:
-    """Samples that belong together, such as the training data.
+    """The training or the test samples.
 
     Attributes
     ----------
     x
-        Inputs, one row a sample: already scaled, C-contiguous.
+        Inputs, one row for each sample, scaled and C-contiguous.
     labels
-        The class of each row; for regression its number, float64.
+        The class of each row, or its number (float64) for regression.
     """
 
     x: Float32[np.ndarray, "rows features"]
@@ -28,12 +31,44 @@ class Split:
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """Number of samples."""
         return len(self.labels)
 
     def take(self, rows: slice) -> "Split":
         """Return some of the rows."""
         return Split(self.x[rows], self.labels[rows])
+
+
+class ByteSplit(Split):
+    """A split of images, kept as bytes until the inputs are needed.
+
+    Attributes
+    ----------
+    stored
+        The bytes, one row for each sample.
+    divisor
+        The divisor that scales them.
+    x
+        The inputs. They take four times the memory, and are computed when first used.
+    """
+
+    stored: UInt8[np.ndarray, "rows features"]
+    divisor: float
+
+    def __init__(
+        self, stored: UInt8[np.ndarray, "rows features"], divisor: float, labels: Shaped[np.ndarray, " rows"]
+    ) -> None:
+        for name, value in (("stored", stored), ("divisor", divisor), ("labels", labels)):
+            object.__setattr__(self, name, value)  # as the base class does, which is frozen
+
+    @functools.cached_property
+    def x(self) -> Float32[np.ndarray, "rows features"]:
+        """Inputs, one row for each sample."""
+        return scaled(self.stored, self.divisor, what="The dataset")
+
+    def take(self, rows: slice) -> "ByteSplit":
+        """Return some of the rows."""
+        return ByteSplit(self.stored[rows], self.divisor, self.labels[rows])
 
 
 @dataclass(frozen=True)
@@ -78,9 +113,9 @@ class Dataset:
     classes
         The label of each output, in order; none for regression.
     input_shape
-        The shape of one sample before it became a row: ``(28, 28)`` for MNIST.
+        The shape of one sample before flattening: ``(28, 28)`` for MNIST.
     input_scale
-        What the raw values were divided by; 1 where each column of a table has a scale of its own.
+        The divisor of the raw values; 1 if each column of a table has its own.
     source
         Where the data came from, in words.
     notes
@@ -112,12 +147,12 @@ class Dataset:
 
 
 def class_indices(labels: Shaped[np.ndarray, " rows"], classes: tuple[int | str, ...]) -> Int64[np.ndarray, " rows"]:
-    """The position of each label in `classes`.
+    """Return the position of each label in `classes`.
 
     Raises
     ------
     DataError
-        Where a label is not in `classes`.
+        If a label is not in `classes`.
     """
     positions = {value: position for position, value in enumerate(classes)}
     if labels.dtype == object:
@@ -132,64 +167,26 @@ def class_indices(labels: Shaped[np.ndarray, " rows"], classes: tuple[int | str,
     if rows:
         unknown = dict.fromkeys(value for value, position in zip(values, found, strict=True) if position < 0)
         which = "a label that is" if len(unknown) == 1 else "labels that are"
-        message = (
+        raise DataError(
             f"{rows} of {len(labels)} rows have {which} not among the known classes: {listing(unknown, most=5)}. "
             f"The classes are {listing(classes, most=30)}."
         )
-        raise DataError(message)
     return indices
 
 
 def one_hot(
     labels: Shaped[np.ndarray, " rows"], classes: tuple[int | str, ...], dtype: type | np.dtype[Any] = np.float32
 ) -> Num[np.ndarray, "rows classes"]:
-    """Targets: row i is 1 at the position of ``labels[i]`` in `classes` and 0 elsewhere.
+    """Return targets: row i is 1 at the position of ``labels[i]`` in `classes`, and 0 elsewhere.
 
     Raises
     ------
     DataError
-        Where a label is not in `classes`.
+        If a label is not in `classes`.
     """
     targets = np.zeros((len(labels), len(classes)), dtype=dtype)
     targets[np.arange(len(labels)), class_indices(labels, classes)] = 1
     return targets
-
-
-def check_finite(x: Num[np.ndarray, "rows features"], *, what: str, input_shape: tuple[int, ...]) -> None:
-    """Refuse NaN and infinity.
-
-    Parameters
-    ----------
-    x
-        The values, one row a sample.
-    what
-        What they are, to start the message with: a file's name, for example.
-    input_shape
-        The shape of one sample before it became a row.
-
-    Raises
-    ------
-    DataError
-        Saying how many values are not finite, and where the first one is.
-    """
-    # The extremes alone tell (NaN is both), without an array as large as the data.
-    if x.size == 0 or (np.isfinite(x.min()) and np.isfinite(x.max())):
-        return
-    finite = np.isfinite(x)
-    count = x.size - np.count_nonzero(finite)
-    row, feature = (int(index) for index in np.unravel_index(np.argmin(finite), x.shape))
-    position = [int(index) for index in np.unravel_index(feature, input_shape)]
-    if len(position) == 1:
-        where = f"column {position[0]}"
-    elif len(position) == 2:
-        where = f"pixel row {position[0]}, pixel column {position[1]}"
-    else:
-        where = f"position {tuple(position)}"
-    message = (
-        f"{what}: {count} of {x.size} values are not finite (NaN or infinity). The first is {x[row, feature]} in row "
-        f"{row}, {where}, counted from 0. Correct these values or remove their rows."
-    )
-    raise DataError(message)
 
 
 def listing(values: Iterable[int | str | float], *, most: int = 20) -> str:

@@ -1,7 +1,7 @@
-"""IDX, the file format of MNIST: a magic number, the sizes, the values; plain or gzipped.
+"""IDX, the file format of MNIST; plain or gzipped.
 
-Two zero bytes, one byte for the element type and one for the number of dimensions; then each size as a big-endian
-uint32; then the values, big-endian, the last dimension varying fastest.
+A file is two zero bytes, a byte for the element type and one for the number of dimensions; then each size as a
+big-endian uint32; then the values, big-endian, the last dimension varying fastest.
 """
 
 import gzip
@@ -30,7 +30,7 @@ ELEMENT_TYPES: dict[int, np.dtype[Any]] = {
 GZIP_MAGIC = b"\x1f\x8b"
 CHUNK_BYTES = 2**20
 
-# What downloads turn out to be when they are not IDX files, by their first bytes in lower case.
+# Files that are often downloaded in place of IDX files, by their first bytes in lower case.
 FOREIGN_FILES = {
     b"<!doctype": "an HTML page: the download went wrong",
     b"<html": "an HTML page: the download went wrong",
@@ -53,78 +53,72 @@ FOREIGN_FILES = {
 
 
 def read_idx(path: str | Path) -> Shaped[np.ndarray, "..."]:
-    """Read one IDX file, plain or gzipped (told by its first bytes, not by its name).
+    """Read one IDX file, plain or gzipped, whatever its name.
 
     Returns
     -------
     array
-        Of the shape that the file's header states, in the machine's byte order.
+        In the shape that the file's header gives, in native byte order.
 
     Raises
     ------
     DataError
-        Where the file is missing, unreadable, damaged, not an IDX file, or not as long as its header says.
+        If the file is missing, unreadable, damaged, no IDX file, or not as long as its header says.
     """
     path = Path(path)
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
-            message = f"{path}: a folder, where an IDX file was expected. Give the file; it may be in this folder."
-            raise DataError(message)
+            raise DataError(f"{path}: is a folder. Give an IDX file, perhaps one in this folder.")
         if not stat.S_ISREG(status.st_mode):
-            message = f"{path}: not a regular file. Save its content as an IDX file first."
-            raise DataError(message)
+            raise DataError(f"{path}: not a regular file. Save its content as an IDX file first.")
         with open(path, "rb") as file:
             if file.peek(2)[:2] == GZIP_MAGIC:
                 with gzip.GzipFile(fileobj=file) as stream:
                     return read_stream(path, stream, size=None)
             return read_stream(path, file, size=status.st_size)
     except FileNotFoundError as error:
-        message = f"{path}: no such file. Expected an IDX file, plain or gzipped."
-        raise DataError(message) from error
+        raise DataError(f"{path}: no such file. Expected an IDX file, plain or gzipped.") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        message = f"{path}: a damaged or incomplete gzip file ({error}). Download or copy it again."
-        raise DataError(message) from error
+        raise DataError(f"{path}: a damaged or incomplete gzip file ({error}). Download or copy it again.") from error
     except OSError as error:
-        message = f"{path}: cannot be read ({error.strerror or error}). Check that you may read it, or copy it again."
-        raise DataError(message) from error
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror or error}). Check its permissions, or copy it again."
+        ) from error
     except MemoryError as error:
-        message = f"{path}: its values do not fit into this machine's memory. Use fewer of them or a larger machine."
-        raise DataError(message) from error
+        raise DataError(f"{path}: its values do not fit into memory. Use fewer of them or a larger machine.") from error
 
 
 def read_stream(path: Path, stream: BufferedIOBase, *, size: int | None) -> Shaped[np.ndarray, "..."]:
-    """Read uncompressed IDX content; `size` is how many bytes there are, where that is known beforehand."""
+    """Read uncompressed IDX content; `size` is its number of bytes, if it is known."""
     magic = bytes(read_up_to(stream, 4))
     if magic[:2] != b"\0\0" or len(magic) < 4:
-        message = (
+        raise DataError(
             f"{path}: not an IDX file: {looks_like(magic + bytes(read_up_to(stream, 60)))}. "
             "An IDX file starts with two zero bytes, then a byte for its type and one for its dimensions."
         )
-        raise DataError(message)
 
     code, dimensions = magic[2], magic[3]
     if code not in ELEMENT_TYPES:
         known = ", ".join(f"0x{known:02x} ({dtype.name})" for known, dtype in ELEMENT_TYPES.items())
-        message = f"{path}: unknown IDX element type 0x{code:02x}. Known are {known}. Download or copy the file again."
-        raise DataError(message)
+        raise DataError(
+            f"{path}: unknown IDX element type 0x{code:02x}. Known are {known}. Download or copy the file again."
+        )
     dtype = ELEMENT_TYPES[code]
     if dimensions == 0:
-        message = f"{path}: its header says 0 dimensions, at least 1 was expected. Download or copy the file again."
-        raise DataError(message)
+        raise DataError(f"{path}: its header says 0 dimensions, expected at least 1. Download or copy the file again.")
 
     sizes = read_up_to(stream, 4 * dimensions)
     if len(sizes) < 4 * dimensions:
-        message = (
+        raise DataError(
             f"{path}: ends within its header, after {4 + len(sizes)} bytes of {4 + 4 * dimensions}. "
             "Download or copy it again."
         )
-        raise DataError(message)
     shape = struct.unpack(f">{dimensions}I", sizes)
     header_bytes = 4 + 4 * dimensions
     expected = math.prod(shape) * dtype.itemsize
 
-    # A plain file's length is known before anything is allocated; of a gzip file no more is held than it really has.
+    # A plain file's length is known before anything is allocated; of a gzip file, no more is held than it contains.
     found = None if size is None else size - header_bytes
     if found is None or found == expected:
         content = read_up_to(stream, expected + 1)
@@ -132,24 +126,24 @@ def read_stream(path: Path, stream: BufferedIOBase, *, size: int | None) -> Shap
     if found != expected:
         problem = "cut short" if found < expected else "too long"
         count = f"more than {expected}" if size is None and found > expected else f"{found}"
-        message = (
+        raise DataError(
             f"{path}: {problem}. Its header says {dtype.name} of shape {list(shape)}, which takes {expected} bytes, "
             f"but {count} follow the header. Download or copy it again."
         )
-        raise DataError(message)
 
     try:
         array = np.frombuffer(content, dtype).reshape(shape)
     except ValueError as error:
-        message = f"{path}: its header says a shape that no array can have, {list(shape)}. Download or copy it again."
-        raise DataError(message) from error
+        raise DataError(
+            f"{path}: its header gives {list(shape)}, a shape that no array can have. Download or copy it again."
+        ) from error
     if not array.dtype.isnative:
         array = array.byteswap(inplace=True).view(dtype.newbyteorder("="))
     return array
 
 
 def read_up_to(stream: BufferedIOBase, limit: int) -> bytearray:
-    """At most `limit` bytes, less where the stream ends; memory grows with what is there, not with `limit`."""
+    """Return at most `limit` bytes; memory grows with the content, not with `limit`."""
     content = bytearray()
     while len(content) < limit:
         chunk = stream.read(min(CHUNK_BYTES, limit - len(content)))
@@ -160,7 +154,7 @@ def read_up_to(stream: BufferedIOBase, limit: int) -> bytearray:
 
 
 def looks_like(start: bytes) -> str:
-    """In words, what a file with these first bytes is."""
+    """Describe a file by its first bytes."""
     if not start:
         return "it is empty"
     lowered = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()

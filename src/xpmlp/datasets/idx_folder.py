@@ -1,4 +1,4 @@
-"""Folders of four IDX files in MNIST's layout: MNIST, Fashion-MNIST, KMNIST, EMNIST and their like."""
+"""Folders of four IDX files in MNIST's layout: MNIST, Fashion-MNIST, KMNIST, EMNIST and the like."""
 
 import os
 import re
@@ -9,10 +9,9 @@ from jaxtyping import Int64, Num
 
 from xpmlp.errors import DataError
 
-from .byte_split import ByteSplit
-from .dataset import Dataset, Provenance, Split, class_indices, listing
+from .dataset import ByteSplit, Dataset, Provenance, Split, class_indices, listing
 from .idx import read_idx
-from .scaling import copied, scale_of, scaled
+from .scaling import copied, find_scale, scaled
 
 ROLES = ("train-images", "train-labels", "test-images", "test-labels")
 FILE_NAME = re.compile(
@@ -23,15 +22,15 @@ FILE_NAME = re.compile(
 def load_idx_folder(folder: str | Path) -> Dataset:
     """Read the four IDX files of a folder.
 
-    They are named as MNIST's are, ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-…`` and
+    They have MNIST's names, ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-…`` and
     ``t10k-labels-…``, or with ``test`` for ``t10k`` or ``.idx`` for ``-idx``; each plain or with ``.gz`` at the end.
-    Where all four names start with the same prefix, as EMNIST's do, `folder` may also be ``FOLDER/PREFIX``, and has to
-    be where a folder holds several.
+    If all four names start with a prefix, as EMNIST's do, `folder` may also be ``FOLDER/PREFIX``. It must be if a
+    folder holds several datasets.
 
     Raises
     ------
     DataError
-        Where files are missing, damaged, or do not fit each other.
+        If files are missing, damaged, or do not match.
     """
     folder = Path(folder)
     prefix = None
@@ -42,22 +41,21 @@ def load_idx_folder(folder: str | Path) -> Dataset:
 
     sets = find_idx_files(folder)
     if prefix is None:
-        prefix = the_prefix(folder, sets)
+        prefix = only_prefix(folder, sets)
     files = sets[prefix]
     missing = missing_names(prefix, files)
     if missing:
         others = [str(folder / other) for other in sets if other not in ("", prefix)]
         hint = f" (The folder also holds {', '.join(others)}.)" if others else ""
-        message = (
+        raise DataError(
             f"{folder}: of the four IDX files, {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing "
-            f"(plain or .gz).{hint} Put what is missing into this folder."
+            f"(plain or .gz).{hint} Put them into this folder."
         )
-        raise DataError(message)
 
     name = prefix or folder.resolve().name
     source = f"IDX files {prefix}-… in the folder {folder}" if prefix else f"IDX files in the folder {folder}"
     is_emnist = stores_images_transposed(prefix)
-    notes = ("EMNIST stores its images transposed; rows and columns were swapped to set them upright.",)
+    notes = ("EMNIST stores its images transposed; rows and columns were swapped.",)
     return read_idx_files(
         files,
         name=name,
@@ -69,30 +67,31 @@ def load_idx_folder(folder: str | Path) -> Dataset:
 
 
 def stores_images_transposed(prefix: str) -> bool:
-    """Whether the images of files with this prefix are stored column by column, as EMNIST's are."""
+    """Return whether files with this prefix store their images column by column, as EMNIST does."""
     return prefix.lower().startswith("emnist")
 
 
 def find_idx_files(folder: Path) -> dict[str, dict[str, Path]]:
-    """For each prefix among the names of IDX files in a folder (``""`` for none), the file of each of the `ROLES`.
+    """Return the file of each of the `ROLES` for each prefix in a folder; ``""`` for names without one.
 
-    Where there are several files for a role, a plain file goes before a gzipped one.
+    A plain file goes before a gzipped one.
 
     Raises
     ------
     DataError
-        Where the folder cannot be read.
+        If the folder cannot be read.
     """
     try:
         entries = list(os.scandir(folder))
     except OSError as error:
-        message = f"{folder}: cannot be read ({error.strerror or error}). Expected a folder of IDX files."
-        raise DataError(message) from error
+        raise DataError(
+            f"{folder}: cannot be read ({error.strerror or error}). Expected a folder of IDX files."
+        ) from error
     candidates = []
     for entry in entries:
         match = FILE_NAME.fullmatch(entry.name)
         if match:
-            # Some archives unpack each file into a folder of its own name, beside the file.
+            # Some archives unpack each file into a folder of its own name.
             candidates.append((entry.is_dir(), match["gzip"] is not None, entry.name, match))
     sets: dict[str, dict[str, Path]] = {}
     for _, _, name, match in sorted(candidates, key=lambda candidate: candidate[:3]):
@@ -102,7 +101,7 @@ def find_idx_files(folder: Path) -> dict[str, dict[str, Path]]:
 
 
 def idx_prefixes(folder: Path) -> list[str]:
-    """The prefixes of the IDX files in a folder; none where it is no folder, or one that cannot be read."""
+    """Return the prefixes of the IDX files in a folder; none if it cannot be read."""
     try:
         return [prefix for prefix in find_idx_files(folder) if prefix]
     except DataError:
@@ -110,7 +109,7 @@ def idx_prefixes(folder: Path) -> list[str]:
 
 
 def missing_names(prefix: str, files: dict[str, Path]) -> list[str]:
-    """The usual names of the files that a set lacks."""
+    """Return the usual names of the files that are missing."""
     start = f"{prefix}-" if prefix else ""
     names = []
     for role in ROLES:
@@ -120,33 +119,31 @@ def missing_names(prefix: str, files: dict[str, Path]) -> list[str]:
     return names
 
 
-def the_prefix(folder: Path, sets: dict[str, dict[str, Path]]) -> str:
-    """The one set of a folder; files without a prefix go before others, which can be named."""
+def only_prefix(folder: Path, sets: dict[str, dict[str, Path]]) -> str:
+    """Return the prefix of a folder's only dataset; files without a prefix go before others."""
     if not sets:
-        message = (
+        raise DataError(
             f"{folder}: no IDX files in this folder. Expected {', '.join(missing_names('', {}))} "
             "(plain or .gz), or the same names after a prefix."
         )
-        raise DataError(message)
     if "" in sets:
         return ""
     if len(sets) > 1:
         paths = ", ".join(str(folder / prefix) for prefix in sets)
-        message = f"{folder}: IDX files of {len(sets)} datasets. Name one of them as FOLDER/PREFIX: {paths}."
-        raise DataError(message)
+        raise DataError(f"{folder}: IDX files of {len(sets)} datasets. Name one of them as FOLDER/PREFIX: {paths}.")
     return next(iter(sets))
 
 
 def no_folder_message(path: Path) -> str:
-    """What to say of a path that is neither a folder nor FOLDER/PREFIX."""
+    """Return the message for a path that is neither a folder nor FOLDER/PREFIX."""
     if os.path.exists(path):
         return (
-            f"{path}: a file, where a folder with the four IDX files of MNIST's layout was expected "
-            f"({', '.join(missing_names('', {}))}). Give the folder: {path.parent}"
+            f"{path}: is a file. Give the folder that holds the four IDX files of MNIST's layout "
+            f"({', '.join(missing_names('', {}))}): {path.parent}"
         )
     prefixes = [str(path.parent / prefix) for prefix in idx_prefixes(path.parent)]
-    beside = f" There is {', '.join(prefixes)}." if prefixes else ""
-    return f"{path}: no such folder, and no IDX files whose names start so.{beside} Expected a folder of IDX files."
+    others = f" There is {', '.join(prefixes)}." if prefixes else ""
+    return f"{path}: no such folder, and no IDX files with this prefix.{others} Give a folder of IDX files."
 
 
 def read_idx_files(
@@ -163,7 +160,7 @@ def read_idx_files(
     Parameters
     ----------
     files
-        The path of each role.
+        The path for each role.
     name, source, provenance, notes
         As in `Dataset`.
     swap_axes
@@ -172,41 +169,37 @@ def read_idx_files(
     Raises
     ------
     DataError
-        Where a file is damaged, or they do not fit each other.
+        If a file is damaged, or they do not match.
     """
     images = {split: read_images(files[f"{split}-images"]) for split in ("train", "test")}
     labels = {split: read_labels(files[f"{split}-labels"]) for split in ("train", "test")}
     for split in ("train", "test"):
         if len(images[split]) != len(labels[split]):
-            message = (
+            raise DataError(
                 f"{files[f'{split}-images']} holds {len(images[split])} images, but {files[f'{split}-labels']} "
                 f"{len(labels[split])} labels. Every image needs its label: get both files from the same place."
             )
-            raise DataError(message)
     for difference in ("shape", "dtype"):
         found = [getattr(images[split][:1], difference) for split in ("train", "test")]
         if found[0] != found[1]:
             train, test = (value[1:] if difference == "shape" else value for value in found)
-            message = (
+            raise DataError(
                 f"{files['train-images']} holds images of {difference} {train}, but {files['test-images']} of "
-                f"{difference} {test}. Training and test images have to agree: get both from the same place."
+                f"{difference} {test}. Get both from the same place."
             )
-            raise DataError(message)
 
     classes = tuple(int(label) for label in np.unique(labels["train"]))
     if len(classes) < 2:
-        message = f"{files['train-labels']}: all labels are {classes[0]}. At least 2 classes are needed to tell apart."
-        raise DataError(message)
+        raise DataError(f"{files['train-labels']}: all labels are {classes[0]}. At least 2 classes are needed.")
     try:
         class_indices(labels["test"], classes)
     except DataError as error:
-        message = f"{files['test-labels']}: {error} These are the classes of {files['train-labels']}."
-        raise DataError(message) from error
+        raise DataError(f"{files['test-labels']}: {error} These are the classes of {files['train-labels']}.") from error
 
-    scale = scale_of(images["train"], what=str(files["train-images"]))
+    scale = find_scale(images["train"], what=str(files["train-images"]))
     splits: dict[str, Split] = {}
     for split in ("train", "test"):
-        # Popped, so that a split's raw images are given back before the next split is scaled.
+        # Popped, so that a split's raw images are freed before the next split is scaled.
         raw = images.pop(split)
         if swap_axes and raw.ndim >= 3:
             raw = raw.swapaxes(1, 2)
@@ -222,28 +215,33 @@ def read_idx_files(
 
 
 def read_images(path: Path) -> Num[np.ndarray, "rows *shape"]:
-    """The raw images of a file: at least one, of at least one pixel."""
+    """Return the raw images of a file: at least one, of at least one pixel."""
     images = read_idx(path)
     if images.ndim < 2:
-        message = f"{path}: an array of shape {images.shape}, where images were expected, one for each first index."
-        raise DataError(f"{message} Are the images and the labels mixed up?")
+        raise DataError(
+            f"{path}: its shape is {images.shape}; expected images along the first axis. "
+            "Are the images and the labels mixed up?"
+        )
     if images.size == 0:
-        message = f"{path}: holds no pixels, its shape is {images.shape}. Get a file that has images in it."
-        raise DataError(message)
+        raise DataError(f"{path}: has no pixels; its shape is {images.shape}. Get a file with images.")
     return images
 
 
 def read_labels(path: Path) -> Int64[np.ndarray, " rows"]:
-    """The labels of a file."""
+    """Return the labels of a file."""
     labels = read_idx(path)
     if labels.ndim != 1:
-        message = f"{path}: an array of shape {labels.shape}, where labels were expected, one number for each image."
-        raise DataError(f"{message} Are the images and the labels mixed up?")
+        raise DataError(
+            f"{path}: its shape is {labels.shape}; expected labels, a number for each image. "
+            "Are the images and the labels mixed up?"
+        )
     if labels.dtype.kind == "f":
-        # Up to 2^53, floating-point numbers hold whole numbers exactly; NaN and infinity fail the comparison too.
+        # Up to 2^53, floating-point numbers are exact; NaN and infinity fail the comparison too.
         wrong = ~((np.abs(labels) <= 2**53) & (np.trunc(labels) == labels))
         if wrong.any():
             first = listing(labels[wrong][:1].tolist(), most=1)
-            message = f"{path}: {np.count_nonzero(wrong)} labels are not whole numbers; the first is {first}."
-            raise DataError(f"{message} Number the classes.")
+            raise DataError(
+                f"{path}: {np.count_nonzero(wrong)} labels are not whole numbers; the first is {first}. "
+                "Number the classes."
+            )
     return labels.astype(np.int64)

@@ -14,7 +14,7 @@ from .idx_folder import idx_prefixes, load_idx_folder
 from .mnist import load_mnist
 from .tables import NAMED_TABLES, TableOptions, load_table, table_format
 
-# Each takes the folder that the user keeps data in, or None.
+# Each takes the folder with the user's files, or None.
 NAMED_DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
     "digits": lambda data_dir: load_digits(),
     "mnist": load_mnist,
@@ -30,7 +30,7 @@ def load_dataset(data: str | Path, data_dir: str | Path | None = None, **options
     data
         ``"digits"``, ``"mnist"``, ``"iris"``, ``"wine"``, ``"breast_cancer"``, ``"diabetes"``; the path of a table
         (CSV, plain or compressed with gzip or Zstandard, Parquet, Arrow or Feather, .npz); or that of a folder of IDX
-        files, or ``FOLDER/PREFIX`` where it holds several datasets (``emnist/emnist-letters``). A name goes before a
+        files, or ``FOLDER/PREFIX`` if it holds several datasets (``emnist/emnist-letters``). A name goes before a
         folder of the same name; write ``./mnist`` for the folder.
     data_dir
         Folder with the files of a named dataset. Datasets without files, and paths, ignore it.
@@ -63,15 +63,14 @@ def load_by_options(data: str | Path, data_dir: str | Path | None, options: Tabl
     beside = [str(path.parent / prefix) for prefix in idx_prefixes(path.parent)] if name else []
     close = difflib.get_close_matches(name.lower(), [*NAMES, *beside], n=1)
     suggestion = f" Did you mean {close[0]}?" if close else ""
-    message = (
+    raise DataError(
         f"{name!r}: neither a known dataset nor a folder.{suggestion} Give {', '.join(NAMES)}, the path of a table, "
-        "the path of a folder of IDX files in MNIST's layout, or FOLDER/PREFIX where a folder holds several datasets."
+        "the path of a folder of IDX files in MNIST's layout, or FOLDER/PREFIX if a folder holds several datasets."
     )
-    raise DataError(message)
 
 
 def is_table(data: str | Path) -> bool:
-    """Tell whether a name or a path means a table, by the name alone: one that is not there is looked for as one."""
+    """Return whether a name or path is that of a table, by the name alone."""
     path = Path(os.path.expanduser(data))
     if str(data) in NAMED_TABLES:
         return True

@@ -1,4 +1,4 @@
-"""How much memory is free, and refusing what cannot fit before it is tried."""
+"""Free memory, and a check before a large allocation."""
 
 import os
 from pathlib import Path
@@ -9,13 +9,13 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_memory() -> int | None:
-    """Return the bytes that this process may still take without swapping; None where the system does not tell."""
+    """Return the bytes that this process may still use without swapping; None if unknown."""
     found = [value for value in (memory_of_machine(), memory_of_container()) if value is not None]
     return min(found, default=None)
 
 
 def memory_of_machine() -> int | None:
-    """Return what Linux estimates as available; elsewhere what is free, where the system tells."""
+    """Return Linux's estimate of available memory; on other systems free memory, if known."""
     try:
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):
@@ -29,11 +29,11 @@ def memory_of_machine() -> int | None:
 
 
 def memory_of_container() -> int | None:
-    """Return what is left of the limit that a container has; None without one."""
+    """Return the rest of a container's limit; None without one."""
     try:
         limit = int((CGROUP / "memory.max").read_text(encoding="ascii"))
         used = int((CGROUP / "memory.current").read_text(encoding="ascii"))
-        # What is cached of files is given back where memory is short.
+        # Cached files are dropped when memory is short.
         for line in (CGROUP / "memory.stat").read_text(encoding="ascii").splitlines():
             if line.startswith("file "):
                 used -= int(line.split()[1])
@@ -43,13 +43,7 @@ def memory_of_container() -> int | None:
 
 
 def check_memory(needed: int, *, what: str, remedy: str) -> None:
-    """Refuse to begin what needs more memory than there is.
-
-    Raises
-    ------
-    DataError
-        Saying what is needed, what is there, and the remedy.
-    """
+    """Raise `DataError` with the remedy if an allocation needs more memory than is free."""
     available = available_memory()
     if available is not None and needed > available:
         raise DataError(

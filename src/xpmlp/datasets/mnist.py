@@ -1,22 +1,21 @@
-"""MNIST: from a folder of the user's, from the user's cache, or downloaded and verified."""
+"""MNIST: from the user's folder, from the cache, or downloaded and verified by pooch."""
 
 import gzip
 import hashlib
 import logging
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from io import BufferedIOBase
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from xpmlp.errors import DataError
 from xpmlp.optional_imports import import_optional
 
 from .dataset import Dataset, Provenance
-from .idx import CHUNK_BYTES, GZIP_MAGIC
+from .idx import CHUNK_BYTES
 from .idx_folder import ROLES, find_idx_files, missing_names, read_idx_files
 
 LOGGER = logging.getLogger(__name__)
@@ -45,42 +44,40 @@ READ_SECONDS = 20.0
 
 
 def load_mnist(data_dir: str | Path | None = None) -> Dataset:
-    """The 70,000 handwritten digits of MNIST.
+    """Load the 70,000 handwritten digits of MNIST.
 
-    The files are taken from `data_dir` where it is given; else from the folder that the environment variable
-    ``XPMLP_DATA_DIR`` names, if they are there; else from the user's cache, into which they are downloaded if need be.
+    The files are read from `data_dir` if it is given; else from the folder that the environment variable
+    ``XPMLP_DATA_DIR`` names, if they are there; else from the user's cache, after downloading them if necessary.
     A folder may hold them itself or in a subfolder ``mnist``.
 
     Raises
     ------
     DataError
-        Where `data_dir` does not hold the files, or they are damaged, or cannot be downloaded.
+        If `data_dir` does not hold the files, or they are damaged, or cannot be downloaded.
     MissingDependencyError
-        Where they are neither in `data_dir` nor in ``XPMLP_DATA_DIR``, and pooch, which downloads, is not installed.
+        If the files are in neither folder, and pooch, which downloads them, is not installed.
     """
     if data_dir is not None:
-        data_dir = Path(data_dir)
-        files = find_mnist(data_dir)
+        files = find_mnist(Path(data_dir))
         if files is None:
-            message = f"MNIST was not found: {searched(data_dir)}. Put the files there, plain or .gz"
-            raise DataError(f"{message}, or leave the folder out to download them.")
+            raise DataError(
+                f"MNIST was not found: {describe_search(Path(data_dir))}. Put the files there, plain or .gz, or leave "
+                "the folder out to download them."
+            )
         return read_users_files(files)
-
     notes: tuple[str, ...] = ()
-    value = os.environ.get(FOLDER_VARIABLE)
-    if value:
+    if value := os.environ.get(FOLDER_VARIABLE):
         folder = Path(os.path.expanduser(value))
         files = find_mnist(folder)
         if files is not None:
             return read_users_files(files)
-        notes = (f"{FOLDER_VARIABLE} was set, but {searched(folder)}; the downloaded MNIST was used instead.",)
-
-    files, source = cached_files(looked_before=notes)
+        notes = (f"{FOLDER_VARIABLE} is set, but {describe_search(folder)}; the downloaded MNIST was used instead.",)
+    files, source = fetch_files(notes)
     return read_idx_files(files, name="mnist", source=source, provenance=Provenance("mnist", "mnist"), notes=notes)
 
 
 def find_mnist(folder: Path) -> dict[str, Path] | None:
-    """The four files in a folder or in its subfolder ``mnist``, or None."""
+    """Return the four files in a folder or in its subfolder ``mnist``, or None."""
     for place in (folder, folder / "mnist"):
         if os.path.isdir(place):
             files = find_idx_files(place).get("", {})
@@ -89,172 +86,159 @@ def find_mnist(folder: Path) -> dict[str, Path] | None:
     return None
 
 
-def searched(folder: Path) -> str:
-    """Which files were looked for and are not there, as a clause."""
+def describe_search(folder: Path) -> str:
+    """Return which files are missing in a folder, as a clause."""
     if not os.path.isdir(folder):
-        return f"{folder} is not a folder; it was searched for {', '.join(FILE_NAMES.values())}"
+        return f"{folder} is not a folder; it should hold {', '.join(FILE_NAMES.values())}"
     places = [place for place in (folder, folder / "mnist") if os.path.isdir(place)]
     missing = min((missing_names("", find_idx_files(place).get("", {})) for place in places), key=len)
     return f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} neither in {folder} nor in {folder / 'mnist'}"
 
 
 def read_users_files(files: dict[str, Path]) -> Dataset:
-    """Read files that are the user's own; content other than the published is allowed, but noted."""
+    """Read the user's own files; content other than the published is noted."""
     folder = files["train-images"].parent
     provenance = Provenance("mnist", "mnist", data_dir=os.path.abspath(folder))
     dataset = read_idx_files(files, name="mnist", source=f"MNIST from the folder {folder}", provenance=provenance)
     different = [str(path) for role, path in files.items() if not is_published(path, role)]
     if not different:
         return dataset
-    note = f"Not the published MNIST: the content differs in {', '.join(different)}. Its results do not compare."
+    note = f"Not the published MNIST: {', '.join(different)} differ. Results are not comparable with others."
     return replace(dataset, notes=(*dataset.notes, note))
 
 
 def is_published(path: Path, role: str) -> bool:
-    """Whether a file's content is that of the published file, however it is compressed."""
+    """Return whether a file's content is that of the published file, however it is compressed."""
     with open(path, "rb") as file:
-        is_gzip = file.peek(2)[:2] == GZIP_MAGIC
-        digest = md5_of(file)
-        if digest in (CONTENT_MD5[role], GZIP_MD5[role]):
+        if md5(file) in (CONTENT_MD5[role], GZIP_MD5[role]):
             return True
-        if not is_gzip:
-            return False
-        file.seek(0)
-        with gzip.GzipFile(fileobj=file) as stream:
-            return md5_of(stream) == CONTENT_MD5[role]
+    try:
+        with gzip.open(path) as stream:
+            return md5(stream) == CONTENT_MD5[role]
+    except gzip.BadGzipFile:
+        return False
 
 
-def md5_of(stream: BufferedIOBase) -> str:
-    """The MD5 digest of what a stream still holds, read in chunks."""
-    digest = hashlib.md5(usedforsecurity=False)
-    while chunk := stream.read(CHUNK_BYTES):
-        digest.update(chunk)
-    return digest.hexdigest()
+def md5(stream: BufferedIOBase | gzip.GzipFile) -> str:
+    """Return the MD5 digest of a stream."""
+    return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def cache_folder() -> Path:
-    """Where downloaded files are kept."""
+    """Return the folder of downloaded files."""
     pooch = import_optional("pooch", extra="cli", purpose="Downloading MNIST")
     return Path(pooch.os_cache("xpmlp")) / "mnist"
 
 
-def cached_files(*, looked_before: tuple[str, ...]) -> tuple[dict[str, Path], str]:
-    """The four verified files in the cache, downloaded where they are missing or damaged, and their source in words."""
+def fetch_files(notes: tuple[str, ...]) -> tuple[dict[str, Path], str]:
+    """Return the four files in the cache, verified, and their source in words.
+
+    Missing and damaged files are downloaded, each from the first mirror that has the right one.
+    """
     cache = cache_folder()
-    files = {role: cache / f"{name}.gz" for role, name in FILE_NAMES.items()}
+    mirrors = [Mirror(url, cache) for url in MIRRORS]
+    files: dict[str, Path] = {}
     try:
-        wanted = [role for role, path in files.items() if not is_verified(path, GZIP_MD5[role])]
-        used = download(wanted, cache, looked_before=looked_before)
+        for role, name in FILE_NAMES.items():
+            problems = []
+            for mirror in mirrors:
+                problem = mirror.fetch(f"{name}.gz")
+                if problem is None:
+                    files[role] = cache / f"{name}.gz"
+                    break
+                problems.append(f"  {mirror.url}{name}.gz: {problem}")
+            else:
+                raise DataError("\n".join(("MNIST could not be downloaded:", *problems, *notes, manual_download())))
     except OSError as error:
-        message = (
-            f"{cache}: the cache folder for downloads cannot be used ({error.strerror or error}). {by_hand_message()}"
-        )
-        raise DataError(message) from error
-    if used:
-        return files, f"MNIST, downloaded from {' and '.join(used)} into {cache}"
-    return files, f"MNIST from the cache {cache}"
-
-
-def is_verified(path: Path, md5: str) -> bool:
-    """Whether a file is there and whole; one that is damaged is removed."""
-    try:
-        with open(path, "rb") as file:
-            if md5_of(file) == md5:
-                return True
-    except FileNotFoundError:
-        return False
-    path.unlink()
-    return False
-
-
-def download(roles: list[str], cache: Path, *, looked_before: tuple[str, ...]) -> list[str]:
-    """Fetch files into the cache, each from the first mirror that gives the right one; return the mirrors used."""
-    unreachable: dict[str, str] = {}
-    used = []
-    for role in roles:
-        problems = []
-        for mirror in MIRRORS:
-            url = f"{mirror}{FILE_NAMES[role]}.gz"
-            # A mirror that does not answer is not asked again, so that a missing network is reported within seconds.
-            if mirror not in unreachable:
-                reason = unreachable_because(url)
-                if reason is not None:
-                    unreachable[mirror] = reason
-            problem = unreachable.get(mirror) or download_problem(url, cache, GZIP_MD5[role])
-            if problem is None:
-                used.append(mirror)
-                break
-            problems.append(f"  {url}: {problem}")
-        else:
-            lines = ("MNIST could not be downloaded:", *problems, *looked_before, by_hand_message())
-            raise DataError("\n".join(lines))
-    return list(dict.fromkeys(used))
-
-
-def download_problem(url: str, cache: Path, md5: str) -> str | None:
-    """Download and verify one file; what went wrong, or None. Nothing is left behind where something did."""
-    pooch = import_optional("pooch", extra="cli", purpose="Downloading MNIST")
-    requests = import_optional("requests", extra="cli", purpose="Downloading MNIST")
-    LOGGER.info("Downloading %s", url)
-    downloader = pooch.HTTPDownloader(
-        timeout=(CONNECT_SECONDS, READ_SECONDS), chunk_size=CHUNK_BYTES, headers={"Accept-Encoding": "identity"}
+        reason = error.strerror or error
+        raise DataError(f"{cache}: the cache folder cannot be used ({reason}). {manual_download()}") from error
+    used = [mirror.url for mirror in mirrors if mirror.downloads]
+    return (
+        files,
+        f"MNIST, downloaded from {' and '.join(used)} into {cache}" if used else f"MNIST from the cache {cache}",
     )
-    try:
-        with quiet(pooch.get_logger()):
-            pooch.retrieve(url, f"md5:{md5}", fname=url.rsplit("/", 1)[-1], path=cache, downloader=downloader)
-    except requests.HTTPError as error:
-        return f"the server answered {error.response.status_code} {error.response.reason}"
-    except requests.RequestException as error:
-        return f"the download failed ({type(error).__name__})"
-    except ValueError:
-        return "the content is not that of the published file (its MD5 differs)"
-    return None
 
 
-def unreachable_because(url: str) -> str | None:
-    """Why a server cannot be reached, or None.
+class Mirror:
+    """A server that has the files; pooch keeps and verifies them in the cache.
 
-    requests waits for each of a server's addresses in turn, which adds up to a minute behind a firewall that drops
-    packets; here at most one address of each kind, IPv4 and IPv6, is tried.
+    Attributes
+    ----------
+    downloads
+        Number of files downloaded from it.
+    """
+
+    def __init__(self, url: str, cache: Path) -> None:
+        self.url = url
+        self.downloads = 0
+        self.connection_problem: str | None = None  # until it is known
+        self.pooch = import_optional("pooch", extra="cli", purpose="Downloading MNIST")
+        self.requests = import_optional("requests", extra="cli", purpose="Downloading MNIST")
+        registry = {f"{name}.gz": f"md5:{GZIP_MD5[role]}" for role, name in FILE_NAMES.items()}
+        self.registry = self.pooch.create(cache, url, registry=registry)
+
+    def fetch(self, name: str) -> str | None:
+        """Put a file into the cache unless it is there; return what went wrong, if anything did."""
+        logger = self.pooch.get_logger()
+        level = logger.level
+        logger.setLevel(logging.ERROR)
+        try:
+            self.registry.fetch(name, downloader=self.download)
+        except self.requests.HTTPError as error:
+            return f"the server answered {error.response.status_code} {error.response.reason}"
+        except self.requests.RequestException as error:
+            return self.connection_problem or f"the download failed ({type(error).__name__})"
+        except ValueError:
+            self.downloads -= 1
+            return "the content is not that of the published file (its MD5 differs)"
+        finally:
+            logger.setLevel(level)
+        return None
+
+    def download(self, url: str, output: Any, registry: Any) -> None:
+        """Download a file for pooch; a server that did not answer is not asked again."""
+        if self.connection_problem is None:
+            self.connection_problem = find_connection_problem(url)
+        if self.connection_problem:
+            raise self.requests.ConnectionError(self.connection_problem)
+        LOGGER.info("Downloading %s", url)
+        self.pooch.HTTPDownloader(
+            timeout=(CONNECT_SECONDS, READ_SECONDS), chunk_size=CHUNK_BYTES, headers={"Accept-Encoding": "identity"}
+        )(url, output, registry)
+        self.downloads += 1
+
+
+def find_connection_problem(url: str) -> str:
+    """Return why a server cannot be reached; nothing if it can.
+
+    requests tries all addresses of a server, which takes a minute behind a firewall that drops packets. This tries at
+    most one address of each family, IPv4 and IPv6.
     """
     requests = import_optional("requests", extra="cli", purpose="Downloading MNIST")
     if requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url)):
-        return None
+        return ""
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     reason = "no address"
     try:
         addresses = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-        for family, kind, protocol, _, address in {entry[0]: entry for entry in reversed(addresses)}.values():
-            with socket.socket(family, kind, protocol) as connection:
-                connection.settimeout(CONNECT_SECONDS)
-                try:
-                    connection.connect(address)
-                except OSError as error:
-                    reason = error.strerror or str(error)
-                else:
-                    return None
     except OSError as error:
-        reason = error.strerror or str(error)
+        return f"no connection ({error.strerror or error})"
+    for _, _, _, _, address in {entry[0]: entry for entry in reversed(addresses)}.values():
+        try:
+            socket.create_connection((str(address[0]), port), CONNECT_SECONDS).close()
+        except OSError as error:
+            reason = error.strerror or str(error)
+        else:
+            return ""
     return f"no connection ({reason})"
 
 
-@contextmanager
-def quiet(logger: logging.Logger) -> Iterator[None]:
-    """Hold a logger's messages back, save errors."""
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-def by_hand_message() -> str:
-    """How to come by the files without this program."""
+def manual_download() -> str:
+    """Return how to download the files without this program."""
     urls = "\n".join(f"  {MIRRORS[0]}{name}.gz" for name in FILE_NAMES.values())
     others = "".join(f" (also at {mirror})" for mirror in MIRRORS[1:])
     return (
-        f"Fetch these four files{others}:\n{urls}\n"
-        f"put them into one folder, and name it: --data-dir FOLDER, or the environment variable {FOLDER_VARIABLE}."
+        f"Download these four files{others}:\n{urls}\n"
+        f"into one folder, and name it with --data-dir FOLDER or the environment variable {FOLDER_VARIABLE}."
     )

@@ -1,4 +1,4 @@
-"""Raw values of images, brought between -1 and 1."""
+"""Scaling raw values of images to the range from -1 to 1."""
 
 from typing import Any
 
@@ -7,11 +7,9 @@ from jaxtyping import Float32, Num, Shaped, UInt8
 
 from xpmlp.errors import DataError
 
-from .dataset import check_finite
 
-
-def scale_of(images: Num[np.ndarray, "rows *shape"], *, what: str) -> float:
-    """What to divide by so that values lie between -1 and 1."""
+def find_scale(images: Num[np.ndarray, "rows *shape"], *, what: str) -> float:
+    """Return the divisor that brings values between -1 and 1."""
     if images.dtype.kind in "iu":
         return float(np.iinfo(images.dtype).max)
     check_finite(images.reshape(len(images), -1), what=what, input_shape=images.shape[1:])
@@ -19,8 +17,8 @@ def scale_of(images: Num[np.ndarray, "rows *shape"], *, what: str) -> float:
 
 
 def scaled(images: Num[np.ndarray, "rows *shape"], scale: float, *, what: str) -> Float32[np.ndarray, "rows features"]:
-    """The images divided by `scale`, a row each, without an intermediate array."""
-    x = memory_for(images, np.dtype(np.float32), what=what)
+    """Return the images divided by `scale`, flattened to rows, without an intermediate array."""
+    x = allocate(images, np.dtype(np.float32), what=what)
     # Types that float32 holds exactly are divided in float32; the others in float64, buffer by buffer.
     precision = np.result_type(images.dtype, np.float32)
     with np.errstate(over="ignore"):
@@ -32,26 +30,55 @@ def scaled(images: Num[np.ndarray, "rows *shape"], scale: float, *, what: str) -
 
 
 def copied(images: UInt8[np.ndarray, "rows *shape"], *, what: str) -> UInt8[np.ndarray, "rows features"]:
-    """The images as they are, a row each, in memory of NumPy's.
+    """Return a copy of the images, flattened to rows, in memory that NumPy allocates.
 
-    Linux puts that into large pages where it has them, in which rows are found sooner than in what a file was read to.
+    Linux backs it with huge pages where it has them, in which random rows are found sooner.
     """
-    copy = memory_for(images, images.dtype, what=what)
+    copy = allocate(images, images.dtype, what=what)
     np.copyto(copy, images)
     return copy.reshape(len(copy), -1)
 
 
-def memory_for(images: Num[np.ndarray, "*shape"], dtype: np.dtype[Any], *, what: str) -> Shaped[np.ndarray, "*shape"]:
-    """An array of the images' shape.
-
-    Raises
-    ------
-    DataError
-        Where there is too little memory for it.
-    """
+def allocate(images: Num[np.ndarray, "*shape"], dtype: np.dtype[Any], *, what: str) -> Shaped[np.ndarray, "*shape"]:
+    """Return an empty array of the images' shape, or raise `DataError` if there is too little memory."""
     try:
         return np.empty(images.shape, dtype)
     except MemoryError as error:
         needed = images.size * dtype.itemsize / 1e9
-        message = f"{what}: its images take {needed:.1f} GB as {dtype}, more than this machine's memory has free."
-        raise DataError(message) from error
+        raise DataError(f"{what}: its images take {needed:.1f} GB as {dtype}, but less memory is free.") from error
+
+
+def check_finite(x: Num[np.ndarray, "rows features"], *, what: str, input_shape: tuple[int, ...]) -> None:
+    """Refuse NaN and infinity.
+
+    Parameters
+    ----------
+    x
+        The values, one row for each sample.
+    what
+        The subject of the message, such as a file's name.
+    input_shape
+        The shape of one sample before flattening.
+
+    Raises
+    ------
+    DataError
+        With the number of values that are not finite, and the place of the first.
+    """
+    # The extremes alone tell (NaN is both), without an array as large as the data.
+    if x.size == 0 or (np.isfinite(x.min()) and np.isfinite(x.max())):
+        return
+    finite = np.isfinite(x)
+    count = x.size - np.count_nonzero(finite)
+    row, feature = (int(index) for index in np.unravel_index(np.argmin(finite), x.shape))
+    position = [int(index) for index in np.unravel_index(feature, input_shape)]
+    if len(position) == 1:
+        where = f"column {position[0]}"
+    elif len(position) == 2:
+        where = f"pixel row {position[0]}, pixel column {position[1]}"
+    else:
+        where = f"position {tuple(position)}"
+    raise DataError(
+        f"{what}: {count} of {x.size} values are not finite (NaN or infinity). The first is {x[row, feature]} in row "
+        f"{row}, {where}, counted from 0. Correct these values or remove their rows."
+    )

@@ -1,7 +1,7 @@
-"""What a hidden unit does to its input, each function with its derivative beside it.
+"""Activation functions, each with its derivative beside it.
 
-A network needs both: ``forward`` gives a = σ(z); ``backward`` takes the loss's gradient at a to its gradient at z,
-∂L/∂z = ∂L/∂a · σ′(z). All four derivatives can be written in terms of the output a alone, so z need not be kept
+``forward`` computes a = σ(z); ``backward`` turns the loss's gradient at a into its gradient at z,
+∂L/∂z = ∂L/∂a · σ′(z). All four derivatives are functions of the output a alone, so z need not be kept
 (``docs/derivation.md``, equations 6 to 9).
 """
 
@@ -19,7 +19,7 @@ class Activation(NamedTuple):
     forward
         ``forward(xp, z)`` is the output a, of z's shape.
     backward
-        ``backward(xp, a, gradient)`` is the gradient at z, given the output a and the gradient there.
+        ``backward(xp, a, gradient)`` is the gradient at z, given the output a and the gradient at a.
     """
 
     forward: Callable[[Any, Any], Any]
@@ -37,7 +37,7 @@ def identity_backward(xp: Any, a: Float[Any, "..."], gradient: Float[Any, "..."]
 
 
 def logistic(xp: Any, z: Float[Any, "..."]) -> Float[Any, "..."]:
-    """a = 1 / (1 + exp(−z)), written as (1 + tanh(z/2)) / 2, which no z can make overflow."""
+    """a = 1 / (1 + exp(−z)), written as (1 + tanh(z/2)) / 2, which cannot overflow."""
     return 0.5 * xp.tanh(0.5 * z) + 0.5
 
 
@@ -52,7 +52,7 @@ def tanh(xp: Any, z: Float[Any, "..."]) -> Float[Any, "..."]:
 
 
 def tanh_backward(xp: Any, a: Float[Any, "..."], gradient: Float[Any, "..."]) -> Float[Any, "..."]:
-    """σ′(z) = 1 − a²: the square of the output itself, whose hyperbolic tangent is already taken."""
+    """σ′(z) = 1 − a², without a second tanh: a is tanh(z) already."""
     return gradient * (1.0 - a * a)
 
 
@@ -62,8 +62,8 @@ def relu(xp: Any, z: Float[Any, "..."]) -> Float[Any, "..."]:
 
 
 def relu_backward(xp: Any, a: Float[Any, "..."], gradient: Float[Any, "..."]) -> Float[Any, "..."]:
-    """σ′(z) = 1 where z > 0, else 0: at the kink too, as scikit-learn, PyTorch and JAX have it."""
-    # Not `where`: NumPy takes three times as long for it.
+    """σ′(z) = 1 if z > 0, else 0, also at z = 0, as in scikit-learn, PyTorch and JAX."""
+    # Not `where`, which takes NumPy three times as long.
     return gradient * xp.astype(a > 0.0, gradient.dtype)
 
 
@@ -73,4 +73,4 @@ ACTIVATIONS: dict[str, Activation] = {
     "tanh": Activation(tanh, tanh_backward),
     "relu": Activation(relu, relu_backward),
 }
-"""By the names of scikit-learn's ``MLPClassifier(activation=...)``."""
+"""Named as in scikit-learn's ``MLPClassifier(activation=...)``."""

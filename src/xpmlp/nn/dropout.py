@@ -1,10 +1,10 @@
-"""Leaving out hidden units at random while training (Srivastava et al. 2014), with masks that need no random generator.
+"""Dropout of hidden units (Srivastava et al. 2014), with masks that need no random generator.
 
-What it does to a network is in ``docs/derivation.md``, equations 11a and 16a.
+Its equations are 11a and 16a in ``docs/derivation.md``.
 
-A mask is a hash of a key, the layer, the row of the batch and the unit. So it is a pure function like all else here:
-the same on every array library, made where the arrays are, with nothing to fetch from the host inside an epoch. The key
-is an array of whole numbers, one for each model, and goes up by one at every step.
+A mask is a hash of a key, the layer, the row of the batch and the unit, so drawing it is a pure function: the masks are
+the same with every array library, and are computed on the device without a transfer from the host. The key is an array
+of integers, one per model, and increases by one at every step.
 """
 
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64
 
 from .layers import Layers
 
-WORD = 0xFFFFFFFF  # numbers are of 32 bits, in arrays of 64: products of two do not overflow, whatever the library
+WORD = 0xFFFFFFFF  # 32-bit numbers in 64-bit arrays, so that a product of two does not overflow in any library
 
 
 class Dropout(NamedTuple):
@@ -22,10 +22,10 @@ class Dropout(NamedTuple):
     Attributes
     ----------
     masks
-        For each hidden layer, what its outputs are multiplied by: 0, or 1 / keep, so that their mean stays as it is.
-        Shapes ``(*models, batch, units)``.
+        Factors for the outputs of each hidden layer: 0, or 1 / keep, which preserves their mean. Shapes
+        ``(*models, batch, units)``.
     keep
-        The probability that a unit is kept.
+        Probability of keeping a unit.
     """
 
     masks: tuple[Any, ...]
@@ -33,9 +33,9 @@ class Dropout(NamedTuple):
 
 
 def mix(x: Int64[Any, "..."]) -> Int64[Any, "..."]:
-    """Return numbers of 32 bits that look random and differ wherever those given do.
+    """Return a hash of 32-bit integers; different inputs have different hashes.
 
-    The constants are those of Wellons' search for such functions ("Prospecting for hash functions", 2018, updated).
+    The constants are from Wellons, "Prospecting for hash functions" (2018, updated).
     """
     x = x ^ (x >> 16)
     x = (x * 0x21F0AAAD) & WORD
@@ -54,11 +54,11 @@ def draw_dropout(
     key
         At least 0.
     of_rows
-        Anything that the batch has one of for each row; only its shape counts.
+        Any array with one element per row of the batch; only its shape matters.
     layers
         The network.
     rate
-        The probability that a unit is left out, from 0 to below 1.
+        Probability of leaving out a unit, from 0 to below 1.
     """
     keep = 1.0 - rate
     masks = []
@@ -66,7 +66,7 @@ def draw_dropout(
         base = mix(mix(key & WORD) ^ (2 * index + 1))[..., None]
         rows = mix(base ^ numbers_along(xp, of_rows))[..., :, None]
         units = mix(mix(base) ^ numbers_along(xp, layer.bias[..., 0, :]))[..., None, :]
-        # Both are mixed already: what is left is to make every pair of them a number of its own.
+        # Rows and units are hashed already; this hashes each pair of them.
         words = ((rows ^ units) * 0x21F0AAAD) & WORD
         words = ((words ^ (words >> 15)) * 0x735A2D97) & WORD
         masks.append(xp.astype(words >= int(rate * 2**32), layer.bias.dtype) * (1.0 / keep))
@@ -74,15 +74,15 @@ def draw_dropout(
 
 
 def numbers_along(xp: Any, array: Float[Any, "*axes"]) -> Int64[Any, "*axes"]:
-    """Return 1, 2, 3, … along the last axis, where the array is: also where a compiler does not tell where that is."""
+    """Return 1, 2, 3, … along the last axis, on the array's device, which a tracing compiler may not reveal."""
     return xp.cumulative_sum(xp.ones_like(array, dtype=xp.int64), axis=-1)
 
 
 def apply_mask(dropout: Dropout | None, layer: int, a: Float[Any, "..."]) -> Float[Any, "..."]:
-    """Multiply a hidden layer's outputs, or the gradient there, by its mask."""
+    """Multiply a hidden layer's outputs, or their gradient, by its mask."""
     return a if dropout is None else a * dropout.masks[layer]
 
 
 def undo_scale(dropout: Dropout | None, a: Float[Any, "..."]) -> Float[Any, "..."]:
-    """Return the outputs as they were before they were multiplied, where they were kept."""
+    """Return the kept outputs before scaling."""
     return a if dropout is None else a * dropout.keep

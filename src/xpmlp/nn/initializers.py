@@ -14,13 +14,13 @@ from .layers import Layer, Layers
 
 @runtime_checkable
 class Generator(Protocol):
-    """What is asked of a source of random numbers; ``numpy.random.Generator`` is one."""
+    """A source of random numbers, such as a ``numpy.random.Generator``."""
 
     def uniform(self, low: float, high: float, size: tuple[int, ...]) -> Any:
-        """Numbers between `low` and `high`."""
+        """Return numbers drawn uniformly between `low` and `high`."""
 
     def normal(self, loc: float, scale: float, size: tuple[int, ...]) -> Any:
-        """Numbers of mean `loc` and standard deviation `scale`."""
+        """Return normal numbers of mean `loc` and standard deviation `scale`."""
 
 
 Initializer = Callable[[Generator, tuple[int, ...], int, int], tuple[Any, Any]]
@@ -29,8 +29,8 @@ Initializer = Callable[[Generator, tuple[int, ...], int, int], tuple[Any, Any]]
 def glorot_uniform(*, gain: float = 1.0, draw_bias: bool = False) -> Initializer:
     """W ~ U(−r, r) with r = gain √(6 / (inputs + outputs)): Glorot and Bengio (2010), equation 16.
 
-    ``torch.nn.init.xavier_uniform_(weight, gain)`` is the same. scikit-learn's ``MLPClassifier`` draws the biases from
-    the same interval (``draw_bias=True``), and takes ``gain=1 / math.sqrt(3)`` for the logistic activation.
+    The same as ``torch.nn.init.xavier_uniform_(weight, gain)``. scikit-learn's ``MLPClassifier`` draws the biases from
+    the same interval (``draw_bias=True``), with ``gain=1 / math.sqrt(3)`` for the logistic activation.
     """
 
     def draw(generator: Generator, models: tuple[int, ...], inputs: int, outputs: int) -> tuple[Any, Any]:
@@ -54,7 +54,7 @@ def glorot_normal(*, gain: float = 1.0) -> Initializer:
 def he_uniform(*, gain: float = math.sqrt(2.0)) -> Initializer:
     """W ~ U(−r, r) with r = gain √(3 / inputs), b = 0; ``torch.nn.init.kaiming_uniform_`` for relu.
 
-    He et al. (2015), equation 10. ``torch.nn.Linear`` itself starts from ``gain=1 / math.sqrt(3)``.
+    He et al. (2015), equation 10. ``torch.nn.Linear`` uses ``gain=1 / math.sqrt(3)`` by default.
     """
 
     def draw(generator: Generator, models: tuple[int, ...], inputs: int, outputs: int) -> tuple[Any, Any]:
@@ -74,7 +74,7 @@ def he_normal(*, gain: float = math.sqrt(2.0)) -> Initializer:
 
 
 def normal(*, scale: float = 0.3) -> Initializer:
-    """W ~ N(0, scale²), b = 0, whatever the layer's size; the notebook's choice is 0.3."""
+    """W ~ N(0, scale²), b = 0, for layers of any size; the notebook uses 0.3."""
 
     def draw(generator: Generator, models: tuple[int, ...], inputs: int, outputs: int) -> tuple[Any, Any]:
         return generator.normal(0.0, scale, (*models, inputs, outputs)), None
@@ -106,13 +106,13 @@ def init_layers(
     Parameters
     ----------
     generator
-        Where the numbers come from, on the host: a ``numpy.random.Generator``. It is advanced.
+        Source of the random numbers, on the host: a ``numpy.random.Generator``. It is advanced.
     layer_sizes
-        Features, the size of each hidden layer, outputs: ``(784, 128, 10)`` is the notebook's network.
+        Number of features, the size of each hidden layer, number of outputs: ``(784, 128, 10)`` for the notebook's.
     models
-        The leading axes; ``(3,)`` draws a population of three networks.
+        Leading axes; ``(3,)`` draws a population of three networks.
     dtype, device
-        Of the returned arrays. The numbers are drawn in float64 whatever the dtype, then rounded.
+        Of the returned arrays. The numbers are drawn in float64, then rounded.
     """
     layers = []
     for inputs, outputs in itertools.pairwise(layer_sizes):

@@ -6,7 +6,7 @@ from jaxtyping import Float
 
 
 class Layer(NamedTuple):
-    """The parameters of one fully connected layer, or anything of the same shapes: their gradients, their moments.
+    """The parameters of a fully connected layer, or arrays of the same shapes, such as their gradients.
 
     A network is a tuple of layers, first to last.
     """

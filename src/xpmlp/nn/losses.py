@@ -1,8 +1,8 @@
-"""What a network is trained to make small, each with its gradient beside it.
+"""Loss functions, each with its gradient beside it.
 
-A loss is paired with the output function for which its gradient at the last layer's output z (the *logits*) is simply
-prediction − target (``docs/derivation.md``, equations 1 to 5a). Working from the logits also keeps it exact where the
-predicted probabilities themselves would round to 0 or 1.
+Each loss is paired with the output function for which its gradient at the last layer's output z (the *logits*) is
+prediction − target (``docs/derivation.md``, equations 1 to 5a). Computed from the logits, a loss stays exact where
+predicted probabilities would round to 0 or 1.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 
 
 class Loss(NamedTuple):
-    """An output function and the loss that goes with it.
+    """A loss and the output function that it is paired with.
 
     Attributes
     ----------
@@ -22,8 +22,8 @@ class Loss(NamedTuple):
         ``value_and_gradient(xp, logits, targets)`` is the loss of each sample, shape ``(*models, batch)``, and its
         gradient at the logits, shape ``(*models, batch, outputs)``.
     is_correct
-        ``is_correct(xp, logits, targets)`` is True for each sample whose prediction is right, shape
-        ``(*models, batch)``; None for regression.
+        ``is_correct(xp, logits, targets)`` says which predictions are correct, shape ``(*models, batch)``; None for
+        regression.
     """
 
     predict: Callable[[Any, Any], Any]
@@ -32,7 +32,7 @@ class Loss(NamedTuple):
 
 
 def softmax(xp: Any, logits: Float[Any, "*models batch outputs"]) -> Float[Any, "*models batch outputs"]:
-    """Return ŷₖ = exp(zₖ) / Σⱼ exp(zⱼ), with the largest z taken off first so that no exponential overflows."""
+    """Return ŷₖ = exp(zₖ) / Σⱼ exp(zⱼ), with the largest z subtracted first so that no exponential overflows."""
     exponentials = xp.exp(logits - xp.max(logits, axis=-1, keepdims=True))
     return exponentials / xp.sum(exponentials, axis=-1, keepdims=True)
 
@@ -42,7 +42,7 @@ def softmax_cross_entropy(
 ) -> tuple[Float[Any, "*models batch"], Float[Any, "*models batch outputs"]]:
     """L = log Σⱼ exp(zⱼ) − Σₖ yₖ zₖ and ∂L/∂z = softmax(z) − y.
 
-    `targets` holds a distribution over the classes in each row: one-hot, or any non-negative numbers with sum 1.
+    Each row of `targets` is a distribution over the classes: one-hot, or any non-negative numbers with sum 1.
     """
     shifted = logits - xp.max(logits, axis=-1, keepdims=True)
     exponentials = xp.exp(shifted)
@@ -54,12 +54,12 @@ def softmax_cross_entropy(
 def largest_output_is_correct(
     xp: Any, logits: Float[Any, "*models batch outputs"], targets: Float[Any, "*#models batch outputs"]
 ) -> Bool[Any, "*models batch"]:
-    """Tell whether the likeliest class is the target's."""
+    """Return whether the most probable class is the target's."""
     return xp.argmax(logits, axis=-1) == xp.argmax(targets, axis=-1)
 
 
 def logistic(xp: Any, logits: Float[Any, "*models batch outputs"]) -> Float[Any, "*models batch outputs"]:
-    """Return ŷ = 1 / (1 + exp(−z)), exact to the last digits of the smallest probability."""
+    """Return ŷ = 1 / (1 + exp(−z)), accurate to the last digit even for tiny probabilities."""
     small = xp.exp(-xp.abs(logits))
     return xp.where(logits >= 0.0, 1.0, small) / (1.0 + small)
 
@@ -69,7 +69,7 @@ def logistic_cross_entropy(
 ) -> tuple[Float[Any, "*models batch"], Float[Any, "*models batch outputs"]]:
     """L = Σₖ log(1 + exp(zₖ)) − yₖ zₖ and ∂L/∂z = logistic(z) − y.
 
-    One output is binary classification, several are multilabel: each is a yes or no of its own. `targets` are 0 to 1.
+    One output is binary classification; several are multilabel classification. `targets` are from 0 to 1.
     """
     small = xp.exp(-xp.abs(logits))
     losses = xp.sum(xp.maximum(logits, 0.0) - targets * logits + xp.log1p(small), axis=-1)
@@ -79,7 +79,7 @@ def logistic_cross_entropy(
 def every_output_is_correct(
     xp: Any, logits: Float[Any, "*models batch outputs"], targets: Float[Any, "*#models batch outputs"]
 ) -> Bool[Any, "*models batch"]:
-    """Tell whether every yes and no is the target's: for several outputs, scikit-learn's subset accuracy."""
+    """Return whether every label is correct: for several outputs, scikit-learn's subset accuracy."""
     return xp.all((logits > 0.0) == (targets > 0.5), axis=-1)
 
 
@@ -97,7 +97,7 @@ def squared_error(
 
 
 def exponential(xp: Any, logits: Float[Any, "*models batch outputs"]) -> Float[Any, "*models batch outputs"]:
-    """Return ŷ = exp(z), which is never negative."""
+    """Return ŷ = exp(z)."""
     return xp.exp(logits)
 
 

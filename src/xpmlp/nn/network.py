@@ -1,7 +1,7 @@
-"""The network: what it computes, and how the gradient of a loss flows back through it. This is THE page.
+"""The network: forward and backward. This is THE page.
 
-Layer l turns its input aₗ₋₁ into zₗ = aₗ₋₁ Wₗ + bₗ. Every layer but the last passes that through the activation,
-aₗ = σ(zₗ); the last one's z are the logits, which belong to the loss. The derivation of each line is in
+Layer l computes zₗ = aₗ₋₁ Wₗ + bₗ from its input aₗ₋₁. Every layer but the last applies the activation,
+aₗ = σ(zₗ); the last layer's z are the logits, from which the loss is computed. Each line is derived in
 ``docs/derivation.md``.
 """
 
@@ -21,12 +21,12 @@ def forward(
     activation: Activation,
     dropout: Dropout | None = None,
 ) -> tuple[tuple[Any, ...], Float[Any, "*models batch outputs"]]:
-    """Compute the logits, keeping what `backward` needs.
+    """Return the logits, and the inputs of each layer for `backward`.
 
     Parameters
     ----------
     dropout
-        Which hidden units are left out; None, as in all but training, for none.
+        Masks of the hidden units, in training with dropout.
 
     Returns
     -------
@@ -51,17 +51,16 @@ def backward(
     activation: Activation,
     dropout: Dropout | None = None,
 ) -> Layers:
-    """Take the loss's gradient at the logits back to every weight and bias.
+    """Return the gradients at all weights and biases, given the gradient at the logits.
 
     Parameters
     ----------
     inputs
         The input of each layer, as `forward` returned it.
     gradient
-        ∂J/∂z of the last layer. Any weighting of the samples is already in it, so that sums over the batch are all
-        that is left to do.
+        ∂J/∂z of the last layer. It includes any weighting of the samples, so that only sums over the batch remain.
     dropout
-        What `forward` was given.
+        As given to `forward`.
 
     Returns
     -------

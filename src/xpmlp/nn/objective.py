@@ -1,4 +1,4 @@
-"""The number that training makes smaller on a batch, and its gradient."""
+"""The objective of a batch, which training minimizes, and its gradient."""
 
 from typing import Any
 
@@ -28,13 +28,12 @@ def objective_and_gradients(
     Parameters
     ----------
     sample_weight
-        sᵢ, at least 0; without it every sample counts 1. Where all are 0 the sum is taken as 1, and only the penalty
-        is left.
+        sᵢ, at least 0; 1 by default. If all are 0, their sum is taken as 1, and only the penalty remains.
     penalty
         λ, the L2 penalty on the weights, not the biases; scikit-learn's ``alpha``. A number, or an array of shape
         ``(*models, 1, 1)`` that gives each model its own.
     dropout
-        Which hidden units are left out; see `forward`.
+        Masks of the hidden units; see `forward`.
 
     Returns
     -------
@@ -68,6 +67,6 @@ def objective_and_gradients(
 
 
 def sum_of_squares(xp: Any, weight: Float[Any, "*models inputs outputs"]) -> Float[Any, "*models"]:
-    """‖W‖², as one long product: row by row, a narrow layer has as many of them as inputs."""
+    """‖W‖², as one long dot product: quicker than one per row."""
     flat = xp.reshape(weight, (*weight.shape[:-2], -1))
     return xp.vecdot(flat, flat)

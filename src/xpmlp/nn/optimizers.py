@@ -1,11 +1,11 @@
-"""How gradients become new weights: each optimizer is a pair of pure functions over an explicit state.
+"""Optimizers: each is a pair of pure functions over an explicit state.
 
-``init(xp, layers)`` gives the state before the first step; ``update(xp, gradients, state, layers, learning_rate)``
-gives the new layers and the new state. ``learning_rate`` is a number, an array with no axes, or one of shape
+``init(xp, layers)`` returns the state before the first step; ``update(xp, gradients, state, layers, learning_rate)``
+returns the new layers and the new state. ``learning_rate`` is a number, an array with no axes, or one of shape
 ``(*models, 1, 1)`` that gives each model its own.
 
-Momentum and Adam are written as scikit-learn's ``SGDOptimizer`` and ``AdamOptimizer`` write them, so that the same
-gradients give the same weights.
+Momentum and Adam have the form of scikit-learn's ``SGDOptimizer`` and ``AdamOptimizer``, so that equal gradients give
+equal weights.
 """
 
 from collections.abc import Callable
@@ -16,20 +16,20 @@ from .tree import tree_map
 
 
 class Optimizer(NamedTuple):
-    """A rule for updating weights: see the module's docstring for the two functions' contracts."""
+    """A rule for updating weights; the module's docstring describes the two functions."""
 
     init: Callable[[Any, Layers], Any]
     update: Callable[[Any, Layers, Any, Layers, Any], tuple[Layers, Any]]
 
 
 class MomentumState(NamedTuple):
-    """What SGD with momentum remembers."""
+    """State of SGD with momentum."""
 
     velocity: Layers
 
 
 class AdamState(NamedTuple):
-    """What Adam remembers: the count of steps, as an array without axes, and two running means."""
+    """State of Adam: the number of steps, as an array without axes, and two running means."""
 
     step: Any
     mean: Layers
@@ -39,8 +39,8 @@ class AdamState(NamedTuple):
 def sgd(*, momentum: float = 0.0, nesterov: bool = False) -> Optimizer:
     """Stochastic gradient descent: W ← W − ηg, or with momentum μ: v ← μv − ηg, W ← W + v.
 
-    Nesterov's form steps by where the velocity is about to lead: W ← W + μv − ηg, with the new v (Sutskever et al.
-    2013, as reformulated by Bengio et al. 2013). ``momentum=0`` keeps no state.
+    With `nesterov`, W ← W + μv − ηg with the new v (Sutskever et al. 2013, as reformulated by Bengio et al. 2013).
+    ``momentum=0`` has no state.
     """
     if momentum == 0.0:
         return Optimizer(init=lambda xp, layers: (), update=plain_sgd_update)
@@ -67,7 +67,7 @@ def plain_sgd_update(
 ) -> tuple[Layers, tuple[()]]:
     """W ← W − ηg (``docs/derivation.md``, equation 17)."""
     step = -learning_rate
-    # In this order NumPy adds w into the memory of the product: a third array less to go through.
+    # In this order NumPy adds w into the product's buffer, without a third array.
     return tree_map(lambda w, g: g * step + w, layers, gradients), state
 
 
@@ -80,7 +80,7 @@ def adam(*, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -
     def init(xp: Any, layers: Layers) -> AdamState:
         weight = layers[0].weight
         zeros = tree_map(xp.zeros_like, layers)
-        # The count is a float: float32 counts exactly to 16 million steps, where the correction is long gone.
+        # The count is a float: float32 counts exactly to 16 million, long after the bias correction has vanished.
         return AdamState(step=xp.asarray(0.0, dtype=weight.dtype, device=weight.device), mean=zeros, square=zeros)
 
     def update(

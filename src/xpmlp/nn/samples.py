@@ -1,4 +1,4 @@
-"""The rows that a network learns from or is judged on."""
+"""Samples: inputs, targets and weights, for training or evaluation."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,13 +12,13 @@ class Samples(NamedTuple):
     Attributes
     ----------
     x
-        What the network is shown; where there is a divisor, bytes that are divided by it first.
+        Inputs; bytes if there is a divisor, by which they are divided first.
     targets
-        What it should answer; for classes, one-hot.
+        Targets; one-hot for classes.
     weight
-        How much each row counts; None where all count alike.
+        Weight of each row; None if all are equal.
     divisor
-        Of `x`; None where the network is shown `x` as it is.
+        Divisor of `x`; None if `x` holds the inputs themselves.
     """
 
     x: Float[Any, "*#models rows features"] | UInt8[Any, "*#models rows features"]
@@ -28,22 +28,22 @@ class Samples(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """Number of rows."""
         return int(self.x.shape[-2])
 
     @property
     def arrays(self) -> tuple[Any, ...]:
-        """The arrays that there are."""
+        """The arrays that are not None."""
         return tuple(array for array in self[:3] if array is not None)
 
     def map(self, function: Callable[[Any], Any]) -> "Samples":
-        """Return samples with each of the arrays replaced by what `function` makes of it."""
+        """Apply `function` to each array, and return samples of the results."""
         x, targets, weight, divisor = self
         return Samples(function(x), function(targets), None if weight is None else function(weight), divisor)
 
 
 def take_rows(xp: Any, samples: Samples, rows: Integer[Any, " batch"]) -> Samples:
-    """Gather the given rows, in their order."""
+    """Return the given rows, in their order."""
     return samples._replace(
         x=xp.take(samples.x, rows, axis=-2),
         targets=xp.take(samples.targets, rows, axis=-2),
@@ -53,7 +53,7 @@ def take_rows(xp: Any, samples: Samples, rows: Integer[Any, " batch"]) -> Sample
 
 def slice_rows(samples: Samples, start: int, stop: int) -> Samples:
     """Return the rows from `start` up to `stop`, which may lie beyond the last."""
-    stop = min(stop, samples.rows)  # the standard does not say what a slice beyond the end is
+    stop = min(stop, samples.rows)  # the standard does not define slices beyond the end
     return samples._replace(
         x=samples.x[..., start:stop, :],
         targets=samples.targets[..., start:stop, :],
@@ -62,7 +62,7 @@ def slice_rows(samples: Samples, start: int, stop: int) -> Samples:
 
 
 class Batch(NamedTuple):
-    """Rows as a step takes them: the arrays of `Samples`, and `x` as the network is shown it."""
+    """A batch as a step takes it: like `Samples`, with `x` divided."""
 
     x: Float[Any, "*#models rows features"]
     targets: Float[Any, "*#models rows outputs"]
@@ -70,6 +70,6 @@ class Batch(NamedTuple):
 
 
 def make_batch(xp: Any, samples: Samples) -> Batch:
-    """Return a batch of all the samples; bytes become numbers of the targets' dtype, and are divided."""
+    """Return a batch of all samples; bytes are converted to the targets' dtype and divided."""
     x, targets, weight, divisor = samples
     return Batch(x if divisor is None else xp.astype(x, targets.dtype) / divisor, targets, weight)

@@ -12,12 +12,12 @@ from .optimizers import Optimizer
 
 
 class TrainingState(NamedTuple):
-    """All that a step changes.
+    """The state that a step updates.
 
     Attributes
     ----------
     dropout
-        The key of the next step's masks, a whole number for each model; nothing where there is no dropout.
+        Key of the next step's masks, one integer per model; ``()`` without dropout.
     """
 
     layers: Layers
@@ -31,7 +31,7 @@ state and the batch's objective, shape ``(*models,)``. `sample_weight` may be No
 
 
 def keep_gradients(gradients: Layers) -> Layers:
-    """Combine the gradients of a single process: they are what they are."""
+    """Return the gradients of a single process unchanged."""
     return gradients
 
 
@@ -51,10 +51,10 @@ def make_step(
     penalty
         See `objective_and_gradients`.
     dropout
-        The probability that a hidden unit is left out of a row. Above 0, the state needs a key.
+        Probability of leaving out a hidden unit of a row. Above 0, the state needs a key.
     combine_gradients
-        Called between backward and update: where several processes each hold a part of the batch, this is the one
-        place in which they add up their gradients.
+        Called between backward and update: the one place in which processes that each hold a part of the batch combine
+        their gradients.
     """
 
     def step(
