@@ -1,45 +1,57 @@
 import hashlib
+import importlib.util
+import subprocess
+import sys
 
 import numpy as np
-from sklearn import datasets
+import pytest
+from sklearn import datasets, model_selection
 
 from xpmlp.datasets import load_digits
+from xpmlp.datasets.splitting import split_rows
 
 
-def test_all_digits_are_there_once_and_scaled() -> None:
+def test_the_digits_are_scikit_learns_and_split_as_it_splits_them() -> None:
     digits = load_digits()
-    assert digits.train.x.shape == (1437, 64)
-    assert digits.test.x.shape == (360, 64)
-    assert digits.input_shape == (8, 8)
-    assert digits.classes == tuple(range(10))
-    rows = np.concatenate([digits.train.x, digits.test.x]) * digits.input_scale
-    published = datasets.load_digits().data
-    assert digits.train.x.max() == 1
-    np.testing.assert_array_equal(rows[np.lexsort(rows.T)], published[np.lexsort(published.T)])
+    x, y = datasets.load_digits(return_X_y=True)
+    x = (x / digits.input_scale).astype(np.float32)
+    truth = model_selection.train_test_split(x, y, test_size=0.2, stratify=y, random_state=0)
+    ours = (digits.train.x, digits.test.x, digits.train.labels, digits.test.labels)
+    for array, expected in zip(ours, truth, strict=True):
+        np.testing.assert_array_equal(array, expected)
+        assert array.flags.c_contiguous
+    assert (digits.input_shape, digits.classes) == ((8, 8), tuple(range(10)))
+    assert digits.train.x.dtype == np.float32
+    # Whatever the version: figures that were measured before must compare with those measured now.
+    assert hashlib.md5(digits.test.labels.astype(np.uint8).tobytes()).hexdigest() == "7410e32652519d9d518ebe5fcc8237d4"
 
 
-def test_the_split_is_the_same_each_time_and_keeps_the_classes_balanced() -> None:
-    first, second = load_digits(), load_digits()
-    np.testing.assert_array_equal(first.test.x, second.test.x)
-    np.testing.assert_array_equal(first.test.labels, second.test.labels)
-    counts = np.bincount(first.test.labels)
-    # Wherever and with whichever version: figures that were measured before must compare with those measured now.
-    assert hashlib.md5(first.test.labels.astype(np.uint8).tobytes()).hexdigest() == "7410e32652519d9d518ebe5fcc8237d4"
-    assert counts.min() >= 34
-    assert counts.max() <= 37
+def test_the_digits_are_loaded_without_importing_scikit_learn() -> None:
+    check = "import sys; from xpmlp.datasets import load_digits; load_digits(); sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], timeout=60, check=False).returncode == 0
 
 
-def test_the_labels_stay_with_their_images() -> None:
-    digits = load_digits()
-    published = datasets.load_digits()
-    label_of = {image.tobytes(): label for image, label in zip(published.data, published.target, strict=True)}
-    for split in (digits.train, digits.test):
-        raw = (split.x * 16).astype(np.float64)
-        assert [label_of[row.tobytes()] for row in raw] == split.labels.tolist()
+def test_a_scikit_learn_with_its_file_elsewhere_is_asked_for_the_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = load_digits()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    np.testing.assert_array_equal(load_digits().test.x, usual.test.x)
 
 
-def test_the_arrays_are_contiguous_float32() -> None:
-    digits = load_digits()
-    for split in (digits.train, digits.test):
-        assert split.x.dtype == np.float32
-        assert split.x.flags.c_contiguous
+def test_any_split_is_that_of_scikit_learn() -> None:
+    generator = np.random.default_rng(1)
+    compared = 0
+    for _ in range(60):
+        labels = generator.integers(0, generator.integers(1, 6), generator.integers(10, 200))
+        fraction = generator.uniform(0.05, 0.9)
+        for stratify in (True, False):
+            try:
+                train, test = split_rows(labels, fraction, stratify=stratify)
+                truth = model_selection.train_test_split(
+                    np.arange(len(labels)), test_size=fraction, random_state=0, stratify=labels if stratify else None
+                )
+            except ValueError:  # too few rows for that
+                continue
+            np.testing.assert_array_equal(train, truth[0])
+            np.testing.assert_array_equal(test, truth[1])
+            compared += 1
+    assert compared > 90

@@ -57,13 +57,6 @@ def test_a_folder_named_like_a_file_does_not_hide_the_file_beside_it(make_folder
     assert len(load_idx_folder(folder).train.x) == 12
 
 
-def test_a_prefix_names_the_dataset(make_folder: Folder) -> None:
-    dataset = load_idx_folder(make_folder("k", lambda name: f"kmnist-{name}"))
-    assert dataset.name == "kmnist"
-    assert dataset.input_shape == (4, 3)
-    assert dataset.notes == ()
-
-
 def test_emnist_images_are_set_upright_and_it_says_so(make_folder: Folder, small_mnist: dict[str, np.ndarray]) -> None:
     def rename(name: str) -> str:
         return f"emnist-letters-{name.replace('t10k', 'test')}.gz"
@@ -89,46 +82,26 @@ def test_several_datasets_in_a_folder_are_told_apart_by_prefix(make_folder: Fold
 def test_files_without_a_prefix_are_what_the_folder_itself_means(make_folder: Folder) -> None:
     folder = make_folder("mixed")
     make_folder("mixed", lambda name: f"kmnist-{name}")
-    assert load_idx_folder(folder).name == "mixed"
-    assert load_idx_folder(folder / "kmnist").name == "kmnist"
+    assert (load_idx_folder(folder).name, load_idx_folder(folder / "kmnist").name) == ("mixed", "kmnist")
 
 
-def test_missing_files_are_named_with_the_folder(make_folder: Folder) -> None:
-    folder = make_folder("part", lambda name: name if "train-images" in name else None)
-    expected = "train-labels-idx1-ubyte and t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte are missing"
-    with pytest.raises(DataError, match=expected) as caught:
-        load_idx_folder(folder)
-    assert str(caught.value).startswith(f"{folder}: ")
-
-
-def test_a_missing_file_of_a_prefix_is_named_with_it(make_folder: Folder) -> None:
-    folder = make_folder("part", lambda name: None if "t10k-labels" in name else f"kmnist-{name}")
-    with pytest.raises(DataError, match="kmnist-test-labels-idx1-ubyte is missing"):
-        load_idx_folder(folder)
-
-
-def test_a_folder_without_idx_files_is_told_what_belongs_there(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("nothing here")
-    with pytest.raises(DataError, match=r"no IDX files in this folder\. Expected train-images-idx3-ubyte"):
-        load_idx_folder(tmp_path)
-
-
-def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere: no such folder"):
-        load_idx_folder(tmp_path / "nowhere")
-
-
-def test_a_wrong_prefix_is_told_the_right_ones(make_folder: Folder) -> None:
-    folder = make_folder("emnist", lambda name: f"emnist-letters-{name}")
-    with pytest.raises(DataError, match=r"no such folder.* There is .*emnist/emnist-letters\."):
-        load_idx_folder(folder / "emnist-leters")
-
-
-def test_a_file_is_answered_with_the_folder_to_give(make_folder: Folder) -> None:
-    folder = make_folder("data")
-    with pytest.raises(DataError, match="is a file") as caught:
-        load_idx_folder(folder / "train-images-idx3-ubyte")
-    assert str(caught.value).endswith(f": {folder}")
+def test_what_is_missing_is_named_with_the_folder(make_folder: Folder, tmp_path: Path) -> None:
+    part = make_folder("part", lambda name: name if "train-images" in name else None)
+    prefix = make_folder("prefix", lambda name: None if "t10k-labels" in name else f"kmnist-{name}")
+    letters = make_folder("emnist", lambda name: f"emnist-letters-{name}")
+    (tmp_path / "empty").mkdir()
+    names = "train-labels-idx1-ubyte and t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte"
+    for path, message in (
+        (part, f"of the four IDX files, {names} are missing"),
+        (prefix, "of the four IDX files, kmnist-test-labels-idx1-ubyte is missing"),
+        (tmp_path / "empty", "no IDX files in this folder. Expected train-images-idx3-ubyte"),
+        (tmp_path / "nowhere", "no such folder"),
+        (letters / "emnist-leters", f"no such folder, and no IDX files with this prefix. There is {letters}/emnist-l"),
+        (part / "train-images-idx3-ubyte", "is a file. Give the folder that holds the four IDX files"),
+    ):
+        with pytest.raises(DataError) as caught:
+            load_idx_folder(path)
+        assert str(caught.value).startswith(f"{path}: {message}")
 
 
 def test_a_damaged_file_is_refused_by_name(make_folder: Folder) -> None:
