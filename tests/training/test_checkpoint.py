@@ -296,7 +296,7 @@ def test_a_file_of_another_kind_or_version_is_refused(tmp_path: Path) -> None:
 
 def test_another_optimizer_generator_or_dropout_is_refused(tmp_path: Path) -> None:
     train(Checkpointing(tmp_path), optimizer="adam")
-    with pytest.raises(DataError, match="another optimizer or network"):
+    with pytest.raises(DataError, match="of another optimizer or network"):
         train(optimizer="sgd", checkpoint=newest_checkpoint(tmp_path))
     refused: list[dict[str, Any]] = [
         {"callbacks": [Checkpointing(tmp_path)]},

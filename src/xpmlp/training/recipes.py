@@ -53,7 +53,7 @@ DECLARED: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of a training.
+    """A recipe: all settings of a training run, in plain values.
 
     Attributes
     ----------

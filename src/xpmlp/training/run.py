@@ -142,22 +142,14 @@ class FitResult:
 
     Attributes
     ----------
-    backend
-        Where it was trained.
-    state
-        The trained network and the optimizer's state, as arrays of `backend`.
-    history
-        One row per whole epoch.
+    backend, state, history, interrupted, threads
+        As in `Run`.
     stop_reason
         Why the run ended early; None if it did not.
-    interrupted
-        Whether the reason was Ctrl-C.
     seconds
         Time from start to end, validation and callbacks included.
     kept_epoch
         The epoch of the weights: the last one, unless a callback restored earlier ones; 0 if no epoch was completed.
-    threads
-        Number of threads of its matrix products; None if the backend has no such setting.
     """
 
     backend: Backend
