@@ -82,7 +82,6 @@ TORCHS: dict[str, tuple[Optimizer, Callable[[Any, list[Any]], Any]]] = {
         sgd(momentum=0.9, nesterov=True),
         lambda optim, p: optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True),
     ),
-    "adam": (adam(epsilon=0.0), lambda optim, p: optim.Adam(p, lr=0.05, eps=0.0)),
     "adam, other settings": (
         adam(beta_1=0.7, beta_2=0.9, epsilon=0.0),
         lambda optim, p: optim.Adam(p, lr=0.05, betas=(0.7, 0.9), eps=0.0),

@@ -10,13 +10,8 @@ TARGETS = np.arange(6.0).reshape(6, 1) * 10
 WEIGHT = np.arange(6.0) / 10
 
 
-def samples_on(place: Any, *, weighted: bool = True) -> Samples:
-    return Samples(place.asarray(X), place.asarray(TARGETS), place.asarray(WEIGHT) if weighted else None)
-
-
-def test_rows_are_counted_whatever_the_leading_axes() -> None:
-    assert Samples(X, TARGETS).rows == 6
-    assert Samples(np.zeros((3, 2, 5, 4)), np.zeros((3, 2, 5, 1))).rows == 5
+def samples_on(place: Any) -> Samples:
+    return Samples(place.asarray(X), place.asarray(TARGETS), place.asarray(WEIGHT))
 
 
 def test_rows_are_taken_in_their_order_and_as_often_as_they_are_named(place: Any) -> None:
@@ -27,26 +22,23 @@ def test_rows_are_taken_in_their_order_and_as_often_as_they_are_named(place: Any
     np.testing.assert_array_equal(place.to_numpy(batch.weight), WEIGHT[rows])
 
 
-@pytest.mark.parametrize(("start", "stop"), [(0, 4), (4, 8), (2, 3), (0, 6), (6, 9)])
+@pytest.mark.parametrize(("start", "stop"), [(0, 4), (4, 8), (6, 9)])
 def test_a_slice_ends_with_the_last_row(place: Any, start: int, stop: int) -> None:
-    part = slice_rows(samples_on(place), start, stop)
+    samples = samples_on(place)
+    part = slice_rows(samples, start, stop)
+    assert slice_rows(samples._replace(weight=None), start, stop).weight is None
     np.testing.assert_array_equal(place.to_numpy(part.x), X[start:stop])
     np.testing.assert_array_equal(place.to_numpy(part.targets), TARGETS[start:stop])
     np.testing.assert_array_equal(place.to_numpy(part.weight), WEIGHT[start:stop])
 
 
 def test_a_population_may_have_rows_of_its_own() -> None:
+    assert Samples(np.zeros((3, 2, 5, 4)), np.zeros((3, 2, 5, 1))).rows == 5
     samples = Samples(np.stack([X, -X]), np.stack([TARGETS, -TARGETS]), np.stack([WEIGHT, 1 - WEIGHT]))
     for part in (take_rows(np, samples, np.array([1, 2])), slice_rows(samples, 1, 3)):
         np.testing.assert_array_equal(part.x, [X[1:3], -X[1:3]])
         np.testing.assert_array_equal(part.targets, [TARGETS[1:3], -TARGETS[1:3]])
         np.testing.assert_array_equal(part.weight, [WEIGHT[1:3], 1 - WEIGHT[1:3]])
-
-
-def test_rows_without_weights_stay_without(place: Any) -> None:
-    samples = samples_on(place, weighted=False)
-    assert take_rows(place.xp, samples, place.asarray([1], "int64")).weight is None
-    assert slice_rows(samples, 0, 2).weight is None
 
 
 def test_bytes_are_divided_when_a_batch_is_made_of_them(place: Any) -> None:
