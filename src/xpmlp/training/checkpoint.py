@@ -72,9 +72,7 @@ class Checkpoint:
     def training_state(self, like: TrainingState) -> TrainingState:
         """Return the weights, the optimizer's state and the dropout key in the structure of a run's own."""
         if [tuple(array.shape) for array in flatten(like.optimizer)] != [array.shape for array in self.optimizer]:
-            raise DataError(
-                "The checkpoint holds another optimizer or network than this run has. Resume with equal settings."
-            )
+            raise DataError("The checkpoint is of another optimizer or network. Resume with equal settings.")
         if isinstance(self.dropout, tuple) != isinstance(like.dropout, tuple):
             has, has_not = ("run", "checkpoint") if isinstance(self.dropout, tuple) else ("checkpoint", "run")
             raise SettingsError(f"dropout: the {has} has dropout, the {has_not} has none. Resume with equal settings.")

@@ -171,16 +171,7 @@ def fit(
         threads = threads or (None if checkpoint is None else checkpoint.threads)
         with backend.run_threads(run.state.layers, min(batch_size, run.rows), threads) as run.threads:
             failure = train_epochs(run, settings, checkpoint)
-        result = FitResult(
-            backend=backend,
-            state=run.state,
-            history=tuple(run.history),
-            stop_reason=run.stop_reason,
-            interrupted=run.interrupted,
-            seconds=time.perf_counter() - began,
-            kept_epoch=len(run.history) if run.kept_epoch is None else run.kept_epoch,
-            threads=run.threads,
-        )
+        result = run.result(time.perf_counter() - began)
     if failure is not None:
         raise failure(len(result.history) + 1, result)
     return result

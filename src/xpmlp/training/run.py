@@ -86,6 +86,38 @@ class Shuffler(Protocol):
         """Return the integers from 0 to below `rows` in random order."""
 
 
+@dataclass(frozen=True)
+class FitResult:
+    """The result of a run.
+
+    Attributes
+    ----------
+    backend, state, history, interrupted, threads
+        As in `Run`.
+    stop_reason
+        Why the run ended early; None if it did not.
+    seconds
+        Time from start to end, validation and callbacks included.
+    kept_epoch
+        The epoch of the weights: the last one, unless a callback restored earlier ones; 0 if no epoch was completed.
+    """
+
+    backend: Backend
+    state: TrainingState
+    history: tuple[EpochRow, ...]
+    stop_reason: str | None
+    interrupted: bool
+    seconds: float
+    kept_epoch: int
+    threads: int | None = None
+
+    @functools.cached_property
+    def layers(self) -> Layers:
+        """The trained network, as NumPy arrays."""
+        with self.backend.scope():
+            return tree_map(self.backend.to_numpy, self.state.layers)
+
+
 @dataclass
 class Run:
     """The state of a run, as callbacks see it.
@@ -135,34 +167,15 @@ class Run:
         """Stop after this epoch."""
         self.stop_reason = reason
 
-
-@dataclass(frozen=True)
-class FitResult:
-    """The result of a run.
-
-    Attributes
-    ----------
-    backend, state, history, interrupted, threads
-        As in `Run`.
-    stop_reason
-        Why the run ended early; None if it did not.
-    seconds
-        Time from start to end, validation and callbacks included.
-    kept_epoch
-        The epoch of the weights: the last one, unless a callback restored earlier ones; 0 if no epoch was completed.
-    """
-
-    backend: Backend
-    state: TrainingState
-    history: tuple[EpochRow, ...]
-    stop_reason: str | None
-    interrupted: bool
-    seconds: float
-    kept_epoch: int
-    threads: int | None = None
-
-    @functools.cached_property
-    def layers(self) -> Layers:
-        """The trained network, as NumPy arrays."""
-        with self.backend.scope():
-            return tree_map(self.backend.to_numpy, self.state.layers)
+    def result(self, seconds: float) -> FitResult:
+        """Return the result of the run as it stands."""
+        return FitResult(
+            backend=self.backend,
+            state=self.state,
+            history=tuple(self.history),
+            stop_reason=self.stop_reason,
+            interrupted=self.interrupted,
+            seconds=seconds,
+            kept_epoch=len(self.history) if self.kept_epoch is None else self.kept_epoch,
+            threads=self.threads,
+        )
