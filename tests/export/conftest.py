@@ -1,4 +1,4 @@
-"""Networks of every kind, and what `predict` says of raw values."""
+"""Networks of every kind, and tables prepared as in training."""
 
 import itertools
 from collections.abc import Callable
@@ -52,9 +52,36 @@ def make_model() -> Callable[..., Any]:
     return make
 
 
+HIDDEN_LAYERS = {"identity": (), "logistic": (5,), "tanh": (8, 3), "relu": (4, 9, 6)}
+OUTPUTS: dict[str, dict[str, Any]] = {
+    "multiclass": {"loss": "softmax_cross_entropy", "classes": ("a", "b", "c", "ü")},
+    "binary": {"loss": "logistic_cross_entropy", "classes": (3, 5), "outputs": 1},
+    "multilabel": {"loss": "logistic_cross_entropy", "classes": ("x", "y", "z")},
+    "regression": {"loss": "squared_error", "classes": (), "outputs": 2},
+    "counts": {"loss": "poisson", "classes": (), "outputs": 1},
+}
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=HIDDEN_LAYERS)
+def activation(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=OUTPUTS)
+def any_model(request: pytest.FixtureRequest, make_model: Callable[..., Any], activation: str, dtype: str) -> Any:
+    """Networks of every activation, with 0 to 3 hidden layers, of every kind of output, in either precision."""
+    hidden = HIDDEN_LAYERS[activation]
+    return make_model(hidden=hidden, activation=activation, dtype=dtype, spread=0.4, **OUTPUTS[request.param])
+
+
 @pytest.fixture(scope="session")
-def mixed_form() -> Any:
-    """A table with everything: numbers, a boolean, categories; some filled where missing, interleaved."""
+def mixed_schema() -> Any:
+    """A table with everything: numbers, a boolean and categories, interleaved, some with a fill for missing values."""
     from xpmlp.model.table_schema import Column, TableSchema
 
     return TableSchema(
@@ -71,6 +98,12 @@ def mixed_form() -> Any:
 
 
 @pytest.fixture(scope="session")
+def table_model(make_model: Callable[..., Any], mixed_schema: Any) -> Any:
+    """A network that takes such a table."""
+    return make_model(input_shape=(9,), table_schema=mixed_schema)
+
+
+@pytest.fixture(scope="session")
 def mixed_table() -> dict[str, list[Any]]:
     """Rows of such a table: known, missing and unknown categories, missing numbers."""
     return {
@@ -83,15 +116,10 @@ def mixed_table() -> dict[str, list[Any]]:
 
 
 @pytest.fixture(scope="session")
-def prepared() -> Callable[..., Any]:
-    """A function that prepares a table as for training, through Polars."""
+def prepared(mixed_table: dict[str, list[Any]], mixed_schema: Any) -> Any:
+    """These rows as the network's inputs, prepared as for training, through Polars."""
+    import polars as pl
 
-    def prepare(table: dict[str, list[Any]], form: Any) -> Any:
-        import polars as pl
+    from xpmlp.datasets.tables import Table, rows_to_predict
 
-        from xpmlp.datasets.tables import Table, rows_to_predict
-
-        frame = pl.DataFrame(table)
-        return rows_to_predict(Table("table", frame.lazy(), dict(frame.schema), frame.height), form).x
-
-    return prepare
+    return rows_to_predict(Table.of("table", pl.DataFrame(mixed_table)), mixed_schema).x

@@ -11,10 +11,8 @@ from jaxtyping import Float
 from xpmlp.datasets.tables import Table, rows_to_predict
 from xpmlp.datasets.tables.table import import_polars
 from xpmlp.errors import XpmlpError
-from xpmlp.export import raw_columns, to_onnx, to_script
-from xpmlp.export.raw_input import RawColumns
-from xpmlp.model.model import Model
-from xpmlp.model.model_file import load_model
+from xpmlp.export import to_onnx, to_script
+from xpmlp.model import Model, TableSchema, load_model
 from xpmlp.optional_imports import import_optional
 from xpmlp.training import predict
 from xpmlp.whole_files import write_whole
@@ -70,7 +68,7 @@ def onnx_difference(model: Model, content: bytes) -> float:
     """Return the largest difference between a graph's predictions and the model's on random samples."""
     onnxruntime = import_optional("onnxruntime", extra="onnx", purpose="Running an ONNX graph")
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    columns = raw_columns(model)
+    columns = model.raw_columns
     raw: Any = random_array(model) if columns is None else random_table(columns)
     feeds: dict[str, Any] = {}
     if columns is None:
@@ -91,7 +89,7 @@ def script_difference(model: Model, source: str) -> float:
     """Return the largest difference between a Python file's predictions and the model's on random samples."""
     namespace: dict[str, Any] = {"__name__": "exported"}
     exec(compile(source, "exported", "exec"), namespace)
-    columns = raw_columns(model)
+    columns = model.raw_columns
     raw = random_array(model) if columns is None else random_table(columns)
     predicted = namespace["predict" if model.task == "regression" else "predict_probabilities"](raw)
     return largest_difference(predicted.reshape(SAMPLES, -1), model_predictions(model, raw))
@@ -104,7 +102,7 @@ def random_array(model: Model) -> Float[np.ndarray, "rows *shape"]:
     return rng.standard_normal(shape) if model.input_scale == 1.0 else np.floor(rng.random(shape) * model.input_scale)
 
 
-def random_table(columns: RawColumns) -> dict[str, Any]:
+def random_table(columns: TableSchema) -> dict[str, Any]:
     """Return columns of random raw values in the model's range."""
     rng = np.random.default_rng(0)
     table: dict[str, Any] = {

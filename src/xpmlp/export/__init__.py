@@ -1,7 +1,6 @@
-"""Trained models for use without this package: an ONNX graph, or one Python file that needs NumPy alone."""
+"""Trained models for use without this package: an ONNX graph, or a Python file that needs NumPy only."""
 
-from .onnx_graph import to_onnx
-from .raw_input import RawColumns, raw_columns
+from .onnx import to_onnx
 from .script import to_script
 
-__all__ = ["RawColumns", "raw_columns", "to_onnx", "to_script"]
+__all__ = ["to_onnx", "to_script"]

@@ -146,3 +146,14 @@ class Model:
     def layer_sizes(self) -> tuple[int, ...]:
         """Number of features, units of each hidden layer, outputs."""
         return (self.layers[0].weight.shape[0], *(layer.weight.shape[1] for layer in self.layers))
+
+    @property
+    def raw_columns(self) -> TableSchema | None:
+        """The table's columns; None if raw samples are arrays to divide by `input_scale`, such as images in a table."""
+        schema = self.table_schema
+        if schema is None or len(self.input_shape) == 1:
+            return schema
+        pixels = all(
+            (c.kind, c.fill, c.offset, c.scale) == ("number", None, 0, self.input_scale) for c in schema.columns
+        )
+        return None if pixels else schema

@@ -120,6 +120,16 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"the target {self.target!r} is also an input")
 
     @property
+    def numbers(self) -> tuple[Column, ...]:
+        """The columns of numbers and booleans."""
+        return tuple(column for column in self.columns if column.kind != "category")
+
+    @property
+    def categories(self) -> tuple[Column, ...]:
+        """The columns of categories."""
+        return tuple(column for column in self.columns if column.kind == "category")
+
+    @property
     def inputs(self) -> int:
         """Number of inputs of the network that a row becomes."""
         return sum(column.inputs for column in self.columns)

@@ -1,8 +1,19 @@
-"""The parts that an exported Python file is put together from: source text, to be read there."""
+"""The source text of an exported Python file, for `string.Template`."""
 
-NETWORK = '''
+FILE = '''$docstring
+
+import argparse
+import base64
+import csv
+import sys
+
+import numpy as np
+
+$constants
+
+
 def read_layers():
-    """Return weight and bias of each layer, out of the text at the end of this file."""
+    """Return weight and bias of each layer, from the text at the end of this file."""
     values = np.frombuffer(base64.b64decode(WEIGHTS), np.dtype(DTYPE).newbyteorder("<")).astype(DTYPE)
     layers, start = [], 0
     for inputs, outputs in zip(LAYER_SIZES[:-1], LAYER_SIZES[1:]):
@@ -16,15 +27,65 @@ def compute(x):
     """Return the network's outputs for rows of prepared values."""
     for weight, bias in LAYERS[:-1]:
         z = x @ weight + bias
-        x = ACTIVATION
+        x = $activation
     weight, bias = LAYERS[-1]
     z = x @ weight + bias
-    OUTPUT
+    $output
+
+
+$prepare
+
+
+$predict
+
+
+$read_file
+
+
+def main():
+    """Write predictions for the samples in a file to standard output, as CSV."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", help="$file_help")
+    path = parser.parse_args().file
+    try:
+        names, rows = predict_rows(read_file(path))
+    except (OSError, ValueError) as error:
+        parser.exit(1, f"{path}: {error}\\n")
+    writer = csv.writer(sys.stdout, lineterminator="\\n")
+    writer.writerow(names)
+    writer.writerows(rows)
+
+
+WEIGHTS = """
+$weights
+"""
+
+LAYERS = read_layers()
+
+if __name__ == "__main__":
+    main()
 '''
+
+DOCSTRING = '''"""A $sizes network that $does, in one file that needs NumPy only.
+
+On the command line:
+
+    python $module.py $file > predictions.csv
+
+From Python:
+
+    import $module
+
+$calls
+
+$samples
+
+Exported by xpmlp.
+"""'''
 
 ACTIVATIONS = {
     "identity": "z",
-    "logistic": "0.5 * np.tanh(0.5 * z) + 0.5  # 1 / (1 + exp(-z)), which no z makes overflow",
+    "logistic": "0.5 * np.tanh(0.5 * z) + 0.5  # 1 / (1 + exp(-z)), without overflow",
     "tanh": "np.tanh(z)",
     "relu": "np.maximum(z, 0.0)",
 }
@@ -33,28 +94,28 @@ OUTPUTS = {
     "softmax_cross_entropy": """exponentials = np.exp(z - z.max(axis=1, keepdims=True))
     return exponentials / exponentials.sum(axis=1, keepdims=True)""",
     "logistic_cross_entropy": """small = np.exp(-np.abs(z))
-    return np.where(z >= 0.0, 1.0, small) / (1.0 + small)  # 1 / (1 + exp(-z)), which no z makes overflow""",
+    return np.where(z >= 0.0, 1.0, small) / (1.0 + small)  # 1 / (1 + exp(-z)), without overflow""",
     "squared_error": "return z",
     "poisson": "return np.exp(z)",
 }
 
 ARRAY_INPUT = '''
 def prepare(samples):
-    """Return raw values as the network sees them: scaled, a row for each sample."""
+    """Return raw values scaled, one row per sample."""
     x = np.asarray(samples)
     if x.shape == INPUT_SHAPE:
         x = x[None]
     if x.shape[1:] not in (INPUT_SHAPE, (LAYER_SIZES[0],)):
         raise ValueError(f"the samples have the shape {x.shape}, expected (rows, {', '.join(map(str, INPUT_SHAPE))})")
-    x = x.reshape(len(x), LAYER_SIZES[0]).astype(RAW_DTYPE)
+    x = x.reshape(len(x), LAYER_SIZES[0]).astype($raw_dtype)
     return (x / INPUT_SCALE).astype(DTYPE)
 '''
 
 TABLE_INPUT = '''
 def prepare(table):
-    """Return the rows of a table as the network sees them: numbers filled and scaled, categories one-hot.
+    """Return the rows of a table encoded: numbers filled and scaled, categories one-hot.
 
-    `table` maps the names of columns to their values, as a dictionary of lists or a data frame does.
+    `table` maps column names to values, such as a dictionary of lists or a data frame.
     """
     absent = [name for name, *_ in COLUMNS if name not in table]
     if absent:
@@ -69,7 +130,7 @@ def prepare(table):
             (categories,) = how
             for row, cell in enumerate(cells):
                 text = as_text(cell, categories)
-                if text in categories:  # one that was not seen in training is none of them
+                if text in categories:  # a category not seen in training is all zeros
                     x[row, place + categories.index(text)] = 1.0
             place += len(categories)
         else:
@@ -82,12 +143,12 @@ def prepare(table):
 
 
 def is_missing(cell):
-    """Tell whether a cell holds no value."""
+    """Return whether a cell has no value."""
     return cell is None or cell != cell or (isinstance(cell, str) and cell.strip() in MISSING)
 
 
 def as_number(cell, name):
-    """Return a cell as a number, true being 1 and false 0."""
+    """Return a cell as a number, true as 1 and false as 0."""
     try:
         return float({"true": 1, "false": 0}.get(str(cell).strip().lower(), cell))
     except ValueError as error:
@@ -95,7 +156,7 @@ def as_number(cell, name):
 
 
 def as_text(cell, categories):
-    """Return a cell as the categories are written: 3.0 as 3, True as true."""
+    """Return a cell in the spelling of the categories: 3.0 as 3, True as true."""
     text = str(cell).strip()
     if text in categories:
         return text
@@ -107,80 +168,79 @@ def as_text(cell, categories):
         return text
 '''
 
-CLASSES_OF_ONE = '''
+ONE_CLASS = '''
 def predict_probabilities(samples):
     """Return the probability of each class, shape (rows, classes), in the order of CLASSES."""
     PROBABILITIES
 
 
 def predict(samples):
-    """Return the likeliest class of each sample."""
-    return labels_of(predict_probabilities(samples))
+    """Return the most probable class of each sample."""
+    return most_probable(predict_probabilities(samples))
 
 
-def labels_of(probabilities):
-    """Return the likeliest class of each row."""
-    return np.array(CLASSES)[np.argmax(probabilities, axis=1)]
+def most_probable(probabilities):
+    """Return the most probable class of each row."""
+    return $classes[np.argmax(probabilities, axis=1)]
 
 
-def answer(samples):
-    """Return the names of what is known of each sample, and a row of it for each."""
+def predict_rows(samples):
+    """Return the names of the columns to write, and a row for each sample."""
     probabilities = predict_probabilities(samples)
-    rows = ([label, *row] for label, row in zip(labels_of(probabilities).tolist(), probabilities.tolist()))
+    rows = ([label, *row] for label, row in zip(most_probable(probabilities).tolist(), probabilities.tolist()))
     return ["prediction", *(f"probability_{label}" for label in CLASSES)], rows
 '''
 
-ANSWERS = {
-    "multiclass": CLASSES_OF_ONE.replace("PROBABILITIES", "return compute(prepare(samples))", 1),
-    "binary": CLASSES_OF_ONE.replace(
+PREDICT = {
+    "multiclass": ONE_CLASS.replace("PROBABILITIES", "return compute(prepare(samples))"),
+    "binary": ONE_CLASS.replace(
         "PROBABILITIES",
-        "of_second = compute(prepare(samples))\n    return np.concatenate([1.0 - of_second, of_second], axis=1)",
-        1,
+        "positive = compute(prepare(samples))\n    return np.concatenate([1.0 - positive, positive], axis=1)",
     ),
     "multilabel": '''
 def predict_probabilities(samples):
-    """Return the probability of each class, whatever the others, shape (rows, classes), in the order of CLASSES."""
+    """Return the probability of each class, independent of the others, shape (rows, classes), in CLASSES' order."""
     return compute(prepare(samples))
 
 
 def predict(samples):
-    """Tell of each sample and each class whether it is there."""
+    """Return whether each class is present in each sample, shape (rows, classes)."""
     return predict_probabilities(samples) > 0.5
 
 
-def answer(samples):
-    """Return the names of what is known of each sample, and a row of it for each."""
+def predict_rows(samples):
+    """Return the names of the columns to write, and a row for each sample."""
     probabilities = predict_probabilities(samples)
     names = [f"{what}_{label}" for what in ("prediction", "probability") for label in CLASSES]
     return names, ([*(value > 0.5 for value in row), *row] for row in probabilities.tolist())
 ''',
     "regression": '''
 def predict(samples):
-    """Return what is predicted for each sample: a number, or a row of them where there are several outputs."""
+    """Return the predicted number of each sample, or a row of numbers if there are several outputs."""
     outputs = compute(prepare(samples))
     return outputs[:, 0] if len(OUTPUT_NAMES) == 1 else outputs
 
 
-def answer(samples):
-    """Return the names of what is known of each sample, and a row of it for each."""
+def predict_rows(samples):
+    """Return the names of the columns to write, and a row for each sample."""
     return list(OUTPUT_NAMES), compute(prepare(samples)).tolist()
 ''',
 }
 
-MAIN_OF_ARRAYS = '''
+READ_ARRAY = '''
 def read_file(path):
-    """Read an array of samples from a .npy, or from a text file of numbers, a sample in each line."""
+    """Read an array of samples from a .npy file, or from a CSV file of numbers, one sample per line."""
     if path.endswith(".npy"):
         return np.load(path)
     try:
         return np.loadtxt(path, delimiter=",", ndmin=2)
     except ValueError:
-        return np.loadtxt(path, delimiter=",", ndmin=2, skiprows=1)  # the first line holds names
+        return np.loadtxt(path, delimiter=",", ndmin=2, skiprows=1)  # skip the header
 '''
 
-MAIN_OF_TABLES = '''
+READ_TABLE = '''
 def read_file(path):
-    """Read the columns of a CSV file whose first line holds their names."""
+    """Read the columns of a CSV file with a header."""
     with open(path, newline="", encoding="utf-8-sig") as file:
         separator = max(",;\\t|", key=file.readline().count)
         file.seek(0)
@@ -191,19 +251,4 @@ def read_file(path):
         if len(line) != len(lines[0]):
             raise ValueError(f"row {number} has {len(line)} cells, but there are {len(lines[0])} columns")
     return {name.strip(): list(cells) for name, *cells in zip(*lines)}
-'''
-
-MAIN = '''
-def main():
-    """Write what is predicted for the samples of a file to standard output, as CSV."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("file", help=FILE_HELP)
-    path = parser.parse_args().file
-    try:
-        names, rows = answer(read_file(path))
-    except (OSError, ValueError) as error:
-        parser.exit(1, f"{path}: {error}\\n")
-    writer = csv.writer(sys.stdout, lineterminator="\\n")
-    writer.writerow(names)
-    writer.writerows(rows)
 '''

@@ -1,0 +1,257 @@
+"""A model as an ONNX graph that takes raw values: scaling, Gemm and activation for each layer, Softmax, ArgMax.
+
+The operators are those of opset 17 (ONNX 1.12), which onnxruntime and onnxruntime-web have supported since 2022.
+"""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from xpmlp.errors import DataError
+from xpmlp.model import Column, Model, TableSchema
+from xpmlp.optional_imports import import_optional
+
+OPSET, ML_OPSET, IR_VERSION = 17, 3, 8
+ML = "ai.onnx.ml"  # the domain of operators on text
+MOST_BYTES = 2**31 - 2**20  # Protocol Buffers, the format of the file, end at 2 GiB
+
+ACTIVATION_OPERATORS = {"identity": None, "logistic": "Sigmoid", "tanh": "Tanh", "relu": "Relu"}
+OUTPUT_OPERATORS = {
+    "softmax_cross_entropy": "Softmax",
+    "logistic_cross_entropy": "Sigmoid",
+    "squared_error": None,
+    "poisson": "Exp",
+}
+
+
+def to_onnx(model: Model) -> bytes:
+    """Return the content of an ONNX file whose predictions for raw values are those of `predict`.
+
+    The first axis of every input and output is the rows, of any number.
+
+    Inputs: ``input``, of shape ``(rows, *input_shape)``: float32 for images and other arrays of raw values, such as
+    pixels of 0 to 255; of the network's own precision for plain features; float64 for the columns of a table, with NaN
+    for missing values. If some columns are categories, these are text in ``categories``, with ``""`` for missing
+    values, and the others are in ``numbers``. The file's metadata name the columns.
+
+    Outputs: ``label``, int64 or text, of shape ``(rows,)``, and ``probabilities``, of shape ``(rows, classes)``; for
+    several labels at once, ``label`` is a boolean for each class. For regression ``prediction``, of shape
+    ``(rows, outputs)``.
+
+    Raises
+    ------
+    MissingDependencyError
+        If onnx is not installed.
+    DataError
+        If the weights exceed the 2 GiB that such a file can hold.
+    """
+    size = sum(array.nbytes for layer in model.layers for array in layer)
+    if size > MOST_BYTES:
+        raise DataError(
+            f"The weights take {size / 2**30:.2f} GiB, but an ONNX file holds 2 at most. Export a smaller network, "
+            "or a Python file."
+        )
+    graph = Graph(import_optional("onnx", extra="onnx", purpose="Exporting to ONNX"))
+    x = add_array_input(graph, model) if model.raw_columns is None else add_table_inputs(graph, model.raw_columns)
+    add_outputs(graph, model, add_layers(graph, model, x))
+    sizes = "-".join(map(str, model.layer_sizes))
+    return graph.to_bytes(f"{sizes} network, {model.activation}, {model.task}", describe(model))
+
+
+class Graph:
+    """A graph under construction. Values are known by name; a node has the name of its output.
+
+    Parameters
+    ----------
+    onnx
+        The module.
+    """
+
+    def __init__(self, onnx: Any) -> None:
+        self.onnx = onnx
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+        self.inputs: list[Any] = []
+        self.outputs: list[Any] = []
+        self.domains = {"": OPSET}
+
+    def add(self, operator: str, *inputs: str, name: str, domain: str = "", **attributes: Any) -> str:
+        """Apply an operator, and return the name of its output."""
+        if domain:
+            self.domains[domain] = ML_OPSET
+        node = self.onnx.helper.make_node(operator, list(inputs), [name], name=name, domain=domain, **attributes)
+        self.nodes.append(node)
+        return name
+
+    def constant(self, name: str, value: Any) -> str:
+        """Store numbers, or a list of texts, and return their name."""
+        if isinstance(value, list):
+            # Text that UTF-8 cannot encode, such as half of a surrogate pair, is escaped.
+            texts = [text.encode(errors="backslashreplace") for text in value]
+            tensor = self.onnx.helper.make_tensor(name, self.type_of(str), [len(texts)], texts)
+        else:
+            tensor = self.onnx.numpy_helper.from_array(np.asarray(value, order="C"), name)
+        self.constants.append(tensor)
+        return name
+
+    def cast(self, value: str, dtype: Any, *, name: str) -> str:
+        """Convert numbers to another type."""
+        return self.add("Cast", value, name=name, to=self.type_of(dtype))
+
+    def input(self, name: str, dtype: Any, *shape: int) -> str:
+        """Declare an input with that shape per row."""
+        self.inputs.append(self.onnx.helper.make_tensor_value_info(name, self.type_of(dtype), ["rows", *shape]))
+        return name
+
+    def output(self, name: str, dtype: Any, *shape: int) -> None:
+        """Declare an output with that shape per row."""
+        self.outputs.append(self.onnx.helper.make_tensor_value_info(name, self.type_of(dtype), ["rows", *shape]))
+
+    def type_of(self, dtype: Any) -> Any:
+        """Return ONNX's number for an element type; `str` for text."""
+        if dtype is str:
+            return self.onnx.TensorProto.STRING
+        return self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+
+    def to_bytes(self, description: str, metadata: dict[str, str]) -> bytes:
+        """Check the graph, and return it as a file's content: the same bytes for the same graph."""
+        helper = self.onnx.helper
+        model = helper.make_model(
+            helper.make_graph(self.nodes, "xpmlp", self.inputs, self.outputs, self.constants),
+            opset_imports=[helper.make_opsetid(domain, version) for domain, version in self.domains.items()],
+            ir_version=IR_VERSION,
+            producer_name="xpmlp",
+            doc_string=description,
+        )
+        helper.set_model_props(model, metadata)
+        self.onnx.checker.check_model(model, full_check=True)
+        return bytes(model.SerializeToString(deterministic=True))
+
+
+def add_array_input(graph: Graph, model: Model) -> str:
+    """Add an array of raw values, and return its scaled rows."""
+    dtype = model.layers[0].weight.dtype
+    # Images are float32 whatever the network's precision, as in training.
+    raw = dtype if len(model.input_shape) == 1 and model.input_scale == 1.0 else np.dtype(np.float32)
+    x = graph.input("input", raw, *model.input_shape)
+    if len(model.input_shape) > 1:
+        x = graph.add("Flatten", x, name="rows_of_values", axis=1)
+    if model.input_scale != 1.0:
+        x = graph.add("Div", x, graph.constant("input_scale", np.asarray(model.input_scale, raw)), name="scaled")
+    return x if raw == dtype else graph.cast(x, dtype, name="as_weights")
+
+
+def add_table_inputs(graph: Graph, columns: TableSchema) -> str:
+    """Add the columns of a table, and return their encoded rows: first the numbers, then the categories."""
+    parts = []
+    if columns.numbers:
+        name = "numbers" if columns.categories else "input"
+        parts.append(add_numbers(graph, columns.numbers, graph.input(name, np.float64, len(columns.numbers))))
+    if columns.categories:
+        x = graph.input("categories", str, len(columns.categories))
+        parts += [add_category(graph, column, x, index) for index, column in enumerate(columns.categories)]
+    return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, name="prepared", axis=1)
+
+
+def add_numbers(graph: Graph, columns: tuple[Column, ...], x: str) -> str:
+    """Fill and scale numbers in float64, and round them to float32, as in training."""
+    fills = np.array([np.nan if column.fill is None else column.fill for column in columns], np.float64)
+    if not np.isnan(fills).all():
+        x = graph.add("Where", graph.add("IsNaN", x, name="missing"), graph.constant("fill", fills), x, name="filled")
+    offset = np.array([column.offset for column in columns], np.float64)
+    scale = np.array([column.scale for column in columns], np.float64)
+    if offset.any():
+        x = graph.add("Sub", x, graph.constant("offset", offset), name="centered")
+    if (scale != 1.0).any():
+        x = graph.add("Div", x, graph.constant("scale", scale), name="scaled")
+    return graph.cast(x, np.float32, name="float32_numbers")
+
+
+def add_category(graph: Graph, column: Column, x: str, index: int) -> str:
+    """Encode a column of text one-hot: as all zeros if a category was not seen in training."""
+    name, codes = f"category_{index}", list(range(column.inputs))
+    place = graph.constant(f"{name}.place", np.array(index, np.int64))
+    texts = graph.add("Gather", x, place, name=f"{name}.text", axis=1)
+    encoder: dict[str, Any] = {"keys_strings": list(column.categories), "values_int64s": list(codes)}
+    if column.fill is not None and "" not in column.categories:
+        encoder["keys_strings"].append("")
+        encoder["values_int64s"].append(column.categories.index(str(column.fill)))
+    code = graph.add("LabelEncoder", texts, name=f"{name}.code", domain=ML, default_int64=-1, **encoder)
+    return graph.add("OneHotEncoder", code, name=f"{name}.one_hot", domain=ML, cats_int64s=codes, zeros=1)
+
+
+def add_layers(graph: Graph, model: Model, x: str) -> str:
+    """Add a Gemm for each layer and the activation between them, and return the last layer's sums."""
+    activation = ACTIVATION_OPERATORS[model.activation]
+    # The sums are the output if no function is applied to them.
+    last = output_name(model) if OUTPUT_OPERATORS[model.loss] is None else "logits"
+    dtype = model.layers[0].weight.dtype
+    if model.raw_columns is not None and dtype != np.float32:
+        x = graph.cast(x, dtype, name="as_weights")
+    for index, (weight, bias) in enumerate(model.layers):
+        if index == 0 and model.raw_columns is not None:
+            weight = weight[input_order(model.raw_columns)]
+        name, is_last = f"layers.{index}", index == len(model.layers) - 1
+        parameters = graph.constant(f"{name}.weight", weight), graph.constant(f"{name}.bias", bias[0])
+        x = graph.add("Gemm", x, *parameters, name=last if is_last else f"{name}.sums")
+        if not is_last and activation is not None:
+            x = graph.add(activation, x, name=f"{name}.activations")
+    return x
+
+
+def input_order(columns: TableSchema) -> list[int]:
+    """Return the network's inputs in the order of `add_table_inputs`."""
+    start = 0
+    numbers: list[int] = []
+    categories: list[int] = []
+    for column in columns.columns:
+        (categories if column.kind == "category" else numbers).extend(range(start, start + column.inputs))
+        start += column.inputs
+    return numbers + categories
+
+
+def output_name(model: Model) -> str:
+    """Return the name of the network's outputs."""
+    return {"regression": "prediction", "binary": "probability"}.get(model.task, "probabilities")
+
+
+def add_outputs(graph: Graph, model: Model, logits: str) -> None:
+    """Add probabilities and labels, or numbers."""
+    dtype, outputs = model.layers[-1].weight.dtype, model.layer_sizes[-1]
+    operator = OUTPUT_OPERATORS[model.loss]
+    axis: dict[str, Any] = {"axis": 1} if operator == "Softmax" else {}
+    output = logits if operator is None else graph.add(operator, logits, name=output_name(model), **axis)
+    if model.task == "regression":
+        graph.output(output, dtype, outputs)
+        return
+    if model.task == "multilabel":
+        graph.add("Greater", output, graph.constant("half", np.asarray(0.5, dtype)), name="label")
+        graph.output("label", np.bool_, outputs)
+        graph.output(output, dtype, outputs)
+        return
+    if model.task == "binary":
+        other = graph.add("Sub", graph.constant("one", np.asarray(1.0, dtype)), output, name="probability_of_other")
+        output = graph.add("Concat", other, output, name="probabilities", axis=1)
+    limits = np.iinfo(np.int64)
+    are_numbers = all(isinstance(label, int) and limits.min <= label <= limits.max for label in model.classes)
+    classes = np.array(model.classes, np.int64) if are_numbers else [str(label) for label in model.classes]
+    position = graph.add("ArgMax", output, name="position", axis=1, keepdims=0)
+    graph.add("Gather", graph.constant("classes", classes), position, name="label", axis=0)
+    graph.output("label", np.int64 if are_numbers else str)
+    graph.output(output, dtype, len(model.classes))
+
+
+def describe(model: Model) -> dict[str, str]:
+    """Return the file's metadata on inputs and outputs, as JSON values."""
+    values: dict[str, Any] = {"task": model.task}
+    if model.classes:
+        values["classes"] = list(model.classes)
+    else:
+        values["outputs"] = list(model.output_names)
+    if model.raw_columns is None:
+        values |= {"input_shape": list(model.input_shape), "input_scale": model.input_scale}
+    else:
+        values["numbers"] = [column.name for column in model.raw_columns.numbers]
+        values["categories"] = {column.name: list(column.categories) for column in model.raw_columns.categories}
+    return {f"xpmlp.{name}": json.dumps(value) for name, value in values.items()}
