@@ -34,6 +34,7 @@ def inspect(
     data: Data,
     target: Annotated[str | None, table_option("target")] = None,
     task: Annotated[str | None, table_option("task")] = None,
+    encoding: Annotated[str | None, table_option("encoding")] = None,
     data_dir: DataDirectory = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with everything instead.")] = False,
     html: Annotated[
@@ -45,8 +46,8 @@ def inspect(
     """Describe DATA: first rows, column statistics, missing values, classes, duplicates."""
     if html is not None and html.exists() and not force:
         raise OutputError(f"{html}: already exists. Choose another name, or give --force to replace it.")
-    options = TableOptions.parse(target=target, task=task)
-    table = open_data(data, data_dir)
+    options = TableOptions.parse(target=target, task=task, encoding=encoding)
+    table = open_data(data, data_dir, options)
     inspection = inspect_table(table, target=options.target, task=options.task)
     if html is not None:
         write_whole(html, html_report(inspection, table).encode())

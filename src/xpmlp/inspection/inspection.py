@@ -138,10 +138,10 @@ def inspect_data(
     return inspect_table(open_data(data, data_dir), target=target, task=task)
 
 
-def open_data(data: str | Path, data_dir: str | Path | None = None) -> Table:
+def open_data(data: str | Path, data_dir: str | Path | None = None, options: TableOptions | None = None) -> Table:
     """Open a table, or make one of a dataset of images: the raw values, and a column ``label``."""
     if is_table(data):
-        return open_tables(data if str(data) in NAMED_TABLES else Path(os.path.expanduser(data)))[0]
+        return open_tables(data if str(data) in NAMED_TABLES else Path(os.path.expanduser(data)), options)[0]
     polars = import_polars()
     dataset = load_dataset(data, data_dir)
     names = ["pixel_" + "_".join(map(str, index)) for index in itertools.product(*map(range, dataset.input_shape))]

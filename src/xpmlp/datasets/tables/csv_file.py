@@ -1,11 +1,8 @@
 """CSV files, plain or compressed with gzip or Zstandard: read by Polars, and by Python's csv module to find lines."""
 
 import csv
-import gzip
-import io
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,8 @@ from xpmlp.errors import DataError
 
 from ..idx import GZIP_MAGIC
 from ..memory import check_memory
+from .csv_text import ZSTD_MAGIC, CsvText, decode, detect_unicode, guess_encoding
+from .options import TableOptions
 from .table import Table, import_polars, polars_errors
 
 # The markers of missing values that pandas knows.
@@ -25,13 +24,6 @@ MISSING_MARKERS = [
 ]
 SEPARATORS = (",", ";", "\t", "|")
 SAMPLE_ROWS = 100
-FOREIGN = {
-    b"PK\x03\x04": "a zip archive or a spreadsheet: unpack it, or save it as CSV",
-    b"<!DO": "an HTML page: the download went wrong",
-    b"<htm": "an HTML page: the download went wrong",
-    b"%PDF": "a PDF document",
-}
-ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 MOST_CHARACTERS = 2**24  # in a cell; the csv module's own limit is too low
 
 
@@ -39,17 +31,22 @@ MOST_CHARACTERS = 2**24  # in a cell; the csv module's own limit is too low
 class CsvFile:
     """How a CSV file is written."""
 
-    path: Path
+    text: CsvText
     separator: str
     has_header: bool
     width: int
+
+    @property
+    def path(self) -> Path:
+        """The file's path."""
+        return self.text.path
 
     def read(self, **arguments: Any) -> Any:
         """Read the file with Polars."""
         if not self.has_header:
             arguments["new_columns"] = [f"column_{index + 1}" for index in range(self.width)]
         return import_polars().read_csv(
-            self.path, separator=self.separator, has_header=self.has_header, glob=False, **arguments
+            self.text.source, separator=self.separator, has_header=self.has_header, glob=False, **arguments
         )
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
@@ -59,7 +56,7 @@ class CsvFile:
         """
         before = csv.field_size_limit(MOST_CHARACTERS)
         try:
-            with open_text(self.path) as file:
+            with self.text.open() as file:
                 reader = csv.reader(file, delimiter=self.separator)
                 line = 1
                 for cells in reader:
@@ -88,54 +85,41 @@ class CsvFile:
                 )
 
 
-@contextmanager
-def open_text(path: Path) -> Iterator[Any]:
-    """Open a CSV file as text, decompressed."""
-    with path.open("rb") as raw:
-        magic = raw.read(4)
-    if magic == ZSTD_MAGIC:  # Python has no Zstandard before 3.14
-        yield io.StringIO("\n".join(line or "" for line in read_lines(path)))
-        return
-    opened = gzip.open if magic[:2] == GZIP_MAGIC else open
-    with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
-        yield file
-
-
-def read_lines(path: Path, count: int | None = None) -> list[str | None]:
-    """Return the first lines of a file, or all, decompressed by Polars."""
-    # With a separator that no file contains, each line is one value.
-    frame = import_polars().read_csv(
-        path,
-        n_rows=count,
-        has_header=False,
-        separator="\x01",
-        quote_char=None,
-        infer_schema=False,
-        new_columns=["line"],
-        glob=False,
-    )
-    return list(frame["line"])
-
-
-def read_csv(path: Path) -> Table:
+def read_csv(path: Path, options: TableOptions | None = None) -> Table:
     """Read a CSV file. Columns whose first values are 0 to 255 take a byte for each value if all are.
 
     Raises
     ------
     DataError
-        If the file is empty, has only a header, is ragged, damaged, not UTF-8, or too large for the memory.
+        If the file is empty, has only a header, is ragged, damaged, not text, or too large for the memory.
     """
-    check_content(path)
-    file = None
+    options = options or TableOptions()
+    encoding = options.encoding or detect_unicode(path)
+    if encoding is not None:
+        given = "" if options.encoding else f"{path}: is encoded in {encoding.upper()}"
+        return read_text(decode(path, encoding), given)
+    try:
+        return read_text(CsvText(path))
+    except DataError as error:
+        if "utf-8" not in str(error).lower():
+            raise
+    encoding = guess_encoding(path)
+    return read_text(
+        decode(path, encoding, errors="replace"),
+        f"{path}: is not UTF-8; read as {encoding}. Change it with --encoding NAME",
+    )
+
+
+def read_text(text: CsvText, note: str = "") -> Table:
+    """Read a CSV file in a known encoding, and add a note."""
+    path, file = text.path, None
     try:
         with polars_errors(f"{path}: cannot be read as CSV", "Is it a table with a separator, and whole?"):
-            file = find_layout(path)
+            file = find_layout(text)
             frame = read_frame(file)
     except DataError as error:
-        if file is not None:
+        if file is not None and "utf-8" not in str(error).lower():
             file.check_rectangular()
-        if "utf-8" in str(error).lower():
-            raise DataError(f"{path}: is not UTF-8 text. Save it as CSV in UTF-8.") from error
         raise
     if frame.width and frame[frame.columns[-1]].null_count():
         # Polars fills up rows that are too short, and takes a blank line for a row.
@@ -147,31 +131,18 @@ def read_csv(path: Path) -> Table:
     names = [name.strip() for name in frame.columns]
     if len(set(names)) == len(names):
         frame.columns = names
-    return Table.of(str(path), frame, notes=describe_names(file), find_line=file.find_line)
+    notes = ((note,) if note else ()) + describe_names(file)
+    return Table.of(str(path), frame, notes=notes, find_line=file.find_line)
 
 
-def check_content(path: Path) -> None:
-    """Refuse what is empty or no CSV."""
-    with path.open("rb") as file:
-        start = file.read(4)
-    if not start:
-        raise DataError(f"{path}: is empty. Give a table with a header and at least two rows.")
-    if start[:2] == GZIP_MAGIC or start == ZSTD_MAGIC:
-        return
-    if start in FOREIGN:
-        raise DataError(f"{path}: is {FOREIGN[start]}. Give CSV, Parquet, Arrow or .npz.")
-    if b"\0" in start:
-        raise DataError(f"{path}: is not text. Give CSV in UTF-8, Parquet, Arrow or .npz.")
-
-
-def find_layout(path: Path) -> CsvFile:
+def find_layout(text: CsvText) -> CsvFile:
     """Find the separator, and whether the first line is a header: it is unless all its cells are numbers."""
     polars = import_polars()
-    first = next(iter(read_lines(path, 2)), None) or ""
+    first = next(iter(text.lines(2)), None) or ""
     separator = max(SEPARATORS, key=first.count)
     cells = polars.Series(first.split(separator)).str.strip_chars().str.strip_chars('"')
     is_numeric = cells.cast(polars.Float64, strict=False).null_count() == 0
-    return CsvFile(path, separator, has_header=not is_numeric, width=len(cells))
+    return CsvFile(text, separator, has_header=not is_numeric, width=len(cells))
 
 
 def read_frame(file: CsvFile) -> Any:

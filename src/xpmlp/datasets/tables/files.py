@@ -14,6 +14,7 @@ from jaxtyping import Shaped
 from xpmlp.errors import DataError
 
 from .csv_file import read_csv
+from .options import TableOptions
 from .table import Table, import_polars, polars_errors
 
 SUFFIXES = {
@@ -40,8 +41,13 @@ def table_format(path: Path) -> str | None:
     return next((name for name, known in SUFFIXES.items() if suffixes and suffixes[-1] in known), None)
 
 
-def read_tables(path: Path) -> tuple[Table, Table | None]:
+def read_tables(path: Path, options: TableOptions | None = None) -> tuple[Table, Table | None]:
     """Read a table, and the table of its test rows if the file holds them separately.
+
+    Parameters
+    ----------
+    options
+        Those that say how a file is written.
 
     Raises
     ------
@@ -63,15 +69,15 @@ def read_tables(path: Path) -> tuple[Table, Table | None]:
         if kind == "arrow":
             return open_arrow(path), None
         if kind == "csv":
-            return read_csv(path), None
+            return read_csv(path, options), None
     except PermissionError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
     raise DataError(f"{path}: unknown format. Give {FORMATS}.")
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, options: TableOptions | None = None) -> Table:
     """Read a table; of a file with training and test rows, the test rows. Raises as `read_tables`."""
-    table, test = read_tables(path)
+    table, test = read_tables(path, options)
     return table if test is None else test
 
 

@@ -39,9 +39,9 @@ def load_table(data: str | Path, options: TableOptions | None = None) -> Dataset
         If something is wrong, naming file, row and column.
     """
     options = options or TableOptions()
-    table, test_table = open_tables(data)
+    table, test_table = open_tables(data, options)
     if options.test is not None:
-        test_table = read_table(Path(options.test))
+        test_table = read_table(Path(options.test), options)
     if test_table is not None and options.test_fraction is not None:
         raise DataError(f"{table.name}: has test rows of its own; leave --test-fraction out.")
     name, guess = find_target(table, options.target)
@@ -88,9 +88,9 @@ def load_table(data: str | Path, options: TableOptions | None = None) -> Dataset
     )
 
 
-def open_tables(data: str | Path) -> tuple[Table, Table | None]:
+def open_tables(data: str | Path, options: TableOptions | None = None) -> tuple[Table, Table | None]:
     """Open a table by its name or path, and the table of its test rows if it has one."""
-    return (named_table(str(data)), None) if str(data) in NAMED_TABLES else read_tables(Path(data))
+    return (named_table(str(data)), None) if str(data) in NAMED_TABLES else read_tables(Path(data), options)
 
 
 def named_table(name: str) -> Table:

@@ -62,8 +62,16 @@ class TableOptions:
     ] = None
     task: Annotated[Task | None, Help("NAME", f"{' or '.join(TASKS)}; inferred from the target by default.")] = None
 
+    encoding: Annotated[
+        str | None, Help("NAME", "Encoding of a CSV file, such as cp1252, utf-16 or shift_jis; detected by default.")
+    ] = None
+
     def __post_init__(self) -> None:
         """Refuse contradictions."""
+        if self.encoding is not None and not is_text_encoding(self.encoding):
+            raise SettingsError(
+                f"--encoding: {self.encoding!r} is unknown. Give a name such as utf-8, cp1252 or utf-16."
+            )
         if self.test is not None and self.test_fraction is not None:
             raise SettingsError("--test and --test-fraction: give one of them; a file of test rows needs no split.")
         if self.test_fraction is not None and not 0.0 < self.test_fraction < 1.0:
@@ -107,6 +115,14 @@ class TableOptions:
     def given(self) -> tuple[str, ...]:
         """The names of the options that were given, as on the command line."""
         return tuple(f"--{name.replace('_', '-')}" for name in self.to_json())
+
+
+def is_text_encoding(name: str) -> bool:
+    """Return whether Python knows an encoding of that name."""
+    try:
+        return bool("a".encode(name))
+    except (LookupError, ValueError):
+        return False
 
 
 def choices_of(hint: Any) -> tuple[str, ...]:
