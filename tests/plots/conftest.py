@@ -39,16 +39,16 @@ def check_margins(pixels: Callable[[bytes], np.ndarray]) -> Callable[[bytes], np
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The figures that were drawn, to ask matplotlib what is in them."""
-    from matplotlib.figure import Figure
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figures: list[Any] = []
-    savefig = Figure.savefig
+    draw: Any = FigureCanvasAgg.draw
 
-    def keep(figure: Any, *args: Any, **kwargs: Any) -> None:
-        figures.append(figure)
-        savefig(figure, *args, **kwargs)
+    def keep(canvas: Any) -> None:
+        figures.append(canvas.figure)
+        draw(canvas)
 
-    monkeypatch.setattr(Figure, "savefig", keep)
+    monkeypatch.setattr(FigureCanvasAgg, "draw", keep)
     return figures
 
 

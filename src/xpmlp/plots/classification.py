@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-from .style import BLUE, GREY, house_style, import_matplotlib, lighten, new_figure, shortened, to_png
+from .style import BLUE, GREY, house_style, import_matplotlib, lighten, margins, new_figure, shortened, to_png, wrapped
 
 COUNTS_SHOWN_UP_TO = 30  # classes; beyond, the numbers in a confusion matrix are too small to read
 BINS = 10
@@ -22,14 +22,17 @@ def draw_confusion(confusion: Int64[np.ndarray, "classes classes"], classes: Seq
     # A character is about 0.085 inches wide. Names wider than a cell are rotated.
     name_width = 0.085 * max(map(len, names))
     is_rotated = name_width > 0.9 * side / count
-    width, height = 1.06 * side + 1.6 + name_width, side + 1.2 + (name_width if is_rotated else 0.0)
-    figure = new_figure(width, height, title, layout="compressed")
-    axes = figure.subplots()
+    left, bottom = 0.55 + name_width, 0.45 + (name_width if is_rotated else 0.2)
+    width = left + side + 1.35
+    height = bottom + side + 0.24 + 0.2 * len(wrapped(title, width).splitlines())
+    figure = new_figure(width, height, title, layout="none")
+    axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
+    scale_axes = figure.add_axes(((left + side + 0.2) / width, bottom / height, 0.2 / width, side / height))
     share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     # On a linear scale, the few mistakes would be white beside the diagonal.
     square_root = import_matplotlib("colors").PowerNorm(0.5, 0.0, 1.0)
     image = axes.imshow(share, cmap="Blues", norm=square_root)
-    figure.colorbar(image, ax=axes, label="share of true class", fraction=0.05, ticks=[0, 0.01, 0.05, 0.2, 0.5, 1])
+    figure.colorbar(image, cax=scale_axes, label="share of true class", ticks=[0, 0.01, 0.05, 0.2, 0.5, 1])
     axes.set_xticks(range(count), names, rotation=90 if is_rotated else 0)
     axes.set_yticks(range(count), names)
     axes.set(xlabel="predicted class", ylabel="true class")
@@ -60,8 +63,9 @@ def draw_calibration(confidence: Float[np.ndarray, " rows"], right: Bool[np.ndar
     fraction = np.bincount(bins, right.astype(np.float64), minlength=BINS)[filled] / counts
     error = float(np.sum(np.abs(predicted - fraction) * counts) / len(confidence))
 
-    figure = new_figure(5.6, 6.0, title)
-    axes, count_axes = figure.subplots(2, 1, sharex=True, height_ratios=[3.0, 1.0])
+    figure = new_figure(5.6, 6.0, title, layout="none")
+    grid = margins(figure, left=0.85, right=0.2, bottom=0.55, top=0.56, hspace=0.1)
+    axes, count_axes = figure.subplots(2, 1, sharex=True, height_ratios=[3.0, 1.0], gridspec_kw=grid)
     axes.plot([0.0, 1.0], [0.0, 1.0], color=GREY, lw=0.9, ls=":", label="perfectly calibrated")
     intervals = np.array([wilson(share, int(count)) for share, count in zip(fraction, counts, strict=True)])
     label = "this network, 95 % interval"
@@ -70,7 +74,7 @@ def draw_calibration(confidence: Float[np.ndarray, " rows"], right: Bool[np.ndar
     axes.set(ylabel="fraction correct", xlim=(0.0, 1.0), ylim=(-0.02, 1.02))
     axes.set_title(f"expected calibration error {100 * error:.2f} %", loc="right", fontsize="medium", color=GREY)
     # Above the axes and their title, because bars can be anywhere within them.
-    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.05), borderaxespad=0.0, ncols=2)
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.07), borderaxespad=0.0, ncols=2)
     count_axes.bar(filled / BINS, counts, width=1.0 / BINS, align="edge", color=BLUE, edgecolor="white")
     # Logarithmic, or the few uncertain predictions would be invisible beside the many confident ones.
     count_axes.set_yscale("log")

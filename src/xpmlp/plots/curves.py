@@ -11,6 +11,7 @@ from .style import (
     ORANGE,
     SEVERAL,
     house_style,
+    margins,
     mark_epochs,
     new_figure,
     shortened,
@@ -60,18 +61,21 @@ def draw_curves(history: Sequence[Epoch], title: str, kept: int | None = None) -
     kept_row = find_kept(history, kept)
     is_last = kept_row is history[-1]
     accuracies = [100.0 * row.test_accuracy for row in history if row.test_accuracy is not None]
-    figure = new_figure(9.6 if accuracies else 5.6, 4.0, title)
-    loss_axes, *others = figure.subplots(1, 2 if accuracies else 1, squeeze=False)[0]
+    figure = new_figure(9.6 if accuracies else 5.6, 4.0, title, layout="none")
     epochs = [row.epoch for row in history]
     marker = "o" if len(epochs) <= MARKED_EPOCHS else None
     train_losses = [row.train_loss for row in history]
     test_losses = [row.test_loss for row in history if row.test_loss is not None]
+    highest = max(*train_losses, *test_losses)
+    is_diverging = highest > DIVERGING * statistics.median([*train_losses, *test_losses]) > 0.0
+    left = 1.2 if is_diverging else 0.75  # for powers of ten in full
+    grid = margins(figure, left=left, right=0.2, bottom=0.55, top=0.25, wspace=0.23)
+    loss_axes, *others = figure.subplots(1, 2 if accuracies else 1, squeeze=False, gridspec_kw=grid)[0]
     loss_axes.plot(epochs, train_losses, color=ORANGE, marker=marker, ms=4, ls="--", label="train")
     if test_losses:
         loss_axes.plot(epochs, test_losses, color=BLUE, marker=marker, ms=4, label="test")
-    highest = max(*train_losses, *test_losses)
     loss_axes.set_ylabel("loss")
-    if highest > DIVERGING * statistics.median([*train_losses, *test_losses]) > 0.0:
+    if is_diverging:
         loss_axes.set_yscale("log")
         write_numbers(loss_axes.yaxis, most=8, log=True)
     else:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int64, Shaped
 
-from .style import BLUE, GREY, ORANGE, house_style, new_figure, shortened, to_png, wrapped
+from .style import BLUE, GREY, ORANGE, house_style, import_matplotlib, new_figure, shortened, to_png, wrapped
 
 CELL, IMAGE = 1.25, 1.15  # width in inches, in a gallery
 HEADING, BELOW = 0.3, 0.27  # height in inches, of a section's heading and below an image
@@ -40,7 +40,7 @@ class Sheet:
 
     def add_rectangle(self, left: float, top: float, width: float, height: float, **style: Any) -> None:
         """Draw a rectangle."""
-        self.axes.bar(left, height, width, top, align="edge", **style)
+        self.axes.add_artist(import_matplotlib("patches").Rectangle((left, top), width, height, **style))
 
     def add_text(self, x: float, y: float, text: str, part: str, **style: Any) -> None:
         """Write a text, by default centered on x; `part` identifies it in the figure."""

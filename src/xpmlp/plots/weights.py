@@ -56,14 +56,18 @@ def draw_weights(
     which = f"{len(shown)} strongest of {units:,} units" if units > len(shown) else f"{units} units"
     which = "one image per class" if names else "its only unit" if units == 1 else which
     across = max(5.2, mosaic.shape[1] * pixel + 1.3)
-    figure = new_figure(across, max(1.2, mosaic.shape[0] * pixel) + 0.9, layout="compressed")
-    figure.suptitle(f"{wrapped(title, across)}\n{wrapped(f'Weights of the first layer: {which}', across)}")
-    axes = figure.subplots()
+    heading = f"{wrapped(title, across)}\n{wrapped(f'Weights of the first layer: {which}', across)}"
+    high = max(1.2, mosaic.shape[0] * pixel)
+    height_in_all = high + 0.35 + 0.2 * len(heading.splitlines())
+    figure = new_figure(across, height_in_all, layout="none")
+    figure.suptitle(heading, y=1.0 - 0.1 / height_in_all, va="top")
+    axes = figure.add_axes((0.15 / across, 0.15 / height_in_all, 1.0 - 1.3 / across, high / height_in_all))
+    scale_axes = figure.add_axes(((across - 1.0) / across, 0.15 / height_in_all, 0.15 / across, high / height_in_all))
     axes.axis("off")
     image = axes.imshow(mosaic, cmap="PuOr", vmin=-limit, vmax=limit, interpolation="nearest")
     for place, name in enumerate(names):
         line, column = divmod(place, columns)
         x, y = column * width + (width - gap) / 2 - 0.5, line * height + name_gap - 0.5
         axes.text(x, y, name, ha="center", va="bottom", fontsize="small")
-    figure.colorbar(image, ax=axes, label="weight", fraction=0.03, aspect=30, shrink=0.8, extend="both")
+    figure.colorbar(image, cax=scale_axes, label="weight", extend="both")
     return to_png(figure)

@@ -120,8 +120,6 @@ def evaluate(model: Model, split: Split, backend: Backend | None = None) -> Repo
 
 def evaluate_classifier(model: Model, split: Split, backend: Backend | None = None) -> Report:
     """Evaluate a binary or multiclass classifier; see `evaluate`."""
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-
     if model.task not in ("multiclass", "binary"):
         raise DataError(f"The model is for {model.task}, not for one class out of several.")
     backend = backend or NumpyBackend()
@@ -141,33 +139,40 @@ def evaluate_classifier(model: Model, split: Split, backend: Backend | None = No
             loss=LOSSES[model.loss],
         )
     predicted = np.argmax(predict(model, split.x, backend).probabilities, axis=1)
-    indices = np.arange(len(model.classes))
-    scores = precision_recall_fscore_support(truth, predicted, labels=indices, zero_division=0)
+    count = len(model.classes)
+    confusion = np.bincount(truth * count + predicted, minlength=count**2).reshape(count, count).astype(np.int64)
+    hits, predictions, support = np.diag(confusion), confusion.sum(axis=0), confusion.sum(axis=1)
+    scores = zip(
+        model.classes,
+        (hits / np.maximum(predictions, 1)).tolist(),
+        (hits / np.maximum(support, 1)).tolist(),
+        (2 * hits / np.maximum(predictions + support, 1)).tolist(),
+        support.tolist(),
+        strict=True,
+    )
     return Report(
         loss=loss,
         accuracy=float(np.mean(predicted == truth)),
-        per_class=tuple(
-            ClassScore(label, float(precision), float(recall), float(f1), int(support))
-            for label, precision, recall, f1, support in zip(model.classes, *scores, strict=True)
-        ),
-        confusion=np.asarray(confusion_matrix(truth, predicted, labels=indices), dtype=np.int64),
+        per_class=tuple(ClassScore(*score) for score in scores),
+        confusion=confusion,
     )
 
 
 def evaluate_regression(model: Model, split: Split, backend: Backend | None = None) -> RegressionReport:
     """Evaluate a regression of a single number; see `evaluate`."""
-    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
-
     if model.task != "regression" or len(model.output_names) != 1:
         raise DataError("The model does not predict a single number, so there is no error of one to report.")
     predicted = predict(model, split.x, backend).labels.astype(np.float64)
     truth = split.labels.astype(np.float64)
-    rmse = float(root_mean_squared_error(truth, predicted))
+    residuals = predicted - truth
+    square, variance = float(np.mean(residuals**2)), float(np.var(truth))
+    # Constant targets have no variance to explain; by convention R² is then 1 for exact predictions, else 0.
+    r2 = 1.0 - square / variance if variance > 0.0 else float(square == 0.0)
     return RegressionReport(
-        loss=rmse * rmse / 2.0,
-        r2=float(r2_score(truth, predicted)) if len(truth) > 1 else math.nan,
-        rmse=rmse,
-        mae=float(mean_absolute_error(truth, predicted)),
+        loss=square / 2.0,
+        r2=r2 if len(truth) > 1 else math.nan,
+        rmse=math.sqrt(square),
+        mae=float(np.mean(np.abs(residuals))),
     )
 
 
