@@ -14,7 +14,7 @@ from jaxtyping import Float32
 
 from xpmlp.datasets import Dataset, Provenance, Split, load_dataset
 from xpmlp.datasets.load import is_table
-from xpmlp.datasets.tables import held_out_rows, labelled_rows, open_tables, plain_schema
+from xpmlp.datasets.tables import TableOptions, held_out_rows, labelled_rows, open_tables, plain_schema
 from xpmlp.datasets.tables.columns import find_target
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.model import Model
@@ -70,7 +70,7 @@ def find_rows(model: Model, data: str, data_dir: Path | None, target: str | None
 
 def rows_of_table(model: Model, data: str, target: str | None) -> EvaluationRows:
     """Return a table's own test rows, those held out in training, or else all rows."""
-    table, test_table = open_tables(data)
+    table, test_table = open_tables(data, TableOptions.recorded(model.training))
     table, which = (table, "rows") if test_table is None else (test_table, "test rows")
     notes: tuple[str, ...] = ()
     if model.table_schema is None:

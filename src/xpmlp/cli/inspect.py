@@ -17,7 +17,7 @@ from xpmlp.plots import shortened
 from xpmlp.whole_files import write_whole
 
 from .console import make_console
-from .options import Data, DataDirectory, table_option
+from .options import Data, DataDirectory, split_names, table_option
 
 MOST_COLUMNS = 24  # described on a screen
 MOST_CLASSES = 26
@@ -35,6 +35,7 @@ def inspect(
     target: Annotated[str | None, table_option("target")] = None,
     task: Annotated[str | None, table_option("task")] = None,
     encoding: Annotated[str | None, table_option("encoding")] = None,
+    na: Annotated[str | None, table_option("na")] = None,
     data_dir: DataDirectory = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with everything instead.")] = False,
     html: Annotated[
@@ -46,7 +47,7 @@ def inspect(
     """Describe DATA: first rows, column statistics, missing values, classes, duplicates."""
     if html is not None and html.exists() and not force:
         raise OutputError(f"{html}: already exists. Choose another name, or give --force to replace it.")
-    options = TableOptions.parse(target=target, task=task, encoding=encoding)
+    options = TableOptions.parse(target=target, task=task, encoding=encoding, na=split_names(na))
     table = open_data(data, data_dir, options)
     inspection = inspect_table(table, target=options.target, task=options.task)
     if html is not None:

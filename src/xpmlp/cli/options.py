@@ -1,5 +1,6 @@
 """Arguments and options that several commands share."""
 
+import csv
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -152,6 +153,13 @@ def with_table_options(command: Callable[..., None]) -> Callable[..., None]:
 def collect_table_options(values: Mapping[str, Any]) -> TableOptions:
     """Return the table options among a command's values."""
     table = {field.name: values[field.name] for field in fields(TableOptions)}
-    for name in ("features", "exclude", "categories"):
-        table[name] = [part.strip() for part in (table[name] or "").split(",") if part.strip()]
+    for name, hint in get_type_hints(TableOptions).items():
+        if hint == tuple[str, ...]:
+            table[name] = split_names(table[name])
     return TableOptions.parse(**table)
+
+
+def split_names(text: str | None) -> list[str]:
+    """Return the names in a list with commas; quotes stand around a name with a comma, as in CSV."""
+    rows = csv.reader([] if text is None else [text], skipinitialspace=True)
+    return [name.strip() for row in rows for name in row if name.strip()]

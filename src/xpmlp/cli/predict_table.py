@@ -10,7 +10,7 @@ import typer
 from rich.table import Table as ScreenTable
 
 from xpmlp.backends import Backend
-from xpmlp.datasets.tables import Rows, Table, plain_schema, read_table, rows_to_predict, table_format
+from xpmlp.datasets.tables import Rows, Table, TableOptions, plain_schema, read_table, rows_to_predict, table_format
 from xpmlp.datasets.tables.table import import_polars
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.model import Model
@@ -48,7 +48,7 @@ def predict_table(model: Model, path: Path, backend: Backend, *, output: Path | 
     OutputError
         If the output cannot be written.
     """
-    table = read_table(path)
+    table = read_table(path, TableOptions.recorded(model.training))
     rows = model_inputs(model, table)
     for note in rows.notes:
         print_note(note)

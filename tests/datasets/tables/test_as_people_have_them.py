@@ -4,11 +4,12 @@ import gzip
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from xpmlp import load_dataset
-from xpmlp.datasets.tables import TableOptions, read_table
+from xpmlp.datasets.tables import TableOptions, read_table, rows_to_predict
 from xpmlp.errors import DataError, SettingsError
 
 Write = Callable[..., Path]
@@ -65,3 +66,53 @@ def test_an_encoding_may_be_named(tmp_path: Path) -> None:
         read_table(path, TableOptions(encoding="utf-16-le"))
     with pytest.raises(SettingsError, match="--encoding: 'klingon' is unknown"):
         load_dataset(path, encoding="klingon")
+
+
+def test_markers_among_numbers_are_missing_and_among_text_are_text(write: Write) -> None:
+    path = write("age,work,size,label\n?,?,1.5,0\n-,gov,n/a,1\n37,?,-,0\n41,self,.,1\n", "people.csv")
+    table = read_table(path)
+    assert table.collect().to_dict(as_series=False) == {
+        "age": [None, None, 37, 41],
+        "work": ["?", "gov", "?", "self"],
+        "size": [1.5, None, None, None],
+        "label": [0, 1, 0, 1],
+    }
+    assert table.notes == (
+        f"{path}: read markers such as ? and - as missing values in 'age' (2), 'size' (2); keep them with --na none",
+    )
+
+
+def test_markers_far_down_and_at_prediction_are_missing_too(write: Write) -> None:
+    rows = [f"{i},{'ab'[i % 2]},{i % 2}" for i in range(500)]
+    rows[400] = "?,a,0"
+    train = write("x,kind,label\n" + "\n".join(rows) + "\n", "train.csv")
+    dataset = load_dataset(train, missing="median")
+    assert dataset.table_schema is not None
+    assert [column.kind for column in dataset.table_schema.columns] == ["number", "category"]
+    assert any("'x' (1)" in note for note in dataset.notes)
+    found = rows_to_predict(read_table(write("x,kind\n?,a\n-,b\n")), dataset.table_schema)
+    assert found.usable.all()
+    np.testing.assert_allclose(found.x[0, 0], found.x[1, 0])
+
+
+def test_markers_may_be_added_or_kept(write: Write) -> None:
+    path = write("code,x,label\nNA,-99,0\nDE,5,1\n?,-99,0\nFR,7,1\n")
+    plain = {"code": [None, "DE", "?", "FR"], "x": [-99, 5, -99, 7], "label": [0, 1, 0, 1]}
+    for na, changed in (
+        ((), {}),
+        (("-99", "?"), {"code": [None, "DE", None, "FR"], "x": [None, 5, None, 7]}),
+        (("none",), {"code": ["NA", "DE", "?", "FR"]}),
+        (("none", "?"), {"code": ["NA", "DE", None, "FR"]}),
+    ):
+        assert read_table(path, TableOptions(na=na)).collect().to_dict(as_series=False) == plain | changed
+    kept = read_table(write("x,label\n?,0\n1,1\n", "kept.csv"), TableOptions(na=("none",)))
+    assert (kept.column("x").to_list(), kept.notes) == (["?", "1"], ())
+
+
+def test_the_markers_of_training_are_those_of_later_tables(write: Write) -> None:
+    rows = "".join(f"{i},{i % 2}\n" for i in range(40))
+    dataset = load_dataset(write(f"x,label\n-99,1\n{rows}", "train.csv"), na="-99", missing="mean")
+    assert dataset.provenance is not None
+    assert TableOptions.recorded({"provenance": dataset.provenance.to_json()}).na == ("-99",)
+    for damaged in ({}, {"provenance": 3}, {"provenance": {"options": {"na": 5}}}):
+        assert TableOptions.recorded(damaged).na == ()

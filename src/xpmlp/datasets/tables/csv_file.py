@@ -22,6 +22,12 @@ MISSING_MARKERS = [
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A"),
     *("NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
 ]
+# Also missing, in lower case, where all other values are numbers.
+MARKERS_AMONG_NUMBERS = [
+    *("?", "-", "--", "---", "–", "—", ".", "..", "...", "*", "na", "n/a", "n.a.", "nan", "none", "null", "nil"),
+    *("missing", "unknown", "not available", "#value!", "#div/0!", "#ref!", "#null!"),
+]
+NO_MARKERS = "none"  # the choice of --na
 SEPARATORS = (",", ";", "\t", "|")
 SAMPLE_ROWS = 100
 MOST_CHARACTERS = 2**24  # in a cell; the csv module's own limit is too low
@@ -97,26 +103,27 @@ def read_csv(path: Path, options: TableOptions | None = None) -> Table:
     encoding = options.encoding or detect_unicode(path)
     if encoding is not None:
         given = "" if options.encoding else f"{path}: is encoded in {encoding.upper()}"
-        return read_text(decode(path, encoding), given)
+        return read_text(decode(path, encoding), options, given)
     try:
-        return read_text(CsvText(path))
+        return read_text(CsvText(path), options)
     except DataError as error:
         if "utf-8" not in str(error).lower():
             raise
     encoding = guess_encoding(path)
     return read_text(
         decode(path, encoding, errors="replace"),
+        options,
         f"{path}: is not UTF-8; read as {encoding}. Change it with --encoding NAME",
     )
 
 
-def read_text(text: CsvText, note: str = "") -> Table:
+def read_text(text: CsvText, options: TableOptions, note: str = "") -> Table:
     """Read a CSV file in a known encoding, and add a note."""
     path, file = text.path, None
     try:
         with polars_errors(f"{path}: cannot be read as CSV", "Is it a table with a separator, and whole?"):
             file = find_layout(text)
-            frame = read_frame(file)
+            frame = read_frame(file, options)
     except DataError as error:
         if file is not None and "utf-8" not in str(error).lower():
             file.check_rectangular()
@@ -127,11 +134,14 @@ def read_text(text: CsvText, note: str = "") -> Table:
         frame = without_blank_lines(file, frame)
     if frame.height == 0:
         raise DataError(f"{path}: has a header and no rows. Give a table with at least two rows.")
-    frame = infer_types(frame, decimal_comma=file.separator == ";")
+    frame, counts = infer_types(frame, options, decimal_comma=file.separator == ";")
     names = [name.strip() for name in frame.columns]
     if len(set(names)) == len(names):
         frame.columns = names
     notes = ((note,) if note else ()) + describe_names(file)
+    if counts:
+        listed = ", ".join(f"{name!r} ({count:,})" for name, count in counts.items())
+        notes += (f"{path}: read markers such as ? and - as missing values in {listed}; keep them with --na none",)
     return Table.of(str(path), frame, notes=notes, find_line=file.find_line)
 
 
@@ -145,7 +155,13 @@ def find_layout(text: CsvText) -> CsvFile:
     return CsvFile(text, separator, has_header=not is_numeric, width=len(cells))
 
 
-def read_frame(file: CsvFile) -> Any:
+def markers(options: TableOptions) -> list[str]:
+    """Return the cells that are missing values in any column."""
+    usual = [""] if NO_MARKERS in options.na else MISSING_MARKERS
+    return [*usual, *(marker for marker in options.na if marker != NO_MARKERS)]
+
+
+def read_frame(file: CsvFile, options: TableOptions) -> Any:
     """Read all cells; a column has the type of its first values if all can be read so."""
     polars = import_polars()
     # Comparing every cell with every marker would take most of the time. In columns of numbers only a second reading
@@ -153,7 +169,7 @@ def read_frame(file: CsvFile) -> Any:
     sample = file.read(
         n_rows=SAMPLE_ROWS,
         infer_schema_length=SAMPLE_ROWS,
-        null_values=MISSING_MARKERS,
+        null_values=markers(options),
         ignore_errors=True,  # of later rows, some of which are parsed too
     )
     schema = dict(sample.schema)
@@ -161,11 +177,12 @@ def read_frame(file: CsvFile) -> Any:
         if schema[name] == polars.Int64 and sample[name].is_between(0, 255).all():
             schema[name] = polars.UInt8
     check_size(file.path, sample, schema)
+    given = [marker for marker in options.na if marker != NO_MARKERS] or None  # they may be numbers
     try:
-        return file.read(schema_overrides=schema)
+        return file.read(schema_overrides=schema, null_values=given)
     except polars.exceptions.ComputeError:
         # Columns with a value of another type than the first ones are read again, as text.
-        frame = file.read(schema_overrides=schema, ignore_errors=True)
+        frame = file.read(schema_overrides=schema, null_values=given, ignore_errors=True)
         doubtful = [name for name in frame.columns if frame[name].null_count() and frame[name].dtype != polars.String]
         return frame.with_columns(file.read(columns=doubtful, infer_schema=False))
 
@@ -181,23 +198,42 @@ def without_blank_lines(file: CsvFile, frame: Any) -> Any:
     return frame.filter(is_row)
 
 
-def infer_types(frame: Any, *, decimal_comma: bool) -> Any:
-    """Return the frame with its text stripped, and as numbers in columns where all values are."""
+def infer_types(frame: Any, options: TableOptions, *, decimal_comma: bool) -> tuple[Any, dict[str, int]]:
+    """Return the frame with its text stripped, and as numbers in columns where all values are.
+
+    Returns
+    -------
+    frame
+        The frame.
+    counts
+        For columns with markers among numbers, how many there are.
+    """
     polars = import_polars()
-    columns = []
+    columns, counts = [], {}
     for name, dtype in frame.schema.items():
         if dtype != polars.String:
             continue
         text = frame[name].str.strip_chars()
-        text = text.set(text.is_in(MISSING_MARKERS), None)
-        columns.append(text)
-        numeric = text.str.replace(",", ".", literal=True) if decimal_comma else text
-        for kind in (polars.Int64, polars.Float64):
-            values = numeric.cast(kind, strict=False)
-            if values.null_count() == text.null_count() < len(text):
-                columns[-1] = values
-                break
-    return frame.with_columns(columns)
+        text = text.set(text.is_in(markers(options)), None)
+        plain = text.str.replace(",", ".", literal=True) if decimal_comma else text
+        values = as_numbers(plain)
+        if values is None and NO_MARKERS not in options.na:
+            is_marker = text.str.to_lowercase().is_in(MARKERS_AMONG_NUMBERS).fill_null(value=False)
+            values = as_numbers(plain.set(is_marker, None))
+            if values is not None:
+                counts[name] = int(is_marker.sum())
+        columns.append(text if values is None else values)
+    return frame.with_columns(columns), counts
+
+
+def as_numbers(text: Any) -> Any:
+    """Return text as whole numbers or as floats if all of it is, else None."""
+    polars = import_polars()
+    for kind in (polars.Int64, polars.Float64):
+        values = text.cast(kind, strict=False)
+        if values.null_count() == text.null_count() < len(text):
+            return values
+    return None
 
 
 def check_size(path: Path, sample: Any, schema: dict[str, Any]) -> None:

@@ -223,7 +223,7 @@ def labelled_rows(
             f"{table.name}: there is no column {schema.target!r} to compare predictions with.{hint} Name the column "
             "with the correct answers with --target."
         )
-    notes = check_table(table, schema)
+    table, notes = check_table(table, schema)
     target = read_target(table, schema.target, task_of(classes))
     usable, usable_notes = usable_rows(table, schema)
     usable &= ~target.missing
@@ -311,7 +311,7 @@ def rows_to_predict(table: Table, schema: TableSchema) -> Rows:
     DataError
         If the table does not fit the schema.
     """
-    notes = check_table(table, schema)
+    table, notes = check_table(table, schema)
     usable, usable_notes = usable_rows(table, schema)
     (x,), unknown = encode(schema, table, [usable])
     return Rows(x, usable, (*table.notes, *notes, *usable_notes, *unknown))

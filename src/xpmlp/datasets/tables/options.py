@@ -1,6 +1,7 @@
 """The options of tables, declared once: keywords in Python, options of the commands, and their help."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
@@ -65,6 +66,10 @@ class TableOptions:
     encoding: Annotated[
         str | None, Help("NAME", "Encoding of a CSV file, such as cp1252, utf-16 or shift_jis; detected by default.")
     ] = None
+    na: Annotated[
+        tuple[str, ...],
+        Help("MARKERS", "More markers of missing values in a CSV file, such as -99,x; none for no markers at all."),
+    ] = ()
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
@@ -99,6 +104,14 @@ class TableOptions:
             if hints[name] == tuple[str, ...]:
                 values[name] = (values[name],) if isinstance(values[name], str) else tuple(values[name])
         return TableOptions(**values)
+
+    @staticmethod
+    def recorded(training: Mapping[str, Any]) -> "TableOptions":
+        """Return those options of a model's training data that also apply to later tables: the missing markers."""
+        match training.get("provenance"):
+            case {"options": {"na": [*markers]}}:
+                return TableOptions(na=tuple(map(str, markers)))
+        return TableOptions()
 
     def to_json(self) -> dict[str, Any]:
         """Return the options that differ from their defaults as a JSON object; a file of test rows by absolute path."""

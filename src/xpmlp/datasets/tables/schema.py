@@ -10,6 +10,7 @@ from xpmlp.model.table_schema import Column, Kind, Missing, TableSchema
 
 from ..dataset import listing
 from .columns import BRIGHTEST, did_you_mean, option_text, text_among_numbers
+from .csv_file import MARKERS_AMONG_NUMBERS
 from .options import TableOptions
 from .table import Table, as_text, column_type, import_polars
 
@@ -114,8 +115,10 @@ def no_values(table: Table, name: str) -> DataError:
     )
 
 
-def check_table(table: Table, schema: TableSchema) -> tuple[str, ...]:
-    """Check that a table has the schema's columns, in any order; return notes.
+def check_table(table: Table, schema: TableSchema) -> tuple[Table, tuple[str, ...]]:
+    """Check that a table has the schema's columns, in any order; return the table to use, and notes.
+
+    Columns of numbers in training that hold nothing but markers of missing values here are made empty.
 
     Raises
     ------
@@ -134,9 +137,21 @@ def check_table(table: Table, schema: TableSchema) -> tuple[str, ...]:
             f"{listing(missing, most=NAMES_SHOWN)}.{''.join(hints)} Other columns of the table: "
             f"{listing(extra, most=NAMES_SHOWN) if extra else 'none'}."
         )
+    table = table.without_values(
+        [column.name for column in schema.columns if column.kind != "category" and has_only_markers(table, column.name)]
+    )
     for column in schema.columns:
         check_kind(table, column)
-    return (f"{table.name}: not used by the model: {listing(extra, most=NAMES_SHOWN)}",) if extra else ()
+    notes = (f"{table.name}: not used by the model: {listing(extra, most=NAMES_SHOWN)}",) if extra else ()
+    return table, notes
+
+
+def has_only_markers(table: Table, name: str) -> bool:
+    """Return whether a column of text has no values other than markers of missing values among numbers."""
+    if column_type(table.schema[name]) != "text":
+        return False
+    text = table.column(name).cast(import_polars().String).str.to_lowercase().drop_nulls()
+    return bool(text.is_in(MARKERS_AMONG_NUMBERS).all())
 
 
 def check_kind(table: Table, column: Column) -> None:

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
@@ -106,6 +106,14 @@ class Table:
     def column(self, name: str) -> Any:
         """Return a column as a Polars Series."""
         return self.collect(self.frame.select(name))[name]
+
+    def without_values(self, names: list[str]) -> "Table":
+        """Return the table with nothing but missing values in some columns."""
+        polars = import_polars()
+        empty = {name: polars.lit(None, dtype=polars.Float64) for name in names}
+        return replace(
+            self, frame=self.frame.with_columns(**empty), schema=self.schema | dict.fromkeys(names, polars.Float64())
+        )
 
     def head(self, rows: int) -> Any:
         """Return the first rows as a DataFrame."""
