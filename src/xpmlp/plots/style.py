@@ -67,7 +67,7 @@ def to_png(figure: Any) -> bytes:
     drawn.draw()  # once; `savefig` draws everything twice
     pixels = image.frombuffer("RGBA", drawn.get_width_height(), drawn.buffer_rgba(), "raw", "RGBA", 0, 1)
     file = io.BytesIO()
-    pixels.convert("RGB").save(file, format="png", compress_level=3)
+    pixels.convert("RGB").save(file, format="png", compress_level=1)
     return file.getvalue()
 
 

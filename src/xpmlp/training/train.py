@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import array_api_compat.numpy
 import numpy as np
 
 from xpmlp.backends import Backend, NumpyBackend, load_backend
@@ -88,7 +87,7 @@ def fit_dataset(
     generator = np.random.default_rng(recipe.seed)
     # Drawn in NumPy on every backend, so that one seed gives one network everywhere.
     layers = init_layers(
-        array_api_compat.numpy,
+        np,
         generator,
         (math.prod(dataset.input_shape), *recipe.hidden_layer_sizes, len(dataset.classes) or 1),
         INITIALIZERS[recipe.initializer](),

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
-import array_api_compat.numpy
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
@@ -60,7 +59,7 @@ class NumpyBackend(Backend):
     def __init__(self, device: str | None = None) -> None:
         if device not in (None, "cpu"):
             raise SettingsError(f"device {device!r}: NumPy has only cpu. Use another backend, such as torch or jax.")
-        super().__init__(array_api_compat.numpy, "cpu")
+        super().__init__(np, "cpu")
         # Whoever goes on from a checkpoint takes the first steps of short epochs unrecorded; the end is to be the same.
         self.recorded_short = CapturedEpoch(np, functools.partial(self.record, rounding_less=False))
         self.recorded_long = CapturedEpoch(np, functools.partial(self.record, rounding_less=True))
