@@ -5,11 +5,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 
 import joblib
+import numpy as np
 import pytest
+from threadpoolctl import ThreadpoolController
 
 from xpmlp import threads
+from xpmlp.backends import Backend
 from xpmlp.errors import SettingsError
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.initializers import glorot_uniform, init_layers
+from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.optimizers import sgd
+from xpmlp.nn.samples import Samples
 from xpmlp.threads import BlasThreads, Runs, choose_threads
+from xpmlp.training import constant, fit
 
 
 class Library:
@@ -175,3 +184,46 @@ def test_runs_that_overlap_or_follow_closely_take_what_one_trial_found(monkeypat
 def test_a_number_below_one_is_refused() -> None:
     with pytest.raises(SettingsError, match="threads: 0 is too few"), threads.use_threads(0):
         pass
+
+
+def test_trainings_side_by_side_do_not_change_each_others_results(
+    small_training: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
+    monkeypatch.setattr(threads, "choose_threads", lambda multiply, most: most)
+    pools = ThreadpoolController().select(user_api="blas")
+    with pools.limit(limits=2):
+        large, small = small_training(128), small_training(4)
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(small_training, [128, 4, 128, 4])) == [large, small] * 2
+        assert {library["num_threads"] for library in pools.info()} == {2}
+
+
+@pytest.fixture
+def small_training() -> Callable[[int], bytes]:
+    """Train a network with so many hidden units on 784 inputs; return the bytes of its weights."""
+    generator = np.random.default_rng(0)
+    samples = Samples(generator.normal(size=(1280, 784)), np.eye(2)[generator.integers(2, size=1280)])
+
+    def train(units: int) -> bytes:
+        result = fit(
+            samples,
+            layers=init_layers(np, np.random.default_rng(1), (784, units, 2), glorot_uniform(), dtype=np.float32),
+            activation=ACTIVATIONS["tanh"],
+            loss=LOSSES["softmax_cross_entropy"],
+            optimizer=sgd(),
+            schedule=constant(0.1),
+            epochs=4,
+            batch_size=128,
+            generator=np.random.default_rng(2),
+        )
+        assert result.threads == (2 if units > 100 else 1)
+        return b"".join(array.tobytes() for layer in result.layers for array in layer)
+
+    return train
+
+
+def test_a_backend_without_such_a_number_ignores_it_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with Backend(np, "cpu").run_threads((), 1, 2) as number:
+        assert number is None
+    assert caplog.messages == ["backend array-api on cpu has no number of threads to set: it is ignored."]

@@ -1,7 +1,7 @@
-"""How many threads matrix products run in: no more than this process may use, and one where other work is in the way.
+"""How many threads matrix products run in: a number that a run decides when it starts, and keeps.
 
-The number decides how the sums of a product are split and so the last bits of the result, as soon as the inner axis is
-longer than a block of OpenBLAS (384 numbers in float32). A run therefore takes one number at its start, and keeps it.
+The number decides how a product's sums are split, and so its rounding (in OpenBLAS if the inner axis is longer than a
+few hundred). It is recorded with a run, so that a resumed run equals an unbroken one.
 """
 
 import logging
@@ -22,40 +22,45 @@ from xpmlp.errors import SettingsError
 logger = logging.getLogger(__name__)
 
 TRIAL_SECONDS = 0.02
-TRIAL_LASTS = 10.0  # seconds for which the next runs take what it found: partial_fit is a run for each batch
+TRIAL_LASTS = 10.0  # seconds in which later runs use its result: every partial_fit is a run
 PRODUCTS_IN_A_ROW = 4
-FEWEST_TRIALS = 3 * PRODUCTS_IN_A_ROW
+FEWEST_PRODUCTS = 3 * PRODUCTS_IN_A_ROW
 
 
 class BlasThreads:
-    """The BLAS libraries of this process (NumPy's, SciPy's), whose number of threads is one for all Python threads.
+    """The number of threads of this process's BLAS libraries (NumPy's, SciPy's).
 
-    Several Python threads may hold the same number at once. One that needs another number waits, first come, first
-    served, so that no training changes the results of another; when nobody holds a number, it is as it was before.
+    There is one number for all Python threads. Several may hold the same number at once; a Python thread that needs
+    another one waits, first come, first served, so that no training changes another's results. When the last holder
+    leaves, the libraries get back the numbers that they had before the first.
     """
 
     def __init__(self) -> None:
         self.condition = threading.Condition()
-        self.waiting: deque[object] = deque()
+        self.queue: deque[object] = deque()
         self.holders = 0
-        self.threads = 0  # that the holders have
-        self.before: list[tuple[Any, int]] = []  # each library, and the threads that it had before the first holder
+        self.threads = 0  # the number held; 0 while there are no holders
+        self.before: list[tuple[Any, int]] = []
         self.mine = threading.local()
 
     @cached_property
     def libraries(self) -> list[Any]:
-        """The libraries, looked for once."""
+        """The BLAS libraries; finding them takes milliseconds."""
         return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
 
     def available(self) -> int:
-        """Return the threads that this process may use: its cores or its container's quota, or fewer if set so."""
+        """Return the number of threads that this process may use: its cores, container quotas included, or fewer.
+
+        It is fewer if the user has limited BLAS, by ``OPENBLAS_NUM_THREADS`` or threadpoolctl.
+        """
         with self.condition:
-            counts = [n for _, n in self.before] if self.holders else [lib.num_threads for lib in self.libraries]
-        return min([*counts, count_cores()]) if max(counts, default=1) > 1 else 1
+            limits = [n for _, n in self.before] if self.holders else [lib.num_threads for lib in self.libraries]
+        most = min(limits, default=1)
+        return min(most, count_cores()) if most > 1 else 1
 
     @contextmanager
     def limit(self, threads: int) -> Iterator[None]:
-        """Run matrix products in exactly so many threads. Nested limits: the inner one counts."""
+        """Run matrix products in exactly so many threads; of nested limits the inner one counts."""
         outer = getattr(self.mine, "threads", None)
         if outer == threads:
             yield
@@ -67,26 +72,25 @@ class BlasThreads:
             self.exchange(outer)
 
     def exchange(self, threads: int | None) -> None:
-        """Release the number that this Python thread holds, and hold another; None for none.
+        """Release the number that this Python thread holds, and wait for another; None for none.
 
-        A thread never holds one number while it waits for another, so two cannot wait for each other.
+        Whoever waits holds nothing, so no two can wait for each other.
         """
         with self.condition:
             if getattr(self.mine, "threads", None) is not None:
                 self.mine.threads = None
                 self.holders -= 1
                 if self.holders == 0:
+                    self.threads = 0
                     for library, number in self.before:
                         library.set_num_threads(number)
                 self.condition.notify_all()
             if threads is None:
                 return
             ticket = object()
-            self.waiting.append(ticket)
+            self.queue.append(ticket)
             try:
-                self.condition.wait_for(
-                    lambda: self.waiting[0] is ticket and (self.holders == 0 or self.threads == threads)
-                )
+                self.condition.wait_for(lambda: self.queue[0] is ticket and self.threads in (0, threads))
                 if self.holders == 0:
                     self.before = [(library, library.num_threads) for library in self.libraries]
                     for library in self.libraries:
@@ -94,31 +98,30 @@ class BlasThreads:
                 self.threads = self.mine.threads = threads
                 self.holders += 1
             finally:
-                self.waiting.remove(ticket)
+                self.queue.remove(ticket)
                 self.condition.notify_all()
 
 
 BLAS = BlasThreads()
-limit_threads = BLAS.limit
-available_threads = BLAS.available
+available_threads, limit_threads = BLAS.available, BLAS.limit
 
 
 def count_cores() -> int:
-    """Return the cores that this process may use, by its affinity and its container's quota."""
-    import joblib  # takes as long to import as NumPy, and small networks do without
+    """Return the number of cores that this process may use, by affinity and container quota."""
+    import joblib  # slow to import, and small networks need one thread only
 
     return int(joblib.cpu_count())
 
 
 class Runs:
-    """The runs under way in this process, and the number of threads that a trial has found for them.
+    """The runs of this process, which share the result of one trial while they overlap.
 
     Attributes
     ----------
     found, found_at
-        The number that the last trial found, and when; None before the first.
+        The last trial's result, and when it was found.
     current
-        The number of the run that this Python thread is in; None outside.
+        The number of threads of the run in this Python thread; None outside of runs.
     """
 
     def __init__(self) -> None:
@@ -130,20 +133,19 @@ class Runs:
 
     @contextmanager
     def begin(self, threads: int | None, multiply: Callable[[], object], most: int) -> Iterator[int]:
-        """Decide the number of threads for a run: the given one or that of the context, else what a trial finds.
+        """Decide the number of threads for a run: the given one, else that of the context, else by a trial.
 
-        A run that begins while others are under way makes no trial, for it would find its own process busy; nor does
-        one that begins a few seconds after a trial. They take what was found.
+        There is no trial while other runs are under way, which would keep the cores busy themselves.
 
         Parameters
         ----------
         multiply
-            Computes a product of the run's size.
+            Computes a matrix product of the run's size.
         most
-            Threads that may be used.
+            Threads that the run may use.
         """
-        threads = check_threads(threads) or self.current.get()
         with self.lock:
+            threads = check_threads(threads) or self.current.get()
             if threads is None and most > 1:
                 now = time.monotonic()
                 if self.count == 0 and (self.found is None or now - self.found_at > TRIAL_LASTS):
@@ -160,7 +162,7 @@ class Runs:
 
     @contextmanager
     def use(self, threads: int | None) -> Iterator[None]:
-        """Use so many threads for large matrix products within this context, runs or not; None for the default."""
+        """Run large matrix products in so many threads, during runs and outside of them; None for the default."""
         token = self.current.set(check_threads(threads))
         try:
             yield
@@ -173,26 +175,26 @@ use_threads = RUNS.use
 
 
 def threads_in_use() -> int:
-    """Return the number of threads of the run that this Python thread is in; outside of runs those available."""
+    """Return the number of threads of the run in this Python thread; outside of runs those available."""
     return RUNS.current.get() or available_threads()
 
 
 def check_threads(threads: int | None) -> int | None:
-    """Refuse a number of threads below 1."""
+    """Return a number of threads, or raise an error if it is below 1."""
     if threads is not None and threads < 1:
         raise SettingsError(f"threads: {threads} is too few; at least 1 is needed.")
     return threads
 
 
 def choose_threads(multiply: Callable[[], object], most: int) -> int:
-    """Return the most threads that compute a product faster than one thread does: all, half of them, …, one.
+    """Return the largest of `most`, half of it, … that makes a matrix product faster than one thread does.
 
-    Several threads wait for each other: if other work takes one's core away for a moment, all stand still, and a
-    product can take a hundred times as long.
+    Threads wait for each other at the end of a product, by spinning: if other work takes a core away, all stand still,
+    and a product can take a hundred times as long.
     """
-    threads, slowest = most, 0.0
+    threads, first = most, 0.0
     while threads > 1 and (ratio := compare_threads(multiply, threads)) >= 1.0:
-        slowest = slowest or ratio
+        first = first or ratio
         threads //= 2
     if threads < most:
         logger.info(
@@ -200,30 +202,30 @@ def choose_threads(multiply: Callable[[], object], most: int) -> int:
             "(--threads %d to insist)",
             describe_threads(threads),
             most,
-            slowest,
+            first,
             most,
         )
     return threads
 
 
 def compare_threads(multiply: Callable[[], object], threads: int) -> float:
-    """Return the time of a product in so many threads, as a ratio to its time in one thread."""
+    """Return the time of a matrix product in so many threads, relative to one thread."""
     one: list[float] = []
     several: list[float] = []
-    for number in (1, threads):  # their first product takes memory
+    for number in (1, threads):  # the first product allocates memory
         with limit_threads(number):
             multiply()
     began = time.perf_counter()
-    while len(one) < FEWEST_TRIALS or time.perf_counter() - began < TRIAL_SECONDS:
+    while len(one) < FEWEST_PRODUCTS or time.perf_counter() - began < TRIAL_SECONDS:
         for number, times in ((1, one), (threads, several)):
             with limit_threads(number):
                 for _ in range(PRODUCTS_IN_A_ROW):
                     started = time.perf_counter()
                     multiply()
                     times.append(time.perf_counter() - started)
-        if sum(several) > 2 * max(len(several), FEWEST_TRIALS) * statistics.median(one):  # that is enough
+        if sum(several) > 2 * max(len(several), FEWEST_PRODUCTS) * statistics.median(one):  # too slow already
             break
-    # A mean, for rare long waits are what makes several threads slow; in one thread they tell nothing.
+    # Several threads are slow because of rare long waits, which the mean counts; those of one thread are chance.
     return statistics.fmean(several) / statistics.median(one)
 
 

@@ -1,5 +1,6 @@
 """PyTorch computes; its autograd sleeps."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from xpmlp.nn.optimizers import adam
 from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import TrainingState, make_step
 from xpmlp.nn.tree import tree_map
+from xpmlp.threads import use_threads
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -35,6 +37,20 @@ def test_float32_is_as_wide_as_was_asked_and_left_as_it_was() -> None:
             assert setting.allow_tf32 is False
         assert setting.allow_tf32 is before
     setting.allow_tf32 = False
+
+
+def test_the_number_of_threads_holds_during_a_run_in_its_python_thread() -> None:
+    backend, before = load_backend("torch", "cpu"), torch.get_num_threads()
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == before
+        with backend.run_threads((), 1, 3) as number:
+            assert number == torch.get_num_threads() == 3
+            assert pool.submit(torch.get_num_threads).result() == before
+    with use_threads(2), backend.threads_for((), 1):
+        assert torch.get_num_threads() == 2
+    with backend.run_threads((), 1, None) as number, backend.threads_for((), 1):
+        assert number == torch.get_num_threads() <= before
+    assert torch.get_num_threads() == before
 
 
 def test_read_only_memory_is_moved_without_a_warning() -> None:

@@ -41,7 +41,7 @@ ROUNDINGS = 16
 # Below so many, OpenBLAS stays in one thread of its own accord, and telling it to costs a tenth of a small epoch.
 OPERATIONS_IN_ONE_THREAD = 500_000
 ELEMENTS_IN_ONE_THREAD = 10_000  # of a sum of two arrays
-OPERATIONS_OF_A_TRIAL = 500_000_000  # a few milliseconds
+OPERATIONS_OF_A_TRIAL = 100_000_000  # one to two milliseconds
 
 
 class NumpyBackend(Backend):
