@@ -380,7 +380,8 @@ class MLPBase(BaseEstimator, ABC):
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = self.backend in (None, "numpy")
+        tags.array_api_support = True
         return tags
 
     def _is_stochastic(self) -> bool:

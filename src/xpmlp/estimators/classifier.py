@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse
 from jaxtyping import Float64
+from sklearn import config_context, get_config
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
@@ -16,7 +17,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 
 from xpmlp.backends import Backend
 
-from .arrays import backend_of, dtype_name, is_numpy, move, to_host
+from .arrays import backend_of, dtype_name, is_numpy, move, numpy_backend, to_host
 from .base import MLPBase
 from .labels import check_labels, decode, encode, find_classes, fit_binarizer, has_numeric_labels
 
@@ -50,7 +51,6 @@ class MLPClassifier(ClassifierMixin, MLPBase):
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
     }
     _y_numeric = False
-    classes_: Any
     loss = "log_loss"
 
     def __init__(
@@ -129,12 +129,28 @@ class MLPClassifier(ClassifierMixin, MLPBase):
                 "class frequencies. Pass the weights as a dict."
             )
         classes = to_host(classes)
-        if _check_partial_fit_first_call(self, classes):
+        with config_context(array_api_dispatch=False):
+            is_first_call = _check_partial_fit_first_call(self, classes)
+        if is_first_call:
             labels = to_host(y)
             multilabel = type_of_target(labels).startswith("multilabel")
             self._label_binarizer = LabelBinarizer().fit(labels if multilabel else classes)
         self._fit(X, y, sample_weight, incremental=True)
         return self
+
+    @property
+    def classes_(self) -> Any:
+        """The class labels, sorted; an array of the network's library under scikit-learn's ``array_api_dispatch``."""
+        if "classes_" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute 'classes_'")
+        labels = vars(self)["classes_"]
+        if get_config()["array_api_dispatch"] and has_numeric_labels(self._label_binarizer):
+            return move(labels, numpy_backend(), backend_of(self.coefs_[0]))
+        return labels
+
+    @classes_.setter
+    def classes_(self, labels: Any) -> None:
+        self.__dict__["classes_"] = to_host(labels)
 
     def _check_targets(self, source: Backend, y: Any, *, incremental: bool) -> Any:
         """Return boolean targets, one column per output, and set or check the classes."""

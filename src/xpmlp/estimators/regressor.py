@@ -147,4 +147,5 @@ class MLPRegressor(RegressorMixin, MLPBase):
         """Return scikit-learn's tags."""
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
+        tags.target_tags.positive_only = self.loss == "poisson"
         return tags
