@@ -1,4 +1,4 @@
-"""What scikit-learn's estimators do not have, and what goes wrong."""
+"""What scikit-learn's estimators do not have, and errors."""
 
 import pickle
 import subprocess
@@ -17,15 +17,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
 from sklearn.utils.class_weight import compute_sample_weight
 
 import xpmlp
 from xpmlp.errors import SettingsError
 from xpmlp.estimators import MLPClassifier, MLPRegressor
-from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.training import Callback, DivergedError, Run
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -44,8 +41,8 @@ def assert_same_network(estimator: Any, reference: Any, tolerance: float = 0.0) 
 
 @pytest.mark.parametrize("class_weight", ["balanced", {0: 1.0, 1: 5.0, 2: 0.5}])
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
-def test_class_weights_are_the_same_weights_of_their_samples(
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_class_weights_equal_weights_of_their_samples(
     iris: Any, class_weight: Any, weighted: bool, solver: str
 ) -> None:
     x, y = iris[0][20:], iris[1][20:]
@@ -65,28 +62,18 @@ def test_class_weights_of_several_outputs_are_a_dict_for_each(iris: Any) -> None
     assert_same_network(by_class, by_sample)
 
 
-def test_partial_fit_takes_class_weights_but_cannot_balance(iris: Any) -> None:
-    x, y = iris
-    weights = {0: 1.0, 1: 5.0, 2: 0.5}
-    by_class = MLPClassifier(**SETTINGS, class_weight=weights).partial_fit(x, y, classes=[0, 1, 2])
-    by_sample = MLPClassifier(**SETTINGS)
-    by_sample.partial_fit(x, y, compute_sample_weight(weights, y), classes=[0, 1, 2])
-    assert_same_network(by_class, by_sample)
+@pytest.mark.parametrize("rows", [150, 60])  # the first 60 do not contain every class
+def test_partial_fit_takes_class_weights_but_cannot_balance(iris: Any, rows: int) -> None:
+    x, y = iris[0][:rows], iris[1][:rows]
+    by_class = MLPClassifier(**SETTINGS, class_weight={0: 2.0, 2: 3.0}).partial_fit(x, y, classes=[0, 1, 2])
+    weights = np.array([2.0, 1.0, 3.0])[y]
+    assert_same_network(by_class, MLPClassifier(**SETTINGS).partial_fit(x, y, weights, classes=[0, 1, 2]))
     with pytest.raises(ValueError, match="class_weight 'balanced' is not supported for partial_fit"):
         MLPClassifier(class_weight="balanced").partial_fit(x, y, classes=[0, 1, 2])
 
 
-def test_a_batch_need_not_hold_every_class_that_has_a_weight(iris: Any) -> None:
-    x, y = iris
-    estimator = MLPClassifier(**SETTINGS, class_weight={0: 2.0, 2: 3.0})
-    estimator.partial_fit(x[:60], y[:60], classes=[0, 1, 2])
-    expected = MLPClassifier(**SETTINGS)
-    expected.partial_fit(x[:60], y[:60], np.where(y[:60] == 0, 2.0, 1.0), classes=[0, 1, 2])
-    assert_same_network(estimator, expected)
-
-
 @pytest.mark.parametrize("class_weight", [{0: -1.0}, {1: np.nan}, {0: 0, 1: 0, 2: 0}])
-def test_weights_of_classes_that_cannot_be_are_refused(iris: Any, class_weight: Any) -> None:
+def test_invalid_class_weights_are_refused(iris: Any, class_weight: Any) -> None:
     with pytest.raises(ValueError, match="class weights must be non-negative"):
         MLPClassifier(class_weight=class_weight).fit(*iris)
     with pytest.raises(ValueError, match=r"The classes, \['a', 'b', 'c'\], are not in class_weight"):
@@ -99,15 +86,14 @@ def test_weights_of_classes_that_cannot_be_are_refused(iris: Any, class_weight: 
 @pytest.mark.parametrize(
     "form", [scipy.sparse.csr_matrix, scipy.sparse.csc_matrix, scipy.sparse.csr_array, scipy.sparse.csc_array]
 )
-@pytest.mark.parametrize("settings", [{}, {"early_stopping": True}, {"solver": "lbfgs"}])
-def test_sparse_samples_train_the_network_of_dense_ones(form: Any, settings: dict[str, Any]) -> None:
+def test_sparse_samples_train_the_network_of_dense_ones(form: Any) -> None:
     x, y = load_digits(return_X_y=True)
     x, y = x[:300] / 16, y[:300]
-    dense = MLPClassifier(**SETTINGS | settings).fit(x, y)
-    sparse = MLPClassifier(**SETTINGS | settings).fit(form(x), y)
-    assert_same_network(sparse, dense, 1e-9)
-    assert_allclose(sparse.predict_proba(form(x)), dense.predict_proba(x), atol=1e-9)
-    assert_array_equal(sparse.predict(form(x)), sparse.predict(x))
+    for settings in ({}, {"early_stopping": True}, {"solver": "lbfgs"}):
+        dense, sparse = (MLPClassifier(**SETTINGS | settings).fit(data, y) for data in (x, form(x)))
+        assert_same_network(sparse, dense, 1e-9)
+        assert_allclose(sparse.predict_proba(form(x)), dense.predict_proba(x), atol=1e-9)
+        assert_array_equal(sparse.predict(form(x)), sparse.predict(x))
 
 
 def test_sparse_samples_are_never_made_dense() -> None:
@@ -122,17 +108,21 @@ def test_sparse_samples_are_never_made_dense() -> None:
     assert peak < rows * features * 4 / 10
 
 
-def test_sparse_samples_are_refused_by_a_backend_that_cannot_take_them(iris: Any) -> None:
-    torch = pytest.importorskip("torch")
-    assert torch is not None
+def test_sparse_samples_need_numpy(iris: Any) -> None:
+    pytest.importorskip("torch")
+    estimator = MLPClassifier(backend="torch")
     with pytest.raises(ValueError, match="Sparse samples are supported by NumPy only, not by backend 'torch'"):
-        MLPClassifier(backend="torch").fit(scipy.sparse.csr_matrix(iris[0]), iris[1])
+        estimator.fit(scipy.sparse.csr_matrix(iris[0]), iris[1])
+    assert not get_tags(estimator).input_tags.sparse
+    assert get_tags(MLPClassifier()).input_tags.sparse
+    assert get_tags(MLPRegressor("poisson")).target_tags.positive_only
+    assert not get_tags(MLPRegressor()).target_tags.positive_only
 
 
 # Memory
 
 
-def test_fit_takes_little_memory_beside_the_samples() -> None:
+def test_fit_needs_little_memory_beside_the_samples() -> None:
     x = np.random.default_rng(0).uniform(0.0, 1.0, (40_000, 200)).astype(np.float32)
     y = np.arange(40_000) % 10
     for settings, part in (
@@ -140,7 +130,7 @@ def test_fit_takes_little_memory_beside_the_samples() -> None:
         ({"early_stopping": True}, 0.8),
         ({"solver": "lbfgs", "hidden_layer_sizes": (200,)}, 1.6),
     ):
-        estimator = MLPClassifier(**{"hidden_layer_sizes": (32,), "max_iter": 2, "batch_size": 256} | settings)
+        estimator = MLPClassifier(**{"hidden_layer_sizes": (32,), "max_iter": 1, "batch_size": 256} | settings)
         tracemalloc.start()
         estimator.fit(x, y)
         _, peak = tracemalloc.get_traced_memory()
@@ -151,10 +141,17 @@ def test_fit_takes_little_memory_beside_the_samples() -> None:
 # scikit-learn's own networks
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-7), ("float64", 1e-12)])
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(
+    ("activation", "dtype", "tolerance"),
+    [
+        ("logistic", "float32", 1e-7),
+        ("relu", "float32", 1e-7),
+        ("logistic", "float64", 1e-12),
+        ("tanh", "float64", 1e-12),
+    ],
+)
 @pytest.mark.parametrize("kind", ["three classes", "two classes", "multilabel", "strings"])
-def test_a_classifier_of_scikit_learns_predicts_the_same_here(
+def test_a_converted_classifier_predicts_the_same(
     iris: Any, kind: str, activation: str, dtype: Any, tolerance: float
 ) -> None:
     x = iris[0].astype(dtype)
@@ -172,7 +169,7 @@ def test_a_classifier_of_scikit_learns_predicts_the_same_here(
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "poisson"])
-def test_a_regressor_of_scikit_learns_predicts_the_same_here(iris: Any, loss: str) -> None:
+def test_a_converted_regressor_predicts_the_same(iris: Any, loss: str) -> None:
     frame = pl.DataFrame(iris[0], schema=["a", "b", "c", "d"])
     theirs = sklearn.neural_network.MLPRegressor(loss, **SETTINGS).fit(frame, iris[1])
     ours = MLPRegressor.from_sklearn(theirs)
@@ -180,26 +177,7 @@ def test_a_regressor_of_scikit_learns_predicts_the_same_here(iris: Any, loss: st
     assert ours.feature_names_in_.tolist() == ["a", "b", "c", "d"]
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"solver": "sgd", "learning_rate": "invscaling"},
-        {"solver": "sgd", "momentum": 0.0, "learning_rate": "adaptive", "tol": 1.0, "n_iter_no_change": 1},
-    ],
-)
-def test_partial_fit_goes_on_from_where_scikit_learn_was(iris: Any, settings: dict[str, Any]) -> None:
-    x, y = iris
-    theirs = sklearn.neural_network.MLPClassifier(**SETTINGS | settings).fit(x, y)
-    ours = MLPClassifier.from_sklearn(theirs)
-    for _ in range(3):
-        theirs.partial_fit(x, y)
-        ours.partial_fit(x, y)
-    assert_same_network(ours, theirs, 1e-12)
-    assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-12)
-
-
-def test_only_a_fitted_network_of_the_same_kind_is_taken_over(iris: Any) -> None:
+def test_only_a_fitted_network_of_the_same_class_is_converted(iris: Any) -> None:
     with pytest.raises(NotFittedError):
         MLPClassifier.from_sklearn(sklearn.neural_network.MLPClassifier())
     with pytest.raises(TypeError, match=r"takes a fitted sklearn.neural_network.MLPRegressor, not an instance of"):
@@ -210,7 +188,7 @@ def test_only_a_fitted_network_of_the_same_kind_is_taken_over(iris: Any) -> None
 
 
 @pytest.mark.parametrize("kind", ["classifier", "regressor"])
-def test_lbfgs_takes_scikit_learns_first_steps(iris: Any, kind: str) -> None:
+def test_lbfgs_follows_scikit_learns_first_steps(iris: Any, kind: str) -> None:
     x, y = iris
     name = {"classifier": "MLPClassifier", "regressor": "MLPRegressor"}[kind]
     theirs, ours = getattr(sklearn.neural_network, name), getattr(xpmlp, name)
@@ -224,7 +202,7 @@ def test_lbfgs_takes_scikit_learns_first_steps(iris: Any, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["MLPClassifier", "MLPRegressor"])
 @pytest.mark.parametrize("form", [np.asarray, scipy.sparse.csr_matrix])
 @pytest.mark.parametrize("weights", ["none", "some", "first rows weigh nothing"])
-def test_lbfgs_adds_blocks_of_samples_up_to_the_whole(
+def test_lbfgs_is_the_same_in_blocks_of_rows(
     iris: Any, monkeypatch: pytest.MonkeyPatch, kind: str, form: Any, weights: str
 ) -> None:
     x, y = form(iris[0]), iris[1]
@@ -241,7 +219,7 @@ def test_lbfgs_adds_blocks_of_samples_up_to_the_whole(
 
 
 @pytest.mark.parametrize("task", ["three classes", "two classes", "multilabel", "one number"])
-def test_lbfgs_ends_in_scikit_learns_optimum(iris: Any, task: str) -> None:
+def test_lbfgs_reaches_scikit_learns_optimum(iris: Any, task: str) -> None:
     x = iris[0]
     targets: dict[str, Any] = {
         "three classes": iris[1],
@@ -249,7 +227,7 @@ def test_lbfgs_ends_in_scikit_learns_optimum(iris: Any, task: str) -> None:
         "multilabel": np.stack([iris[1] > 0, iris[1] > 1], axis=1).astype(int),
         "one number": x[:, 0] ** 2,
     }
-    # Without a hidden layer there is one optimum only.
+    # Without a hidden layer there is a single optimum.
     settings = {"hidden_layer_sizes": (), "solver": "lbfgs", "alpha": 1.0, "max_iter": 2000, "tol": 1e-6}
     name = "MLPRegressor" if "number" in task else "MLPClassifier"
     theirs, ours = getattr(sklearn.neural_network, name), getattr(xpmlp, name)
@@ -257,8 +235,8 @@ def test_lbfgs_ends_in_scikit_learns_optimum(iris: Any, task: str) -> None:
     assert ours(**settings).fit(x, targets[task]).loss_ == pytest.approx(reference.loss_, abs=1e-4)
 
 
-def test_lbfgs_of_several_numbers_ends_in_the_optimum(iris: Any) -> None:
-    # Where scikit-learn's does not: it is handed the mean over the outputs with the gradient of their sum.
+def test_lbfgs_with_several_outputs_reaches_the_optimum(iris: Any) -> None:
+    # Unlike scikit-learn's, which minimizes the mean over the outputs with the gradient of their sum.
     x, y = iris[0], iris[0][:, :2] ** 2
     estimator = MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", alpha=1.0, max_iter=2000, tol=1e-6).fit(x, y)
     assert_allclose(estimator.predict(x), Ridge(alpha=1.0).fit(x, y).predict(x), atol=1e-2)
@@ -266,7 +244,7 @@ def test_lbfgs_of_several_numbers_ends_in_the_optimum(iris: Any) -> None:
     assert estimator.loss_ == pytest.approx(0.5 * np.mean((estimator.predict(x) - y) ** 2) + penalty, rel=1e-9)
 
 
-def test_lbfgs_prints_its_losses_where_it_is_verbose(iris: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lbfgs_prints_its_losses_if_verbose(iris: Any, capsys: pytest.CaptureFixture[str]) -> None:
     estimator = MLPClassifier(solver="lbfgs", max_iter=3, verbose=True).fit(*iris)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(",")[0] for line in lines] == ["Iteration 1", "Iteration 2", "Iteration 3"]
@@ -294,7 +272,7 @@ class StopAfter(Callback):
             run.stop("enough")
 
 
-def test_a_callback_may_end_the_run(iris: Any) -> None:
+def test_a_callback_can_stop_the_run(iris: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         estimator = MLPClassifier(**SETTINGS, callbacks=[StopAfter(4)]).fit(*iris)
@@ -303,7 +281,7 @@ def test_a_callback_may_end_the_run(iris: Any) -> None:
         MLPClassifier(callbacks=[print]).fit(*iris)
 
 
-def test_ctrl_c_leaves_what_was_learned(iris: Any) -> None:
+def test_ctrl_c_keeps_what_was_learned(iris: Any) -> None:
     stopped = MLPClassifier(**SETTINGS, callbacks=[StopAfter(5, KeyboardInterrupt())])
     with pytest.warns(UserWarning, match="Training interrupted by user"):
         stopped.fit(*iris)
@@ -329,7 +307,7 @@ def test_diverging_with_early_stopping_keeps_the_best_network(iris: Any) -> None
     assert estimator.best_validation_score_ == max(estimator.validation_scores_)
 
 
-def test_a_run_that_came_to_its_last_epoch_is_warned_of(iris: Any) -> None:
+def test_reaching_the_last_epoch_warns(iris: Any) -> None:
     with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(2\) reached"):
         MLPClassifier(max_iter=2).fit(*iris)
 
@@ -348,14 +326,10 @@ def test_a_run_that_came_to_its_last_epoch_is_warned_of(iris: Any) -> None:
         ({"early_stopping": True, "validation_fraction": 0.001}, "The validation set is too small"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(iris: Any, settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+def test_invalid_settings_are_refused(iris: Any, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
         MLPClassifier(**settings).fit(*iris)
-
-
-def test_a_device_that_is_not_there_is_a_mistake_in_the_settings(iris: Any) -> None:
-    with pytest.raises(SettingsError, match="NumPy has only cpu"):
-        MLPClassifier(device="cuda").fit(*iris)
+    assert isinstance(error.value, SettingsError) == ("device" in settings)
 
 
 def test_bad_weights_and_targets_are_refused(iris: Any) -> None:
@@ -380,18 +354,18 @@ def test_bad_weights_and_targets_are_refused(iris: Any) -> None:
         (scipy.sparse.csr_matrix(np.ones((150, 1))), TypeError, r"dense data is required. Use y\.toarray\(\)"),
     ],
 )
-def test_numbers_to_predict_have_to_be_numbers(iris: Any, y: Any, error: type[Exception], message: str) -> None:
+def test_regression_targets_must_be_numbers(iris: Any, y: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         MLPRegressor().fit(iris[0], y)
 
 
-def test_other_classes_are_named_as_they_were_passed(iris: Any) -> None:
+def test_other_classes_are_named_in_the_error(iris: Any) -> None:
     estimator = MLPClassifier(**SETTINGS).partial_fit(*iris, classes=[0, 1, 2])
     with pytest.raises(ValueError, match=r"`classes=\[0, 1, 3\]` is not the same as on last call to partial_fit"):
         estimator.partial_fit(*iris, classes=[0, 1, 3])
 
 
-def test_a_warm_start_with_other_layers_is_refused(iris: Any) -> None:
+def test_a_warm_start_with_different_layers_is_refused(iris: Any) -> None:
     estimator = MLPClassifier(**SETTINGS, warm_start=True).fit(*iris)
     with pytest.raises(ValueError, match=r"layers of \[4, 12, 3\] units, but .* need \[4, 8, 3\]"):
         estimator.set_params(hidden_layer_sizes=(8,)).fit(*iris)
@@ -409,7 +383,7 @@ def test_a_warm_start_with_other_layers_is_refused(iris: Any) -> None:
         ({"solver": "lbfgs"}, {"solver": "sgd", "early_stopping": True}, 12),
     ],
 )
-def test_a_warm_start_may_train_and_stop_in_another_way(
+def test_a_warm_start_may_change_solver_and_early_stopping(
     iris: Any, before: dict[str, Any], after: dict[str, Any], losses: int
 ) -> None:
     estimator = MLPRegressor(**SETTINGS, n_iter_no_change=20, warm_start=True).set_params(**before).fit(*iris)
@@ -424,29 +398,21 @@ def test_a_warm_start_may_train_and_stop_in_another_way(
         assert estimator.best_loss_ == min(estimator.loss_curve_[-12:])
 
 
-def test_partial_fit_goes_on_after_early_stopping(iris: Any) -> None:
+def test_partial_fit_continues_after_early_stopping(iris: Any) -> None:
     estimator = MLPClassifier(**SETTINGS, early_stopping=True).fit(*iris).set_params(early_stopping=False)
     epochs = len(estimator.loss_curve_)
     assert len(estimator.partial_fit(*iris).loss_curve_) == epochs + 1
 
 
-def test_dtype_says_what_to_compute_in(iris: Any) -> None:
+def test_dtype_sets_the_precision(iris: Any) -> None:
     for dtype in ("float32", np.float32):
         estimator = MLPClassifier(**SETTINGS, dtype=dtype).fit(*iris)
         assert estimator.coefs_[0].dtype == estimator.predict_proba(iris[0]).dtype == np.float32
     assert_same_network(estimator, MLPClassifier(**SETTINGS).fit(iris[0].astype(np.float32), iris[1]))
 
 
-def test_pipelines_searches_and_processes_take_it(iris: Any) -> None:
-    pipeline = make_pipeline(StandardScaler(), MLPClassifier(**SETTINGS))
-    search = GridSearchCV(pipeline, {"mlpclassifier__alpha": [1e-4, 1.0]}, cv=3, n_jobs=2).fit(*iris)
-    assert search.best_score_ > 0.5
-    theirs = make_pipeline(StandardScaler(), sklearn.neural_network.MLPClassifier(**SETTINGS))
-    assert_array_equal(cross_val_score(pipeline, *iris), cross_val_score(theirs, *iris))
-
-
 @pytest.mark.parametrize("library", ["polars", "pandas"])
-def test_frames_give_their_names(iris: Any, library: str) -> None:
+def test_data_frames_set_the_feature_names(iris: Any, library: str) -> None:
     frames: Any = pytest.importorskip(library)
     frame = frames.DataFrame({name: iris[0][:, column] for column, name in enumerate("abcd")})
     estimator = MLPClassifier(**SETTINGS).fit(frame, frames.Series(iris[1]))
@@ -455,7 +421,7 @@ def test_frames_give_their_names(iris: Any, library: str) -> None:
         estimator.predict(frame[["b", "a", "c", "d"]])
 
 
-def test_a_pickled_estimator_goes_on_as_the_original(iris: Any) -> None:
+def test_a_pickled_estimator_trains_like_the_original(iris: Any) -> None:
     original = MLPClassifier(**SETTINGS).fit(*iris)
     twin = pickle.loads(pickle.dumps(original))
     for each in (original, twin):
@@ -463,7 +429,7 @@ def test_a_pickled_estimator_goes_on_as_the_original(iris: Any) -> None:
     assert_same_network(twin, original)
 
 
-def test_a_warning_points_at_the_line_that_trains(tmp_path: Path) -> None:
+def test_warnings_point_at_the_callers_line(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "import xpmlp\n"
@@ -471,13 +437,13 @@ def test_a_warning_points_at_the_line_that_trains(tmp_path: Path) -> None:
         "xpmlp.MLPClassifier(max_iter=1).fit(x, y)\n"
         "xpmlp.MLPClassifier(batch_size=41).partial_fit(x, y, classes=[0, 1])\n"
     )
-    # In a process of its own, because the checks of annotations that the tests turn on stand between the two.
+    # In its own process: the tests' annotation checks add frames between the two.
     run = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
     assert "script.py:3: ConvergenceWarning: Stochastic Optimizer: Maximum iterations (1) reached" in run.stderr
     assert "script.py:4: UserWarning: Got `batch_size` less than 1 or larger than sample size" in run.stderr
 
 
-def test_they_are_imported_when_they_are_asked_for() -> None:
+def test_import_is_lazy() -> None:
     code = (
         "import sys, xpmlp; assert 'xpmlp.estimators' not in sys.modules; "
         "from xpmlp import MLPClassifier; assert MLPClassifier is xpmlp.estimators.MLPClassifier"
