@@ -121,17 +121,17 @@ def table_option(name: str) -> Any:
     """Return the option for a field of `TableOptions`."""
     shown = get_type_hints(TableOptions, include_extras=True)[name].__metadata__[0]
     flag = f"--{name.replace('_', '-')}"
-    return typer.Option(flag, metavar=shown.metavar, help=shown.text, rich_help_panel=TABLES)
+    return typer.Option(flag, metavar=shown.metavar or None, help=shown.text, rich_help_panel=TABLES)
 
 
 def with_table_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command all table options, in place of its parameter `table`; `collect_table_options` reads them."""
-    types = {"test": Path | None, "test_fraction": float | None, "missing": str}
+    types = {"test": Path | None, "test_fraction": float | None, "missing": str, "strict": bool}
     options = {
         field.name: inspect.Parameter(
             field.name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=field.default or None,
+            default=field.default if field.name == "strict" else field.default or None,
             annotation=Annotated[types.get(field.name, str | None), table_option(field.name)],
         )
         for field in fields(TableOptions)

@@ -244,7 +244,8 @@ def find_image_shape(table: Table, target: str | None) -> tuple[int, int] | None
     if table.row_shape is not None and len(table.row_shape) == 2:
         return table.row_shape[0], table.row_shape[1]
     try:
-        return image_shape(table, find_kinds(table, features), TableOptions())
+        kinds, unusable = find_kinds(table, features, TableOptions())
+        return None if unusable else image_shape(table, kinds, TableOptions())
     except DataError:
         return None
 

@@ -116,3 +116,52 @@ def test_the_markers_of_training_are_those_of_later_tables(write: Write) -> None
     assert TableOptions.recorded({"provenance": dataset.provenance.to_json()}).na == ("-99",)
     for damaged in ({}, {"provenance": 3}, {"provenance": {"options": {"na": 5}}}):
         assert TableOptions.recorded(damaged).na == ()
+
+
+def test_columns_that_cannot_help_are_dropped_in_one_note_or_refused(tmp_path: Path) -> None:
+    rows = 200
+    frame = pl.DataFrame(
+        {
+            "name": [f"n{i}" for i in range(rows)],
+            "my, remark": [f"r{i}" for i in range(rows)],
+            "when": pl.Series(["2026-01-01"] * rows).str.to_date(),
+            "list": [[1, 2]] * rows,
+            "nothing": pl.Series([None] * rows),
+            "gap": pl.Series([None] * rows, dtype=pl.Float64),
+            "unit": ["kg"] * rows,
+            "one": [4] * rows,
+            "size": range(rows),
+            "label": [i % 2 for i in range(rows)],
+        }
+    )
+    path = tmp_path / "data.parquet"
+    frame.write_parquet(path)
+    dataset = load_dataset(path)
+    assert dataset.table_schema is not None
+    assert [column.name for column in dataset.table_schema.columns] == ["size"]
+    (note,) = (note for note in dataset.notes if "dropped" in note)
+    assert note == (
+        f"{path}: columns dropped: 'name' (200 different texts), 'my, remark' (200 different texts), 'when' (of type "
+        "Date), 'list' (of type List(Int64)), 'nothing' (no values), 'gap' (no values), 'unit' (constant), 'one' "
+        "(constant); use text as categories with --categories 'name,\"my, remark\"'"
+    )
+    assert load_dataset(path, categories=["name"]).train.x.shape[1] == 161  # of the training rows, and the size
+    for options, names in (
+        ({"strict": True}, ["name", "my, remark", "when", "list", "nothing"]),
+        ({"features": ["when", "size"]}, ["when"]),
+        ({"exclude": "size"}, ["name", "my, remark", "when", "list", "nothing", "gap", "unit", "one"]),
+    ):
+        with pytest.raises(DataError, match="columns that cannot be inputs: ") as caught:
+            load_dataset(path, **options)
+        assert [name for name in frame.columns if f"'{name}' (" in str(caught.value)] == names
+        assert "Leave them out with --exclude" in str(caught.value)
+
+
+def test_a_constant_pixel_is_no_reason_to_drop_it(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 64))
+    pixels[:, :9] = 0
+    frame = pl.from_numpy(pixels, schema=[f"p{i}" for i in range(64)]).with_columns(
+        label=pl.Series(np.arange(40) % 2), file=pl.Series([f"{i}.png" for i in range(40)])
+    )
+    frame.write_csv(tmp_path / "data.csv")
+    assert load_dataset(tmp_path / "data.csv", exclude="file").input_shape == (8, 8)

@@ -120,29 +120,11 @@ def test_a_missing_target_is_refused_and_left_out_where_that_was_asked_for(write
     assert any("1 rows dropped: no value in 'label', the target" in note for note in dataset.notes)
 
 
-def test_names_and_remarks_are_no_categories_and_are_all_named(write: Write) -> None:
-    text = "name,remark,size,label\n" + "".join(f"n{i},r{i},{i},{i % 2}\n" for i in range(200))
-    message = refused(write(text))
-    assert "'name' (200), 'remark' (200)" in message
-    assert "--exclude name,remark" in message
-
-
 def test_infinite_values_are_named(tmp_path: Path) -> None:
     values = np.arange(40.0)
     values[11] = np.inf
     pl.DataFrame({"a": values, "label": np.arange(40) % 2}).write_parquet(tmp_path / "data.parquet")
     assert "row 12, column 'a'" in refused(tmp_path / "data.parquet")
-
-
-def test_columns_that_no_network_can_see_are_named(tmp_path: Path) -> None:
-    path = tmp_path / "data.parquet"
-    frame = pl.DataFrame({"label": [0, 1] * 20})
-    frame.with_columns(when=pl.lit("2026-01-01").str.to_date()).write_parquet(path)
-    assert "column 'when' is of type Date" in refused(path)
-    frame.with_columns(list=pl.lit([1, 2])).write_parquet(path)
-    assert "column 'list' is of type List" in refused(path)
-    frame.with_columns(nothing=pl.lit(None)).write_parquet(path)
-    assert "column 'nothing' has no values" in refused(path)
 
 
 @pytest.mark.parametrize("name", ["data.csv.gz", "data.parquet", "data.arrow", "data.npz", "data.feather"])

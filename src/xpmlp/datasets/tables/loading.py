@@ -13,7 +13,18 @@ from xpmlp.model.table_schema import Column, TableSchema
 
 from ..dataset import Dataset, Provenance, Split, class_indices
 from ..splitting import TEST_FRACTION, split_rows
-from .columns import BRIGHTEST, Target, did_you_mean, find_features, find_kinds, find_target, image_shape, read_target
+from .columns import (
+    BRIGHTEST,
+    Target,
+    did_you_mean,
+    drop_unusable,
+    find_constant,
+    find_features,
+    find_kinds,
+    find_target,
+    image_shape,
+    read_target,
+)
 from .encoding import encode
 from .files import COMPRESSED, read_table, read_tables
 from .options import TableOptions, Task
@@ -47,16 +58,19 @@ def load_table(data: str | Path, options: TableOptions | None = None) -> Dataset
     name, guess = find_target(table, options.target)
     features = find_features(table, name, options)
     target = read_target(table, name, options.task)
-    kinds = find_kinds(table, features, options.categories)
-    kept, dropped = kept_rows(table, target, features, options)
-    notes = [note for note in (*table.notes, guess, target.note, *dropped) if note is not None]
+    kinds, unusable = find_kinds(table, features, options)
+    shape = image_shape(table, kinds, options)
+    if shape is None and not options.strict:
+        unusable |= find_constant(table, kinds)
+    dropped = drop_unusable(table, kinds, unusable, options)
+    kept, dropped_rows = kept_rows(table, target, list(kinds), options)
+    notes = [note for note in (*table.notes, guess, target.note, *dropped, *dropped_rows) if note is not None]
     if test_table is None:
         train, test = split_table(table, target, kept, options.test_fraction)
     else:
         train, test = kept, np.zeros(table.rows, dtype=np.bool_)
     if not train.any():
         raise DataError(f"{table.name}: no rows to train on.")
-    shape = image_shape(table, kinds, options)
     schema = fit_schema(table, kinds, train, target=name, options=options, are_pixels=shape is not None)
     if shape is not None:
         notes.append(

@@ -66,6 +66,9 @@ class TableOptions:
     encoding: Annotated[
         str | None, Help("NAME", "Encoding of a CSV file, such as cp1252, utf-16 or shift_jis; detected by default.")
     ] = None
+    strict: Annotated[
+        bool, Help("", "Refuse columns that cannot be inputs (dates, names, empty ones) instead of dropping them.")
+    ] = False
     na: Annotated[
         tuple[str, ...],
         Help("MARKERS", "More markers of missing values in a CSV file, such as -99,x; none for no markers at all."),
