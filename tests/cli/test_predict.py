@@ -83,8 +83,8 @@ def test_the_table_has_a_row_for_each_picture(
     assert (code, err) == (0, "")
     for label in (0, 6):
         (line,) = (line for line in out.splitlines() if str(Path(f"pictures/{label}.png")) in line)
-        assert line.split()[3] == str(label)
-        assert line.split()[5].partition(".")[0].isdecimal()
+        assert line.split()[1] == str(label)
+        assert line.split()[2].partition(".")[0].isdecimal()
 
 
 def test_a_folder_is_read_in_the_order_of_its_names_without_what_is_hidden(

@@ -213,8 +213,8 @@ def test_without_data_or_a_run_there_is_nothing_to_do(xpmlp: Any) -> None:
     ("arguments", "reason"),
     [
         (("train", "--resume", "nowhere"), "holds no checkpoint"),
-        (("train", "digits", "--patience", "0"), "patience is 0"),
-        (("train", "digits", "--checkpoint-every", "0"), "every_epochs: 0 is too few"),
+        (("train", "digits", "--patience", "0"), "--patience: 0 is not a number above 0"),
+        (("train", "digits", "--checkpoint-every", "0"), "--checkpoint-every: 0 is not a number above 0"),
     ],
 )
 def test_what_cannot_be_is_said(xpmlp: Any, arguments: tuple[str, ...], reason: str) -> None:

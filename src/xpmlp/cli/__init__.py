@@ -21,9 +21,9 @@ def main() -> None:
                 import_optional(module, extra="cli", purpose="The command line")
         except MissingDependencyError as error:
             sys.exit(f"Error: {error}")
+        prepare_process()
         from .console import print_error
 
-        prepare_process()
         try:
             from .app import app
 
@@ -59,5 +59,9 @@ def prepare_process() -> None:
             signal.signal(number, signal.default_int_handler)
 
     # Messages about what takes long, such as a download, go to standard error.
-    logging.basicConfig(format="%(message)s")
+    from .console import escape
+
+    handler = logging.StreamHandler()
+    handler.format = lambda record: escape(record.getMessage())  # type: ignore[method-assign]
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("xpmlp").setLevel(logging.INFO)

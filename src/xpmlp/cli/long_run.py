@@ -123,6 +123,13 @@ def check_checkpoints(folder: Path, *, force: bool) -> None:
         )
 
 
+def check_long_run(values: Mapping[str, Any]) -> None:
+    """Refuse intervals that are not positive."""
+    for name in ("checkpoint_every", "checkpoint_minutes", "patience"):
+        if values[name] is not None and not values[name] > 0:
+            raise SettingsError(f"--{name.replace('_', '-')}: {values[name]} is not a number above 0.")
+
+
 def saves_checkpoints(values: Mapping[str, Any]) -> bool:
     """Return whether a command asks for checkpoints."""
     return values["checkpoint_every"] is not None or values["checkpoint_minutes"] is not None

@@ -10,7 +10,6 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import typer
 from jaxtyping import Float32
-from rich.table import Table
 
 from xpmlp.backends import load_backend
 from xpmlp.datasets.idx import ELEMENT_TYPES, GZIP_MAGIC
@@ -24,7 +23,7 @@ from xpmlp.training import Prediction
 from xpmlp.training import predict as predict_samples
 from xpmlp.whole_files import write_whole
 
-from .console import make_console, print_error, writes_to_terminal
+from .console import make_console, make_table, print_error, writes_to_terminal
 from .evaluation_data import check_shape, note_unusual_scale
 from .options import BackendName, DeviceName, ModelPath, Threads, check_output, find_model_file
 from .predict_table import FORMATS, ROWS_SHOWN, are_tables, describe_count, predict_table
@@ -196,10 +195,7 @@ def print_table(samples: list[Sample], prediction: Prediction) -> None:
     """Print a row for each sample; on a terminal, only the first ones."""
     console = make_console()
     shown = min(len(samples), ROWS_SHOWN) if writes_to_terminal(console) else len(samples)
-    table = Table()
-    table.add_column("input", overflow="fold")
-    table.add_column("label", justify="right")
-    table.add_column("probability", justify="right")
+    table = make_table("", "input", "label", "probability")
     confidence = prediction.probabilities.max(axis=1)
     for sample, label, probability in zip(samples[:shown], prediction.labels, confidence, strict=False):
         table.add_row(str(sample), str(label), f"{100 * probability:.2f} %")

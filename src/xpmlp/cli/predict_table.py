@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import typer
-from rich.table import Table as ScreenTable
 
 from xpmlp.backends import Backend
 from xpmlp.datasets.tables import Rows, Table, TableOptions, plain_schema, read_table, rows_to_predict, table_format
@@ -17,7 +16,7 @@ from xpmlp.model.model import Model
 from xpmlp.training import Prediction, predict
 from xpmlp.whole_files import write_whole
 
-from .console import make_console, print_note, writes_to_terminal
+from .console import make_console, make_table, print_note, writes_to_terminal
 
 ROWS_SHOWN = 40  # on a terminal; a file gets all of them
 PROBABILITIES_SHOWN = 6  # columns on a screen
@@ -159,9 +158,7 @@ def print_rows(model: Model, table: Table, added: list[Any]) -> None:
     if not fits:
         best = np.nanmax(np.array([series.head(shown).to_numpy() for series in added[1:]], dtype=np.float64), axis=0)
         columns["probability"] = [None if np.isnan(value) else float(value) for value in best]
-    screen = ScreenTable()
-    for name in columns:
-        screen.add_column(name, justify="right")
+    screen = make_table("", *columns, left=0)
     for cells in zip(*columns.values(), strict=True):
         screen.add_row(
             *("" if cell is None else f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in cells)

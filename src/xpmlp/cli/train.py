@@ -41,6 +41,7 @@ from .long_run import (
     Patience,
     Resume,
     check_checkpoints,
+    check_long_run,
     from_plain,
     last_result,
     make_callbacks,
@@ -181,6 +182,7 @@ def run(values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None
     given["hidden_layer_sizes"] = None if hidden is None else parse_sizes(hidden)
     # Validate settings and the output folder before data are read, or even downloaded.
     choose_settings(values["recipe"], **given)
+    check_long_run(values)
     options = collect_table_options(values)
     if values["quiet"]:
         logging.getLogger("xpmlp").setLevel(logging.WARNING)

@@ -290,8 +290,9 @@ def plain_schema(table: Table, target: str, input_scale: float, features: int) -
     """
     names = [name for name in table.schema if name != target]
     if len(names) != features:
+        besides = f" besides {target!r}" if target else ""
         raise DataError(
-            f"{table.name}: has {len(names):,} columns besides {target!r}, but the model was trained on {features:,} "
+            f"{table.name}: has {len(names):,} columns{besides}, but the model was trained on {features:,} "
             "inputs. Use a model trained on data of this shape."
         )
     return TableSchema(tuple(Column(name, "number", scale=input_scale) for name in names), target)
