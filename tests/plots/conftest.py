@@ -1,59 +1,50 @@
-"""Drawn without warnings, which are errors here; that nothing is cut off or overlaps is measured in the pictures."""
+"""Every picture is checked as it is drawn: nothing is cut off, no texts overlap, and a warning is an error."""
 
-import io
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 
-@pytest.fixture
-def pixels() -> Callable[[bytes], np.ndarray]:
-    """A function that returns a picture's pixels."""
-
-    def read(png: bytes) -> np.ndarray:
-        assert png.startswith(b"\x89PNG")
-        with Image.open(io.BytesIO(png)) as picture:
-            picture.load()
-            return np.asarray(picture.convert("RGB"))
-
-    return read
-
-
-@pytest.fixture
-def check_margins(pixels: Callable[[bytes], np.ndarray]) -> Callable[[bytes], np.ndarray]:
-    """A function that sees that nothing that is drawn reaches the picture's border: nothing is cut off."""
-
-    def check(png: bytes) -> np.ndarray:
-        picture = pixels(png)
-        for border in (picture[0], picture[-1], picture[:, 0], picture[:, -1]):
-            assert (border == 255).all()
-        assert picture.std() > 5.0
-        return picture
-
-    return check
-
-
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The figures that were drawn, to ask matplotlib what is in them."""
+    """The figures drawn so far, to ask matplotlib what is in them."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figures: list[Any] = []
     draw: Any = FigureCanvasAgg.draw
 
-    def keep(canvas: Any) -> None:
-        figures.append(canvas.figure)
+    def draw_and_check(canvas: Any) -> None:
         draw(canvas)
+        check_margins(np.asarray(canvas.buffer_rgba())[..., :3])
+        check_texts(canvas.figure)
+        figures.append(canvas.figure)
 
-    monkeypatch.setattr(FigureCanvasAgg, "draw", keep)
+    monkeypatch.setattr(FigureCanvasAgg, "draw", draw_and_check)
     return figures
 
 
+def check_margins(pixels: np.ndarray) -> None:
+    """Check that a picture is not blank, and that nothing reaches its border."""
+    for border in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
+        assert (border == 255).all()
+    assert pixels.std() > 5.0
+
+
+def check_texts(figure: Any) -> None:
+    """Check that no two texts of a figure overlap, and that none reaches out of it."""
+    texts = visible_texts(figure)
+    boxes = np.array([text.get_window_extent().extents for text in texts])
+    starts, ends = boxes[:, :2], boxes[:, 2:]
+    outside = (starts < 0).any(axis=1) | (ends > figure.bbox.extents[2:]).any(axis=1)
+    assert not outside.any(), texts[outside.argmax()].get_text()
+    shared = np.minimum(ends[:, None], ends) - np.maximum(starts[:, None], starts)
+    overlap = np.argwhere(np.triu((shared > 1).all(axis=2), 1))
+    assert not len(overlap), [texts[index].get_text() for index in overlap[0]]
+
+
 def visible_texts(figure: Any) -> list[Any]:
-    """All texts of a figure, save the labels of ticks beyond the end of an axis, which are not drawn."""
+    """Return all texts of a figure but the labels of ticks beyond the end of an axis, which are not drawn."""
     texts = [figure._suptitle]
     for axes in figure.axes:
         texts += [axes.title, axes._left_title, axes._right_title, *axes.texts]
@@ -64,23 +55,3 @@ def visible_texts(figure: Any) -> list[Any]:
             ticks = [(tick.get_loc(), tick.label1) for tick in axis.get_major_ticks() if tick.label1.get_visible()]
             texts += [label for place, label in ticks if min(low, high) <= place <= max(low, high)]
     return [text for text in texts if text is not None and text.get_text()]
-
-
-@pytest.fixture
-def check_texts_apart() -> Callable[[Any], None]:
-    """A function that sees that no two texts of a figure overlap, and that none reaches out of it."""
-
-    def check(figure: Any) -> None:
-        boxes = [(text.get_text(), text.get_window_extent()) for text in visible_texts(figure)]
-        assert boxes
-        for index, (name, box) in enumerate(boxes):
-            assert box.x0 >= 0, name
-            assert box.y0 >= 0, name
-            assert box.x1 <= figure.bbox.x1, name
-            assert box.y1 <= figure.bbox.y1, name
-            for other, other_box in boxes[index + 1 :]:
-                shared_width = min(box.x1, other_box.x1) - max(box.x0, other_box.x0)
-                shared_height = min(box.y1, other_box.y1) - max(box.y0, other_box.y0)
-                assert shared_width <= 1 or shared_height <= 1, f"{name!r} overlaps {other!r}"
-
-    return check

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,6 @@ from xpmlp import plots
 from xpmlp.plots import GREY, ORANGE
 
 TITLE = "digits: 96.94 % of 360 test rows right"
-CheckMargins = Callable[[bytes], np.ndarray]
-CheckTexts = Callable[[Any], None]
-Pixels = Callable[[bytes], np.ndarray]
 
 
 def gallery(
@@ -39,12 +36,9 @@ def shown_images(figure: Any, shape: tuple[int, int]) -> list[np.ndarray]:
     return [np.asarray(image.get_array())[:, :, 0] / 255 for image in figure.axes[0].images]
 
 
-def test_a_gallery_shows_the_most_confident_mistakes_and_says_what_they_are(
-    drawn: list[Any], check_margins: CheckMargins, check_texts_apart: CheckTexts
-) -> None:
-    check_margins(gallery(100, 40))
+def test_a_gallery_shows_the_most_confident_mistakes_and_says_what_they_are(drawn: list[Any]) -> None:
+    gallery(100, 40)
     figure = drawn[0]
-    check_texts_apart(figure)
     assert texts(figure, "heading") == [
         "The first 24 test images: prediction and confidence",
         "The 16 most confident of 40 mistakes in 100 test images",
@@ -71,33 +65,29 @@ def test_a_gallery_shows_the_most_confident_mistakes_and_says_what_they_are(
     ],
 )
 def test_a_gallery_of_few_images_or_mistakes_says_so(
-    drawn: list[Any], rows: int, mistakes: int, headings: list[str], check_margins: CheckMargins
+    drawn: list[Any], rows: int, mistakes: int, headings: list[str]
 ) -> None:
-    check_margins(gallery(rows, mistakes))
+    gallery(rows, mistakes)
     assert texts(drawn[0], "heading") == headings
     assert len(texts(drawn[0], "predicted")) == min(rows, 24) + mistakes
 
 
 @pytest.mark.parametrize("classes", [("T-shirt/top", "a name that goes on and on and on"), ("cat", "dog")])
-def test_names_of_classes_do_not_run_into_each_other(
-    drawn: list[Any], classes: tuple[str, ...], check_margins: CheckMargins, check_texts_apart: CheckTexts
-) -> None:
-    check_margins(gallery(30, 20, classes=classes))  # mistakes among the first images, too
-    check_texts_apart(drawn[0])
+def test_names_of_classes_do_not_run_into_each_other(drawn: list[Any], classes: tuple[str, ...]) -> None:
+    gallery(30, 20, classes=classes)  # mistakes among the first images, too
 
 
 @pytest.mark.parametrize("shape", [(40, 12), (1, 64)])
-def test_images_of_any_proportions_are_shown_undistorted(
-    drawn: list[Any], shape: tuple[int, int], check_margins: CheckMargins, check_texts_apart: CheckTexts
-) -> None:
-    check_margins(gallery(40, 5, shape=shape))
-    check_texts_apart(drawn[0])
+def test_images_of_any_proportions_are_shown_undistorted(drawn: list[Any], shape: tuple[int, int]) -> None:
+    gallery(40, 5, shape=shape)
     assert len(shown_images(drawn[0], shape)) == 24 + 5
 
 
-def test_rows_of_wide_images_do_not_leave_the_page_empty(pixels: Pixels) -> None:
-    wide, square = (pixels(gallery(24, 0, shape=shape)) for shape in ((10, 40), (28, 28)))
-    assert wide.shape[0] < 0.6 * square.shape[0]
+def test_rows_of_wide_images_do_not_leave_the_page_empty(drawn: list[Any]) -> None:
+    for shape in ((10, 40), (28, 28)):
+        gallery(24, 0, shape=shape)
+    wide, square = (figure.get_figheight() for figure in drawn)
+    assert wide < 0.6 * square
 
 
 def test_a_gallery_takes_labels_of_any_kind(drawn: list[Any]) -> None:
@@ -112,18 +102,15 @@ def test_a_gallery_takes_labels_of_any_kind(drawn: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("shape", [(10, 40), (40, 12)])
-def test_the_worst_mistakes_come_first(
-    drawn: list[Any], check_margins: CheckMargins, check_texts_apart: CheckTexts, shape: tuple[int, int]
-) -> None:
+def test_the_worst_mistakes_come_first(drawn: list[Any], shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 47, 300)
     scores = np.exp(rng.standard_normal((300, 47)) + 2.0 * np.eye(47)[truth])
     probabilities = scores / scores.sum(axis=1, keepdims=True)
     images = rng.random((300, *shape)).astype(np.float32)
     names = [f"class {index} with a long name" for index in range(47)]
-    check_margins(plots.draw_mistakes(images, truth, probabilities, names, TITLE))
+    plots.draw_mistakes(images, truth, probabilities, names, TITLE)
     (figure,) = drawn
-    check_texts_apart(figure)
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != truth)
     worst = wrong[np.argsort(probabilities[wrong, truth[wrong]])][:12]
     assert f"The 12 worst of {len(wrong)} mistakes" in figure.get_suptitle().replace("\n", " ")
@@ -140,10 +127,10 @@ def test_the_most_probable_classes_and_the_true_one_stand_beside_each_image(draw
 
 
 @pytest.mark.parametrize(("mistakes", "heading"), [(1, "The only mistake: true"), (4, "All 4 mistakes: true")])
-def test_few_mistakes_are_all_shown(drawn: list[Any], check_margins: CheckMargins, mistakes: int, heading: str) -> None:
+def test_few_mistakes_are_all_shown(drawn: list[Any], mistakes: int, heading: str) -> None:
     probabilities = np.tile([0.7, 0.3], (10, 1))
     truth = (np.arange(10) < mistakes).astype(np.int64)
-    check_margins(plots.draw_mistakes(np.zeros((10, 4, 4), np.float32), truth, probabilities, (0, 1), TITLE))
+    plots.draw_mistakes(np.zeros((10, 4, 4), np.float32), truth, probabilities, (0, 1), TITLE)
     assert len(drawn[0].axes[0].images) == mistakes
     assert heading in drawn[0].get_suptitle()
 
