@@ -37,7 +37,7 @@ def test_where_the_system_has_no_affinity_all_cores_count(monkeypatch: pytest.Mo
     assert environment.describe_machine()["cores"] == os.cpu_count()
 
 
-def test_where_there_is_no_cpuinfo_the_processor_still_has_a_name(
+def test_without_cpuinfo_the_processor_still_has_a_name(
     monkeypatch: pytest.MonkeyPatch, tmp_path: os.PathLike[str]
 ) -> None:
     monkeypatch.setattr(environment, "Path", lambda name: tmp_path)

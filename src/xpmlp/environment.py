@@ -1,4 +1,4 @@
-"""What a run was made with: versions and machine, for the record."""
+"""Versions and machine, for the record of a run."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ PACKAGES = ("xpmlp", "numpy", "array-api-compat", "scikit-learn", "safetensors")
 
 
 def describe_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide a run's numbers."""
+    """Return the versions of Python and of the packages that affect results."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -21,7 +21,7 @@ def describe_versions() -> dict[str, str]:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return the system, the processor, and the threads that its linear algebra uses."""
+    """Return the system, the processor, and its BLAS libraries with their threads."""
     from threadpoolctl import threadpool_info
 
     return {
@@ -37,7 +37,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def processor_name() -> str:
-    """Return the processor's name as its maker gives it, where the system tells."""
+    """Return the processor's model name, or its architecture if the system does not tell."""
     information = Path("/proc/cpuinfo")
     if information.is_file():
         for line in information.read_text(encoding="utf-8", errors="replace").splitlines():

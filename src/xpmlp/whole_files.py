@@ -10,21 +10,20 @@ from .errors import OutputError
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that a reader finds the old file or the new one, never a part.
+    """Write a file so that readers find the old content or the new, never a part.
 
-    The bytes go to a temporary file in the same folder, reach the disk, and take the name in one step. Where `path` is
-    a link, it stays one, and the file that it points to is written.
+    The bytes go to a temporary file in the same folder, reach the disk, and take the name in one step. If `path` is a
+    link, its target is written.
 
     Raises
     ------
     OutputError
-        Where the folder does not exist, may not be written or is full, or `path` is a folder or a device; all is then
-        as it was.
+        If the folder does not exist, is full or not writable, or `path` is a folder or a device; nothing is changed.
     """
     temporary = None
     try:
         target = Path(os.path.realpath(path))
-        # Root may replace even /dev/null.
+        # Root could replace even /dev/null.
         if os.path.lexists(target) and not target.is_file():
             raise OSError(errno.EEXIST, "it is not a regular file")
         # The temporary name is longer than the name, which may be as long as the file system allows.
@@ -33,7 +32,7 @@ def write_whole(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files that only their owner may read; a result is as readable as any new file.
+        # mkstemp creates files that only their owner may read; the result is as readable as any new file.
         os.chmod(temporary, 0o666 & ~current_umask())
         os.replace(temporary, target)
         temporary = None
@@ -47,7 +46,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def current_umask() -> int:
-    """The permission bits that this process takes away from new files."""
+    """Return the permission bits that this process removes from new files."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
