@@ -195,7 +195,9 @@ def test_the_number_of_threads_is_kept_and_may_be_changed_on_resuming(
     assert record() == (2, 2)
     for option, number in ((), 2), (("--threads", "3"), 3):
         checkpoint_files(tmp_path / "checkpoints")[0][1].unlink()
-        assert xpmlp("train", "--resume", tmp_path, *option).code == 0
+        code, out, _ = xpmlp("train", "--resume", tmp_path, *option)
+        assert code == 0
+        assert f"resuming after epoch 1, in {number} threads" in out
         assert record() == (number, number)
     assert xpmlp(*command, "--threads", "0").code == 2
     assert xpmlp("evaluate", tmp_path, "digits", "--threads", "1").code == 0

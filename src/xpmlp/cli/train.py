@@ -19,7 +19,7 @@ from xpmlp.datasets.load import load_by_options
 from xpmlp.errors import OutputError, SettingsError, XpmlpError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import INITIALIZERS
-from xpmlp.threads import use_threads
+from xpmlp.threads import describe_threads, use_threads
 from xpmlp.training import (
     OPTIMIZERS,
     RECIPES,
@@ -204,7 +204,9 @@ def run(values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None
         callbacks = make_callbacks(values, folder.path)
         print_start(console, dataset, settings)
         if checkpoint is not None:
-            console.print(f"resuming after epoch {checkpoint.epoch}")
+            number = values["threads"] or checkpoint.threads
+            threads = f", in {describe_threads(number)}" if number else ""
+            console.print(f"resuming after epoch {checkpoint.epoch}{threads}")
         elif values["resume"] is not None:
             console.print("there is no checkpoint yet, so the run starts over")
         result, failure = fit_with_progress(
