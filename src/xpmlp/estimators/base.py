@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -11,6 +11,7 @@ import array_api_compat.numpy
 import numpy as np
 import scipy.sparse
 from sklearn.base import BaseEstimator
+from sklearn.neural_network._multilayer_perceptron import BaseMultilayerPerceptron
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -59,29 +60,8 @@ class MLPBase(BaseEstimator, ABC):
     """Base class of `MLPClassifier` and `MLPRegressor`."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        **BaseMultilayerPerceptron._parameter_constraints,
         "activation": [StrOptions(set(ACTIVATIONS))],
-        "solver": [StrOptions({"lbfgs", *STOCHASTIC_SOLVERS})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "verbose": ["verbose"],
-        "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="both")],
-        "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
-        "max_fun": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "backend": [StrOptions({*BACKENDS, AUTO}), None],
         "device": [str, None],
@@ -90,28 +70,7 @@ class MLPBase(BaseEstimator, ABC):
     }
 
     _y_numeric: ClassVar[bool]  # whether y has to be numbers
-
-    hidden_layer_sizes: Any
-    activation: str
-    solver: str
-    alpha: float
-    max_iter: int
-    max_fun: int
-    tol: float
-    verbose: bool | int
-    random_state: Any
-    warm_start: bool
-    early_stopping: bool
-    backend: str | None
-    device: str | None
-    dtype: Any
-    callbacks: Any
-    dropout: float
     _dropout_key: int = 0
-
-    coefs_: list[Any]
-    intercepts_: list[Any]
-    n_features_in_: int
 
     def _store(self, parameters: dict[str, Any]) -> None:
         """Store constructor parameters as attributes of the same names, as scikit-learn requires."""

@@ -1,4 +1,4 @@
-"""An estimator in the command line's model file, and the command line's networks as estimators."""
+"""Estimators from and to the command line's model files, and from scikit-learn's."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
+import sklearn.neural_network
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
 
@@ -56,7 +58,7 @@ def test_a_regressor_comes_back_as_it_was(iris: Any, tmp_path: Path, loss: str, 
     assert again.get_params() == estimator.get_params() | {"dtype": "float64"}
 
 
-def test_it_may_be_trained_on(iris: Any, tmp_path: Path) -> None:
+def test_training_continues(iris: Any, tmp_path: Path) -> None:
     estimator = MLPClassifier(**SETTINGS).fit(*iris)
     estimator.to_file(tmp_path / "model.safetensors")
     again = MLPClassifier.from_file(tmp_path / "model.safetensors", warm_start=True)
@@ -65,7 +67,7 @@ def test_it_may_be_trained_on(iris: Any, tmp_path: Path) -> None:
     assert len(again.loss_curve_) == 16
 
 
-def test_the_library_reads_it_too(iris: Any, tmp_path: Path) -> None:
+def test_load_model_reads_it(iris: Any, tmp_path: Path) -> None:
     estimator = MLPClassifier(**SETTINGS).fit(*iris)
     estimator.to_file(tmp_path / "model.safetensors")
     model = xpmlp.load_model(tmp_path / "model.safetensors")
@@ -74,7 +76,7 @@ def test_the_library_reads_it_too(iris: Any, tmp_path: Path) -> None:
     assert_allclose(prediction.probabilities, estimator.predict_proba(iris[0]), rtol=1e-12)
 
 
-def test_a_network_of_the_command_line_takes_raw_values(tmp_path: Path) -> None:
+def test_a_model_of_the_command_line_takes_raw_values(tmp_path: Path) -> None:
     digits = xpmlp.load_dataset("digits")
     model, _ = xpmlp.train(digits, xpmlp.Recipe(hidden_layer_sizes=(16,), epochs=2))
     xpmlp.save_model(tmp_path / "model.safetensors", model)
@@ -100,8 +102,7 @@ def test_a_softmax_of_two_becomes_one_output(iris: Any, tmp_path: Path) -> None:
     assert_array_equal(estimator.predict(iris[0]), expected.labels)
 
 
-def test_the_names_of_the_features_come_along(iris: Any, tmp_path: Path) -> None:
-    pl = pytest.importorskip("polars")
+def test_feature_names_are_saved(iris: Any, tmp_path: Path) -> None:
     frame = pl.DataFrame(iris[0], schema=["a", "b", "c", "d"])
     MLPClassifier(**SETTINGS).fit(frame, iris[1]).to_file(tmp_path / "model.safetensors")
     again = MLPClassifier.from_file(tmp_path / "model.safetensors")
@@ -109,7 +110,7 @@ def test_the_names_of_the_features_come_along(iris: Any, tmp_path: Path) -> None
         again.predict(frame[["b", "a", "c", "d"]])
 
 
-def test_what_a_file_cannot_hold_is_left_out(iris: Any, tmp_path: Path) -> None:
+def test_parameters_that_json_cannot_hold_get_their_defaults(iris: Any, tmp_path: Path) -> None:
     estimator = MLPClassifier(
         **SETTINGS | {"random_state": np.random.RandomState(0)}, n_iter_no_change=np.inf, class_weight={0: 2.0}
     ).fit(*iris)
@@ -119,7 +120,7 @@ def test_what_a_file_cannot_hold_is_left_out(iris: Any, tmp_path: Path) -> None:
     assert_array_equal(again.predict(iris[0]), estimator.predict(iris[0]))
 
 
-def test_a_record_that_was_changed_by_hand_does_no_harm(iris: Any, tmp_path: Path) -> None:
+def test_an_edited_record_does_no_harm(iris: Any, tmp_path: Path) -> None:
     estimator = MLPClassifier(**SETTINGS).fit(*iris)
     estimator.to_file(tmp_path / "model.safetensors")
     model = xpmlp.load_model(tmp_path / "model.safetensors")
@@ -135,7 +136,7 @@ def test_a_record_that_was_changed_by_hand_does_no_harm(iris: Any, tmp_path: Pat
         assert_array_equal(again.predict(iris[0]), estimator.predict(iris[0]))
 
 
-def test_what_does_not_fit_is_refused(iris: Any, tmp_path: Path) -> None:
+def test_models_of_another_kind_are_refused(iris: Any, tmp_path: Path) -> None:
     with pytest.raises(NotFittedError):
         MLPClassifier().to_file(tmp_path / "model.safetensors")
     with pytest.raises(ModelError, match="are not two or more different labels"):
@@ -145,3 +146,49 @@ def test_what_does_not_fit_is_refused(iris: Any, tmp_path: Path) -> None:
         MLPClassifier.from_file(tmp_path / "regressor.safetensors")
     with pytest.raises(ModelFileError, match="nothing"):
         MLPClassifier.from_file(tmp_path / "nothing.safetensors")
+
+
+# scikit-learn's own networks
+
+
+@pytest.mark.parametrize(
+    ("activation", "dtype", "tolerance"),
+    [
+        ("logistic", "float32", 1e-7),
+        ("relu", "float32", 1e-7),
+        ("logistic", "float64", 1e-12),
+        ("tanh", "float64", 1e-12),
+    ],
+)
+@pytest.mark.parametrize("kind", ["three classes", "two classes", "multilabel", "strings"])
+def test_a_converted_classifier_predicts_the_same(
+    iris: Any, kind: str, activation: str, dtype: Any, tolerance: float
+) -> None:
+    x = iris[0].astype(dtype)
+    y: Any = {
+        "three classes": iris[1],
+        "two classes": iris[1] > 0,
+        "multilabel": np.stack([iris[1] > 0, iris[1] > 1], axis=1).astype(int),
+        "strings": np.array(["a", "b", "c"])[iris[1]],
+    }[kind]
+    theirs = sklearn.neural_network.MLPClassifier(**SETTINGS | {"activation": activation}).fit(x, y)
+    ours = MLPClassifier.from_sklearn(theirs)
+    assert_allclose(ours.predict_proba(x), theirs.predict_proba(x), rtol=0, atol=tolerance)
+    assert_array_equal(ours.predict(x), theirs.predict(x))
+    assert ours.get_params().items() >= theirs.get_params().items()
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+def test_a_converted_regressor_predicts_the_same(iris: Any, loss: str) -> None:
+    frame = pl.DataFrame(iris[0], schema=["a", "b", "c", "d"])
+    theirs = sklearn.neural_network.MLPRegressor(loss, **SETTINGS).fit(frame, iris[1])
+    ours = MLPRegressor.from_sklearn(theirs)
+    assert_allclose(ours.predict(frame), theirs.predict(frame), rtol=0, atol=1e-12)
+    assert ours.feature_names_in_.tolist() == ["a", "b", "c", "d"]
+
+
+def test_only_a_fitted_network_of_the_same_class_is_converted(iris: Any) -> None:
+    with pytest.raises(NotFittedError):
+        MLPClassifier.from_sklearn(sklearn.neural_network.MLPClassifier())
+    with pytest.raises(TypeError, match=r"takes a fitted sklearn.neural_network.MLPRegressor, not an instance of"):
+        MLPRegressor.from_sklearn(sklearn.neural_network.MLPClassifier(**SETTINGS).fit(*iris))

@@ -1,0 +1,91 @@
+"""L-BFGS: scikit-learn's path at first, the same optimum, in blocks of rows."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse
+import sklearn.neural_network
+from numpy.testing import assert_allclose
+from sklearn.linear_model import Ridge
+
+import xpmlp
+from xpmlp.estimators import MLPClassifier, MLPRegressor
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+SETTINGS: dict[str, Any] = {"hidden_layer_sizes": (12,), "max_iter": 12, "random_state": 0}
+
+
+def assert_same_network(estimator: Any, reference: Any, tolerance: float = 0.0) -> None:
+    for mine, other in zip(
+        estimator.coefs_ + estimator.intercepts_, reference.coefs_ + reference.intercepts_, strict=True
+    ):
+        assert_allclose(mine, other, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "regressor"])
+def test_lbfgs_follows_scikit_learns_first_steps(iris: Any, kind: str) -> None:
+    x, y = iris
+    name = {"classifier": "MLPClassifier", "regressor": "MLPRegressor"}[kind]
+    theirs, ours = getattr(sklearn.neural_network, name), getattr(xpmlp, name)
+    settings = {"solver": "lbfgs", "max_iter": 15, "random_state": 1}
+    reference, estimator = theirs(**settings).fit(x, y), ours(**settings).fit(x, y)
+    assert_allclose(estimator.loss_, reference.loss_, rtol=1e-9)
+    assert estimator.n_iter_ == reference.n_iter_
+    assert_same_network(estimator, reference, 1e-7)
+
+
+@pytest.mark.parametrize("kind", ["MLPClassifier", "MLPRegressor"])
+@pytest.mark.parametrize("form", [np.asarray, scipy.sparse.csr_matrix])
+@pytest.mark.parametrize("weights", ["none", "some", "first rows weigh nothing"])
+def test_lbfgs_is_the_same_in_blocks_of_rows(
+    iris: Any, monkeypatch: pytest.MonkeyPatch, kind: str, form: Any, weights: str
+) -> None:
+    x, y = form(iris[0]), iris[1]
+    some = np.random.default_rng(0).uniform(0.1, 3.0, len(y))
+    weight = {"none": None, "some": some, "first rows weigh nothing": np.where(np.arange(len(y)) < 50, 0.0, some)}[
+        weights
+    ]
+    settings = SETTINGS | {"solver": "lbfgs", "alpha": 0.5}
+    whole = getattr(xpmlp, kind)(**settings).fit(x, y, weight)
+    monkeypatch.setattr("xpmlp.estimators.lbfgs.BLOCK_VALUES", 600)  # 40 rows, or 46
+    in_blocks = getattr(xpmlp, kind)(**settings).fit(x, y, weight)
+    assert_allclose(in_blocks.loss_, whole.loss_, rtol=1e-12)
+    assert_same_network(in_blocks, whole, 1e-9)
+
+
+@pytest.mark.parametrize("task", ["three classes", "two classes", "multilabel", "one number"])
+def test_lbfgs_reaches_scikit_learns_optimum(iris: Any, task: str) -> None:
+    x = iris[0]
+    targets: dict[str, Any] = {
+        "three classes": iris[1],
+        "two classes": iris[1] > 1,
+        "multilabel": np.stack([iris[1] > 0, iris[1] > 1], axis=1).astype(int),
+        "one number": x[:, 0] ** 2,
+    }
+    # Without a hidden layer there is a single optimum.
+    settings = {"hidden_layer_sizes": (), "solver": "lbfgs", "alpha": 1.0, "max_iter": 2000, "tol": 1e-6}
+    name = "MLPRegressor" if "number" in task else "MLPClassifier"
+    theirs, ours = getattr(sklearn.neural_network, name), getattr(xpmlp, name)
+    reference = theirs(**settings).fit(x, targets[task])
+    assert ours(**settings).fit(x, targets[task]).loss_ == pytest.approx(reference.loss_, abs=1e-4)
+
+
+def test_lbfgs_with_several_outputs_reaches_the_optimum(iris: Any) -> None:
+    # Unlike scikit-learn's, which minimizes the mean over the outputs with the gradient of their sum.
+    x, y = iris[0], iris[0][:, :2] ** 2
+    estimator = MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", alpha=1.0, max_iter=2000, tol=1e-6).fit(x, y)
+    assert_allclose(estimator.predict(x), Ridge(alpha=1.0).fit(x, y).predict(x), atol=1e-2)
+    penalty = 0.5 * np.sum(estimator.coefs_[0] ** 2) / len(x)
+    assert estimator.loss_ == pytest.approx(0.5 * np.mean((estimator.predict(x) - y) ** 2) + penalty, rel=1e-9)
+
+
+def test_lbfgs_prints_its_losses_if_verbose(iris: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    estimator = MLPClassifier(solver="lbfgs", max_iter=3, verbose=True).fit(*iris)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in lines] == ["Iteration 1", "Iteration 2", "Iteration 3"]
+    assert lines[-1] == f"Iteration 3, loss = {estimator.loss_:.8f}"
+
+
+def test_lbfgs_has_no_partial_fit() -> None:
+    assert not any(hasattr(make(solver="lbfgs"), "partial_fit") for make in (MLPClassifier, MLPRegressor))
