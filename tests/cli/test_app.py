@@ -11,10 +11,11 @@ import pytest
 
 import xpmlp as package
 from xpmlp import RECIPES
+from xpmlp.cli.app import COMMANDS as SUMMARIES
 
 Run = Callable[..., Any]
 
-COMMANDS = ("train", "evaluate", "predict", "plot", "export", "inspect", "backends", "bench")
+COMMANDS = tuple(SUMMARIES)
 
 
 def test_the_version_is_the_packages(xpmlp: Run) -> None:
@@ -104,6 +105,32 @@ def test_a_mistake_in_the_command_is_named_without_a_traceback(
     for word in words:
         assert word in err
     assert "Traceback" not in err
+
+
+def test_the_programs_help_says_what_each_commands_help_says(xpmlp: Run) -> None:
+    for name, summary in SUMMARIES.items():
+        assert summary in " ".join(xpmlp(name, "--help").out.split()), name
+
+
+@pytest.mark.parametrize("module", ["xpmlp.cli.console", "xpmlp.cli.app", "xpmlp.cli.evaluate"])
+def test_ctrl_c_during_an_import_leaves_no_traceback(module: str) -> None:
+    """In a process of its own, where nothing is imported yet."""
+    code = f"""
+import importlib.abc, sys
+
+class Interrupt(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupt())
+sys.argv = ["xpmlp", "evaluate", "model", "digits"]
+from xpmlp.cli import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode in (1, 130)
+    assert "Traceback" not in done.stderr
 
 
 def test_the_module_is_the_command(command: Run) -> None:

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from xpmlp.cli.console import make_console, print_error, print_note
+from xpmlp.cli.console import make_console, make_table, print_error, print_note
 
 ODD = "[red]a[/red] [/] :smile: [link=x]y 🚀 C:\\new\\[bold]"
 
@@ -16,6 +16,17 @@ def test_text_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
     assert captured.out == f"{ODD}\n"
     assert captured.err == f"Error: {ODD}\nnote: {ODD}\n"
+
+
+def test_control_characters_of_names_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    table = make_table("a\x1b[31m", "b\x1b[31m")
+    table.add_row("c\x1b[31m\x07\x9b")
+    make_console().print(table)
+    print_note("d\x1b]0;title\x07\nnext")
+    captured = capsys.readouterr()
+    for text in (r"a\x1b[31m", r"b\x1b[31m", r"c\x1b[31m\x07\x9b"):
+        assert text in captured.out
+    assert captured.err == "note: d\\x1b]0;title\nnext\n"  # rich drops the bell itself
 
 
 def test_a_long_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,8 @@ from xpmlp.cli.run_folder import read_history
 from xpmlp.training import evaluate_classifier, newest_checkpoint
 from xpmlp.training.checkpoint import checkpoint_files
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 LONG = ("train", "digits", "--epochs", "40", "--hidden", "32", "--seed", "3")
 
 

@@ -35,7 +35,7 @@ def test_seeing_whether_a_folder_can_be_written_leaves_nothing_in_it() -> None:
     assert list(Path("run").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", RUN_FILES)
+@pytest.mark.parametrize("name", ["model.safetensors", "run.json", RUN_FILES[-1]])
 def test_every_file_of_an_earlier_run_is_reason_to_refuse(name: str) -> None:
     Path("run").mkdir()
     Path("run", name).write_bytes(b"old")

@@ -15,7 +15,7 @@ COMMANDS = {
     "predict": "Classify pictures with MODEL, or predict each row of a table.",
     "plot": "Draw a run's figures again, or compare the curves of several runs.",
     "export": "Write MODEL as an ONNX graph, or as a Python file that needs NumPy only.",
-    "inspect": "Summarise DATA: first rows, statistics of each column, missing values, classes, duplicates.",
+    "inspect": "Describe DATA: first rows, column statistics, missing values, classes, duplicates.",
     "backends": "List the array libraries and devices that work here.",
     "bench": "Compare how fast each array library trains a network here.",
 }
