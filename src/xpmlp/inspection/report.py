@@ -1,4 +1,4 @@
-"""An inspection as one web page that needs no other file, with its pictures."""
+"""An inspection as one HTML page, with its figures inside."""
 
 import base64
 import html
@@ -20,21 +20,9 @@ BINS = 30
 MOST_BARS = 40
 GAP = 1  # pixels between two images of a sheet
 FIRST_COLUMNS = 20  # of the first rows; no one reads hundreds side by side
-HEADINGS = (
-    "column",
-    "type",
-    "rows",
-    "missing",
-    "different",
-    "mean",
-    "std",
-    "min",
-    "25 %",
-    "50 %",
-    "75 %",
-    "max",
-    "note",
-)
+HEADINGS = [
+    *("column", "type", "rows", "missing", "different", "mean", "std", "min", "25 %", "50 %", "75 %", "max", "note")
+]
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -68,13 +56,7 @@ $body
 
 
 def html_report(inspection: Inspection, table: Table) -> str:
-    """Return a page with everything that was found out, its pictures inside.
-
-    Parameters
-    ----------
-    table
-        The table that was inspected; the pictures are drawn of its values.
-    """
+    """Return an HTML page with all of an inspection, and with figures of the table's values."""
     ordered = by_interest(list(inspection.columns), inspection.target)
     sections = [facts(inspection)]
     if inspection.images:
@@ -84,30 +66,30 @@ def html_report(inspection: Inspection, table: Table) -> str:
     spread = [summary for summary in ordered if not inspection.classes or summary.name != inspection.target]
     histograms = draw_histograms(table, spread)
     if histograms is not None:
-        sections.append(section("How values are spread", picture(histograms, "histograms of columns")))
+        sections.append(section("Distributions", picture(histograms, "histograms of columns")))
     sections.append(section("First rows", first_rows(inspection, ordered)))
     sections.append(section(f"All {len(ordered):,} columns, the noteworthy ones first", column_table(ordered)))
     return Template(PAGE).substitute(title=escape(inspection.name), body="\n".join(sections))
 
 
 def escape(value: Any) -> str:
-    """Return text as it can stand in a page."""
+    """Return text escaped for HTML."""
     return html.escape(str(value))
 
 
 def section(heading: str, content: str) -> str:
-    """Return a part of the page under a heading."""
+    """Return a section with a heading."""
     return f"<section><h2>{escape(heading)}</h2>\n{content}</section>"
 
 
 def picture(png: bytes, description: str) -> str:
-    """Return a picture that is part of the page."""
+    """Return an embedded image."""
     data = base64.b64encode(png).decode()
     return f'<img alt="{escape(description)}" src="data:image/png;base64,{data}">'
 
 
 def facts(inspection: Inspection) -> str:
-    """Return the numbers that come first, and what should be known."""
+    """Return the main numbers and the notes."""
     pairs = [
         ("rows", f"{inspection.rows:,}"),
         ("columns", f"{len(inspection.columns):,}"),
@@ -129,7 +111,7 @@ def facts(inspection: Inspection) -> str:
 
 
 def first_rows(inspection: Inspection, ordered: list[ColumnSummary]) -> str:
-    """Return the first rows, of many columns the noteworthy ones."""
+    """Return the first rows; if there are many columns, of the noteworthy ones."""
     names = [summary.name for summary in inspection.columns]
     hidden = len(names) - FIRST_COLUMNS
     if hidden > 0:
@@ -140,30 +122,21 @@ def first_rows(inspection: Inspection, ordered: list[ColumnSummary]) -> str:
 
 
 def column_table(ordered: list[ColumnSummary]) -> str:
-    """Return the description of all columns."""
+    """Return the summaries of all columns."""
     rows = []
     for summary in ordered:
         numbers = [shown(getattr(summary, name)) for name in STATISTICS]
         notes = concerns(summary)
         if summary.top is not None:
-            notes.append(f"commonest: {summary.top} ({summary.top_count:,})")
+            notes.append(f"most frequent: {summary.top} ({summary.top_count:,})")
         distinct = "" if summary.distinct is None else f"{summary.distinct:,}"
-        rows.append(
-            [
-                summary.name,
-                summary.type,
-                f"{summary.count:,}",
-                f"{summary.missing:,}",
-                distinct,
-                *numbers,
-                "; ".join(notes),
-            ]
-        )
-    return grid(list(HEADINGS), rows, style="noted")
+        counts = [f"{summary.count:,}", f"{summary.missing:,}", distinct]
+        rows.append([summary.name, summary.type, *counts, *numbers, "; ".join(notes)])
+    return grid(HEADINGS, rows, style="noted")
 
 
 def grid(headings: list[str], rows: list[list[str]], style: str = "plain") -> str:
-    """Return a table that scrolls where it is larger than the page."""
+    """Return a table that scrolls if it is larger than the page."""
     head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
     body = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     table = f'<table class="{style}"><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>'
@@ -179,7 +152,7 @@ def shown(value: Any) -> str:
 
 @house_style()
 def draw_contact_sheet(inspection: Inspection) -> bytes:
-    """Draw some images of each class, a line for each."""
+    """Draw some images of each class, one row for each."""
     shape = inspection.image_shape
     assert shape is not None  # there are images
     height, width = shape
@@ -201,7 +174,7 @@ def draw_contact_sheet(inspection: Inspection) -> bytes:
 
 
 def strip(images: Any, most: int) -> Any:
-    """Return images beside each other, white where there are fewer than the most of all classes."""
+    """Return images side by side, padded with white to `most` images."""
     images = images.astype(np.float64)
     low, high = images.min(), images.max()
     scaled = (images - low) / (high - low or 1.0)
@@ -214,7 +187,7 @@ def strip(images: Any, most: int) -> Any:
 
 @house_style()
 def draw_classes(inspection: Inspection) -> bytes:
-    """Draw how many rows are of each class, the commonest ones where there are many."""
+    """Draw the number of rows of each class; if there are many, of the most frequent ones."""
     classes = sorted(inspection.classes, key=lambda found: -found.rows) if len(inspection.classes) > MOST_BARS else None
     shown = (classes or list(inspection.classes))[:MOST_BARS]
     figure = new_figure(6.4, 0.26 * len(shown) + 0.9)
@@ -227,14 +200,14 @@ def draw_classes(inspection: Inspection) -> bytes:
     axes.margins(x=0.22)
     axes.set_xticks([])
     axes.spines[["top", "right", "bottom"]].set_visible(False)
-    more = f", the commonest {MOST_BARS} of {len(inspection.classes):,}" if classes else ""
+    more = f", the {MOST_BARS} most frequent of {len(inspection.classes):,}" if classes else ""
     axes.set_title(f"rows of each class of {shortened(inspection.target or '', 30)}{more}", color=GREY, loc="left")
     return to_png(figure)
 
 
 @house_style()
 def draw_histograms(table: Table, summaries: list[ColumnSummary]) -> bytes | None:
-    """Draw how the values of some columns of numbers are spread; None where there is nothing to draw."""
+    """Draw histograms of some columns of numbers; None if there are none."""
     drawn = [summary for summary in summaries if summary.kind == "number" and not summary.is_constant][:HISTOGRAMS]
     if not drawn:
         return None

@@ -57,6 +57,13 @@ def test_a_text_among_numbers_is_named(tmp_path: Path, name: str, row: int) -> N
     assert load_dataset(path, exclude=["b"]).train.x.shape[1] == 1
 
 
+@pytest.mark.parametrize("header", ["a,b,label\n", ""])
+def test_a_quote_without_its_partner_is_refused(write: Write, header: str) -> None:
+    lines = [f"{i},{i * 0.5},{i % 2}" for i in range(40)]
+    lines[20] = '20,"x,0'
+    assert refused(write(header + "\n".join(lines) + "\n"))
+
+
 def test_a_text_in_the_column_to_predict_is_named(write: Write) -> None:
     text = "a,price\n" + "".join(f"{i},{i}.5\n" for i in range(50)) + "50,cheap\n"
     assert "row 51 (line 52), column 'price': 'cheap' is not a number" in refused(write(text), target="price")

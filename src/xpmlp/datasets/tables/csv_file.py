@@ -1,6 +1,7 @@
 """CSV files, plain or compressed with gzip or Zstandard: read by Polars, and by Python's csv module to find lines."""
 
 import csv
+import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,9 +52,15 @@ class CsvFile:
         """Read the file with Polars."""
         if not self.has_header:
             arguments["new_columns"] = [f"column_{index + 1}" for index in range(self.width)]
-        return import_polars().read_csv(
-            self.text.source, separator=self.separator, has_header=self.has_header, glob=False, **arguments
-        )
+        polars = import_polars()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            frame = polars.read_csv(
+                self.text.source, separator=self.separator, has_header=self.has_header, glob=False, **arguments
+            )
+        if any("malformed" in str(warning.message) for warning in caught):  # rows of it are lost
+            raise polars.exceptions.ComputeError("a quote without its partner")
+        return frame
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
         """Yield each record's first line, counted from 1, and its cells; a blank line has none.

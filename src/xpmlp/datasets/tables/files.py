@@ -135,20 +135,19 @@ def read_npz(path: Path) -> tuple[Table, Table | None]:
 
 def read_arrays(path: Path) -> dict[str, Shaped[np.ndarray, "..."]]:
     """Return all arrays of a file."""
+    with path.open("rb") as file:
+        if file.read(6) == b"\x93NUMPY":
+            raise DataError(f"{path}: holds a single array. Give an .npz with {LAYOUTS}.")
+    arrays = {}
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not hasattr(file, "files"):
-                raise DataError(f"{path}: holds a single array. Give an .npz with {LAYOUTS}.")
-            arrays = {name: file[name] for name in file.files}
-    except ValueError as error:
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                with archive.open(name) as member:
+                    arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
+    except (OSError, EOFError, MemoryError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         if "allow_pickle" in str(error):
             raise DataError(f"{path}: holds Python objects. Save arrays of numbers or text instead.") from error
         raise DataError(f"{path}: cannot be read as .npz ({error}). Is the file whole?") from error
-    except (OSError, EOFError, KeyError, MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read as .npz ({error}). Is the file whole?") from error
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):  # NumPy gives the bytes of members that are no arrays
-            raise DataError(f"{path}: its member {name!r} is no array. Give an .npz with {LAYOUTS}.")
     return arrays
 
 
