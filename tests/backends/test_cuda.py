@@ -117,13 +117,13 @@ def count_recordings(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> list[
     if recorded is None:
         pytest.skip(f"{backend.name} compiles; its own test counts that")
     recordings: list[int] = []
-    record = recorded.record
+    capture = recorded.capture
 
     def counted(static: Any) -> Any:
         recordings.append(static.batches.shape[1])
-        return record(static)
+        return capture(static)
 
-    monkeypatch.setattr(recorded, "record", counted)
+    monkeypatch.setattr(recorded, "capture", counted)
     return recordings
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from xpmlp.backends import Backend, NumpyBackend, load_backend
 from xpmlp.backends.engine.captured_epoch import CapturedEpoch
-from xpmlp.backends.engine.captured_step import CapturedStep
+from xpmlp.backends.engine.captured_step import DeviceStep
 from xpmlp.data import StreamedSamples, place_samples
 from xpmlp.data.placement import format_bytes, rows_on_device, train_epoch
 from xpmlp.errors import MissingDependencyError
@@ -87,7 +87,7 @@ def test_streamed_samples_are_captured_twice_and_while_nothing_is_copied(monkeyp
         with fetching:
             yield
 
-    def record(static: CapturedStep) -> Callable[[], None]:
+    def record(static: DeviceStep) -> Callable[[], None]:
         time.sleep(0.1)  # time for a copy to begin
         assert not fetching.locked()
         recorded.append(static.batches.shape[1])

@@ -84,7 +84,7 @@ class Backend:
         state: TrainingState,
         samples: Samples,
         order: Integer[Any, " rows"],
-        learning_rates: Float[Any, " steps"],
+        learning_rates: Float[Any, "steps ..."],
         batch_size: int,
     ) -> tuple[TrainingState, Float[Any, "*models steps"]]:
         """Take one step for each batch, without reading anything back to the host.
@@ -93,7 +93,8 @@ class Backend:
         ----------
         samples, order, learning_rates
             Arrays of this backend. `order` says which rows make the batches, one batch after the other, the last one
-            as small as it comes out; `learning_rates` holds one number for each.
+            as small as it comes out; `learning_rates` holds one number for each, or an array of shape
+            ``(*models, 1, 1)`` with one for each model.
 
         Returns
         -------
@@ -107,7 +108,7 @@ class Backend:
         for index, start in enumerate(range(0, rows, batch_size)):
             # The standard does not say what a slice beyond the end is.
             batch = make_batch(self.xp, take_rows(self.xp, samples, order[start : min(start + batch_size, rows)]))
-            state, objective = step(self.xp, state, *batch, learning_rates[index])
+            state, objective = step(self.xp, state, *batch, learning_rates[index, ...])
             objectives.append(objective)
         return state, self.xp.stack(objectives, axis=-1)
 

@@ -7,7 +7,7 @@ import pytest
 
 from xpmlp.backends import Backend
 from xpmlp.backends.engine.captured_epoch import CapturedEpoch
-from xpmlp.backends.engine.captured_step import CapturedStep
+from xpmlp.backends.engine.captured_step import DeviceStep, HostStep
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.layers import Layer
@@ -62,7 +62,7 @@ def test_played_step_by_step_it_is_the_eager_epoch(place: Any, optimizer: str, m
     before = case.host(case.state)
     played: list[int] = []
 
-    def record(static: CapturedStep) -> Any:
+    def record(static: DeviceStep) -> Any:
         static.rewind()
         static.run()  # as a warm-up on a device leaves it: with the state and the place in the epoch gone on
 
@@ -86,7 +86,7 @@ def test_each_size_of_batch_is_recorded_once_for_all_epochs(place: Any) -> None:
     case = Case(place, "sgd")
     sizes = []
 
-    def record(static: CapturedStep) -> Any:
+    def record(static: DeviceStep) -> Any:
         sizes.append(static.batches.shape)
         return static.run
 
@@ -111,3 +111,12 @@ def test_a_result_is_not_written_over_by_the_next_epoch(place: Any) -> None:
     kept = case.host(first)
     recorded.run(case.step, first[0], case.samples, case.order, case.rates, BATCH_SIZE)
     assert_same(case.host(first), kept)
+
+
+@pytest.mark.parametrize("place", ["numpy"], indirect=True)
+def test_the_host_gives_the_batches_of_numpy_arrays(place: Any) -> None:
+    case = Case(place, "adam", (2,))
+    captured = CapturedEpoch(np, lambda step: step.run, kind=HostStep)
+    expected = case.backend.run_epoch(case.step, case.state, case.samples, case.order, case.rates, BATCH_SIZE)
+    result = captured.run(case.step, case.state, case.samples, case.order, case.rates, BATCH_SIZE)
+    assert_same(case.host(result), case.host(expected))

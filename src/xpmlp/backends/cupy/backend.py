@@ -16,9 +16,10 @@ from cupy_backends.cuda.libs.cublas import CUBLASError
 from jaxtyping import Shaped
 
 from xpmlp.backends.base import Backend
+from xpmlp.backends.cuda_capture import exclusive_capture, take_eager_steps
 from xpmlp.backends.devices import Device, device_number
-from xpmlp.backends.engine.captured_epoch import CapturedEpoch, exclusive_capture, take_eager_steps
-from xpmlp.backends.engine.captured_step import CapturedStep
+from xpmlp.backends.engine.captured_epoch import CapturedEpoch
+from xpmlp.backends.engine.captured_step import DeviceStep
 from xpmlp.errors import BackendError, SettingsError
 from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import Step, TrainingState
@@ -123,7 +124,7 @@ class CupyBackend(Backend):
     def release_recordings(self) -> None:
         """Release this thread's captured steps and their memory."""
         if self.recorded is not None:
-            self.recorded.forget()
+            self.recorded.release()
             with self.device:
                 self.local.resources.capture_pool.free_all_blocks()
 
@@ -195,7 +196,7 @@ def captured_epoch(device: Any, resources: DeviceResources, *, tf32: bool) -> Ca
     return CapturedEpoch(namespace, functools.partial(capture, resources))
 
 
-def capture(resources: DeviceResources, static: CapturedStep) -> Callable[[], None]:
+def capture(resources: DeviceResources, static: DeviceStep) -> Callable[[], None]:
     """Capture a step as a CUDA graph, and return a function that replays it.
 
     A step that cannot be captured is taken eagerly, which is logged.

@@ -1,23 +1,24 @@
-"""A step with fixed places in memory, so that a device can record it once and play it again."""
+"""A step whose inputs and outputs stay where they are, so that it can be captured once and executed again."""
 
 import copy
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from jaxtyping import Float, Integer
 
 from xpmlp.nn.samples import Samples, make_batch, take_rows
 from xpmlp.nn.step import Step, TrainingState
 from xpmlp.nn.tree import tree_map
 
+from .buffers import aligned_copy
+
 
 class CapturedStep:
-    """One step of an epoch whose every input and output stays where it is.
+    """A training step between fixed buffers.
 
-    `run` takes no arguments and returns nothing: it reads which batch is next from an array, takes the step, and
-    writes state, objective and the next batch's number over what was there. Nothing in it is decided on the host, so a
-    recording of what it asks of the device, played once for each batch, is an epoch. It works, unrecorded, on any
-    library whose arrays can be written to.
+    `run` takes no arguments and returns nothing. What it asks of the library can be captured, as a trace or as a CUDA
+    graph; executing that once for each batch is an epoch.
 
     Parameters
     ----------
@@ -26,7 +27,9 @@ class CapturedStep:
     samples
         Are read where they are.
     batches
-        Which rows make each batch; there may be fewer of them later, not more.
+        Which rows make each batch.
+    learning_rates
+        One for each batch: a number, or an array of shape ``(*models, 1, 1)``.
     """
 
     def __init__(
@@ -36,71 +39,126 @@ class CapturedStep:
         state: TrainingState,
         samples: Samples,
         batches: Integer[Any, "steps batch"],
-        learning_rates: Float[Any, " steps"],
+        learning_rates: Float[Any, "steps ..."],
     ) -> None:
         self.xp = xp
         self.step = step
         self.samples = samples
-        self.state = tree_map(lambda array: xp.asarray(array, copy=True), state)
-        self.batches = xp.asarray(batches, copy=True)
-        self.learning_rates = xp.asarray(learning_rates, copy=True)
-        self.next = xp.zeros_like(batches[0, :1])
-        weight = state.layers[0].weight
-        steps = (*weight.shape[:-2], batches.shape[0])
-        self.objectives = xp.zeros(steps, dtype=weight.dtype, device=weight.device)
+        self.state = tree_map(self.copy, state)
+        self.steps = batches.shape[0]
         self.returned: TrainingState | None = None
 
-    def load(
-        self, state: TrainingState, batches: Integer[Any, "steps batch"], learning_rates: Float[Any, " steps"]
-    ) -> None:
-        """Start an epoch, or a part of one, from that state."""
-        if state is not self.returned:  # else it is what is there
+    def run(self) -> None:
+        """Take the step of one batch."""
+        raise NotImplementedError
+
+    def execute(
+        self,
+        execute_step: Callable[[], None],
+        state: TrainingState,
+        batches: Integer[Any, "steps batch"],
+        learning_rates: Float[Any, "steps ..."],
+    ) -> tuple[TrainingState, Float[Any, "*models steps"]]:
+        """Execute the captured step once for each batch; return the state and the objectives, which are copies."""
+        if state is not self.returned:  # else it is in the buffers already
             tree_map(overwrite, self.state, state)
-        self.returned = None
-        self.batches[: batches.shape[0], ...] = batches
-        self.learning_rates[: batches.shape[0]] = learning_rates
-        self.rewind()
+        objectives = self.execute_batches(execute_step, batches, learning_rates)
+        self.returned = tree_map(self.copy, self.state)
+        return self.returned, objectives
 
-    def rewind(self) -> None:
-        """Go back to the first batch."""
-        self.next[...] = 0
+    def execute_batches(self, execute_step: Callable[[], None], batches: Any, learning_rates: Any) -> Any:
+        """Execute the captured step once for each batch; return the objectives."""
+        raise NotImplementedError
 
-    def map(self, function: Callable[[Any], Any]) -> "CapturedStep":
-        """Return the same step with each of its arrays replaced by what `function` makes of it."""
-        mapped = copy.copy(self)
-        mapped.samples = self.samples.map(function)
-        for name in ("state", "batches", "learning_rates", "next", "objectives"):
-            setattr(mapped, name, tree_map(function, getattr(self, name)))
-        return mapped
+    def take_step(self, rows: Integer[Any, " batch"], learning_rate: Float[Any, "..."]) -> Float[Any, "*models"]:
+        """Take the step of the given rows, and return the objective."""
+        batch = make_batch(self.xp, take_rows(self.xp, self.samples, rows))
+        state, objective = self.step(self.xp, self.state, *batch, learning_rate)
+        tree_map(overwrite, self.state, state)
+        return objective
 
-    def relocate(self, place_of: Callable[[Any], Any]) -> None:
-        """Put those of its arrays that a step writes to where `place_of` says; what is in them is there already."""
-        for name in ("state", "next", "objectives"):
-            setattr(self, name, tree_map(place_of, getattr(self, name)))
+    def copy(self, array: Any) -> Any:
+        """Return a copy of an array."""
+        return self.xp.asarray(array, copy=True)
+
+
+class DeviceStep(CapturedStep):
+    """A step for a device that the host does not wait for: it finds the next batch, and advances the index, by itself.
+
+    It has room for as many batches as it is made with.
+    """
+
+    def __init__(self, xp: Any, step: Step, state: Any, samples: Samples, batches: Any, learning_rates: Any) -> None:
+        super().__init__(xp, step, state, samples, batches, learning_rates)
+        self.batches, self.learning_rates = self.copy(batches), self.copy(learning_rates)
+        self.next = xp.zeros_like(batches[0, :1])
+        weight = state.layers[0].weight
+        self.objectives = xp.zeros((*weight.shape[:-2], self.steps), dtype=weight.dtype, device=weight.device)
 
     def run(self) -> None:
         """Take the step of the next batch."""
         xp = self.xp
         rows = xp.take(self.batches, self.next, axis=0)[0, ...]
-        objective = self.take(rows, xp.take(self.learning_rates, self.next, axis=0)[0, ...])
+        objective = self.take_step(rows, xp.take(self.learning_rates, self.next, axis=0)[0, ...])
         self.objectives[..., self.next] = objective[..., None]
         self.next[...] = self.next + 1
 
-    def take(self, rows: Integer[Any, " batch"], learning_rate: Float[Any, ""]) -> Float[Any, "*models"]:
-        """Take the step of those rows, and return the objective."""
-        xp = self.xp
-        batch = make_batch(xp, take_rows(xp, self.samples, rows))
-        state, objective = self.step(xp, self.state, *batch, learning_rate)
-        tree_map(overwrite, self.state, state)
-        return objective
+    def rewind(self) -> None:
+        """Return to the first batch."""
+        self.next[...] = 0
 
-    def result(self, steps: int) -> tuple[TrainingState, Float[Any, "*models steps"]]:
-        """Return copies of the state and of the first objectives: the next epoch will write over the originals."""
-        self.returned = tree_map(lambda array: self.xp.asarray(array, copy=True), self.state)
-        return self.returned, self.xp.asarray(self.objectives[..., :steps], copy=True)
+    def execute_batches(self, execute_step: Callable[[], None], batches: Any, learning_rates: Any) -> Any:
+        """Execute the captured step once for each batch; return the objectives."""
+        steps = batches.shape[0]
+        self.batches[:steps, ...] = batches
+        self.learning_rates[:steps, ...] = learning_rates
+        self.rewind()
+        for _ in range(steps):
+            execute_step()
+        return self.copy(self.objectives[..., :steps])
 
 
-def overwrite(place: Any, array: Any) -> Any:
-    """Write an array over another of its shape."""
-    place[...] = array
-    return place
+class HostStep(CapturedStep):
+    """A step on NumPy arrays: the host writes rows and learning rate into buffers, quicker than looking them up.
+
+    It has room for any number of batches.
+    """
+
+    def __init__(self, xp: Any, step: Step, state: Any, samples: Samples, batches: Any, learning_rates: Any) -> None:
+        super().__init__(xp, step, state, samples, batches, learning_rates)
+        weight = state.layers[0].weight
+        self.rows, self.learning_rate = np.array(batches[0]), np.array(learning_rates[0])
+        self.objective = np.zeros(weight.shape[:-2], weight.dtype)
+        self.steps = float("inf")
+
+    def run(self) -> None:
+        """Take the step of the rows in place."""
+        overwrite(self.objective, self.take_step(self.rows, self.learning_rate))
+
+    def map_buffers(self, function: Callable[[Any], Any]) -> "HostStep":
+        """Return the same step with `function` applied to each of its buffers."""
+        mapped = copy.copy(self)
+        mapped.samples = self.samples.map(function)
+        for name in ("state", "rows", "learning_rate", "objective"):
+            setattr(mapped, name, tree_map(function, getattr(self, name)))
+        return mapped
+
+    def execute_batches(self, execute_step: Callable[[], None], batches: Any, learning_rates: Any) -> Any:
+        """Execute the captured step once for each batch; return the objectives."""
+        objectives = np.empty((len(batches), *self.objective.shape), self.objective.dtype)
+        for index, (rows, learning_rate) in enumerate(zip(batches, learning_rates, strict=True)):
+            self.rows[...] = rows
+            self.learning_rate[...] = learning_rate
+            execute_step()
+            objectives[index] = self.objective
+        return np.moveaxis(objectives, 0, -1)
+
+    def copy(self, array: Any) -> Any:
+        """Return a copy of an array, aligned."""
+        return aligned_copy(array)
+
+
+def overwrite(buffer: Any, array: Any) -> Any:
+    """Write an array into a buffer of its shape."""
+    buffer[...] = array
+    return buffer

@@ -1,4 +1,4 @@
-"""NumPy, on the CPU: the eager loop, with as many threads as its matrix products are worth."""
+"""NumPy, on the CPU: steps executed by the engine, matrix products in as many threads as they are worth."""
 
 import functools
 import logging
@@ -11,19 +11,10 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from xpmlp.backends.base import Backend
-from xpmlp.backends.counted_step import CountedStep
 from xpmlp.backends.devices import Device
-from xpmlp.backends.divided_products import OPERATIONS_WORTH_THREADS
+from xpmlp.backends.engine import NotTraceableError, Tracer, make_plan
 from xpmlp.backends.engine.captured_epoch import CapturedEpoch
-from xpmlp.backends.engine.captured_step import CapturedStep, overwrite
-from xpmlp.backends.recorded_calls import (
-    Alternatives,
-    NotRecordableError,
-    Program,
-    Recorder,
-    copy_to_page,
-    make_programs,
-)
+from xpmlp.backends.engine.captured_step import HostStep, overwrite
 from xpmlp.errors import SettingsError
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.samples import Samples
@@ -33,12 +24,13 @@ from xpmlp.threads import RUNS, available_threads, describe_threads, limit_threa
 
 logger = logging.getLogger(__name__)
 
-# Recording takes as long as some fifty steps of a small network, and saves a third of each.
-STEPS_WITHOUT_RECORDING = 50
-OTHER_RATE = 0.4142  # times the learning rate, when a recording is tried: no schedule comes to that by itself
-OTHER_CHANGE = 0.1  # of what a step changes: Adam steps as far for a gradient that is nothing but rounding
-ROUNDINGS = 16
-# Below so many, OpenBLAS stays in one thread of its own accord, and telling it to costs a tenth of a small epoch.
+# Planning takes as long as some fifty steps of a small network, and saves a third of each.
+EAGER_STEPS = 50
+OTHER_LEARNING_RATE = 0.4142  # times the learning rate, to check a plan: no schedule comes to that by chance
+# Below so many operations, handing a part of a matrix product to another thread and waiting for it costs more than it
+# saves; on a busy machine, where the other thread waits for a core, a hundred times more.
+OPERATIONS_WORTH_THREADS = 8_000_000
+# Below so many, OpenBLAS uses one thread by itself, and setting that costs a tenth of a small epoch.
 OPERATIONS_IN_ONE_THREAD = 500_000
 ELEMENTS_IN_ONE_THREAD = 10_000  # of a sum of two arrays
 OPERATIONS_OF_A_TRIAL = 100_000_000  # one to two milliseconds
@@ -60,10 +52,10 @@ class NumpyBackend(Backend):
         if device not in (None, "cpu"):
             raise SettingsError(f"device {device!r}: NumPy has only cpu. Use another backend, such as torch or jax.")
         super().__init__(np, "cpu")
-        # Whoever goes on from a checkpoint takes the first steps of short epochs unrecorded; the end is to be the same.
-        self.recorded_short = CapturedEpoch(np, functools.partial(self.record, rounding_less=False))
-        self.recorded_long = CapturedEpoch(np, functools.partial(self.record, rounding_less=True))
-        self.unrecordable: Step | None = None
+        self.captured = CapturedEpoch(
+            np, capture_step, kind=HostStep, run_eagerly=super().run_epoch, eager_steps=EAGER_STEPS
+        )
+        self.untraceable: Step | None = None
 
     @classmethod
     def list_devices(cls) -> tuple[Device, ...]:
@@ -71,7 +63,7 @@ class NumpyBackend(Backend):
         return (Device("cpu", "processor"),)
 
     def scope(self) -> AbstractContextManager[object]:
-        """Keep NumPy alone from warning of what is found at the end of an epoch on every library alike: overflow."""
+        """Silence NumPy's overflow warnings: on every library alike, overflow is detected at the end of an epoch."""
         return np.errstate(all="ignore")
 
     def run_epoch(
@@ -79,56 +71,22 @@ class NumpyBackend(Backend):
     ) -> tuple[TrainingState, Any]:
         """Take one step for each batch; see `Backend.run_epoch`.
 
-        A step that is taken often on the same data is recorded, and its calls are made again without the mathematics
-        being gone through again. Of a long epoch all steps are; of short ones those after the first few, with results
-        that are the same to the bit.
+        A step that is taken often on the same data is executed by the engine, with the same results to the bit.
         """
+        arguments = (step, state, samples, order, learning_rates, batch_size)
         with self.threads_for(state.layers, batch_size):
-            if step is not self.unrecordable and all(isinstance(array, np.ndarray) for array in samples.arrays):
+            if step is not self.untraceable and all(isinstance(array, np.ndarray) for array in samples.arrays):
                 try:
-                    return self.run_recorded(step, state, samples, order, learning_rates, batch_size)
-                except NotRecordableError as error:
-                    logger.debug("backend numpy: the step is not recorded, because %s.", error)
-                    self.unrecordable = step
+                    return self.captured.run(*arguments)
+                except NotTraceableError as error:
+                    logger.debug("backend numpy: every step is run call by call, because %s.", error)
+                    self.untraceable = step
                     self.release_recordings()
-            return super().run_epoch(step, state, samples, order, learning_rates, batch_size)
-
-    def run_recorded(
-        self, step: Step, state: TrainingState, samples: Samples, order: Any, learning_rates: Any, batch_size: int
-    ) -> tuple[TrainingState, Any]:
-        """Take one step for each batch, recorded where that is worth its while.
-
-        Raises
-        ------
-        NotRecordableError
-            Where the step cannot be recorded.
-        """
-        steps = len(learning_rates)
-        if steps <= STEPS_WITHOUT_RECORDING:
-            often = self.recorded_short.count(step, samples, steps) > STEPS_WITHOUT_RECORDING
-            run = self.recorded_short.run if often else super().run_epoch
-            return run(step, state, samples, order, learning_rates, batch_size)
-        full = len(order) // batch_size
-        rows = full * batch_size
-        state, objectives = self.recorded_long.run(
-            step, state, samples, order[:rows], learning_rates[:full], batch_size
-        )
-        if rows == len(order):
-            return state, objectives
-        # The smaller last batch, of which there is one in an epoch.
-        state, last = super().run_epoch(step, state, samples, order[rows:], learning_rates[full:], batch_size)
-        return state, np.concat([objectives, last], axis=-1)
-
-    def record(self, static: CapturedStep, *, rounding_less: bool) -> Callable[[], None]:
-        """Record a step as a list of NumPy's calls."""
-        counted, programs = record_calls(static, rounding_less=rounding_less)
-        check_recording(static, counted.bind(programs[0].play))
-        return counted.bind(Alternatives(programs).play)
+            return super().run_epoch(*arguments)
 
     def release_recordings(self) -> None:
-        """Drop what `run_epoch` keeps for the next epoch."""
-        self.recorded_short.forget()
-        self.recorded_long.forget()
+        """Release the captured steps."""
+        self.captured.release()
 
     def threads_for(self, layers: Layers, rows: int) -> AbstractContextManager[object]:
         """Return a context in which small matrix products run in one thread, and large ones in those of the run."""
@@ -148,11 +106,11 @@ class NumpyBackend(Backend):
 
     @functools.cached_property
     def thread_pools(self) -> ThreadpoolController:
-        """The linear algebra libraries of this process, looked for once."""
+        """The linear algebra libraries of this process, looked up once."""
         return ThreadpoolController()
 
     def linear_algebra(self) -> str | None:
-        """Return the library below NumPy that computes the matrix products, and its threads."""
+        """Return the library that computes NumPy's matrix products, and its threads."""
         for pool in self.thread_pools.info():
             if pool["user_api"] == "blas" and "numpy" in pool["filepath"]:
                 return describe_pool(pool)
@@ -163,59 +121,39 @@ class NumpyBackend(Backend):
         return {"backend": self.name, "library": f"numpy {np.__version__}", "device": "cpu"}
 
 
-def record_calls(static: CapturedStep, *, rounding_less: bool) -> tuple[CountedStep, tuple[Program, ...]]:
-    """Return a step whose batches are counted on the host, and the programs each of which does what its `run` does.
+def capture_step(captured: HostStep) -> Callable[[], None]:
+    """Trace a step, plan it, and return what executes the plan.
 
     Raises
     ------
-    NotRecordableError
-        Where it cannot be recorded.
+    NotTraceableError
+        If it cannot be traced, or the plan does not compute the same bits.
     """
-    static.relocate(copy_to_page)
-    counted, recorder = CountedStep(static), Recorder()
+    before = tree_map(np.copy, captured.state)
+    tracer = Tracer()
     try:
-        counted.map(recorder.watch).run()
-        programs = make_programs(recorder.finish(), rounding_less=rounding_less)
+        captured.map_buffers(tracer.trace).run()
+        plan = make_plan(tracer.finish())
     finally:
-        recorder.forget()
-    counted.relocate(programs[0].place_of)
-    return counted, programs
-
-
-def check_recording(static: CapturedStep, play: Callable[[], None]) -> None:
-    """Make sure that a recording does what the step does, on another batch and with another learning rate.
-
-    Raises
-    ------
-    NotRecordableError
-        Where it does not, because the step is not what it should be: a pure function, written in the Array API.
-    """
-    static.learning_rates[...] *= OTHER_RATE
-    before = tree_map(np.copy, static.state)
+        tracer.release()
+    # Another batch and another learning rate: what the step has taken for a constant shows.
+    captured.rows[...] = captured.rows[::-1].copy()
+    captured.learning_rate *= OTHER_LEARNING_RATE
     results = []
-    for take_step in (static.run, play):
-        tree_map(overwrite, static.state, before)
-        static.next[...] = static.batches.shape[0] - 1
-        take_step()
-        results.append(tree_map(np.copy, (static.state, static.objectives)))
-    # Not to the bit: elsewhere NumPy may compute the last elements of a piece in another way than those before.
+    for execute in (captured.run, plan.execute):
+        if execute == plan.execute:
+            captured.state = tree_map(plan.buffer_for, captured.state)
+        tree_map(overwrite, captured.state, before)
+        execute()
+        results.append(tree_map(np.copy, (captured.state, captured.objective)))
     tree_map(refuse_difference, *results)
-    (expected, _), (found, _) = results
-    tree_map(refuse_other_change, before, expected, found)
+    return plan.execute
 
 
 def refuse_difference(expected: Any, found: Any) -> None:
-    """Refuse an array that is not, but for rounding, what it should be."""
-    if not (np.array_equal(found, expected) or np.allclose(found, expected, rtol=1e-3, atol=1e-4, equal_nan=True)):
-        raise NotRecordableError("its calls, made again, came to other numbers")
-
-
-def refuse_other_change(before: Any, expected: Any, found: Any) -> None:
-    """Refuse an array that has changed by something else than it should have, however little that is."""
-    if expected.dtype.kind == "f" and np.all(np.isfinite(expected)):
-        change, difference, size = (np.linalg.norm(a) for a in (expected - before, found - expected, expected))
-        if not difference <= OTHER_CHANGE * change + ROUNDINGS * np.finfo(expected.dtype).eps * size:
-            raise NotRecordableError("its calls, made again, changed an array by other numbers")
+    """Refuse a plan whose results differ from the step's by a single bit."""
+    if not np.array_equal(found, expected, equal_nan=True):
+        raise NotTraceableError("the planned calls computed other numbers")
 
 
 def describe_pool(pool: dict[str, Any]) -> str:

@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Shaped
 
 from xpmlp.backends.base import Backend
+from xpmlp.backends.cuda_capture import exclusive_capture, take_eager_steps
 from xpmlp.backends.devices import Device, device_number
-from xpmlp.backends.engine.captured_epoch import CapturedEpoch, exclusive_capture, take_eager_steps
-from xpmlp.backends.engine.captured_step import CapturedStep
+from xpmlp.backends.engine.captured_epoch import CapturedEpoch
+from xpmlp.backends.engine.captured_step import DeviceStep
 from xpmlp.errors import SettingsError
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.samples import Samples
@@ -130,7 +131,7 @@ class TorchBackend(Backend):
 
     def release_recordings(self) -> None:
         """Release cached recordings."""
-        self.recorded.forget()
+        self.recorded.release()
 
     @contextmanager
     def transfer_stream(self) -> Iterator[None]:
@@ -185,7 +186,7 @@ def limit_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def capture(device: torch.device, static: CapturedStep) -> Callable[[], None]:
+def capture(device: torch.device, static: DeviceStep) -> Callable[[], None]:
     """Capture a step as a CUDA graph, and return a function that replays it.
 
     A step that cannot be captured is taken eagerly, which is logged.
