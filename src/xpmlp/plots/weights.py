@@ -53,10 +53,10 @@ def draw_weights(
     # A thousandth of the weights lies beyond the color scale, so that all others can be told apart.
     limit = float(np.quantile(np.abs(weight), 0.999)) or 1.0
 
-    which = f"{len(shown)} strongest of {units:,} units" if units > len(shown) else f"{units} units"
-    which = "one image per class" if names else "its only unit" if units == 1 else which
+    which = f": {len(shown)} strongest of {units:,} units" if units > len(shown) else f": {units} units"
+    which = " by class" if names else ": its only unit" if units == 1 else which
     across = max(5.2, mosaic.shape[1] * pixel + 1.3)
-    heading = f"{wrapped(title, across)}\n{wrapped(f'Weights of the first layer: {which}', across)}"
+    heading = f"{wrapped(title, across)}\n{wrapped(f'Weights of the first layer{which}', across)}"
     high = max(1.2, mosaic.shape[0] * pixel)
     height_in_all = high + 0.35 + 0.2 * len(heading.splitlines())
     figure = new_figure(across, height_in_all, layout="none")
