@@ -53,7 +53,7 @@ def test_the_notebooks_cells_run_on_the_embedded_digits(
         exec(compile(code, NOTEBOOK.name, "exec"), namespace)
     out = capsys.readouterr().out
     assert "stand in" in out
-    assert "of 100 % of the images" in out
+    assert "on 100 % of the images" in out
     assert len(shown) == 4
     assert all(png.startswith(b"\x89PNG") for png in shown)
 
