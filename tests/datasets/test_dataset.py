@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -21,26 +23,20 @@ def test_one_hot_of_no_rows_has_no_rows() -> None:
     assert one_hot(np.array([], dtype=np.int64), (0, 1, 2)).shape == (0, 3)
 
 
-def test_class_indices_follow_the_order_of_the_classes_not_of_their_values() -> None:
-    indices = class_indices(np.array([1, 2, 3, 1]), (3, 1, 2))
-    np.testing.assert_array_equal(indices, [1, 2, 0, 1])
+@pytest.mark.parametrize(
+    ("labels", "classes", "expected"),
+    [
+        (np.array([1, 2, 3, 1]), (3, 1, 2), [1, 2, 0, 1]),
+        (np.array(["coat", "shirt", "bag"]), ("shirt", "bag", "coat"), [2, 0, 1]),
+        (np.array(["coat", "shirt"], dtype=object), ("shirt", "bag", "coat"), [2, 0]),
+        (np.array([1, "1", "x"], dtype=object), ("1", 1, "x"), [1, 0, 2]),
+        (np.array([2**63 + 1, 2**63], dtype=np.uint64), (2**63, 2**63 + 1), [1, 0]),  # which a float would confuse
+    ],
+)
+def test_class_indices_follow_the_order_of_the_classes(labels: Any, classes: Any, expected: list[int]) -> None:
+    indices = class_indices(labels, classes)
+    np.testing.assert_array_equal(indices, expected)
     assert indices.dtype == np.int64
-
-
-def test_classes_may_be_words() -> None:
-    classes = ("shirt", "bag", "coat")
-    np.testing.assert_array_equal(class_indices(np.array(["coat", "shirt", "bag"]), classes), [2, 0, 1])
-    np.testing.assert_array_equal(class_indices(np.array(["coat", "shirt"], dtype=object), classes), [2, 0])
-
-
-def test_numbers_and_words_may_be_mixed() -> None:
-    labels = np.array([1, "1", "x"], dtype=object)
-    np.testing.assert_array_equal(class_indices(labels, ("1", 1, "x")), [1, 0, 2])
-
-
-def test_large_labels_that_a_float_would_confuse_are_told_apart() -> None:
-    labels = np.array([2**63 + 1, 2**63], dtype=np.uint64)
-    np.testing.assert_array_equal(class_indices(labels, (2**63, 2**63 + 1)), [1, 0])
 
 
 def test_unknown_labels_are_named_and_counted_beside_the_known_ones() -> None:

@@ -27,19 +27,37 @@ def refused(path: Path, **options: Any) -> str:
     return message
 
 
-def test_a_short_row_is_named(write: Write, three_classes: str) -> None:
-    path = write(three_classes.replace("\n17,8.5,2\n", "\n17,8.5\n"))
-    assert "row 18 (line 19) has 2 values, but the first line has 3" in refused(path)
+GOOD = "a,b,label\n" + "".join(f"{i},{i * 0.5},{i % 3}\n" for i in range(30))
+QUOTE = GOOD.replace("20,10.0,2", '20,"10.0,2')
 
 
-def test_a_long_row_is_named(write: Write, three_classes: str) -> None:
-    path = write(three_classes.replace("\n17,8.5,2\n", "\n17,8,5,2\n"))
-    assert "row 18 (line 19) has 4 values, but the first line has 3" in refused(path)
-
-
-def test_lines_are_counted_where_a_value_spans_several(write: Write) -> None:
-    text = 'note,b,label\n"one\ntwo",1,0\nx,2\n' + "x,3,1\n" * 5
-    assert "row 2 (line 4) has 2 values" in refused(write(text))
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        (GOOD.replace("17,8.5", "17"), {}, "row 18 (line 19) has 2 values, but the first line has 3"),
+        (GOOD.replace("17,8.5", "17,8,5"), {}, "row 18 (line 19) has 4 values, but the first line has 3"),
+        ('note,b,label\n"one\ntwo",1,0\nx,2\nx,3,1\n', {}, "row 2 (line 4) has 2 values"),
+        (QUOTE, {}, ""),
+        (QUOTE.split("\n", 1)[1], {"target": "column_1"}, ""),
+        (GOOD + "cheap,1,0\n", {"target": "a"}, "row 31 (line 32), column 'a': 'cheap' is not a number"),
+        ("", {}, "is empty. Give a table"),
+        ("a,b,label", {}, "has a header and no rows"),
+        ("a,b,label\n\n\n", {}, "has a header and no rows"),
+        ("PK\x03\x04 …", {}, "a zip archive or a spreadsheet"),
+        ("<!DOCTYPE html><html></html>", {}, "an HTML page"),
+        ("%PDF-1.7 …", {}, "a PDF document"),
+        ("\x00\x01\x02\x03", {}, "is not text"),
+        (
+            f"{GOOD}99,1,7\n",
+            {},
+            "the class 7 of column 'label' has one row only, row 31 (line 32): it cannot be in both",
+        ),
+        ("a,label\n1,x\n2,x\n", {}, "all rows are of the class 'x'"),
+        (GOOD, {"test_fraction": 0.04}, "30 rows cannot be split so that every class is in both parts"),
+    ],
+)
+def test_what_is_wrong_is_said(write: Write, text: str, options: Any, message: str) -> None:
+    assert message in refused(write(text), **options)
 
 
 @pytest.mark.parametrize("name", ["data.csv", "data.csv.gz"])
@@ -57,31 +75,6 @@ def test_a_text_among_numbers_is_named(tmp_path: Path, name: str, row: int) -> N
     assert load_dataset(path, exclude=["b"]).train.x.shape[1] == 1
 
 
-@pytest.mark.parametrize("header", ["a,b,label\n", ""])
-def test_a_quote_without_its_partner_is_refused(write: Write, header: str) -> None:
-    lines = [f"{i},{i * 0.5},{i % 2}" for i in range(40)]
-    lines[20] = '20,"x,0'
-    assert refused(write(header + "\n".join(lines) + "\n"))
-
-
-def test_a_text_in_the_column_to_predict_is_named(write: Write) -> None:
-    text = "a,price\n" + "".join(f"{i},{i}.5\n" for i in range(50)) + "50,cheap\n"
-    assert "row 51 (line 52), column 'price': 'cheap' is not a number" in refused(write(text), target="price")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "is empty. Give a table"),
-        ("a,b,label\n", "has a header and no rows"),
-        ("a,b,label", "has a header and no rows"),
-        ("a,b,label\n\n\n", "has a header and no rows"),
-    ],
-)
-def test_a_table_of_nothing_is_refused(write: Write, text: str, message: str) -> None:
-    assert message in refused(write(text))
-
-
 def test_a_missing_target_is_answered_with_the_near_names(write: Write) -> None:
     path = write("size,weight,Species,labels\n" + "1,2,x,0\n" * 10)
     message = refused(path, target="species")
@@ -92,22 +85,6 @@ def test_a_missing_target_is_answered_with_the_near_names(write: Write) -> None:
         path, target="Species", features=["size", "wieght"]
     )
     assert "--exclude: there is no column" in refused(path, target="Species", exclude="nothing")
-
-
-def test_a_class_in_one_row_is_named(write: Write, three_classes: str) -> None:
-    path = write(three_classes + "99,1,7\n" + "3,4,0\n" * 20)
-    message = refused(path)
-    assert "the class 7 of column 'label' has one row only, row 31 (line 32)" in message
-    assert "--test" in message
-
-
-def test_one_class_is_not_enough(write: Write) -> None:
-    assert "all rows are of the class 'x'" in refused(write("a,label\n" + "1,x\n2,x\n" * 10))
-
-
-def test_too_few_rows_for_every_class_are_said(write: Write) -> None:
-    text = "a,label\n" + "".join(f"{i},c{i % 5}\n" for i in range(10))
-    assert "10 rows cannot be split so that every class is in both parts" in refused(write(text), test_fraction=0.1)
 
 
 def test_missing_values_are_refused_with_their_place_and_the_remedies(write: Write, three_classes: str) -> None:
@@ -142,40 +119,18 @@ def test_a_damaged_file_is_refused(tmp_path: Path, name: str) -> None:
     assert refused(path)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"PK\x03\x04" + b"x" * 50, "a zip archive or a spreadsheet"),
-        (b"<!DOCTYPE html><html></html>", "an HTML page"),
-        (b"%PDF-1.7 ...", "a PDF document"),
-        (b"\x00\x01\x02\x03", "is not text"),
-    ],
-)
-def test_what_is_no_csv_is_called_what_it_is(tmp_path: Path, content: bytes, message: str) -> None:
-    path = tmp_path / "data.csv"
-    path.write_bytes(content)
-    assert message in refused(path)
+def test_a_table_that_cannot_fit_in_memory_is_refused(
+    write: Write, tmp_path: Path, three_classes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "data.parquet"
+    pl.DataFrame({"a": np.arange(1000.0), "label": np.arange(1000) % 2}).write_parquet(path)
+    monkeypatch.setattr(memory, "available_memory", lambda: 100)
+    assert "GB of memory" in refused(path)
+    assert "Save it as Parquet" in refused(write(three_classes))
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     assert "there is no such file" in refused(tmp_path / "missing.csv")
-
-
-def test_a_csv_that_cannot_fit_in_memory_is_refused_before_it_is_read(
-    write: Write, three_classes: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write(three_classes)
-    monkeypatch.setattr(memory, "available_memory", lambda: 100)
-    message = refused(path)
-    assert "GB of memory" in message
-    assert "Parquet" in message
-
-
-def test_a_parquet_file_that_cannot_fit_in_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "data.parquet"
-    pl.DataFrame({"a": np.arange(1000.0), "label": np.arange(1000) % 2}).write_parquet(path)
-    monkeypatch.setattr(memory, "available_memory", lambda: 1000)
-    assert "GB of memory" in refused(path)
 
 
 def test_free_memory_is_told_on_linux() -> None:
