@@ -48,9 +48,9 @@ QUOTE = GOOD.replace("20,10.0,2", '20,"10.0,2')
         ("%PDF-1.7 …", {}, "a PDF document"),
         ("\x00\x01\x02\x03", {}, "is not text"),
         (
-            f"{GOOD}99,1,7\n",
-            {},
-            "the class 7 of column 'label' has one row only, row 31 (line 32): it cannot be in both",
+            f"{GOOD}9,1,7\n",
+            {"task": "classification"},
+            "class 7 of column 'label' has one row only, row 31 (line 32): it",
         ),
         ("a,label\n1,x\n2,x\n", {}, "all rows are of the class 'x'"),
         (GOOD, {"test_fraction": 0.04}, "30 rows cannot be split so that every class is in both parts"),
