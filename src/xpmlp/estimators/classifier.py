@@ -17,7 +17,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 
 from xpmlp.backends import Backend
 
-from .arrays import backend_of, dtype_name, is_numpy, move, numpy_backend, to_host
+from .arrays import backend_of, dtype_name, move, numpy_backend, to_host
 from .base import MLPBase
 from .labels import check_labels, decode, encode, find_classes, fit_binarizer, has_numeric_labels
 
@@ -212,11 +212,10 @@ class MLPClassifier(ClassifierMixin, MLPBase):
         An array of X's library on X's device; a NumPy array if the labels are not numbers.
         """
         outputs, backend, source = self._outputs(X)
-        if is_numpy(source) or not has_numeric_labels(self._label_binarizer):
-            predictions = to_host(outputs)
-            return self._label_binarizer.inverse_transform(
-                predictions[:, 0] if predictions.shape[1] == 1 else predictions
-            )
+        if self._label_binarizer.sparse_input_:
+            return self._label_binarizer.inverse_transform(to_host(outputs))
+        if not has_numeric_labels(self._label_binarizer):
+            outputs, backend, source = to_host(outputs), numpy_backend(), numpy_backend()
         with backend.scope():
             labels = decode(backend, outputs, self._label_binarizer)
         return move(labels, backend, source)
