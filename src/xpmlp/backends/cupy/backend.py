@@ -24,7 +24,7 @@ from xpmlp.errors import BackendError, SettingsError
 from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import Step, TrainingState
 
-from .resources import DeviceResources, Lease
+from .resources import DeviceResources, thread_resources
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class CupyBackend(Backend):
 
     def __init__(self, device: str | None = None) -> None:
         super().__init__(array_api_compat.cupy, find_device(device))
-        self.local = ThreadState(self.device)
+        self.local = ThreadState()
 
     @property
     def device_name(self) -> str:
@@ -79,7 +79,7 @@ class CupyBackend(Backend):
     @contextmanager
     def scope(self) -> Iterator[None]:
         """Use this device and this thread's stream; synchronize with the current stream before, with ours after."""
-        stream = self.local.resources.stream
+        stream = self.resources.stream
         with self.device:
             cupy.cuda.get_current_stream().synchronize()
             try:
@@ -99,14 +99,19 @@ class CupyBackend(Backend):
 
     def synchronize(self, state: TrainingState) -> None:
         """Block until queued device work finishes."""
-        self.local.resources.stream.synchronize()
+        self.resources.stream.synchronize()
+
+    @property
+    def resources(self) -> DeviceResources:
+        """This thread's streams on the device."""
+        return thread_resources(self.device)
 
     @property
     def recorded(self) -> CapturedEpoch | None:
         """This thread's captured steps; None if steps cannot be captured here, which is logged."""
         if not self.local.tried:
             self.local.tried = True
-            self.local.recorded = captured_epoch(self.device, self.local.resources, tf32=self.tf32)
+            self.local.recorded = captured_epoch(self.device, self.local.pool, tf32=self.tf32)
         return self.local.recorded
 
     @property
@@ -126,7 +131,7 @@ class CupyBackend(Backend):
         if self.recorded is not None:
             self.recorded.release()
             with self.device:
-                self.local.resources.capture_pool.free_all_blocks()
+                self.local.pool.free_all_blocks()
 
     @contextmanager
     def copy_on(self, stream: Any) -> Iterator[None]:
@@ -137,7 +142,7 @@ class CupyBackend(Backend):
 
     def transfer_stream(self) -> AbstractContextManager[object]:
         """Return a context for another thread, in which copies run beside the computation; see `Backend`."""
-        return self.copy_on(self.local.resources.transfer_stream)
+        return self.copy_on(self.resources.transfer_stream)
 
     def free_memory(self) -> int | None:
         """Return the bytes of the GPU's memory that CuPy can still allocate; its pool is the captures' pool, too."""
@@ -168,21 +173,26 @@ class CupyBackend(Backend):
 
 
 class ThreadState(threading.local):
-    """What a backend holds for each thread: leased resources, and the captured steps once `tried`."""
+    """What a backend holds for each thread.
 
-    def __init__(self, device: Any) -> None:
-        self.lease = Lease(device)
+    Attributes
+    ----------
+    pool
+        For the results within captured steps: as long as a step can be replayed, no other array may use their memory.
+        Its blocks come from CuPy's own pool and return to it, so that released memory serves other arrays.
+    recorded
+        The captured steps, once `tried`.
+    """
+
+    def __init__(self) -> None:
+        self.pool = cupy.cuda.MemoryPool(cupy.cuda.get_allocator())
         self.tried = False
         self.recorded: CapturedEpoch | None = None
 
-    @property
-    def resources(self) -> DeviceResources:
-        """The resources."""
-        return self.lease.resources
 
-
-def captured_epoch(device: Any, resources: DeviceResources, *, tf32: bool) -> CapturedEpoch | None:
+def captured_epoch(device: Any, pool: Any, *, tf32: bool) -> CapturedEpoch | None:
     """Return an epoch that captures its steps; None if cuBLAS cannot be captured here, which is logged."""
+    resources = thread_resources(device)
     try:
         module = importlib.import_module(".cublas", __package__)
         if resources.cublas is None:
@@ -193,15 +203,14 @@ def captured_epoch(device: Any, resources: DeviceResources, *, tf32: bool) -> Ca
         warn_of_eager_steps(f"{type(error).__name__}: {error}".rstrip("."), remedy)
         return None
     namespace = module.CapturableNamespace(resources.cublas, tf32=tf32)
-    return CapturedEpoch(namespace, functools.partial(capture, resources))
+    return CapturedEpoch(namespace, functools.partial(capture, resources.stream, pool))
 
 
-def capture(resources: DeviceResources, static: DeviceStep) -> Callable[[], None]:
+def capture(stream: Any, pool: Any, static: DeviceStep) -> Callable[[], None]:
     """Capture a step as a CUDA graph, and return a function that replays it.
 
     A step that cannot be captured is taken eagerly, which is logged.
     """
-    stream, pool = resources.stream, resources.capture_pool
     with cupy.cuda.using_allocator(pool.malloc):
         for _ in range(WARM_UPS):
             static.rewind()

@@ -208,7 +208,7 @@ void emu_poison(uint64_t id, void* pointer, size_t bytes, void* handle, int is_a
         return;
     }
     for (Stream* stream : streams)
-        if (stream->capture && stream->allocated.count(id)) {
+        if (stream->capture && stream->allocated.erase(id)) {
             stream->capture->work.push_back({kind, work});
             return;
         }

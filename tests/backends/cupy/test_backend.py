@@ -1,0 +1,423 @@
+"""CuPy captures steps in any thread, whatever the garbage collector does, and goes on if a capture fails.
+
+Runs on a GPU, or on the emulated device, whose counters some tests read.
+"""
+
+import gc
+import importlib
+import itertools
+import logging
+import threading
+import weakref
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import array_api_compat.numpy
+import numpy as np
+import pytest
+
+from xpmlp.backends import Backend, load_backend
+from xpmlp.data import place_samples
+from xpmlp.data.placement import train_epoch
+from xpmlp.datasets import load_digits
+from xpmlp.errors import BackendError, MissingDependencyError
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.initializers import glorot_uniform, init_layers
+from xpmlp.nn.layers import Layer
+from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.samples import Samples
+from xpmlp.nn.step import Step, TrainingState, make_step
+from xpmlp.nn.tree import tree_map
+from xpmlp.training import OPTIMIZERS, FitResult, fit
+from xpmlp.training.schedules import constant
+
+pytestmark = pytest.mark.gpu
+
+BATCH_SIZE, ROWS = 32, 150
+
+
+@pytest.fixture
+def backend() -> Backend:
+    try:
+        backend = load_backend("cupy")
+    except (MissingDependencyError, BackendError) as error:
+        pytest.skip(str(error))
+    with backend.scope():
+        if not backend.records_steps:
+            pytest.skip("nvmath-python is not installed")
+    return backend
+
+
+@pytest.fixture
+def emulated() -> Any:
+    module = pytest.importorskip("emulated_cuda", reason="only the emulated device counts")
+    module.reset_counts()
+    return module
+
+
+class Training:
+    """A network, data and a step, on a backend."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        optimizer: str = "adam",
+        activation: str = "tanh",
+        loss: str = "softmax_cross_entropy",
+        dropout: float = 0.0,
+        hidden: tuple[int, ...] = (16,),
+        models: tuple[int, ...] = (),
+        seed: int = 0,
+        dtype: str = "float32",
+    ) -> None:
+        generator = np.random.default_rng(seed)
+        self.backend, self.dtype = backend, dtype
+        x = generator.normal(size=(ROWS, 20))
+        targets = np.eye(4)[generator.integers(4, size=ROWS)]
+        self.order = generator.permutation(ROWS)
+        self.host_samples = Samples(x.astype(dtype), targets.astype(dtype))
+        layers = init_layers(
+            array_api_compat.numpy, generator, (20, *hidden, 4), glorot_uniform(), models=models, dtype=np.dtype(dtype)
+        )
+        self.host_layers = layers
+        self.rates = np.full(-(-ROWS // BATCH_SIZE), 0.01)
+        self.optimizer = OPTIMIZERS[optimizer]()
+        self.key = (np.full(models, 7) if models else np.asarray(7),) if dropout else ()
+        self.step = make_step(
+            activation=ACTIVATIONS[activation], loss=LOSSES[loss], optimizer=self.optimizer, dropout=dropout
+        )
+
+    def run(self, epochs: int = 3, *, step: Step | None = None, capture: bool = True) -> Any:
+        """Return the weights and the last epoch's objectives on the host."""
+        backend = self.backend
+        with backend.scope():
+            layers = tree_map(backend.asarray, self.host_layers)
+            key = backend.asarray(self.key[0]) if self.key else ()
+            state = TrainingState(layers, self.optimizer.init(backend.xp, layers), key)
+            samples = place_samples(backend, self.host_samples, self.dtype)
+            for _ in range(epochs):
+                if capture:
+                    arguments = (step or self.step, state, samples, self.order, self.rates, BATCH_SIZE)
+                    state, objectives = train_epoch(backend, *arguments)
+                else:
+                    assert isinstance(samples, Samples)
+                    order, rates = backend.asarray(self.order), backend.asarray(self.rates, self.dtype)
+                    arguments = (step or self.step, state, samples, order, rates, BATCH_SIZE)
+                    state, objectives = Backend.run_epoch(backend, *arguments)
+            backend.release_recordings()
+            return tree_map(backend.to_numpy, (state.layers, objectives))
+
+
+def assert_same(found: Any, expected: Any, tolerance: float = 1e-4) -> None:
+    tree_map(lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance / 10), found, expected)
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_backend_is_freed_at_once(backend: Backend) -> None:
+    other = load_backend("cupy")
+    Training(other).run()
+    reference = weakref.ref(other)
+    gc.disable()
+    try:
+        del other
+        assert reference() is None
+    finally:
+        gc.enable()
+
+
+def test_a_thread_that_ends_leaves_its_stream_to_the_next(backend: Backend) -> None:
+    streams: list[Any] = []
+    for _ in range(3):
+        thread = threading.Thread(target=lambda: streams.append(backend.resources.stream))  # type: ignore[attr-defined]
+        thread.start()
+        thread.join()
+    assert streams[0] is streams[1] is streams[2]
+    assert streams[0] is not backend.resources.stream  # type: ignore[attr-defined]
+
+
+class Finalizer:
+    """Synchronizes the device when it is collected, as `cublasDestroy` does, and is in a reference cycle."""
+
+    def __init__(self) -> None:
+        self.cycle = self
+
+    def __del__(self) -> None:
+        importlib.import_module("cupy").cuda.runtime.deviceSynchronize()
+
+
+@pytest.fixture
+def eager_collection() -> Iterator[None]:
+    """Collect garbage as often as possible."""
+    before = gc.get_threshold()
+    gc.set_threshold(1, 1, 1)
+    yield
+    gc.set_threshold(*before)
+
+
+@pytest.mark.usefixtures("eager_collection")
+def test_no_garbage_is_collected_during_a_capture(backend: Backend, caplog: pytest.LogCaptureFixture) -> None:
+    training = Training(backend)
+
+    def wasteful(xp: Any, *arguments: Any) -> Any:
+        Finalizer()
+        return training.step(xp, *arguments)
+
+    assert_same(training.run(step=wasteful), training.run(capture=False))
+    assert not warnings_of(caplog)
+
+
+def test_a_step_that_cannot_be_captured_is_taken_eagerly(backend: Backend, caplog: pytest.LogCaptureFixture) -> None:
+    training = Training(backend)
+
+    def reads_back(xp: Any, state: TrainingState, x: Any, *others: Any) -> Any:
+        assert float(xp.sum(xp.abs(x))) > 0.0
+        return training.step(xp, state, x, *others)
+
+    assert_same(training.run(step=reads_back), training.run(capture=False))
+    messages = warnings_of(caplog)
+    assert len(messages) == 2  # the full batch and the smaller one
+    assert all("cannot be captured (RuntimeError: the current stream is capturing" in message for message in messages)
+    # The stream can capture the next step.
+    caplog.clear()
+    assert_same(training.run(), training.run(capture=False))
+    assert not warnings_of(caplog)
+
+
+def test_the_workspace_takes_what_memory_there_is(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    cupy = importlib.import_module("cupy")
+    module = importlib.import_module("xpmlp.backends.cupy.cublas")
+    empty = cupy.empty
+
+    def allocate(available: int) -> int:
+        def scarce(size: int, dtype: Any) -> Any:
+            if size > available:
+                raise cupy.cuda.memory.OutOfMemoryError(size, 0)
+            return empty(size, dtype)
+
+        monkeypatch.setattr(cupy, "empty", scarce)
+        size: int = module.allocate_workspace().nbytes
+        return size
+
+    assert [allocate(available) for available in (2**30, 2**23, 2**15)] == [2**25, 2**22, 2**14]
+    with pytest.raises(MemoryError):
+        allocate(0)
+
+
+def test_without_memory_for_a_workspace_steps_are_eager_and_memory_is_named(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cupy = importlib.import_module("cupy")
+    module = importlib.import_module("xpmlp.backends.cupy.cublas")
+    expected = Training(backend).run()
+
+    def none() -> Any:
+        raise cupy.cuda.memory.OutOfMemoryError(2**14, 0)
+
+    monkeypatch.setattr(module, "allocate_workspace", none)
+    monkeypatch.setattr(
+        "xpmlp.backends.cupy.resources.LEASES", importlib.import_module("xpmlp.backends.cupy.resources").Leases()
+    )
+    monkeypatch.setattr("xpmlp.backends.cupy.resources.Lease.idle", {})
+    importlib.import_module("xpmlp.backends.cupy.backend").warn_of_eager_steps.cache_clear()
+    poor = load_backend("cupy")
+    assert not poor.records_steps
+    assert_same(Training(poor).run(), expected)
+    (message,) = warnings_of(caplog)
+    assert "Out of memory" in message
+    assert "pip install" not in message
+
+
+def test_operands_of_two_dtypes_are_promoted(backend: Backend) -> None:
+    module = importlib.import_module("xpmlp.backends.cupy.cublas")
+    namespace = module.CapturableNamespace(backend.resources.cublas)  # type: ignore[attr-defined]
+    a, b = np.random.default_rng(0).normal(size=(2, 4, 4))
+    with backend.scope():
+        product = namespace.matmul(backend.asarray(a, "float32"), backend.asarray(b))
+    assert product.dtype == np.float64
+    np.testing.assert_allclose(backend.to_numpy(product), a.astype(np.float32).astype(float) @ b, rtol=1e-12)
+
+
+def test_one_backend_serves_several_threads(backend: Backend, caplog: pytest.LogCaptureFixture) -> None:
+    trainings = [Training(backend, seed=seed) for seed in range(4)]
+    expected = [training.run() for training in trainings]
+    barrier = threading.Barrier(4)
+
+    def work(training: Training) -> list[Any]:
+        barrier.wait()
+        return [training.run() for _ in range(5)]
+
+    with ThreadPoolExecutor(4) as pool:
+        for results, alone in zip(pool.map(work, trainings), expected, strict=True):
+            for result in results:
+                assert_same(result, alone)
+    assert not warnings_of(caplog)
+
+
+def test_memory_is_free_again_after_a_fit(backend: Backend) -> None:
+    def after_fits(count: int) -> int | None:
+        for seed in range(count):
+            Training(backend, hidden=(64,), seed=seed).run()
+        return backend.free_memory()
+
+    assert after_fits(2) == after_fits(5)
+
+
+def test_captures_allocate_no_memory(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("xpmlp.backends.cupy.backend")
+    capture_graph = module.capture_graph
+    growth: list[int] = []
+
+    def watched(*arguments: Any) -> Any:
+        before = backend.local.pool.total_bytes()  # type: ignore[attr-defined]
+        graph = capture_graph(*arguments)
+        growth.append(backend.local.pool.total_bytes() - before)  # type: ignore[attr-defined]
+        return graph
+
+    monkeypatch.setattr(module, "capture_graph", watched)
+    for seed in range(100):
+        Training(backend, seed=seed, hidden=(10 + 10 * seed,)).run(1)
+    assert growth == [0] * 200
+
+
+# Settings, and an upper bound for the products, kernels and copies of a captured step.
+NODES: dict[str, tuple[dict[str, Any], int]] = {
+    "sgd": ({"optimizer": "sgd"}, 46),
+    "momentum": ({"optimizer": "momentum"}, 57),
+    "nesterov": ({"optimizer": "nesterov"}, 65),
+    "adam": ({"optimizer": "adam"}, 103),
+    "three layers, dropout": ({"optimizer": "adam", "hidden": (32, 16), "dropout": 0.2}, 290),
+}
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_an_epoch_is_launches_alone_and_a_step_has_few_of_them(name: str, backend: Backend, emulated: Any) -> None:
+    settings, nodes = NODES[name]
+    training = Training(backend, **settings)
+    with backend.scope():
+        layers = tree_map(backend.asarray, training.host_layers)
+        key = backend.asarray(training.key[0]) if training.key else ()
+        state = TrainingState(layers, training.optimizer.init(backend.xp, layers), key)
+        samples: Any = place_samples(backend, training.host_samples, training.dtype)
+        order, rates = backend.asarray(training.order[:128]), backend.asarray(training.rates[:4], "float32")
+
+        def count_events(rows: int) -> dict[str, int]:
+            emulated.reset_counts()
+            result = backend.run_epoch(training.step, state, samples, order[:rows], rates[: rows // 32], 32)
+            backend.synchronize(result[0])
+            counts: dict[str, int] = emulated.counts()
+            return counts
+
+        count_events(128)
+        short, long = count_events(96), count_events(128)
+        backend.release_recordings()
+    assert {name: n for name, n in long.items() if "Host" in name or "HtoD" in name or "DtoH" in name} == {}
+    assert {name: n for name, n in long.items() if "synchronize" in name} == {"synchronize stream": 1}
+    step = {name: n - short.get(name, 0) for name, n in long.items() if n != short.get(name, 0)}
+    print(f"{name}: {step}")
+    work = sum(n for name, n in step.items() if name.startswith(("kernel", "matrix product", "copy", "memset")))
+    assert step["graph launch"] == 1
+    assert work <= nodes
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_a_population_of_three_is_three_networks(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch, dropout: float, streamed: bool
+) -> None:
+    population = Training(backend, models=(3,), dropout=dropout, dtype="float64")
+    together, objectives = population.run()
+    if streamed:  # in blocks of two batches
+        monkeypatch.setattr(backend, "free_memory", lambda: int(2.5 * BATCH_SIZE * 24 * 8 * 3 / 0.8))
+        assert_same(population.run(), (together, objectives), 1e-9)
+    for index in range(3):
+        alone = Training(backend, dropout=dropout, dtype="float64")
+        alone.host_layers = tuple(Layer(*(array[index] for array in layer)) for layer in population.host_layers)
+        layers, objective = alone.run()
+        assert_same(tuple(Layer(*(array[index] for array in layer)) for layer in together), layers, 1e-9)
+        assert_same(objectives[index], objective, 1e-9)
+
+
+LEARNING_RATES = {"sgd": 0.05, "momentum": 0.01, "nesterov": 0.01, "adam": 1e-3}
+
+
+def fit_digits(
+    backend: Backend, *, activation: str, loss: str, optimizer: str, dtype: str = "float32", **settings: Any
+) -> FitResult:
+    """Train on scikit-learn's digits."""
+    digits = load_digits().train
+    generator = np.random.default_rng(settings.pop("seed", 0))
+    sizes = (64, *settings.pop("hidden", (32,)), 10)
+    return fit(
+        Samples(digits.x.astype(dtype), np.eye(10, dtype=dtype)[digits.labels]),
+        layers=init_layers(array_api_compat.numpy, generator, sizes, glorot_uniform(), dtype=np.dtype(dtype)),
+        activation=ACTIVATIONS[activation],
+        loss=LOSSES[loss],
+        optimizer=OPTIMIZERS[optimizer](),
+        schedule=constant(LEARNING_RATES[optimizer]),
+        generator=generator,
+        backend=backend,
+        **{"epochs": 5, "batch_size": 100} | settings,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-9), ("float32", 1e-4)])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_activation_loss_and_optimizer_gives_numpys_network(
+    backend: Backend, loss: str, dtype: str, tolerance: float
+) -> None:
+    worst = 0.0
+    for activation, optimizer in itertools.product(ACTIVATIONS, OPTIMIZERS):
+        results = [
+            fit_digits(place, activation=activation, loss=loss, optimizer=optimizer, dtype=dtype)
+            for place in (backend, load_backend("numpy"))
+        ]
+        for found, expected in zip(*(result.layers for result in results), strict=True):
+            for a, b in zip(found, expected, strict=True):
+                worst = max(worst, float(np.max(np.abs(a - b)) / np.max(np.abs(b))))
+    print(f"{loss}, {dtype}: largest difference {worst:.1e} of the largest weight")
+    assert worst < tolerance
+
+
+@pytest.mark.slow
+def test_a_thousand_fits_in_four_threads_with_garbage_collected_at_random(
+    backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    cases: list[dict[str, Any]] = [
+        {"activation": activation, "loss": "softmax_cross_entropy", "optimizer": optimizer, "hidden": (width,)}
+        for activation, optimizer, width in (("tanh", "sgd", 16), ("relu", "adam", 24), ("logistic", "nesterov", 8))
+    ]
+    expected = [fit_digits(backend, **case, epochs=1, rows=np.arange(150)) for case in cases]
+    stop = threading.Event()
+
+    def collect() -> None:
+        pauses = np.random.default_rng(0)
+        while not stop.wait(pauses.uniform(0.0, 0.2)):
+            gc.collect()
+
+    def work(number: int) -> int:
+        case = number % len(cases)
+        own = load_backend("cupy") if number % 2 else backend
+        result = fit_digits(own, **cases[case], epochs=1, rows=np.arange(150))
+        garbage: list[Any] = [own, result]
+        garbage.append(garbage)
+        assert_same(result.layers, expected[case].layers)
+        return number
+
+    with ThreadPoolExecutor(4) as pool, ThreadPoolExecutor(1) as collector:
+        collector.submit(collect)
+        try:
+            list(pool.map(work, range(40)))
+            gc.collect()
+            before = backend.free_memory()
+            assert sum(1 for _ in pool.map(work, range(1000))) == 1000
+        finally:
+            stop.set()
+        gc.collect()
+    assert backend.free_memory() == before
+    assert not warnings_of(caplog)
