@@ -1,6 +1,7 @@
 """Running the command line, here and as a process of its own, and what to run it on."""
 
 import contextlib
+import gc
 import gzip
 import logging
 import os
@@ -57,8 +58,9 @@ def xpmlp(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     handlers = {number: signal.getsignal(number) for number in numbers}
-    level = logging.getLogger("xpmlp").level
+    level, threshold = logging.getLogger("xpmlp").level, gc.get_threshold()
     yield run
+    gc.set_threshold(*threshold)
     logging.getLogger("xpmlp").setLevel(level)
     for number, handler in handlers.items():
         signal.signal(number, handler)
