@@ -1,0 +1,321 @@
+"""Runs that end early, and results that cannot be saved."""
+
+import csv
+import errno
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xpmlp import Recipe, load_model, plots
+from xpmlp.cli import train as train_module
+from xpmlp.cli.progress import EpochLines
+from xpmlp.cli.run_folder import RUN_FILES
+
+Run = Callable[..., Any]
+
+needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send to a process")
+
+
+# What a run on images leaves.
+OF_IMAGES = {*RUN_FILES} - {"predicted.png", "residuals.png"}
+
+
+def files_of(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def settings_of(folder: Path) -> Recipe:
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return Recipe.from_json(record["settings"])
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+
+
+# What cannot be saved
+
+
+def fail_to_write(monkeypatch: pytest.MonkeyPatch, *names: str, under: Path | None = None) -> None:
+    """Let the disk be full for files of these names, anywhere or in one folder."""
+    replace = os.replace
+
+    def replace_or_fail(source: Any, target: Any) -> None:
+        if Path(target).name in names and (under is None or Path(target).is_relative_to(under.resolve())):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    monkeypatch.setattr("xpmlp.whole_files.os.replace", replace_or_fail)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "run.json", "weights.png"])
+def test_a_file_that_cannot_be_written_is_named_and_costs_no_other(
+    xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    fail_to_write(monkeypatch, name)
+    code, out, err = xpmlp("train", "digits", "--epochs", 1, "-o", "run")
+    assert code == 1
+    assert files_of(Path("run")) == OF_IMAGES - {name}
+    assert err.startswith(f"Error: Not saved: {name}. Saved in run: ")
+    assert f"{Path('run', name)}: cannot be written (No space left on device)" in err
+    assert err.count("\n") == 1
+    assert "test accuracy" in out
+    assert "saved in" not in out
+
+
+def test_what_a_full_disk_refuses_is_kept_among_the_temporary_files(
+    xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    fail_to_write(monkeypatch, "model.safetensors", "history.csv", under=Path("run"))
+    code, _, err = xpmlp("train", "digits", "--epochs", 1, "-o", "run")
+    assert code == 1
+    (refuge,) = temporary.iterdir()
+    assert files_of(refuge) == {"model.safetensors", "history.csv"}
+    assert load_model(refuge / "model.safetensors").layer_sizes == (64, 256, 10)
+    assert f" Saved in {refuge} instead: model.safetensors, history.csv. " in err
+    # One remedy is enough for both.
+    assert err.count("No space left on device") == 1
+
+
+def test_a_full_disk_leaves_no_empty_folder(
+    xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch, empty_folder: Path, tmp_path: Path
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    fail_to_write(monkeypatch, *RUN_FILES)
+    code, _, err = xpmlp("train", "digits", "--epochs", 1)
+    assert code == 1
+    assert "Saved in runs" in err
+    assert ": nothing." in err
+    assert "instead" not in err
+    assert list(empty_folder.iterdir()) == []
+    assert list(temporary.iterdir()) == []
+
+
+def test_old_files_beside_new_ones_are_named(xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("run").mkdir()
+    Path("run/curves.png").write_bytes(b"old")
+    fail_to_write(monkeypatch, "curves.png")
+    err = xpmlp("train", "digits", "--epochs", 1, "-o", "run", "--force").err
+    assert "Left from an earlier run: curves.png." in err
+    assert Path("run/curves.png").read_bytes() == b"old"
+
+
+def test_without_matplotlib_the_model_is_kept_and_the_remedy_said_once(
+    xpmlp: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("matplotlib", "matplotlib.style", "matplotlib.figure"):
+        monkeypatch.setitem(sys.modules, name, None)
+    code, _, err = xpmlp("train", "digits", "--epochs", 1, "-o", "run")
+    assert code == 1
+    assert files_of(Path("run")) == {"model.safetensors", "history.csv", "run.json"}
+    assert err == (
+        "Error: Not saved: curves.png, gallery.png, mistakes.png, confusion.png, calibration.png, weights.png. "
+        "Saved in run: model.safetensors, history.csv, run.json. "
+        'Drawing pictures needs matplotlib, which is not installed. Run: pip install "xpmlp[cli]"\n'
+    )
+
+
+def test_a_picture_that_memory_does_not_hold_costs_no_other_file(
+    xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhaust(*arguments: Any) -> bytes:
+        raise MemoryError("Unable to allocate")
+
+    monkeypatch.setattr(plots, "draw_confusion", exhaust)
+    code, _, err = xpmlp("train", "digits", "--epochs", 1, "-o", "run")
+    assert code == 1
+    assert "confusion.png: there is not enough memory" in err
+    assert files_of(Path("run")) == OF_IMAGES - {"confusion.png"}
+
+
+def test_without_pooch_mnist_is_not_downloaded_and_the_remedy_is_said(
+    xpmlp: Run, monkeypatch: pytest.MonkeyPatch, empty_folder: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    code, _, err = xpmlp("train", "mnist")
+    assert code == 1
+    assert 'pooch, which is not installed. Run: pip install "xpmlp[cli]"' in err
+    assert list(empty_folder.iterdir()) == []
+
+
+def test_a_download_that_fails_says_so_and_how_to_do_without(command: Run, empty_folder: Path, tmp_path: Path) -> None:
+    nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "https_proxy", "http_proxy"), "http://127.0.0.1:9")
+    cache = {name: str(tmp_path / "cache") for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME")}
+    code, out, err = command("train", "mnist", env=os.environ | nowhere | cache | {"no_proxy": "", "NO_PROXY": ""})
+    assert (code, out) == (1, "")
+    assert err.startswith("Downloading https://")
+    assert "Error: MNIST could not be downloaded:" in err
+    assert "--data-dir" in err
+    assert "Traceback" not in err
+    assert list(empty_folder.iterdir()) == []
+
+
+# Divergence
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("sgd", "1e18"), ("sgd", "1e300"), ("adam", "1e30")])
+def test_a_run_that_diverges_at_once_says_where_and_leaves_nothing(
+    xpmlp: Run, empty_folder: Path, optimizer: str, rate: str
+) -> None:
+    """Warnings are errors here, so NumPy's own complaints would fail this."""
+    code, out, err = xpmlp(
+        "train", "digits", "--learning-rate", rate, "--schedule", "constant", "--optimizer", optimizer
+    )
+    assert code == 1
+    assert "epoch 1/" not in out
+    assert err.startswith("Error: Training diverged in epoch 1:")
+    assert err.endswith("use a smaller one. Nothing is saved.\n")
+    assert err.count("\n") == 1
+    assert list(empty_folder.iterdir()) == []
+
+
+def test_a_diverging_process_prints_no_warning_of_numpys(command: Run) -> None:
+    code, _, err = command("train", "digits", "--learning-rate", "1e25", "--schedule", "constant")
+    assert code == 1
+    assert err.splitlines() == [err.strip()]
+    assert err.startswith("Error: Training diverged in epoch 1:")
+
+
+def test_what_was_good_before_a_run_diverged_is_saved(xpmlp: Run, no_pictures: None) -> None:
+    # With so large a penalty a step takes more off a weight than it has, and the weights grow from epoch to epoch.
+    growing = ("--optimizer", "sgd", "--schedule", "constant", "--learning-rate", 0.005, "--penalty", 30_000)
+    code, out, err = xpmlp("train", "digits", *growing, "--epochs", 30, "-o", "run")
+    assert code == 1
+    (epoch,) = map(int, re.findall(r"^Error: Training diverged in epoch (\d+):", err))
+    assert 1 < epoch < 30
+    assert f"stopped after epoch {epoch - 1}: diverged" in out
+    assert err.endswith(f"The network after epoch {epoch - 1} is saved in run.\n")
+    assert files_of(Path("run")) == OF_IMAGES
+    assert json.loads(Path("run/run.json").read_text(encoding="utf-8"))["epochs"] == epoch - 1
+    assert xpmlp("evaluate", "run", "digits").code == 0
+
+
+def test_a_network_that_learned_nothing_is_not_praised(xpmlp: Run, no_pictures: None) -> None:
+    code, out, _ = xpmlp("train", "digits", "--learning-rate", "1e6", "--schedule", "constant", "-o", "run")
+    assert code == 0
+    assert "no better than always predicting the most common class" in out
+    assert max(map(len, out.splitlines())) < 160
+
+
+# Interruption
+
+
+def read_until(process: "subprocess.Popen[str]", beginning: str) -> str:
+    """The process's output up to the first line that begins so."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith(beginning):
+            return "".join(lines)
+    raise AssertionError(f"{beginning!r} never came: {''.join(lines)}{process.stderr and process.stderr.read()}")
+
+
+@needs_signals
+def test_an_interrupted_run_is_saved_as_it_stood(start: Run, xpmlp: Run) -> None:
+    process = start("train", "digits", "--epochs", 100_000, "-o", "run")
+    read_until(process, "epoch      1/")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert files_of(Path("run")) == OF_IMAGES
+    record = json.loads(Path("run/run.json").read_text(encoding="utf-8"))
+    assert record["stop_reason"] == "interrupted"
+    assert f"stopped after epoch {record['epochs']}: interrupted" in out
+    assert len(Path("run/history.csv").read_text(encoding="utf-8").splitlines()) == record["epochs"] + 1
+    evaluated = json.loads(xpmlp("evaluate", "run", "digits", "--json").out)
+    assert evaluated["accuracy"] == record["test_accuracy"]
+
+
+@needs_signals
+def test_a_run_interrupted_in_its_first_epoch_leaves_nothing(start: Run, empty_folder: Path) -> None:
+    # A step for every row, of a network so wide that the first epoch takes minutes.
+    process = start("train", "digits", "--batch-size", 1, "--hidden", "3000,3000")
+    read_until(process, "64-3000-3000-10")
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "Error: Interrupted before the end of the first epoch. Nothing is saved.\n"
+    assert list(empty_folder.iterdir()) == []
+
+
+def test_an_interruption_while_data_is_read_leaves_nothing(
+    xpmlp: Run, monkeypatch: pytest.MonkeyPatch, empty_folder: Path
+) -> None:
+    def interrupt(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_module, "load_by_options", interrupt)
+    for output in ((), ("-o", "a/b")):
+        code, out, err = xpmlp("train", "mnist", *output)
+        assert (code, out) == (130, "")
+        assert "Nothing is saved" in err
+        assert "Traceback" not in err
+        assert list(empty_folder.iterdir()) == []
+
+
+def test_a_second_interruption_while_saving_keeps_the_model(xpmlp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users press Ctrl-C twice. The model is written before anything that takes long, the report among it."""
+
+    def interrupt(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("xpmlp.cli.saving.evaluate", interrupt)
+    code, _, err = xpmlp("train", "digits", "--epochs", 2, "-o", "run")
+    assert code == 130
+    assert err == "Error: Interrupted while saving. Saved in run: model.safetensors, history.csv.\n"
+    assert files_of(Path("run")) == {"model.safetensors", "history.csv"}
+    assert load_model(Path("run/model.safetensors")).layer_sizes == (64, 256, 10)
+
+
+def test_an_interruption_between_epochs_keeps_the_epoch_that_is_over(
+    xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt_in_2(self: EpochLines, run: Any) -> None:
+        if len(run.history) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(EpochLines, "on_epoch_end", interrupt_in_2)
+    code, out, err = xpmlp("train", "digits", "-o", "run")
+    assert (code, err) == (130, "")
+    assert "stopped after epoch 2: interrupted" in out
+    assert len(Path("run/history.csv").read_text(encoding="utf-8").splitlines()) == 3
+
+
+# Nobody reads along
+
+
+def test_a_run_goes_on_when_its_reader_has_left(start: Run) -> None:
+    """As in ``xpmlp train … | head -1``: what is trained is worth more than the report on it."""
+    process = start("train", "digits", "-o", "run")
+    read_until(process, "digits:")
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=60) == 0
+    assert files_of(Path("run")) == OF_IMAGES
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full, a file on a disk that is full")
+def test_a_run_goes_on_when_its_log_is_full(xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        code, _, err = xpmlp("train", "digits", "--epochs", 2, "-o", "run")
+    assert code == 0
+    assert err == "note: the output cannot be written (No space left on device); the run continues without it.\n"
+    assert files_of(Path("run")) == OF_IMAGES
