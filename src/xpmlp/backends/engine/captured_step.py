@@ -155,7 +155,7 @@ class HostStep(CapturedStep):
 
     def copy(self, array: Any) -> Any:
         """Return a copy of an array, aligned."""
-        return aligned_copy(array)
+        return aligned_copy(np.asarray(array))  # a count may be a NumPy scalar
 
 
 def overwrite(buffer: Any, array: Any) -> Any:
