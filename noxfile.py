@@ -14,20 +14,12 @@ import nox
 ROOT = Path(__file__).parent.resolve()
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 
-# Plots are drawn without a display.
-TEST_ENVIRONMENT = {"MPLBACKEND": "Agg"}
+# Plots are drawn without a display, and two test processes do not wait for each other's threads.
+TEST_ENVIRONMENT = {"MPLBACKEND": "Agg", "OPENBLAS_NUM_THREADS": "1"}
+IN_PARALLEL = ("-n", "auto")
 
-# Where array libraries take part; the other tests are the same with any number of them installed.
-TESTS_WITH_ARRAYS = (
-    *("tests/nn", "tests/backends", "tests/training", "tests/estimators", "tests/bench"),
-    *("tests/cli/test_backends.py", "tests/cli/test_bench.py", "tests/test_docs.py"),
-)
-
-# What is checked by means of other programs: files by who reads them, the notebook by Jupyter.
-TESTS_WITH_OTHER_PROGRAMS = (
-    *("tests/export", "tests/inspection", "tests/datasets/tables", "tests/estimators/test_estimators.py"),
-    *("tests/cli/test_export.py", "tests/test_examples.py", "tests/test_docs.py"),
-)
+# Annotated shapes and types are checked at run time, which doubles the time of a test, where arrays are computed with.
+CHECKED = ("--jaxtyping-packages=xpmlp,beartype.beartype", "tests/nn", "tests/backends", "tests/data", "tests/training")
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -44,39 +36,41 @@ def lowest_versions(extra: str) -> list[str]:
 
 
 @nox.session
-def lint(session: nox.Session) -> None:
-    """Check style, imports and formatting with Ruff."""
-    session.install(*group("lint"))
-    session.run("ruff", "check", *session.posargs)
+def checks(session: nox.Session) -> None:
+    """Check style, floors and types, and run the quick tests; arguments after -- go to pytest."""
+    session.install("-e.[cli]", *group("lint"), *group("types"))
+    session.run("ruff", "check")
     session.run("ruff", "format", "--check")
-
-
-@nox.session
-def types(session: nox.Session) -> None:
-    """Check types with mypy."""
-    session.install("-e.[cli]", *group("types"))
-    session.run("mypy", *session.posargs)
-
-
-@nox.session
-def tests(session: nox.Session) -> None:
-    """Run the tests; arguments after -- go to pytest."""
-    session.install("-e.[cli]", *group("test"))
-    session.run("pytest", *session.posargs, env=TEST_ENVIRONMENT)
+    session.run("lint-imports")
+    session.run("mypy")
+    session.run("pytest", *(session.posargs or (*IN_PARALLEL, "-m", "not slow")), env=TEST_ENVIRONMENT)
 
 
 @nox.session(default=False)
-def backends(session: nox.Session) -> None:
-    """Run the tests that compute with PyTorch and JAX installed too, in the lowest versions that we declare."""
-    session.install("-e.[cli]", *lowest_versions("torch"), *lowest_versions("jax"), *group("test"))
-    session.run("pytest", *(session.posargs or TESTS_WITH_ARRAYS), env=TEST_ENVIRONMENT)
+def full(session: nox.Session) -> None:
+    """Run all tests, slow ones included, beside every library: PyTorch and JAX in the lowest versions that we declare,
+    ONNX Runtime, pandas and Jupyter.
+    """
+    libraries = (*lowest_versions("torch"), *lowest_versions("jax"), *group("integrations"))
+    session.install("-e.[cli,onnx]", *libraries)
+    session.run("pytest", *(session.posargs or IN_PARALLEL), env=TEST_ENVIRONMENT)
+    if not session.posargs:
+        session.run("pytest", *IN_PARALLEL, "-m", "not slow", *CHECKED, env=TEST_ENVIRONMENT)
 
 
-@nox.session(default=False)
-def integrations(session: nox.Session) -> None:
-    """Run the tests that need ONNX Runtime, pandas or Jupyter."""
-    session.install("-e.[cli,onnx]", *group("integrations"))
-    session.run("pytest", *(session.posargs or TESTS_WITH_OTHER_PROGRAMS), env=TEST_ENVIRONMENT)
+@nox.session(python="3.11", default=False)
+def emulated(session: nox.Session) -> None:
+    """Run CuPy's tests on an emulated device: with work done at once, as late as possible, and with strict captures."""
+    session.install("-e.[cli]", "cupy-cuda13x==14.2.0", "nvmath-python", *group("test"))
+    command = (
+        "python",
+        "tests/emulated_cuda/run.py",
+        "-m",
+        "pytest",
+        *(session.posargs or (*IN_PARALLEL, "-k", "cupy")),
+    )
+    session.run(*command, env=TEST_ENVIRONMENT | {"EMULATED_CUDA_ORDER": "eager"})
+    session.run(*command, env=TEST_ENVIRONMENT | {"EMULATED_CUDA_ORDER": "lazy", "EMULATED_CUDA_STRICT": "1"})
 
 
 @nox.session(default=False)
