@@ -1,4 +1,3 @@
-import functools
 import gc
 import warnings
 import weakref
@@ -131,8 +130,9 @@ def test_a_run_of_many_short_epochs_is_captured_in_the_end_with_the_same_results
     step = make_step(activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=optimizer)
     states = [TrainingState(work.layers, optimizer.init(np, work.layers))] * 2
     for _ in range(60):
-        for index, run_epoch in enumerate((backend.run_epoch, functools.partial(Backend.run_epoch, backend))):
-            states[index], _ = run_epoch(step, states[index], work.samples, work.orders[0], np.ones(1), 250)
+        arguments = (work.samples, work.orders[0], np.ones(1), 250)
+        states[0], _ = backend.run_epoch(step, states[0], *arguments)
+        states[1], _ = Backend.run_epoch(backend, step, states[1], *arguments)
     assert backend.captured.captured.keys() == {250}
     assert_same(*states)
 
