@@ -1,18 +1,19 @@
 """Our backends and the peers: the libraries that people would use instead, each trained as its documentation shows."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 from xpmlp.backends import usable_backends
 from xpmlp.bench import Candidate, backend_candidate
 from xpmlp.bench.worker import share_gpus
 
-PEERS_FOLDER = str(Path(__file__).parent / "peers")
+sys.path.insert(0, str(Path(__file__).parent / "peers"))  # workers have the same path
 
 
 def peer(name: str, module: str, **arguments: object) -> Candidate:
     """Return a peer from a module in the folder of peers."""
-    return Candidate(name, f"{module}:make_trainer", arguments, path=PEERS_FOLDER)
+    return Candidate(name, f"{module}:make_trainer", arguments)
 
 
 # Each with the packages it needs.

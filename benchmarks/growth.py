@@ -28,7 +28,6 @@ from xpmlp.bench import (
     run_benchmark,
     synthetic_workload,
 )
-from xpmlp.bench.plots import swept_values
 from xpmlp.bench.report import markdown_table, warnings_of
 from xpmlp.errors import XpmlpError
 
@@ -90,7 +89,7 @@ def print_sweep(results: Results) -> None:
     """Print growth and crossovers of a sweep's results."""
     if results.sweep is None:
         raise SystemExit("error: these results hold no sweep. Measure one with xpmlp bench --sweep batch-size=32,128.")
-    values = swept_values(results)
+    values = results.swept_values
     print("\n".join(markdown_table((results.sweep, *COLUMNS[1:]), growth_rows(values, results.cases))))
     for value, faster, slower in find_crossovers(values, results.cases):
         print(f"- from {results.sweep} {value:,.0f} on, {faster} is faster than {slower}")

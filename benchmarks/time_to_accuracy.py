@@ -125,7 +125,7 @@ def train_to(candidate: Candidate, data: Path, targets: Sequence[float]) -> list
         finally:
             worker.close()
     except WorkerError as error:
-        print(f"{error}\n{error.details}", file=sys.stderr)
+        print(error, *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
     return [*found, *[None] * (len(targets) - len(found))]
 
 

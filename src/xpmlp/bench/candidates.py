@@ -1,9 +1,8 @@
 """Candidates: our backends, or anything else that trains one epoch when asked to."""
 
 import importlib
-import sys
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import array_api_compat.numpy
 import numpy as np
@@ -25,48 +24,25 @@ from .settings import BenchSettings
 from .workload import Workload
 
 
-@runtime_checkable
-class Trainer(Protocol):
-    """A network in training.
-
-    One of ours also has `weights`, which returns its arrays on the host; any may have `describe`, which returns library
-    and device.
-    """
-
-    def train_epoch(self) -> None:
-        """Train for one epoch and wait until the device has finished."""
-
-    def predict(self, x: Float[np.ndarray, "rows features"]) -> Int64[np.ndarray, " rows"]:
-        """Return the predicted classes."""
-
-
 @dataclass(frozen=True)
 class Candidate:
     """What to time, described so that another process can create it.
 
-    Attributes
-    ----------
-    factory
-        ``"module:function"``, which takes a `Workload`, `BenchSettings` and `arguments`, and returns a `Trainer`.
-    path
-        The module's folder, if it is not installed.
-    ours
-        Whether it must end with the same weights as NumPy.
+    Its factory, ``"module:function"``, takes a `Workload`, `BenchSettings` and the arguments, and returns a trainer: an
+    object whose ``train_epoch()`` returns when the device has finished, and whose ``predict(x)`` returns the predicted
+    class indices. It may have ``describe()``, which returns library and device. Ours have ``weights()``, which must end
+    equal to NumPy's.
     """
 
     name: str
     factory: str
     arguments: dict[str, Any] = field(default_factory=dict)
-    path: str | None = None
     ours: bool = False
 
-    def make_trainer(self, workload: Workload, settings: BenchSettings) -> Trainer:
+    def make_trainer(self, workload: Workload, settings: BenchSettings) -> Any:
         """Import the module and create a trainer."""
-        if self.path is not None and self.path not in sys.path:
-            sys.path.insert(0, self.path)
         module, _, function = self.factory.partition(":")
-        trainer: Trainer = getattr(importlib.import_module(module), function)(workload, settings, **self.arguments)
-        return trainer
+        return getattr(importlib.import_module(module), function)(workload, settings, **self.arguments)
 
 
 def backend_candidate(name: str) -> Candidate:
@@ -87,9 +63,8 @@ class BackendTrainer:
         self.settings = settings
         self.generator = np.random.default_rng(settings.seed)
         sizes = (workload.x.shape[1], *settings.hidden_layer_sizes, workload.classes)
-        layers = init_layers(
-            array_api_compat.numpy, self.generator, sizes, glorot_uniform(), dtype=getattr(np, settings.dtype)
-        )
+        dtype = getattr(np, settings.dtype)
+        layers = init_layers(array_api_compat.numpy, self.generator, sizes, glorot_uniform(), dtype=dtype)
         optimizer = OPTIMIZERS[settings.optimizer]()
         self.activation = ACTIVATIONS[settings.activation]
         loss = LOSSES["softmax_cross_entropy"]

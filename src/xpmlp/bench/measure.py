@@ -9,14 +9,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
 
 from xpmlp.datasets.memory import available_memory
 from xpmlp.environment import describe_machine, describe_versions
-from xpmlp.errors import SettingsError
 from xpmlp.training.errors import COPIES_OF_NETWORK, COPIES_OF_OUTPUTS
 
 from .candidates import Candidate
@@ -60,19 +59,16 @@ def run_benchmark(
     SettingsError
         If the depth is swept and there is no hidden layer.
     """
-    if sweep is not None and sweep.name == "depth" and not settings.hidden_layer_sizes:
-        raise SettingsError("--sweep depth: there is no hidden layer to repeat. Give --hidden a size.")
     machine = describe_machine() | {"conditions": describe_conditions()}  # before the benchmark loads the machine
-    variants = [settings] if sweep is None else [sweep.apply(settings, value) for value in sweep.values]
-    cases = [make_case(workload, variant) for variant in variants]
-    cases = [replace(case, skipped=find_shortage(case, len(candidates))) for case in cases]
+    variants = [settings] if sweep is None else sweep.apply(settings)
+    cases = [plan_case(workload, variant, len(candidates)) for variant in variants]
     for case in cases:
         if case.skipped is not None:
             (warn or progress)(f"will not be measured: {case.skipped}")
     measured: list[Case] = []
-    with contextlib.suppress(KeyboardInterrupt), start_workers(candidates, workload, progress) as pool:
+    with contextlib.suppress(KeyboardInterrupt), start_workers(candidates, workload, progress) as (workers, data):
         for case in cases:
-            measured.append(case if case.skipped is not None else measure_case(pool, case))
+            measured.append(case if case.skipped else measure_case(case, candidates, workers, data, progress))
             if measured[-1].interrupted:
                 break
     date = datetime.now(UTC).isoformat(timespec="seconds")
@@ -89,133 +85,115 @@ def describe_conditions() -> dict[str, Any]:
     }
 
 
-def make_case(workload: Workload, settings: BenchSettings) -> Case:
-    """Return a case that is yet to be measured."""
+def plan_case(workload: Workload, settings: BenchSettings, candidates: int) -> Case:
+    """Return a case that is yet to be measured, or is skipped because it needs more memory, roughly, than is free."""
     rows = len(workload.x) if settings.rows is None else settings.rows
-    return Case(settings, workload.name, rows, (workload.x.shape[1], *settings.hidden_layer_sizes, workload.classes))
-
-
-def find_shortage(case: Case, candidates: int) -> str | None:
-    """Return the memory that a case needs, roughly, and that is free, if the latter is less."""
-    sizes = case.sizes
-    data = case.rows * (sizes[0] + sizes[-1])
+    sizes = (workload.x.shape[1], *settings.hidden_layer_sizes, workload.classes)
+    case = Case(settings, workload.name, rows, sizes)
     network = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
-    batch = min(case.settings.batch_size, case.rows) * (sizes[0] + COPIES_OF_OUTPUTS * sum(sizes[1:]))
-    values = candidates * (COPIES_OF_DATA * data + COPIES_OF_NETWORK * network + batch)
-    needed, free = values * np.dtype(case.settings.dtype).itemsize, available_memory()
+    batch = min(settings.batch_size, rows) * (sizes[0] + COPIES_OF_OUTPUTS * sum(sizes[1:]))
+    values = candidates * (COPIES_OF_DATA * rows * (sizes[0] + sizes[-1]) + COPIES_OF_NETWORK * network + batch)
+    needed, free = values * np.dtype(settings.dtype).itemsize, available_memory()
     if free is None or needed <= free:
-        return None
-    return f"{case}: needs about {needed / 2**30:.1f} GiB, but {free / 2**30:.1f} are free"
-
-
-class WorkerPool(NamedTuple):
-    """The worker of each candidate, or the error with which it failed to start."""
-
-    candidates: Sequence[Candidate]
-    workers: dict[str, Worker]
-    failures: dict[str, str]
-    data: Path  # the saved workload
-    progress: Progress
+        return case
+    shortage = f"{case}: needs about {needed / 2**30:.1f} GiB, but {free / 2**30:.1f} are free"
+    return replace(case, skipped=shortage)
 
 
 @contextlib.contextmanager
-def start_workers(candidates: Sequence[Candidate], workload: Workload, progress: Progress) -> Iterator[WorkerPool]:
-    """Start a worker for each candidate; end them when the context is left, however that happens."""
+def start_workers(
+    candidates: Sequence[Candidate], workload: Workload, progress: Progress
+) -> Iterator[tuple[dict[str, Worker | WorkerError], Path]]:
+    """Start a worker for each candidate; end them when the context is left, however that happens.
+
+    The context is each candidate's worker, or the error with which it failed to start, and the saved workload.
+    """
     with contextlib.ExitStack() as stack:
         data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xpmlp-bench-"))) / "workload.npz"
         workload.save(data)
-        pool = WorkerPool(candidates, {}, {}, data, progress)
+        workers: dict[str, Worker | WorkerError] = {}
         for candidate in candidates:
             progress(f"starting {candidate.name}")
             try:
-                worker = Worker(candidate)
+                workers[candidate.name] = stack.enter_context(contextlib.closing(Worker(candidate)))
             except WorkerError as error:
-                pool.failures[candidate.name] = str(error)
-            else:
-                stack.callback(worker.close)
-                pool.workers[candidate.name] = worker
-        yield pool
+                workers[candidate.name] = error
+        yield workers, data
 
 
-def measure_case(pool: WorkerPool, case: Case) -> Case:
+def measure_case(
+    case: Case,
+    candidates: Sequence[Candidate],
+    workers: dict[str, Worker | WorkerError],
+    data: Path,
+    progress: Progress,
+) -> Case:
     """Time every candidate in one case.
 
     Each candidate builds its network and trains two warm-up epochs: libraries compile in the first, and the second
     determines how many epochs a timing needs. Then each is timed once per round; the order rotates between rounds.
     Ctrl-C keeps the rounds that were completed.
     """
-    return CaseMeasurement(pool, case).run()
+    failures = {name: str(worker) for name, worker in workers.items() if isinstance(worker, WorkerError)}
+    running = {name: worker for name, worker in workers.items() if isinstance(worker, Worker)}
+    found: dict[str, dict[str, Any]] = {candidate.name: {} for candidate in candidates}
+    seconds: dict[str, list[float]] = {name: [] for name in found}
+    second_epochs: list[float] = []
+    reference: list[Any] = []
+    epochs, interrupted = 1, False
 
-
-class CaseMeasurement:
-    """The measurement of one case while it is under way."""
-
-    def __init__(self, pool: WorkerPool, case: Case) -> None:
-        self.pool = pool
-        self.case = case
-        self.found = {c.name: Measurement(c.name, c.ours, failure=pool.failures.get(c.name)) for c in pool.candidates}
-        self.warm_epochs: list[float] = []
-        self.epochs = 1
-        self.seconds: dict[str, list[float]] = {name: [] for name in self.found}
-        self.reference: list[Any] | None = None
-
-    def run(self) -> Case:
-        """Measure all, until done or interrupted."""
-        names = list(self.pool.workers)
-        rounds = self.case.settings.rounds
-        interrupted = False
-        try:
-            self.for_each(names, self.warm_up)
-            self.epochs = epochs_per_timing(self.warm_epochs)
-            for number in range(rounds):
-                self.pool.progress(f"{self.case}: round {number + 1} of {rounds}")
-                first = number % max(len(names), 1)
-                self.for_each(names[first:] + names[:first], self.time_epochs)
-            self.for_each(sorted(names, key=lambda name: not name.startswith("numpy")), self.check)
-        except KeyboardInterrupt:
-            interrupted = True
-        measurements = tuple(
-            replace(measurement, timing=Timing(tuple(self.seconds[name])) if self.seconds[name] else None)
-            for name, measurement in self.found.items()
-        )
-        return replace(self.case, measurements=measurements, interrupted=interrupted, epochs_per_timing=self.epochs)
-
-    def for_each(self, names: Sequence[str], work: Callable[[Worker], dict[str, Any]]) -> None:
-        """Do the same with each worker that has not failed yet; add the results, or the failure, to what is known."""
-        for name in names:
-            if self.found[name].failure is None:
-                try:
-                    self.found[name] = replace(self.found[name], **work(self.pool.workers[name]))
-                except WorkerError as error:
-                    self.found[name] = replace(self.found[name], failure=str(error))
-
-    def warm_up(self, worker: Worker) -> dict[str, Any]:
-        """Build the network and train two epochs."""
-        self.pool.progress(f"{self.case}: first epoch of {worker.candidate.name}")
-        prepare_seconds = worker.request("prepare", self.pool.data, self.case.settings)
-        first_seconds = worker.request("train")
-        self.warm_epochs.append(worker.request("train"))
-        return {
+    def warm_up(name: str, worker: Worker) -> None:
+        progress(f"{case}: first epoch of {name}")
+        prepare_seconds, first_seconds = worker.request("prepare", data, case.settings), worker.request("train")
+        second_epochs.append(worker.request("train"))
+        found[name] = {
             "start_seconds": worker.start_seconds,
             "prepare_seconds": prepare_seconds,
             "first_seconds": first_seconds,
             "description": worker.request("describe"),
         }
 
-    def time_epochs(self, worker: Worker) -> dict[str, Any]:
-        """Add one timing."""
+    def time_epochs(name: str, worker: Worker) -> None:
         time.sleep(REST)
-        self.seconds[worker.candidate.name].append(worker.request("train", self.epochs) / self.epochs)
-        return {}
+        seconds[name].append(worker.request("train", epochs) / epochs)
 
-    def check(self, worker: Worker) -> dict[str, Any]:
-        """Return accuracy, memory, and for our backends the difference from the first one's weights: NumPy's."""
-        found = {"accuracy": worker.request("accuracy"), "peak_bytes": worker.request("peak_bytes")}
+    def check(name: str, worker: Worker) -> None:
+        found[name] |= {"accuracy": worker.request("accuracy"), "peak_bytes": worker.request("peak_bytes")}
         if worker.candidate.ours:
             weights = worker.request("weights")
-            self.reference = self.reference or weights
-            found["difference"] = largest_difference(weights, self.reference)
-        return found
+            reference[:] = reference or weights
+            found[name]["difference"] = largest_difference(weights, reference)
+
+    def for_each(names: Sequence[str], work: Callable[[str, Worker], None]) -> None:
+        for name in names:
+            if name not in failures:
+                try:
+                    work(name, running[name])
+                except WorkerError as error:
+                    failures[name] = str(error)
+
+    try:
+        names = list(running)
+        for_each(names, warm_up)
+        epochs = epochs_per_timing(second_epochs)
+        for number in range(case.settings.rounds):
+            progress(f"{case}: round {number + 1} of {case.settings.rounds}")
+            first = number % max(len(names), 1)
+            for_each(names[first:] + names[:first], time_epochs)
+        for_each(sorted(names, key=lambda name: not name.startswith("numpy")), check)  # all are compared with NumPy
+    except KeyboardInterrupt:
+        interrupted = True
+    measurements = tuple(
+        Measurement(
+            candidate.name,
+            candidate.ours,
+            Timing(tuple(seconds[candidate.name])) if seconds[candidate.name] else None,
+            failure=failures.get(candidate.name),
+            **found[candidate.name],
+        )
+        for candidate in candidates
+    )
+    return replace(case, measurements=measurements, interrupted=interrupted, epochs_per_timing=epochs)
 
 
 def epochs_per_timing(seconds: Sequence[float]) -> int:

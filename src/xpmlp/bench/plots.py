@@ -1,16 +1,15 @@
 """Plots of results, as PNG: throughput of one case, and of a sweep."""
 
-from collections.abc import Callable
 from typing import Any
 
 from xpmlp.optional_imports import import_optional
 from xpmlp.plots import SEVERAL, house_style, new_figure, to_png
 
 from .results import Case, Results
+from .settings import SWEPT
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 OURS, PEERS = SEVERAL[0], "#999999"
-AXES = {"batch-size": "batch size", "hidden": "hidden units", "depth": "hidden layers", "rows": "rows per epoch"}
 
 
 def draw_throughput(case: Case) -> bytes:
@@ -37,17 +36,16 @@ def draw_throughput(case: Case) -> bytes:
             axes.barh(0, 0, color=OURS, label="xpmlp")
             axes.barh(0, 0, color=PEERS, label="others")
             axes.legend(frameon=False, loc="lower right")
-        return finish(figure, axes, str(case))
+        return finish(axes, str(case))
 
 
 def draw_sweep(results: Results) -> bytes:
     """Draw samples per second against the swept setting."""
-    values = swept_values(results)
-    names = list(dict.fromkeys(m.name for case in results.cases for m in case.timed))
+    assert results.sweep is not None
+    values = results.swept_values
     with house_style():
-        figure = new_figure(8.0, 5.0)
-        axes = figure.add_subplot()
-        for index, name in enumerate(names):
+        axes = new_figure(8.0, 5.0).add_subplot()
+        for index, name in enumerate(dict.fromkeys(m.name for case in results.cases for m in case.timed)):
             points = [
                 (value, case.rows / measurement.median)
                 for value, case in zip(values, results.cases, strict=True)
@@ -60,18 +58,18 @@ def draw_sweep(results: Results) -> bytes:
         axes.xaxis.minorticks_off()
         axes.set_yscale("log")
         label_log_axis(axes.yaxis)
-        axes.set_xlabel(AXES[results.sweep or ""])
+        axes.set_xlabel(SWEPT[results.sweep].axis)
         axes.set_ylabel("samples/s")
         axes.grid(alpha=0.3, which="both")
         axes.legend(frameon=False)
-        return finish(figure, axes, describe_sweep(results))
+        return finish(axes, describe_sweep(results))
 
 
-def finish(figure: Any, axes: Any, title: str) -> bytes:
+def finish(axes: Any, title: str) -> bytes:
     """Add the title and return the PNG."""
     axes.set_title(title, loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
-    return to_png(figure)
+    return to_png(axes.figure)
 
 
 def label_log_axis(axis: Any) -> None:
@@ -82,17 +80,6 @@ def label_log_axis(axis: Any) -> None:
     axis.set_major_locator(ticker.LogLocator(subs=steps))
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.15g}"))
     axis.set_minor_locator(ticker.NullLocator())
-
-
-def swept_values(results: Results) -> list[int]:
-    """Return the swept setting's value in each case."""
-    take: dict[str, Callable[[Case], int]] = {
-        "batch-size": lambda case: case.settings.batch_size,
-        "hidden": lambda case: case.settings.hidden_layer_sizes[0],
-        "depth": lambda case: len(case.settings.hidden_layer_sizes),
-        "rows": lambda case: case.rows,
-    }
-    return [take[results.sweep or ""](case) for case in results.cases]
 
 
 def describe_sweep(results: Results) -> str:

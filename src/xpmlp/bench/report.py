@@ -14,7 +14,7 @@ from xpmlp.errors import OutputError
 from xpmlp.whole_files import write_whole
 
 from .plots import draw_sweep, draw_throughput
-from .results import MIN_ROUNDS, Case, Measurement, Results
+from .results import MIN_ROUNDS, WEIGHT_TOLERANCE, Case, Measurement, Results
 
 BASELINE = "numpy"
 MAX_REASON = 60  # characters of an error in a table's cell; all of it is below the table
@@ -30,7 +30,7 @@ def format_seconds(case: Case, measurement: Measurement) -> str:
     assert timing is not None
     first, third = timing.quartiles
     seconds = f"{timing.median:.4g} [{first:.4g}, {third:.4g}]{' noisy' if timing.is_noisy else ''}"
-    return "; ".join(part for part in (seconds, format_failure(measurement)) if part)
+    return seconds if measurement.failure is None else f"{seconds}; {format_failure(measurement)}"
 
 
 def format_ratio(case: Case, measurement: Measurement) -> str:
@@ -54,14 +54,14 @@ def table_rows(case: Case, columns: Mapping[str, Column] = COLUMNS) -> list[tupl
     untimed = [measurement for measurement in case.measurements if measurement.timing is None]
     blank = ("",) * (len(columns) - 1)
     return [(m.name, *(cell(case, m) for cell in columns.values())) for m in timed] + [
-        (m.name, format_failure(m) or "not reached", *blank) for m in untimed
+        (m.name, format_failure(m), *blank) for m in untimed
     ]
 
 
 def format_failure(measurement: Measurement) -> str:
-    """Return when and why a candidate failed, shortened for a table's cell; nothing if it did not."""
+    """Return when and why a candidate failed, shortened for a table's cell."""
     if measurement.failure is None:
-        return ""
+        return "not reached"
     rounds = 0 if measurement.timing is None else len(measurement.timing.seconds)
     when = f" after {rounds} round{'s' if rounds > 1 else ''}" if rounds else ""
     return f"failed{when}: {textwrap.shorten(measurement.failure, MAX_REASON, placeholder=' …')}"
@@ -80,11 +80,12 @@ def warnings_of(case: Case) -> list[str]:
             f"the timings of {who} vary by more than a tenth: smaller differences mean nothing. Close other programs, "
             "or use more --rounds."
         )
+    tolerance = WEIGHT_TOLERANCE[case.settings.dtype]
     warnings += [
         f"{m.name} ended with other weights than NumPy (largest relative difference {m.difference:.1g}): it does not "
         "compute the same."
         for m in case.timed
-        if not m.has_equal_weights(case.settings.dtype)
+        if m.difference is not None and not m.difference <= tolerance  # nor if it is NaN
     ]
     fewest = min((len(timing.seconds) for timing in timings.values()), default=MIN_ROUNDS)
     if fewest < MIN_ROUNDS:
@@ -95,34 +96,31 @@ def warnings_of(case: Case) -> list[str]:
 
 
 def describe_case(case: Case) -> str:
-    """Return a case's settings in one line."""
-    settings = case.settings
+    """Return a case's settings, and what was timed, in one line."""
+    wanted = case.settings.rounds
     each = "epochs" if case.epochs_per_timing == 1 else f"timings of {case.epochs_per_timing} epochs"
     # A candidate that failed has fewer rounds; its row says so.
-    most = max((len(m.timing.seconds) for m in case.timed if m.timing), default=settings.rounds)
-    rounds = f"{settings.rounds}" if most == settings.rounds else f"{most} (of {settings.rounds})"
-    return (
-        f"{case}, {settings.dtype}, {settings.activation}, {settings.optimizer}; {case.workload}; "
-        f"median of {rounds} {each} [quartiles]"
-    )
+    most = max((len(m.timing.seconds) for m in case.timed if m.timing), default=wanted)
+    rounds = f"{wanted}" if most == wanted else f"{most} (of {wanted})"
+    return f"{case.description}; median of {rounds} {each} [quartiles]"
 
 
-def describe_threads(results: Results) -> str | None:
-    """Return what multiplies matrices, and in how many threads, for each of our backends."""
+def describe_threads(results: Results) -> str:
+    """Return what multiplies matrices, and in how many threads, for each of our backends; "" if unknown."""
     found = {
         m.name: m.description["linear algebra"]
         for case in results.cases
         for m in case.measurements
         if "linear algebra" in m.description
     }
-    return f"linear algebra: {'; '.join(f'{name} {what}' for name, what in found.items())}" if found else None
+    return f"linear algebra: {'; '.join(f'{name} {what}' for name, what in found.items())}" if found else ""
 
 
-def describe_load(machine: dict[str, Any]) -> str | None:
-    """Return a warning if other processes were running when the benchmark started."""
+def describe_load(machine: dict[str, Any]) -> str:
+    """Return a warning if other processes were running when the benchmark started; otherwise ""."""
     load, cores = (machine.get("conditions") or {}).get("load"), machine.get("cores")
     if not load or not cores or load <= BUSY * cores:
-        return None
+        return ""
     return (
         f"the machine was busy before the benchmark: load {load:.1f} on {cores} cores. Measure again when it is idle."
     )
@@ -141,16 +139,16 @@ def to_markdown(results: Results, columns: Mapping[str, Column] = COLUMNS) -> st
         if case.measurements:
             lines += [*markdown_table(["", *columns], table_rows(case, columns)), ""]
         lines += [*(f"- {warning}" for warning in warnings_of(case)), ""]
-    notes = [note for note in (describe_threads(results), describe_load(machine)) if note is not None]
-    return "\n".join([*lines, *(f"- {note}" for note in notes)]).rstrip().replace("\n\n\n", "\n\n") + "\n"
+    lines += [f"- {note}" for note in (describe_threads(results), describe_load(machine)) if note]
+    return "\n".join(lines).rstrip().replace("\n\n\n", "\n\n") + "\n"
 
 
 def versions_of(results: Results) -> list[str]:
     """Return the libraries that took part, with their versions, and the GPUs."""
-    measurements = [measurement for case in results.cases for measurement in case.measurements]
+    descriptions = [measurement.description for case in results.cases for measurement in case.measurements]
     here = [f"{name} {version}" for name, version in results.versions.items() if version != "unknown"]
-    loaded = [part for m in measurements for part in m.description.get("versions", "").split(", ") if part]
-    devices = [device for m in measurements if is_gpu(device := m.description.get("device", "cpu"))]
+    loaded = [part for found in descriptions for part in found.get("versions", "").split(", ") if part]
+    devices = [device for found in descriptions if is_gpu(device := found.get("device", "cpu"))]
     return list(dict.fromkeys([*here, *loaded, *devices]))
 
 
@@ -188,22 +186,15 @@ def prepare_folder(folder: Path, *, force: bool = False) -> None:
 
 def save_results(results: Results, folder: Path) -> list[str]:
     """Write results, page and plots into a folder, and delete plots of earlier results; return the files' names."""
-    timed = tuple(case for case in results.cases if case.timed)
-    swept = results.sweep is not None and len(timed) > 1
     # The measurements first: they are kept even if a plot fails.
-    makers: dict[str, Callable[[], bytes | None]] = {
-        "results.json": lambda: results.to_json().encode(),
-        "results.md": lambda: to_markdown(results).encode(),
-        "throughput.png": lambda: draw_throughput(timed[0]) if len(timed) == 1 else None,
-        "sweep.png": lambda: draw_sweep(replace(results, cases=timed)) if swept else None,
-    }
-    saved = []
-    for name, make in makers.items():
-        content = make()
-        if content is None:
-            with contextlib.suppress(FileNotFoundError):
-                (folder / name).unlink()
-        else:
-            write_whole(folder / name, content)
-            saved.append(name)
-    return saved
+    write_whole(folder / "results.json", results.to_json().encode())
+    write_whole(folder / "results.md", to_markdown(results).encode())
+    for name in FILES[2:]:
+        with contextlib.suppress(FileNotFoundError):
+            (folder / name).unlink()
+    timed = tuple(case for case in results.cases if case.timed)
+    if len(timed) == 1:
+        write_whole(folder / "throughput.png", draw_throughput(timed[0]))
+    elif len(timed) > 1:
+        write_whole(folder / "sweep.png", draw_sweep(replace(results, cases=timed)))
+    return [name for name in FILES if (folder / name).exists()]

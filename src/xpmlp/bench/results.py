@@ -9,7 +9,7 @@ import msgspec
 
 from xpmlp.errors import DataError
 
-from .settings import BenchSettings
+from .settings import SWEPT, BenchSettings
 
 FORMAT = "xpmlp benchmark"
 FORMAT_VERSION = 1
@@ -53,40 +53,19 @@ class Timing(msgspec.Struct, frozen=True):
 
 
 class Measurement(msgspec.Struct, frozen=True):
-    """One candidate's result in one case.
-
-    Attributes
-    ----------
-    ours
-        Whether the candidate is one of our backends.
-    timing
-        Without the two warm-up epochs; None if it failed.
-    start_seconds, prepare_seconds, first_seconds
-        Time to start the process, to build the network and move the data, and to run the first epoch, which compiles.
-    accuracy
-        On the test rows, after all epochs.
-    difference
-        Largest difference from NumPy's weights after all epochs, relative to the largest weight of each array; None
-        for a peer.
-    peak_bytes
-        Peak host memory of its process.
-    description
-        Library, device, threads and versions.
-    failure
-        The error, in one line.
-    """
+    """One candidate's result in one case; what could not be measured is None."""
 
     name: str
-    ours: bool = False
-    timing: Timing | None = None
-    start_seconds: float | None = None
-    prepare_seconds: float | None = None
-    first_seconds: float | None = None
-    accuracy: float | None = None
-    difference: float | None = None
-    peak_bytes: int | None = None
-    description: dict[str, str] = {}
-    failure: str | None = None
+    ours: bool = False  # whether it is one of our backends
+    timing: Timing | None = None  # without the two warm-up epochs
+    start_seconds: float | None = None  # to start its process
+    prepare_seconds: float | None = None  # to build the network and move the data
+    first_seconds: float | None = None  # of the first epoch, in which libraries compile
+    accuracy: float | None = None  # on the test rows, after all epochs
+    difference: float | None = None  # the largest from NumPy's weights, relative to the largest weight of each array
+    peak_bytes: int | None = None  # host memory of its process
+    description: dict[str, str] = {}  # library, device, threads and versions
+    failure: str | None = None  # the error, in one line
 
     @property
     def median(self) -> float:
@@ -94,33 +73,18 @@ class Measurement(msgspec.Struct, frozen=True):
         assert self.timing is not None
         return self.timing.median
 
-    def has_equal_weights(self, dtype: str) -> bool:
-        """Return whether its weights equal NumPy's up to rounding; NaN does not."""
-        return self.difference is None or self.difference <= WEIGHT_TOLERANCE[dtype]
-
 
 class Case(msgspec.Struct, frozen=True):
-    """All candidates with the same settings and data.
-
-    Attributes
-    ----------
-    sizes
-        Units of each layer, inputs and outputs included.
-    skipped
-        Why it was not measured.
-    interrupted
-        Whether Ctrl-C ended it early.
-    epochs_per_timing
-        Epochs that each timing is the mean of: several if one is too short to time.
-    """
+    """All candidates with the same settings and data."""
 
     settings: BenchSettings
     workload: str
     rows: int
-    sizes: tuple[int, ...]
+    sizes: tuple[int, ...]  # units of each layer, inputs and outputs included
     measurements: tuple[Measurement, ...] = ()
-    skipped: str | None = None
-    interrupted: bool = False
+    skipped: str | None = None  # why it was not measured
+    interrupted: bool = False  # whether Ctrl-C ended it early
+    # Each timing is the mean of so many epochs: several if one is too short to time.
     epochs_per_timing: int = msgspec.field(default=1, name="epochs_a_turn")
 
     @property
@@ -135,23 +99,26 @@ class Case(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         return f"{'-'.join(map(str, self.sizes))}, batch {self.settings.batch_size}, {self.rows:,} rows"
 
+    @property
+    def description(self) -> str:
+        """Network, training and data in one line: cases with the same can be compared."""
+        settings = self.settings
+        return f"{self}, {settings.dtype}, {settings.activation}, {settings.optimizer}; {self.workload}"
+
 
 class Results(msgspec.Struct, frozen=True):
-    """The cases of a benchmark, and where and when they were measured.
-
-    Attributes
-    ----------
-    sweep
-        The setting that differs between cases; None for a single case.
-    machine
-        Processor, cores, system, and the conditions when the benchmark started.
-    """
+    """The cases of a benchmark, and where and when they were measured."""
 
     cases: tuple[Case, ...] = msgspec.field(name="points")
-    sweep: str | None
-    machine: dict[str, Any]
+    sweep: str | None  # the setting that differs between cases
+    machine: dict[str, Any]  # processor, cores, system, and the conditions when the benchmark started
     versions: dict[str, str]
     date: str
+
+    @property
+    def swept_values(self) -> list[int]:
+        """The swept setting's value in each case."""
+        return [SWEPT[self.sweep or ""].value(case.settings) for case in self.cases]
 
     def to_json(self) -> str:
         """Return the content of a results file."""

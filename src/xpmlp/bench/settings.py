@@ -1,5 +1,6 @@
 """Benchmark settings: the network, how it is trained, and what a sweep varies."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -8,25 +9,10 @@ from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.training import OPTIMIZERS
 from xpmlp.training.recipes import DTYPES
 
-SWEPT = {
-    "batch-size": "batch_size",
-    "hidden": "hidden_layer_sizes",
-    "depth": "hidden_layer_sizes",
-    "rows": "rows",
-}
-
 
 @dataclass(frozen=True)
 class BenchSettings:
-    """A network and how it is trained; the defaults are the notebook's.
-
-    Attributes
-    ----------
-    rows
-        Rows per epoch; None for all of the workload's.
-    rounds
-        Timings of each candidate, after warm-up.
-    """
+    """A network and how it is trained; the defaults are the notebook's."""
 
     hidden_layer_sizes: tuple[int, ...] = (128,)
     activation: str = "tanh"
@@ -34,8 +20,8 @@ class BenchSettings:
     learning_rate: float = 0.1
     batch_size: int = 128
     dtype: str = "float32"
-    rows: int | None = None
-    rounds: int = 7
+    rows: int | None = None  # per epoch; None for all of the workload's
+    rounds: int = 7  # timings of each candidate, after warm-up
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -45,17 +31,35 @@ class BenchSettings:
         for name, count in counts.items():
             if count < 1:
                 raise SettingsError(f"{name}: {count} is too few; at least 1 is needed.")
-        for name, value, choices in (
-            ("activation", self.activation, ACTIVATIONS),
-            ("optimizer", self.optimizer, OPTIMIZERS),
-            ("dtype", self.dtype, DTYPES),
-        ):
-            if value not in choices:
+        for name, choices in (("activation", ACTIVATIONS), ("optimizer", OPTIMIZERS), ("dtype", DTYPES)):
+            if (value := getattr(self, name)) not in choices:
                 raise SettingsError(f"{name}: {value!r} is not one of {', '.join(choices)}.")
 
     def steps(self, rows: int) -> int:
         """Return the number of steps in an epoch of that many rows."""
         return -(-rows // self.batch_size)
+
+
+class Swept(NamedTuple):
+    """What can be swept: its name on an axis, the settings with a value of it, and its value in settings."""
+
+    axis: str
+    apply: Callable[[BenchSettings, int], BenchSettings]
+    value: Callable[[BenchSettings], Any]
+
+
+SWEPT = {
+    "batch-size": Swept("batch size", lambda s, rows: replace(s, batch_size=rows), lambda s: s.batch_size),
+    "hidden": Swept(
+        "hidden units", lambda s, units: replace(s, hidden_layer_sizes=(units,)), lambda s: s.hidden_layer_sizes[0]
+    ),
+    "depth": Swept(  # all layers are as wide as the first
+        "hidden layers",
+        lambda s, layers: replace(s, hidden_layer_sizes=s.hidden_layer_sizes[:1] * layers),
+        lambda s: len(s.hidden_layer_sizes),
+    ),
+    "rows": Swept("rows per epoch", lambda s, rows: replace(s, rows=rows), lambda s: s.rows),
+}
 
 
 class Sweep(NamedTuple):
@@ -64,14 +68,11 @@ class Sweep(NamedTuple):
     name: str
     values: tuple[int, ...]
 
-    def apply(self, settings: BenchSettings, value: int) -> BenchSettings:
-        """Return the settings with one of the values; for a depth, all hidden layers are as wide as the first."""
-        changed: Any = value
-        if self.name == "hidden":
-            changed = (value,)
-        elif self.name == "depth":
-            changed = settings.hidden_layer_sizes[:1] * value
-        return replace(settings, **{SWEPT[self.name]: changed})
+    def apply(self, settings: BenchSettings) -> list[BenchSettings]:
+        """Return the settings with each of the values."""
+        if self.name == "depth" and not settings.hidden_layer_sizes:
+            raise SettingsError("--sweep depth: there is no hidden layer to repeat. Give --hidden a size.")
+        return [SWEPT[self.name].apply(settings, value) for value in self.values]
 
 
 def parse_sweep(text: str) -> Sweep:

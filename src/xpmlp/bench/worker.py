@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,7 @@ LIBRARIES = ("numpy", "scipy", "sklearn", "torch", "jax", "jaxlib", "keras", "th
 
 
 class WorkerError(Exception):
-    """An error in a worker, in one line; `details` holds the traceback."""
-
-    def __init__(self, message: str, details: str = "") -> None:
-        super().__init__(message)
-        self.details = details
+    """An error in a worker, in one line; its notes hold the traceback."""
 
 
 class Worker:
@@ -40,11 +35,17 @@ class Worker:
         started = time.perf_counter()
         self.connection, far_end = SPAWN.Pipe()
         self.process = SPAWN.Process(target=serve, args=(far_end, candidate), daemon=True)
-        with ignoring_interrupts():
+        # The process inherits that Ctrl-C is ignored. Only the main thread may set signal handlers.
+        is_main = threading.current_thread() is threading.main_thread()
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN) if is_main else None
+        try:
             self.process.start()
+        finally:
+            if is_main:
+                signal.signal(signal.SIGINT, before)
         far_end.close()
         try:
-            self.request("hello")
+            self.receive()
         except BaseException:
             self.close()
             raise
@@ -58,14 +59,19 @@ class Worker:
         WorkerError
             If the method raises, or the process has ended.
         """
-        try:
+        with contextlib.suppress(OSError):  # the process has ended, as `receive` finds
             self.connection.send((name, arguments))
-            succeeded, result = self.connection.recv()
-        except (EOFError, OSError) as error:
+        return self.receive()
+
+    def receive(self) -> Any:
+        """Wait for the process and return what it answers, or raise its error."""
+        try:
+            error, result = self.connection.recv()
+        except (EOFError, OSError) as ended:
             self.process.join(timeout=5)
-            raise WorkerError(f"its process ended (exit code {self.process.exitcode})") from error
-        if not succeeded:
-            raise WorkerError(*result)
+            raise WorkerError(f"its process ended (exit code {self.process.exitcode})") from ended
+        if error is not None:
+            raise error
         return result
 
     def close(self) -> None:
@@ -77,43 +83,20 @@ class Worker:
             self.process.join()
 
 
-@contextlib.contextmanager
-def ignoring_interrupts() -> Iterator[None]:
-    """Ignore Ctrl-C; a process started in this context ignores it from the start."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set signal handlers
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def share_gpus() -> None:
     """Keep JAX from allocating most of a GPU's memory, which other processes need too."""
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
 def serve(connection: Connection, candidate: Candidate) -> None:
-    """Answer requests until the connection is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which closes the connection
+    """Answer requests until the connection is closed, as it is when Ctrl-C ends the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     share_gpus()
     session = Session(candidate)
-    while True:
-        try:
-            name, arguments = connection.recv()
-        except (EOFError, OSError):
-            return
-        try:
-            answer = (True, getattr(session, name)(*arguments))
-        except Exception as error:  # noqa: BLE001 - one candidate's failure must not end the benchmark
-            lines = str(error).strip().splitlines()
-            answer = (False, (f"{type(error).__name__}: {lines[0] if lines else ''}", traceback.format_exc()))
-        try:
-            connection.send(answer)
-        except OSError:
-            return
+    with contextlib.suppress(EOFError, OSError):
+        connection.send((None, None))  # the process runs
+        while True:
+            connection.send(session.answer(*connection.recv()))
 
 
 class Session:
@@ -124,14 +107,22 @@ class Session:
         self.trainer: Any = None
         self.workload: Workload | None = None
 
-    def hello(self) -> None:
-        """Confirm that the process runs."""
+    def answer(self, name: str, arguments: tuple[Any, ...]) -> tuple[WorkerError | None, Any]:
+        """Call a method; return the error, if any, and the result."""
+        try:
+            return None, getattr(self, name)(*arguments)
+        except Exception as error:  # noqa: BLE001 - one candidate's failure must not end the benchmark
+            lines = str(error).strip().splitlines()
+            failure = WorkerError(f"{type(error).__name__}: {lines[0] if lines else ''}")
+            failure.add_note(traceback.format_exc())
+            return failure, None
 
     def prepare(self, data: Path, settings: BenchSettings) -> float:
         """Load the workload and create the trainer; return the seconds that the latter took."""
         self.trainer = self.workload = None  # free their memory first
         self.workload = Workload.load(data).take(settings.rows)
-        reset_peak()  # after loading, which reads all rows
+        with contextlib.suppress(OSError):  # Linux alone can restart the measurement of peak memory; 5: that alone
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
         started = time.perf_counter()
         self.trainer = self.candidate.make_trainer(self.workload, settings)
         return time.perf_counter() - started
@@ -153,36 +144,21 @@ class Session:
         return list(self.trainer.weights())
 
     def describe(self) -> dict[str, str]:
-        """Return versions, library and device."""
-        describe = getattr(self.trainer, "describe", dict)
-        return {"versions": describe_loaded(), **describe()}
+        """Return the array libraries that this process has loaded with their versions, and the trainer's own words."""
+        versions = {name: sys.modules[name].__version__ for name in LIBRARIES if name in sys.modules}
+        names = {"sklearn": "scikit-learn"}
+        loaded = ", ".join(f"{names.get(name, name)} {version}" for name, version in versions.items())
+        return {"versions": loaded, **getattr(self.trainer, "describe", dict)()}
 
     def peak_bytes(self) -> int | None:
-        """Return the peak memory since `prepare`."""
-        return peak_bytes()
+        """Return the process's peak memory since `prepare`; None if the system does not report it."""
+        # Not getrusage on Linux: a process inherits its parent's peak there.
+        with contextlib.suppress(OSError, ValueError):
+            for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+        if platform.system() != "Darwin":
+            return None
+        import resource
 
-
-def describe_loaded() -> str:
-    """Return the array libraries that this process has loaded, with their versions."""
-    versions = {name: sys.modules[name].__version__ for name in LIBRARIES if name in sys.modules}
-    return ", ".join(f"{'scikit-learn' if name == 'sklearn' else name} {found}" for name, found in versions.items())
-
-
-def reset_peak() -> None:
-    """Restart the measurement of peak memory; on Linux only."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # 5: the peak alone
-
-
-def peak_bytes() -> int | None:
-    """Return this process's peak memory since `reset_peak`; None if the system does not report it."""
-    # Not getrusage on Linux: a process inherits its parent's peak there.
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    if platform.system() != "Darwin":
-        return None
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -9,8 +9,6 @@ from jaxtyping import Float32, Int64
 from xpmlp.datasets import Dataset, class_indices
 from xpmlp.errors import DataError
 
-MNIST_ROWS, MNIST_FEATURES, MNIST_CLASSES = 60_000, 784, 10
-
 
 @dataclass(frozen=True)
 class Workload:
@@ -42,15 +40,12 @@ class Workload:
             return cls(**values)
 
 
-def synthetic_workload(
-    rows: int = MNIST_ROWS, features: int = MNIST_FEATURES, classes: int = MNIST_CLASSES
-) -> Workload:
-    """Return random rows that can be learned: a pattern for each class, plus noise."""
+def synthetic_workload(rows: int = 60_000, features: int = 784, classes: int = 10) -> Workload:
+    """Return random rows that can be learned, by default of MNIST's shape: a pattern for each class, plus noise."""
     generator = np.random.default_rng(0)
     patterns = generator.random((classes, features), dtype=np.float32)
-    tests = max(rows // 60, 1)
-    labels = generator.integers(classes, size=rows + tests)
-    x = np.empty((rows + tests, features), np.float32)
+    labels = generator.integers(classes, size=rows + max(rows // 60, 1))
+    x = np.empty((len(labels), features), np.float32)
     for start in range(0, len(x), 4096):  # in blocks, to save memory
         part = labels[start : start + 4096]
         x[start : start + 4096] = 0.3 * patterns[part] + 0.7 * generator.random((len(part), features), dtype=np.float32)
@@ -67,12 +62,6 @@ def make_workload(dataset: Dataset) -> Workload:
     """
     if not dataset.classes:
         raise DataError(f"{dataset.name}: its target is numeric; the benchmark trains classifiers. Use other --data.")
-    train, test = dataset.train, dataset.test
-    return Workload(
-        dataset.name,
-        len(dataset.classes),
-        np.asarray(train.x, np.float32),
-        class_indices(train.labels, dataset.classes),
-        np.asarray(test.x, np.float32),
-        class_indices(test.labels, dataset.classes),
-    )
+    x, test_x = (np.asarray(split.x, np.float32) for split in (dataset.train, dataset.test))
+    labels, test_labels = (class_indices(split.labels, dataset.classes) for split in (dataset.train, dataset.test))
+    return Workload(dataset.name, len(dataset.classes), x, labels, test_x, test_labels)

@@ -145,9 +145,9 @@ def print_results(console: Console, results: Results) -> None:
         for warning in warnings_of(case):
             print_note(warning)
     threads, load = describe_threads(results), describe_load(results.machine)
-    if threads is not None:
+    if threads:
         console.print(threads)
-    if load is not None:
+    if load:
         print_note(load)
 
 
