@@ -1,6 +1,7 @@
 """A step whose inputs and outputs stay where they are, so that it can be captured once and executed again."""
 
 import copy
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -63,7 +64,7 @@ class CapturedStep:
         if state is not self.returned:  # else it is in the buffers already
             tree_map(overwrite, self.state, state)
         objectives = self.execute_batches(execute_step, batches, learning_rates)
-        self.returned = tree_map(self.copy, self.state)
+        self.returned = tree_map(functools.partial(self.xp.asarray, copy=True), self.state)
         return self.returned, objectives
 
     def execute_batches(self, execute_step: Callable[[], None], batches: Any, learning_rates: Any) -> Any:
