@@ -29,7 +29,7 @@ class Problem:
     sample_weight: Any
     penalty: Any
 
-    def objective_and_gradients(self, layers: Layers | None = None, *, activation: Any = None) -> tuple[Any, Layers]:
+    def objective_and_gradients(self, layers: Layers | None = None, **dropout: Any) -> tuple[Any, Layers]:
         """Evaluate the problem at its own weights or at others."""
         return objective_and_gradients(
             self.xp,
@@ -37,9 +37,10 @@ class Problem:
             self.x,
             self.targets,
             self.sample_weight,
-            activation=self.activation if activation is None else activation,
+            activation=self.activation,
             loss=self.loss,
             penalty=self.penalty,
+            **dropout,
         )
 
     def to(self, place: Any, dtype: str = "float64") -> "Problem":

@@ -1,3 +1,4 @@
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,6 @@ from xpmlp.nn.dropout import Dropout, draw_dropout, mix
 from xpmlp.nn.layers import Layer
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.network import forward
-from xpmlp.nn.objective import objective_and_gradients
 from xpmlp.nn.optimizers import sgd
 from xpmlp.nn.step import TrainingState, make_step
 from xpmlp.nn.tree import tree_map
@@ -81,20 +81,13 @@ def test_quadruples_of_rows_and_units_are_independent_too() -> None:
     assert abs(products.mean()) < 5 / np.sqrt(products.size)
 
 
-def test_every_library_leaves_out_the_same_units(place: Any) -> None:
-    key = place.xp.asarray(5, dtype=place.xp.int64, device=place.device)
-    layers = hidden_layers(6, 4)
-    theirs = draw_dropout(place.xp, key, place.asarray(np.ones(9)), tree_map(place.asarray, layers), 0.5)
-    ours = draw_dropout(xp, np.asarray(5), np.ones(9), layers, 0.5)
-    for mask, expected in zip(theirs.masks, ours.masks, strict=True):
-        np.testing.assert_array_equal(place.to_numpy(mask), expected)
-
-
-def test_each_model_of_a_population_has_masks_of_its_own() -> None:
-    together = draw_dropout(xp, np.asarray([3, 4]), np.ones(9), hidden_layers(6, models=(2,)), 0.5).masks[0]
+def test_every_library_leaves_out_the_same_units_and_others_in_each_model_of_a_population(place: Any) -> None:
+    layers = tree_map(place.asarray, hidden_layers(6, models=(2,)))
+    draw = functools.partial(draw_dropout, rate=0.5)
+    (together,) = place.bind(draw)(place.asarray([3, 4], "int64"), place.asarray(np.ones(9)), layers).masks
     for index, key in enumerate((3, 4)):
-        alone = draw_dropout(xp, np.asarray(key), np.ones(9), hidden_layers(6), 0.5).masks[0]
-        np.testing.assert_array_equal(together[index], alone)
+        (alone,) = draw_dropout(xp, np.asarray(key), np.ones(9), hidden_layers(6), 0.5).masks
+        np.testing.assert_array_equal(place.to_numpy(together)[index], alone)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -104,20 +97,7 @@ def test_the_gradient_is_the_slope_of_the_objective_with_units_left_out(
     problem = make_problem(activation, "softmax_cross_entropy", layer_sizes=(5, 6, 4, 3), weighted=True)
     dropout = draw_dropout(xp, np.asarray(1), problem.targets[..., 0], problem.layers, 0.4)
 
-    def objective(layers: Any) -> Any:
-        return objective_and_gradients(
-            xp,
-            layers,
-            problem.x,
-            problem.targets,
-            problem.sample_weight,
-            activation=problem.activation,
-            loss=problem.loss,
-            penalty=problem.penalty,
-            dropout=dropout,
-        )
-
-    _, gradients = objective(problem.layers)
+    _, gradients = problem.objective_and_gradients(dropout=dropout)
     rng = np.random.default_rng(0)
     for index, layer in enumerate(problem.layers):
         direction = Layer(rng.normal(0.0, 1.0, layer.weight.shape), rng.normal(0.0, 1.0, layer.bias.shape))
@@ -125,7 +105,7 @@ def test_the_gradient_is_the_slope_of_the_objective_with_units_left_out(
         def moved(step: float, index: int = index, direction: Layer = direction) -> Any:
             layers = list(problem.layers)
             layers[index] = Layer(*(p + step * d for p, d in zip(layers[index], direction, strict=True)))
-            return objective(tuple(layers))[0]
+            return problem.objective_and_gradients(tuple(layers), dropout=dropout)[0]
 
         slope = sum(float(np.sum(g * d)) for g, d in zip(gradients[index], direction, strict=True))
         assert slope == pytest.approx((moved(1e-6) - moved(-1e-6)) / 2e-6, rel=1e-5, abs=1e-8)
@@ -138,9 +118,7 @@ def test_units_that_are_left_out_neither_speak_nor_learn(make_problem: Callable[
     (_, whole), _ = forward(xp, problem.layers, problem.x, problem.activation)
     np.testing.assert_array_equal(hidden[:, :3], 0.0)
     np.testing.assert_array_equal(hidden[:, 3:], 2.0 * whole[:, 3:])
-    _, gradients = objective_and_gradients(
-        xp, problem.layers, problem.x, problem.targets, activation=problem.activation, loss=problem.loss, dropout=silent
-    )
+    _, gradients = problem.objective_and_gradients(dropout=silent)
     np.testing.assert_array_equal(gradients[0].weight[:, :3], 0.0)
     np.testing.assert_array_equal(gradients[1].weight[:3, :], 0.0)
     assert np.all(gradients[0].weight[:, 3:] != 0.0)

@@ -127,43 +127,12 @@ def test_nesterov_means_nothing_without_momentum() -> None:
     check_close(nesterov, parameters(plain), rtol=0.0)
 
 
-@pytest.mark.parametrize(
-    ("name", "dtype", "tolerance"), [*((name, "float64", 1e-13) for name in OPTIMIZERS), ("adam", "float32", 3e-5)]
-)
-def test_every_library_takes_numpys_float64_steps(place: Any, name: str, dtype: str, tolerance: float) -> None:
-    layers, gradients = draw_run()
-    rates = np.linspace(0.05, 0.01, STEPS)
-    expected = run(array_api_compat.numpy, OPTIMIZERS[name], layers, gradients, list(map(float, rates)))
-
-    def move(tree: Layers) -> Layers:
-        return tree_map(lambda array: place.asarray(array, dtype), tree)
-
-    moved_rates = place.asarray(rates, dtype)
-    rate_arrays = [moved_rates[i] for i in range(STEPS)]
-    result = run(place.xp, OPTIMIZERS[name], move(layers), list(map(move, gradients)), rate_arrays)
-    assert all(array.dtype == getattr(place.xp, dtype) for array in parameters(result))
-    check_close(tree_map(place.to_numpy, result), parameters(expected), rtol=tolerance)
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_each_model_of_a_population_has_a_learning_rate_of_its_own(name: str) -> None:
-    models = (2, 3)
-    layers, gradients = draw_run(models)
-    rates = np.geomspace(0.5, 0.001, int(np.prod(models))).reshape(*models, 1, 1)
-    together = run(array_api_compat.numpy, OPTIMIZERS[name], layers, gradients, [rates] * STEPS)
-    for model in np.ndindex(models):
-
-        def pick(tree: Layers, model: tuple[int, ...] = model) -> Layers:
-            return tree_map(lambda array: array[model], tree)
-
-        alone = run(
-            array_api_compat.numpy,
-            OPTIMIZERS[name],
-            pick(layers),
-            list(map(pick, gradients)),
-            [float(rates[model].item())] * STEPS,
-        )
-        check_close(pick(together), parameters(alone), rtol=1e-14)
+def test_adam_in_float32_still_counts_after_a_million_steps() -> None:
+    layers = tree_map(lambda array: array.astype(np.float32), draw_run()[0])
+    state = adam().init(array_api_compat.numpy, layers)._replace(step=np.asarray(1_000_000.0, np.float32))
+    after, state = adam().update(array_api_compat.numpy, layers, state, layers, 0.1)
+    assert (state.step.dtype, state.step) == (np.float32, 1_000_001)
+    assert all(np.all(np.isfinite(array)) for array in parameters(after))
 
 
 def test_the_state_is_explicit_and_an_update_leaves_the_old_one_as_it_was() -> None:
@@ -176,12 +145,3 @@ def test_the_state_is_explicit_and_an_update_leaves_the_old_one_as_it_was() -> N
         first, _ = optimizer.update(xp, gradients[0], state, layers, 0.1)
         again, _ = optimizer.update(xp, gradients[0], state, layers, 0.1)
         check_close(again, parameters(first), rtol=0.0)
-
-
-def test_adam_in_float32_still_counts_after_a_million_steps(place: Any) -> None:
-    layers, gradients = (tree_map(lambda a: place.asarray(a, "float32"), tree) for tree in (draw_run()[0],) * 2)
-    state = adam().init(place.xp, layers)._replace(step=place.asarray(1_000_000.0, "float32"))
-    after, state = adam().update(place.xp, gradients, state, layers, 0.1)
-    assert state.step.dtype == place.xp.float32
-    assert place.to_numpy(state.step) == 1_000_001
-    assert all(np.all(np.isfinite(place.to_numpy(array))) for array in parameters(after))

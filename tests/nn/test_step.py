@@ -1,3 +1,4 @@
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -6,7 +7,6 @@ import numpy as np
 import pytest
 
 from xpmlp.nn.layers import Layers
-from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import Optimizer, adam, sgd
 from xpmlp.nn.step import TrainingState, make_step
 from xpmlp.nn.tree import tree_map
@@ -20,13 +20,16 @@ OPTIMIZERS: dict[str, Optimizer] = {
 STEPS = 4
 
 
-def take_steps(problem: Any, optimizer: Optimizer, learning_rate: Any, penalty: Any) -> tuple[Layers, list[Any]]:
+def take_steps(
+    problem: Any, optimizer: Optimizer, learning_rate: Any, penalty: Any, place: Any = None
+) -> tuple[Layers, list[Any]]:
     """The weights and the objective of each step, all on the same batch."""
     step = make_step(activation=problem.activation, loss=problem.loss, optimizer=optimizer, penalty=penalty)
     state = TrainingState(problem.layers, optimizer.init(problem.xp, problem.layers))
+    bound = place.bind(step) if place else functools.partial(step, problem.xp)
     objectives = []
     for _ in range(STEPS):
-        state, objective = step(problem.xp, state, problem.x, problem.targets, problem.sample_weight, learning_rate)
+        state, objective = bound(state, problem.x, problem.targets, problem.sample_weight, learning_rate)
         objectives.append(objective)
     return state.layers, objectives
 
@@ -52,6 +55,8 @@ def test_a_population_learns_what_its_models_learn_alone(
 ) -> None:
     weighted = bool(data_models)
     problem = make_problem("relu", models=models, data_models=data_models, weighted=weighted)
+    if weighted:
+        problem.sample_weight[1] = 0.0  # only the penalty is left
     shape, count = (*models, 1, 1), int(np.prod(models))
     rates, penalties = np.geomspace(0.5, 0.005, count).reshape(shape), np.linspace(0.0, 3.0, count).reshape(shape)
     together, objectives = take_steps(problem, OPTIMIZERS[name], rates, penalties)
@@ -73,50 +78,38 @@ def test_a_population_learns_what_its_models_learn_alone(
         tree_map(check, together, layers)
 
 
-@pytest.mark.parametrize(("name", "loss"), list(zip(OPTIMIZERS, LOSSES, strict=True)))
+# What one library may do differently: promote dtypes, broadcast models, divide by a weight of 0, leave its device.
+@pytest.mark.parametrize(
+    ("name", "loss", "dtype", "tolerance"),
+    [("nesterov", "softmax_cross_entropy", "float64", 1e-12), ("adam", "poisson", "float32", 2e-4)],
+)
 def test_every_library_learns_what_numpy_does(
-    place: Any, make_problem: Callable[..., Any], name: str, loss: str
+    place: Any, make_problem: Callable[..., Any], name: str, loss: str, dtype: str, tolerance: float
 ) -> None:
-    problem = make_problem("logistic", loss, models=(3,), weighted=True)
+    problem = make_problem("logistic", loss, models=(3,), data_models=(3,), weighted=True)
+    problem.sample_weight[1] = 0.0
     rates, penalties = np.array([0.1, 0.3, 0.01]).reshape(3, 1, 1), np.array([0.0, 0.5, 2.0]).reshape(3, 1, 1)
     expected_layers, expected = take_steps(problem, OPTIMIZERS[name], rates, penalties)
-    layers, objectives = take_steps(problem.to(place), OPTIMIZERS[name], place.asarray(rates), place.asarray(penalties))
-    np.testing.assert_allclose([place.to_numpy(each) for each in objectives], expected, rtol=1e-12)
-    tree_map(
-        lambda ours, theirs: np.testing.assert_allclose(place.to_numpy(ours), theirs, rtol=1e-10, atol=1e-12),
-        layers,
-        expected_layers,
-    )
+    moved_rates, moved_penalties = place.asarray(rates, dtype), place.asarray(penalties, dtype)
+    layers, objectives = take_steps(problem.to(place, dtype), OPTIMIZERS[name], moved_rates, moved_penalties, place)
+    np.testing.assert_allclose([place.to_numpy(each) for each in objectives], expected, rtol=tolerance)
 
+    def check(ours: Any, theirs: Any) -> None:
+        assert ours.dtype == getattr(place.xp, dtype)
+        np.testing.assert_allclose(place.to_numpy(ours), theirs, rtol=tolerance, atol=tolerance)
 
-def test_gradients_are_combined_after_backward_and_before_the_update(make_problem: Callable[..., Any]) -> None:
-    problem = make_problem()
-    _, gradients = problem.objective_and_gradients()
-    seen = []
-
-    def halve(given: Layers) -> Layers:
-        seen.append(given)
-        return tree_map(lambda gradient: 0.5 * gradient, given)
-
-    step = make_step(activation=problem.activation, loss=problem.loss, optimizer=sgd(), combine_gradients=halve)
-    state, _ = step(np, TrainingState(problem.layers, ()), problem.x, problem.targets, None, 0.2)
-    assert len(seen) == 1
-    tree_map(np.testing.assert_array_equal, seen[0], gradients)
-    expected = tree_map(lambda w, g: w - 0.1 * g, problem.layers, gradients)
-    tree_map(lambda ours, theirs: np.testing.assert_allclose(ours, theirs, rtol=1e-14), state.layers, expected)
+    tree_map(check, layers, expected_layers)
 
 
 def test_processes_that_each_hold_half_a_batch_can_take_the_step_of_the_whole_batch(
     make_problem: Callable[..., Any],
 ) -> None:
     problem = make_problem(rows=8)
-    state = TrainingState(problem.layers, ())
+    received: list[Layers] = []
 
     def step_on(rows: slice, combine: Callable[[Layers], Layers]) -> Layers:
         step = make_step(activation=problem.activation, loss=problem.loss, optimizer=sgd(), combine_gradients=combine)
-        return step(np, state, problem.x[rows], problem.targets[rows], None, 0.1)[0].layers
-
-    received: list[Layers] = []
+        return step(np, TrainingState(problem.layers, ()), problem.x[rows], problem.targets[rows], None, 0.1)[0].layers
 
     def send(gradients: Layers) -> Layers:
         received.append(gradients)
