@@ -318,6 +318,13 @@ def test_an_output_under_a_folder_that_takes_none_is_found_before_training(xpmlp
     assert err.startswith("Error: /proc/runs/run: cannot be written (")
 
 
+@pytest.mark.parametrize("arguments", [("train", "digits"), ("plot", "run"), ("bench",)])
+def test_an_empty_name_is_not_the_current_folder(xpmlp: Run, empty_folder: Path, arguments: tuple[str, ...]) -> None:
+    said = "Error: --output: the name is empty. Give a name, or leave the option out.\n"
+    assert xpmlp(*arguments, "-o", "") == (1, "", said)
+    assert list(empty_folder.iterdir()) == []
+
+
 def test_missing_folders_of_an_output_are_made(xpmlp: Run, no_pictures: None) -> None:
     assert xpmlp("train", "digits", "--epochs", 1, "-o", "some/where/new", "-q").code == 0
     assert files_of(Path("some/where/new")) == OF_IMAGES

@@ -32,7 +32,15 @@ from xpmlp.datasets.load import load_by_options
 from xpmlp.errors import SettingsError, XpmlpError
 
 from .console import make_console, make_table, print_error, print_note, writes_to_terminal
-from .options import INTERRUPTED, CommandContext, DataDirectory, collect_table_options, parse_sizes, with_table_options
+from .options import (
+    INTERRUPTED,
+    CommandContext,
+    DataDirectory,
+    collect_table_options,
+    output_folder,
+    parse_sizes,
+    with_table_options,
+)
 
 SYNTHETIC = "synthetic"
 
@@ -62,10 +70,7 @@ def bench(
         str | None,
         typer.Option(metavar="SETTING=VALUES", help="batch-size=32,128,512, or hidden=…, depth=…, rows=…"),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FOLDER", help="Write results.json, results.md and figures there."),
-    ] = None,
+    output: Annotated[Path | None, output_folder("Write results.json, results.md and figures there.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the results in that folder.")] = False,
     compare: Annotated[
         tuple[Path, Path] | None,

@@ -82,6 +82,18 @@ ModelPath = Annotated[
 ]
 
 
+def parse_output(text: str) -> Path:
+    """Return the path of an output; an empty one, as from an unset shell variable, would mean the current folder."""
+    if not text:
+        raise OutputError("--output: the name is empty. Give a name, or leave the option out.")
+    return Path(text)
+
+
+def output_folder(text: str, panel: str | None = None) -> Any:
+    """Return the option for the folder of a command's files."""
+    return typer.Option("--output", "-o", metavar="FOLDER", help=text, rich_help_panel=panel, parser=parse_output)
+
+
 def find_model_file(path: Path) -> Path:
     """Return the model file: the path itself, or model.safetensors in that folder."""
     inside = path / "model.safetensors"

@@ -20,7 +20,7 @@ from xpmlp.whole_files import write_whole
 from .console import make_console, print_note
 from .evaluation_data import find_recorded_rows, find_rows
 from .figures import kept_epoch, run_figures
-from .options import BackendName, DataDirectory, DeviceName
+from .options import BackendName, DataDirectory, DeviceName, output_folder
 from .run_folder import read_history
 
 COMPARISON = "comparison.png"
@@ -35,12 +35,7 @@ def plot(
     data_dir: DataDirectory = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FOLDER",
-            help="Folder for the figures; by default the run's own, for several runs the current folder.",
-        ),
+        output_folder("Folder for the figures; by default the run's own, for several runs the current folder."),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace figures in a folder other than the run's own.")

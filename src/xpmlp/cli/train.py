@@ -59,6 +59,7 @@ from .options import (
     DeviceName,
     Threads,
     collect_table_options,
+    output_folder,
     parse_sizes,
     with_table_options,
 )
@@ -142,14 +143,7 @@ def train(
     resume: Resume = None,
     data_dir: DataDirectory = None,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FOLDER",
-            help="Folder for the run's files; by default a new one under runs/.",
-            rich_help_panel=OUTPUT,
-        ),
+        Path | None, output_folder("Folder for the run's files; by default a new one under runs/.", OUTPUT)
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the run in that folder.", rich_help_panel=OUTPUT)
