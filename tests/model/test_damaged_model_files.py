@@ -5,7 +5,6 @@ import math
 import os
 import pickle
 import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,6 @@ from hypothesis import strategies as st
 from xpmlp.errors import ModelFileError, XpmlpError
 from xpmlp.model import Column, ImagePreprocessor, Model, TableSchema, load_model, model_to_bytes
 from xpmlp.nn.layers import Layer
-
-few_examples = settings(max_examples=50)
 
 
 def content_of(**changes: Any) -> bytes:
@@ -83,18 +80,30 @@ def path(scratch: Path) -> Path:
     return scratch
 
 
-Change = Callable[[dict[str, Any], dict[str, str], dict[str, Any]], object]
+def metadata_of(content: bytes) -> Any:
+    header = content[8 : 8 + int.from_bytes(content[:8], "little")]
+    return json.loads(header)["__metadata__"]
 
 
-def rewrite(path: Path, change: Change) -> None:
-    """Change a model file's description, its other metadata, or its tensors, each in place."""
-    with safetensors.safe_open(path, framework="numpy") as file:
-        metadata = dict(file.metadata())
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    description = json.loads(metadata.pop("model"))
-    change(description, metadata, tensors)
-    metadata.setdefault("model", json.dumps(description))
-    path.write_bytes(safetensors.numpy.save(tensors, metadata))
+def description_of(content: bytes) -> Any:
+    """Return the JSON object that describes the network."""
+    return json.loads(metadata_of(content)["model"])
+
+
+def rewrite(path: Path, content: bytes, *, tensors: dict[str, Any] | None = None, **metadata: str | None) -> None:
+    """Write a model file with other metadata or tensors; None leaves one out."""
+    changed = {name: text for name, text in (metadata_of(content) | metadata).items() if text is not None}
+    arrays = safetensors.numpy.load(content) | (tensors or {})
+    path.write_bytes(safetensors.numpy.save({name: a for name, a in arrays.items() if a is not None}, changed))
+
+
+def with_value(content: bytes, place: tuple[Any, ...], value: Any) -> str:
+    """Return the description in a model file, with another value at that place."""
+    whole = description = description_of(content)
+    for key in place[:-1]:
+        description = description[key]
+    description[place[-1]] = value
+    return json.dumps(whole)
 
 
 # Bytes
@@ -112,16 +121,6 @@ def test_a_file_that_was_cut_is_refused_wherever_it_was_cut(scratch: Path) -> No
     refused(scratch)
 
 
-@few_examples
-@given(changes=st.lists(st.tuples(st.integers(0), st.integers(1, 255)), min_size=2, max_size=4))
-def test_flipped_bits_make_another_model_or_are_refused(scratch: Path, changes: list[tuple[int, int]]) -> None:
-    damaged = bytearray(IMAGES)
-    for position, flip in changes:
-        damaged[position % len(damaged)] ^= flip
-    scratch.write_bytes(damaged)
-    loads_or_is_refused(scratch)
-
-
 def test_any_single_flipped_bit_makes_another_model_or_is_refused(scratch: Path) -> None:
     for position in range(len(IMAGES)):
         damaged = bytearray(IMAGES)
@@ -130,7 +129,7 @@ def test_any_single_flipped_bit_makes_another_model_or_is_refused(scratch: Path)
         loads_or_is_refused(scratch)
 
 
-@few_examples
+@settings(max_examples=50)
 @given(data=st.binary(max_size=300), header=st.booleans())
 @example(data=b"{}", header=True)
 @example(data=b'{"__metadata__": {"format": "xpmlp"}}', header=True)
@@ -148,12 +147,6 @@ JSON = st.recursive(
 )
 
 
-def description_of(content: bytes) -> Any:
-    """Return the JSON object that describes the network."""
-    header = content[8 : 8 + int.from_bytes(content[:8], "little")]
-    return json.loads(json.loads(header)["__metadata__"]["model"])
-
-
 def places(value: Any, *path: Any) -> list[tuple[Any, ...]]:
     """Return the paths of all values within a JSON value."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -167,15 +160,7 @@ PLACES = [(content, place) for content in (IMAGES, TABLE) for place in places(de
 def test_any_json_in_any_place_makes_another_model_or_is_refused(
     scratch: Path, place: tuple[bytes, tuple[Any, ...]], value: Any
 ) -> None:
-    content, (*folders, name) = place
-    scratch.write_bytes(content)
-
-    def change(description: Any, metadata: dict[str, str], tensors: dict[str, Any]) -> None:
-        for folder in folders:
-            description = description[folder]
-        description[name] = value
-
-    rewrite(scratch, change)
+    rewrite(scratch, place[0], model=with_value(*place, value))
     loads_or_is_refused(scratch)
 
 
@@ -227,18 +212,13 @@ def test_a_malicious_pickle_is_refused_and_does_nothing(path: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("version", ["3", "10", "9" * 5000])
 def test_a_newer_version_says_how_to_upgrade(path: Path, version: str) -> None:
-    rewrite(path, lambda description, metadata, tensors: metadata.update(format_version=version))
+    rewrite(path, IMAGES, format_version=version)
     assert "this installation reads versions up to 2. Run: pip install --upgrade xpmlp" in refused(path)
 
 
 @pytest.mark.parametrize("version", [None, "", "0", "-2", "1.0", "01", "one", "²", "٢.0", "2 ", "1\n", "0" * 5000])
 def test_a_version_that_never_existed_is_refused_by_name(path: Path, version: str | None) -> None:
-    def change(description: Any, metadata: dict[str, str], tensors: Any) -> None:
-        del metadata["format_version"]
-        if version is not None:
-            metadata["format_version"] = version
-
-    rewrite(path, change)
+    rewrite(path, IMAGES, format_version=version)
     assert f"has format version {version or ''!r}, expected 1 to 2. Train" in refused(path)
 
 
@@ -253,7 +233,7 @@ def test_a_version_that_never_existed_is_refused_by_name(path: Path, version: st
     ],
 )
 def test_a_description_that_is_no_json_object_is_refused(path: Path, text: str, message: str) -> None:
-    rewrite(path, lambda description, metadata, tensors: metadata.update(model=text))
+    rewrite(path, IMAGES, model=text)
     assert message in refused(path)
 
 
@@ -266,8 +246,7 @@ def test_deep_nesting_is_refused_at_any_depth(path: Path, name: str, opening: st
     # Python's recursion limit is about 1000, less the frames of the test itself.
     for depth in (10, *range(930, 1005, 3), 100_000):
         text = f'{{"{name}": {opening * depth}0{closing * depth}, {others}}}'
-        path.write_bytes(IMAGES)
-        rewrite(path, lambda description, metadata, tensors, text=text: metadata.update(model=text))  # type: ignore[misc]
+        rewrite(path, IMAGES, model=text)
         if (name, opening) == ("training", '{"a":') and depth < 1000:
             loads_or_is_refused(path)
         else:
@@ -275,39 +254,25 @@ def test_deep_nesting_is_refused_at_any_depth(path: Path, name: str, opening: st
 
 
 def test_version_1_holds_nothing_of_version_2(path: Path) -> None:
-    rewrite(path, lambda description, metadata, tensors: description.update(table_form=3, output_names=[1]))
+    rewrite(path, IMAGES, model=json.dumps(description_of(IMAGES) | {"table_form": 3, "output_names": [1]}))
     assert model_to_bytes(load_model(path)) == IMAGES
-
-
-def test_a_file_without_a_description_is_refused(path: Path) -> None:
-    path.write_bytes(safetensors.numpy.save({}, {"format": "xpmlp", "format_version": "1"}))
-    assert "its metadata lack 'model'" in refused(path)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
         ("activation", None, "its description is invalid: activation is None, expected `str`"),
-        ("activation", "swish", "the activation 'swish' is not one of"),
-        ("classes", "abc", "classes is 'abc', expected `array`"),
         ("classes", [True, False, 2], "classes[0] is True, expected `int | str`"),
         ("classes", [0, 1.5, 2], "classes[1] is 1.5, expected `int | str`"),
-        ("classes", ["a", "b"], "3 outputs, but there are 2 classes"),
         ("input_shape", [2.0, 3.0], "input_shape[0] is 2.0, expected `int`"),
-        ("input_shape", [3, 2], "images of 2×3 do not have the input shape (3, 2)"),
         ("input_shape", [10**4000] * 3, "the first layer takes 6 values"),
         ("input_scale", True, "input_scale is True, expected `float`"),
-        ("input_scale", math.nan, "the input scale nan is not a number above 0"),
         ("input_scale", 10**400, "input_scale: Number out of range"),
-        ("image_form", [], "image_form is [], expected `object | null`"),
         ("image_form.height", 0, "image_form.height is 0, expected `int` >= 1"),
-        ("image_form.height", 3, "images of 3×3 do not have the input shape"),
         ("image_form.background", "grey", "image_form.background: Invalid enum value 'grey'"),
         ("image_form.content_size", math.nan, "image_form.content_size is nan, expected `float` > 0.0"),
-        ("image_form.content_size", 1.5, "image_form.content_size is 1.5, expected `float` <= 1.0"),
         ("image_form.unknown", 1, "image_form: Object contains unknown field `unknown`"),
         ("training", [1] * 100, "training is [1, 1, 1, 1, 1, 1, ...], expected `object`"),
-        ("table_form", [], "table_form is [], expected `object | null`"),
         ("output_names", [1], "output_names[0] is 1, expected `str`"),
         ("table_form.columns", [], "table_form.columns is [], expected `array` of length >= 1"),
         ("table_form.columns", [{"name": "age", "kind": "number"}], "but a row of the table becomes 1"),
@@ -318,37 +283,28 @@ def test_a_file_without_a_description_is_refused(path: Path) -> None:
         ("table_form.columns.0.scale", 0.0, "column 'age' cannot be scaled by 0.0 and 0.0"),
         ("table_form.columns.0.offset", math.nan, "column 'age' cannot be scaled by nan"),
         ("table_form.columns.0.fill", True, "columns[0].fill is True, expected `float | str | null`"),
-        ("table_form.columns.0.fill", "x", "column 'age', a number, cannot be filled with 'x'"),
         ("table_form.columns.1.scale", 2, "is a boolean and cannot be scaled"),
         ("table_form.columns.2.categories", ["a", "a"], "column 'city' has a category twice"),
-        ("table_form.columns.2.categories", [], "column 'city' is a category with 0 categories"),
         ("table_form.columns.2.fill", "x", "column 'city', a category, cannot be filled with 'x'"),
         ("table_form.columns.2.fill", 1, "column 'city', a category, cannot be filled with 1.0"),
     ],
 )
 def test_an_invalid_value_is_named_with_its_place(path: Path, name: str, value: Any, message: str) -> None:
-    path.write_bytes(TABLE if name.startswith(("table", "output")) else IMAGES)
-
-    def change(description: Any, metadata: dict[str, str], tensors: dict[str, Any]) -> None:
-        *folders, last = name.split(".")
-        for folder in folders:
-            description = description[int(folder) if folder.isdigit() else folder]
-        description[last] = value
-
-    rewrite(path, change)
+    content = TABLE if name.startswith(("table", "output")) else IMAGES
+    place = tuple(int(key) if key.isdigit() else key for key in name.split("."))
+    rewrite(path, content, model=with_value(content, place, value))
     assert message in refused(path)
     assert "The file is damaged. Train a model with: xpmlp train DATA" in refused(path)
 
 
-@pytest.mark.parametrize("content", [IMAGES, TABLE])
-def test_a_field_that_is_missing_is_named(path: Path, content: bytes) -> None:
-    for name in description_of(content):
-        path.write_bytes(content)
-        rewrite(path, lambda description, metadata, tensors, name=name: description.pop(name))  # type: ignore[misc]
-        assert f"its description is invalid: Object missing required field `{name}`" in refused(path)
-
-
-NAN = np.full((4, 3), math.nan, np.float32)
+def test_a_missing_field_or_description_is_named(path: Path) -> None:
+    for content in (IMAGES, TABLE):
+        description = description_of(content)
+        for name in description:
+            rewrite(path, content, model=json.dumps({key: description[key] for key in description if key != name}))
+            assert f"its description is invalid: Object missing required field `{name}`" in refused(path)
+    rewrite(path, IMAGES, model=None)
+    assert "its metadata lack 'model'" in refused(path)
 
 
 @pytest.mark.parametrize(
@@ -359,25 +315,13 @@ NAN = np.full((4, 3), math.nan, np.float32)
         ("optimizer.step", np.zeros(1, np.float32), "the tensor 'optimizer.step' is unknown"),
         ("layers.00.weight", np.zeros((4, 3), np.float32), "the tensor 'layers.00.weight' is unknown"),
         ("layers.1.weight", np.zeros((5, 3), np.float32), "layer 1's weight has shape (5, 3), expected (4, outputs)"),
-        ("layers.0.weight", np.zeros((), np.float32), "layer 0's weight has shape ()"),
-        ("layers.0.bias", np.zeros(5, np.float32), "layer 0's bias has shape (1, 5), expected (1, 4)"),
         ("layers.0.bias", np.zeros((1, 4), np.float32), "layer 0's bias has shape (1, 4), expected (outputs,)"),
-        ("layers.0.weight", np.zeros((6, 4), np.float16), "the weights are float16, expected float32 or float64"),
-        ("layers.0.weight", np.zeros((6, 4), np.complex64), ""),
-        ("layers.1.bias", np.zeros(3, np.float64), "layer 1 is not float32"),
-        ("layers.1.weight", NAN, "layer 1 contains NaN or infinity"),
+        ("layers.0.weight", np.zeros((6, 4), np.complex64), "complex64"),
     ],
 )
 def test_a_tensor_that_does_not_fit_is_named(path: Path, name: str, value: Any, message: str) -> None:
-    def change(description: dict[str, Any], metadata: dict[str, str], tensors: dict[str, Any]) -> None:
-        tensors[name] = value
-        if value is None:
-            del tensors[name]
-
-    rewrite(path, change)
+    rewrite(path, IMAGES, tensors={name: value})
     assert message in refused(path)
-    rewrite(path, lambda description, metadata, tensors: tensors.clear())
-    assert "there is no layer" in refused(path)
 
 
 @pytest.mark.parametrize(("name", "size"), [("BF16", 2), ("F8_E4M3", 1), ("U8", 1), ("U64", 8), ("X9", 4)])
