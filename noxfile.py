@@ -74,6 +74,17 @@ def emulated(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def emulated(session: nox.Session) -> None:
+    """Run every CuPy test on an emulated CUDA device, in both orders of its work; arguments after -- go to pytest."""
+    session.install("-e.[cli]", "cupy-cuda13x==14.2.0", "nvmath-python", *group("test"))
+    for order in ("eager", "lazy"):
+        session.run(
+            *("python", "tests/emulated_cuda/run.py", "-m", "pytest", "-m", "gpu", "-k", "cupy", *session.posargs),
+            env=TEST_ENVIRONMENT | {"EMULATED_CUDA_ORDER": order, "EMULATED_CUDA_STRICT": "1"},
+        )
+
+
+@nox.session(default=False)
 def gpu(session: nox.Session) -> None:
     """Run every test that needs an NVIDIA GPU, on CuPy, PyTorch and JAX.
 

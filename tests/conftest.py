@@ -3,8 +3,11 @@
 import contextlib
 import functools
 import importlib
+import importlib.util
 import os
+import re
 import signal
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -140,6 +143,14 @@ def torch_place(name: str, stack: ExitStack) -> Place:
     return Place(name, importlib.import_module("array_api_compat.torch"), torch.device("cpu"))
 
 
+def torch_cuda_place(name: str, stack: ExitStack) -> Place:
+    torch = import_or_skip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("torch finds no CUDA device")
+    namespace = importlib.import_module("array_api_compat.torch")
+    return Place("torch", namespace, torch.device("cuda", 0), lambda array: array.cpu().numpy())
+
+
 def jax_place(name: str, stack: ExitStack) -> Place:
     jax = import_or_skip("jax")
     stack.callback(jax.config.update, "jax_enable_x64", jax.config.jax_enable_x64)
@@ -167,13 +178,17 @@ PLACES: dict[str, Callable[[str, ExitStack], Place]] = {
     "torch": torch_place,
     "jax": jax_place,
     "cupy": cupy_place,
+    "torch-cuda": torch_cuda_place,
 }
+GPU_PLACES = ("cupy", "torch-cuda")
+GPU_ROOMS = ("backends", "estimators", "nn", "training")
+HERE = Path(__file__).parent
 
 
 GPU_LIBRARIES = ("cupy", "torch", "jax")
 
 
-@pytest.fixture(params=PLACES)
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.gpu] * (name in GPU_PLACES)) for name in PLACES])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """Each array library in turn, with a device and the ways there and back; those not installed are skipped."""
     with ExitStack() as stack:
@@ -206,6 +221,26 @@ def mnist_dir() -> Path:
     return folder
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """In a run on a GPU (``-m gpu``), leave out other rooms, and files that import what is not installed."""
+    if config.option.markexpr != "gpu" or not collection_path.is_relative_to(HERE) or collection_path == HERE:
+        return None
+    if collection_path.relative_to(HERE).parts[0] not in GPU_ROOMS:
+        return True
+    if not collection_path.name.startswith("test_"):
+        return None
+    imported = re.findall(r"^(?:import|from) (\w+)", collection_path.read_text(encoding="utf-8"), re.MULTILINE)
+    return True if not all(map(is_installed, imported)) else None
+
+
+def is_installed(module: str) -> bool:
+    """Tell whether a module can be imported."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ValueError:  # sys.modules holds None in its place
+        return False
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Iterator[None]:
     """Say in a line what a run on a GPU (``-m gpu``) has proved, below all that was skipped."""
@@ -236,6 +271,7 @@ def gpu_verdict(tests: dict[str, list[str]]) -> str:
         return f"{library} {'DOES NOT WORK' if wrong else 'works' if right else 'was not tried'}"
 
     ran = tests["passed"] or tests["failed"] or tests["error"]
-    verdict = ", ".join(map(state, GPU_LIBRARIES)) + " on this GPU" if ran else "found NO GPU that a library could use"
+    device = "the emulated device" if "emulated_cuda" in sys.modules else "this GPU"
+    verdict = f"{', '.join(map(state, GPU_LIBRARIES))} on {device}" if ran else "found NO GPU that a library could use"
     told = ", ".join(f"{len(names)} {outcome}" for outcome, names in tests.items())
     return f"verdict: {verdict} ({told})"

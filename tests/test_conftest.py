@@ -1,5 +1,8 @@
 """The read-only and the strict library must be what the other tests take them for."""
 
+import importlib.metadata
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +70,34 @@ def test_the_strict_library_follows_the_version_of_the_standard_asked_for(place:
     ],
 )
 def test_the_verdict_on_a_gpu_is_of_each_library(
-    request: pytest.FixtureRequest, outcomes: dict[str, list[str]], verdict: str
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, outcomes: dict[str, list[str]], verdict: str
 ) -> None:
+    monkeypatch.delitem(sys.modules, "emulated_cuda", raising=False)
     conftest = request.config.pluginmanager.get_plugin(str(Path(__file__).with_name("conftest.py")))
     assert conftest is not None
     tests = {outcome: outcomes.get(outcome, []) for outcome in ("passed", "failed", "error", "skipped")}
     assert conftest.gpu_verdict(tests).startswith(f"verdict: {verdict}")
+
+
+@pytest.mark.slow
+def test_a_run_on_a_gpu_starts_without_libraries_for_tables_and_downloads() -> None:
+    missing = "polars=None, pooch=None, array_api_strict=None, PIL=None, typer=None"
+    code = f"import sys, pytest; sys.modules.update({missing}); sys.exit(pytest.main(sys.argv[1:]))"
+    tests = str(Path(__file__).parent)
+    command = [sys.executable, "-c", code, "-m", "gpu", "--collect-only", "-q", "-p", "no:cacheprovider", tests]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(tests).parent)
+    for room in ("nn", "backends", "estimators"):
+        assert f"tests/{room}/" in result.stdout, result.stdout + result.stderr
+    assert "error" not in result.stdout.splitlines()[-1], result.stdout
+
+
+def test_a_checkout_that_is_not_installed_has_a_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    import xpmlp
+
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    monkeypatch.delitem(vars(xpmlp), "__version__", raising=False)
+    assert xpmlp.__version__ == "0+unknown"
+    monkeypatch.delitem(vars(xpmlp), "__version__")

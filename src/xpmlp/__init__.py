@@ -59,7 +59,11 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         if name == "__version__":
-            value = importlib.import_module("importlib.metadata").version("xpmlp")
+            metadata = importlib.import_module("importlib.metadata")
+            try:
+                value = metadata.version("xpmlp")
+            except metadata.PackageNotFoundError:  # a checkout on PYTHONPATH, not installed
+                value = "0+unknown"
         elif name in __all__:
             module = importlib.import_module(f".{_MODULES.get(name, 'training')}", __name__)
             value = getattr(module, "evaluate" if name == "report" else name)  # its name in earlier versions

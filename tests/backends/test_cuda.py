@@ -140,6 +140,7 @@ def test_fed_data_are_recorded_twice_in_all(backend: Backend, digits: Dataset, m
     assert recordings == [100, 37]
 
 
+@pytest.mark.parametrize("backend", ["torch", "jax"], indirect=True)  # the emulated device counts CuPy's
 def test_nothing_is_copied_and_nobody_waits_within_an_epoch(backend: Backend) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed: its profiler sees every library's copies")
     with backend.scope():

@@ -24,7 +24,9 @@ def usable() -> list[str]:
     return usable_backends()
 
 
-@pytest.fixture(params=[name for name in BACKENDS if name != "numpy"])
+@pytest.fixture(
+    params=[pytest.param(name, marks=[pytest.mark.gpu] * (name == "cupy")) for name in BACKENDS if name != "numpy"]
+)
 def library(request: pytest.FixtureRequest, usable: list[str]) -> str:
     """Each library but NumPy in turn; those that do not work here are skipped."""
     name: str = request.param

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
 import sklearn.neural_network
 from numpy.testing import assert_allclose, assert_array_equal
@@ -92,7 +91,7 @@ def test_text_labels_give_numpy_predictions(iris: Any, convert: Convert, kind: s
     if kind.startswith("p"):
         library, _, dtype = kind.partition(" ")
         frames = pytest.importorskip("pandas" if library == "pandas" else "polars")
-        labels = frames.Series(names, dtype=dtype or (pl.Categorical if "." in kind else None))
+        labels = frames.Series(names, dtype=dtype or (frames.Categorical if "." in kind else None))
     x = convert(iris[0].astype(np.float32))
     estimator = MLPClassifier(**SETTINGS).partial_fit(x, labels, classes=sorted(set(names)))
     predicted = estimator.predict(x)

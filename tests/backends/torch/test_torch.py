@@ -1,6 +1,10 @@
 """PyTorch computes; its autograd sleeps."""
 
+import functools
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +22,8 @@ from xpmlp.nn.tree import tree_map
 from xpmlp.threads import use_threads
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from xpmlp.backends.torch.backend import capture  # noqa: E402
 
 
 def test_autograd_records_nothing() -> None:
@@ -95,3 +101,45 @@ def test_an_epoch_is_numpys_and_its_tensors_can_be_used_with_autograd(dtype: str
     results = epochs(load_backend("torch", "cpu"), dtype=dtype)
     for result, expected in zip(results, epochs(NumpyBackend(), dtype=dtype), strict=True):
         tree_map(lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance / 10), result, expected)
+
+
+class RecordedStream:
+    """Stands for a stream of the current device."""
+
+    current = "cuda:0"
+
+    def __init__(self, *_: Any) -> None:
+        self.device = self.current
+
+    def wait_stream(self, other: Any) -> None:
+        """Do nothing."""
+
+
+@contextmanager
+def no_device(device: Any) -> Iterator[None]:
+    """Make a device current, so that streams belong to it."""
+    before, RecordedStream.current = RecordedStream.current, str(device)
+    yield
+    RecordedStream.current = before
+
+
+def test_a_step_is_captured_on_its_own_gpu_and_taken_eagerly_if_that_fails(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried: list[str] = []
+
+    def refuse(graph: Any, *, stream: Any = None, capture_error_mode: str) -> Any:
+        tried.append("cuda:0" if stream is None else stream.device)  # PyTorch's own stream is on the first GPU
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    fakes = {"device": no_device, "Stream": RecordedStream, "current_stream": RecordedStream, "stream": nullcontext}
+    for name, fake in (fakes | {"CUDAGraph": SimpleNamespace, "graph": refuse}).items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    expected = epochs(load_backend("torch", "cpu"))
+    backend: Any = load_backend("torch", "cpu")
+    backend.records_steps = True
+    backend.recorded.capture = functools.partial(capture, torch.device("cuda:1"))
+    for result, other in zip(epochs(backend), expected, strict=True):
+        tree_map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), result, other)
+    assert tried == ["cuda:1", "cuda:1"]
+    assert "torch: this step cannot be captured (RuntimeError: operation not permitted" in caplog.text
