@@ -58,29 +58,15 @@ def full(session: nox.Session) -> None:
         session.run("pytest", *IN_PARALLEL, "-m", "not slow", *CHECKED, env=TEST_ENVIRONMENT)
 
 
-@nox.session(python="3.11", default=False)
-def emulated(session: nox.Session) -> None:
-    """Run CuPy's tests on an emulated device: with work done at once, as late as possible, and with strict captures."""
-    session.install("-e.[cli]", "cupy-cuda13x==14.2.0", "nvmath-python", *group("test"))
-    command = (
-        "python",
-        "tests/emulated_cuda/run.py",
-        "-m",
-        "pytest",
-        *(session.posargs or (*IN_PARALLEL, "-k", "cupy")),
-    )
-    session.run(*command, env=TEST_ENVIRONMENT | {"EMULATED_CUDA_ORDER": "eager"})
-    session.run(*command, env=TEST_ENVIRONMENT | {"EMULATED_CUDA_ORDER": "lazy", "EMULATED_CUDA_STRICT": "1"})
-
-
 @nox.session(default=False)
 def emulated(session: nox.Session) -> None:
-    """Run every CuPy test on an emulated CUDA device, in both orders of its work; arguments after -- go to pytest."""
+    """Run CuPy's tests on an emulated device, with work done at once, then as late as possible with strict captures."""
     session.install("-e.[cli]", "cupy-cuda13x==14.2.0", "nvmath-python", *group("test"))
-    for order in ("eager", "lazy"):
+    for order, strict, marks in (("eager", "0", "gpu and not slow"), ("lazy", "1", "gpu")):
         session.run(
-            *("python", "tests/emulated_cuda/run.py", "-m", "pytest", "-m", "gpu", "-k", "cupy", *session.posargs),
-            env=TEST_ENVIRONMENT | {"EMULATED_CUDA_ORDER": order, "EMULATED_CUDA_STRICT": "1"},
+            *("python", "tests/emulated_cuda/run.py", "-m", "pytest", "-m", marks, "-k", "cupy"),
+            *(session.posargs or IN_PARALLEL),
+            env=TEST_ENVIRONMENT | {"EMULATED_CUDA_ORDER": order, "EMULATED_CUDA_STRICT": strict},
         )
 
 

@@ -223,7 +223,7 @@ def mnist_dir() -> Path:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """In a run on a GPU (``-m gpu``), leave out other rooms, and files that import what is not installed."""
-    if config.option.markexpr != "gpu" or not collection_path.is_relative_to(HERE) or collection_path == HERE:
+    if not is_gpu_run(config) or not collection_path.is_relative_to(HERE) or collection_path == HERE:
         return None
     if collection_path.relative_to(HERE).parts[0] not in GPU_ROOMS:
         return True
@@ -231,6 +231,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return None
     imported = re.findall(r"^(?:import|from) (\w+)", collection_path.read_text(encoding="utf-8"), re.MULTILINE)
     return True if not all(map(is_installed, imported)) else None
+
+
+def is_gpu_run(config: pytest.Config) -> bool:
+    """Return whether only tests for a GPU were asked for: ``-m gpu``, or ``-m "gpu and not slow"``."""
+    return str(config.option.markexpr).startswith("gpu")
 
 
 def is_installed(module: str) -> bool:
@@ -245,14 +250,14 @@ def is_installed(module: str) -> bool:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Iterator[None]:
     """Say in a line what a run on a GPU (``-m gpu``) has proved, below all that was skipped."""
     yield
-    if config.option.markexpr == "gpu":
+    if is_gpu_run(config):
         terminalreporter.write_line(gpu_verdict(tests_by_outcome(terminalreporter)), bold=True)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Let a run on a GPU that has proved nothing not pass for one that has."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if session.config.option.markexpr == "gpu" and reporter and not tests_by_outcome(reporter)["passed"]:
+    if is_gpu_run(session.config) and reporter and not tests_by_outcome(reporter)["passed"]:
         session.exitstatus = session.exitstatus or pytest.ExitCode.NO_TESTS_COLLECTED
 
 

@@ -96,3 +96,18 @@ def test_a_sweep_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "- from batch-size 64 on, b is faster than a" in printed
     with pytest.raises(SystemExit, match="hold no sweep"):
         growth.print_sweep(replace(results, sweep=None))
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "conclusion"),
+    [
+        ((0.11, 0.10), "no candidate has learned the task"),
+        ((0.96, 0.955), "all others within a point"),
+        ((0.96, 0.11), "more than a point lower: torch"),
+    ],
+)
+def test_a_network_that_has_not_learned_is_not_praised(accuracies: tuple[float, float], conclusion: str) -> None:
+    trained = case(128, numpy=1.0, torch=1.0)
+    measured = tuple(replace(m, accuracy=a) for m, a in zip(trained.measurements, accuracies, strict=True))
+    results = Results((replace(trained, measurements=measured),), None, {}, {}, "")
+    assert conclusion in importlib.import_module("run").describe_accuracy(results)
