@@ -12,8 +12,8 @@ import pytest
 from xpmlp.backends import NumpyBackend
 from xpmlp.errors import DeviceMemoryError, XpmlpError
 from xpmlp.nn.activations import ACTIVATIONS
-from xpmlp.nn.initializers import glorot_uniform, init_layers
-from xpmlp.nn.layers import Layer, Layers
+from xpmlp.nn.initializers import init_layers, normal
+from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import sgd
 from xpmlp.nn.samples import Samples
@@ -24,9 +24,8 @@ Fit = Callable[..., FitResult]
 
 
 def assert_same_bits(actual: Layers, expected: Layers) -> None:
-    for actual_layer, expected_layer in zip(actual, expected, strict=True):
-        for a, e in zip(actual_layer, expected_layer, strict=True):
-            assert (a.dtype, a.shape, a.tobytes()) == (e.dtype, e.shape, e.tobytes())
+    for a, e in zip(itertools.chain(*actual), itertools.chain(*expected), strict=True):
+        assert (a.dtype, a.shape, a.tobytes()) == (e.dtype, e.shape, e.tobytes())
 
 
 # Ctrl-C
@@ -54,7 +53,7 @@ class InterruptedBackend(NumpyBackend):
         return super().run_epoch(interrupted_step, state, samples, order, learning_rates, batch_size)
 
 
-@pytest.mark.parametrize("epoch", [1, 2, 5])
+@pytest.mark.parametrize("epoch", [1, 3])
 def test_ctrl_c_inside_an_epoch_leaves_the_last_whole_one(small_fit: Fit, validation: Samples, epoch: int) -> None:
     backend = InterruptedBackend(epoch)
     start = small_fit(epochs=1).layers
@@ -86,31 +85,14 @@ def test_ctrl_c_during_validation_leaves_the_epoch_before(small_fit: Fit, valida
     assert_same_bits(result.layers, small_fit(epochs=1).layers)
 
 
-@pytest.mark.parametrize("epoch", [1, 2])
-def test_ctrl_c_inside_a_callback_keeps_the_epoch_that_is_over(small_fit: Fit, epoch: int) -> None:
-    class Interrupt(Callback):
-        def on_epoch_end(self, run: Run) -> None:
-            if len(run.history) == epoch:
-                signal.raise_signal(signal.SIGINT)
-
-    result = small_fit(callbacks=[Interrupt()])
-    assert result.interrupted
-    assert [row.epoch for row in result.history] == list(range(1, epoch + 1))
-    assert_same_bits(result.layers, small_fit(epochs=epoch).layers)
-
-
 # Diverging
 
 
 def diverging(samples: Samples, **changes: Any) -> dict[str, Any]:
     """A regression whose squared error grows from epoch to epoch until float32 overflows."""
     generator = np.random.default_rng(0)
-    layers = (
-        Layer(generator.normal(0.0, 0.5, (4, 5)).astype(np.float32), np.zeros((1, 5), dtype=np.float32)),
-        Layer(generator.normal(0.0, 0.5, (5, 3)).astype(np.float32), np.zeros((1, 3), dtype=np.float32)),
-    )
     return {
-        "layers": layers,
+        "layers": init_layers(np, generator, (4, 5, 3), normal(scale=0.5), dtype=np.float32),
         "activation": ACTIVATIONS["relu"],
         "loss": LOSSES["squared_error"],
         "optimizer": sgd(),
@@ -155,21 +137,13 @@ def test_diverging_in_the_first_epoch_keeps_the_network_as_it_was_handed_in(samp
     assert_same_bits(caught.value.result.layers, arguments["layers"])
 
 
-@pytest.mark.parametrize("exponent", range(0, 40, 6))
-@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("exponent", [0, 12, 18, 36])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_a_rate_of_any_size_trains_or_diverges_but_never_warns(samples: Samples, loss: str, exponent: int) -> None:
     # One step an epoch: weights may be finite, and yet so large that the validation overflows.
-    arguments = diverging(
-        samples,
-        loss=LOSSES[loss],
-        schedule=constant(10.0**exponent),
-        batch_size=50,
-        epochs=3,
-        validation=samples,
-        l2=0.1,
-    )
+    changes = {"loss": LOSSES[loss], "schedule": constant(10.0**exponent), "epochs": 3, "l2": 0.1}
     try:
-        result = fit(samples, **arguments)
+        result = fit(samples, **diverging(samples, **changes, validation=samples))
     except DivergedError as error:
         result = error.result
     assert all(np.isfinite(array).all() for layer in result.layers for array in layer)
@@ -209,10 +183,6 @@ class SmallBackend(NumpyBackend):
         return self.free
 
 
-def layers(*sizes: int) -> Layers:
-    return init_layers(np, np.random.default_rng(0), sizes, glorot_uniform(), dtype=np.float32)
-
-
 def test_what_was_learned_before_memory_ran_out_is_kept(small_fit: Fit) -> None:
     with pytest.raises(OutOfMemoryError, match=r"too little memory on cpu\. A step needs about") as caught:
         small_fit(backend=SmallBackend(fails_in_epoch=3))
@@ -236,6 +206,9 @@ def test_another_error_stays_what_it_is(small_fit: Fit) -> None:
 
 
 def test_what_would_fit_is_named() -> None:
+    def layers(*sizes: int) -> Layers:
+        return init_layers(np, np.random.default_rng(0), sizes, normal(), dtype=np.float32)
+
     network = layers(784, 128, 10)
     fixed, per_row = step_bytes(network)
     text = describe_shortage(SmallBackend(1, free=fixed + 300 * per_row), network, 100_000)

@@ -10,6 +10,7 @@ import array_api_strict
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import softmax
 from sklearn.metrics import accuracy_score, log_loss
 
 from xpmlp.backends import Backend, NumpyBackend
@@ -53,39 +54,21 @@ class InOrder:
         return np.arange(rows)
 
 
-class KeepLayers(Callback):
-    """Keeps the weights after each epoch."""
-
-    def __init__(self) -> None:
-        self.layers: list[Layers] = []
-
-    def on_epoch_end(self, run: Run) -> None:
-        self.layers.append(run.state.layers)
-
-
 def assert_same_bits(actual: Layers, expected: Layers) -> None:
-    for actual_layer, expected_layer in zip(actual, expected, strict=True):
-        for a, e in zip(actual_layer, expected_layer, strict=True):
-            assert (a.dtype, a.shape, a.tobytes()) == (e.dtype, e.shape, e.tobytes())
-
-
-def softmax(logits: Any) -> Any:
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
+    for a, e in zip(itertools.chain(*actual), itertools.chain(*expected), strict=True):
+        assert (a.dtype, a.shape, a.tobytes()) == (e.dtype, e.shape, e.tobytes())
 
 
 # Randomness
 
 
-def test_the_seed_decides_the_bits_and_the_order_of_the_rows(small_fit: Fit, validation: Samples) -> None:
+def test_the_seed_decides_the_bits(small_fit: Fit, validation: Samples) -> None:
     first, again = (small_fit(seed=3, validation=validation) for _ in range(2))
     assert_same_bits(again.layers, first.layers)
     assert [replace(row, seconds=0.0, samples_per_second=0.0) for row in again.history] == [
         replace(row, seconds=0.0, samples_per_second=0.0) for row in first.history
     ]
     assert not np.allclose(small_fit(seed=4).layers[0].weight, first.layers[0].weight)
-    results = [small_fit(layers=first.layers, generator=np.random.default_rng(seed)).layers for seed in (0, 1)]
-    assert not np.allclose(results[0][0].weight, results[1][0].weight, rtol=1e-6)
 
 
 def test_every_row_is_seen_once_an_epoch_in_an_order_that_differs_from_the_last(
@@ -125,24 +108,21 @@ def test_what_is_handed_over_is_not_changed(small_fit: Fit, samples: Samples, va
 def test_validation_after_each_epoch_is_what_scikit_learn_computes_from_the_weights(
     small_fit: Fit, validation: Samples, dtype: str
 ) -> None:
-    keep = KeepLayers()
-    result = small_fit(validation=validation, callbacks=[keep], dtype=dtype, epochs=4)
+    states = []
+
+    class Keep(Callback):
+        def on_epoch_end(self, run: Run) -> None:
+            states.append(run.state)
+
+    result = small_fit(validation=validation, callbacks=[Keep()], dtype=dtype, epochs=4)
     truth = validation.targets.argmax(axis=1)
-    assert len(keep.layers) == 4
-    for row, (hidden, output) in zip(result.history, keep.layers, strict=True):
+    for row, state in zip(result.history, states, strict=True):
+        hidden, output = state.layers
         activations = np.tanh(validation.x @ hidden.weight + hidden.bias)
-        probabilities = softmax(activations @ output.weight + output.bias)
+        probabilities = softmax(activations @ output.weight + output.bias, axis=1)
         tolerance = 1e-12 if dtype == "float64" else 1e-6
         assert row.test_loss == pytest.approx(log_loss(truth, probabilities), rel=tolerance)
         assert row.test_accuracy == pytest.approx(accuracy_score(truth, probabilities.argmax(axis=1)), abs=1e-7)
-
-
-def test_validation_weights_count(small_fit: Fit, validation: Samples) -> None:
-    weight = np.random.default_rng(0).integers(0, 4, validation.x.shape[0])
-    weighted = small_fit(validation=validation._replace(weight=weight.astype(float))).history[-1]
-    repeated = small_fit(validation=validation.map(lambda array: np.repeat(array, weight, axis=0))).history[-1]
-    assert weighted.test_loss == pytest.approx(repeated.test_loss, rel=1e-12)
-    assert weighted.test_accuracy == pytest.approx(repeated.test_accuracy, rel=1e-12)
 
 
 def test_without_validation_rows_there_is_no_test_loss_and_for_regression_no_accuracy(
@@ -171,7 +151,7 @@ def test_history_is_numbered_and_holds_the_mean_of_the_objectives_and_of_the_lea
 
 
 def test_seconds_are_those_of_the_training_alone_and_the_result_has_them_all(
-    small_fit: Fit, samples: Samples, validation: Samples, monkeypatch: pytest.MonkeyPatch
+    small_fit: Fit, validation: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [100.0]
     loss = LOSSES["softmax_cross_entropy"]
@@ -189,33 +169,19 @@ def test_seconds_are_those_of_the_training_alone_and_the_result_has_them_all(
         clock[0] += 10.0
         return loss.is_correct(*arguments)
 
-    class SlowCallback(Callback):
-        def on_epoch_end(self, run: Run) -> None:
-            clock[0] += 100.0
-
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
-    result = small_fit(
-        validation=validation,
-        backend=SlowBackend(),
-        loss=loss._replace(is_correct=slow),
-        callbacks=[SlowCallback()],
-    )
-    assert [row.seconds for row in result.history] == [2.5, 2.5, 2.5]
-    assert [row.samples_per_second for row in result.history] == [50 / 2.5] * 3
-    assert result.seconds == 3 * 112.5
+    result = small_fit(validation=validation, backend=SlowBackend(), loss=loss._replace(is_correct=slow))
+    assert [(row.seconds, row.samples_per_second) for row in result.history] == [(2.5, 50 / 2.5)] * 3
+    assert result.seconds == 3 * 12.5
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-5), ("float64", 1e-12)])
-def test_training_is_done_in_the_dtype_of_the_layers(
-    small_fit: Fit, samples: Samples, dtype: str, tolerance: float
-) -> None:
-    result = small_fit(dtype=dtype, epochs=5)
-    reference = small_fit(epochs=5)
-    batches = RecordingBackend()
-    small_fit(dtype=dtype, epochs=1, backend=batches)
-    assert {str(array.dtype) for layer in result.layers for array in layer} == {dtype}
-    assert {str(array.dtype) for array in (*batches.batches, *batches.objectives)} == {dtype}
-    tree_map(partial(assert_allclose, rtol=0, atol=tolerance), result.layers, reference.layers)
+def test_training_is_done_in_the_dtype_of_the_layers(small_fit: Fit, dtype: str, tolerance: float) -> None:
+    backend = RecordingBackend()
+    result = small_fit(dtype=dtype, epochs=5, backend=backend)
+    arrays = (*itertools.chain(*result.layers), *backend.batches, *backend.objectives)
+    assert {str(array.dtype) for array in arrays} == {dtype}
+    tree_map(partial(assert_allclose, rtol=0, atol=tolerance), result.layers, small_fit(epochs=5).layers)
 
 
 # Rows
@@ -237,8 +203,6 @@ def test_weights_stay_with_their_rows_when_these_are_shuffled(small_fit: Fit, sa
     ("loss", "optimizer", "weighted"),
     [
         ("softmax_cross_entropy", sgd(momentum=0.9, nesterov=True), False),
-        ("softmax_cross_entropy", adam(), True),
-        ("logistic_cross_entropy", sgd(), False),
         ("squared_error", adam(), True),
     ],
 )
@@ -249,14 +213,14 @@ def test_nothing_is_read_back_to_the_host_inside_an_epoch(
     conversions = ("array", "bool", "buffer", "complex", "dlpack", "float", "index", "int")
     present = [f"__{name}__" for name in conversions if hasattr(array_class, f"__{name}__")]
     assert {"__bool__", "__float__", "__int__", "__index__", "__dlpack__"} <= set(present)
-    epochs: list[int] = []
+    epochs = itertools.count()
 
     def refuse(*arguments: Any, **keywords: Any) -> Any:
         raise AssertionError("an array was read back to the host")
 
     class GuardedBackend(Backend):
         def run_epoch(self, *arguments: Any) -> tuple[Any, Any]:
-            epochs.append(len(epochs))
+            next(epochs)
             with monkeypatch.context() as patch:
                 for name in present:
                     patch.setattr(array_class, name, refuse)
@@ -267,7 +231,7 @@ def test_nothing_is_read_back_to_the_host_inside_an_epoch(
     train = samples._replace(weight=np.linspace(0.0, 2.0, 50)) if weighted else samples
     chosen = {"loss": LOSSES[loss], "optimizer": optimizer, "l2": 0.1}
     result = small_fit(train, backend=GuardedBackend(array_api_strict), **chosen)
-    assert epochs == [0, 1, 2]
+    assert next(epochs) == 3
     tree_map(partial(assert_allclose, rtol=1e-9, atol=1e-12), result.layers, small_fit(train, **chosen).layers)
 
 

@@ -39,12 +39,9 @@ SETTINGS = st.fixed_dictionaries(
 @given(SETTINGS)
 def test_a_recipe_comes_back_from_json_as_it_was(settings: dict[str, Any]) -> None:
     recipe = Recipe(**settings)
-    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
-
-
-def test_json_holds_every_setting_by_its_name() -> None:
-    assert list(Recipe().to_json()) == NAMES
-    assert Recipe(hidden_layer_sizes=(3, 2)).to_json()["hidden_layer_sizes"] == [3, 2]
+    values = json.loads(json.dumps(recipe.to_json()))
+    assert list(values) == NAMES
+    assert Recipe.from_json(values) == recipe
 
 
 def test_settings_that_json_lacks_are_defaults_and_unknown_ones_are_left_out() -> None:
@@ -72,10 +69,8 @@ def test_a_name_that_is_not_known_is_refused_with_those_that_are(name: str, valu
         ("batch_size", 0, "0 is not a whole number of at least 1"),
         ("epochs", 0, "0 is not a whole number of at least 1"),
         ("seed", -1, "-1 is not a whole number of at least 0"),
-        ("hidden_layer_sizes", (0,), r"\(0,\) is not"),
-        ("hidden_layer_sizes", (5, -3), r"\(5, -3\) is not"),
+        ("hidden_layer_sizes", (5, 0), r"\(5, 0\) is not"),
         ("learning_rate", 0.0, "0.0 is not a number above 0"),
-        ("learning_rate", -0.1, "-0.1 is not a number above 0"),
         ("learning_rate", float("nan"), "nan is not a number above 0"),
         ("learning_rate", float("inf"), "inf is not a number above 0"),
         ("learning_rate", 10**309, "10+ is not a number above 0"),
@@ -92,16 +87,9 @@ def test_a_number_out_of_range_is_refused_by_name(name: str, value: Any, message
 # them; in users' hands they are not.
 WRONG_TYPES = {
     "hidden_layer_sizes": [[2.5], [True], ["5"], [None], [[5]], 5, "55", None, {"5": 5}],
-    "activation": [None, 3, ["relu"], {"relu": 1}],
-    "initializer": [None, 3, ["normal"], {"normal": 1}],
-    "optimizer": [None, 3, ["sgd"], {"sgd": 1}],
-    "schedule": [None, 3, ["constant"], {"constant": 1}],
-    "dtype": [None, 32, ["float32"], {"float32": 1}],
-    "batch_size": [1.5, 2.0, "64", True, None, [1], {}],
-    "epochs": [1.5, 2.0, "64", True, None, [1], {}],
-    "seed": [1.5, 2.0, "64", True, None, [1], {}],
-    "learning_rate": ["0.1", None, True, [0.1], {}],
-    "penalty": ["0.1", None, False, [0.1], {}],
+    **{name: [None, 3, ["relu"], {"relu": 1}] for name in NAMES if isinstance(getattr(Recipe(), name), str)},
+    **{name: [1.5, 2.0, "64", True, None, [1], {}] for name in ("batch_size", "epochs", "seed")},
+    **{name: ["0.1", None, True, [0.1], {}] for name in ("learning_rate", "penalty")},
 }
 TRY_WRONG_TYPES = """
 import json, sys
@@ -136,33 +124,15 @@ def test_a_value_of_a_wrong_type_is_refused_by_name() -> None:
 )
 def test_values_at_the_edge_of_what_is_valid_are_taken(changes: dict[str, Any]) -> None:
     assert asdict(Recipe(**changes)) == asdict(Recipe()) | changes
-
-
-def test_numbers_of_numpy_are_taken_and_kept_as_pythons() -> None:
-    recipe = Recipe(learning_rate=np.float64(0.25), penalty=np.float64(0.5))
-    assert json.loads(json.dumps(recipe.to_json())) == recipe.to_json()
-    assert type(recipe.learning_rate) is float
+    rate = Recipe(learning_rate=np.float64(0.25)).learning_rate
+    assert (rate, type(rate)) == (0.25, float)
 
 
 def test_the_notebook_recipe_is_what_the_notebook_did() -> None:
     assert RECIPES["default"] == Recipe()
-    assert RECIPES["notebook"].to_json() == {
-        "hidden_layer_sizes": [128],
-        "activation": "tanh",
-        "initializer": "normal",
-        "optimizer": "sgd",
-        "learning_rate": 0.1,
-        "schedule": "constant",
-        "batch_size": 128,
-        "epochs": 50,
-        "penalty": 0.0,
-        "dtype": "float32",
-        "seed": 0,
-    }
-    # Its initial weights are of standard deviation 0.3, whatever the layer's size.
-    weight, bias = INITIALIZERS["normal"]()(np.random.default_rng(0), (), 784, 128)
-    assert weight.std() == pytest.approx(0.3, rel=0.01)
-    assert bias is None
+    assert RECIPES["notebook"] == Recipe(
+        (128,), "tanh", "normal", "sgd", learning_rate=0.1, schedule="constant", batch_size=128, epochs=50, penalty=0.0
+    )
 
 
 @pytest.mark.parametrize(

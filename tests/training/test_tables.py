@@ -1,7 +1,6 @@
 """Training on tables: what a number's network answers, and how good the default recipe is beside scikit-learn's."""
 
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,34 +56,12 @@ def test_evaluate_takes_both_kinds_of_model_and_each_half_refuses_the_other(line
         evaluate_regression(classifier, digits.test)
 
 
-def test_few_rows_are_seen_more_often_and_held_back_more() -> None:
+def test_the_default_recipe_suits_images_or_tables_whose_few_rows_are_seen_more_often(line: xpmlp.Dataset) -> None:
+    assert default_recipe(xpmlp.load_dataset("digits")) == xpmlp.RECIPES["default"]
+    assert default_recipe(line) == table_recipe(160)
     assert (table_recipe(100).epochs, table_recipe(100).penalty) == (200, 0.3)
     assert (table_recipe(5000).epochs, table_recipe(5000).penalty) == (20, 0.03)
     assert table_recipe(0).epochs == 200
-
-
-def test_images_in_a_table_get_the_recipe_for_images(line: xpmlp.Dataset) -> None:
-    assert default_recipe(xpmlp.load_dataset("digits")) == xpmlp.RECIPES["default"]
-    assert default_recipe(line) == table_recipe(160)
-
-
-def scores(name: str, tmp_path: Path, ours: Callable[..., float], theirs: Callable[..., float]) -> tuple[float, float]:
-    """Mean score of both in 3-fold cross-validation, each fold read from a file of training and one of test rows."""
-    frame = named_table(name).frame.collect()
-    target = frame["target"].to_numpy()
-    folds = (
-        KFold(3, shuffle=True, random_state=0)
-        if name == "diabetes"
-        else StratifiedKFold(3, shuffle=True, random_state=0)
-    )
-    found = []
-    for train, test in folds.split(target, target):
-        frame[train].write_csv(tmp_path / "train.csv")
-        frame[test].write_csv(tmp_path / "test.csv")
-        dataset = xpmlp.load_dataset(tmp_path / "train.csv", test=tmp_path / "test.csv")
-        found.append((ours(dataset), theirs(dataset)))
-    mean = np.mean(found, axis=0)
-    return float(mean[0]), float(mean[1])
 
 
 @pytest.mark.slow
@@ -103,7 +80,16 @@ def test_the_default_recipe_is_as_good_as_scikit_learns_on_scaled_columns(name: 
             estimator.fit(dataset.train.x, dataset.train.labels)
         return float(estimator.score(dataset.test.x, dataset.test.labels))
 
-    mine, truth = scores(name, tmp_path, ours, theirs)
+    frame = named_table(name).frame.collect()
+    target = frame["target"].to_numpy()
+    folds = (KFold if name == "diabetes" else StratifiedKFold)(3, shuffle=True, random_state=0)
+    scores = []
+    for train, test in folds.split(target, target):
+        frame[train].write_csv(tmp_path / "train.csv")
+        frame[test].write_csv(tmp_path / "test.csv")
+        dataset = xpmlp.load_dataset(tmp_path / "train.csv", test=tmp_path / "test.csv")
+        scores.append((ours(dataset), theirs(dataset)))
+    mine, truth = np.mean(scores, axis=0)
     print(f"{name}: {mine:.4f}, scikit-learn {truth:.4f}")
     assert mine >= truth - 0.02
 

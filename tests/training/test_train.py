@@ -4,12 +4,10 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-import array_api_strict
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
 
-from xpmlp.backends import Backend, NumpyBackend
+from xpmlp.backends import NumpyBackend
 from xpmlp.datasets import ByteSplit, Dataset, Split, load_digits, load_mnist
 from xpmlp.errors import DataError
 from xpmlp.model.image_preprocessor import ImagePreprocessor
@@ -43,16 +41,6 @@ def same_bits(actual: Layers, expected: Layers) -> bool:
     return [array.tobytes() for layer in actual for array in layer] == [
         array.tobytes() for layer in expected for array in layer
     ]
-
-
-def relabelled(dataset: Dataset, classes: tuple[Any, ...], dtype: Any = None) -> Dataset:
-    names = np.asarray(classes, dtype=dtype)
-    return replace(
-        dataset,
-        classes=classes,
-        train=Split(dataset.train.x, names[dataset.train.labels]),
-        test=Split(dataset.test.x, names[dataset.test.labels]),
-    )
 
 
 def test_digits_are_recognised_at_96_percent_with_the_default_recipe(digits: Dataset) -> None:
@@ -92,22 +80,25 @@ def test_without_hidden_layers_or_as_table_rows_digits_are_learned_too(digits: D
     assert model.image_preprocessor is None
 
 
-def test_the_seed_alone_decides_the_result(digits: Dataset) -> None:
-    first, again, other = (fit_dataset(digits, replace(SHORT, seed=seed)) for seed in (0, 0, 1))
-    assert same_bits(first.layers, again.layers)
-    assert not same_bits(first.layers, other.layers)
-
-
 def test_every_setting_reaches_the_training(digits: Dataset) -> None:
     usual = Recipe(hidden_layer_sizes=(8,), epochs=1, batch_size=100)
+    choices: dict[str, Any] = {
+        "activation": ACTIVATIONS,
+        "initializer": INITIALIZERS,
+        "optimizer": OPTIMIZERS,
+        "schedule": SCHEDULES,
+    }
     recipes = [
         usual,
-        *(replace(usual, activation=name) for name in ACTIVATIONS if name != usual.activation),
-        *(replace(usual, initializer=name) for name in INITIALIZERS if name != usual.initializer),
-        *(replace(usual, optimizer=name) for name in OPTIMIZERS if name != usual.optimizer),
-        *(replace(usual, schedule=name) for name in SCHEDULES if name != usual.schedule),
+        *(
+            replace(usual, **{setting: name})
+            for setting, names in choices.items()
+            for name in names
+            if name != getattr(usual, setting)
+        ),
         replace(usual, learning_rate=0.05),
         replace(usual, batch_size=99),
+        replace(usual, seed=1),
         replace(usual, epochs=2),
         replace(usual, penalty=1),
         replace(usual, dtype="float64"),
@@ -129,7 +120,13 @@ def test_every_setting_reaches_the_training(digits: Dataset) -> None:
 def test_any_labels_work_from_the_dataset_to_the_prediction(
     digits: Dataset, classes: tuple[Any, ...], dtype: Any
 ) -> None:
-    dataset = relabelled(digits, classes, dtype)
+    names = np.asarray(classes, dtype=dtype)
+    dataset = replace(
+        digits,
+        classes=classes,
+        train=Split(digits.train.x, names[digits.train.labels]),
+        test=Split(digits.test.x, names[digits.test.labels]),
+    )
     model, result = train(dataset, SHORT)
     _, expected = train(digits, SHORT)
     assert model.classes == classes
@@ -144,14 +141,6 @@ def test_any_labels_work_from_the_dataset_to_the_prediction(
 def test_a_label_outside_the_classes_is_refused_by_name(digits: Dataset) -> None:
     with pytest.raises(DataError, match=r"not among the known classes: 9\."):
         train(replace(digits, classes=tuple(range(9))), SHORT)
-
-
-def test_another_backend_trains_the_same_network(digits: Dataset) -> None:
-    recipe = replace(SHORT, dtype="float64", epochs=1)
-    strict, numpy = (fit_dataset(digits, recipe, backend=b) for b in (Backend(array_api_strict), NumpyBackend()))
-    for layer, expected in zip(strict.layers, numpy.layers, strict=True):
-        assert isinstance(layer.weight, np.ndarray)
-        assert_allclose(layer.weight, expected.weight, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(("dtype", "hands_over"), [("float32", np.uint8), ("float64", np.float32)])
