@@ -39,7 +39,7 @@ def test_fifty_epochs_with_a_changing_learning_rate_are_compiled_twice(monkeypat
 
     monkeypatch.setattr(sys.modules["xpmlp.training.fit"], "cached_step", counted)
     fit(
-        make_samples(digits.train, digits.classes),
+        make_samples(digits, digits.train),
         layers=network(),
         activation=ACTIVATIONS["tanh"],
         loss=LOSSES["softmax_cross_entropy"],
@@ -59,7 +59,7 @@ def test_nothing_moves_between_host_and_device_within_an_epoch() -> None:
     backend = load_backend("jax", "cpu")
     step = make_step(activation=ACTIVATIONS["relu"], loss=LOSSES["softmax_cross_entropy"], optimizer=sgd())
     with backend.scope():
-        samples = make_samples(digits.train, digits.classes).map(backend.asarray)
+        samples = make_samples(digits, digits.train).map(backend.asarray)
         layers = jax.tree.map(backend.asarray, network())
         order = backend.asarray(np.arange(samples.rows))
         rates = backend.asarray(np.full(15, 0.1, dtype=np.float32))

@@ -30,7 +30,7 @@ from xpmlp.training.checkpoint import (
 )
 
 EPOCHS = 7
-OPTIMIZERS = {"sgd": sgd, "momentum": lambda: sgd(momentum=0.9), "adam": adam}
+OPTIMIZERS = {"sgd": sgd(), "momentum": sgd(momentum=0.9), "adam": adam()}
 
 
 class Killed(Exception):
@@ -60,7 +60,7 @@ def train(
         "layers": init_layers(np, generator, (6, 8, 3), glorot_uniform(), dtype=dtype),
         "activation": ACTIVATIONS["tanh"],
         "loss": LOSSES["softmax_cross_entropy"],
-        "optimizer": OPTIMIZERS[optimizer](),
+        "optimizer": OPTIMIZERS[optimizer],
         "schedule": warmup_cosine(rate),
         "epochs": EPOCHS,
         "batch_size": 16,

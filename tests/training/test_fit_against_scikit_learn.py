@@ -1,6 +1,7 @@
 """Weights and losses go the way of scikit-learn's MLPs, step by step."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,7 @@ from xpmlp.training import FitResult, constant
 Fit = Callable[..., FitResult]
 
 
-class InOrder:
-    """Leaves the rows in their order."""
-
-    def permutation(self, rows: int, /) -> Any:
-        return np.arange(rows)
-
-
+IN_ORDER = SimpleNamespace(permutation=np.arange)
 SOLVERS: dict[str, tuple[dict[str, Any], Optimizer]] = {
     "sgd": ({"solver": "sgd", "momentum": 0.0, "learning_rate_init": 0.2}, sgd()),
     "momentum": ({"solver": "sgd", "nesterovs_momentum": False, "learning_rate_init": 0.05}, sgd(momentum=0.9)),
@@ -93,7 +88,7 @@ def test_weights_and_losses_follow_scikit_learns_step_by_step(
         optimizer=optimizer,
         schedule=constant(settings["learning_rate_init"]),
         epochs=6,
-        generator=InOrder(),
+        generator=IN_ORDER,
         l2=0.3,
     )
     assert np.abs(result.layers[0].weight - start[0].weight).max() > 0.01  # it went somewhere
@@ -115,7 +110,7 @@ def test_a_row_of_weight_two_counts_as_two_rows(small_fit: Fit, samples: Samples
         schedule=constant(settings["learning_rate_init"]),
         epochs=6,
         batch_size=50,
-        generator=InOrder(),
+        generator=IN_ORDER,
         l2=0.3,
     )
     assert_same_trajectory(result, trained)

@@ -183,28 +183,23 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if metadata.get("sha256") != digest(metadata.get("checkpoint", ""), tensors):
         raise DataError(f"{path}: is a damaged checkpoint (its checksum does not match).")
     try:
-        return parse_checkpoint(msgspec.convert(json.loads(metadata["checkpoint"]), Description), tensors)
+        description = msgspec.convert(json.loads(metadata["checkpoint"]), Description)
+        optimizers = sum(name.startswith("optimizer.") for name in tensors)
+        for name, state in description.callbacks.items():
+            if layers := find_layers(f"callbacks.{name}", tensors):
+                state["layers"] = layers
+        return Checkpoint(
+            layers=find_layers("layers", tensors),
+            optimizer=tuple(tensors[f"optimizer.{index}"] for index in range(optimizers)),
+            history=description.history,
+            generator=description.generator,
+            callbacks=description.callbacks,
+            settings=description.settings,
+            dropout=tensors.get("dropout", ()),
+            threads=description.threads,
+        )
     except (KeyError, ValueError, msgspec.ValidationError) as error:
         raise DataError(f"{path}: is a damaged checkpoint ({type(error).__name__}: {error}).") from error
-
-
-def parse_checkpoint(description: Description, tensors: Mapping[str, Any]) -> Checkpoint:
-    """Assemble the parts of a file."""
-    optimizers = sum(name.startswith("optimizer.") for name in tensors)
-    callbacks = description.callbacks
-    for name, state in callbacks.items():
-        if layers := find_layers(f"callbacks.{name}", tensors):
-            state["layers"] = layers
-    return Checkpoint(
-        layers=find_layers("layers", tensors),
-        optimizer=tuple(tensors[f"optimizer.{index}"] for index in range(optimizers)),
-        history=description.history,
-        generator=description.generator,
-        callbacks=callbacks,
-        settings=description.settings,
-        dropout=tensors.get("dropout", ()),
-        threads=description.threads,
-    )
 
 
 def name_layers(prefix: str, layers: Layers) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """Errors that end a training run: divergence, and too little memory, with advice on what would fit."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from xpmlp.backends import Backend
 from xpmlp.data.placement import format_bytes
@@ -42,14 +40,6 @@ class OutOfMemoryError(FitError, DeviceMemoryError):
     """The device has too little memory for a step."""
 
 
-def describe_divergence(epoch: int, learning_rate: float) -> str:
-    """Return the message of a `DivergedError`."""
-    return (
-        f"Training diverged in epoch {epoch}: the loss is no longer a finite number. "
-        f"The learning rate was {learning_rate:.3g}; use a smaller one."
-    )
-
-
 def step_bytes(layers: Layers) -> tuple[int, int]:
     """Estimate the bytes of a step: those of weights, gradients and optimizer state, and those per row of its batch."""
     itemsize = 8 if "64" in str(layers[0].weight.dtype) else 4
@@ -72,14 +62,3 @@ def describe_shortage(backend: Backend, layers: Layers, batch_size: int) -> str:
     if batch > network and fitting >= 1:
         return f"{text} Use a smaller batch_size: {2 ** (fitting.bit_length() - 1):,} may fit."
     return f"{text} Use fewer or smaller hidden layers, or another device."
-
-
-@contextmanager
-def memory_errors_described(backend: Backend, layers: Layers, batch_size: int) -> Iterator[None]:
-    """Replace a library's out-of-memory error with a `DeviceMemoryError` that says what would fit."""
-    try:
-        yield
-    except Exception as error:
-        if not backend.is_out_of_memory(error):
-            raise
-        raise DeviceMemoryError(describe_shortage(backend, layers, batch_size)) from error

@@ -8,19 +8,20 @@ import numpy as np
 from jaxtyping import Int64
 
 from xpmlp.backends import Backend, NumpyBackend
-from xpmlp.data import StreamedSamples, place_samples
+from xpmlp.data import StreamedSamples
 from xpmlp.data.placement import rows_on_device
 from xpmlp.datasets import Split, class_indices, one_hot
 from xpmlp.errors import DataError
 from xpmlp.model.model import Model
-from xpmlp.nn.activations import ACTIVATIONS, Activation
+from xpmlp.nn.activations import Activation
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import LOSSES, Loss
 from xpmlp.nn.network import forward
 from xpmlp.nn.samples import Samples
-from xpmlp.nn.tree import tree_map
 
-from .prediction import ROWS_AT_A_TIME, check_features, predict
+from .prediction import ROWS_AT_A_TIME, check_features, model_logits, predict
+
+NOTHING = "There is nothing to evaluate on: no rows, or rows that all weigh 0."
 
 
 @dataclass(frozen=True)
@@ -124,21 +125,18 @@ def evaluate_classifier(model: Model, split: Split, backend: Backend | None = No
         raise DataError(f"The model is for {model.task}, not for one class out of several.")
     backend = backend or NumpyBackend()
     check_features(model, split.x)
+    if split.rows == 0:
+        raise DataError(NOTHING)
     truth = class_indices(split.labels, model.classes)
-    targets = one_hot(split.labels, model.classes)
+    targets: Any = one_hot(split.labels, model.classes)[:, int(model.task == "binary") :]
+    loss = LOSSES[model.loss]
     with backend.scope():
-        loss, _ = loss_and_accuracy(
-            backend,
-            tree_map(backend.asarray, model.layers),
-            place_samples(
-                backend,
-                Samples(split.x, targets[:, 1:] if model.task == "binary" else targets),
-                str(model.layers[0].weight.dtype),
-            ),
-            activation=ACTIVATIONS[model.activation],
-            loss=LOSSES[model.loss],
-        )
-    predicted = np.argmax(predict(model, split.x, backend).probabilities, axis=1)
+        logits = model_logits(model, split.x, backend)
+        targets = backend.asarray(targets, str(model.layers[0].weight.dtype))
+        losses, _ = loss.value_and_gradient(backend.xp, logits, targets)
+        mean_loss = float(backend.xp.mean(losses))
+        outputs = backend.to_numpy(loss.predict(backend.xp, logits))
+    predicted = (outputs[:, 0] > 0.5).astype(np.int64) if model.task == "binary" else np.argmax(outputs, axis=1)
     count = len(model.classes)
     confusion = np.bincount(truth * count + predicted, minlength=count**2).reshape(count, count).astype(np.int64)
     hits, predictions, support = np.diag(confusion), confusion.sum(axis=0), confusion.sum(axis=1)
@@ -151,7 +149,7 @@ def evaluate_classifier(model: Model, split: Split, backend: Backend | None = No
         strict=True,
     )
     return Report(
-        loss=loss,
+        loss=mean_loss,
         accuracy=float(np.mean(predicted == truth)),
         per_class=tuple(ClassScore(*score) for score in scores),
         confusion=confusion,
@@ -207,5 +205,5 @@ def loss_and_accuracy(
             correct_sums.append(xp.sum(xp.astype(loss.is_correct(xp, logits, targets), losses.dtype) * weight))
     total = sum(map(float, weight_sums))
     if total == 0.0:
-        raise DataError("There is nothing to evaluate on: no rows, or rows that all weigh 0.")
+        raise DataError(NOTHING)
     return sum(map(float, loss_sums)) / total, sum(map(float, correct_sums)) / total if correct_sums else None

@@ -4,7 +4,7 @@ import functools
 import math
 import operator
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64
 from xpmlp.backends import Backend, infer_backend, load_backend
 from xpmlp.data import StreamedSamples, place_samples
 from xpmlp.data.placement import train_epoch
-from xpmlp.errors import SettingsError
+from xpmlp.errors import DeviceMemoryError, SettingsError
 from xpmlp.nn.activations import Activation
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import Loss
@@ -24,23 +24,13 @@ from xpmlp.nn.tree import tree_map
 from xpmlp.threads import check_threads
 
 from .checkpoint import Checkpoint
-from .errors import (
-    DivergedError,
-    FitError,
-    OutOfMemoryError,
-    describe_divergence,
-    describe_shortage,
-    memory_errors_described,
-)
+from .errors import DivergedError, FitError, OutOfMemoryError, describe_shortage
 from .evaluation import loss_and_accuracy
 from .run import Callback, EpochRow, FitResult, Run, Shuffler
 from .schedules import Schedule
 
 # One step object for equal settings, so that what a backend has compiled for it serves the next fit too.
 cached_step = functools.lru_cache(maxsize=32)(make_step)
-
-Failure = Callable[[int, FitResult], FitError]
-"""Makes the error to raise at the end, from the epoch that failed and the result so far."""
 
 
 class EpochSettings(NamedTuple):
@@ -53,12 +43,6 @@ class EpochSettings(NamedTuple):
     batch_size: int
     activation: Activation
     loss: Loss
-
-    def learning_rates(self, run: Run) -> Float[np.ndarray, " steps"]:
-        """Return the learning rate of each step of the next epoch."""
-        steps = math.ceil(run.rows / self.batch_size)
-        first = len(run.history) * steps
-        return np.asarray([self.schedule(step, run.epochs * steps) for step in range(first, first + steps)])
 
 
 def fit(
@@ -131,10 +115,11 @@ def fit(
     DeviceMemoryError
         If it has too little memory even to begin.
     """
+    row_count = train.rows if rows is None else len(rows)
     for name, count in (
         ("epochs", epochs),
         ("batch_size", batch_size),
-        ("rows of training data", train.rows if rows is None else len(rows)),
+        ("rows of training data", row_count),
         ("rows of validation data", 1 if validation is None else validation.rows),
     ):
         if count < 1:
@@ -147,33 +132,31 @@ def fit(
     with backend.scope():
         dtype = str(layers[0].weight.dtype).rpartition(".")[2]
         state = TrainingState(layers, optimizer_state, np.asarray(dropout_key) if dropout > 0.0 else ())
-        with memory_errors_described(backend, layers, batch_size):
+        try:
             samples = place_samples(backend, train, dtype)
             run = Run(
                 backend=backend,
                 epochs=epochs,
-                rows=train.rows if rows is None else len(rows),
+                rows=row_count,
                 validation=None if validation is None else place_samples(backend, validation, dtype),
                 state=prepare_state(backend, dtype, optimizer, state, checkpoint),
                 generator=generator,
                 callbacks=callbacks,
                 history=[] if checkpoint is None else list(checkpoint.history),
             )
-        settings = EpochSettings(
-            step=cached_step(activation=activation, loss=loss, optimizer=optimizer, penalty=l2, dropout=dropout),
-            samples=samples,
-            rows=rows,
-            schedule=schedule,
-            batch_size=batch_size,
-            activation=activation,
-            loss=loss,
-        )
+        except Exception as error:
+            if not backend.is_out_of_memory(error):
+                raise
+            raise DeviceMemoryError(describe_shortage(backend, layers, batch_size)) from error
+        step = cached_step(activation=activation, loss=loss, optimizer=optimizer, penalty=l2, dropout=dropout)
+        settings = EpochSettings(step, samples, rows, schedule, batch_size, activation, loss)
         threads = threads or (None if checkpoint is None else checkpoint.threads)
         with backend.run_threads(run.state.layers, min(batch_size, run.rows), threads) as run.threads:
             failure = train_epochs(run, settings, checkpoint)
         result = run.result(time.perf_counter() - began)
     if failure is not None:
-        raise failure(len(result.history) + 1, result)
+        error_type, message = failure
+        raise error_type(message, len(result.history) + 1, result)
     return result
 
 
@@ -194,8 +177,8 @@ def prepare_state(
     return TrainingState(layers, move(state.optimizer), tree_map(backend.asarray, state.dropout))
 
 
-def train_epochs(run: Run, settings: EpochSettings, checkpoint: Checkpoint | None) -> Failure | None:
-    """Train until the last epoch, a callback's stop, Ctrl-C or a failure; return the error to raise in the end."""
+def train_epochs(run: Run, settings: EpochSettings, checkpoint: Checkpoint | None) -> tuple[type[FitError], str] | None:
+    """Train until the last epoch, a callback's stop, Ctrl-C or a failure; return the failure's error and message."""
     started: list[Callback] = []  # on_fit_end of a callback that has not started would act on an earlier run
     try:
         for callback in run.callbacks:
@@ -204,11 +187,16 @@ def train_epochs(run: Run, settings: EpochSettings, checkpoint: Checkpoint | Non
         if checkpoint is not None:
             checkpoint.restore(run)
         while len(run.history) < run.epochs and run.stop_reason is None:
-            rates = settings.learning_rates(run)
+            steps = math.ceil(run.rows / settings.batch_size)
+            first = len(run.history) * steps
+            rates = np.asarray([settings.schedule(step, run.epochs * steps) for step in range(first, first + steps)])
             state, row = train_one_epoch(run, settings, rates)
             if not is_finite(run, state, row):
                 run.stop("diverged")
-                return functools.partial(DivergedError, describe_divergence(row.epoch, float(np.max(rates))))
+                return DivergedError, (
+                    f"Training diverged in epoch {row.epoch}: the loss is no longer a finite number. "
+                    f"The learning rate was {np.max(rates):.3g}; use a smaller one."
+                )
             # One assignment, so that Ctrl-C finds an epoch either whole or not begun.
             run.state, run.history = state, [*run.history, row]
             for callback in run.callbacks:
@@ -220,9 +208,7 @@ def train_epochs(run: Run, settings: EpochSettings, checkpoint: Checkpoint | Non
         if not run.backend.is_out_of_memory(error):
             raise
         run.stop("out of memory")
-        return functools.partial(
-            OutOfMemoryError, describe_shortage(run.backend, run.state.layers, settings.batch_size)
-        )
+        return OutOfMemoryError, describe_shortage(run.backend, run.state.layers, settings.batch_size)
     finally:
         run.backend.release_recordings()
         for callback in started:
@@ -242,6 +228,8 @@ def train_one_epoch(
     )
     backend.synchronize(state)
     seconds = time.perf_counter() - started
+    *full, last = backend.to_numpy(objectives).tolist()
+    last_size = run.rows - len(full) * settings.batch_size  # it counts by its size
     test_loss, test_accuracy = None, None
     if run.validation is not None:
         test_loss, test_accuracy = loss_and_accuracy(
@@ -249,20 +237,13 @@ def train_one_epoch(
         )
     return state, EpochRow(
         epoch=len(run.history) + 1,
-        train_loss=mean_objective(backend.to_numpy(objectives), run.rows, settings.batch_size),
+        train_loss=(sum(full) * settings.batch_size + last * last_size) / run.rows,
         test_loss=test_loss,
         test_accuracy=test_accuracy,
         learning_rate=float(np.mean(rates)),
         seconds=seconds,
         samples_per_second=run.rows / seconds,
     )
-
-
-def mean_objective(objectives: Float[np.ndarray, " steps"], rows: int, batch_size: int) -> float:
-    """Return the mean over the rows: the last batch may be smaller and counts by its size."""
-    *full, last = objectives.tolist()
-    last_size = rows - len(full) * batch_size
-    return float((sum(full) * batch_size + last * last_size) / rows)
 
 
 def is_finite(run: Run, state: TrainingState, row: EpochRow) -> bool:

@@ -55,42 +55,8 @@ def predict(model: Model, x: Num[np.ndarray, "..."], backend: Backend | None = N
     backend = backend or NumpyBackend()
     check_features(model, x)
     with backend.scope():
-        outputs = backend.to_numpy(
-            predict_outputs(
-                backend,
-                tree_map(backend.asarray, model.layers),
-                backend.asarray(x, str(model.layers[0].weight.dtype)),
-                activation=ACTIVATIONS[model.activation],
-                loss=LOSSES[model.loss],
-            )
-        )
-    return interpret(model, outputs)
-
-
-def predict_outputs(
-    backend: Backend, layers: Layers, x: Float[Any, "rows features"], *, activation: Activation, loss: Loss
-) -> Float[Any, "rows outputs"]:
-    """Return the network's predictions, such as the probability of each class.
-
-    Parameters
-    ----------
-    layers, x
-        Arrays of `backend`; so is the result.
-    """
-    xp = backend.xp
-    rows = x.shape[0]
-    with backend.threads_for(layers, min(rows, ROWS_AT_A_TIME)):
-        return xp.concat(
-            [
-                loss.predict(xp, forward(xp, layers, x[start : min(start + ROWS_AT_A_TIME, rows), :], activation)[1])
-                for start in range(0, max(rows, 1), ROWS_AT_A_TIME)  # no rows are one empty chunk
-            ],
-            axis=0,
-        )
-
-
-def interpret(model: Model, outputs: Float[np.ndarray, "rows outputs"]) -> Prediction:
-    """Return the labels and probabilities that a network's outputs stand for."""
+        logits = model_logits(model, x, backend)
+        outputs = backend.to_numpy(LOSSES[model.loss].predict(backend.xp, logits))
     if model.task == "regression":
         labels = outputs[:, 0] if outputs.shape[1] == 1 else outputs
         return Prediction(labels, np.empty((len(outputs), 0), outputs.dtype))
@@ -99,6 +65,35 @@ def interpret(model: Model, outputs: Float[np.ndarray, "rows outputs"]) -> Predi
     if model.task == "binary":
         outputs = np.concatenate([1.0 - outputs, outputs], axis=1)
     return Prediction(class_labels(model.classes)[np.argmax(outputs, axis=1)], outputs)
+
+
+def model_logits(model: Model, x: Num[np.ndarray, "rows features"], backend: Backend) -> Float[Any, "rows outputs"]:
+    """Return a model's logits for samples on the host, as an array of `backend`."""
+    x = backend.asarray(x, str(model.layers[0].weight.dtype))
+    return compute_logits(backend, tree_map(backend.asarray, model.layers), x, ACTIVATIONS[model.activation])
+
+
+def predict_outputs(
+    backend: Backend, layers: Layers, x: Float[Any, "rows features"], *, activation: Activation, loss: Loss
+) -> Float[Any, "rows outputs"]:
+    """Return the network's predictions, such as the probability of each class, as an array of `backend`."""
+    return loss.predict(backend.xp, compute_logits(backend, layers, x, activation))
+
+
+def compute_logits(
+    backend: Backend, layers: Layers, x: Float[Any, "rows features"], activation: Activation
+) -> Float[Any, "rows outputs"]:
+    """Return the network's logits, a chunk of rows at a time. `layers`, `x` and the result are arrays of `backend`."""
+    xp = backend.xp
+    rows = x.shape[0]
+    with backend.threads_for(layers, min(rows, ROWS_AT_A_TIME)):
+        return xp.concat(
+            [
+                forward(xp, layers, x[start : min(start + ROWS_AT_A_TIME, rows), :], activation)[1]
+                for start in range(0, max(rows, 1), ROWS_AT_A_TIME)  # no rows are one empty chunk
+            ],
+            axis=0,
+        )
 
 
 def class_labels(classes: tuple[int | str, ...]) -> Shaped[np.ndarray, " classes"]:

@@ -59,16 +59,10 @@ class Recipe:
     ----------
     hidden_layer_sizes
         Units of each hidden layer; none for a linear model.
-    activation
-        A name in `ACTIVATIONS`.
-    initializer
-        A name in `INITIALIZERS`.
-    optimizer
-        A name in `OPTIMIZERS`.
+    activation, initializer, optimizer, schedule
+        Names in `ACTIVATIONS`, `INITIALIZERS`, `OPTIMIZERS` and `SCHEDULES`.
     learning_rate
         The schedule's highest learning rate.
-    schedule
-        A name in `SCHEDULES`.
     batch_size
         Rows per step.
     epochs

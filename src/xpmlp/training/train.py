@@ -12,7 +12,7 @@ from xpmlp.model.image_preprocessor import ImagePreprocessor, measured_rows
 from xpmlp.model.model import Model
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import INITIALIZERS, init_layers
-from xpmlp.nn.layers import Layer, Layers
+from xpmlp.nn.layers import Layer
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.samples import Samples
 
@@ -22,8 +22,6 @@ from .recipes import OPTIMIZERS, RECIPES, Recipe, table_recipe
 from .run import Callback, FitResult
 from .schedules import SCHEDULES
 
-CLASSIFICATION_LOSS = "softmax_cross_entropy"
-REGRESSION_LOSS = "squared_error"
 LARGER_THAN_CACHES = 2**25  # bytes of inputs in float32: fewer are gathered as quickly
 
 
@@ -93,20 +91,18 @@ def fit_dataset(
         INITIALIZERS[recipe.initializer](),
         dtype=getattr(np, recipe.dtype),
     )
-    center, spread = target_scale(dataset)
-    as_bytes = backend.gathers_bytes and recipe.dtype == "float32"
     return fit(
-        make_samples(dataset.train, dataset.classes, center, spread, as_bytes=as_bytes),
+        make_samples(dataset, dataset.train, as_bytes=backend.gathers_bytes and recipe.dtype == "float32"),
         layers=layers,
         activation=ACTIVATIONS[recipe.activation],
-        loss=LOSSES[loss_name(dataset)],
+        loss=LOSSES["softmax_cross_entropy" if dataset.classes else "squared_error"],
         optimizer=OPTIMIZERS[recipe.optimizer](),
         schedule=SCHEDULES[recipe.schedule](recipe.learning_rate),
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         generator=generator,
         l2=recipe.penalty or None,
-        validation=make_samples(dataset.test, dataset.classes, center, spread),
+        validation=make_samples(dataset, dataset.test),
         backend=backend,
         callbacks=callbacks,
         checkpoint=checkpoint,
@@ -114,44 +110,22 @@ def fit_dataset(
     )
 
 
-def make_samples(
-    split: Split, classes: tuple[int | str, ...], center: float = 0.0, spread: float = 1.0, *, as_bytes: bool = False
-) -> Samples:
-    """Return rows with one-hot targets; without classes with targets ``(number − center) / spread``.
-
-    Parameters
-    ----------
-    as_bytes
-        Whether to leave many inputs that are stored as bytes as they are.
-    """
-    if classes:
-        targets: Any = one_hot(split.labels, classes)
+def make_samples(dataset: Dataset, split: Split, *, as_bytes: bool = False) -> Samples:
+    """Return rows with one-hot or standardised targets; with `as_bytes`, many inputs stored as bytes stay bytes."""
+    if dataset.classes:
+        targets: Any = one_hot(split.labels, dataset.classes)
     else:
+        center, spread = target_scale(dataset)
         targets = ((split.labels[:, None] - center) / spread).astype(np.float64)
     if as_bytes and isinstance(split, ByteSplit) and 4 * split.stored.size > LARGER_THAN_CACHES:
         return Samples(split.stored, targets, divisor=split.divisor)
     return Samples(split.x, targets)
 
 
-def loss_name(dataset: Dataset) -> str:
-    """Return the name of the loss for a dataset's task."""
-    return CLASSIFICATION_LOSS if dataset.classes else REGRESSION_LOSS
-
-
 def target_scale(dataset: Dataset) -> tuple[float, float]:
-    """Return mean and standard deviation of the training targets; 0 and 1 for classification."""
-    if dataset.classes:
-        return 0.0, 1.0
+    """Return mean and standard deviation of the training targets."""
     spread = float(np.std(dataset.train.labels))
     return float(np.mean(dataset.train.labels)), spread if spread > 0.0 else 1.0
-
-
-def in_own_units(layers: Layers, center: float, spread: float) -> Layers:
-    """Return the network with outputs ``center + spread × output``: its last layer is scaled."""
-    *hidden, last = layers
-    weight = last.weight.astype(np.float64) * spread
-    bias = last.bias.astype(np.float64) * spread + center
-    return (*hidden, Layer(weight.astype(last.weight.dtype), bias.astype(last.bias.dtype)))
 
 
 def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:
@@ -171,16 +145,23 @@ def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:
         training["provenance"] = dataset.provenance.to_json()
     if dataset.split is not None:
         training["split"] = dataset.split
-    target = "prediction" if dataset.table_schema is None else dataset.table_schema.target
+    layers, output_names = result.layers, tuple[str, ...]()
+    if not dataset.classes:  # back to the target's own units: center + spread × output
+        *hidden, last = layers
+        center, spread = target_scale(dataset)
+        weight = last.weight.astype(np.float64) * spread
+        bias = last.bias.astype(np.float64) * spread + center
+        layers = (*hidden, Layer(weight.astype(last.weight.dtype), bias.astype(last.bias.dtype)))
+        output_names = ((dataset.table_schema and dataset.table_schema.target) or "prediction",)
     return Model(
-        layers=result.layers if dataset.classes else in_own_units(result.layers, *target_scale(dataset)),
+        layers=layers,
         activation=recipe.activation,
-        loss=loss_name(dataset),
+        loss="softmax_cross_entropy" if dataset.classes else "squared_error",
         classes=dataset.classes,
         input_shape=dataset.input_shape,
         input_scale=dataset.input_scale,
         image_preprocessor=form,
         training=training,
-        output_names=() if dataset.classes else (target or "prediction",),
+        output_names=output_names,
         table_schema=dataset.table_schema,
     )
