@@ -1,4 +1,3 @@
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,7 @@ from xpmlp.training import constant, fit
 
 
 class Library:
-    """A BLAS library that counts how often its number of threads is set."""
+    """A BLAS library without any products."""
 
     user_api = "blas"
 
@@ -34,8 +33,7 @@ class Library:
 
 
 @pytest.fixture
-def blas(monkeypatch: pytest.MonkeyPatch) -> BlasThreads:
-    monkeypatch.setattr(joblib, "cpu_count", lambda: 8)
+def blas() -> BlasThreads:
     blas = BlasThreads()
     blas.libraries = [Library(4), Library(6)]
     return blas
@@ -45,34 +43,35 @@ def numbers(blas: BlasThreads) -> list[int]:
     return [library.num_threads for library in blas.libraries]
 
 
-def test_a_limit_holds_inside_and_all_is_as_before_afterwards(blas: BlasThreads) -> None:
+def test_a_limit_holds_inside_and_all_is_as_before_afterwards(
+    blas: BlasThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: Callable[[], bool]) -> bool:
+        raise KeyboardInterrupt
+
     with blas.limit(1):
         assert numbers(blas) == [1, 1]
         with blas.limit(3), blas.limit(3):
             assert numbers(blas) == [3, 3]
         assert numbers(blas) == [1, 1]
     assert numbers(blas) == [4, 6]
-    with pytest.raises(KeyError), blas.limit(2):
+    with monkeypatch.context() as patch:
+        patch.setattr(blas.condition, "wait_for", interrupt)
+        with pytest.raises(KeyboardInterrupt), blas.limit(2):
+            pass
+    with pytest.raises(KeyError), blas.limit(3):  # whoever was interrupted while waiting holds nothing
         raise KeyError
     assert numbers(blas) == [4, 6]
 
 
 def test_overlapping_limits_leave_the_process_as_it_was(blas: BlasThreads) -> None:
-    first, second = threading.Event(), threading.Event()
-
-    def overlap() -> None:
-        with blas.limit(1):
-            first.set()
-            assert second.wait(10)
-
+    other = blas.limit(1)
     with ThreadPoolExecutor(1) as pool:
-        other = pool.submit(overlap)
-        assert first.wait(10)
+        pool.submit(other.__enter__).result()
         with blas.limit(1):  # the second in, but the first out
             pass
         assert numbers(blas) == [1, 1]
-        second.set()
-        other.result()
+        pool.submit(other.__exit__, None, None, None).result()
     assert numbers(blas) == [4, 6]
 
 
@@ -92,32 +91,18 @@ def test_python_threads_never_see_the_number_of_another(blas: BlasThreads) -> No
     assert numbers(blas) == [4, 6]
 
 
-def test_whoever_is_interrupted_while_waiting_holds_nothing(blas: BlasThreads, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(_: Callable[[], bool]) -> bool:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(blas.condition, "wait_for", interrupt)
-        with pytest.raises(KeyboardInterrupt), blas.limit(2):
-            pass
-    with blas.limit(3):
-        assert numbers(blas) == [3, 3]
-    assert numbers(blas) == [4, 6]
-
-
-@pytest.mark.parametrize(("cores", "available"), [(8, 4), (3, 3), (1, 1)])  # joblib counts a container's quota
-def test_no_more_threads_than_the_process_may_use(
-    blas: BlasThreads, cores: int, available: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
-    assert blas.available() == available
-    with blas.limit(1):
+def test_no_more_threads_than_the_process_may_use(blas: BlasThreads, monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, limits, available in (
+        (8, (4, 6), 4),
+        (3, (4, 6), 3),  # joblib counts a container's quota
+        (1, (4, 6), 1),
+        (8, (1, 1), 1),  # the user set one thread
+    ):
+        monkeypatch.setattr(joblib, "cpu_count", lambda cores=cores: cores)
+        blas.libraries = [*map(Library, limits)]
         assert blas.available() == available
-
-
-def test_a_user_who_set_one_thread_has_one(blas: BlasThreads) -> None:
-    blas.libraries = [Library(1), Library(1)]
-    assert blas.available() == 1
+        with blas.limit(1):
+            assert blas.available() == available
 
 
 class Machine:
@@ -181,27 +166,7 @@ def test_runs_that_overlap_or_follow_closely_take_what_one_trial_found(monkeypat
     assert runs.current.get() is None
 
 
-def test_a_number_below_one_is_refused() -> None:
-    with pytest.raises(SettingsError, match="threads: 0 is too few"), threads.use_threads(0):
-        pass
-
-
-def test_trainings_side_by_side_do_not_change_each_others_results(
-    small_training: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
-    monkeypatch.setattr(threads, "choose_threads", lambda multiply, most: most)
-    pools = ThreadpoolController().select(user_api="blas")
-    with pools.limit(limits=2):
-        large, small = small_training(128), small_training(4)
-        with ThreadPoolExecutor(4) as pool:
-            assert list(pool.map(small_training, [128, 4, 128, 4])) == [large, small] * 2
-        assert {library["num_threads"] for library in pools.info()} == {2}
-
-
-@pytest.fixture
-def small_training() -> Callable[[int], bytes]:
-    """Train a network with so many hidden units on 784 inputs; return the bytes of its weights."""
+def test_trainings_side_by_side_do_not_change_each_others_results(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(0)
     samples = Samples(generator.normal(size=(1280, 784)), np.eye(2)[generator.integers(2, size=1280)])
 
@@ -220,10 +185,19 @@ def small_training() -> Callable[[int], bytes]:
         assert result.threads == (2 if units > 100 else 1)
         return b"".join(array.tobytes() for layer in result.layers for array in layer)
 
-    return train
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
+    monkeypatch.setattr(threads, "choose_threads", lambda multiply, most: most)
+    pools = ThreadpoolController().select(user_api="blas")
+    with pools.limit(limits=2):
+        large, small = train(128), train(4)
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(train, [128, 4, 128, 4])) == [large, small] * 2
+        assert {library["num_threads"] for library in pools.info()} == {2}
 
 
-def test_a_backend_without_such_a_number_ignores_it_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_number_below_one_is_refused_and_one_that_cannot_be_set_ignored(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(SettingsError, match="threads: 0 is too few"), threads.use_threads(0):
+        pass
     with Backend(np, "cpu").run_threads((), 1, 2) as number:
         assert number is None
     assert caplog.messages == ["backend array-api on cpu has no number of threads to set: it is ignored."]

@@ -8,6 +8,7 @@ import logging
 import statistics
 import threading
 import time
+import timeit
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,9 +39,8 @@ class BlasThreads:
     def __init__(self) -> None:
         self.condition = threading.Condition()
         self.queue: deque[object] = deque()
-        self.holders = 0
-        self.threads = 0  # the number held; 0 while there are no holders
-        self.before: list[tuple[Any, int]] = []
+        self.held: list[int] = []  # the same number for each holder
+        self.before: list[int] = []
         self.mine = threading.local()
 
     @cached_property
@@ -54,7 +54,7 @@ class BlasThreads:
         It is fewer if the user has limited BLAS, by ``OPENBLAS_NUM_THREADS`` or threadpoolctl.
         """
         with self.condition:
-            limits = [n for _, n in self.before] if self.holders else [lib.num_threads for lib in self.libraries]
+            limits = self.before if self.held else [library.num_threads for library in self.libraries]
         most = min(limits, default=1)
         return min(most, count_cores()) if most > 1 else 1
 
@@ -79,10 +79,9 @@ class BlasThreads:
         with self.condition:
             if getattr(self.mine, "threads", None) is not None:
                 self.mine.threads = None
-                self.holders -= 1
-                if self.holders == 0:
-                    self.threads = 0
-                    for library, number in self.before:
+                self.held.pop()
+                if not self.held:
+                    for library, number in zip(self.libraries, self.before, strict=True):
                         library.set_num_threads(number)
                 self.condition.notify_all()
             if threads is None:
@@ -90,13 +89,13 @@ class BlasThreads:
             ticket = object()
             self.queue.append(ticket)
             try:
-                self.condition.wait_for(lambda: self.queue[0] is ticket and self.threads in (0, threads))
-                if self.holders == 0:
-                    self.before = [(library, library.num_threads) for library in self.libraries]
+                self.condition.wait_for(lambda: self.queue[0] is ticket and (not self.held or threads in self.held))
+                if not self.held:
+                    self.before = [library.num_threads for library in self.libraries]
                     for library in self.libraries:
                         library.set_num_threads(threads)
-                self.threads = self.mine.threads = threads
-                self.holders += 1
+                self.held.append(threads)
+                self.mine.threads = threads
             finally:
                 self.queue.remove(ticket)
                 self.condition.notify_all()
@@ -114,38 +113,25 @@ def count_cores() -> int:
 
 
 class Runs:
-    """The runs of this process, which share the result of one trial while they overlap.
-
-    Attributes
-    ----------
-    found, found_at
-        The last trial's result, and when it was found.
-    current
-        The number of threads of the run in this Python thread; None outside of runs.
-    """
+    """The runs of this process, which share the result of one trial while they overlap."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.count = 0
-        self.found: int | None = None
+        self.count = 0  # of the runs that are under way
+        self.found: int | None = None  # by the last trial
         self.found_at = 0.0
+        # The number of threads of the run in this Python thread; None outside of runs.
         self.current: ContextVar[int | None] = ContextVar("threads", default=None)
 
     @contextmanager
     def begin(self, threads: int | None, multiply: Callable[[], object], most: int) -> Iterator[int]:
         """Decide the number of threads for a run: the given one, else that of the context, else by a trial.
 
-        There is no trial while other runs are under way, which would keep the cores busy themselves.
-
-        Parameters
-        ----------
-        multiply
-            Computes a matrix product of the run's size.
-        most
-            Threads that the run may use.
+        The trial finds how many threads, of `most`, are best for a product of the run's size, which `multiply`
+        computes. There is none while other runs are under way, which would keep the cores busy themselves.
         """
         with self.lock:
-            threads = check_threads(threads) or self.current.get()
+            threads = threads or self.current.get()
             if threads is None and most > 1:
                 now = time.monotonic()
                 if self.count == 0 and (self.found is None or now - self.found_at > TRIAL_LASTS):
@@ -219,10 +205,7 @@ def compare_threads(multiply: Callable[[], object], threads: int) -> float:
     while len(one) < FEWEST_PRODUCTS or time.perf_counter() - began < TRIAL_SECONDS:
         for number, times in ((1, one), (threads, several)):
             with limit_threads(number):
-                for _ in range(PRODUCTS_IN_A_ROW):
-                    started = time.perf_counter()
-                    multiply()
-                    times.append(time.perf_counter() - started)
+                times += timeit.repeat(multiply, timer=time.perf_counter, repeat=PRODUCTS_IN_A_ROW, number=1)
         if sum(several) > 2 * max(len(several), FEWEST_PRODUCTS) * statistics.median(one):  # too slow already
             break
     # Several threads are slow because of rare long waits, which the mean counts; those of one thread are chance.
