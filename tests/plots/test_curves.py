@@ -11,35 +11,28 @@ TITLE = "digits: 96.94 % of 360 test rows right"
 
 
 def history(epochs: int, *, scale: float = 1.0, best: float = 0.97, test: bool = True) -> list[EpochRow]:
-    decay = np.exp(-np.arange(epochs) / 5)
-    return [
-        EpochRow(
-            epoch=index + 1,
-            train_loss=scale * float(0.05 + 2 * part),
-            test_loss=scale * float(0.1 + 1.5 * part) if test else None,
-            test_accuracy=float(best - 0.4 * part) if test else None,
-            learning_rate=0.1,
-            seconds=1.0,
-            samples_per_second=1.0,
-        )
-        for index, part in enumerate(decay)
-    ]
+    rows = []
+    for epoch, part in enumerate(np.exp(-np.arange(epochs) / 5).tolist(), start=1):
+        loss, accuracy = (scale * (0.1 + 1.5 * part), best - 0.4 * part) if test else (None, None)
+        rows.append(EpochRow(epoch, scale * (0.05 + 2 * part), loss, accuracy, 0.1, 1.0, 1.0))
+    return rows
+
+
+def assert_shows(line: Any, rows: list[EpochRow], name: str, scale: float = 1.0) -> None:
+    """Check that a line shows one number of every epoch."""
+    np.testing.assert_allclose(line.get_xydata(), [(row.epoch, scale * getattr(row, name)) for row in rows])
 
 
 @pytest.mark.parametrize("epochs", [1, 50])
 def test_curves_show_every_epoch(drawn: list[Any], epochs: int) -> None:
     rows = history(epochs)
     plots.draw_curves(rows, TITLE)
-    (figure,) = drawn
-    loss_axes, accuracy_axes = figure.axes
-    train, test = loss_axes.lines
-    np.testing.assert_allclose(train.get_xydata(), [(row.epoch, row.train_loss) for row in rows])
-    np.testing.assert_allclose(test.get_xydata(), [(row.epoch, row.test_loss or 0.0) for row in rows])
-    np.testing.assert_allclose(
-        accuracy_axes.lines[0].get_xydata(), [(row.epoch, 100.0 * (row.test_accuracy or 0.0)) for row in rows]
-    )
+    loss_axes, accuracy_axes = drawn[0].axes
+    assert_shows(loss_axes.lines[0], rows, "train_loss")
+    assert_shows(loss_axes.lines[1], rows, "test_loss")
+    assert_shows(accuracy_axes.lines[0], rows, "test_accuracy", 100.0)
     # Everything drawn lies within the axes, and the ticks are whole epochs.
-    for axes in figure.axes:
+    for axes in drawn[0].axes:
         low, high = axes.get_ylim()
         assert all(low <= y <= high for line in axes.lines for y in np.atleast_1d(line.get_ydata()))
         left, right = axes.get_xlim()
@@ -58,20 +51,18 @@ def test_curves_without_test_rows_are_the_training_loss_alone(drawn: list[Any]) 
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-9, 1e24])
-def test_losses_of_any_size_are_drawn(drawn: list[Any], scale: float) -> None:
+def test_losses_of_any_size_are_drawn(scale: float) -> None:
     plots.draw_curves(history(5, scale=scale), TITLE)
 
 
 @pytest.mark.parametrize("factor", [1e3, 1e8])
 def test_the_epochs_before_a_run_diverged_can_be_told_apart(drawn: list[Any], factor: float) -> None:
     losses = [factor**power for power in range(5)]
-    rows = [EpochRow(epoch, loss, loss, 0.1, 0.1, 1.0, 1.0) for epoch, loss in enumerate(losses, start=1)]
-    plots.draw_curves(rows, TITLE)
+    plots.draw_curves([EpochRow(epoch, loss, loss, 0.1, 0.1, 1.0, 1.0) for epoch, loss in enumerate(losses, 1)], TITLE)
     axes = drawn[0].axes[0]
     low, high = axes.get_ylim()
     assert low < losses[0] < losses[-1] < high
-    heights = axes.transData.transform([(1, loss) for loss in losses])[:, 1]
-    assert np.all(np.diff(heights) > 20)
+    assert np.all(np.diff(axes.transData.transform([(1, loss) for loss in losses])[:, 1]) > 20)
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert len(labels) > 2
     assert not any("$" in label for label in labels)
@@ -85,14 +76,14 @@ def test_an_accuracy_axis_ends_where_accuracies_do(drawn: list[Any], accuracy: f
 
 
 def test_an_earlier_epoch_whose_weights_were_kept_is_marked(drawn: list[Any]) -> None:
-    plots.draw_curves(history(5), TITLE, 2)
+    for kept in (2, 5):
+        plots.draw_curves(history(5), TITLE, kept)
     loss_axes, accuracy_axes = drawn[0].axes
     assert accuracy_axes.get_title(loc="right") == "64.25 % after epoch 2 (kept)"
     _, level, upright = accuracy_axes.lines
     np.testing.assert_allclose(level.get_ydata(), 100.0 * (history(5)[1].test_accuracy or 0.0))
     np.testing.assert_array_equal(upright.get_xdata(), [2, 2])
     np.testing.assert_array_equal(loss_axes.lines[-1].get_xdata(), [2, 2])
-    plots.draw_curves(history(5), TITLE, 5)
     assert len(drawn[1].axes[0].lines) == 2  # the last epoch needs no mark
 
 
@@ -103,21 +94,16 @@ def test_an_earlier_epoch_whose_weights_were_kept_is_marked(drawn: list[Any]) ->
 def test_every_run_is_a_curve_with_its_name_and_its_result(drawn: list[Any], count: int) -> None:
     runs = {f"run {index}": history(3 + index, best=0.99 - index / 100) for index in range(count)}
     plots.draw_comparison(runs, f"{count} runs")
-    (figure,) = drawn
-    losses, accuracies = figure.axes
-    for lines, name, scale in ((losses.lines, "test_loss", 1.0), (accuracies.lines, "test_accuracy", 100.0)):
-        for line, rows in zip(lines, runs.values(), strict=True):
-            expected = [(row.epoch, scale * getattr(row, name)) for row in rows]
-            np.testing.assert_allclose(line.get_xydata(), expected)
+    losses, accuracies = drawn[0].axes
+    for loss, accuracy, rows in zip(losses.lines, accuracies.lines, runs.values(), strict=True):
+        assert_shows(loss, rows, "test_loss")
+        assert_shows(accuracy, rows, "test_accuracy", 100.0)
     # No two curves look the same.
     assert len({(line.get_color(), line.get_linestyle()) for line in losses.lines}) == count
-    (legend,) = figure.legends
+    (legend,) = drawn[0].legends
     results = [f"{name}: {100 * (rows[-1].test_accuracy or 0):.2f} %" for name, rows in runs.items()]
     assert [text.get_text() for text in legend.get_texts()] == results
-    box = legend.get_window_extent()
-    assert box.x0 >= 0
-    assert box.x1 <= figure.bbox.x1
-    assert all(box.y1 <= axes.get_window_extent().y0 for axes in figure.axes)
+    assert all(legend.get_window_extent().y1 <= axes.get_window_extent().y0 for axes in drawn[0].axes)
 
 
 def test_a_run_is_labelled_by_the_epoch_whose_weights_were_kept(drawn: list[Any]) -> None:
@@ -125,12 +111,11 @@ def test_a_run_is_labelled_by_the_epoch_whose_weights_were_kept(drawn: list[Any]
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["a: 64.25 %", "b: 75.05 %"]
 
 
-def test_long_names_stay_in_the_picture(drawn: list[Any]) -> None:
-    names = [f"a run with a name that goes on and on and does not end before {index}" for index in range(5)]
-    plots.draw_comparison({name: history(5) for name in names}, "long names")
+@pytest.mark.parametrize("name", ["run", "a run with a name that goes on and on and does not end before"])
+def test_the_legend_of_many_runs_stays_in_the_picture(drawn: list[Any], name: str) -> None:
+    plots.draw_comparison({f"{name} {index}": history(5) for index in range(20)}, "names")
     box = drawn[0].legends[0].get_window_extent()
-    assert box.x0 >= 0
-    assert box.x1 <= drawn[0].bbox.x1
+    assert 0 <= box.x0 < box.x1 <= drawn[0].bbox.x1
 
 
 def test_runs_without_accuracy_or_test_rows_show_their_losses(drawn: list[Any]) -> None:
@@ -138,6 +123,6 @@ def test_runs_without_accuracy_or_test_rows_show_their_losses(drawn: list[Any]) 
     plots.draw_comparison({"a": regression, "b": history(1, test=False)}, "regression")
     (axes,) = drawn[0].axes
     assert axes.get_ylabel() == "test loss, or training loss"
-    assert [len(line.get_xdata()) for line in axes.lines] == [4, 1]
-    np.testing.assert_allclose(axes.lines[1].get_ydata(), history(1)[0].train_loss)
+    assert_shows(axes.lines[0], regression, "test_loss")
+    assert_shows(axes.lines[1], history(1), "train_loss")
     assert axes.lines[1].get_marker() == "o"  # a line of one epoch is invisible

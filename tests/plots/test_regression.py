@@ -5,8 +5,6 @@ import pytest
 
 from xpmlp import plots
 
-DRAW = {"predicted": plots.draw_predicted, "residuals": plots.draw_residuals}
-
 
 def numbers(rows: int, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
@@ -14,12 +12,12 @@ def numbers(rows: int, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     return truth, truth * rng.lognormal(0.0, 0.3, rows)
 
 
-@pytest.mark.parametrize("kind", DRAW)
+@pytest.mark.parametrize("draw", [plots.draw_predicted, plots.draw_residuals])
 @pytest.mark.parametrize(("rows", "scale"), [(1, 1.0), (89, 1e-12), (89, 1e5), (20_000, 1e30)])
-def test_numbers_of_any_size_are_drawn_without_overlap(kind: str, rows: int, scale: float) -> None:
+def test_numbers_of_any_size_are_drawn_without_overlap(draw: Any, rows: int, scale: float) -> None:
     truth, predicted = numbers(rows, scale)
-    DRAW[kind](truth, predicted, "a column with a name that is rather long", f"{rows} test rows")
-    DRAW[kind](truth, truth, "y", "all equal")
+    draw(truth, predicted, "a column with a name that is rather long", f"{rows} test rows")
+    draw(truth, truth, "y", "all equal")
 
 
 def test_predictions_lie_over_the_truth_and_the_line_of_equality_is_there(drawn: list[Any]) -> None:
@@ -29,9 +27,9 @@ def test_predictions_lie_over_the_truth_and_the_line_of_equality_is_there(drawn:
     np.testing.assert_allclose(axes.collections[0].get_offsets(), np.array([truth, predicted]).T)
     line = axes.lines[0].get_xydata()
     np.testing.assert_allclose(line[:, 0], line[:, 1])
-    assert axes.get_xlim() == axes.get_ylim()
-    assert axes.get_xlim()[0] < min(truth.min(), predicted.min())
-    assert axes.get_xlim()[1] > max(truth.max(), predicted.max())
+    low, high = axes.get_xlim()
+    assert axes.get_ylim() == (low, high)
+    assert low < min(*truth, *predicted) < max(*truth, *predicted) < high
 
 
 def test_residuals_lie_over_the_prediction_and_are_counted(drawn: list[Any]) -> None:
@@ -44,8 +42,7 @@ def test_residuals_lie_over_the_prediction_and_are_counted(drawn: list[Any]) -> 
 
 
 def test_many_rows_are_counts_in_places(drawn: list[Any]) -> None:
-    truth, predicted = numbers(20_000)
-    plots.draw_predicted(truth, predicted, "y", "title")
+    plots.draw_predicted(*numbers(20_000), "y", "title")
     axes, scale = drawn[0].axes
     assert np.asarray(axes.collections[0].get_array()).sum() == 20_000
     assert scale.get_ylabel() == "test rows"

@@ -1,20 +1,16 @@
 """Pictures of a run and of a model's predictions, as PNG files in memory."""
 
-from .classification import COUNTS_SHOWN_UP_TO, draw_calibration, draw_confusion
-from .curves import Epoch, draw_comparison, draw_curves
+from .classification import draw_calibration, draw_confusion
+from .curves import draw_comparison, draw_curves
 from .gallery import draw_gallery, draw_mistakes
 from .regression import draw_predicted, draw_residuals
-from .style import BLUE, GREEN, GREY, ORANGE, SEVERAL, house_style, new_figure, shortened, to_png, wrapped
+from .style import BLUE, GREY, SEVERAL, house_style, new_figure, shortened, to_png
 from .weights import draw_weights
 
 __all__ = [
     "BLUE",
-    "COUNTS_SHOWN_UP_TO",
-    "GREEN",
     "GREY",
-    "ORANGE",
     "SEVERAL",
-    "Epoch",
     "draw_calibration",
     "draw_comparison",
     "draw_confusion",
@@ -28,5 +24,4 @@ __all__ = [
     "new_figure",
     "shortened",
     "to_png",
-    "wrapped",
 ]

@@ -46,14 +46,8 @@ def draw_confusion(confusion: Int64[np.ndarray, "classes classes"], classes: Seq
 def draw_calibration(confidence: Float[np.ndarray, " rows"], right: Bool[np.ndarray, " rows"], title: str) -> bytes:
     """Draw a reliability diagram: the fraction correct by predicted probability, and the number of rows.
 
-    The bars at each point are Wilson's 95 % interval.
-
-    Parameters
-    ----------
-    confidence
-        The probability of the predicted class, for each of at least one row.
-    right
-        Whether the prediction was correct.
+    For each of at least one row, `confidence` is the probability of the predicted class, and `right` whether it was
+    correct. The bars at each point are Wilson's 95 % interval.
     """
     bins = np.clip((confidence * BINS).astype(np.int64), 0, BINS - 1)
     counts = np.bincount(bins, minlength=BINS)

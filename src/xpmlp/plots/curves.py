@@ -51,12 +51,7 @@ class Epoch(Protocol):
 def draw_curves(history: Sequence[Epoch], title: str, kept: int | None = None) -> bytes:
     """Draw loss and accuracy by epoch, side by side; the loss alone if there were no test rows.
 
-    Parameters
-    ----------
-    history
-        At least one epoch.
-    kept
-        The epoch of the history whose weights the model has; by default the last.
+    The history has at least one epoch; `kept` is the one whose weights the model has, by default the last.
     """
     kept_row = find_kept(history, kept)
     is_last = kept_row is history[-1]
@@ -101,12 +96,8 @@ def draw_comparison(
 ) -> bytes:
     """Draw test loss and test accuracy of several runs by epoch; the training loss of a run without test rows.
 
-    Parameters
-    ----------
-    runs
-        The history of each run, of at least one epoch, by the run's name.
-    kept
-        The epoch whose weights a run's model has, by the run's name; by default the last.
+    Under each run's name are its history, of at least one epoch, and the epoch whose weights its model has, by default
+    the last.
     """
     rows = [row for history in runs.values() for row in history]
     has_accuracy = any(row.test_accuracy is not None for row in rows)

@@ -63,12 +63,7 @@ def draw_gallery(
 ) -> bytes:
     """Draw test images with prediction and confidence: the first ones, then the most confident mistakes.
 
-    Parameters
-    ----------
-    labels, predicted
-        True and predicted class of each image.
-    probabilities
-        Of the predicted class.
+    The probabilities are those of the predicted classes.
     """
     wrong = np.flatnonzero(labels != predicted)
     worst = wrong[np.argsort(-probabilities[wrong], kind="stable")][: columns * rows_of_mistakes]
@@ -76,8 +71,7 @@ def draw_gallery(
     which = f"The first {len(first)} test images" if len(first) > 1 else "The first test image"
     sections = [(f"{which}: prediction and confidence", first)]
     if len(worst):
-        part = f"The {len(worst)} most confident of {len(wrong):,}" if len(worst) < len(wrong) else f"All {len(wrong)}"
-        part = "The only mistake" if len(wrong) == 1 else f"{part} mistakes"
+        part = count_mistakes(len(worst), len(wrong), "most confident")
         sections.append((f"{part} in {len(images):,} test images", worst))
 
     # Names too long to stand side by side above an image go on two lines.
@@ -129,24 +123,15 @@ def draw_mistakes(
 ) -> bytes:
     """Draw the mistakes with the least probable true class, each with its most probable classes.
 
-    Parameters
-    ----------
-    truth
-        The index of each image's class in `classes`.
-
-    Raises
-    ------
-    ValueError
-        If there are no mistakes.
+    The truth is the index of each image's class in `classes`. Raises `ValueError` if there are no mistakes.
     """
     wrong = np.flatnonzero(np.argmax(probabilities, axis=1) != truth)
     if not len(wrong):
         raise ValueError("there are no mistakes to draw")
     worst = wrong[np.argsort(probabilities[wrong, truth[wrong]], kind="stable")][:most]
-    part = f"The {len(worst)} worst of {len(wrong):,}" if len(worst) < len(wrong) else f"All {len(wrong)}"
-    part = "The only mistake" if len(wrong) == 1 else f"{part} mistakes"
+    part = count_mistakes(len(worst), len(wrong), "worst")
     width = MISTAKE_CELL * columns
-    heading = f"{wrapped(title, width)}\n{wrapped(f'{part}: true class and predicted probabilities', width)}"
+    heading = wrapped(f"{title}\n{part}: true class and predicted probabilities", width)
     # Three bars with their names need an inch.
     image_height = min(max(MISTAKE_IMAGE * images.shape[1] / images.shape[2], 1.0), MISTAKE_IMAGE)
     above, line_height = 0.3 + 0.22 * len(heading.splitlines()), image_height + 0.45
@@ -160,6 +145,13 @@ def draw_mistakes(
         place_of_bars = (left + MISTAKE_IMAGE + 0.15, top, image_height)
         draw_bars(sheet, *place_of_bars, probabilities[index], int(truth[index]), classes)
     return to_png(sheet.figure)
+
+
+def count_mistakes(shown: int, count: int, which: str) -> str:
+    """Return a heading that says which of how many mistakes are shown."""
+    if count == 1:
+        return "The only mistake"
+    return f"The {shown} {which} of {count:,} mistakes" if shown < count else f"All {count} mistakes"
 
 
 def draw_bars(

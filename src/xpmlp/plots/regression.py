@@ -14,13 +14,7 @@ POINTS_SHOWN_UP_TO = 3000  # rows; more cannot be told apart
 def draw_predicted(
     truth: Float[np.ndarray, " rows"], predicted: Float[np.ndarray, " rows"], name: str, title: str
 ) -> bytes:
-    """Draw predicted against true values, with the line on which they are equal.
-
-    Parameters
-    ----------
-    name
-        Of the target.
-    """
+    """Draw predicted against true values of the target `name`, with the line on which they are equal."""
     figure = new_figure(5.6 if len(truth) <= POINTS_SHOWN_UP_TO else 6.4, 5.4, title, layout="compressed")
     axes = figure.subplots()
     ends = padded(truth, predicted)
@@ -39,13 +33,7 @@ def draw_predicted(
 def draw_residuals(
     truth: Float[np.ndarray, " rows"], predicted: Float[np.ndarray, " rows"], name: str, title: str
 ) -> bytes:
-    """Draw residuals (predicted − true) against predictions, and their distribution.
-
-    Parameters
-    ----------
-    name
-        Of the target.
-    """
+    """Draw residuals (predicted − true) of the target `name` against predictions, and their distribution."""
     residuals = predicted - truth
     figure = new_figure(9.2, 4.4, title)
     axes, count_axes = figure.subplots(1, 2, sharey=True, width_ratios=[2.6, 1.0])

@@ -31,14 +31,9 @@ def house_style() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float, title: str = "", layout: str = "constrained") -> Any:
-    """Return an empty figure, without touching matplotlib's global state.
+    """Return an empty figure, without touching matplotlib's global state; width and height are in inches.
 
-    Parameters
-    ----------
-    width, height
-        In inches.
-    layout
-        matplotlib's layout engine: ``"compressed"`` for axes of fixed aspect ratio.
+    Of matplotlib's layout engines, ``"compressed"`` is for axes of fixed aspect ratio.
     """
     figure = import_matplotlib("figure").Figure(figsize=(width, height), dpi=120, layout=layout)
     if title:
@@ -73,7 +68,7 @@ def to_png(figure: Any) -> bytes:
 
 def wrapped(title: str, width: float) -> str:
     """Return a title broken into lines that fit a figure of that many inches."""
-    return textwrap.fill(title, max(20, int(7.5 * width)))
+    return "\n".join(textwrap.fill(line, max(20, int(7.5 * width))) for line in title.splitlines())
 
 
 def shortened(text: str, length: int) -> str:

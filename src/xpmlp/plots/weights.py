@@ -22,12 +22,8 @@ def draw_weights(
 ) -> bytes:
     """Draw the weights of each unit of the first layer as an image, each weight at its pixel.
 
-    Of many units, those with the largest weights are shown.
-
-    Parameters
-    ----------
-    classes
-        Labels of the units if the first layer is also the last.
+    Of many units, those with the largest weights are shown. If the first layer is also the last, its units are named
+    by the classes.
     """
     units = weight.shape[1]
     strengths = np.linalg.norm(weight.astype(np.float64), axis=0)
@@ -56,11 +52,10 @@ def draw_weights(
     which = f": {len(shown)} strongest of {units:,} units" if units > len(shown) else f": {units} units"
     which = " by class" if names else ": its only unit" if units == 1 else which
     across = max(5.2, mosaic.shape[1] * pixel + 1.3)
-    heading = f"{wrapped(title, across)}\n{wrapped(f'Weights of the first layer{which}', across)}"
+    heading = wrapped(f"{title}\nWeights of the first layer{which}", across)
     high = max(1.2, mosaic.shape[0] * pixel)
     height_in_all = high + 0.35 + 0.2 * len(heading.splitlines())
-    figure = new_figure(across, height_in_all, layout="none")
-    figure.suptitle(heading, y=1.0 - 0.1 / height_in_all, va="top")
+    figure = new_figure(across, height_in_all, heading, layout="none")
     axes = figure.add_axes((0.15 / across, 0.15 / height_in_all, 1.0 - 1.3 / across, high / height_in_all))
     scale_axes = figure.add_axes(((across - 1.0) / across, 0.15 / height_in_all, 0.15 / across, high / height_in_all))
     axes.axis("off")
