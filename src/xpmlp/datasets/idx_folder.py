@@ -13,7 +13,13 @@ from .dataset import ByteSplit, Dataset, Provenance, Split, class_indices, listi
 from .idx import read_idx
 from .scaling import copied, find_scale, scaled
 
-ROLES = ("train-images", "train-labels", "test-images", "test-labels")
+# The usual name of each file.
+FILE_NAMES = {
+    "train-images": "train-images-idx3-ubyte",
+    "train-labels": "train-labels-idx1-ubyte",
+    "test-images": "t10k-images-idx3-ubyte",
+    "test-labels": "t10k-labels-idx1-ubyte",
+}
 FILE_NAME = re.compile(
     r"((?P<prefix>.+)-)?(?P<split>train|t10k|test)-(?P<kind>images|labels)[-.]idx\d+-[a-z0-9]+(?P<gzip>\.gz)?"
 )
@@ -72,14 +78,9 @@ def stores_images_transposed(prefix: str) -> bool:
 
 
 def find_idx_files(folder: Path) -> dict[str, dict[str, Path]]:
-    """Return the file of each of the `ROLES` for each prefix in a folder; ``""`` for names without one.
+    """Return the file of each role in `FILE_NAMES`, for each prefix in a folder; ``""`` for names without one.
 
     A plain file goes before a gzipped one.
-
-    Raises
-    ------
-    DataError
-        If the folder cannot be read.
     """
     try:
         entries = list(os.scandir(folder))
@@ -110,20 +111,15 @@ def idx_prefixes(folder: Path) -> list[str]:
 
 def missing_names(prefix: str, files: dict[str, Path]) -> list[str]:
     """Return the usual names of the files that are missing."""
-    start = f"{prefix}-" if prefix else ""
-    names = []
-    for role in ROLES:
-        if role not in files:
-            usual = role if prefix else role.replace("test", "t10k")
-            names.append(f"{start}{usual}-{'idx3' if 'images' in role else 'idx1'}-ubyte")
-    return names
+    names = [name for role, name in FILE_NAMES.items() if role not in files]
+    return [f"{prefix}-{name.replace('t10k', 'test')}" for name in names] if prefix else names
 
 
 def only_prefix(folder: Path, sets: dict[str, dict[str, Path]]) -> str:
     """Return the prefix of a folder's only dataset; files without a prefix go before others."""
     if not sets:
         raise DataError(
-            f"{folder}: no IDX files in this folder. Expected {', '.join(missing_names('', {}))} "
+            f"{folder}: no IDX files in this folder. Expected {', '.join(FILE_NAMES.values())} "
             "(plain or .gz), or the same names after a prefix."
         )
     if "" in sets:
@@ -139,7 +135,7 @@ def no_folder_message(path: Path) -> str:
     if os.path.exists(path):
         return (
             f"{path}: is a file. Give the folder that holds the four IDX files of MNIST's layout "
-            f"({', '.join(missing_names('', {}))}): {path.parent}"
+            f"({', '.join(FILE_NAMES.values())}): {path.parent}"
         )
     prefixes = [str(path.parent / prefix) for prefix in idx_prefixes(path.parent)]
     others = f" There is {', '.join(prefixes)}." if prefixes else ""
@@ -155,22 +151,7 @@ def read_idx_files(
     swap_axes: bool = False,
     notes: tuple[str, ...] = (),
 ) -> Dataset:
-    """Read, check and scale the four files named by `ROLES`.
-
-    Parameters
-    ----------
-    files
-        The path for each role.
-    name, source, provenance, notes
-        As in `Dataset`.
-    swap_axes
-        Whether the images are stored column by column.
-
-    Raises
-    ------
-    DataError
-        If a file is damaged, or they do not match.
-    """
+    """Read, check and scale the four files in `FILE_NAMES`; swap the axes of images stored column by column."""
     images = {split: read_images(files[f"{split}-images"]) for split in ("train", "test")}
     labels = {split: read_labels(files[f"{split}-labels"]) for split in ("train", "test")}
     for split in ("train", "test"):

@@ -16,7 +16,7 @@ from xpmlp.optional_imports import import_optional
 
 from .dataset import Dataset, Provenance
 from .idx import CHUNK_BYTES
-from .idx_folder import ROLES, find_idx_files, missing_names, read_idx_files
+from .idx_folder import FILE_NAMES, find_idx_files, missing_names, read_idx_files
 
 LOGGER = logging.getLogger(__name__)
 FOLDER_VARIABLE = "XPMLP_DATA_DIR"
@@ -25,7 +25,6 @@ MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
-FILE_NAMES = dict(zip(ROLES, missing_names("", {}), strict=True))
 # MD5 of the published files, uncompressed and as they are distributed, gzipped.
 CONTENT_MD5 = {
     "train-images": "6bbc9ace898e44ae57da46a324031adb",
@@ -58,41 +57,33 @@ def load_mnist(data_dir: str | Path | None = None) -> Dataset:
         If the files are in neither folder, and pooch, which downloads them, is not installed.
     """
     if data_dir is not None:
-        files = find_mnist(Path(data_dir))
-        if files is None:
+        try:
+            return read_users_files(find_mnist(Path(data_dir)))
+        except FileNotFoundError as error:
             raise DataError(
-                f"MNIST was not found: {describe_search(Path(data_dir))}. Put the files there, plain or .gz, or leave "
-                "the folder out to download them."
-            )
-        return read_users_files(files)
+                f"MNIST was not found: {error}. Put the files there, plain or .gz, or leave the folder out to download "
+                "them."
+            ) from error
     notes: tuple[str, ...] = ()
     if value := os.environ.get(FOLDER_VARIABLE):
-        folder = Path(os.path.expanduser(value))
-        files = find_mnist(folder)
-        if files is not None:
-            return read_users_files(files)
-        notes = (f"{FOLDER_VARIABLE} is set, but {describe_search(folder)}; the downloaded MNIST was used instead.",)
+        try:
+            return read_users_files(find_mnist(Path(os.path.expanduser(value))))
+        except FileNotFoundError as error:
+            notes = (f"{FOLDER_VARIABLE} is set, but {error}; the downloaded MNIST was used instead.",)
     files, source = fetch_files(notes)
     return read_idx_files(files, name="mnist", source=source, provenance=Provenance("mnist", "mnist"), notes=notes)
 
 
-def find_mnist(folder: Path) -> dict[str, Path] | None:
-    """Return the four files in a folder or in its subfolder ``mnist``, or None."""
-    for place in (folder, folder / "mnist"):
-        if os.path.isdir(place):
-            files = find_idx_files(place).get("", {})
-            if not missing_names("", files):
-                return files
-    return None
-
-
-def describe_search(folder: Path) -> str:
-    """Return which files are missing in a folder, as a clause."""
+def find_mnist(folder: Path) -> dict[str, Path]:
+    """Return the four files in a folder or in its subfolder ``mnist``; `FileNotFoundError` names those missing."""
     if not os.path.isdir(folder):
-        return f"{folder} is not a folder; it should hold {', '.join(FILE_NAMES.values())}"
+        raise FileNotFoundError(f"{folder} is not a folder; it should hold {', '.join(FILE_NAMES.values())}")
     places = [place for place in (folder, folder / "mnist") if os.path.isdir(place)]
-    missing = min((missing_names("", find_idx_files(place).get("", {})) for place in places), key=len)
-    return f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} neither in {folder} nor in {folder / 'mnist'}"
+    files = max((find_idx_files(place).get("", {}) for place in places), key=len)
+    if missing := missing_names("", files):
+        are = "is" if len(missing) == 1 else "are"
+        raise FileNotFoundError(f"{', '.join(missing)} {are} neither in {folder} nor in {folder / 'mnist'}")
+    return files
 
 
 def read_users_files(files: dict[str, Path]) -> Dataset:

@@ -59,11 +59,6 @@ def check_finite(x: Num[np.ndarray, "rows features"], *, what: str, input_shape:
         The subject of the message, such as a file's name.
     input_shape
         The shape of one sample before flattening.
-
-    Raises
-    ------
-    DataError
-        With the number of values that are not finite, and the place of the first.
     """
     # The extremes alone tell (NaN is both), without an array as large as the data.
     if x.size == 0 or (np.isfinite(x.min()) and np.isfinite(x.max())):

@@ -20,11 +20,6 @@ def split_rows(
         One for each row.
     stratify
         Whether each class has the same share in both parts.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer test or training rows than classes, or fewer than one.
     """
     rows = len(labels)
     test_count = math.ceil(test_fraction * rows)

@@ -36,13 +36,7 @@ DARKEST_WHITE = 128
 
 
 def find_target(table: Table, wanted: str | None) -> tuple[str, str | None]:
-    """Return the target's name, and a note if it was guessed.
-
-    Raises
-    ------
-    DataError
-        If there is no column of that name, or none of a usual name.
-    """
+    """Return the target's name, and a note if it was guessed."""
     names = list(table.schema)
     if wanted is not None:
         check_names(table, [wanted], option="--target")
@@ -61,13 +55,7 @@ def find_target(table: Table, wanted: str | None) -> tuple[str, str | None]:
 
 
 def find_features(table: Table, target: str, options: TableOptions) -> list[str]:
-    """Return the columns to predict the target from, in the table's order.
-
-    Raises
-    ------
-    DataError
-        If a named column does not exist, or none is left.
-    """
+    """Return the columns to predict the target from, in the table's order."""
     for option in ("features", "exclude", "categories"):
         check_names(table, getattr(options, option), option=f"--{option}")
     wanted = options.features or tuple(table.schema)
@@ -105,13 +93,7 @@ def option_text(option: str, names: Iterable[str]) -> str:
 
 
 def find_kinds(table: Table, features: list[str], options: TableOptions) -> tuple[dict[str, Kind], dict[str, str]]:
-    """Return the kind of each feature that can be an input, and for the others the reason why they cannot.
-
-    Raises
-    ------
-    DataError
-        For a column of numbers with a text among them.
-    """
+    """Return the kind of each feature that can be an input, and for the others the reason why they cannot."""
     kinds: dict[str, Kind] = {}
     unusable: dict[str, str] = {}
     for name in features:
@@ -154,13 +136,7 @@ def find_constant(table: Table, kinds: dict[str, Kind]) -> dict[str, str]:
 
 
 def drop_unusable(table: Table, kinds: dict[str, Kind], unusable: dict[str, str], options: TableOptions) -> list[str]:
-    """Drop columns that cannot help from `kinds`, and return notes; refuse them if they were asked for.
-
-    Raises
-    ------
-    DataError
-        For columns named with ``--features``, with ``--strict``, or if no other columns are left.
-    """
+    """Drop columns that cannot help from `kinds`, and return notes; refuse them if they were asked for."""
     for name in unusable:
         kinds.pop(name, None)
     refused = [name for name in unusable if options.strict or name in options.features or not kinds]
@@ -224,13 +200,7 @@ class Target:
 
 
 def read_target(table: Table, name: str, task: Task | None) -> Target:
-    """Read a table's target, and infer the task if it is not given.
-
-    Raises
-    ------
-    DataError
-        If its values can be neither classes nor numbers.
-    """
+    """Read a table's target, and infer the task if it is not given."""
     polars = import_polars()
     series, dtype = table.column(name), table.schema[name]
     if column_type(dtype) in ("text", "boolean"):

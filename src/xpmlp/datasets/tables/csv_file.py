@@ -99,13 +99,7 @@ class CsvFile:
 
 
 def read_csv(path: Path, options: TableOptions | None = None) -> Table:
-    """Read a CSV file. Columns whose first values are 0 to 255 take a byte for each value if all are.
-
-    Raises
-    ------
-    DataError
-        If the file is empty, has only a header, is ragged, damaged, not text, or too large for the memory.
-    """
+    """Read a CSV file. Columns whose first values are 0 to 255 take a byte for each value if all are."""
     options = options or TableOptions()
     encoding = options.encoding or detect_unicode(path)
     if encoding is not None:

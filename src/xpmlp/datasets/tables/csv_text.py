@@ -78,13 +78,7 @@ class CsvText:
 
 
 def detect_unicode(path: Path) -> str | None:
-    """Return the encoding of UTF-16 or UTF-32, found by its first bytes; None for other files.
-
-    Raises
-    ------
-    DataError
-        If the file is empty, or no text.
-    """
+    """Return the encoding of UTF-16 or UTF-32, found by its first bytes; None for other files."""
     start = read_start(path, 4)
     if not start:
         raise DataError(f"{path}: is empty. Give a table with a header and at least two rows.")

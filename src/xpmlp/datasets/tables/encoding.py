@@ -37,11 +37,6 @@ def encode(
         A table that fits the schema (see `check_table`).
     parts
         For each part, which rows belong to it. Their missing values must all have a fill value.
-
-    Raises
-    ------
-    DataError
-        If a value is infinite, or there is too little memory.
     """
     sizes = [int(np.count_nonzero(part)) for part in parts]
     check_memory(

@@ -48,11 +48,6 @@ def read_tables(path: Path, options: TableOptions | None = None) -> tuple[Table,
     ----------
     options
         Those that say how a file is written.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, damaged, empty or of an unknown format.
     """
     if not os.path.exists(path):
         raise DataError(f"{path}: there is no such file. Give {FORMATS}.")

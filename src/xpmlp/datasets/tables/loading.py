@@ -135,13 +135,7 @@ def describe_split(table: Table, options: TableOptions) -> dict[str, Any]:
 def kept_rows(
     table: Table, target: Target, features: list[str], options: TableOptions
 ) -> tuple[Bool[np.ndarray, " rows"], list[str]]:
-    """Return the rows that can be used, and notes on the others.
-
-    Raises
-    ------
-    DataError
-        If values are missing, and no option says how to handle them.
-    """
+    """Return the rows that can be used, and notes on the others."""
     counts = table.missing_counts(features)
     if options.missing == "refuse":
         in_target = {target.name: int(target.missing.sum())} if target.missing.any() else {}
@@ -160,13 +154,7 @@ def kept_rows(
 def split_table(
     table: Table, target: Target, kept: Bool[np.ndarray, " rows"], test_fraction: float | None
 ) -> tuple[Bool[np.ndarray, " rows"], Bool[np.ndarray, " rows"]]:
-    """Return which of the kept rows are for training and which for the test; classes have the same share in both.
-
-    Raises
-    ------
-    DataError
-        If a class has one row only, or there are too few rows.
-    """
+    """Return which of the kept rows are for training and which for the test; classes have the same share in both."""
     rows = np.flatnonzero(kept)
     is_class = target.task == "classification"
     if len(rows) < 2:
@@ -225,11 +213,6 @@ def labelled_rows(
         The model's classes; none for regression.
     rows
         Which rows to return; by default all.
-
-    Raises
-    ------
-    DataError
-        If the table does not fit, or has no target, or has a class that the model does not know.
     """
     if schema.target is None or schema.target not in table.schema:
         hint = "" if schema.target is None else did_you_mean(schema.target, table.schema)
@@ -282,11 +265,6 @@ def held_out_rows(
 
 def plain_schema(table: Table, target: str, input_scale: float, features: int) -> TableSchema:
     """Return the schema of a table for a model that was trained on other data: all columns but the target are inputs.
-
-    Raises
-    ------
-    DataError
-        If the table has not as many columns as the model has inputs.
     """
     names = [name for name in table.schema if name != target]
     if len(names) != features:
@@ -319,13 +297,7 @@ class Rows:
 
 @reports_polars_errors
 def rows_to_predict(table: Table, schema: TableSchema) -> Rows:
-    """Return a table's rows as a model's inputs; rows with missing values that cannot be filled are not usable.
-
-    Raises
-    ------
-    DataError
-        If the table does not fit the schema.
-    """
+    """Return a table's rows as a model's inputs; rows with missing values that cannot be filled are not usable."""
     table, notes = check_table(table, schema)
     usable, usable_notes = usable_rows(table, schema)
     (x,), unknown = encode(schema, table, [usable])

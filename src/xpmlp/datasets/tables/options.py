@@ -92,13 +92,7 @@ class TableOptions:
 
     @staticmethod
     def parse(**values: Any) -> "TableOptions":
-        """Return options from words that a user gave; a name may stand for a tuple of names.
-
-        Raises
-        ------
-        SettingsError
-            Also for a word that is none of the choices.
-        """
+        """Return options from words that a user gave; a name may stand for a tuple of names."""
         hints = get_type_hints(TableOptions)
         for name in values.keys() & hints.keys():
             choices = choices_of(hints[name])

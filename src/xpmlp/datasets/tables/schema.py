@@ -40,11 +40,6 @@ def fit_schema(
         The training rows; the others have no influence.
     are_pixels
         Whether all features are pixels, which are divided by 255.
-
-    Raises
-    ------
-    DataError
-        For a column without values, or with an infinite one, in the training rows.
     """
     scaling = "unit" if are_pixels else options.scale or "standard"
     columns: dict[str, Column] = {}
@@ -119,11 +114,6 @@ def check_table(table: Table, schema: TableSchema) -> tuple[Table, tuple[str, ..
     """Check that a table has the schema's columns, in any order; return the table to use, and notes.
 
     Columns of numbers in training that hold nothing but markers of missing values here are made empty.
-
-    Raises
-    ------
-    DataError
-        For a missing column, suggesting similar names, or one of another kind than in training.
     """
     names = [column.name for column in schema.columns]
     extra = [name for name in table.schema if name not in names and name != schema.target]
@@ -182,13 +172,7 @@ def check_kind(table: Table, column: Column) -> None:
 
 
 def usable_rows(table: Table, schema: TableSchema) -> tuple[Bool[np.ndarray, " rows"], tuple[str, ...]]:
-    """Return which rows have all values that the schema needs, and notes.
-
-    Raises
-    ------
-    DataError
-        If values are missing, and were refused in training.
-    """
+    """Return which rows have all values that the schema needs, and notes."""
     counts = table.missing_counts([column.name for column in schema.columns])
     filled = [column.name for column in schema.columns if column.fill is not None and column.name in counts]
     notes = []
