@@ -14,7 +14,7 @@ from PIL import Image
 from rich.console import Console
 
 from xpmlp.cli.inspect import print_inspection
-from xpmlp.inspection import inspect_data
+from xpmlp.inspection.inspection import inspect_data
 
 Run = Callable[..., Any]
 

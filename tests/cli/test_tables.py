@@ -18,7 +18,7 @@ Run = Callable[..., Any]
 @pytest.fixture(scope="module")
 def flowers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table of three kinds of flowers with a category and a yes or no among the columns."""
-    from xpmlp.datasets.tables import named_table
+    from xpmlp.datasets.tables.loading import named_table
 
     path = tmp_path_factory.mktemp("flowers") / "flowers.csv"
     frame = named_table("iris").frame.collect().rename({"target": "species"})
@@ -172,7 +172,7 @@ def test_a_number_is_learned_judged_and_predicted(xpmlp: Run) -> None:
     assert judged["r2"] == pytest.approx(record["test_r2"])
     assert 0.0 < judged["mae"] < judged["rmse"]
 
-    from xpmlp.datasets.tables import named_table
+    from xpmlp.datasets.tables.loading import named_table
 
     frame = named_table("diabetes").frame.collect()
     frame.write_csv("patients.csv")

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from xpmlp.datasets import load_mnist, mnist
+from xpmlp.datasets.idx_folder import FILE_NAMES
 from xpmlp.errors import DataError
 
 Folder = Callable[..., Path]
-ROLE_OF = {name: role for role, name in mnist.FILE_NAMES.items()}
+ROLE_OF = {name: role for role, name in FILE_NAMES.items()}
 
 
 def gz(name: str) -> str:
@@ -318,7 +319,7 @@ def test_a_cache_that_cannot_be_written_is_named(
 
 
 def assert_says_how_to_help_oneself(message: str) -> None:
-    for name in mnist.FILE_NAMES.values():
+    for name in FILE_NAMES.values():
         assert f"{mnist.MIRRORS[0]}{name}.gz" in message
     for mirror in mnist.MIRRORS:
         assert mirror in message

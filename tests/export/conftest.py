@@ -120,6 +120,7 @@ def prepared(mixed_table: dict[str, list[Any]], mixed_schema: Any) -> Any:
     """These rows as the network's inputs, prepared as for training, through Polars."""
     import polars as pl
 
-    from xpmlp.datasets.tables import Table, rows_to_predict
+    from xpmlp.datasets.tables.loading import rows_to_predict
+    from xpmlp.datasets.tables.table import Table
 
     return rows_to_predict(Table.of("table", pl.DataFrame(mixed_table)), mixed_schema).x

@@ -142,7 +142,8 @@ def test_a_csv_gives_what_the_command_line_gives(
 ) -> None:
     import polars as pl
 
-    from xpmlp.datasets.tables import read_table, rows_to_predict
+    from xpmlp.datasets.tables.files import read_table
+    from xpmlp.datasets.tables.loading import rows_to_predict
 
     path = tmp_path / "my table.csv"
     pl.DataFrame(mixed_table).write_csv(path)

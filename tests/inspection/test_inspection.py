@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xpmlp.errors import DataError
-from xpmlp.inspection import by_interest, inspect_data
+from xpmlp.inspection.columns import by_interest
+from xpmlp.inspection.inspection import inspect_data
 
 pd = pytest.importorskip("pandas")
 
@@ -73,8 +74,7 @@ def test_texts_and_booleans_are_described_as_pandas_describes_them(messy: Path) 
 def test_duplicates_constants_and_missing_rows_are_those_of_pandas(messy: Path) -> None:
     found, truth = inspect_data(messy), pandas_frame(messy)
     assert found.rows == len(truth)
-    assert found.duplicates is not None
-    assert found.duplicates.count == truth.duplicated().sum() == 4
+    assert found.duplicate_rows == truth.duplicated().sum() == 4
     assert found.rows_with_missing == truth.isna().any(axis=1).sum()
     assert found.constant == tuple(name for name in truth if truth[name].nunique() <= 1)
     assert found.duplicated == (("same", "a"),)
@@ -91,8 +91,7 @@ def test_classes_are_counted(messy: Path) -> None:
 def test_rows_that_contradict_each_other_are_counted(tmp_path: Path) -> None:
     pl.DataFrame({"a": [1, 1, 2, 3, 3], "label": ["x", "y", "x", "z", "z"]}).write_csv(tmp_path / "data.csv")
     found = inspect_data(tmp_path / "data.csv")
-    assert found.duplicates is not None
-    assert (found.duplicates.count, found.duplicates.contradictions) == (1, 2)
+    assert (found.duplicate_rows, found.contradicting_rows) == (1, 2)
 
 
 def test_what_cannot_be_learned_from_can_still_be_looked_at(tmp_path: Path) -> None:
@@ -146,7 +145,6 @@ def test_any_table_can_be_looked_at(tmp_path_factory: pytest.TempPathFactory, da
     frame = pl.DataFrame(data, schema={"x": pl.Float64, "y": pl.String}, orient="row")
     frame.write_parquet(path)
     found, truth = inspect_data(path), pandas_frame(path)
-    assert found.duplicates is not None
-    assert found.duplicates.count == frame.height - len(set(data))
+    assert found.duplicate_rows == frame.height - len(set(data))
     assert found.columns[0].missing == truth["x"].isna().sum()
     json.dumps(found.to_json(), allow_nan=False)

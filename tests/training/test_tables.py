@@ -12,7 +12,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import xpmlp
-from xpmlp.datasets.tables import named_table
+from xpmlp.datasets.tables.loading import named_table
 from xpmlp.errors import DataError
 from xpmlp.training import default_recipe, evaluate_classifier, evaluate_regression, table_recipe
 

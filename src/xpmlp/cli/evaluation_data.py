@@ -14,8 +14,9 @@ from jaxtyping import Float32
 
 from xpmlp.datasets import Dataset, Provenance, Split, load_dataset
 from xpmlp.datasets.load import is_table
-from xpmlp.datasets.tables import TableOptions, held_out_rows, labelled_rows, open_tables, plain_schema
 from xpmlp.datasets.tables.columns import find_target
+from xpmlp.datasets.tables.loading import held_out_rows, labelled_rows, open_tables, plain_schema
+from xpmlp.datasets.tables.options import TableOptions
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.model import Model
 

@@ -8,8 +8,8 @@ import numpy as np
 import typer
 from jaxtyping import Float
 
-from xpmlp.datasets.tables import Table, rows_to_predict
-from xpmlp.datasets.tables.table import import_polars
+from xpmlp.datasets.tables.loading import rows_to_predict
+from xpmlp.datasets.tables.table import Table, import_polars
 from xpmlp.errors import XpmlpError
 from xpmlp.export import to_onnx, to_script
 from xpmlp.model import Model, TableSchema, load_model

@@ -12,7 +12,9 @@ from rich.text import Text
 
 from xpmlp.datasets import TableOptions
 from xpmlp.errors import OutputError
-from xpmlp.inspection import ColumnSummary, Inspection, by_interest, concerns, html_report, inspect_table, open_data
+from xpmlp.inspection.columns import ColumnSummary, by_interest, concerns
+from xpmlp.inspection.inspection import Inspection, inspect_table, open_data
+from xpmlp.inspection.report import html_report
 from xpmlp.plots import shortened
 from xpmlp.whole_files import write_whole
 
@@ -169,13 +171,13 @@ def print_findings(console: Console, inspection: Inspection) -> None:
         "constant columns": count_and_names(inspection.constant),
         "duplicate columns": count_and_names(pairs),
     }
-    duplicates = inspection.duplicates
-    if duplicates is None:
+    if inspection.duplicate_rows is None:
         findings["duplicate rows"] = "not compared: a column holds lists or objects"
     else:
-        findings["duplicate rows"] = f"{duplicates.count:,}" if duplicates.count else "none"
-        if duplicates.contradictions and inspection.task == "classification":
-            findings["contradictions"] = f"{duplicates.contradictions:,} rows with the inputs of a row of another class"
+        findings["duplicate rows"] = f"{inspection.duplicate_rows:,}" if inspection.duplicate_rows else "none"
+        if inspection.contradicting_rows and inspection.task == "classification":
+            count = inspection.contradicting_rows
+            findings["contradictions"] = f"{count:,} rows with the inputs of a row of another class"
     if inspection.image_shape is not None:
         shape = " × ".join(map(str, inspection.image_shape))
         findings["images"] = f"{shape}; --html FILE shows some of each class"

@@ -9,8 +9,10 @@ import numpy as np
 import typer
 
 from xpmlp.backends import Backend
-from xpmlp.datasets.tables import Rows, Table, TableOptions, plain_schema, read_table, rows_to_predict, table_format
-from xpmlp.datasets.tables.table import import_polars
+from xpmlp.datasets.tables.files import read_table, table_format
+from xpmlp.datasets.tables.loading import Rows, plain_schema, rows_to_predict
+from xpmlp.datasets.tables.options import TableOptions
+from xpmlp.datasets.tables.table import Table, import_polars
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.model import Model
 from xpmlp.training import Prediction, predict

@@ -6,7 +6,8 @@ from .idx import read_idx
 from .idx_folder import load_idx_folder
 from .load import load_dataset
 from .mnist import load_mnist
-from .tables import NAMED_TABLES, TableOptions, load_table
+from .tables.loading import NAMED_TABLES, load_table
+from .tables.options import TableOptions
 
 __all__ = [
     "NAMED_TABLES",

@@ -12,7 +12,9 @@ from .dataset import Dataset
 from .digits import load_digits
 from .idx_folder import idx_prefixes, load_idx_folder
 from .mnist import load_mnist
-from .tables import NAMED_TABLES, TableOptions, load_table, table_format
+from .tables.files import table_format
+from .tables.loading import NAMED_TABLES, load_table
+from .tables.options import TableOptions
 
 # Each takes the folder with the user's files, or None.
 NAMED_DATASETS: dict[str, Callable[[Path | None], Dataset]] = {

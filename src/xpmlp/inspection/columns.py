@@ -5,9 +5,9 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from xpmlp.datasets.tables import Table
-from xpmlp.datasets.tables.table import ColumnType, column_type, import_polars, without_nan
+from xpmlp.datasets.tables.table import ColumnType, Table, column_type, import_polars, without_nan
 
+COUNTS = ("count", "missing", "distinct", "infinite")
 STATISTICS = ("mean", "std", "min", "q25", "median", "q75", "max")
 
 
@@ -17,10 +17,8 @@ class ColumnSummary:
 
     Attributes
     ----------
-    name, type
-        As in the table; the type as Polars calls it.
-    kind
-        What the values are.
+    type
+        As Polars calls it.
     count, missing
         Number of rows with and without a value; NaN is missing.
     distinct
@@ -28,8 +26,6 @@ class ColumnSummary:
     mean, std, min, q25, median, q75, max
         Of numbers, as pandas' ``describe`` computes them: the standard deviation with n − 1, quartiles interpolated.
         None for other kinds, or if there are too few values.
-    infinite
-        Number of infinite values.
     top, top_count
         The most frequent value of text or booleans, and its number of rows.
     duplicate_of
@@ -90,13 +86,12 @@ def summarise_numbers(frame: Any) -> dict[str, ColumnSummary]:
     wanted += [values.median(), values.quantile(0.75, interpolation="linear"), values.max()]
     found = [clean.select(expression).row(0) for expression in wanted]
     summaries = {}
-    for index, (name, dtype) in enumerate(frame.schema.items()):
-        count, missing, distinct, infinite, *statistics = (row[index] for row in found)
-        numbers = (None if value is None or math.isnan(value) else float(value) for value in statistics)
-        known: dict[str, Any] = dict(zip(STATISTICS, numbers, strict=True))
-        summaries[name] = ColumnSummary(
-            name, str(dtype), "number", count, missing, distinct, infinite=infinite, **known
-        )
+    for name, dtype, counts, statistics in zip(
+        frame.columns, frame.dtypes, zip(*found[:4], strict=True), zip(*found[4:], strict=True), strict=True
+    ):
+        numbers = [None if value is None or math.isnan(value) else float(value) for value in statistics]
+        known: dict[str, Any] = dict(zip((*COUNTS, *STATISTICS), (*counts, *numbers), strict=True))
+        summaries[name] = ColumnSummary(name, str(dtype), "number", **known)
     return summaries
 
 
@@ -141,11 +136,7 @@ def comparable(series: Any) -> Any:
 
 
 def by_interest(summaries: list[ColumnSummary], target: str | None = None) -> list[ColumnSummary]:
-    """Return the columns in the order in which a person should see them.
-
-    First the target; then columns that cannot be inputs as they are (infinite values, other types), those with missing
-    values, and duplicates; then those with the most different values; constant ones last.
-    """
+    """Return the columns in the order in which a person should see them: the target and problems first."""
 
     def rank(summary: ColumnSummary) -> tuple[int, int]:
         if summary.name == target:

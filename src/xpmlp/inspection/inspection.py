@@ -11,10 +11,10 @@ from jaxtyping import Num
 
 from xpmlp.datasets import ByteSplit, Dataset, Split, load_dataset
 from xpmlp.datasets.load import is_table
-from xpmlp.datasets.tables import NAMED_TABLES, Table, TableOptions, open_tables
 from xpmlp.datasets.tables.columns import Target, check_names, find_kinds, find_target, image_shape, read_target
-from xpmlp.datasets.tables.options import Task
-from xpmlp.datasets.tables.table import import_polars, reports_polars_errors
+from xpmlp.datasets.tables.loading import NAMED_TABLES, open_tables
+from xpmlp.datasets.tables.options import TableOptions, Task
+from xpmlp.datasets.tables.table import Table, import_polars, reports_polars_errors
 from xpmlp.errors import DataError
 
 from .columns import ColumnSummary, mark_duplicates, plain, summarise_columns
@@ -33,46 +33,20 @@ class ClassCount:
     share: float
 
 
-@dataclass(frozen=True)
-class DuplicateRows:
-    """Rows that are there more than once.
-
-    Attributes
-    ----------
-    count
-        Rows that equal an earlier one in all columns.
-    contradictions
-        Rows whose inputs also occur with another target; None without a target.
-    """
-
-    count: int
-    contradictions: int | None
-
-
 @dataclass(frozen=True, eq=False)
 class Inspection:
     """The summary of a table.
 
     Attributes
     ----------
-    columns
-        A summary of each, in the table's order.
-    first_rows
-        As dictionaries.
     target, task
         The column to predict, and its task; None if unknown.
-    classes
-        The number of rows of each class, for classification.
-    duplicates
-        None if rows cannot be compared.
-    rows_with_missing
-        Number of rows with a missing value.
-    notes
-        Notes for the user.
-    image_shape
-        Height and width if the rows are images.
-    images
-        Some images of each class, with values as in the table.
+    duplicate_rows
+        Number of rows that equal an earlier one in all columns; None if rows cannot be compared.
+    contradicting_rows
+        Number of rows whose inputs also occur with another target; None without a target.
+    image_shape, images
+        Height and width if the rows are images, and some images of each class, with values as in the table.
     """
 
     name: str
@@ -82,7 +56,8 @@ class Inspection:
     target: str | None
     task: str | None
     classes: tuple[ClassCount, ...]
-    duplicates: DuplicateRows | None
+    duplicate_rows: int | None
+    contradicting_rows: int | None
     rows_with_missing: int
     notes: tuple[str, ...]
     image_shape: tuple[int, int] | None = None
@@ -101,20 +76,12 @@ class Inspection:
     def to_json(self) -> dict[str, Any]:
         """Return the summary as a JSON object, without the images."""
         return {
-            "name": self.name,
-            "rows": self.rows,
+            **{name: value for name, value in vars(self).items() if name != "images"},
             "columns": [column.to_json() for column in self.columns],
             "first_rows": [{name: plain(value) for name, value in row.items()} for row in self.first_rows],
-            "target": self.target,
-            "task": self.task,
             "classes": [asdict(found) for found in self.classes],
-            "constant_columns": list(self.constant),
+            "constant_columns": self.constant,
             "duplicated_columns": dict(self.duplicated),
-            "duplicate_rows": None if self.duplicates is None else self.duplicates.count,
-            "contradicting_rows": None if self.duplicates is None else self.duplicates.contradictions,
-            "rows_with_missing": self.rows_with_missing,
-            "image_shape": None if self.image_shape is None else list(self.image_shape),
-            "notes": list(self.notes),
         }
 
 
@@ -172,16 +139,19 @@ def inspect_table(table: Table, *, target: str | None = None, task: Task | None 
     found = find_known_target(table, target, task, notes)
     columns = mark_duplicates(table, summarise_columns(table))
     lacking = [column.name for column in columns if column.missing]
-    shape = find_image_shape(table, None if found is None else found.name)
+    target = None if found is None else found.name
+    shape = find_image_shape(table, target)
+    duplicates, contradictions = find_duplicate_rows(table, target)
     return Inspection(
         name=table.name,
         rows=table.rows,
         columns=tuple(columns),
         first_rows=tuple(table.head(FIRST_ROWS).to_dicts()),
-        target=None if found is None else found.name,
+        target=target,
         task=None if found is None else found.task,
         classes=count_classes(found) if found is not None and found.task == "classification" else (),
-        duplicates=find_duplicate_rows(table, None if found is None else found.name),
+        duplicate_rows=duplicates,
+        contradicting_rows=contradictions,
         rows_with_missing=int(np.count_nonzero(table.rows_with_missing(lacking))),
         notes=tuple(notes),
         image_shape=shape,
@@ -205,8 +175,8 @@ def find_known_target(table: Table, wanted: str | None, task: Task | None, notes
     return found
 
 
-def find_duplicate_rows(table: Table, target: str | None) -> DuplicateRows | None:
-    """Count duplicate rows by a hash of 64 bits of each; None if a column's type has no hash."""
+def find_duplicate_rows(table: Table, target: str | None) -> tuple[int | None, int | None]:
+    """Count duplicate and contradicting rows by a hash of 64 bits of each; None if a column's type has no hash."""
     polars = import_polars()
     features = [name for name in table.schema if name != target]
     blocks = []
@@ -220,13 +190,13 @@ def find_duplicate_rows(table: Table, target: str | None) -> DuplicateRows | Non
                 hashed["target"] = texts.select(target).hash_rows(seed=1)
             blocks.append(polars.DataFrame(hashed))
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException):
-        return None
+        return None, None
     hashes = polars.concat(blocks)
     count = hashes.height - hashes["row"].n_unique()
     if "inputs" not in hashes.columns:
-        return DuplicateRows(count, None)
+        return count, None
     differing = hashes.group_by("inputs").agg(polars.col("target").n_unique().alias("targets"), polars.len())
-    return DuplicateRows(count, int(differing.filter(polars.col("targets") > 1)["len"].sum()))
+    return count, int(differing.filter(polars.col("targets") > 1)["len"].sum())
 
 
 def count_classes(target: Target) -> tuple[ClassCount, ...]:

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xpmlp.datasets.tables import Table
-from xpmlp.datasets.tables.table import import_polars
+from xpmlp.datasets.tables.table import Table, import_polars
 from xpmlp.plots import BLUE, GREY, house_style, new_figure, shortened, to_png
 
 from .columns import STATISTICS, ColumnSummary, by_interest, concerns
@@ -20,9 +19,7 @@ BINS = 30
 MOST_BARS = 40
 GAP = 1  # pixels between two images of a sheet
 FIRST_COLUMNS = 20  # of the first rows; no one reads hundreds side by side
-HEADINGS = [
-    *("column", "type", "rows", "missing", "different", "mean", "std", "min", "25 %", "50 %", "75 %", "max", "note")
-]
+STATISTIC_HEADINGS = ["mean", "std", "min", "25 %", "50 %", "75 %", "max"]
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -58,18 +55,16 @@ $body
 def html_report(inspection: Inspection, table: Table) -> str:
     """Return an HTML page with all of an inspection, and with figures of the table's values."""
     ordered = by_interest(list(inspection.columns), inspection.target)
-    sections = [facts(inspection)]
-    if inspection.images:
-        sections.append(section("Images", picture(draw_contact_sheet(inspection), "images of each class")))
+    sections = {"Images": picture(draw_contact_sheet(inspection), "images of each class") if inspection.images else ""}
     if inspection.classes:
-        sections.append(section("Classes", picture(draw_classes(inspection), "rows of each class")))
-    spread = [summary for summary in ordered if not inspection.classes or summary.name != inspection.target]
-    histograms = draw_histograms(table, spread)
+        sections["Classes"] = picture(draw_classes(inspection), "rows of each class")
+    histograms = draw_histograms(table, [c for c in ordered if not inspection.classes or c.name != inspection.target])
     if histograms is not None:
-        sections.append(section("Distributions", picture(histograms, "histograms of columns")))
-    sections.append(section("First rows", first_rows(inspection, ordered)))
-    sections.append(section(f"All {len(ordered):,} columns, the noteworthy ones first", column_table(ordered)))
-    return Template(PAGE).substitute(title=escape(inspection.name), body="\n".join(sections))
+        sections["Distributions"] = picture(histograms, "histograms of columns")
+    sections["First rows"] = first_rows(inspection, ordered)
+    sections[f"All {len(ordered):,} columns, the noteworthy ones first"] = column_table(ordered)
+    body = [f"<section><h2>{heading}</h2>\n{content}</section>" for heading, content in sections.items() if content]
+    return Template(PAGE).substitute(title=escape(inspection.name), body="\n".join([facts(inspection), *body]))
 
 
 def escape(value: Any) -> str:
@@ -77,87 +72,82 @@ def escape(value: Any) -> str:
     return html.escape(str(value))
 
 
-def section(heading: str, content: str) -> str:
-    """Return a section with a heading."""
-    return f"<section><h2>{escape(heading)}</h2>\n{content}</section>"
-
-
 def picture(png: bytes, description: str) -> str:
     """Return an embedded image."""
-    data = base64.b64encode(png).decode()
-    return f'<img alt="{escape(description)}" src="data:image/png;base64,{data}">'
+    return f'<img alt="{description}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
 
 
 def facts(inspection: Inspection) -> str:
     """Return the main numbers and the notes."""
-    pairs = [
-        ("rows", f"{inspection.rows:,}"),
-        ("columns", f"{len(inspection.columns):,}"),
-        ("rows with missing values", f"{inspection.rows_with_missing:,}"),
-        ("constant columns", f"{len(inspection.constant):,}"),
-        ("duplicated columns", f"{len(inspection.duplicated):,}"),
-    ]
-    if inspection.duplicates is not None:
-        pairs.append(("duplicate rows", f"{inspection.duplicates.count:,}"))
-        if inspection.duplicates.contradictions is not None and inspection.task == "classification":
-            pairs.append(("same inputs, other class", f"{inspection.duplicates.contradictions:,}"))
+    values = {
+        "rows": f"{inspection.rows:,}",
+        "columns": f"{len(inspection.columns):,}",
+        "rows with missing values": f"{inspection.rows_with_missing:,}",
+        "constant columns": f"{len(inspection.constant):,}",
+        "duplicated columns": f"{len(inspection.duplicated):,}",
+    }
+    if inspection.duplicate_rows is not None:
+        values["duplicate rows"] = f"{inspection.duplicate_rows:,}"
+    if inspection.contradicting_rows is not None and inspection.task == "classification":
+        values["same inputs, other class"] = f"{inspection.contradicting_rows:,}"
     if inspection.target is not None:
-        pairs.append(("target", f"{inspection.target} ({inspection.task})"))
+        values["target"] = f"{inspection.target} ({inspection.task})"
     if inspection.image_shape is not None:
-        pairs.append(("images", " × ".join(map(str, inspection.image_shape))))
-    cells = "".join(f"<div><b>{escape(value)}</b><span>{escape(name)}</span></div>" for name, value in pairs)
+        values["images"] = " × ".join(map(str, inspection.image_shape))
+    cells = "".join(f"<div><b>{escape(value)}</b><span>{name}</span></div>" for name, value in values.items())
     notes = "".join(f"<li>{escape(note)}</li>" for note in inspection.notes)
     return f'<div class="facts">{cells}</div>' + (f"<ul>{notes}</ul>" if notes else "")
 
 
 def first_rows(inspection: Inspection, ordered: list[ColumnSummary]) -> str:
     """Return the first rows; if there are many columns, of the noteworthy ones."""
-    names = [summary.name for summary in inspection.columns]
-    hidden = len(names) - FIRST_COLUMNS
-    if hidden > 0:
-        names = [summary.name for summary in ordered[:FIRST_COLUMNS]]
-    rows = [[shown(row[name]) for name in names] for row in inspection.first_rows]
+    hidden = len(ordered) - FIRST_COLUMNS
+    shown = ordered[:FIRST_COLUMNS] if hidden > 0 else inspection.columns
+    names = [summary.name for summary in shown]
     note = f"<p>and {hidden:,} more columns</p>" if hidden > 0 else ""
-    return grid(names, rows) + note
+    return grid(names, [[row[name] for name in names] for row in inspection.first_rows]) + note
 
 
 def column_table(ordered: list[ColumnSummary]) -> str:
     """Return the summaries of all columns."""
     rows = []
     for summary in ordered:
-        numbers = [shown(getattr(summary, name)) for name in STATISTICS]
         notes = concerns(summary)
         if summary.top is not None:
             notes.append(f"most frequent: {summary.top} ({summary.top_count:,})")
-        distinct = "" if summary.distinct is None else f"{summary.distinct:,}"
-        counts = [f"{summary.count:,}", f"{summary.missing:,}", distinct]
-        rows.append([summary.name, summary.type, *counts, *numbers, "; ".join(notes)])
-    return grid(HEADINGS, rows, style="noted")
+        counts = [f"{summary.count:,}", f"{summary.missing:,}", summary.distinct and f"{summary.distinct:,}"]
+        statistics = [getattr(summary, name) for name in STATISTICS]
+        rows.append([summary.name, summary.type, *counts, *statistics, "; ".join(notes)])
+    return grid(["column", "type", "rows", "missing", "different", *STATISTIC_HEADINGS, "note"], rows, style="noted")
 
 
-def grid(headings: list[str], rows: list[list[str]], style: str = "plain") -> str:
+def grid(headings: list[str], rows: list[list[Any]], style: str = "plain") -> str:
     """Return a table that scrolls if it is larger than the page."""
     head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
-    body = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "\n".join("<tr>" + "".join(f"<td>{shown(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     table = f'<table class="{style}"><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>'
     return f'<div class="scroll">{table}</div>'
 
 
 def shown(value: Any) -> str:
-    """Return a value as a person reads it."""
+    """Return a value as a person reads it, escaped."""
     if value is None:
         return ""
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    return f"{value:.5g}" if isinstance(value, float) else escape(value)
 
 
 @house_style()
 def draw_contact_sheet(inspection: Inspection) -> bytes:
     """Draw some images of each class, one row for each."""
-    shape = inspection.image_shape
-    assert shape is not None  # there are images
-    height, width = shape
+    assert inspection.image_shape is not None  # there are images
+    height, width = inspection.image_shape
     most = max(len(images) for images in inspection.images.values())
-    lines = [strip(images, most) for images in inspection.images.values()]
+    lines = []
+    for images in inspection.images.values():
+        low, high = float(images.min()), float(images.max())
+        scaled = (images - low) / (high - low or 1.0)
+        padded = np.pad(scaled, ((0, most - len(images)), (0, GAP), (0, GAP)), constant_values=1.0)
+        lines.append(np.concatenate(list(padded), axis=1))
     sheet_width = 0.55 * most * min(width / height, 2.0) + 1.2
     figure = new_figure(max(sheet_width, 3.0), 0.55 * len(lines) * min(height / width, 2.0) + 0.5)
     axes = figure.subplots()
@@ -167,22 +157,9 @@ def draw_contact_sheet(inspection: Inspection) -> bytes:
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title(
-        "the first images of each class" if inspection.classes else "the first images", color=GREY, loc="left"
-    )
+    title = "the first images of each class" if inspection.classes else "the first images"
+    axes.set_title(title, color=GREY, loc="left")
     return to_png(figure)
-
-
-def strip(images: Any, most: int) -> Any:
-    """Return images side by side, padded with white to `most` images."""
-    images = images.astype(np.float64)
-    low, high = images.min(), images.max()
-    scaled = (images - low) / (high - low or 1.0)
-    count, height, width = scaled.shape
-    line = np.ones((height + GAP, most * (width + GAP)))
-    for index in range(count):
-        line[:height, index * (width + GAP) : index * (width + GAP) + width] = scaled[index]
-    return line
 
 
 @house_style()

@@ -9,7 +9,9 @@ import polars as pl
 import pytest
 
 from xpmlp import load_dataset
-from xpmlp.datasets.tables import TableOptions, read_table, rows_to_predict
+from xpmlp.datasets.tables.files import read_table
+from xpmlp.datasets.tables.loading import rows_to_predict
+from xpmlp.datasets.tables.options import TableOptions
 from xpmlp.errors import DataError, SettingsError
 
 Write = Callable[..., Path]

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpmlp.datasets.tables import read_table
+from xpmlp.datasets.tables.files import read_table
 from xpmlp.errors import DataError
 
 pd = pytest.importorskip("pandas")

@@ -10,9 +10,11 @@ import polars as pl
 import pytest
 
 from xpmlp import load_dataset
-from xpmlp.datasets.tables import Table, read_table, rows_to_predict
+from xpmlp.datasets.tables.files import read_table
+from xpmlp.datasets.tables.loading import rows_to_predict
+from xpmlp.datasets.tables.table import Table
 from xpmlp.errors import DataError
-from xpmlp.inspection import inspect_data
+from xpmlp.inspection.inspection import inspect_data
 
 
 @pytest.mark.parametrize("error", [pl.exceptions.ComputeError, pl.exceptions.PanicException])

@@ -14,7 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
 from xpmlp import load_dataset
-from xpmlp.datasets.tables import read_table, rows_to_predict
+from xpmlp.datasets.tables.files import read_table
+from xpmlp.datasets.tables.loading import rows_to_predict
 from xpmlp.errors import DataError
 
 Write = Callable[..., Path]

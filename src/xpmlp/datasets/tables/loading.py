@@ -264,8 +264,7 @@ def held_out_rows(
 
 
 def plain_schema(table: Table, target: str, input_scale: float, features: int) -> TableSchema:
-    """Return the schema of a table for a model that was trained on other data: all columns but the target are inputs.
-    """
+    """Return a table's schema for a model trained on other data: all columns but the target are inputs."""
     names = [name for name in table.schema if name != target]
     if len(names) != features:
         besides = f" besides {target!r}" if target else ""
