@@ -1,11 +1,10 @@
 """Output: results to standard output, errors and notes to standard error."""
 
 import contextlib
-import io
 import os
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import IO, Any, cast
 
 from rich import box
@@ -37,15 +36,7 @@ def escape(text: str) -> str:
 
 
 def make_console(*, quiet: bool = False, tolerant: bool = False) -> Console:
-    """Return a console on standard output.
-
-    Parameters
-    ----------
-    quiet
-        Whether to write nothing.
-    tolerant
-        Whether to carry on if standard output can no longer be written to; see `TolerantStream`.
-    """
+    """Return a console on standard output; a tolerant one carries on if that can no longer be written to."""
     # Without standard output, as under pythonw, sys.stdout is None, and rich writes nowhere.
     file = cast(IO[str], TolerantStream(sys.stdout)) if tolerant and sys.stdout is not None else None
     # No markup and no emoji codes: names of files and classes may look like either.
@@ -102,7 +93,7 @@ def describe_seconds(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds >= 1.0 else f"{seconds:.2g} s"
 
 
-class TolerantStream(io.TextIOBase):
+class TolerantStream:
     """A stream that drops what cannot be written.
 
     A run is worth more than its log: it carries on if the reader of a pipe has gone or the log's disk is full.
@@ -111,38 +102,25 @@ class TolerantStream(io.TextIOBase):
     def __init__(self, stream: Any) -> None:
         self.stream = stream
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
     def write(self, text: str) -> int:
         """Write, or give up writing."""
-        try:
-            self.stream.write(text)
-        except OSError as error:
-            self.give_up(error)
+        self.attempt(self.stream.write, text)
         return len(text)
 
     def flush(self) -> None:
         """Flush, or give up writing."""
+        self.attempt(self.stream.flush)
+
+    def attempt(self, method: Callable[..., object], *arguments: str) -> None:
+        """Call a method of the stream; if it fails, redirect everything buffered and to come to the null device."""
         try:
-            self.stream.flush()
+            method(*arguments)
         except OSError as error:
-            self.give_up(error)
-
-    def give_up(self, error: OSError) -> None:
-        """Redirect everything buffered and still to come to the null device."""
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, self.stream.fileno())
-        os.close(null)
-        if not isinstance(error, BrokenPipeError):
-            print_note(f"the output cannot be written ({error.strerror or error}); the run continues without it.")
-
-    def isatty(self) -> bool:
-        """Return whether it is a terminal."""
-        return bool(self.stream.isatty())
-
-    def fileno(self) -> int:
-        """Return the file descriptor."""
-        return int(self.stream.fileno())
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """The encoding."""
-        return str(self.stream.encoding)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self.stream.fileno())
+            os.close(null)
+            if not isinstance(error, BrokenPipeError):
+                print_note(f"the output cannot be written ({error.strerror or error}); the run continues without it.")

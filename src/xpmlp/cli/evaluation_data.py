@@ -4,15 +4,14 @@ import contextlib
 import glob
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
 from jaxtyping import Float32
 
-from xpmlp.datasets import Dataset, Provenance, Split, load_dataset
+from xpmlp.datasets import Provenance, Split, load_dataset
 from xpmlp.datasets.load import is_table
 from xpmlp.datasets.tables.columns import find_target
 from xpmlp.datasets.tables.loading import held_out_rows, labelled_rows, open_tables, plain_schema
@@ -31,42 +30,28 @@ OLD_SOURCES: dict[Literal["scikit-learn", "mnist", "idx", "table"], str] = {
 }
 
 
-@dataclass(frozen=True)
-class EvaluationRows:
-    """Rows to evaluate a model on, scaled as its training data were.
-
-    Attributes
-    ----------
-    split
-        The rows with their labels.
-    name
-        The name of the data.
-    which
-        Which of its rows these are: ``"test rows"``, or ``"rows"`` if it has no test rows.
-    notes
-        Notes for the user.
-    """
+class EvaluationRows(NamedTuple):
+    """Rows to evaluate a model on, scaled as its training data were."""
 
     split: Split
-    name: str
-    which: str
-    notes: tuple[str, ...]
+    name: str  # of the data
+    which: str  # of its rows: "test rows", or "rows" if it has no test rows
+    notes: tuple[str, ...]  # for the user
 
 
 def find_rows(model: Model, data: str, data_dir: Path | None, target: str | None) -> EvaluationRows:
-    """Return the test rows of a dataset, or the rows of a table.
-
-    Raises
-    ------
-    DataError
-        If they do not fit the model.
-    """
+    """Return the test rows of a dataset, or the rows of a table; raise a DataError if they do not fit the model."""
     if is_table(data):
         return rows_of_table(model, data, target)
     if target is not None:
         raise SettingsError(f"{data}: is not a table, so --target cannot be used. Leave it out.")
     dataset = load_dataset(data, data_dir=data_dir)
-    return EvaluationRows(scale_for(model, dataset), dataset.name, "test rows", dataset.notes)
+    check_shape(model, dataset.input_shape, dataset.name)
+    x = dataset.test.x
+    if dataset.input_scale != model.input_scale:
+        x = (x * (dataset.input_scale / model.input_scale)).astype(x.dtype)
+        note_unusual_scale(x, model, what=dataset.name)
+    return EvaluationRows(Split(x, dataset.test.labels), dataset.name, "test rows", dataset.notes)
 
 
 def rows_of_table(model: Model, data: str, target: str | None) -> EvaluationRows:
@@ -92,22 +77,6 @@ def rows_of_table(model: Model, data: str, target: str | None) -> EvaluationRows
     return EvaluationRows(split, table.name, which, (*notes, *more))
 
 
-def scale_for(model: Model, dataset: Dataset) -> Split:
-    """Return a dataset's test rows, scaled as the model's training data were.
-
-    Raises
-    ------
-    DataError
-        If the samples have another shape than the model's.
-    """
-    check_shape(model, dataset.input_shape, dataset.name)
-    x, labels = dataset.test.x, dataset.test.labels
-    if dataset.input_scale != model.input_scale:
-        x = (x * (dataset.input_scale / model.input_scale)).astype(x.dtype)
-        note_unusual_scale(x, model, what=dataset.name)
-    return Split(x, labels)
-
-
 def check_shape(model: Model, shape: tuple[int, ...], what: str) -> None:
     """Refuse samples of another shape than the model was trained on."""
     if shape != model.input_shape:
@@ -129,13 +98,7 @@ def note_unusual_scale(x: Float32[np.ndarray, "rows features"], model: Model, *,
 
 
 def find_provenance(model: Model) -> Provenance:
-    """Return where a model's training data came from.
-
-    Raises
-    ------
-    DataError
-        If the model does not say.
-    """
+    """Return where a model's training data came from; raise a DataError if the model does not say."""
     stored, name, source = (model.training.get(key) for key in ("provenance", "data", "source"))
     if isinstance(stored, dict):
         with contextlib.suppress(msgspec.ValidationError):
@@ -163,13 +126,7 @@ def was_trained_on(model: Model, data: str) -> bool:
 
 
 def find_recorded_rows(model: Model, data_dir: Path | None) -> EvaluationRows:
-    """Return the test rows of the data that a model was trained on.
-
-    Raises
-    ------
-    DataError
-        If it is not known, has moved, or does not say which rows the model was not trained on.
-    """
+    """Return the test rows of the data that a model was trained on; raise a DataError if they are not to be found."""
     provenance = find_provenance(model)
     data, folder = str(provenance.options.get("test", provenance.data)), provenance.data_dir
     place = {"mnist": folder, "idx": data, "table": data}.get(provenance.kind)

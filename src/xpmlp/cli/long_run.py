@@ -6,9 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from xpmlp.datasets.load import NAMES
 from xpmlp.errors import DataError, OutputError, SettingsError
@@ -20,35 +18,8 @@ from .console import shell_command
 
 CHECKPOINTS = "checkpoints"  # the folder, within a run's
 COMMAND = "command.json"  # in that folder while the run lasts: the command's values
-LONG_RUNS = "Long runs"
 PATHS = ("data_dir", "test", "output")  # stored as absolute paths, to resume from any folder
 FREE = ("resume", "quiet", "threads")  # options that may change on resuming
-
-CheckpointEvery = Annotated[
-    int | None,
-    typer.Option(metavar="N", help="Save a checkpoint every N epochs.", rich_help_panel=LONG_RUNS),
-]
-CheckpointMinutes = Annotated[
-    float | None,
-    typer.Option(metavar="N", help="Save a checkpoint every N minutes.", rich_help_panel=LONG_RUNS),
-]
-Patience = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        help="Stop when the test loss has not improved for N epochs. model.safetensors then has the best weights, "
-        "last.safetensors the last.",
-        rich_help_panel=LONG_RUNS,
-    ),
-]
-Resume = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="RUN",
-        help="Resume the run in this folder from its newest checkpoint; no other option is needed.",
-        rich_help_panel=LONG_RUNS,
-    ),
-]
 
 
 def resume_command(context: Any, run: Path) -> tuple[dict[str, Any], Checkpoint | None]:
@@ -66,20 +37,19 @@ def resume_command(context: Any, run: Path) -> tuple[dict[str, Any], Checkpoint 
         checkpoint = newest_checkpoint(run / CHECKPOINTS)
         stored = dict(checkpoint.settings)
     except DataError:
-        saved = read_command(run)
-        if saved is None:
+        stored = {}
+        with contextlib.suppress(OSError, ValueError):
+            stored = dict(json.loads((run / CHECKPOINTS / COMMAND).read_bytes()))
+        if not stored:
             raise
-        stored = saved
-    typed = to_plain(context.params)
-    sources = {name: context.get_parameter_source(name) for name in typed}
-    # By name: which class the enumeration is depends on the version of Typer, which may have its own Click.
-    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-    differences = [
-        f"{'DATA' if name == 'data' else '--' + name.replace('_', '-')} {typed[name]} was given, but the run has "
-        f"{stored.get(name)}"
-        for name in given
-        if name not in FREE and typed[name] != stored.get(name)
-    ]
+    differences = []
+    for name, value in to_plain(context.params).items():
+        source = context.get_parameter_source(name)
+        # By name: which class the enumeration is depends on the version of Typer, which may have its own Click.
+        is_given = source is not None and source.name == "COMMANDLINE" and name not in FREE
+        if is_given and value != stored.get(name):
+            option = "DATA" if name == "data" else f"--{name.replace('_', '-')}"
+            differences.append(f"{option} {value} was given, but the run has {stored.get(name)}")
     if differences:
         raise SettingsError(
             f"--resume {run}: a run is resumed with its own settings. {'; '.join(differences)}. Leave it out, or start "
@@ -109,13 +79,7 @@ def from_plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_checkpoints(folder: Path, *, force: bool) -> None:
-    """Refuse a folder with the checkpoints of another run, which would be lost.
-
-    Raises
-    ------
-    OutputError
-        With the command that resumes that run.
-    """
+    """Refuse a folder with the checkpoints of another run, which would be lost."""
     if not force and checkpoint_files(folder / CHECKPOINTS):
         raise OutputError(
             f"{folder}: holds the checkpoints of a run. Resume it: {shell_command('train', '--resume', folder)}. Or "
@@ -143,15 +107,6 @@ def write_command(folder: Path, values: Mapping[str, Any]) -> None:
             write_whole(folder / CHECKPOINTS / COMMAND, json.dumps(to_plain(values)).encode())
 
 
-def read_command(folder: Path) -> dict[str, Any] | None:
-    """Return what `write_command` saved; None if there is nothing."""
-    try:
-        values = json.loads((folder / CHECKPOINTS / COMMAND).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return values if isinstance(values, dict) else None
-
-
 def remove_command(folder: Path) -> None:
     """Remove what `write_command` saved, at the end of a run; its checkpoints stay."""
     with contextlib.suppress(OSError):
@@ -174,6 +129,7 @@ def make_callbacks(values: Mapping[str, Any], folder: Path) -> list[Callback]:
 
 def last_result(result: FitResult, callbacks: Sequence[Callback]) -> FitResult | None:
     """Return the result of the last epoch, if early stopping restored a better one."""
-    states = (callback.last_state for callback in callbacks if isinstance(callback, EarlyStopping))
-    state = next((state for state in states if state is not None), None)
-    return None if state is None else replace(result, state=state, kept_epoch=len(result.history))
+    for callback in callbacks:
+        if isinstance(callback, EarlyStopping) and callback.last_state is not None:
+            return replace(result, state=callback.last_state, kept_epoch=len(result.history))
+    return None

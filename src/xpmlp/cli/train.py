@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from xpmlp.backends import Backend, load_backend
+from xpmlp.backends import load_backend
 from xpmlp.datasets import Dataset
 from xpmlp.datasets.load import load_by_options
 from xpmlp.errors import OutputError, SettingsError, XpmlpError
@@ -24,10 +24,8 @@ from xpmlp.training import (
     OPTIMIZERS,
     RECIPES,
     SCHEDULES,
-    Callback,
     Checkpoint,
     FitError,
-    FitResult,
     Recipe,
     default_recipe,
     fit_dataset,
@@ -36,10 +34,6 @@ from xpmlp.training.recipes import DTYPES
 
 from .console import make_console, print_error
 from .long_run import (
-    CheckpointEvery,
-    CheckpointMinutes,
-    Patience,
-    Resume,
     check_checkpoints,
     check_long_run,
     from_plain,
@@ -68,7 +62,7 @@ from .run_folder import RunFolder, make_run_folder
 from .saving import save_run
 
 SETTINGS = tuple(field.name for field in fields(Recipe) if field.name != "hidden_layer_sizes")
-NETWORK, TRAINING, OUTPUT = "Network", "Training", "Output"
+NETWORK, TRAINING, LONG_RUNS, OUTPUT = "Network", "Training", "Long runs", "Output"
 NOTHING_SAVED = "Nothing is saved."
 
 
@@ -77,14 +71,11 @@ def option_name(setting: str) -> str:
     return "--" + ("hidden" if setting == "hidden_layer_sizes" else setting.replace("_", "-"))
 
 
-def describe_recipe(name: str, recipe: Recipe) -> str:
-    """Return a recipe as the options that it stands for."""
-    sizes = ",".join(map(str, recipe.hidden_layer_sizes)) or "none"
-    options = [f"--hidden {sizes}", *(f"{option_name(setting)} {getattr(recipe, setting)}" for setting in SETTINGS)]
-    return f"[bold]--recipe {name}[/bold] stands for {' '.join(options)}"
-
-
-EPILOG = "\n\n".join(describe_recipe(name, recipe) for name, recipe in RECIPES.items())
+EPILOG = "\n\n".join(
+    f"[bold]--recipe {name}[/bold] stands for --hidden {','.join(map(str, recipe.hidden_layer_sizes)) or 'none'} "
+    + " ".join(f"{option_name(setting)} {getattr(recipe, setting)}" for setting in SETTINGS)
+    for name, recipe in RECIPES.items()
+)
 
 
 def setting(panel: str, metavar: str, text: str) -> Any:
@@ -137,10 +128,23 @@ def train(
             rich_help_panel=COMPUTE,
         ),
     ] = False,
-    checkpoint_every: CheckpointEvery = None,
-    checkpoint_minutes: CheckpointMinutes = None,
-    patience: Patience = None,
-    resume: Resume = None,
+    checkpoint_every: Annotated[int | None, setting(LONG_RUNS, "N", "Save a checkpoint every N epochs.")] = None,
+    checkpoint_minutes: Annotated[float | None, setting(LONG_RUNS, "N", "Save a checkpoint every N minutes.")] = None,
+    patience: Annotated[
+        int | None,
+        setting(
+            LONG_RUNS,
+            "N",
+            "Stop when the test loss has not improved for N epochs. model.safetensors then has the best weights, "
+            "last.safetensors the last.",
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        setting(
+            LONG_RUNS, "RUN", "Resume the run in this folder from its newest checkpoint; no other option is needed."
+        ),
+    ] = None,
     data_dir: DataDirectory = None,
     output: Annotated[
         Path | None, output_folder("Folder for the run's files; by default a new one under runs/.", OUTPUT)
@@ -164,13 +168,7 @@ def train(
 
 
 def run(values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None:
-    """Train from the beginning, or from a checkpoint.
-
-    Parameters
-    ----------
-    values
-        The values of the arguments and options of `train`, by name.
-    """
+    """Train with these values of the arguments and options of `train`, from the beginning or from a checkpoint."""
     hidden = values["hidden"]
     given = {name: values[name] for name in SETTINGS}
     given["hidden_layer_sizes"] = None if hidden is None else parse_sizes(hidden)
@@ -203,9 +201,20 @@ def run(values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None
             console.print(f"resuming after epoch {checkpoint.epoch}{threads}")
         elif values["resume"] is not None:
             console.print("there is no checkpoint yet, so the run starts over")
-        result, failure = fit_with_progress(
-            console, dataset, settings, compute, callbacks, checkpoint, values["threads"]
-        )
+        with contextlib.closing(make_progress(console)) as progress:
+            try:
+                result = fit_dataset(
+                    dataset,
+                    settings,
+                    backend=compute,
+                    callbacks=[*callbacks, progress],
+                    checkpoint=checkpoint,
+                    threads=values["threads"],
+                )
+            except FitError as error:
+                result, failure = error.result, error
+        if result.interrupted and not result.history:
+            raise KeyboardInterrupt
         if result.history:
             with use_threads(result.threads):
                 save_run(console, folder, dataset, settings, result, compute, last_result(result, callbacks))
@@ -226,39 +235,6 @@ def run(values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None
         raise XpmlpError(f"{failure} {kept if result.history else NOTHING_SAVED}") from failure
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
-
-
-def fit_with_progress(
-    console: Console,
-    dataset: Dataset,
-    settings: Recipe,
-    backend: Backend,
-    callbacks: Sequence[Callback] = (),
-    checkpoint: Checkpoint | None = None,
-    threads: int | None = None,
-) -> tuple[FitResult, FitError | None]:
-    """Train and show the progress; return the result, and the error that ended training if there was one.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        If training was interrupted before the end of the first epoch.
-    """
-    with contextlib.closing(make_progress(console)) as progress:
-        try:
-            result = fit_dataset(
-                dataset,
-                settings,
-                backend=backend,
-                callbacks=[*callbacks, progress],
-                checkpoint=checkpoint,
-                threads=threads,
-            )
-        except FitError as error:
-            return error.result, error
-    if result.interrupted and not result.history:
-        raise KeyboardInterrupt
-    return result, None
 
 
 def choose_settings(recipe: str, dataset: Dataset | None = None, **given: Any) -> Recipe:
