@@ -96,7 +96,7 @@ def test_what_says_something_else_is_not_written(
 ) -> None:
     from xpmlp.cli import export
 
-    monkeypatch.setattr(sys.modules["xpmlp.cli.export"], "script_difference", lambda model, source: difference)
+    monkeypatch.setattr(sys.modules["xpmlp.cli.export"], "largest_difference", lambda *arguments: difference)
     assert export is not None
     done = xpmlp("export", digits_run, "reader.py")
     assert done.code == 1

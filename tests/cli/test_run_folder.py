@@ -62,7 +62,7 @@ def test_a_folder_that_refuses_files_is_found_at_once(monkeypatch: pytest.Monkey
     def refuse(*arguments: object, **options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("xpmlp.cli.run_folder.tempfile.mkstemp", refuse)
+    monkeypatch.setattr("xpmlp.cli.run_folder.tempfile.NamedTemporaryFile", refuse)
     with pytest.raises(
         OutputError, match=r"new.run: cannot be written \(Permission denied\)\. Choose another --output"
     ):
@@ -140,14 +140,14 @@ def test_runs_that_start_together_get_a_folder_each() -> None:
 
 
 def test_a_folder_that_another_run_made_meanwhile_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    make: Callable[[RunFolder], None] = RunFolder.create
+    make: Callable[..., None] = RunFolder.create
     quicker: list[Path] = []
 
-    def lose_the_first_race(self: RunFolder) -> None:
+    def lose_the_first_race(self: RunFolder, *, force: bool) -> None:
         if not quicker:
             quicker.append(self.path)
             self.path.mkdir(parents=True)
-        make(self)
+        make(self, force=force)
 
     monkeypatch.setattr(RunFolder, "create", lose_the_first_race)
     mine = make_run_folder("digits")

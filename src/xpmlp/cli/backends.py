@@ -7,7 +7,6 @@ import typer
 from rich.text import Text
 
 from xpmlp.backends import BackendStatus, check_backends
-from xpmlp.backends.survey import Trial
 from xpmlp.data.placement import format_bytes
 
 from .console import make_console, make_table
@@ -50,22 +49,12 @@ def rows_of(status: BackendStatus) -> list[tuple[str | Text, ...]]:
     rows: list[tuple[str | Text, ...]] = []
     products = status.linear_algebra or ""
     for trial in status.trials:
-        device = trial.device
-        rows.append((name, version, device.name, device.description, describe_memory(trial), products, outcome(trial)))
+        device, memory, outcome = trial.device, "", Text("as NumPy" if trial.difference else "ok", "green")
+        if device.total_memory is not None:  # a GPU's own
+            free = "" if device.free_memory is None else f", {format_bytes(device.free_memory)} free"
+            memory = f"{format_bytes(device.total_memory)}{free}"
+        if trial.problem is not None:
+            outcome = Text("failed", "red")
+        rows.append((name, version, device.name, device.description, memory, products, outcome))
         name = version = products = ""  # only in the library's first row
     return rows
-
-
-def describe_memory(trial: Trial) -> str:
-    """Return a device's memory; nothing if it shares the host's."""
-    if trial.device.total_memory is None:
-        return ""
-    free = "" if trial.device.free_memory is None else f", {format_bytes(trial.device.free_memory)} free"
-    return f"{format_bytes(trial.device.total_memory)}{free}"
-
-
-def outcome(trial: Trial) -> Text:
-    """Return whether training on a device gave NumPy's weights."""
-    if trial.problem is not None:
-        return Text("failed", "red")
-    return Text("as NumPy" if trial.difference else "ok", "green")

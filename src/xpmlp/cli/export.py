@@ -1,6 +1,7 @@
 """``xpmlp export``: a saved model for use without this package, checked against it."""
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,11 +47,10 @@ def export(
     trained = load_model(find_model_file(model))
     if output.suffix.lower() == ".onnx":
         content = to_onnx(trained)
-        is_runnable = importlib.util.find_spec("onnxruntime") is not None
-        difference = onnx_difference(trained, content) if is_runnable else None
+        run = run_onnx if importlib.util.find_spec("onnxruntime") is not None else None
     else:
-        source = to_script(trained, output.stem)
-        content, difference = source.encode(), script_difference(trained, source)
+        content, run = to_script(trained, output.stem).encode(), run_script
+    difference = None if run is None else largest_difference(trained, content, run)
     if difference is not None and not difference <= LARGEST_DIFFERENCE:  # NaN is refused, too
         raise XpmlpError(
             f"{output}: not written, because its predictions differ from the model's by {difference:.1g}. This is a "
@@ -64,12 +64,30 @@ def export(
         print_note("onnxruntime is not installed, so the graph was checked but not run. Run: pip install onnxruntime")
 
 
-def onnx_difference(model: Model, content: bytes) -> float:
-    """Return the largest difference between a graph's predictions and the model's on random samples."""
+def largest_difference(model: Model, content: bytes, run: Callable[[Model, bytes, Any], Any]) -> float:
+    """Return the largest difference between an export's predictions and the model's on random samples.
+
+    It is relative to the largest prediction if that is above 1.
+    """
+    columns = model.raw_columns
+    raw: Any = random_array(model) if columns is None else random_table(columns)
+    if columns is None:
+        dtype = np.float32 if model.input_scale != 1.0 else model.layers[0].weight.dtype
+        x = (raw.reshape(SAMPLES, -1) / model.input_scale).astype(dtype)
+    else:
+        x = rows_to_predict(Table.of("samples", import_polars().DataFrame(raw)), columns).x
+    prediction = predict(model, x)
+    expected = prediction.labels if model.task == "regression" else prediction.probabilities
+    expected = expected.reshape(SAMPLES, -1).astype(np.float64)
+    predicted = run(model, content, raw).reshape(SAMPLES, -1).astype(np.float64)
+    return float(np.abs(predicted - expected).max() / max(1.0, np.abs(expected).max()))
+
+
+def run_onnx(model: Model, content: bytes, raw: Any) -> Any:
+    """Return a graph's predictions for raw values."""
     onnxruntime = import_optional("onnxruntime", extra="onnx", purpose="Running an ONNX graph")
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     columns = model.raw_columns
-    raw: Any = random_array(model) if columns is None else random_table(columns)
     feeds: dict[str, Any] = {}
     if columns is None:
         dtype = np.float64 if session.get_inputs()[0].type == "tensor(double)" else np.float32
@@ -80,19 +98,15 @@ def onnx_difference(model: Model, content: bytes) -> float:
             feeds["numbers" if columns.categories else "input"] = np.array(values, np.float64).T
         if columns.categories:
             feeds["categories"] = np.array([raw[column.name] for column in columns.categories], object).T
-    name = "prediction" if model.task == "regression" else "probabilities"
-    (predicted,) = session.run([name], feeds)
-    return largest_difference(predicted, model_predictions(model, raw))
+    (predicted,) = session.run(["prediction" if model.task == "regression" else "probabilities"], feeds)
+    return predicted
 
 
-def script_difference(model: Model, source: str) -> float:
-    """Return the largest difference between a Python file's predictions and the model's on random samples."""
+def run_script(model: Model, content: bytes, raw: Any) -> Any:
+    """Return a Python file's predictions for raw values."""
     namespace: dict[str, Any] = {"__name__": "exported"}
-    exec(compile(source, "exported", "exec"), namespace)
-    columns = model.raw_columns
-    raw = random_array(model) if columns is None else random_table(columns)
-    predicted = namespace["predict" if model.task == "regression" else "predict_probabilities"](raw)
-    return largest_difference(predicted.reshape(SAMPLES, -1), model_predictions(model, raw))
+    exec(compile(content, "exported", "exec"), namespace)
+    return namespace["predict" if model.task == "regression" else "predict_probabilities"](raw)
 
 
 def random_array(model: Model) -> Float[np.ndarray, "rows *shape"]:
@@ -112,21 +126,3 @@ def random_table(columns: TableSchema) -> dict[str, Any]:
         for column in columns.numbers
     }
     return table | {column.name: rng.choice(column.categories, SAMPLES).tolist() for column in columns.categories}
-
-
-def model_predictions(model: Model, raw: Any) -> Float[np.ndarray, "rows outputs"]:
-    """Return the model's own predictions for raw values."""
-    dtype = model.layers[0].weight.dtype
-    if isinstance(raw, dict):
-        assert model.table_schema is not None
-        x = rows_to_predict(Table.of("samples", import_polars().DataFrame(raw)), model.table_schema).x
-    else:
-        x = (raw.reshape(SAMPLES, -1) / model.input_scale).astype(np.float32 if model.input_scale != 1.0 else dtype)
-    prediction = predict(model, x)
-    return prediction.labels.reshape(SAMPLES, -1) if model.task == "regression" else prediction.probabilities
-
-
-def largest_difference(predicted: Any, expected: Float[np.ndarray, "rows outputs"]) -> float:
-    """Return the largest difference, relative to the largest prediction if that is above 1."""
-    scale = max(1.0, float(np.abs(expected).max()))
-    return float(np.abs(predicted.astype(np.float64) - expected.astype(np.float64)).max()) / scale

@@ -19,18 +19,10 @@ MOST_CLASSES = 100  # in a confusion matrix; more names would overlap
 
 @dataclass(frozen=True)
 class RunFigures:
-    """The figures of a run.
+    """The figures of a run."""
 
-    Attributes
-    ----------
-    drawn
-        For each file name, a function that draws the figure and returns it as a PNG.
-    omitted
-        For each of the other figures, why it is not drawn.
-    """
-
-    drawn: dict[str, Callable[[], bytes]] = field(default_factory=dict)
-    omitted: dict[str, str] = field(default_factory=dict)
+    drawn: dict[str, Callable[[], bytes]] = field(default_factory=dict)  # for each file, what draws it as a PNG
+    omitted: dict[str, str] = field(default_factory=dict)  # for each of the others, why it is not drawn
 
     def omit(self, names: Sequence[str], reason: str) -> None:
         """Say why some figures are not drawn."""
@@ -46,20 +38,12 @@ def run_figures(
     *,
     why_no_rows: str = "there are no test rows",
 ) -> RunFigures:
-    """Return the figures of a run.
+    """Return the figures of a run on the data of that name, with curves if there is a history, and of these test rows.
 
     Parameters
     ----------
-    history
-        The run's history; empty for no curves.
-    rows
-        Labelled test rows, as the network's inputs.
-    name
-        The name of the data.
-    backend
-        Where to compute; NumPy by default.
     why_no_rows
-        The reason given if there are no rows.
+        The reason given if there are no test rows.
     """
     figures = RunFigures()
     title = name
@@ -75,7 +59,14 @@ def run_figures(
         figures.drawn["curves.png"] = lambda: plots.draw_curves(history, title, kept_epoch(model))
     else:
         figures.omit(["curves.png"], "there is no history")
-    add_weights(figures, model, title)
+    if len(model.input_shape) == 2:
+        height, width = model.input_shape
+        classes = model.classes if len(model.layers) == 1 else ()
+        figures.drawn["weights.png"] = lambda: plots.draw_weights(
+            model.layers[0].weight, (height, width), title, classes=classes
+        )
+    else:
+        figures.omit(["weights.png"], "the samples are not gray images")
     return RunFigures({file: figures.drawn[file] for file in FIGURES if file in figures.drawn}, figures.omitted)
 
 
@@ -128,15 +119,3 @@ def add_regression(figures: RunFigures, model: Model, rows: Split, name: str, ba
     figures.drawn["predicted.png"] = lambda: plots.draw_predicted(truth, predicted, target, title)
     figures.drawn["residuals.png"] = lambda: plots.draw_residuals(truth, predicted, target, title)
     return title
-
-
-def add_weights(figures: RunFigures, model: Model, title: str) -> None:
-    """Add the first layer's weights as images, if the samples are images."""
-    if len(model.input_shape) != 2:
-        figures.omit(["weights.png"], "the samples are not gray images")
-        return
-    height, width = model.input_shape
-    classes = model.classes if len(model.layers) == 1 else ()
-    figures.drawn["weights.png"] = lambda: plots.draw_weights(
-        model.layers[0].weight, (height, width), title, classes=classes
-    )

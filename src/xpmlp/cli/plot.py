@@ -76,23 +76,17 @@ def plot(
 
 
 def find_test_rows(model: Model, data: str | None, data_dir: Path | None) -> tuple[Split | None, str, str]:
-    """Return the rows to evaluate on, the data's name, and why there are no rows if there are none.
-
-    Raises
-    ------
-    DataError
-        If data given by the user cannot be used.
-    """
+    """Return the rows to evaluate on, the data's name, and why there are no rows if there are none."""
     if data is not None:
         rows = find_rows(model, data, data_dir, None)
         for note in rows.notes:
             print_note(note)
-        return rows.split, rows.name, ""
-    try:
-        rows = find_recorded_rows(model, data_dir)
-    except DataError as error:
-        recorded = model.training.get("data")
-        return None, recorded if isinstance(recorded, str) else "run", str(error)
+    else:
+        try:
+            rows = find_recorded_rows(model, data_dir)
+        except DataError as error:
+            recorded = model.training.get("data")
+            return None, recorded if isinstance(recorded, str) else "run", str(error)
     return rows.split, rows.name, ""
 
 

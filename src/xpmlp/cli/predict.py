@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import math
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -26,7 +25,7 @@ from xpmlp.whole_files import write_whole
 from .console import make_console, make_table, print_error, writes_to_terminal
 from .evaluation_data import check_shape, note_unusual_scale
 from .options import BackendName, DeviceName, ModelPath, Threads, check_output, find_model_file
-from .predict_table import FORMATS, ROWS_SHOWN, are_tables, describe_count, predict_table
+from .predict_table import FORMATS, ROWS_SHOWN, are_tables, describe_count, predict_table, to_json
 
 
 class Sample(NamedTuple):
@@ -80,12 +79,13 @@ def predict(
     if samples:
         prediction = predict_samples(trained, x, compute)
         if output is not None:
-            as_text = to_csv if output.suffix.lower() == ".csv" else to_json
+            is_csv = output.suffix.lower() == ".csv"
+            text = to_csv(samples, prediction) if is_csv else to_json(trained, samples, prediction)
             # A file name that is not Unicode is written as its bytes.
-            write_whole(output, as_text(samples, prediction, trained).encode(errors="surrogateescape"))
+            write_whole(output, text.encode(errors="surrogateescape"))
             make_console().print(f"{describe_count(len(samples))} written to {output}")
         elif as_json:
-            typer.echo(to_json(samples, prediction, trained), nl=False)
+            typer.echo(to_json(trained, samples, prediction), nl=False)
         else:
             print_table(samples, prediction)
     for failure in failures:
@@ -101,27 +101,23 @@ def read_inputs(
     samples: list[Sample] = []
     blocks = [np.empty((0, math.prod(model.input_shape)), np.float32)]
     failures = []
-    for given in inputs:
+    waiting = inputs[::-1]
+    while waiting:
+        path = waiting.pop()
         try:
-            files = expand(given)
-        except DataError as error:
-            files = []
-            failures.append(str(error))
-        for path in files:
-            try:
-                block, places = read_samples(path, model)
-            except DataError as error:
-                failures.append(str(error))
+            if path.is_dir():
+                waiting += list_folder(path)[::-1]
             else:
+                block, places = read_samples(path, model)
                 blocks.append(block)
-                samples.extend(places)
+                samples += places
+        except DataError as error:
+            failures.append(str(error))
     return samples, np.concatenate(blocks), failures
 
 
-def expand(path: Path) -> list[Path]:
-    """Return the files of an input: itself, or the content of a folder in the order of the names."""
-    if not path.is_dir():
-        return [path]
+def list_folder(path: Path) -> list[Path]:
+    """Return the files in a folder in the order of their names, without hidden ones."""
     try:
         files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
     except OSError as error:
@@ -164,7 +160,7 @@ def is_idx(path: Path) -> bool:
     return is_plain or magic[:2] == GZIP_MAGIC or FILE_NAME.fullmatch(path.name) is not None
 
 
-def to_csv(samples: list[Sample], prediction: Prediction, model: Model) -> str:
+def to_csv(samples: list[Sample], prediction: Prediction) -> str:
     """Return a header and a line for each sample."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -172,23 +168,6 @@ def to_csv(samples: list[Sample], prediction: Prediction, model: Model) -> str:
     for sample, label, probabilities in zip(samples, prediction.labels, prediction.probabilities, strict=True):
         writer.writerow([sample.path, sample.row, label, f"{probabilities.max():.6f}"])
     return text.getvalue()
-
-
-def to_json(samples: list[Sample], prediction: Prediction, model: Model) -> str:
-    """Return a list with an object for each sample."""
-    rows = [
-        {
-            "input": str(sample.path),
-            "row": sample.row,
-            "label": label,
-            "probability": max(probabilities),
-            "probabilities": dict(zip(map(str, model.classes), probabilities, strict=True)),
-        }
-        for sample, label, probabilities in zip(
-            samples, prediction.labels.tolist(), prediction.probabilities.tolist(), strict=True
-        )
-    ]
-    return json.dumps(rows, indent=2) + "\n"
 
 
 def print_table(samples: list[Sample], prediction: Prediction) -> None:

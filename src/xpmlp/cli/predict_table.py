@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,7 @@ FORMATS = (".csv", ".parquet", ".arrow", ".feather", ".json")
 
 
 def are_tables(inputs: list[Path]) -> bool:
-    """Return whether the inputs are a table.
-
-    Raises
-    ------
-    SettingsError
-        If there are several inputs with a table among them: each table has columns of its own.
-    """
+    """Return whether the inputs are a table; refuse one among several inputs, as each has columns of its own."""
     tables = [path for path in inputs if table_format(path) is not None and not path.is_dir()]
     if tables and len(inputs) > 1:
         raise SettingsError(f"{tables[0]}: is a table, and a table must be the only input. Give one at a time.")
@@ -40,15 +35,7 @@ def are_tables(inputs: list[Path]) -> bool:
 
 
 def predict_table(model: Model, path: Path, backend: Backend, *, output: Path | None, as_json: bool) -> None:
-    """Predict each row of a table, and write or print the table with the predictions.
-
-    Raises
-    ------
-    DataError
-        If the table does not fit the model.
-    OutputError
-        If the output cannot be written.
-    """
+    """Predict each row of a table, and write or print the table with the predictions."""
     table = read_table(path, TableOptions.recorded(model.training))
     rows = model_inputs(model, table)
     for note in rows.notes:
@@ -57,7 +44,8 @@ def predict_table(model: Model, path: Path, backend: Backend, *, output: Path | 
         raise DataError(f"{table.name}: no row has all the values that the model needs.")
     prediction = predict(model, rows.x, backend)
     if as_json:
-        typer.echo(to_json(model, path, rows, prediction), nl=False)
+        places = [(path, row) for row in np.flatnonzero(rows.usable).tolist()]
+        typer.echo(to_json(model, places, prediction), nl=False)
         return
     added = prediction_columns(model, table, rows, prediction)
     if output is None:
@@ -84,10 +72,7 @@ def model_inputs(model: Model, table: Table) -> Rows:
 
 
 def prediction_columns(model: Model, table: Table, rows: Rows, prediction: Prediction) -> list[Any]:
-    """Return the columns to add to a table: the prediction and the probability of each class.
-
-    They are empty in rows that could not be predicted.
-    """
+    """Return the columns to add: predictions and probabilities, empty in rows that could not be predicted."""
     polars = import_polars()
     names, columns = [f"probability_{label}" for label in model.classes], list(prediction.probabilities.T)
     if model.task == "regression":
@@ -99,17 +84,15 @@ def prediction_columns(model: Model, table: Table, rows: Rows, prediction: Predi
         columns = [*prediction.labels.T, *columns]
     else:
         names, columns = ["prediction", *names], [prediction.labels, *columns]
-    positions = np.flatnonzero(rows.usable).tolist()
+    positions = np.where(rows.usable, np.cumsum(rows.usable) - 1, -1).tolist()
     taken = set(table.schema)
     series = []
     for name, column in zip(names, columns, strict=True):
         while name in taken:
             name += "_"
         taken.add(name)
-        cells: list[Any] = [None] * table.rows
-        for position, value in zip(positions, column.tolist(), strict=True):
-            cells[position] = value
-        series.append(polars.Series(name, cells, strict=False))
+        values = [*column.tolist(), None]  # the last one for rows without a prediction
+        series.append(polars.Series(name, [values[position] for position in positions], strict=False))
     return series
 
 
@@ -127,14 +110,11 @@ def frame_to_bytes(frame: Any, suffix: str) -> bytes:
     return content.getvalue()
 
 
-def to_json(model: Model, path: Path, rows: Rows, prediction: Prediction) -> str:
-    """Return a list with an object for each row that could be predicted."""
+def to_json(model: Model, places: Iterable[tuple[Path, int | None]], prediction: Prediction) -> str:
+    """Return a list with an object for each prediction, with its file and the row in it."""
     objects = []
-    for row, label, probabilities in zip(
-        np.flatnonzero(rows.usable).tolist(),
-        prediction.labels.tolist(),
-        prediction.probabilities.tolist(),
-        strict=True,
+    for (path, row), label, probabilities in zip(
+        places, prediction.labels.tolist(), prediction.probabilities.tolist(), strict=True
     ):
         values: dict[str, Any] = {"input": str(path), "row": row}
         if model.task == "regression":

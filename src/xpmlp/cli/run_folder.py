@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import fields
@@ -30,19 +29,6 @@ class RunFolder:
     force
         Whether to replace the files of an earlier run, each once its successor is ready. Other files are never touched.
 
-    Attributes
-    ----------
-    created
-        The folders created for this run, deepest first.
-    saved
-        The names of the files written.
-    failures
-        Why each of the others was not written, by name.
-    fallback
-        A temporary folder with the files that could not be written to `path`; None if there are none.
-    rescued
-        The names of those files.
-
     Raises
     ------
     OutputError
@@ -51,24 +37,23 @@ class RunFolder:
 
     def __init__(self, path: Path, *, force: bool = False) -> None:
         self.path = path
-        self.created: list[Path] = []
+        self.created: list[Path] = []  # folders created for this run, deepest first
         self.saved: list[str] = []
-        self.failures: dict[str, str] = {}
-        self.fallback: Path | None = None
-        self.rescued: list[str] = []
+        self.failures: dict[str, str] = {}  # why the other files were not written
+        self.fallback: Path | None = None  # a temporary folder with what could not be written to `path`
+        self.rescued: list[str] = []  # the files in it
         try:
-            self.check_content(force=force)
-            self.create()
+            self.create(force=force)
+        except OutputError:
+            raise
         except OSError as error:
             self.discard()
-            if isinstance(error, OutputError):
-                raise
             raise OutputError(
                 f"{path}: cannot be written ({error.strerror or error}). Choose another --output."
             ) from error
 
-    def check_content(self, *, force: bool) -> None:
-        """Refuse an existing run, unless `force` is given, and anything that cannot be replaced."""
+    def create(self, *, force: bool) -> None:
+        """Create the folder and its parents; refuse what must not or cannot be replaced or written to."""
         path = self.path
         if path.exists() and not path.is_dir():
             raise OutputError(f"{path}: is a file, not a folder. Choose another --output.")
@@ -78,21 +63,16 @@ class RunFolder:
                 f"{path}: already holds a run ({', '.join(earlier)}). Choose another --output, or give --force to "
                 "replace it."
             )
-        blocked = [name for name in earlier if (path / name).is_dir()]
-        if blocked:
-            raise OutputError(f"{path / blocked[0]}: is a folder, but a file goes there. Choose another --output.")
-
-    def create(self) -> None:
-        """Create the folder and its parents, and check that it can be written to."""
-        for folder in reversed((self.path, *self.path.parents)):
+        for name in earlier:
+            if (path / name).is_dir():
+                raise OutputError(f"{path / name}: is a folder, but a file goes there. Choose another --output.")
+        for folder in reversed((path, *path.parents)):
             # Another run may create the same folder at this moment: runs/ when several are started together.
             with contextlib.suppress(FileExistsError):
                 if not folder.exists():
                     folder.mkdir()
                     self.created.insert(0, folder)
-        descriptor, probe = tempfile.mkstemp(dir=self.path, prefix=".xpmlp-")
-        os.close(descriptor)
-        os.unlink(probe)
+        tempfile.NamedTemporaryFile(dir=path, prefix=".xpmlp-").close()
 
     def present(self) -> list[str]:
         """Return the names of a run's files that exist now."""
@@ -136,13 +116,7 @@ class RunFolder:
             self.rescued.append(name)
 
     def finish(self) -> None:
-        """Remove what is left of an earlier run.
-
-        Raises
-        ------
-        OutputError
-            If a file was not written: its name, why, and which files there are.
-        """
+        """Remove what is left of an earlier run; if a file was not written, raise an OutputError with the reason."""
         leftover = [name for name in self.present() if name not in self.saved]
         if self.failures:
             message = f"Not saved: {', '.join(self.failures)}. {self.describe()}"
@@ -186,13 +160,7 @@ def make_run_folder(data_name: str, parent: Path = Path("runs")) -> RunFolder:
 
 
 def read_history(path: Path) -> list[EpochRow]:
-    """Read a ``history.csv``.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read, with the line that is not an epoch.
-    """
+    """Read a ``history.csv``; raise a DataError with the line that is not an epoch."""
     names = [field.name for field in fields(EpochRow)]
     try:
         with path.open(newline="", encoding="utf-8") as file:

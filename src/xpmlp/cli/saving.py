@@ -30,15 +30,7 @@ def save_run(
 ) -> None:
     """Write a run's files, the model first, and print its scores.
 
-    Parameters
-    ----------
-    last
-        The network after the last epoch, if `result` is that of a better one.
-
-    Raises
-    ------
-    OutputError
-        If a file could not be written, after all others were.
+    If `result` is that of a better epoch, `last` is the last one's. A file that cannot be written costs no other.
     """
     model = make_model(dataset, settings, result)
     folder.save("model.safetensors", lambda: model_to_bytes(model))
