@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -70,21 +71,17 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.slow
 def test_every_usable_backend_is_timed_and_ends_with_numpys_weights(workload: Workload, tmp_path: Path) -> None:
-    names = usable_backends()
-    results = run_benchmark([backend_candidate(name) for name in names], workload, SETTINGS)
+    results = run_benchmark([backend_candidate(name) for name in usable_backends()], workload, SETTINGS)
     assert {"threads", "clock", "load"} <= set(results.machine["conditions"])
-    (case,) = results.cases
-    assert [measurement.name for measurement in case.timed] == names
-    for measurement in case.timed:
-        assert measurement.timing is not None
-        assert len(measurement.timing.seconds) == SETTINGS.rounds
-        assert measurement.difference is not None
-        assert measurement.difference < 1e-4
-        assert measurement.description["backend"] == measurement.name
-        assert f"numpy {np.__version__}" in measurement.description["versions"]
-        assert "linear algebra" in measurement.description
-        known = (measurement.start_seconds, measurement.prepare_seconds, measurement.first_seconds)
-        assert None not in (*known, measurement.accuracy, measurement.peak_bytes)
+    assert [measurement.name for measurement in results.cases[0].timed] == usable_backends()
+    for measurement in results.cases[0].timed:
+        values = msgspec.to_builtins(measurement)
+        assert [name for name, value in values.items() if value is None] == ["failure"]
+        assert len(values["timing"]["seconds"]) == SETTINGS.rounds
+        assert values["difference"] < 1e-4
+        assert values["description"]["backend"] == measurement.name
+        assert f"numpy {np.__version__}" in values["description"]["versions"]
+        assert "linear algebra" in values["description"]
     assert save_results(results, tmp_path) == ["results.json", "results.md", "throughput.png"]
     assert load_results(tmp_path / "results.json") == results
 
@@ -93,13 +90,12 @@ def test_one_that_fails_does_not_stop_the_others(workload: Workload, stub: Any, 
     candidates = [*map(stub, ("a", "at start", "later", "process")), Candidate("ghost", "no_such:make")]
     (case,) = run_benchmark(candidates, workload, dataclasses.replace(SETTINGS, rounds=3)).cases
     a, *failed = case.measurements
-    assert [measurement.failure for measurement in failed] == [
-        "AssertionError: no such device",
-        "AssertionError: overheated",
-        "its process ended (exit code 9)",
-        "ModuleNotFoundError: No module named 'no_such'",
+    assert [(measurement.failure, measurement.timing, measurement.accuracy) for measurement in failed] == [
+        ("AssertionError: no such device", None, None),
+        ("AssertionError: overheated", None, None),
+        ("its process ended (exit code 9)", None, None),
+        ("ModuleNotFoundError: No module named 'no_such'", None, None),
     ]
-    assert all(measurement.timing is None and measurement.accuracy is None for measurement in failed)
     assert a.timing is not None
     assert len(a.timing.seconds) == 3
     assert 0.009 < a.timing.median < 1.0
@@ -172,7 +168,6 @@ def test_a_sweep_is_a_case_for_each_value_and_skips_what_does_not_fit(
     assert [(case.rows, len(case.timed)) for case in results.cases] == [(10, 1), (200, 1), (100_000_000, 0)]
     assert save_results(results, tmp_path) == ["results.json", "results.md", "sweep.png"]
     assert "not measured" in (tmp_path / "results.md").read_text()
-    assert load_results(tmp_path / "results.json") == results
 
 
 def test_memory_for_weights_and_batches_counts_as_well_as_for_data(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,8 +199,5 @@ def test_a_backend_learns_from_the_first_rows_or_repeated_ones(workload: Workloa
 
 
 def test_a_timing_is_long_enough_to_measure_and_short_enough_to_wait_for() -> None:
-    for seconds, epochs in (
-        *(((0.5, 0.3), 1), ((0.01, 0.05), 20), ((0.01, 1.0), 2)),
-        *(((1e-6,), 100), ((30.0, 0.001), 1), ((), 1)),
-    ):
-        assert epochs_per_timing(seconds) == epochs
+    seconds = ((0.5, 0.3), (0.01, 0.05), (0.01, 1.0), (1e-6,), (30.0, 0.001), ())
+    assert [*map(epochs_per_timing, seconds)] == [1, 20, 2, 100, 1, 1]

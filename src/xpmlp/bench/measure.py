@@ -45,19 +45,9 @@ def run_benchmark(
 ) -> Results:
     """Time all candidates in one case, or in one for each value of a sweep.
 
-    A case that does not fit into memory is skipped. Ctrl-C ends the benchmark and keeps what was measured.
-
-    Parameters
-    ----------
-    progress
-        Called with a line on each stage.
-    warn
-        Called with a line for each case that is skipped, before any is measured; by default `progress`.
-
-    Raises
-    ------
-    SettingsError
-        If the depth is swept and there is no hidden layer.
+    A case that does not fit into memory is skipped. Ctrl-C ends the benchmark and keeps what was measured. `progress`
+    is called with a line on each stage, and `warn`, by default the same, with a line for each case that is skipped,
+    before any is measured.
     """
     machine = describe_machine() | {"conditions": describe_conditions()}  # before the benchmark loads the machine
     variants = [settings] if sweep is None else sweep.apply(settings)
@@ -130,9 +120,9 @@ def measure_case(
 ) -> Case:
     """Time every candidate in one case.
 
-    Each candidate builds its network and trains two warm-up epochs: libraries compile in the first, and the second
-    determines how many epochs a timing needs. Then each is timed once per round; the order rotates between rounds.
-    Ctrl-C keeps the rounds that were completed.
+    Each builds its network and trains two warm-up epochs: libraries compile in the first, and the second determines
+    how many epochs a timing needs. Then each is timed once per round; the order rotates between rounds. Ctrl-C keeps
+    the rounds that were completed.
     """
     failures = {name: str(worker) for name, worker in workers.items() if isinstance(worker, WorkerError)}
     running = {name: worker for name, worker in workers.items() if isinstance(worker, Worker)}

@@ -107,12 +107,8 @@ def describe_case(case: Case) -> str:
 
 def describe_threads(results: Results) -> str:
     """Return what multiplies matrices, and in how many threads, for each of our backends; "" if unknown."""
-    found = {
-        m.name: m.description["linear algebra"]
-        for case in results.cases
-        for m in case.measurements
-        if "linear algebra" in m.description
-    }
+    measurements = [m for case in results.cases for m in case.measurements if "linear algebra" in m.description]
+    found = {m.name: m.description["linear algebra"] for m in measurements}
     return f"linear algebra: {'; '.join(f'{name} {what}' for name, what in found.items())}" if found else ""
 
 
@@ -121,9 +117,8 @@ def describe_load(machine: dict[str, Any]) -> str:
     load, cores = (machine.get("conditions") or {}).get("load"), machine.get("cores")
     if not load or not cores or load <= BUSY * cores:
         return ""
-    return (
-        f"the machine was busy before the benchmark: load {load:.1f} on {cores} cores. Measure again when it is idle."
-    )
+    busy = f"load {load:.1f} on {cores} cores"
+    return f"the machine was busy before the benchmark: {busy}. Measure again when it is idle."
 
 
 def to_markdown(results: Results, columns: Mapping[str, Column] = COLUMNS) -> str:
@@ -162,13 +157,7 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> lis
 
 
 def prepare_folder(folder: Path, *, force: bool = False) -> None:
-    """Create the folder and check that files can be written, before the benchmark runs.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written to, or holds results and `force` is false.
-    """
+    """Create the folder, and refuse one that holds results (without `force`) or cannot be written to."""
     earlier = [name for name in FILES if (folder / name).exists()]
     if earlier and not force:
         raise OutputError(
@@ -179,9 +168,8 @@ def prepare_folder(folder: Path, *, force: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be written ({error.strerror or error}). Choose another --output."
-        ) from error
+        reason = error.strerror or error
+        raise OutputError(f"{folder}: cannot be written ({reason}). Choose another --output.") from error
 
 
 def save_results(results: Results, folder: Path) -> list[str]:

@@ -127,13 +127,7 @@ class Results(msgspec.Struct, frozen=True):
 
 
 def load_results(path: Path) -> Results:
-    """Read a results file.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, damaged, foreign, or of another format version.
-    """
+    """Read a results file, or raise `DataError` if it is missing, damaged, foreign, or of another format version."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -76,13 +76,7 @@ class Sweep(NamedTuple):
 
 
 def parse_sweep(text: str) -> Sweep:
-    """Parse a sweep such as ``"batch-size=32,128,512"``.
-
-    Raises
-    ------
-    SettingsError
-        If the setting cannot be swept, or a value is not a positive whole number.
-    """
+    """Parse a sweep such as ``"batch-size=32,128,512"``, of positive whole numbers."""
     name, _, values = text.partition("=")
     name = name.strip().replace("_", "-")
     if name not in SWEPT:

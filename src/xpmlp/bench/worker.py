@@ -52,19 +52,13 @@ class Worker:
         self.start_seconds = time.perf_counter() - started
 
     def request(self, name: str, *arguments: Any) -> Any:
-        """Call a method of `Session` in the process and return its result.
-
-        Raises
-        ------
-        WorkerError
-            If the method raises, or the process has ended.
-        """
+        """Call a method of `Session` in the process and return its result; its error or end is a `WorkerError`."""
         with contextlib.suppress(OSError):  # the process has ended, as `receive` finds
             self.connection.send((name, arguments))
         return self.receive()
 
     def receive(self) -> Any:
-        """Wait for the process and return what it answers, or raise its error."""
+        """Return the process's next answer, or raise its error."""
         try:
             error, result = self.connection.recv()
         except (EOFError, OSError) as ended:

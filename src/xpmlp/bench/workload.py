@@ -53,13 +53,7 @@ def synthetic_workload(rows: int = 60_000, features: int = 784, classes: int = 1
 
 
 def make_workload(dataset: Dataset) -> Workload:
-    """Return a dataset's rows.
-
-    Raises
-    ------
-    DataError
-        If its target is numeric.
-    """
+    """Return a dataset's rows; a numeric target is refused."""
     if not dataset.classes:
         raise DataError(f"{dataset.name}: its target is numeric; the benchmark trains classifiers. Use other --data.")
     x, test_x = (np.asarray(split.x, np.float32) for split in (dataset.train, dataset.test))
