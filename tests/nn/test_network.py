@@ -41,7 +41,9 @@ def test_backward_is_the_chain_rule_written_out(make_problem: Callable[..., Any]
     np.testing.assert_allclose(hidden.bias, np.einsum("ij->j", expected_hidden)[None], rtol=1e-13)
 
 
-def test_the_annotations_are_checked_while_these_tests_run() -> None:
+def test_the_annotations_are_checked_where_the_run_asks_for_it(pytestconfig: pytest.Config) -> None:
+    if not pytestconfig.getoption("jaxtyping_packages"):
+        pytest.skip("annotations are checked with --jaxtyping-packages=xpmlp,beartype.beartype")
     layers = (Layer(np.zeros((5, 2)), np.zeros((1, 2))),)
     with pytest.raises(jaxtyping.TypeCheckError):
         forward(xp, layers, np.zeros((3, 5), dtype=np.int64), ACTIVATIONS["tanh"])

@@ -194,14 +194,14 @@ def test_another_error_stays_what_it_is(small_fit: Fit) -> None:
 
 
 def test_what_would_fit_is_named() -> None:
-    def layers(*sizes: int) -> Layers:
-        return init_layers(np, np.random.default_rng(0), sizes, normal(), dtype=np.float32)
-
-    network = layers(784, 128, 10)
-    fixed, per_row = step_bytes(network)
-    text = describe_shortage(SmallBackend(1, free=fixed + 300 * per_row), network, 100_000)
+    small, large = (
+        init_layers(np, np.random.default_rng(0), sizes, normal(), dtype=np.float32)
+        for sizes in ((784, 128, 10), (784, 4096, 4096, 10))
+    )
+    fixed, per_row = step_bytes(small)
+    text = describe_shortage(SmallBackend(1, free=fixed + 300 * per_row), small, 100_000)
     assert "batch of 100,000 rows" in text
     assert text.endswith("Use a smaller batch_size: 256 may fit.")
-    text = describe_shortage(SmallBackend(1, free=2**20), layers(784, 4096, 4096, 10), 128)
+    text = describe_shortage(SmallBackend(1, free=2**20), large, 128)
     assert text.endswith("Use fewer or smaller hidden layers, or another device.")
     assert "458.6 MiB for the network" in text  # 6 × (784 × 4096 + 4096² + 4096 × 10 + 8,202 biases) × 4 bytes

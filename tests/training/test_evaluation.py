@@ -110,20 +110,18 @@ def test_nothing_to_evaluate_on_is_refused(samples: Samples) -> None:
 
 def test_small_products_stay_in_one_thread_here_too() -> None:
     pools = ThreadpoolController().select(user_api="blas")
-    backend = NumpyBackend()
     used: list[int] = []
 
     def spy(xp: Any, z: Any) -> Any:
         used.extend(pool["num_threads"] for pool in pools.info())
-        return z
+        return RELU.forward(xp, z)
 
-    activation = ACTIVATIONS["identity"]._replace(forward=spy)
+    settings: dict[str, Any] = {"activation": RELU._replace(forward=spy), "loss": LOSSES["squared_error"]}
     layers = tuple(Layer(np.zeros((100, 100)), np.zeros((1, 100))) for _ in range(2))
     x = np.zeros((100, 100))  # 2 million operations
-    loss = LOSSES["squared_error"]
     with pools.limit(limits=2):
-        loss_and_accuracy(backend, layers, Samples(x, x), activation=activation, loss=loss)
-        predict_outputs(backend, layers, x, activation=activation, loss=loss)
+        loss_and_accuracy(NumpyBackend(), layers, Samples(x, x), **settings)
+        predict_outputs(NumpyBackend(), layers, x, **settings)
     assert set(used) == {1}
 
 
@@ -180,11 +178,13 @@ def test_a_class_that_is_neither_there_nor_predicted_scores_zero_without_a_warni
 ) -> None:
     threes = digits.test.labels == 3
     result = evaluate_classifier(model, Split(digits.test.x[threes], digits.test.labels[threes]))
-    never = [score for score, called in zip(result.per_class, result.confusion.sum(axis=0), strict=True) if not called]
-    assert never
-    assert {(score.precision, score.recall, score.f1, score.support) for score in never if score.label != 3} == {
-        (0.0, 0.0, 0.0, 0)
+    called = result.confusion.sum(axis=0)
+    never = {
+        (score.precision, score.recall, score.f1, score.support)
+        for score in result.per_class
+        if not called[score.label]
     }
+    assert never == {(0.0, 0.0, 0.0, 0)}
     assert result.per_class[3].support == np.count_nonzero(threes)
 
 

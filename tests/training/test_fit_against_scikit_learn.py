@@ -95,27 +95,6 @@ def test_weights_and_losses_follow_scikit_learns_step_by_step(
     assert_same_trajectory(result, trained, with_losses=task != "regression of 3 numbers")
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_a_row_of_weight_two_counts_as_two_rows(small_fit: Fit, samples: Samples) -> None:
-    weight = np.random.default_rng(2).integers(0, 3, 50)
-    repeated = np.repeat(np.arange(50), weight)
-    settings, optimizer = SOLVERS["momentum"]
-    settings = settings | {"alpha": 0.3, "activation": "tanh", "batch_size": len(repeated)}
-    labels = samples.targets.argmax(axis=1)
-    start, trained = scikit_learn_runs(MLPClassifier, samples.x[repeated], labels[repeated], settings)
-    result = small_fit(
-        samples._replace(weight=weight.astype(float)),
-        layers=start,
-        optimizer=optimizer,
-        schedule=constant(settings["learning_rate_init"]),
-        epochs=6,
-        batch_size=50,
-        generator=IN_ORDER,
-        l2=0.3,
-    )
-    assert_same_trajectory(result, trained)
-
-
 def test_without_hidden_layers_it_is_multinomial_logistic_regression(small_fit: Fit, samples: Samples) -> None:
     reference = LogisticRegression(C=0.5, tol=1e-10, max_iter=10_000)
     reference.fit(samples.x, samples.targets.argmax(axis=1))

@@ -183,15 +183,6 @@ def test_an_improvement_below_min_delta_is_none(small_fit: Fit, validation: Samp
         assert len(small_fit(epochs=4, validation=validation, callbacks=callbacks).history) == epochs
 
 
-def test_early_stopping_watches_the_real_validation_loss(small_fit: Fit, validation: Samples) -> None:
-    # The labels of the validation rows are random: the better the network fits, the worse it does on them.
-    result = small_fit(epochs=200, validation=validation, callbacks=[EarlyStopping(4)])
-    losses = [row.test_loss or 0.0 for row in result.history]
-    best = int(np.argmin(losses)) + 1
-    assert len(losses) == best + 4 < 200
-    assert_same_layers(result.layers, small_fit(epochs=best).layers)
-
-
 def test_early_stopping_refuses_no_patience_and_no_validation(small_fit: Fit) -> None:
     with pytest.raises(SettingsError, match="give validation samples"):
         small_fit(callbacks=[EarlyStopping()])

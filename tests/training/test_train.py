@@ -28,6 +28,7 @@ from xpmlp.training import (
     predict,
     train,
 )
+from xpmlp.training.recipes import DTYPES
 
 SHORT = Recipe(hidden_layer_sizes=(16,), epochs=2)
 
@@ -82,39 +83,26 @@ def test_without_hidden_layers_or_as_table_rows_digits_are_learned_too(digits: D
 
 def test_every_setting_reaches_the_training(digits: Dataset) -> None:
     usual = Recipe(hidden_layer_sizes=(8,), epochs=1, batch_size=100)
-    choices: dict[str, Any] = {
+    named: dict[str, Any] = {
         "activation": ACTIVATIONS,
         "initializer": INITIALIZERS,
         "optimizer": OPTIMIZERS,
         "schedule": SCHEDULES,
+        "dtype": DTYPES,
     }
-    recipes = {
-        *(replace(usual, **{setting: name}) for setting, names in choices.items() for name in names),
-        replace(usual, learning_rate=0.05),
-        replace(usual, batch_size=99),
-        replace(usual, seed=1),
-        replace(usual, epochs=2),
-        replace(usual, penalty=1),
-        replace(usual, dtype="float64"),
-        replace(usual, hidden_layer_sizes=(9,)),
-        replace(usual, hidden_layer_sizes=(8, 8)),
-    }
+    changes: list[dict[str, Any]] = [
+        *({setting: name} for setting, names in named.items() for name in names),
+        *({setting: 2} for setting in ("batch_size", "seed", "epochs", "penalty", "learning_rate")),
+        *({"hidden_layer_sizes": sizes} for sizes in ((9,), (8, 8))),
+    ]
+    recipes = {replace(usual, **change) for change in changes}
     results = [fit_dataset(digits, recipe).layers for recipe in recipes]
     assert len({result[0].weight.tobytes() for result in results}) == len(recipes)
 
 
-@pytest.mark.parametrize(
-    ("classes", "dtype"),
-    [
-        (("zero", "un", "zwei", "三", "čtyři", "5", "six", "sept", "acht", "neun 9"), None),
-        ((2**63, -1, *range(2, 10)), object),
-        ((1, "1", "a\0", "a", *range(4, 10)), object),
-    ],
-)
-def test_any_labels_work_from_the_dataset_to_the_prediction(
-    digits: Dataset, classes: tuple[Any, ...], dtype: Any
-) -> None:
-    names = np.asarray(classes, dtype=dtype)
+def test_any_labels_work_from_the_dataset_to_the_prediction(digits: Dataset) -> None:
+    classes = (1, "1", "a\0", "a", "三", 2**63, -1, *range(7, 10))
+    names = np.asarray(classes, dtype=object)
     dataset = replace(
         digits,
         classes=classes,
@@ -130,9 +118,6 @@ def test_any_labels_work_from_the_dataset_to_the_prediction(
     right = [a == b for a, b in zip(labels.tolist(), dataset.test.labels.tolist(), strict=True)]
     assert np.mean(right) == result.history[-1].test_accuracy
     assert [score.label for score in evaluate_classifier(model, dataset.test).per_class] == list(classes)
-
-
-def test_a_label_outside_the_classes_is_refused_by_name(digits: Dataset) -> None:
     with pytest.raises(DataError, match=r"not among the known classes: 9\."):
         train(replace(digits, classes=tuple(range(9))), SHORT)
 

@@ -5,7 +5,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,16 +31,12 @@ FILE_NAME = "epoch-{:06}.safetensors"
 FILE_PATTERN = re.compile(r"epoch-(\d+)\.safetensors")
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A run after a whole epoch.
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """The part of a checkpoint that its file holds as JSON.
 
     Attributes
     ----------
-    layers
-        The network, as NumPy arrays.
-    optimizer
-        The arrays of the optimizer's state, flattened; NumPy arrays.
     history
         One row per whole epoch.
     generator
@@ -49,20 +45,34 @@ class Checkpoint:
         The state of each callback that has one, by the name of its class.
     settings
         What the run was started with, in plain values; their meaning is the caller's.
-    dropout
-        The key of the next step's dropout masks; ``()`` without dropout.
     threads
         Number of threads of the run's matrix products, on which their rounding depends; None if unknown.
     """
 
-    layers: Layers
-    optimizer: tuple[Shaped[np.ndarray, "..."], ...]
     history: tuple[EpochRow, ...]
     generator: dict[str, Any]
-    callbacks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    dropout: Any = ()
-    threads: int | None = None
+    callbacks: dict[str, dict[str, Any]]
+    settings: dict[str, Any]
+    threads: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint(Record):
+    """A run after a whole epoch: its record, and its arrays as NumPy arrays.
+
+    Attributes
+    ----------
+    layers
+        The network.
+    optimizer
+        The arrays of the optimizer's state, flattened.
+    dropout
+        The key of the next step's dropout masks; ``()`` without dropout.
+    """
+
+    layers: Layers
+    optimizer: tuple[Shaped[np.ndarray, "..."], ...]
+    dropout: Any
 
     @property
     def epoch(self) -> int:
@@ -89,7 +99,7 @@ class Checkpoint:
                 callback.load_state_dict(run, state)
 
 
-def take_checkpoint(run: Run, state: TrainingState, settings: Mapping[str, Any]) -> Checkpoint:
+def take_checkpoint(run: Run, state: TrainingState, settings: dict[str, Any]) -> Checkpoint:
     """Return a checkpoint of a run, with the given weights and optimizer state."""
     assert isinstance(run.generator, np.random.Generator)
     fetch = run.backend.to_numpy
@@ -113,17 +123,6 @@ def flatten(tree: Any) -> list[Any]:
     return arrays
 
 
-@dataclass
-class Description:
-    """The JSON part of a checkpoint file. Networks, also those of callbacks, are tensors beside it."""
-
-    history: tuple[EpochRow, ...]
-    generator: dict[str, Any]
-    callbacks: dict[str, dict[str, Any]]
-    settings: dict[str, Any]
-    threads: Annotated[int, msgspec.Meta(ge=1)] | None = None
-
-
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, whole or not at all; its folder is created if missing.
 
@@ -141,10 +140,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         tensors |= name_layers(f"callbacks.{name}", state.pop("layers", ()))
     # Not ascontiguousarray, which gives an array without axes one.
     tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
-    description = Description(
-        checkpoint.history, checkpoint.generator, states, dict(checkpoint.settings), checkpoint.threads
-    )
-    text = json.dumps(asdict(description))
+    values = {field.name: getattr(checkpoint, field.name) for field in fields(Record)}
+    text = json.dumps(values | {"callbacks": states}, default=asdict)
     metadata = {"format": FORMAT, "format_version": FORMAT_VERSION, "checkpoint": text}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, safetensors.numpy.save(tensors, metadata | {"sha256": digest(text, tensors)}))
@@ -183,20 +180,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if metadata.get("sha256") != digest(metadata.get("checkpoint", ""), tensors):
         raise DataError(f"{path}: is a damaged checkpoint (its checksum does not match).")
     try:
-        description = msgspec.convert(json.loads(metadata["checkpoint"]), Description)
-        optimizers = sum(name.startswith("optimizer.") for name in tensors)
-        for name, state in description.callbacks.items():
+        record = msgspec.convert(json.loads(metadata["checkpoint"]), Record)
+        for name, state in record.callbacks.items():
             if layers := find_layers(f"callbacks.{name}", tensors):
                 state["layers"] = layers
+        optimizer = [tensors[f"optimizer.{i}"] for i in range(sum(name.startswith("optimizer.") for name in tensors))]
         return Checkpoint(
+            **vars(record),
             layers=find_layers("layers", tensors),
-            optimizer=tuple(tensors[f"optimizer.{index}"] for index in range(optimizers)),
-            history=description.history,
-            generator=description.generator,
-            callbacks=description.callbacks,
-            settings=description.settings,
+            optimizer=tuple(optimizer),
             dropout=tensors.get("dropout", ()),
-            threads=description.threads,
         )
     except (KeyError, ValueError, msgspec.ValidationError) as error:
         raise DataError(f"{path}: is a damaged checkpoint ({type(error).__name__}: {error}).") from error

@@ -4,7 +4,7 @@ import csv
 import functools
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Protocol, runtime_checkable
 
 from xpmlp.backends import Backend
@@ -47,11 +47,10 @@ class EpochRow:
 
 def history_to_csv(history: Sequence[EpochRow]) -> str:
     """Return a history as comma-separated values with a header; None becomes an empty field."""
-    names = [field.name for field in fields(EpochRow)]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows([getattr(row, name) for name in names] for row in history)
+    writer = csv.DictWriter(text, [field.name for field in fields(EpochRow)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(map(asdict, history))
     return text.getvalue()
 
 
