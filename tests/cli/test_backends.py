@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from xpmlp.backends import BackendStatus, Device
-from xpmlp.backends.survey import Trial
+from xpmlp.backends.check import Trial
 
 
 def show(xpmlp: Any, monkeypatch: pytest.MonkeyPatch, *statuses: BackendStatus) -> str:

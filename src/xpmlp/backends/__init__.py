@@ -5,10 +5,10 @@ nobody waits for a library that they do not use, or needs to have it. ``docs/bac
 """
 
 from .base import Backend
+from .check import BackendStatus, check_backends
 from .devices import Device, is_gpu
 from .numpy import NumpyBackend
 from .select import BACKENDS, infer_backend, load_backend, usable_backends
-from .survey import BackendStatus, check_backends
 
 __all__ = [
     "BACKENDS",

@@ -1,4 +1,4 @@
-"""What a backend is. This class alone serves any eager library that follows the Array API standard."""
+"""The base class of all backends, which serves any eager library that follows the Array API standard."""
 
 import logging
 from contextlib import AbstractContextManager, nullcontext
@@ -19,14 +19,14 @@ logger = logging.getLogger(__name__)
 class Backend:
     """An array namespace, a device, and how a step is repeated over an epoch.
 
-    A library's own backend is a subclass that says what that library does differently: most of all `run_epoch`.
+    A library's own backend is a subclass that overrides what that library does differently, above all `run_epoch`.
 
     Parameters
     ----------
     xp
         The library's Array API namespace.
     device
-        Where the arrays live, as the library names it; None for its default.
+        The device of the arrays, as the library names it; None for its default.
     """
 
     name: ClassVar[str] = "array-api"
@@ -42,7 +42,7 @@ class Backend:
         self.device = device
 
     def scope(self) -> AbstractContextManager[object]:
-        """Return a context in which all work with this backend's arrays is done; it sets what the library needs set."""
+        """Return a context with the library's settings, for all work with this backend's arrays."""
         return nullcontext()
 
     @property
@@ -52,19 +52,16 @@ class Backend:
 
     @staticmethod
     def device_name_of(array: Any) -> str:
-        """Return the name of the device that an array of this library lives on, as `load_backend` takes it."""
+        """Return the name of an array's device, as `load_backend` takes it."""
         return str(array.device)
 
     @classmethod
     def list_devices(cls) -> tuple[Device, ...]:
-        """Return what could compute here, the library's own choice first."""
+        """Return the devices of this machine, the library's default first."""
         return ()
 
     def asarray(self, array: Shaped[Any, "..."], dtype: str | None = None) -> Any:
-        """Move an array of the host, or of this library, to the device; as the dtype of that name, by default its own.
-
-        What is there already, as that dtype, is not copied.
-        """
+        """Move an array of the host or of this library to the device, as that dtype; copy only if needed."""
         target = None if dtype is None else getattr(self.xp, dtype)
         return self.xp.asarray(array, dtype=target, device=self.device)
 
@@ -92,9 +89,8 @@ class Backend:
         Parameters
         ----------
         samples, order, learning_rates
-            Arrays of this backend. `order` says which rows make the batches, one batch after the other, the last one
-            as small as it comes out; `learning_rates` holds one number for each, or an array of shape
-            ``(*models, 1, 1)`` with one for each model.
+            Arrays of this backend. `order` holds the rows of the batches, one batch after the other, of which the last
+            may be smaller; `learning_rates` a number for each batch, or an array of shape ``(*models, 1, 1)``.
 
         Returns
         -------
@@ -113,16 +109,13 @@ class Backend:
         return state, self.xp.stack(objectives, axis=-1)
 
     def threads_for(self, layers: Layers, rows: int) -> AbstractContextManager[object]:
-        """Return a context in which products of so many rows with a network's weights have the threads they deserve."""
+        """Return a context with the number of threads for products of that many rows with a network's weights."""
         return nullcontext()
 
     def run_threads(self, layers: Layers, rows: int, threads: int | None) -> AbstractContextManager[int | None]:
-        """Return a context for a run with batches of so many rows, as which it gives the run's number of threads.
+        """Return a context for a run with batches of that many rows; its value is the run's number of threads.
 
-        Parameters
-        ----------
-        threads
-            The number to take; None to decide. It is None inside if the library or device has no such setting.
+        `threads` is the number to use, or None to choose one. The value is None if there is no such setting.
         """
         if threads is not None:
             logger.warning("backend %s on %s has no number of threads to set: it is ignored.", self.name, self.device)
@@ -134,22 +127,22 @@ class Backend:
     def transfer_stream(self) -> AbstractContextManager[object]:
         """Return a context for another thread, in which copies to the device run beside the computation.
 
-        Call it in the thread that computes, and enter it in the other one. At its end the copies are complete.
+        Call it in the computing thread and enter it in the other one. On exit, the copies are complete.
         """
         return self.scope()
 
     def free_memory(self) -> int | None:
-        """Return the bytes that the device still has; None where it shares the host's memory, or does not tell."""
+        """Return the free bytes of device memory; None if it is the host's, or the library does not report them."""
         return None
 
     def is_out_of_memory(self, error: BaseException) -> bool:
-        """Tell whether an error of the library means that the device has too little memory."""
+        """Return whether an error of the library means that the device has too little memory."""
         return isinstance(error, MemoryError)
 
     def linear_algebra(self) -> str | None:
-        """Return what computes the matrix products, and with how many threads; None where the library does not tell."""
+        """Return the library of the matrix products, and its threads; None if unknown."""
         return None
 
     def describe(self) -> dict[str, str]:
-        """Return what a record of a run should say of the library and the device."""
+        """Return the library and the device, for the record of a run."""
         return {"backend": self.name, "library": self.xp.__name__, "device": str(self.device)}

@@ -1,4 +1,4 @@
-"""What may compute: devices, by the names that users give them."""
+"""Devices and their names."""
 
 from typing import NamedTuple
 
@@ -13,9 +13,9 @@ class Device(NamedTuple):
     name
         As `load_backend` takes it, such as ``"cuda:0"``.
     description
-        What it is, such as ``"NVIDIA H200"``.
+        Such as ``"NVIDIA H200"``.
     total_memory, free_memory
-        Bytes of its own memory; None where it shares the host's, or does not tell.
+        Bytes of its own memory; None if it shares the host's, or its library does not report it.
     """
 
     name: str
@@ -25,18 +25,12 @@ class Device(NamedTuple):
 
 
 def is_gpu(name: str) -> bool:
-    """Tell whether a device of that name is something else than the host's own processor."""
+    """Return whether a device of that name is not the host's processor."""
     return name.partition(":")[0] != "cpu"
 
 
 def device_number(name: str, index: str, count: int) -> int:
-    """Read the number behind a device's name, as in ``"cuda:1"``; 0 where there is none.
-
-    Raises
-    ------
-    SettingsError
-        Where it is no number, or there are not so many devices.
-    """
+    """Return the number after a device's colon, as in ``"cuda:1"``, or 0; refuse one of `count` or more."""
     if index and not index.isdecimal():
         raise SettingsError(f"device {name!r}: what stands behind the colon is not a number, as in cuda:1.")
     number = int(index or 0)

@@ -19,19 +19,7 @@ from .devices import Device, device_number
 
 
 class JaxBackend(Backend):
-    """JAX's arrays, on whatever device its plug-ins reach.
-
-    Parameters
-    ----------
-    device
-        A platform, such as ``"cpu"`` or ``"cuda"``, with ``":1"`` behind it for one that is not the first; None for
-        JAX's default.
-
-    Raises
-    ------
-    SettingsError
-        Where JAX has no such device.
-    """
+    """JAX's arrays on any device that its plug-ins reach: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; None for its default."""
 
     name: ClassVar[str] = "jax"
 
@@ -45,23 +33,23 @@ class JaxBackend(Backend):
 
     @staticmethod
     def device_name_of(array: Any) -> str:
-        """Return the name of the device that an array lives on; the first, where it is spread over several."""
+        """Return the name of an array's device; the first if it is spread over several."""
         return name_of_device(min(array.devices(), key=lambda device: device.id))
 
     @classmethod
     def list_devices(cls) -> tuple[Device, ...]:
-        """Return JAX's devices, and the host's processor last where they are others."""
+        """Return JAX's devices, and the host's processor last."""
         devices = jax.devices()
         if devices[0].platform != "cpu":
             devices = [*devices, *jax.devices("cpu")]
         return tuple(Device(name_of_device(device), device.device_kind, *memory_of(device)) for device in devices)
 
     def free_memory(self) -> int | None:
-        """Return the bytes that JAX may still take of the device's memory; None where it does not tell."""
+        """Return the bytes of device memory that JAX may still take; None if it does not report them."""
         return memory_of(self.device)[1]
 
     def is_out_of_memory(self, error: BaseException) -> bool:
-        """Tell whether an error means that the device has too little memory."""
+        """Return whether an error means that the device has too little memory."""
         return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
 
     @contextmanager
@@ -72,7 +60,7 @@ class JaxBackend(Backend):
             yield
 
     def synchronize(self, state: TrainingState) -> None:
-        """Return when the state is computed."""
+        """Block until the state is computed."""
         jax.block_until_ready(state)
 
     def run_epoch(
@@ -80,31 +68,24 @@ class JaxBackend(Backend):
     ) -> tuple[TrainingState, Any]:
         """Take one step for each batch; see `Backend.run_epoch`.
 
-        The whole epoch is compiled as one, at the first one, and found again at the next: nothing in it depends on the
-        epoch or on the learning rate.
+        The epoch is compiled once: nothing in it depends on the epoch or the learning rates.
         """
         return compiled_epoch(step)(state, samples, order, learning_rates, batch_size)
 
     def linear_algebra(self) -> str | None:
-        """Return what computes the matrix products; on the CPU a pool of a thread for each core that it may use."""
+        """Return the library of the matrix products, and on the CPU its threads: one for each core it may use."""
         if self.device.platform != "cpu":
             return "XLA"
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return f"XLA, {describe_threads(threads)}"
 
     def describe(self) -> dict[str, str]:
-        """Return what a record of a run should say of the library and the device."""
+        """Return the library and the device, for the record of a run."""
         return {"backend": self.name, "library": f"jax {jax.__version__}", "device": str(self.device)}
 
 
 def find_device(name: str | None) -> jax.Device:
-    """Return the device of that name.
-
-    Raises
-    ------
-    SettingsError
-        Where JAX has none, naming those that it has.
-    """
+    """Return the device of that name, or raise a `SettingsError` with the names of those that JAX has."""
     if name is None:
         return jax.devices()[0]
     platform, _, index = name.partition(":")
@@ -116,18 +97,17 @@ def find_device(name: str | None) -> jax.Device:
         raise SettingsError(
             f"device {name!r}: JAX has only {here} here.{hint or ' Use one of those, or another backend.'}"
         ) from error
-    number = device_number(name, index, len(devices))
-    return devices[number]
+    return devices[device_number(name, index, len(devices))]
 
 
 def name_of_device(device: jax.Device) -> str:
-    """Return a device's name as `load_backend` takes it: JAX says ``gpu`` of what it also finds under ``cuda``."""
+    """Return a device's name as `load_backend` takes it; JAX calls NVIDIA's GPUs ``gpu``."""
     platform = "cuda" if device.platform == "gpu" and "NVIDIA" in device.device_kind else device.platform
     return platform if platform == "cpu" and device.id == 0 else f"{platform}:{device.id}"
 
 
 def memory_of(device: jax.Device) -> tuple[int | None, int | None]:
-    """Return the bytes of a device's memory that JAX may use, and those still free; None where it does not tell."""
+    """Return the bytes of device memory that JAX may use, and those still free; None if it does not report them."""
     statistics = device.memory_stats() or {}
     limit = statistics.get("bytes_limit")
     return limit, None if limit is None else limit - statistics.get("bytes_in_use", 0)

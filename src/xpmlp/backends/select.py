@@ -1,10 +1,10 @@
-"""A backend by its name, by the arrays that it is to compute with, or by what this machine has."""
+"""Choose a backend by its name, by the arrays of a call, or by the devices of this machine."""
 
 import importlib
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import array_api_compat
 import numpy as np
@@ -19,9 +19,9 @@ logger = logging.getLogger(__name__)
 
 
 class BackendEntry(NamedTuple):
-    """Where a backend is found: its class and module, the library that it needs, and the extra that brings that.
+    """A backend's module and class, its library, and the extra that installs that.
 
-    `owns` tells whether an array is this library's, without importing it.
+    `owns` returns whether an array is this library's, without importing it.
     """
 
     module: str
@@ -42,7 +42,7 @@ AUTO = "auto"
 
 
 def load_backend(name: str = "numpy", device: str | None = None, *, tf32: bool = False) -> Backend:
-    """Return the backend called `name`, ready to use.
+    """Return a backend by its name.
 
     Parameters
     ----------
@@ -57,15 +57,15 @@ def load_backend(name: str = "numpy", device: str | None = None, *, tf32: bool =
     Raises
     ------
     SettingsError
-        Where there is none of that name, or it has no such device, or no TF32.
+        If there is no backend of that name, or it lacks that device, or TF32.
     MissingDependencyError
-        Where its library is not installed; the message holds the command that installs it.
+        If its library is not installed; the message holds the command that installs it.
     BackendError
-        Where its library is installed, but cannot be used on this machine.
+        If its library is installed, but cannot be used on this machine.
     """
     if name == AUTO:
         backend = choose_backend(device)
-        return backend if not tf32 else load_backend(backend.name, backend.device_name, tf32=True)
+        return load_backend(backend.name, backend.device_name, tf32=True) if tf32 else backend
     make = backend_class(name)
     with unusable_explained(name, "it does not start"):
         backend = make(device)
@@ -76,29 +76,21 @@ def load_backend(name: str = "numpy", device: str | None = None, *, tf32: bool =
     return backend
 
 
-def backend_class(name: str) -> Callable[[str | None], Backend]:
-    """Import a backend's module and return its class."""
+def backend_class(name: str) -> type[Backend]:
+    """Import a backend's module and return its class, which takes a device."""
     if name not in BACKENDS:
         raise SettingsError(f"backend {name!r} is not one of {', '.join(BACKENDS)}, {AUTO}.")
     entry = BACKENDS[name]
     with unusable_explained(name, "it cannot be imported"):
         if entry.extra is not None:
             import_optional(entry.library, extra=entry.extra, purpose=f"The backend {name}")
-        return cast(
-            Callable[[str | None], Backend],
-            getattr(importlib.import_module(entry.module, __package__), entry.class_name),
-        )
+        found: type[Backend] = getattr(importlib.import_module(entry.module, __package__), entry.class_name)
+        return found
 
 
 @contextmanager
 def unusable_explained(name: str, what: str) -> Iterator[None]:
-    """Turn whatever an installed library that is broken, or misses something of the machine, raises into one error.
-
-    Raises
-    ------
-    BackendError
-        In its place; errors that are explained already stay as they are.
-    """
+    """Turn any error of an installed library that does not work into a `BackendError`; keep explained errors."""
     try:
         yield
     except (XpmlpError, MemoryError):
@@ -114,15 +106,7 @@ def unusable_explained(name: str, what: str) -> Iterator[None]:
 
 
 def choose_backend(device: str | None = None) -> Backend:
-    """Return the best backend for this machine, and log what it is and why the others are not.
-
-    A GPU is preferred; where none can be used, NumPy: it starts at once and is always there.
-
-    Raises
-    ------
-    SettingsError
-        Where a device is asked for that no library can use, with what each of them said.
-    """
+    """Return the first backend that can use a GPU, else NumPy, and log why."""
     refusals = []
     for name in ("cupy", "torch", "jax"):
         if device == "cpu":
@@ -146,7 +130,7 @@ def choose_backend(device: str | None = None) -> Backend:
 
 
 def usable_backends() -> list[str]:
-    """Return the names of the backends that can compute on this machine, each on its own choice of device."""
+    """Return the names of the backends that work on this machine."""
     usable = []
     for name in BACKENDS:
         try:
@@ -158,15 +142,15 @@ def usable_backends() -> list[str]:
 
 
 def infer_backend(*arrays: Any) -> Backend:
-    """Return the backend for the library and the device that arrays belong to.
+    """Return the backend of the arrays' library, on their device.
 
-    Lists, data frames, NumPy arrays and whatever else lives on the host belong to NumPy; None to nothing. An array of
-    a library that has no backend of its own, but follows the Array API standard, gets the generic one.
+    Lists, data frames and NumPy arrays belong to NumPy; None is ignored. Another library that follows the Array API
+    standard gets the generic `Backend`.
 
     Raises
     ------
     SettingsError
-        Where two libraries or two devices are mixed, naming both.
+        If two libraries or two devices are mixed; the message names both.
     """
     places = {place: None for place in map(place_of, arrays) if place is not None}  # a set that keeps its order
     if len(places) > 1:
@@ -177,15 +161,14 @@ def infer_backend(*arrays: Any) -> Backend:
 
 
 def place_of(array: Any) -> tuple[str, Any, Any] | None:
-    """Return an array's backend, its device, and its namespace where it has no backend of its own."""
+    """Return an array's backend, its device, and its namespace if it has no backend of its own."""
     if array is None:
         return None
     if isinstance(array, np.ndarray | np.generic):
         return "numpy", "cpu", None
     for name, entry in BACKENDS.items():
         if name != "numpy" and entry.owns(array):
-            backend = cast(type[Backend], backend_class(name))
-            return name, backend.device_name_of(array), None
+            return name, backend_class(name).device_name_of(array), None
     if hasattr(array, "__array_namespace__") and hasattr(array, "device"):
         namespace = array.__array_namespace__()
         return namespace.__name__, array.device, namespace

@@ -1,15 +1,15 @@
-"""What this machine has: every backend, its devices, and whether it computes what NumPy computes."""
+"""Check every backend on this machine: its library, its devices, and a small training on each."""
 
 import importlib
-from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-from xpmlp.backends.numpy.backend import NumpyBackend
 from xpmlp.errors import BackendError, MissingDependencyError, XpmlpError
 from xpmlp.nn.activations import ACTIVATIONS
-from xpmlp.nn.layers import Layer, Layers
+from xpmlp.nn.initializers import glorot_uniform, init_layers
+from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import sgd
 from xpmlp.nn.samples import Samples
@@ -20,7 +20,7 @@ from .base import Backend
 from .devices import Device
 from .select import BACKENDS, backend_class, load_backend, unusable_explained
 
-AGREES = 1e-4  # of the largest weight: what float32 leaves of two orders of summation after a few steps
+TOLERANCE = 1e-4  # of the largest weight: what float32 leaves of two orders of summation after a few steps
 
 # Wheels of PyTorch and JAX for the usual case; their sites know the others.
 INSTALL = {name: f'pip install "xpmlp[{entry.extra}]"' for name, entry in BACKENDS.items() if entry.extra} | {
@@ -30,14 +30,14 @@ INSTALL = {name: f'pip install "xpmlp[{entry.extra}]"' for name, entry in BACKEN
 
 @dataclass(frozen=True)
 class Trial:
-    """How a small training went on one device.
+    """A small training on one device.
 
     Attributes
     ----------
     difference
-        From NumPy's weights, as a part of the largest; None where it did not get that far.
+        From NumPy's weights, as a fraction of the largest; None if the training failed.
     problem
-        Why it did not, or that it differs; None where all is well.
+        Why it failed, or that the weights differ; None if all is well.
     """
 
     device: Device
@@ -47,16 +47,16 @@ class Trial:
 
 @dataclass(frozen=True)
 class BackendStatus:
-    """What there is of a backend.
+    """The state of a backend on this machine.
 
     Attributes
     ----------
     install
-        The command that brings its library; None where that is here.
+        Command that installs its library; None if it is installed.
     problem
-        Why its library, though installed, cannot be used at all; None where it can.
+        Why its library, though installed, cannot be used at all; None if it can.
     linear_algebra
-        What computes its products, with how many threads.
+        Library of its matrix products, and its number of threads.
     """
 
     name: str
@@ -64,69 +64,60 @@ class BackendStatus:
     install: str | None = None
     problem: str | None = None
     linear_algebra: str | None = None
-    trials: tuple[Trial, ...] = field(default=())
-
-    @property
-    def usable(self) -> bool:
-        """Whether training came out right on some device."""
-        return any(trial.problem is None for trial in self.trials)
+    trials: tuple[Trial, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the status as JSON holds it: every value by its name."""
+        """Return the status as an object for JSON."""
         trials = [asdict(trial) | {"device": trial.device._asdict()} for trial in self.trials]
-        return asdict(self) | {"trials": trials, "installed": self.install is None, "usable": self.usable}
+        usable = any(trial.problem is None for trial in self.trials)
+        return asdict(self) | {"trials": trials, "installed": self.install is None, "usable": usable}
 
 
 def check_backends() -> tuple[BackendStatus, ...]:
-    """Look at every backend: import it, list its devices, and train a small network on each."""
+    """Import every backend, list its devices, and train a small network on each."""
     return tuple(check_backend(name) for name in BACKENDS)
 
 
 def check_backend(name: str) -> BackendStatus:
-    """Look at one backend."""
+    """Check one backend."""
+    version = None
     try:
-        chosen = cast(type[Backend], backend_class(name))
-    except MissingDependencyError:
-        return BackendStatus(name, install=INSTALL[name])
-    except BackendError as error:
-        return BackendStatus(name, problem=str(error))
-    version = str(importlib.import_module(BACKENDS[name].library).__version__)
-    try:
+        chosen = backend_class(name)
+        version = str(importlib.import_module(BACKENDS[name].library).__version__)
         linear_algebra = load_backend(name).linear_algebra()
         with unusable_explained(name, "its devices cannot be listed"):
             devices = chosen.list_devices()
+    except MissingDependencyError:
+        return BackendStatus(name, install=INSTALL[name])
     except BackendError as error:
         return BackendStatus(name, version, problem=str(error))
-    return BackendStatus(
-        name, version, linear_algebra=linear_algebra, trials=tuple(try_device(name, device) for device in devices)
-    )
+    trials = tuple(try_device(name, device) for device in devices)
+    return BackendStatus(name, version, linear_algebra=linear_algebra, trials=trials)
 
 
 def try_device(name: str, device: Device) -> Trial:
-    """Train on one device as on NumPy, and compare."""
+    """Train on one device and on NumPy, and compare the weights."""
     try:
-        difference = largest_difference(train_a_little(load_backend(name, device.name)), train_a_little(NumpyBackend()))
+        weights, expected = train_briefly(load_backend(name, device.name)), train_briefly(load_backend("numpy"))
     except XpmlpError as error:
         return Trial(device, None, str(error))
     except Exception as error:  # noqa: BLE001 - whatever a driver does, the other devices are still of interest
         return Trial(device, None, f"{type(error).__name__}: {error}")
-    agrees = difference <= AGREES  # which NaN does not
+    difference = max(
+        float(np.max(np.abs(array - other)) / np.max(np.abs(other)))
+        for layer, expected_layer in zip(weights, expected, strict=True)
+        for array, other in zip(layer, expected_layer, strict=True)
+    )
+    agrees = difference <= TOLERANCE  # which NaN does not
     return Trial(device, difference, None if agrees else f"its weights differ from NumPy's by {difference:.1g}")
 
 
-def train_a_little(backend: Backend) -> Layers:
-    """Take five steps with a small network, the last with a smaller batch; return its weights on the host."""
+def train_briefly(backend: Backend) -> Layers:
+    """Take five steps with a small network, the last with a smaller batch, and return its weights on the host."""
     generator = np.random.default_rng(0)
     x = generator.standard_normal((72, 20), dtype=np.float32)
     targets = np.eye(4, dtype=np.float32)[generator.integers(4, size=72)]
-    sizes = ((20, 16), (16, 4))
-    layers = tuple(
-        Layer(
-            generator.standard_normal(size, dtype=np.float32) / np.float32(size[0]),
-            np.zeros((1, size[1]), np.float32),
-        )
-        for size in sizes
-    )
+    layers = init_layers(np, generator, (20, 16, 4), glorot_uniform(), dtype=np.float32)
     optimizer = sgd(momentum=0.9)
     step = make_step(activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=optimizer)
     with backend.scope():
@@ -140,12 +131,3 @@ def train_a_little(backend: Backend) -> Layers:
             16,
         )
         return tree_map(backend.to_numpy, state.layers)
-
-
-def largest_difference(layers: Layers, expected: Layers) -> float:
-    """Return how far two networks are apart, as a part of the largest weight of each array."""
-    return max(
-        float(np.max(np.abs(a - b)) / np.max(np.abs(b)))
-        for layer, other in zip(layers, expected, strict=True)
-        for a, b in zip(layer, other, strict=True)
-    )
