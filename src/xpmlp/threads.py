@@ -9,7 +9,6 @@ import statistics
 import threading
 import time
 import timeit
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -32,13 +31,13 @@ class BlasThreads:
     """The number of threads of this process's BLAS libraries (NumPy's, SciPy's).
 
     There is one number for all Python threads. Several may hold the same number at once; a Python thread that needs
-    another one waits, first come, first served, so that no training changes another's results. When the last holder
-    leaves, the libraries get back the numbers that they had before the first.
+    another one waits, so that no training changes another's results, and lets nobody pass, so that it does not wait for
+    ever. When the last holder leaves, the libraries get back the numbers that they had before the first.
     """
 
     def __init__(self) -> None:
         self.condition = threading.Condition()
-        self.queue: deque[object] = deque()
+        self.entrance = threading.Lock()
         self.held: list[int] = []  # the same number for each holder
         self.before: list[int] = []
         self.mine = threading.local()
@@ -49,10 +48,7 @@ class BlasThreads:
         return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
 
     def available(self) -> int:
-        """Return the number of threads that this process may use: its cores, container quotas included, or fewer.
-
-        It is fewer if the user has limited BLAS, by ``OPENBLAS_NUM_THREADS`` or threadpoolctl.
-        """
+        """Return the number of threads that this process may use: its cores, or fewer if the user has limited BLAS."""
         with self.condition:
             limits = self.before if self.held else [library.num_threads for library in self.libraries]
         most = min(limits, default=1)
@@ -84,21 +80,16 @@ class BlasThreads:
                     for library, number in zip(self.libraries, self.before, strict=True):
                         library.set_num_threads(number)
                 self.condition.notify_all()
-            if threads is None:
-                return
-            ticket = object()
-            self.queue.append(ticket)
-            try:
-                self.condition.wait_for(lambda: self.queue[0] is ticket and (not self.held or threads in self.held))
-                if not self.held:
-                    self.before = [library.num_threads for library in self.libraries]
-                    for library in self.libraries:
-                        library.set_num_threads(threads)
-                self.held.append(threads)
-                self.mine.threads = threads
-            finally:
-                self.queue.remove(ticket)
-                self.condition.notify_all()
+        if threads is None:
+            return
+        with self.entrance, self.condition:
+            self.condition.wait_for(lambda: not self.held or threads in self.held)
+            if not self.held:
+                self.before = [library.num_threads for library in self.libraries]
+                for library in self.libraries:
+                    library.set_num_threads(threads)
+            self.held.append(threads)
+            self.mine.threads = threads
 
 
 BLAS = BlasThreads()
@@ -183,14 +174,10 @@ def choose_threads(multiply: Callable[[], object], most: int) -> int:
         first = first or ratio
         threads //= 2
     if threads < most:
-        logger.info(
-            "matrix products run in %s: %d took %.1f times as long as one, as they do on a busy machine "
-            "(--threads %d to insist)",
-            describe_threads(threads),
-            most,
-            first,
-            most,
+        found = (
+            f"{most} took {first:.1f} times as long as one, as they do on a busy machine (--threads {most} to insist)"
         )
+        logger.info("matrix products run in %s: %s", describe_threads(threads), found)
     return threads
 
 
