@@ -1,7 +1,7 @@
 """The array libraries: for each a namespace, a device, and how a training step is repeated over an epoch.
 
-A backend is one small file with one class over `Backend`, listed in `BACKENDS`. It is imported when it is asked for:
-nobody waits for a library that they do not use, or needs to have it. ``docs/backends.md`` shows how one is added.
+A backend is a subclass of `Backend`, in one file or one folder, listed in `BACKENDS`. Its library is imported when the
+backend is loaded, and only then needed. ``docs/backends.md`` shows how to add one.
 """
 
 from .base import Backend

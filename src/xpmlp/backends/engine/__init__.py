@@ -12,7 +12,7 @@ How, in the order of the code:
    refused with `NotTraceableError`, and the backend goes on with the plain loop.
 2. `plan.make_plan` turns the ops into a `Plan`, a flat list of calls whose arrays all exist before the first is made:
 
-   - `eliminate_dead_code` drops what nobody reads.
+   - `eliminate_dead_code` drops ops whose results are never read.
    - `horizontal_fusion` makes one call of the equal calls that update small arrays, such as each weight and each bias:
      their arrays are laid side by side in one buffer.
    - `loop_tiling` executes chains of elementwise calls on large arrays tile by tile, each tile small enough to stay in

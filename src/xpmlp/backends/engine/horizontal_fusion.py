@@ -1,7 +1,7 @@
 """Horizontal fusion: equal calls on small arrays become one call, on a buffer in which the arrays lie side by side.
 
 An optimizer updates each weight and each bias by the same ops. On a small array, making the call takes longer than the
-arithmetic; two layers are four such arrays, and ten are twenty. A *lane* is what is done to one of them.
+arithmetic; two layers are four such arrays, and ten are twenty. A *lane* is the ops on one of them.
 """
 
 from collections.abc import Callable, Hashable, Iterator

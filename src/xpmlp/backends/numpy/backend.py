@@ -136,7 +136,7 @@ def capture_step(captured: HostStep) -> Callable[[], None]:
         plan = make_plan(tracer.finish())
     finally:
         tracer.release()
-    # Another batch and another learning rate: what the step has taken for a constant shows.
+    # On another batch and with another learning rate, to find inputs that the step treated as constants.
     captured.rows[...] = captured.rows[::-1].copy()
     captured.learning_rate *= OTHER_LEARNING_RATE
     results = []
