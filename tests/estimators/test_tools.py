@@ -22,6 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from xpmlp.estimators import MLPClassifier
+from xpmlp.estimators.arrays import to_host
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 DISPATCHES = os.environ.get("SCIPY_ARRAY_API") == "1"
@@ -45,7 +46,7 @@ TOOLS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "predict": lambda e, x, y: e.fit(x, y).predict(x),
     "classes": lambda e, x, y: e.fit(x, y).classes_,
     "score": lambda e, x, y: e.fit(x, y).score(x, y),
-    "targets of NumPy": lambda e, x, y: e.fit(x, np.asarray(y)).score(x, np.asarray(y)),
+    "targets of NumPy": lambda e, x, y: e.fit(x, to_host(y)).score(x, to_host(y)),
     "pipeline": lambda e, x, y: pipeline(e).fit(x, y).predict_proba(x),
     "pipeline's score": lambda e, x, y: pipeline(e).fit(x, y).score(x, y),
     "hard voting": lambda e, x, y: VotingClassifier(pair(e)).fit(x, y).predict(x),
@@ -53,7 +54,7 @@ TOOLS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "stacking": lambda e, x, y: StackingClassifier(pair(e), clone(e), cv=3).fit(x, y).predict(x),
     "cross_val_predict": lambda e, x, y: cross_val_predict(e, x, y, cv=3),
     "probabilities": lambda e, x, y: cross_val_predict(e, x, y, cv=3, method="predict_proba"),
-    "text": lambda e, x, y: cross_val_predict(e, x, np.array(list("abc"))[np.asarray(y)], method="predict_proba"),
+    "text": lambda e, x, y: cross_val_predict(e, x, np.array(list("abc"))[to_host(y)], method="predict_proba"),
     "cross_validate": lambda e, x, y: cross_validate(e, x, y, scoring=["neg_log_loss"], error_score="raise")[
         "test_neg_log_loss"
     ],
@@ -69,6 +70,8 @@ ASSIGNS_TO_ITEMS = {"pipeline", "pipeline's score", "hard voting", "stacking", "
 def test_tools_work_wherever_they_work_with_logistic_regression(
     iris: Any, library: str, convert: Callable[[Any], Any], tool: str, dispatch: bool
 ) -> None:
+    if library == "cupy" and (not dispatch or "voting" in tool):
+        pytest.skip("scikit-learn itself takes CuPy arrays to NumPy here, which CuPy refuses")
     x, y = iris[0].astype(np.float32), iris[1]
     expected = TOOLS[tool](MLPClassifier(**SETTINGS), x, y)
     with config_context(array_api_dispatch=dispatch):
@@ -80,7 +83,7 @@ def test_tools_work_wherever_they_work_with_logistic_regression(
             example = TOOLS[tool](LogisticRegression(max_iter=20), convert(x), convert(y))
             result = TOOLS[tool](MLPClassifier(**SETTINGS), convert(x), convert(y))
             assert type(result) is type(example) or not dispatch
-    assert_allclose(np.asarray(result), np.asarray(expected), atol=1e-3)
+    assert_allclose(to_host(result), expected, atol=1e-3)
 
 
 @pytest.mark.slow

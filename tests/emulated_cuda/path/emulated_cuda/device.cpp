@@ -28,6 +28,12 @@ auto find_block(Blocks& blocks, const void* pointer) {
     return next == blocks.begin() ? blocks.end() : std::prev(next);
 }
 
+// Whether a capture forbids this thread to call what may synchronize, such as cudaMalloc.
+bool refuses_unsafe_calls(const Stream& stream) {
+    if (stream.capture_mode == GLOBAL) return true;
+    return (strict || stream.capture_mode == THREAD_LOCAL) && stream.capturing_thread == std::this_thread::get_id();
+}
+
 int drain_blocking_streams() {
     int error = SUCCESS;
     for (Stream* stream : streams)
@@ -168,14 +174,14 @@ int check_safe(const char* call) {
     for (Stream* stream : streams)
         if (stream->capture) {
             count(std::string("during a capture: ") + call);
-            if (strict || stream->capture_mode != RELAXED) return invalidate(*stream, CAPTURE_UNSUPPORTED);
+            if (refuses_unsafe_calls(*stream)) return invalidate(*stream, CAPTURE_UNSUPPORTED);
         }
     return SUCCESS;
 }
 
 int check_legacy() {
     for (Stream* stream : streams)
-        if (stream->capture && (stream->blocking || stream->capture_mode != RELAXED || strict))
+        if (stream->capture && (stream->blocking || refuses_unsafe_calls(*stream)))
             return invalidate(*stream, stream->blocking ? CAPTURE_IMPLICIT : CAPTURE_UNSUPPORTED);
     return SUCCESS;
 }

@@ -10,6 +10,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 enum {  // CUDA's error codes
@@ -34,7 +35,7 @@ enum {  // CUDA's error codes
 // ---------------------------------------------------------------- settings, counters, errors
 
 extern bool lazy;  // run queued work when somebody synchronizes, not before
-extern bool strict;  // refuse during any capture what CUDA refuses in all modes but the relaxed one
+extern bool strict;  // treat captures in relaxed mode as in thread-local mode
 extern size_t total_memory, used_memory;
 extern FILE* trace;
 extern std::map<std::string, long> counts;
@@ -81,6 +82,7 @@ struct Stream {
     unsigned queries = 0;
     std::unique_ptr<Graph> capture;
     int capture_mode = 0;
+    std::thread::id capturing_thread;
     bool invalidated = false;
     std::set<uint64_t> allocated;  // blocks that CuPy's pool has given out during the capture
 };
@@ -96,7 +98,7 @@ struct Event {
 };
 
 const unsigned QUERIES_UNTIL_DONE = 1000;  // queries answer "not ready" that often in lazy order
-const int RELAXED = 2;  // mode of capture
+enum { GLOBAL, THREAD_LOCAL, RELAXED };  // modes of capture
 
 Stream* find_stream(void* handle);
 

@@ -273,6 +273,7 @@ int rt_cudaStreamBeginCapture(void* handle, int mode) {
     drain(*stream);
     stream->capture = std::make_unique<Graph>();
     stream->capture_mode = mode;
+    stream->capturing_thread = std::this_thread::get_id();
     stream->invalidated = false;
     return SUCCESS;
 }
