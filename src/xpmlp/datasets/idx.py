@@ -67,16 +67,16 @@ def read_idx(path: str | Path) -> Shaped[np.ndarray, "..."]:
     """
     path = Path(path)
     try:
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
             raise DataError(f"{path}: is a folder. Give an IDX file, perhaps one in this folder.")
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(mode):
             raise DataError(f"{path}: not a regular file. Save its content as an IDX file first.")
         with open(path, "rb") as file:
             if file.peek(2)[:2] == GZIP_MAGIC:
                 with gzip.GzipFile(fileobj=file) as stream:
-                    return read_stream(path, stream, size=None)
-            return read_stream(path, file, size=status.st_size)
+                    return read_stream(path, stream)
+            return read_stream(path, file)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file. Expected an IDX file, plain or gzipped.") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -89,8 +89,8 @@ def read_idx(path: str | Path) -> Shaped[np.ndarray, "..."]:
         raise DataError(f"{path}: its values do not fit into memory. Use fewer of them or a larger machine.") from error
 
 
-def read_stream(path: Path, stream: BufferedIOBase, *, size: int | None) -> Shaped[np.ndarray, "..."]:
-    """Read uncompressed IDX content; `size` is its number of bytes, if it is known."""
+def read_stream(path: Path, stream: BufferedIOBase) -> Shaped[np.ndarray, "..."]:
+    """Read uncompressed IDX content."""
     magic = bytes(read_up_to(stream, 4))
     if magic[:2] != b"\0\0" or len(magic) < 4:
         raise DataError(
@@ -115,17 +115,11 @@ def read_stream(path: Path, stream: BufferedIOBase, *, size: int | None) -> Shap
             "Download or copy it again."
         )
     shape = struct.unpack(f">{dimensions}I", sizes)
-    header_bytes = 4 + 4 * dimensions
     expected = math.prod(shape) * dtype.itemsize
-
-    # A plain file's length is known before anything is allocated; of a gzip file, no more is held than it contains.
-    found = None if size is None else size - header_bytes
-    if found is None or found == expected:
-        content = read_up_to(stream, expected + 1)
-        found = len(content)
-    if found != expected:
-        problem = "cut short" if found < expected else "too long"
-        count = f"more than {expected}" if size is None and found > expected else f"{found}"
+    content = read_up_to(stream, expected + 1)
+    if len(content) != expected:
+        problem = "cut short" if len(content) < expected else "too long"
+        count = f"{len(content)}" if len(content) < expected else f"more than {expected}"
         raise DataError(
             f"{path}: {problem}. Its header says {dtype.name} of shape {list(shape)}, which takes {expected} bytes, "
             f"but {count} follow the header. Download or copy it again."

@@ -49,17 +49,7 @@ def allocate(images: Num[np.ndarray, "*shape"], dtype: np.dtype[Any], *, what: s
 
 
 def check_finite(x: Num[np.ndarray, "rows features"], *, what: str, input_shape: tuple[int, ...]) -> None:
-    """Refuse NaN and infinity.
-
-    Parameters
-    ----------
-    x
-        The values, one row for each sample.
-    what
-        The subject of the message, such as a file's name.
-    input_shape
-        The shape of one sample before flattening.
-    """
+    """Refuse NaN and infinity; `input_shape` is a row's shape before flattening, to locate the first."""
     # The extremes alone tell (NaN is both), without an array as large as the data.
     if x.size == 0 or (np.isfinite(x.min()) and np.isfinite(x.max())):
         return

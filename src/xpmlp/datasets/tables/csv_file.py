@@ -136,14 +136,19 @@ def read_text(text: CsvText, options: TableOptions, note: str = "") -> Table:
     if frame.height == 0:
         raise DataError(f"{path}: has a header and no rows. Give a table with at least two rows.")
     frame, counts = infer_types(frame, options, decimal_comma=file.separator == ";")
+    notes = [note] if note else []
+    repeated = ", ".join(name for name in sorted(frame.columns) if f"{name}_duplicated_0" in frame.columns)
+    if not file.has_header:
+        notes.append(f"{path} has no header: its first line is numbers. The columns are called column_1, column_2, …")
+    elif repeated:
+        notes.append(f"{path}: several columns are called {repeated}; the later ones have _duplicated_0, … appended.")
+    if counts:
+        listed = ", ".join(f"{name!r} ({count:,})" for name, count in counts.items())
+        notes.append(f"{path}: read markers such as ? and - as missing values in {listed}; keep them with --na none")
     names = [name.strip() for name in frame.columns]
     if len(set(names)) == len(names):
         frame.columns = names
-    notes = ((note,) if note else ()) + describe_names(file)
-    if counts:
-        listed = ", ".join(f"{name!r} ({count:,})" for name, count in counts.items())
-        notes += (f"{path}: read markers such as ? and - as missing values in {listed}; keep them with --na none",)
-    return Table.of(str(path), frame, notes=notes, find_line=file.find_line)
+    return Table.of(str(path), frame, notes=tuple(notes), find_line=file.find_line)
 
 
 def find_layout(text: CsvText) -> CsvFile:
@@ -200,15 +205,7 @@ def without_blank_lines(file: CsvFile, frame: Any) -> Any:
 
 
 def infer_types(frame: Any, options: TableOptions, *, decimal_comma: bool) -> tuple[Any, dict[str, int]]:
-    """Return the frame with its text stripped, and as numbers in columns where all values are.
-
-    Returns
-    -------
-    frame
-        The frame.
-    counts
-        For columns with markers among numbers, how many there are.
-    """
+    """Return the frame with its text stripped or as numbers, and the number of markers in columns of numbers."""
     polars = import_polars()
     columns, counts = [], {}
     for name, dtype in frame.schema.items():
@@ -257,15 +254,3 @@ def check_size(path: Path, sample: Any, schema: dict[str, Any]) -> None:
         what=str(path),
         remedy="Save it as Parquet, which is read in parts, take fewer columns with --features, or fewer rows.",
     )
-
-
-def describe_names(file: CsvFile) -> tuple[str, ...]:
-    """Return notes on columns without names or with the same name."""
-    if not file.has_header:
-        return (f"{file.path} has no header: its first line is numbers. The columns are called column_1, column_2, …",)
-    names = next((cells for _, cells in file.records() if cells), [])
-    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    if not repeated:
-        return ()
-    listed = ", ".join(repeated)
-    return (f"{file.path}: several columns are called {listed}; the later ones have _duplicated_0, … appended.",)

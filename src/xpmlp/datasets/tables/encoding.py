@@ -1,7 +1,7 @@
 """Encoding the rows of a table as the inputs of a network."""
 
 import itertools
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
 from typing import Any
 
 import numpy as np
@@ -18,25 +18,12 @@ PLAIN_NUMBERS = {"UInt8", "UInt16", "UInt32", "UInt64", "Int8", "Int16", "Int32"
 EXAMPLES = 3  # of unknown categories, in a note
 
 
-@dataclass
-class Unknown:
-    """Categories in one column that were not seen in training."""
-
-    rows: int = 0
-    examples: list[str] = field(default_factory=list)
-
-
 def encode(
     schema: TableSchema, table: Table, parts: list[Bool[np.ndarray, " rows"]]
 ) -> tuple[list[Float32[np.ndarray, "_ features"]], tuple[str, ...]]:
     """Return the inputs of some parts of a table's rows, in the table's order, and notes on unknown categories.
 
-    Parameters
-    ----------
-    table
-        A table that fits the schema (see `check_table`).
-    parts
-        For each part, which rows belong to it. Their missing values must all have a fill value.
+    The table must fit the schema (see `check_table`), and all missing values must have a fill value.
     """
     sizes = [int(np.count_nonzero(part)) for part in parts]
     check_memory(
@@ -46,7 +33,7 @@ def encode(
     )
     arrays = [np.empty((size, schema.inputs), np.float32) for size in sizes]
     filled = [0] * len(parts)
-    unknown: dict[str, Unknown] = {}
+    unknown: defaultdict[str, Counter[str]] = defaultdict(Counter)  # rows of each unknown category, by column
     used = np.logical_or.reduce(parts)
     for start, block in table.row_blocks([column.name for column in schema.columns]):
         rows = slice(start, start + block.height)
@@ -55,16 +42,19 @@ def encode(
             count = int(np.count_nonzero(part[rows]))
             np.compress(part[rows], x, axis=0, out=arrays[index][filled[index] : filled[index] + count])
             filled[index] += count
-    return arrays, tuple(
-        f"{table.name}: {'1 row has' if found.rows == 1 else f'{found.rows:,} rows have'} a category in column "
-        f"{name!r} that no training row had ({', '.join(map(repr, found.examples))}"
-        f"{', …' if len(found.examples) == EXAMPLES else ''}); it is encoded as none of the known ones"
-        for name, found in unknown.items()
-    )
+    notes = []
+    for name, found in unknown.items():
+        rows_have = "1 row has" if found.total() == 1 else f"{found.total():,} rows have"
+        examples = ", ".join(map(repr, list(found)[:EXAMPLES])) + (", …" if len(found) > EXAMPLES else "")
+        notes.append(
+            f"{table.name}: {rows_have} a category in column {name!r} that no training row had ({examples}); it is "
+            "encoded as none of the known ones"
+        )
+    return arrays, tuple(notes)
 
 
 def encode_block(
-    schema: TableSchema, table: Table, block: Any, start: int, used: Any, unknown: dict[str, Unknown]
+    schema: TableSchema, table: Table, block: Any, start: int, used: Any, unknown: dict[str, Counter[str]]
 ) -> Float32[np.ndarray, "rows features"]:
     """Encode a block of a table's rows that begins with row `start`; rows that are not used may be anything."""
     x = np.zeros((block.height, schema.inputs), np.float32)
@@ -127,7 +117,7 @@ def encode_categories(
     block: Any,
     target: Float32[np.ndarray, "rows inputs"],
     used: Any,
-    unknown: dict[str, Unknown],
+    unknown: dict[str, Counter[str]],
 ) -> None:
     """Write a 1 for each row's category into `target`, which holds zeros."""
     polars = import_polars()
@@ -143,9 +133,5 @@ def encode_categories(
         target[known, position + codes[known]] = 1.0
         strange = (codes < 0) & used & text.is_not_null().to_numpy()
         if strange.any():
-            found = unknown.setdefault(column.name, Unknown())
-            found.rows += int(np.count_nonzero(strange))
-            for value in text.filter(strange).unique(maintain_order=True).to_list():
-                if len(found.examples) < EXAMPLES and value not in found.examples:
-                    found.examples.append(value)
+            unknown[column.name].update(text.filter(strange).to_list())
         position += column.inputs

@@ -42,13 +42,7 @@ def table_format(path: Path) -> str | None:
 
 
 def read_tables(path: Path, options: TableOptions | None = None) -> tuple[Table, Table | None]:
-    """Read a table, and the table of its test rows if the file holds them separately.
-
-    Parameters
-    ----------
-    options
-        Those that say how a file is written.
-    """
+    """Read a table, and the table of its test rows if the file holds them separately."""
     if not os.path.exists(path):
         raise DataError(f"{path}: there is no such file. Give {FORMATS}.")
     if not os.path.isfile(path):

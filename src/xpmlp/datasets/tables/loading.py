@@ -95,10 +95,18 @@ def load_table(data: str | Path, options: TableOptions | None = None) -> Dataset
         source=f"the table {data}{' that comes with scikit-learn' if is_named else ''}",
         notes=(*notes, *filled, *unknown),
         table_schema=schema,
-        split=None if test_table is not None else describe_split(table, options),
-        provenance=Provenance("scikit-learn", str(data), options=options.to_json())
-        if is_named
-        else Provenance("table", os.path.abspath(data), options=options.to_json()),
+        split=None
+        if test_table is not None
+        else {
+            "file": Path(table.name).name,
+            "rows": table.rows,
+            "test_fraction": options.test_fraction or TEST_FRACTION,
+        },
+        provenance=Provenance(
+            "scikit-learn" if is_named else "table",
+            str(data) if is_named else os.path.abspath(data),
+            options=options.to_json(),
+        ),
     )
 
 
@@ -125,11 +133,6 @@ def short_name(data: str | Path) -> str:
     if path.suffix.lower() in COMPRESSED:
         path = path.with_suffix("")
     return path.stem or str(data)
-
-
-def describe_split(table: Table, options: TableOptions) -> dict[str, Any]:
-    """Return what identifies a split."""
-    return {"file": Path(table.name).name, "rows": table.rows, "test_fraction": options.test_fraction or TEST_FRACTION}
 
 
 def kept_rows(
@@ -207,12 +210,7 @@ def labelled_rows(
 ) -> tuple[Split, tuple[str, ...]]:
     """Return a table's rows as a model's inputs, with their labels or numbers, and notes.
 
-    Parameters
-    ----------
-    classes
-        The model's classes; none for regression.
-    rows
-        Which rows to return; by default all.
+    The model has no `classes` for regression. By default, all `rows` are returned.
     """
     if schema.target is None or schema.target not in table.schema:
         hint = "" if schema.target is None else did_you_mean(schema.target, table.schema)
@@ -277,17 +275,7 @@ def plain_schema(table: Table, target: str, input_scale: float, features: int) -
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows of a table to predict.
-
-    Attributes
-    ----------
-    x
-        The inputs of the usable rows.
-    usable
-        Which rows of the table these are.
-    notes
-        Notes for the user.
-    """
+    """Rows of a table to predict: the inputs `x` of its `usable` rows, and notes for the user."""
 
     x: Shaped[np.ndarray, "usable features"]
     usable: Bool[np.ndarray, " rows"]

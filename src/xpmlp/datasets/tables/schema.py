@@ -31,15 +31,7 @@ def fit_schema(
 
     Numbers are filled and scaled as by scikit-learn's ``SimpleImputer`` followed by ``StandardScaler`` or
     ``MinMaxScaler``; booleans and categories are filled with the most frequent value, the first in order among equals.
-
-    Parameters
-    ----------
-    kinds
-        The kind of each feature.
-    train
-        The training rows; the others have no influence.
-    are_pixels
-        Whether all features are pixels, which are divided by 255.
+    Pixels are divided by 255. Only the training rows have an influence.
     """
     scaling = "unit" if are_pixels else options.scale or "standard"
     columns: dict[str, Column] = {}
