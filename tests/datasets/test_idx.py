@@ -63,31 +63,12 @@ def test_damage_is_refused_or_gives_the_shape_in_the_header_but_never_crashes(
     for position, value in mutations:
         content[position % len(content)] = value
     scratch.write_bytes(bytes(content[:length]) + tail)
-    assert_refused_or_as_its_header_says(scratch)
-
-
-@given(content=st.binary(max_size=300), start=st.sampled_from([b"", b"\0\0\x08\x01", b"\0\0\x0e\x02", b"\x1f\x8b\x08"]))
-def test_random_bytes_are_refused_or_are_what_their_header_says(scratch: Path, content: bytes, start: bytes) -> None:
-    scratch.write_bytes(start + content)
-    assert_refused_or_as_its_header_says(scratch)
-
-
-def assert_refused_or_as_its_header_says(path: Path) -> None:
     with contextlib.suppress(DataError):
-        result = read_idx(path)
-        content = path.read_bytes()
-        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-        shape = struct.unpack_from(f">{content[3]}I", content, 4)
-        assert result.shape == shape
+        result = read_idx(scratch)
+        content = bytearray(scratch.read_bytes())
+        content = bytearray(gzip.decompress(content)) if content[:2] == b"\x1f\x8b" else content
+        assert result.shape == struct.unpack_from(f">{content[3]}I", content, 4)
         assert len(content) == 4 + 4 * content[3] + result.nbytes
-
-
-def test_gzip_is_told_by_content_not_by_name(tmp_path: Path, idx_bytes: Callable[[np.ndarray], bytes]) -> None:
-    array = np.arange(6, dtype=np.int16).reshape(2, 3)
-    (tmp_path / "plain.gz").write_bytes(idx_bytes(array))
-    (tmp_path / "zipped").write_bytes(gzip.compress(idx_bytes(array)))
-    np.testing.assert_array_equal(read_idx(tmp_path / "plain.gz"), array)
-    np.testing.assert_array_equal(read_idx(tmp_path / "zipped"), array)
 
 
 GOOD = bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6])
@@ -130,30 +111,20 @@ def test_what_is_wrong_with_a_file_is_said_with_its_name(tmp_path: Path, content
     assert str(caught.value).startswith(f"{path}: ")
 
 
-@pytest.mark.parametrize("compress", [False, True])
-@pytest.mark.parametrize("sizes", [(2**31, 28, 28), (2**32 - 1,) * 3, (0, 2**32 - 1, 2**32 - 1, 2**32 - 1)])
-def test_absurd_sizes_are_refused_without_the_memory_they_ask_for(
-    tmp_path: Path, compress: bool, sizes: tuple[int, ...]
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+@pytest.mark.parametrize(
+    ("sizes", "length"),
+    [((2**31, 28, 28), 100), ((2**32 - 1,) * 3, 100), ((0, *(2**32 - 1,) * 3), 0), ((1,), 200 * 2**20)],
+    ids=["huge", "huger", "no array", "far more than it says"],
+)
+def test_absurd_sizes_are_refused_in_little_memory(
+    tmp_path: Path, compress: Callable[[bytes], bytes], sizes: tuple[int, ...], length: int
 ) -> None:
-    content = bytes([0, 0, 0x0E, len(sizes)]) + struct.pack(f">{len(sizes)}I", *sizes)
-    content += bytes(100) if all(sizes) else b""
     path = tmp_path / "huge"
-    path.write_bytes(gzip.compress(content) if compress else content)
+    path.write_bytes(compress(bytes([0, 0, 0x0E, len(sizes)]) + struct.pack(f">{len(sizes)}I", *sizes) + bytes(length)))
     tracemalloc.start()
     try:
-        with pytest.raises(DataError, match=r"cut short|no array can have"):
-            read_idx(path)
-        assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
-    finally:
-        tracemalloc.stop()
-
-
-def test_a_gzip_file_that_holds_far_more_than_it_says_is_not_read_to_its_end(tmp_path: Path) -> None:
-    path = tmp_path / "bomb.gz"
-    path.write_bytes(gzip.compress(GOOD + bytes(200 * 2**20), compresslevel=1))
-    tracemalloc.start()
-    try:
-        with pytest.raises(DataError, match="too long"):
+        with pytest.raises(DataError, match=r"cut short|no array can have|too long"):
             read_idx(path)
         assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
     finally:

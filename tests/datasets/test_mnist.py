@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -122,25 +123,15 @@ def test_the_files_are_found_in_the_folder_given_its_subfolder_or_the_variables_
         assert dataset.source == f"MNIST from the folder {folder}"
 
 
-def test_the_published_content_is_known_however_it_is_compressed(
-    make_folder: Folder, published: dict[str, bytes]
-) -> None:
-    folder = make_folder("mine", gz)
-    for path in folder.iterdir():
-        path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), compresslevel=1, mtime=5))
-        assert path.read_bytes() != published[path.name]
-    assert load_mnist(folder).notes == ()
-
-
 @pytest.mark.parametrize("rename", [str, gz])
-def test_other_content_is_allowed_but_noted(
+def test_content_other_than_the_published_is_noted_however_it_is_compressed(
     make_folder: Folder, rename: Callable[[str], str], published: dict[str, bytes]
 ) -> None:
-    dataset = load_mnist(make_folder("mine", rename, t10k_images=np.zeros((6, 4, 3), np.uint8)))
-    assert len(dataset.notes) == 1
-    assert "Not the published MNIST" in dataset.notes[0]
-    assert "t10k-images" in dataset.notes[0]
-    assert "train-" not in dataset.notes[0]
+    folder = make_folder("mine", rename, t10k_images=np.zeros((6, 4, 3), np.uint8))
+    for path in folder.glob("*.gz"):
+        path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), compresslevel=1, mtime=5))
+    (note,) = load_mnist(folder).notes
+    assert note.startswith(f"Not the published MNIST: {folder / rename('t10k-images-idx3-ubyte')} differ.")
 
 
 def test_a_given_folder_without_the_files_is_an_error_never_a_download(
@@ -180,62 +171,33 @@ def test_files_are_downloaded_once_and_then_taken_from_the_cache(
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_download_steps_in_where_the_variables_folder_lacks_the_files_and_says_so(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    serve: Callable[..., list[Mirror]],
-    published: dict[str, bytes],
+@pytest.mark.parametrize("content", [None, b"\x1f\x8b\x08 cut short", b"<html>Please log in</html>"])
+def test_a_file_that_the_first_mirror_lacks_or_has_wrong_comes_from_the_second(
+    serve: Callable[..., list[Mirror]], published: dict[str, bytes], content: bytes | None
 ) -> None:
-    serve(published)
-    monkeypatch.setenv("XPMLP_DATA_DIR", str(tmp_path))
-    dataset = load_mnist()
-    assert len(dataset.train.x) == 12
-    assert "XPMLP_DATA_DIR is set, but train-images-idx3-ubyte, " in dataset.notes[0]
-
-
-def test_a_file_that_the_first_mirror_lacks_comes_from_the_second(
-    serve: Callable[..., list[Mirror]], published: dict[str, bytes]
-) -> None:
-    lacking = {name: content for name, content in published.items() if "t10k-images" not in name}
-    first, second = serve(lacking, published)
-    dataset = load_mnist()
-    assert first.url in dataset.source
-    assert second.url in dataset.source
-    assert second.requests == ["t10k-images-idx3-ubyte.gz"]
+    name = "t10k-images-idx3-ubyte.gz"
+    others = {other: published[other] for other in published if other != name}
+    first, second = serve(others if content is None else {**others, name: content}, published)
+    assert f"downloaded from {first.url} and {second.url} into" in load_mnist().source
+    assert second.requests == [name]
     assert cached() == published
 
 
-def test_a_mirror_that_does_not_answer_is_asked_only_once(
+def test_a_mirror_that_does_not_answer_is_asked_only_once_and_a_damaged_file_is_fetched_again(
     serve: Callable[..., list[Mirror]], published: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (mirror,) = serve(published)
-    dead = closed_server()
+    dead, connect = closed_server(), Mock(wraps=mnist.find_connection_problem)
     monkeypatch.setattr(mnist, "MIRRORS", (dead, mirror.url))
-    tried: list[str] = []
-    connect = mnist.find_connection_problem
+    monkeypatch.setattr(mnist, "find_connection_problem", connect)
+    assert load_mnist().source.startswith(f"MNIST, downloaded from {mirror.url} into")
+    assert [url for (url,), _ in connect.call_args_list if dead in url] == [f"{dead}train-images-idx3-ubyte.gz"]
 
-    def noted(url: str) -> str:
-        tried.append(url)
-        return connect(url)
-
-    monkeypatch.setattr(mnist, "find_connection_problem", noted)
-    dataset = load_mnist()
-    assert dataset.source.startswith(f"MNIST, downloaded from {mirror.url} into")
-    assert [url for url in tried if url.startswith(dead)] == [f"{dead}train-images-idx3-ubyte.gz"]
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [lambda content: content[:-9], lambda content: b"<html>Please log in</html>"],
-    ids=["cut short", "another page"],
-)
-def test_wrong_content_from_the_first_mirror_is_not_kept(
-    serve: Callable[..., list[Mirror]], published: dict[str, bytes], damage: Callable[[bytes], bytes]
-) -> None:
-    damaged = {**published, "train-images-idx3-ubyte.gz": damage(published["train-images-idx3-ubyte.gz"])}
-    _, second = serve(damaged, published)
+    mirror.requests.clear()
+    path = mnist.cache_folder() / "train-labels-idx1-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-3])
     load_mnist()
-    assert second.requests == ["train-images-idx3-ubyte.gz"]
+    assert mirror.requests == ["train-labels-idx1-ubyte.gz"]
     assert cached() == published
 
 
@@ -260,19 +222,6 @@ def test_where_both_mirrors_are_wrong_what_was_good_stays_and_what_was_bad_does_
     assert sorted(first.requests) == sorted(set(published) - set(good))
 
 
-def test_a_damaged_cached_file_is_fetched_again_and_only_that(
-    serve: Callable[..., list[Mirror]], published: dict[str, bytes]
-) -> None:
-    (mirror,) = serve(published)
-    load_mnist()
-    mirror.requests.clear()
-    path = mnist.cache_folder() / "train-labels-idx1-ubyte.gz"
-    path.write_bytes(path.read_bytes()[:-3])
-    load_mnist()
-    assert mirror.requests == ["train-labels-idx1-ubyte.gz"]
-    assert cached() == published
-
-
 def test_without_a_network_the_cache_serves_or_the_error_comes_at_once_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, published: dict[str, bytes]
 ) -> None:
@@ -287,7 +236,16 @@ def test_without_a_network_the_cache_serves_or_the_error_comes_at_once_with_what
     mnist.cache_folder().mkdir(parents=True, exist_ok=True)
     for name, content in published.items():
         (mnist.cache_folder() / name).write_bytes(content)
-    assert load_mnist().source == f"MNIST from the cache {mnist.cache_folder()}"
+    dataset = load_mnist()
+    assert dataset.source == f"MNIST from the cache {mnist.cache_folder()}"
+    assert dataset.notes[0].startswith(f"XPMLP_DATA_DIR is set, but {tmp_path}/nowhere is not a folder")
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file in the cache's place")
+    with pytest.raises(DataError, match="cache folder cannot be used") as caught:
+        load_mnist()
+    assert_says_how_to_help_oneself(str(caught.value))
 
 
 @pytest.mark.parametrize("hangs_up", [True, False])
@@ -308,23 +266,11 @@ def test_a_server_that_hangs_up_or_falls_silent_is_given_up(monkeypatch: pytest.
     assert_says_how_to_help_oneself(str(caught.value))
 
 
-def test_a_cache_that_cannot_be_written_is_named(
-    serve: Callable[..., list[Mirror]], published: dict[str, bytes], tmp_path: Path
-) -> None:
-    serve(published)
-    (tmp_path / "cache").write_text("a file in the cache's place")
-    with pytest.raises(DataError, match="cache folder cannot be used") as caught:
-        load_mnist()
-    assert_says_how_to_help_oneself(str(caught.value))
-
-
 def assert_says_how_to_help_oneself(message: str) -> None:
     for name in FILE_NAMES.values():
         assert f"{mnist.MIRRORS[0]}{name}.gz" in message
-    for mirror in mnist.MIRRORS:
-        assert mirror in message
-    assert "--data-dir FOLDER" in message
-    assert "XPMLP_DATA_DIR" in message
+    for text in (*mnist.MIRRORS, "--data-dir FOLDER", "XPMLP_DATA_DIR"):
+        assert text in message
 
 
 REAL_DATA = os.environ.get("XPMLP_DATA_DIR", "")
@@ -333,11 +279,8 @@ REAL_DATA = os.environ.get("XPMLP_DATA_DIR", "")
 @pytest.mark.skipif(not REAL_DATA, reason="needs MNIST in the folder that XPMLP_DATA_DIR names")
 def test_the_real_mnist_is_recognised_and_whole() -> None:
     dataset = load_mnist(Path(REAL_DATA))
-    assert dataset.train.x.shape == (60_000, 784)
-    assert dataset.test.x.shape == (10_000, 784)
-    assert dataset.classes == tuple(range(10))
-    assert dataset.input_shape == (28, 28)
-    assert dataset.notes == ()
+    assert (dataset.train.rows, dataset.test.x.shape, dataset.input_shape) == (60_000, (10_000, 784), (28, 28))
+    assert (dataset.classes, dataset.notes) == (tuple(range(10)), ())
     # The training images' mean and the first labels, as they are widely published.
     assert dataset.train.x.mean(dtype=np.float64) == pytest.approx(0.1307, abs=5e-5)
     assert dataset.train.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]

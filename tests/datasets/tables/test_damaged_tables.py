@@ -38,6 +38,15 @@ def test_an_error_while_values_are_read_names_the_file(
                     use()
 
 
+@pytest.mark.parametrize("name", ["data.csv.gz", "data.parquet", "data.arrow", "data.npz", "data.feather"])
+def test_half_a_gzip_file_is_refused_whatever_its_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    content = gzip.compress(b"a,label\n" + b"".join(b"%d,%d\n" % (i * i, i % 2) for i in range(5000)))
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match=f"{name}: "):
+        load_dataset(path)
+
+
 def test_a_damaged_page_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "data.parquet"
     values = np.random.default_rng(0).normal(size=5000)
