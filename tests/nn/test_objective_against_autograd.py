@@ -1,7 +1,9 @@
 """The objective and its gradients are those that PyTorch and JAX derive of the network written in their own terms."""
 
+import functools
 import importlib
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,68 +18,47 @@ CASES: list[tuple[str, str, tuple[int, ...], bool]] = [
 ]
 
 
-def torch_objective(layers: Any, problem: Any, activation: str, loss: str) -> Any:
-    """The objective in PyTorch's own functions."""
-    torch = importlib.import_module("torch")
-    functional = torch.nn.functional
-    hidden = {"identity": torch.nn.Identity(), "logistic": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu}
-    a = problem.x
-    for weight, bias in layers[:-1]:
-        a = hidden[activation](functional.linear(a, weight.T, bias[0]))
-    logits = functional.linear(a, layers[-1][0].T, layers[-1][1][0])
-    if loss == "softmax_cross_entropy":
-        losses = functional.cross_entropy(logits, problem.targets, reduction="none")
-    elif loss == "logistic_cross_entropy":
-        losses = functional.binary_cross_entropy_with_logits(logits, problem.targets, reduction="none").sum(dim=1)
-    elif loss == "poisson":
-        y = problem.targets
-        losses = functional.poisson_nll_loss(logits, y, reduction="none").sum(dim=1)
-        losses = losses + (torch.special.xlogy(y, y) - y).sum(dim=1)
-    else:
-        losses = functional.mse_loss(logits, problem.targets, reduction="none").sum(dim=1) / 2
+def write_objective(library: Any, problem: Any, activation: str, loss: str, layers: Any) -> Any:
+    """The objective in a library's own functions."""
+    *hidden, (last_weight, last_bias) = layers
+    a, y = problem.x, problem.targets
+    for weight, bias in hidden:
+        a = getattr(library, activation)(a @ weight + bias)
+    z = a @ last_weight + last_bias
+    losses = {
+        "softmax_cross_entropy": lambda: -y * library.log_softmax(z),
+        "logistic_cross_entropy": lambda: -y * library.log_sigmoid(z) - (1 - y) * library.log_sigmoid(-z),
+        "squared_error": lambda: (z - y) ** 2 / 2,
+        "poisson": lambda: library.exp(z) - y * z + library.xlogy(y, y) - y,
+    }[loss]().sum(-1)
     if problem.sample_weight is None:
         return losses.mean()
     squares = sum((weight**2).sum() for weight, _ in layers)
-    total = problem.sample_weight.sum()
-    return torch.dot(losses, problem.sample_weight) / total + problem.penalty * squares / (2 * total)
-
-
-def jax_objective(layers: Any, problem: Any, activation: str, loss: str) -> Any:
-    """The objective in JAX's own functions."""
-    jax = importlib.import_module("jax")
-    hidden = {"identity": lambda z: z, "logistic": jax.nn.sigmoid, "tanh": jax.nn.tanh, "relu": jax.nn.relu}
-    a = problem.x
-    for weight, bias in layers[:-1]:
-        a = hidden[activation](a @ weight + bias)
-    logits = a @ layers[-1][0] + layers[-1][1]
-    y = problem.targets
-    if loss == "softmax_cross_entropy":
-        losses = -(y * jax.nn.log_softmax(logits)).sum(axis=1)
-    elif loss == "logistic_cross_entropy":
-        losses = -(y * jax.nn.log_sigmoid(logits) + (1 - y) * jax.nn.log_sigmoid(-logits)).sum(axis=1)
-    elif loss == "poisson":
-        losses = jax.scipy.special.kl_div(y, jax.numpy.exp(logits)).sum(axis=1)
-    else:
-        losses = ((logits - y) ** 2).sum(axis=1) / 2
-    if problem.sample_weight is None:
-        return losses.mean()
-    squares = sum((weight**2).sum() for weight, _ in layers)
-    total = problem.sample_weight.sum()
-    return losses @ problem.sample_weight / total + problem.penalty * squares / (2 * total)
+    return (losses @ problem.sample_weight + problem.penalty * squares / 2) / problem.sample_weight.sum()
 
 
 def torch_value_and_gradients(problem: Any, activation: str, loss: str) -> Any:
+    torch = importlib.import_module("torch")
+    functions = SimpleNamespace(
+        identity=lambda z: z, logistic=torch.sigmoid, tanh=torch.tanh, relu=torch.relu,
+        exp=torch.exp, xlogy=torch.xlogy, log_sigmoid=torch.nn.functional.logsigmoid,
+        log_softmax=functools.partial(torch.log_softmax, dim=-1),
+    )
     layers = [[array.clone().requires_grad_() for array in layer] for layer in problem.layers]
-    value = torch_objective(layers, problem, activation, loss)
+    value = write_objective(functions, problem, activation, loss, layers)
     value.backward()
     return value.detach(), [[array.grad for array in layer] for layer in layers]
 
 
 def jax_value_and_gradients(problem: Any, activation: str, loss: str) -> Any:
     jax = importlib.import_module("jax")
-    layers = [list(layer) for layer in problem.layers]
-    differentiate = jax.jit(jax.value_and_grad(lambda layers: jax_objective(layers, problem, activation, loss)))
-    return differentiate(layers)
+    functions = SimpleNamespace(
+        identity=lambda z: z, logistic=jax.nn.sigmoid, tanh=jax.nn.tanh, relu=jax.nn.relu,
+        exp=jax.numpy.exp, xlogy=jax.scipy.special.xlogy, log_sigmoid=jax.nn.log_sigmoid,
+        log_softmax=jax.nn.log_softmax,
+    )
+    objective = functools.partial(write_objective, functions, problem, activation, loss)
+    return jax.jit(jax.value_and_grad(objective))([list(layer) for layer in problem.layers])
 
 
 ENGINES = {"torch": torch_value_and_gradients, "jax": jax_value_and_gradients}
