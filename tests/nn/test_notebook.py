@@ -7,7 +7,7 @@ activation, it makes our network the notebook's, step for step; without it ours 
 import itertools
 from typing import Any
 
-import array_api_compat.numpy
+import array_api_compat.numpy as xp
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -63,9 +63,8 @@ def notebook_backward(x: Any, params: dict[str, Any], outputs: dict[str, Any], y
     }
 
 
-def notebook_training(
-    params: dict[str, Any], permutations: list[Any], x_train: Any, y_train: Any, x_test: Any, y_test: Any
-) -> tuple[dict[str, Any], list[float]]:
+def notebook_training(params: dict[str, Any], permutations: list[Any], data: Any) -> tuple[dict[str, Any], list[float]]:
+    x_train, y_train, x_test, y_test = data
     loss_history = []
     for permutation in permutations:
         x_train = x_train[permutation]
@@ -83,16 +82,10 @@ def notebook_training(
 
 
 def our_training(
-    activation: Activation,
-    layers: Layers,
-    permutations: list[Any],
-    x_train: Any,
-    y_train: Any,
-    x_test: Any,
-    y_test: Any,
+    activation: Activation, layers: Layers, permutations: list[Any], data: Any
 ) -> tuple[Layers, list[float]]:
     """The weights at the end, and the loss on the test rows after each epoch, as the notebook defines a loss."""
-    xp = array_api_compat.numpy
+    x_train, y_train, x_test, y_test = data
     step = make_step(activation=activation, loss=LOSS, optimizer=sgd())
     state = TrainingState(layers, ())
     history = []
@@ -126,13 +119,13 @@ def run() -> Any:
 
 def test_with_its_slip_ours_is_the_notebook_step_for_step_and_without_it_leaves_its_path(run: Any) -> None:
     params, layers, permutations, data = run
-    expected, expected_losses = notebook_training(params, permutations, *data)
-    ours, losses = our_training(SLIPPED, layers, permutations, *data)
+    expected, expected_losses = notebook_training(params, permutations, data)
+    ours, losses = our_training(SLIPPED, layers, permutations, data)
     np.testing.assert_allclose(losses, expected_losses, rtol=0.0, atol=1e-10)
     for mine, theirs in zip(itertools.chain(*ours), expected.values(), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=0.0, atol=1e-10)
     assert losses[-1] < losses[0]
-    _, as_shipped = our_training(ACTIVATIONS["tanh"], layers, permutations, *data)
+    _, as_shipped = our_training(ACTIVATIONS["tanh"], layers, permutations, data)
     assert np.all(np.abs(np.subtract(as_shipped, expected_losses)) > 1e-4)
     assert as_shipped[-1] < as_shipped[0]
 
@@ -143,7 +136,7 @@ def test_as_shipped_ours_is_the_slope_of_the_notebooks_own_loss_and_the_slipped_
     rng, step = np.random.default_rng(2), 1e-5
     gradients = {}
     for name, activation in (("ours", ACTIVATIONS["tanh"]), ("slipped", SLIPPED)):
-        _, found = objective_and_gradients(array_api_compat.numpy, layers, x, y, activation=activation, loss=LOSS)
+        _, found = objective_and_gradients(xp, layers, x, y, activation=activation, loss=LOSS)
         gradients[name] = list(itertools.chain(*found))
     notebooks = notebook_backward(x, params, notebook_forward(params, x), y)
     for mine, theirs in zip(gradients["slipped"], notebooks.values(), strict=True):

@@ -40,8 +40,13 @@ def write_objective(library: Any, problem: Any, activation: str, loss: str, laye
 def torch_value_and_gradients(problem: Any, activation: str, loss: str) -> Any:
     torch = importlib.import_module("torch")
     functions = SimpleNamespace(
-        identity=lambda z: z, logistic=torch.sigmoid, tanh=torch.tanh, relu=torch.relu,
-        exp=torch.exp, xlogy=torch.xlogy, log_sigmoid=torch.nn.functional.logsigmoid,
+        identity=lambda z: z,
+        logistic=torch.sigmoid,
+        tanh=torch.tanh,
+        relu=torch.relu,
+        exp=torch.exp,
+        xlogy=torch.xlogy,
+        log_sigmoid=torch.nn.functional.logsigmoid,
         log_softmax=functools.partial(torch.log_softmax, dim=-1),
     )
     layers = [[array.clone().requires_grad_() for array in layer] for layer in problem.layers]
@@ -53,8 +58,13 @@ def torch_value_and_gradients(problem: Any, activation: str, loss: str) -> Any:
 def jax_value_and_gradients(problem: Any, activation: str, loss: str) -> Any:
     jax = importlib.import_module("jax")
     functions = SimpleNamespace(
-        identity=lambda z: z, logistic=jax.nn.sigmoid, tanh=jax.nn.tanh, relu=jax.nn.relu,
-        exp=jax.numpy.exp, xlogy=jax.scipy.special.xlogy, log_sigmoid=jax.nn.log_sigmoid,
+        identity=lambda z: z,
+        logistic=jax.nn.sigmoid,
+        tanh=jax.nn.tanh,
+        relu=jax.nn.relu,
+        exp=jax.numpy.exp,
+        xlogy=jax.scipy.special.xlogy,
+        log_sigmoid=jax.nn.log_sigmoid,
         log_softmax=jax.nn.log_softmax,
     )
     objective = functools.partial(write_objective, functions, problem, activation, loss)
