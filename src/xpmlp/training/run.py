@@ -123,20 +123,14 @@ class Run:
 
     Attributes
     ----------
-    backend
-        Where it is trained.
-    epochs
-        Number of epochs asked for.
-    rows
-        Number of training rows.
+    epochs, rows
+        Numbers of epochs asked for, and of training rows.
     validation
         Validation samples on the device, or streamed to it.
     state
         Weights and optimizer state after the last whole epoch, as arrays of `backend`.
     generator
         Draws the order of the rows.
-    callbacks
-        All callbacks of the run.
     threads
         Number of threads of its matrix products; None if the backend has no such setting.
     history
