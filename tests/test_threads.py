@@ -11,13 +11,8 @@ from threadpoolctl import ThreadpoolController
 from xpmlp import threads
 from xpmlp.backends import Backend
 from xpmlp.errors import SettingsError
-from xpmlp.nn.activations import ACTIVATIONS
-from xpmlp.nn.initializers import glorot_uniform, init_layers
-from xpmlp.nn.losses import LOSSES
-from xpmlp.nn.optimizers import sgd
-from xpmlp.nn.samples import Samples
+from xpmlp.estimators import MLPClassifier
 from xpmlp.threads import BlasThreads, Runs, choose_threads
-from xpmlp.training import constant, fit
 
 
 class Library:
@@ -80,9 +75,9 @@ def test_python_threads_never_see_the_number_of_another(blas: BlasThreads) -> No
         seen = set()
         for _ in range(50):
             with blas.limit(number):
-                seen.update(numbers(blas))
                 with blas.limit(1):  # as a callback may
-                    time.sleep(0)
+                    pass
+                time.sleep(1e-5)
                 seen.update(numbers(blas))
         return seen
 
@@ -168,31 +163,29 @@ def test_runs_that_overlap_or_follow_closely_take_what_one_trial_found(monkeypat
 
 def test_trainings_side_by_side_do_not_change_each_others_results(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(0)
-    samples = Samples(generator.normal(size=(1280, 784)), np.eye(2)[generator.integers(2, size=1280)])
+    x, y = generator.normal(size=(1280, 784)).astype(np.float32), generator.integers(2, size=1280)
+    held, exchange = set(), threads.BLAS.exchange
 
     def train(units: int) -> bytes:
-        result = fit(
-            samples,
-            layers=init_layers(np, np.random.default_rng(1), (784, units, 2), glorot_uniform(), dtype=np.float32),
-            activation=ACTIVATIONS["tanh"],
-            loss=LOSSES["softmax_cross_entropy"],
-            optimizer=sgd(),
-            schedule=constant(0.1),
-            epochs=4,
-            batch_size=128,
-            generator=np.random.default_rng(2),
-        )
-        assert result.threads == (2 if units > 100 else 1)
-        return b"".join(array.tobytes() for layer in result.layers for array in layer)
+        network = MLPClassifier((units,), batch_size=128, random_state=0)
+        for _ in range(4):
+            network.partial_fit(x, y, classes=[0, 1])
+        return b"".join(array.tobytes() for array in network.coefs_)
+
+    def spy(number: int | None) -> None:
+        exchange(number)
+        held.add(number)
 
     monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
     monkeypatch.setattr(threads, "choose_threads", lambda multiply, most: most)
+    monkeypatch.setattr(threads.BLAS, "exchange", spy)
     pools = ThreadpoolController().select(user_api="blas")
     with pools.limit(limits=2):
         large, small = train(128), train(4)
         with ThreadPoolExecutor(4) as pool:
             assert list(pool.map(train, [128, 4, 128, 4])) == [large, small] * 2
         assert {library["num_threads"] for library in pools.info()} == {2}
+    assert held == {1, 2, None}
 
 
 def test_a_number_below_one_is_refused_and_one_that_cannot_be_set_ignored(caplog: pytest.LogCaptureFixture) -> None:
