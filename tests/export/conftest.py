@@ -30,35 +30,34 @@ def make_model() -> Callable[..., Any]:
     ) -> Any:
         rng = np.random.default_rng(len(hidden))
         outputs = outputs or len(classes) or 2
-        sizes = (int(np.prod(input_shape)), *hidden, outputs)
         layers = tuple(
-            Layer(
-                (spread * rng.standard_normal((before, after))).astype(dtype),
-                rng.standard_normal((1, after)).astype(dtype),
-            )
-            for before, after in itertools.pairwise(sizes)
+            Layer((spread * rng.standard_normal(shape)).astype(dtype), rng.standard_normal((1, shape[1])).astype(dtype))
+            for shape in itertools.pairwise((int(np.prod(input_shape)), *hidden, outputs))
         )
         names = () if classes else tuple(f"y{index}" for index in range(outputs))
-        values: dict[str, Any] = {"input_scale": 1.0, "output_names": names}
-        return Model(
-            layers=layers,
-            activation=activation,
-            loss=loss,
-            classes=classes,
-            input_shape=input_shape,
-            **(values | others),
-        )
+        values: dict[str, Any] = {"input_scale": 1.0, "output_names": names} | others
+        return Model(layers, activation, loss, classes, input_shape, **values)
 
     return make
 
 
-HIDDEN_LAYERS = {"identity": (), "logistic": (5,), "tanh": (8, 3), "relu": (4, 9, 6)}
-OUTPUTS: dict[str, dict[str, Any]] = {
-    "multiclass": {"loss": "softmax_cross_entropy", "classes": ("a", "b", "c", "ü")},
-    "binary": {"loss": "logistic_cross_entropy", "classes": (3, 5), "outputs": 1},
-    "multilabel": {"loss": "logistic_cross_entropy", "classes": ("x", "y", "z")},
-    "regression": {"loss": "squared_error", "classes": (), "outputs": 2},
-    "counts": {"loss": "poisson", "classes": (), "outputs": 1},
+MODELS: dict[str, dict[str, Any]] = {
+    "multiclass": {"hidden": (), "activation": "identity", "classes": ("a", "b", "c", "ü")},
+    "binary": {
+        "hidden": (5,),
+        "activation": "logistic",
+        "loss": "logistic_cross_entropy",
+        "classes": (3, 5),
+        "outputs": 1,
+    },
+    "multilabel": {
+        "hidden": (8, 3),
+        "activation": "tanh",
+        "loss": "logistic_cross_entropy",
+        "classes": ("x", "y", "z"),
+    },
+    "regression": {"hidden": (4, 9, 6), "activation": "relu", "loss": "squared_error", "classes": (), "outputs": 2},
+    "counts": {"hidden": (5,), "activation": "tanh", "loss": "poisson", "classes": (), "outputs": 1},
 }
 
 
@@ -67,16 +66,10 @@ def dtype(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=HIDDEN_LAYERS)
-def activation(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture(params=OUTPUTS)
-def any_model(request: pytest.FixtureRequest, make_model: Callable[..., Any], activation: str, dtype: str) -> Any:
-    """Networks of every activation, with 0 to 3 hidden layers, of every kind of output, in either precision."""
-    hidden = HIDDEN_LAYERS[activation]
-    return make_model(hidden=hidden, activation=activation, dtype=dtype, spread=0.4, **OUTPUTS[request.param])
+@pytest.fixture(params=MODELS)
+def any_model(request: pytest.FixtureRequest, make_model: Callable[..., Any], dtype: str) -> Any:
+    """Networks of every kind of output and every activation, with 0 to 3 hidden layers, in either precision."""
+    return make_model(dtype=dtype, spread=0.4, **MODELS[request.param])
 
 
 @pytest.fixture(scope="session")
