@@ -8,14 +8,12 @@ import pytest
 from xpmlp import environment
 
 
-def test_versions_are_those_that_run() -> None:
+def test_versions_are_those_that_run(monkeypatch: pytest.MonkeyPatch) -> None:
     versions = environment.describe_versions()
     assert versions["python"] == platform.python_version()
     assert versions["numpy"] == np.__version__
     assert "unknown" not in versions.values()
 
-
-def test_a_package_without_metadata_is_no_reason_to_lose_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(package: str) -> str:
         raise PackageNotFoundError(package)
 
@@ -23,17 +21,13 @@ def test_a_package_without_metadata_is_no_reason_to_lose_a_record(monkeypatch: p
     assert environment.describe_versions()["numpy"] == "unknown"
 
 
-def test_the_machine_is_described_by_what_decides_the_speed() -> None:
+def test_the_machine_is_described_by_what_decides_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = environment.describe_machine()
     assert machine["system"] == platform.platform()
     assert machine["processor"]
     assert 1 <= machine["cores"] <= (os.cpu_count() or 1)
     assert all(pool["num_threads"] >= 1 for pool in machine["blas"])
-
-
-def test_where_the_system_has_no_affinity_all_cores_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    """macOS and Windows have no `os.sched_getaffinity`."""
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # as on macOS and Windows
     assert environment.describe_machine()["cores"] == os.cpu_count()
 
 

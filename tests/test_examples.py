@@ -15,32 +15,25 @@ NOTEBOOK = Path(__file__).parent.parent / "examples" / "mnist_from_scratch.ipynb
 MOST_BYTES = 600_000
 
 
-def cells(kind: str) -> list[str]:
+def read_cells(kind: str, field: str = "source") -> list[Any]:
+    """Return the sources or the outputs of the notebook's cells of one kind."""
     content = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
-    return ["".join(cell["source"]) for cell in content["cells"] if cell["cell_type"] == kind]
+    return [cell[field] for cell in content["cells"] if cell["cell_type"] == kind]
 
 
-def printed() -> str:
-    """All text that the notebook as it is kept shows."""
-    content = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
-    outputs = [output for cell in content["cells"] for output in cell.get("outputs", [])]
-    assert not [output for output in outputs if output["output_type"] == "error"]
-    return "".join("".join(output.get("text", [])) for output in outputs)
-
-
-@pytest.fixture
-def no_mnist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A machine without MNIST and without a network: the embedded digits stand in."""
-    monkeypatch.delenv("XPMLP_DATA_DIR", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
+def markdown() -> str:
+    return "\n".join("".join(source) for source in read_cells("markdown"))
 
 
 @pytest.mark.slow
 def test_the_notebooks_cells_run_on_the_embedded_digits(
-    no_mnist: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    # A machine without MNIST and without a network: the embedded digits stand in.
+    monkeypatch.delenv("XPMLP_DATA_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
     shown: list[bytes] = []
     display: Any = types.ModuleType("IPython.display")
     display.Image = lambda data, width: shown.append(data)
@@ -49,8 +42,8 @@ def test_the_notebooks_cells_run_on_the_embedded_digits(
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.display", display)
     namespace: dict[str, Any] = {"__name__": "__main__"}
-    for code in cells("code"):
-        exec(compile(code, NOTEBOOK.name, "exec"), namespace)
+    for code in read_cells("code"):
+        exec(compile("".join(code), NOTEBOOK.name, "exec"), namespace)
     out = capsys.readouterr().out
     assert "stand in" in out
     assert "on 100 % of the images" in out
@@ -76,7 +69,9 @@ def test_the_notebook_runs_in_jupyter_on_the_real_data(mnist_dir: Path, monkeypa
 
 
 def test_what_the_notebook_shows_is_of_mnist_and_supports_what_it_says() -> None:
-    text = printed()
+    outputs = [output for cell in read_cells("code", "outputs") for output in cell]
+    assert not [output for output in outputs if output["output_type"] == "error"]
+    text = "".join("".join(output.get("text", [])) for output in outputs)
     assert float(re.findall(r"epoch 10/10 .*accuracy (\d\.\d+)", text)[0]) > 0.938  # the original's, after ten epochs
     measured, derived, slipped = (
         float(re.findall(rf"{name} +(-?[\d.]+)", text)[0]) for name in ("measured", "derived", "slipped")
@@ -89,19 +84,14 @@ def test_what_the_notebook_shows_is_of_mnist_and_supports_what_it_says() -> None
 def test_the_notebooks_equations_are_those_of_the_derivation() -> None:
     derivation = (NOTEBOOK.parent.parent / "docs" / "derivation.md").read_text(encoding="utf-8")
     tags = set(re.findall(r"\\tag\{(\w+)\}", derivation))
-    used = {
-        tag.strip()
-        for tags in re.findall(r"\\tag\{([\w, ]+)\}", "\n".join(cells("markdown")))
-        for tag in tags.split(",")
-    }
+    used = {tag.strip() for found in re.findall(r"\\tag\{([\w, ]+)\}", markdown()) for tag in found.split(",")}
     assert used >= {"1", "2", "3", "10", "11", "13", "14", "15", "16", "17", "22", "23"}
     assert used <= tags
 
 
 def test_every_cell_of_the_original_has_its_place() -> None:
-    headings = re.findall(r"^## (In .*?):", "\n".join(cells("markdown")), re.MULTILINE)
     told: set[int] = set()
-    for heading in headings:
+    for heading in re.findall(r"^## (In .*?):", markdown(), re.MULTILINE):
         numbers = [int(number) for number in re.findall(r"\[(\d+)\]", heading)]
         told |= set(range(numbers[0], numbers[-1] + 1))
     assert told == set(range(1, 26))

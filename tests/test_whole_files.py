@@ -1,7 +1,6 @@
 import errno
 import os
 import stat
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,6 @@ from xpmlp.errors import OutputError, XpmlpError
 from xpmlp.whole_files import write_whole
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="permissions and device files as on POSIX systems")
-
-
-def fail_with(error: BaseException) -> Callable[..., Any]:
-    def fail(*arguments: Any, **keywords: Any) -> Any:
-        raise error
-
-    return fail
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
@@ -39,15 +31,7 @@ def test_a_file_is_replaced_and_alone_in_its_folder(path: Path, content: bytes) 
     assert contents(path.parent) == {"file": content}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        ".hidden",
-        "with space",
-        pytest.param("x" * 255, marks=posix_only),
-        pytest.param("語" * 85, marks=posix_only),
-    ],
-)
+@pytest.mark.parametrize("name", [".hidden", "with space", *(["x" * 255, "語" * 85] if os.name == "posix" else [])])
 def test_any_name_that_a_file_may_have_will_do(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_whole(Path(name), b"new")
@@ -56,11 +40,10 @@ def test_any_name_that_a_file_may_have_will_do(tmp_path: Path, name: str, monkey
 
 @posix_only
 def test_whoever_has_the_old_file_open_goes_on_reading_it(path: Path) -> None:
-    os.link(path, path.parent / "other name")
     with path.open("rb") as reader:
         write_whole(path, b"new content")
         assert reader.read() == b"old and longer"
-    assert contents(path.parent) == {"file": b"new content", "other name": b"old and longer"}
+    assert contents(path.parent) == {"file": b"new content"}
 
 
 # Failures
@@ -77,7 +60,11 @@ def test_a_disk_that_fails_or_ctrl_c_leaves_the_folder_as_it_was(
     if not exists:
         path.unlink()
     before = contents(path.parent)
-    monkeypatch.setattr(os, call, fail_with(error))
+
+    def fail(*arguments: Any, **keywords: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(os, call, fail)
     with pytest.raises((OutputError, KeyboardInterrupt)) as caught:
         write_whole(path, b"new")
     assert contents(path.parent) == before
