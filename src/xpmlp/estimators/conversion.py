@@ -2,7 +2,6 @@
 
 import copy
 import math
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from xpmlp.nn.optimizers import AdamState, MomentumState
 
 from .arrays import numpy_backend, to_host
 from .labels import binarizer_of
+from .lbfgs import as_layers
 from .stopping import LearningRate
 
 RECORD = "estimator"  # key of the estimator's part in the file's record of the training
@@ -38,15 +38,7 @@ CONVERTED = (
 
 
 def write_estimator(estimator: Any, path: str | Path) -> None:
-    """Write a fitted estimator to a model file, atomically.
-
-    Raises
-    ------
-    NotFittedError, OutputError
-        If there is nothing to write, or it cannot be written.
-    ModelError
-        If the file cannot hold it: a classifier with one class only.
-    """
+    """Write a fitted estimator to a model file; see `MLPBase.to_file`."""
     check_is_fitted(estimator)
     save_model(Path(path), to_model(estimator))
 
@@ -89,31 +81,21 @@ def plain_parameters(estimator: Any) -> dict[str, Any]:
 
 def plain(value: Any) -> Any:
     """Convert a value for JSON; return None if that is not possible."""
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, np.bool_):
-        return bool(value)
-    if isinstance(value, Integral):
-        return int(value)
-    if isinstance(value, Real):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, list | tuple | np.ndarray):
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
         items = [plain(item) for item in value]
         return None if None in items else items
-    return None
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, bool | int | str) else None
 
 
 # Reading a model file
 
 
 def read_estimator(make: type[Any], path: str | Path, **settings: Any) -> Any:
-    """Return the estimator in a model file, whether an estimator or the command line wrote it.
-
-    Raises
-    ------
-    ModelFileError
-        If it is not a model file, or its model does not fit this class of estimator.
-    """
+    """Return the estimator in a model file; see `MLPBase.from_file`."""
     model = load_model(Path(path))
     name = make.__name__
     is_regression = model.task == "regression"
@@ -186,15 +168,7 @@ def restore_attributes(estimator: Any, record: dict[str, Any]) -> None:
 
 
 def convert_from_sklearn(make: type[Any], fitted: Any, **settings: Any) -> Any:
-    """Return our estimator with the parameters, network, attributes and optimizer state of scikit-learn's.
-
-    Raises
-    ------
-    TypeError
-        If it is not scikit-learn's estimator of the same name.
-    NotFittedError
-        If it is not fitted.
-    """
+    """Return our estimator with the parameters, network, attributes and optimizer state of scikit-learn's."""
     expected = getattr(sklearn.neural_network, make.__name__)
     if not isinstance(fitted, expected):
         raise TypeError(
@@ -219,7 +193,7 @@ def convert_adam(estimator: Any, optimizer: Any) -> None:
     """Continue from scikit-learn's Adam; its bias correction is not part of our learning rate."""
     estimator._optimizer = "adam", {name: float(getattr(optimizer, name)) for name in ("beta_1", "beta_2", "epsilon")}
     step = np.asarray(optimizer.t, dtype=estimator.coefs_[0].dtype)
-    estimator._optimizer_state = AdamState(step, as_layers(optimizer.ms), as_layers(optimizer.vs))
+    estimator._optimizer_state = AdamState(step, copy_layers(optimizer.ms), copy_layers(optimizer.vs))
     initial = float(optimizer.learning_rate_init)
     estimator._learning_rate = LearningRate("constant", initial, 0.0, initial)
 
@@ -228,16 +202,12 @@ def convert_sgd(estimator: Any, optimizer: Any) -> None:
     """Continue from scikit-learn's SGD."""
     momentum, nesterov = float(optimizer.momentum), bool(optimizer.nesterov)
     estimator._optimizer = "sgd", {"momentum": momentum, "nesterov": nesterov}
-    estimator._optimizer_state = () if momentum == 0.0 else MomentumState(as_layers(optimizer.velocities))
+    estimator._optimizer_state = () if momentum == 0.0 else MomentumState(copy_layers(optimizer.velocities))
     estimator._learning_rate = LearningRate(
         optimizer.lr_schedule, float(optimizer.learning_rate_init), optimizer.power_t, float(optimizer.learning_rate)
     )
 
 
-def as_layers(arrays: list[Any]) -> Layers:
-    """Return all weights followed by all biases, in scikit-learn's order, as layers."""
-    count = len(arrays) // 2
-    return tuple(
-        Layer(np.array(weight), np.array(bias)[None, :])
-        for weight, bias in zip(arrays[:count], arrays[count:], strict=True)
-    )
+def copy_layers(arrays: list[Any]) -> Layers:
+    """Return copies of all weights and all biases, in scikit-learn's order, as layers."""
+    return as_layers([np.array(array, ndmin=2) for array in arrays])

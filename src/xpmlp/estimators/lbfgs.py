@@ -1,10 +1,11 @@
 """SciPy's L-BFGS, with the objective and its gradient computed by the backend."""
 
 import functools
+import itertools
 import math
 import operator
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -23,40 +24,19 @@ from .problem import Problem
 BLOCK_VALUES = 2**21  # outputs of all layers per block: bounds the memory beside the samples
 
 
-class Block(NamedTuple):
-    """Rows from `start` to `stop`, and their share of the total weight."""
-
-    start: int
-    stop: int
-    share: float
-
-
-class LbfgsResult(NamedTuple):
-    """The final network as arrays of the problem's backend, the loss to report, and the number of iterations."""
-
-    layers: Layers
-    loss: float
-    iterations: int
-
-
 def minimize(
     problem: Problem, *, loss: Loss, max_iterations: int, max_evaluations: int, gradient_tolerance: float, verbose: bool
-) -> LbfgsResult:
-    """Minimize the objective over all samples, in blocks of rows that bound the memory.
+) -> tuple[Layers, float, int]:
+    """Return the network that minimizes `loss` over all samples, the loss to report, and the number of iterations.
 
-    Parameters
-    ----------
-    loss
-        The loss to minimize. The problem's own loss is only reported: its gradient need not be the exact derivative.
-    gradient_tolerance
-        Stop when no element of the gradient exceeds this.
-    verbose
-        Print each iteration's objective.
+    The problem's own loss is only reported: its gradient need not be the exact derivative. The objective is computed
+    in blocks of rows, which bound the memory. The minimum is found when no element of the gradient exceeds
+    `gradient_tolerance`.
     """
     import scipy.optimize
     from sklearn.utils.optimize import _check_optimize_result
 
-    backend, xp = problem.backend, problem.xp
+    backend, xp = problem.backend, problem.backend.xp
     shapes = [array.shape for array in parameters(problem.layers)]
     dtype = dtype_name(problem.layers[0].weight)
 
@@ -66,17 +46,17 @@ def minimize(
 
     def evaluate(layers: Layers, loss: Loss) -> Any:
         total: Any = None
-        for block in blocks:
+        for start, stop, share in blocks:
             part: Any = objective_and_gradients(
                 xp,
                 layers,
-                *make_batch(xp, slice_rows(samples, block.start, block.stop)),
+                *make_batch(xp, slice_rows(samples, start, stop)),
                 activation=problem.activation,
                 loss=loss,
-                penalty=problem.l2 if block.start == 0 else None,
+                penalty=problem.l2 if start == 0 else None,
             )
             if len(blocks) > 1:
-                part = tree_map(functools.partial(operator.mul, block.share), part)
+                part = tree_map(functools.partial(operator.mul, share), part)
             total = part if total is None else tree_map(operator.add, total, part)
         return total
 
@@ -91,7 +71,7 @@ def minimize(
         iterations += 1
         sys.stdout.write(f"Iteration {iterations}, loss = {intermediate_result.fun:.8f}\n")
 
-    size = problem.layers, blocks[0].stop
+    size = problem.layers, blocks[0][1]
     with backend.scope(), backend.run_threads(*size, None), backend.threads_for(*size):
         result = scipy.optimize.minimize(
             objective,
@@ -106,11 +86,11 @@ def minimize(
             lambda array: xp.asarray(array, copy=True), unpack(xp, backend.asarray(result.x, dtype), shapes)
         )
         reported = float(evaluate(layers, problem.loss)[0])
-    return LbfgsResult(layers, reported, int(_check_optimize_result("lbfgs", result, max_iterations)))
+    return layers, reported, int(_check_optimize_result("lbfgs", result, max_iterations))
 
 
-def split_into_blocks(backend: Backend, samples: Samples, layers: Layers) -> list[Block]:
-    """Return blocks whose layers' outputs have at most `BLOCK_VALUES` values."""
+def split_into_blocks(backend: Backend, samples: Samples, layers: Layers) -> list[tuple[int, int, float]]:
+    """Return the first row of each block, the row after its last, and its share of the total weight."""
     rows = max(1, BLOCK_VALUES // sum(int(layer.weight.shape[-1]) for layer in layers))
     ends = [(start, min(start + rows, samples.rows)) for start in range(0, samples.rows, rows)]
     if samples.weight is None:
@@ -120,7 +100,7 @@ def split_into_blocks(backend: Backend, samples: Samples, layers: Layers) -> lis
         sums = [float(np.sum(weight[start:stop])) for start, stop in ends]
     total = sum(sums)
     # The objective divides by 1 if all weights of a block are 0.
-    return [Block(start, stop, (part or 1.0) / total) for (start, stop), part in zip(ends, sums, strict=True)]
+    return [(start, stop, (part or 1.0) / total) for (start, stop), part in zip(ends, sums, strict=True)]
 
 
 def parameters(layers: Layers) -> list[Any]:
@@ -135,10 +115,12 @@ def pack(xp: Any, layers: Layers) -> Any:
 
 def unpack(xp: Any, vector: Any, shapes: list[tuple[int, ...]]) -> Layers:
     """Split a vector from `pack` into layers."""
-    arrays, start = [], 0
-    for shape in shapes:
-        stop = start + math.prod(shape)
-        arrays.append(xp.reshape(vector[start:stop], shape))
-        start = stop
+    stops = list(itertools.accumulate(map(math.prod, shapes)))
+    parts = zip([0, *stops], stops, shapes, strict=False)
+    return as_layers([xp.reshape(vector[start:stop], shape) for start, stop, shape in parts])
+
+
+def as_layers(arrays: list[Any]) -> Layers:
+    """Return layers of `parameters`."""
     count = len(arrays) // 2
     return tuple(Layer(weight, bias) for weight, bias in zip(arrays[:count], arrays[count:], strict=True))

@@ -20,33 +20,14 @@ from xpmlp.nn.samples import Samples
 
 
 class Problem(NamedTuple):
-    """A network and its training data.
+    """A network and its training data."""
 
-    Attributes
-    ----------
-    backend
-        Where to compute.
-    samples
-        Arrays of `backend`, or of NumPy.
-    layers
-        The initial network, as arrays of `backend`.
-    loss
-        One of `REPORTED_LOSSES`.
-    l2
-        The penalty λ; None for none.
-    """
-
-    backend: Backend
-    samples: Samples
-    layers: Layers
+    backend: Backend  # computes
+    samples: Samples  # arrays of `backend`, or of NumPy
+    layers: Layers  # the initial network, as arrays of `backend`
     activation: Activation
-    loss: Loss
-    l2: float | None
-
-    @property
-    def xp(self) -> Any:
-        """The backend's namespace."""
-        return self.backend.xp
+    loss: Loss  # one of `REPORTED_LOSSES`
+    l2: float | None  # the penalty λ
 
 
 def clipped_softmax_cross_entropy(

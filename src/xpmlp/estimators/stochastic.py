@@ -16,11 +16,11 @@ from xpmlp.data.placement import move_samples
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.optimizers import Optimizer, adam, sgd
 from xpmlp.nn.samples import take_rows
-from xpmlp.training import DivergedError, FitResult, fit
+from xpmlp.training import DivergedError, fit
 
 from .arrays import dtype_name, to_host
 from .problem import Problem
-from .stopping import LearningRate, Score, Stopping, accuracy_score, r2_score
+from .stopping import LearningRate, Score, Stopping, make_score
 
 # Cached, so that fits with the same settings share one optimizer, and with it the compiled steps.
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
@@ -30,26 +30,20 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 
 
 class Reshuffler:
-    """Shuffles the previous epoch's order again for each epoch, like scikit-learn."""
+    """Shuffles the previous epoch's order again for each epoch, like scikit-learn; without a generator, never."""
 
-    def __init__(self, random_state: np.random.RandomState) -> None:
+    def __init__(self, random_state: np.random.RandomState | None) -> None:
         self.random_state = random_state
         self.order: Int64[np.ndarray, " rows"] | None = None
 
     def permutation(self, rows: int, /) -> Int64[np.ndarray, " rows"]:
         """Return the next epoch's order."""
-        shuffled = np.arange(rows, dtype=np.int64)
-        self.random_state.shuffle(shuffled)
-        self.order = shuffled if self.order is None else self.order[shuffled]
-        return self.order
-
-
-class InOrder:
-    """Leaves the rows in order."""
-
-    def permutation(self, rows: int, /) -> Int64[np.ndarray, " rows"]:
-        """Return the row indices in order."""
-        return np.arange(rows, dtype=np.int64)
+        indices = np.arange(rows, dtype=np.int64)
+        if self.random_state is not None:
+            self.random_state.shuffle(indices)
+            indices = indices if self.order is None else self.order[indices]
+        self.order = indices
+        return indices
 
 
 def fit_stochastic(
@@ -57,12 +51,7 @@ def fit_stochastic(
 ) -> Layers:
     """Train, record the epochs in the estimator's attributes, and return the network as arrays of the backend.
 
-    Parameters
-    ----------
-    random_state
-        Draws the validation rows, then each epoch's order.
-    incremental
-        Train one epoch with the current optimizer, its state and learning rate.
+    If `incremental`, train one epoch with the current optimizer, its state and learning rate.
     """
     rows, score = None, None
     if estimator.early_stopping and incremental:
@@ -70,7 +59,7 @@ def fit_stochastic(
     continue_curves(estimator)
     if estimator.early_stopping:
         rows, validation_rows = split_rows(estimator, problem, random_state)
-        score = make_score(estimator, problem, validation_rows)
+        score = validation_score(problem, validation_rows)
     trained_on = problem.samples.rows if rows is None else len(rows)
     if not incremental or getattr(estimator, "_optimizer", (None,))[0] != estimator.solver:
         reset_optimizer(estimator)
@@ -87,7 +76,7 @@ def fit_stochastic(
             schedule=estimator._learning_rate,
             epochs=epochs,
             batch_size=batch_size(estimator, trained_on),
-            generator=Reshuffler(random_state) if estimator.shuffle else InOrder(),
+            generator=Reshuffler(random_state if estimator.shuffle else None),
             rows=rows,
             l2=problem.l2,
             dropout=float(estimator.dropout),
@@ -102,7 +91,11 @@ def fit_stochastic(
         result = error.result
         warnings.warn(f"{error} The weights are those of the best validation score.", ConvergenceWarning, stacklevel=5)
     else:
-        warn_if_unfinished(result, epochs=epochs, incremental=incremental)
+        if result.interrupted:
+            warnings.warn("Training interrupted by user.", stacklevel=5)
+        elif result.stop_reason is None and not incremental:
+            message = f"Maximum iterations ({epochs}) reached and the optimization hasn't converged yet."
+            warnings.warn(f"Stochastic Optimizer: {message}", ConvergenceWarning, stacklevel=5)
     estimator._optimizer_state = result.state.optimizer
     if estimator.dropout > 0.0:
         estimator._dropout_key = int(result.state.dropout)
@@ -157,17 +150,16 @@ def split_rows(
     return rows, validation_rows
 
 
-def make_score(estimator: Any, problem: Problem, rows: Int64[np.ndarray, " rows"]) -> Score:
+def validation_score(problem: Problem, rows: Int64[np.ndarray, " rows"]) -> Score:
     """Return a function that computes a network's score on the validation rows."""
     backend, samples = problem.backend, problem.samples
-    of_problem = accuracy_score if is_classifier(estimator) else r2_score
     with backend.scope():
         if isinstance(samples.x, np.ndarray):  # moves the validation rows only
             samples = take_rows(np, samples, rows)
         else:
             samples = take_rows(backend.xp, samples, backend.asarray(rows))
         samples = move_samples(backend, samples, dtype_name(problem.layers[0].weight))
-        return of_problem(backend, samples, activation=problem.activation, loss=problem.loss)
+        return make_score(backend, samples, activation=problem.activation, loss=problem.loss)
 
 
 def batch_size(estimator: Any, rows: int) -> int:
@@ -179,15 +171,3 @@ def batch_size(estimator: Any, rows: int) -> int:
             "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6
         )
     return int(min(estimator.batch_size, rows))
-
-
-def warn_if_unfinished(result: FitResult, *, epochs: int, incremental: bool) -> None:
-    """Warn if training was interrupted, or reached the last epoch without converging."""
-    if result.interrupted:
-        warnings.warn("Training interrupted by user.", stacklevel=6)
-    elif result.stop_reason is None and not incremental:
-        warnings.warn(
-            f"Stochastic Optimizer: Maximum iterations ({epochs}) reached and the optimization hasn't converged yet.",
-            ConvergenceWarning,
-            stacklevel=6,
-        )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from sklearn.metrics import r2_score
 
 from xpmlp.backends import Backend
 from xpmlp.nn.activations import Activation
@@ -25,25 +25,12 @@ Score = Callable[[Layers], float]
 
 @dataclass
 class LearningRate:
-    """A schedule for `fit` whose rate changes between epochs only.
+    """A schedule for `fit` whose rate changes between epochs only."""
 
-    Attributes
-    ----------
-    kind
-        ``"constant"``; ``"invscaling"``, which decays with the samples seen; or ``"adaptive"``, which is divided by 5
-        each time training would otherwise stop.
-    initial
-        The initial rate.
-    power
-        Exponent of ``"invscaling"``.
-    current
-        The rate of the next epoch.
-    """
-
-    kind: str
+    kind: str  # "constant", "invscaling" (decays with the samples seen), or "adaptive" (divided by 5 before stopping)
     initial: float
-    power: float
-    current: float
+    power: float  # exponent of "invscaling"
+    current: float  # rate of the next epoch
 
     def __call__(self, step: int, steps: int) -> float:
         """Return the current rate for every step."""
@@ -65,14 +52,7 @@ class LearningRate:
 class Stopping(Callback):
     """Records each epoch in the estimator's attributes, updates the learning rate, and stops the run.
 
-    Parameters
-    ----------
-    estimator
-        Its ``loss_curve_``, ``best_loss_``, ``validation_scores_`` and so on are continued.
-    learning_rate
-        Updated after every epoch.
-    score
-        Computes a network's validation score; None without early stopping.
+    `score` computes a network's validation score; None without early stopping.
     """
 
     def __init__(self, estimator: Any, learning_rate: LearningRate, score: Score | None) -> None:
@@ -145,37 +125,24 @@ class Stopping(Callback):
             sys.stdout.write(line + "\n")
 
 
-def accuracy_score(backend: Backend, samples: Samples, *, activation: Activation, loss: Loss) -> Score:
-    """Return a function that computes a network's accuracy on samples of `backend`."""
+def make_score(backend: Backend, samples: Samples, *, activation: Activation, loss: Loss) -> Score:
+    """Return a function that computes a network's score on samples of `backend`: its accuracy, or R² for regression."""
 
-    def score(layers: Layers) -> float:
-        _, accuracy = loss_and_accuracy(backend, layers, samples, activation=activation, loss=loss)
-        assert accuracy is not None  # every classification loss has one
+    def accuracy(layers: Layers) -> float:
+        value = loss_and_accuracy(backend, layers, samples, activation=activation, loss=loss)[1]
+        assert value is not None  # every classification loss has one
+        return value
+
+    if loss.is_correct is not None:
         return accuracy
+    truth = backend.to_numpy(samples.targets)
+    weight = None if samples.weight is None else backend.to_numpy(samples.weight)
 
-    return score
-
-
-def r2_score(backend: Backend, samples: Samples, *, activation: Activation, loss: Loss) -> Score:
-    """Return a function that computes a network's R² on samples of `backend`, averaged over the outputs."""
-    xp = backend.xp
-    y = samples.targets
-    weight = xp.ones_like(y[:, :1]) if samples.weight is None else samples.weight[:, None]
-    mean = xp.sum(weight * y, axis=0) / xp.sum(weight)
-    total = backend.to_numpy(xp.sum(weight * (y - mean) ** 2, axis=0)).astype(np.float64)
-
-    def score(layers: Layers) -> float:
+    def r2(layers: Layers) -> float:
         predictions = predict_outputs(backend, layers, samples.x, activation=activation, loss=loss)
-        residual = backend.to_numpy(xp.sum(weight * (y - predictions) ** 2, axis=0)).astype(np.float64)
-        return mean_r2(residual, total)
+        predictions = backend.to_numpy(predictions)
+        if not np.all(np.isfinite(predictions)):
+            return math.nan
+        return float(r2_score(truth, predictions, sample_weight=weight))
 
-    return score
-
-
-def mean_r2(residual: Float[np.ndarray, " outputs"], total: Float[np.ndarray, " outputs"]) -> float:
-    """Return the mean of 1 − residual / total; a constant output counts 1 if predicted exactly, else 0."""
-    if not np.all(np.isfinite(residual)):
-        return math.nan
-    varies = total > 0.0
-    of_constants = np.where(residual == 0.0, 1.0, 0.0)
-    return float(np.mean(np.where(varies, 1.0 - residual / np.where(varies, total, 1.0), of_constants)))
+    return r2
