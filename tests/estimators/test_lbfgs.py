@@ -23,33 +23,36 @@ def assert_same_network(estimator: Any, reference: Any, tolerance: float = 0.0) 
         assert_allclose(mine, other, rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("kind", ["classifier", "regressor"])
-def test_lbfgs_follows_scikit_learns_first_steps(iris: Any, kind: str) -> None:
-    x, y = iris
-    name = {"classifier": "MLPClassifier", "regressor": "MLPRegressor"}[kind]
-    theirs, ours = getattr(sklearn.neural_network, name), getattr(xpmlp, name)
+@pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
+def test_lbfgs_follows_scikit_learns_first_steps_and_prints_them(
+    iris: Any, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings = {"solver": "lbfgs", "max_iter": 15, "random_state": 1}
-    reference, estimator = theirs(**settings).fit(x, y), ours(**settings).fit(x, y)
+    reference = getattr(sklearn.neural_network, name)(**settings).fit(*iris)
+    estimator = getattr(xpmlp, name)(**settings, verbose=True).fit(*iris)
     assert_allclose(estimator.loss_, reference.loss_, rtol=1e-9)
     assert estimator.n_iter_ == reference.n_iter_
     assert_same_network(estimator, reference, 1e-7)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in lines] == [f"Iteration {step}" for step in range(1, 16)]
+    assert float(lines[-1].rpartition(" ")[2]) == pytest.approx(estimator.loss_, abs=1e-2)
+    assert not hasattr(estimator, "partial_fit")
 
 
-@pytest.mark.parametrize("kind", ["MLPClassifier", "MLPRegressor"])
+@pytest.mark.parametrize("make", [MLPClassifier, MLPRegressor])
 @pytest.mark.parametrize("form", [np.asarray, scipy.sparse.csr_matrix])
-@pytest.mark.parametrize("weights", ["none", "some", "first rows weigh nothing"])
+@pytest.mark.parametrize("weightless", [None, 0, 50])
 def test_lbfgs_is_the_same_in_blocks_of_rows(
-    iris: Any, monkeypatch: pytest.MonkeyPatch, kind: str, form: Any, weights: str
+    iris: Any, monkeypatch: pytest.MonkeyPatch, make: Any, form: Any, weightless: int | None
 ) -> None:
     x, y = form(iris[0]), iris[1]
-    some = np.random.default_rng(0).uniform(0.1, 3.0, len(y))
-    weight = {"none": None, "some": some, "first rows weigh nothing": np.where(np.arange(len(y)) < 50, 0.0, some)}[
-        weights
-    ]
+    weight = None if weightless is None else np.random.default_rng(0).uniform(0.1, 3.0, len(y))
+    if weight is not None:
+        weight[:weightless] = 0.0
     settings = SETTINGS | {"solver": "lbfgs", "alpha": 0.5}
-    whole = getattr(xpmlp, kind)(**settings).fit(x, y, weight)
+    whole = make(**settings).fit(x, y, weight)
     monkeypatch.setattr("xpmlp.estimators.lbfgs.BLOCK_VALUES", 600)  # 40 rows, or 46
-    in_blocks = getattr(xpmlp, kind)(**settings).fit(x, y, weight)
+    in_blocks = make(**settings).fit(x, y, weight)
     assert_allclose(in_blocks.loss_, whole.loss_, rtol=1e-12)
     assert_same_network(in_blocks, whole, 1e-9)
 
@@ -78,14 +81,3 @@ def test_lbfgs_with_several_outputs_reaches_the_optimum(iris: Any) -> None:
     assert_allclose(estimator.predict(x), Ridge(alpha=1.0).fit(x, y).predict(x), atol=1e-2)
     penalty = 0.5 * np.sum(estimator.coefs_[0] ** 2) / len(x)
     assert estimator.loss_ == pytest.approx(0.5 * np.mean((estimator.predict(x) - y) ** 2) + penalty, rel=1e-9)
-
-
-def test_lbfgs_prints_its_losses_if_verbose(iris: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    estimator = MLPClassifier(solver="lbfgs", max_iter=3, verbose=True).fit(*iris)
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(",")[0] for line in lines] == ["Iteration 1", "Iteration 2", "Iteration 3"]
-    assert lines[-1] == f"Iteration 3, loss = {estimator.loss_:.8f}"
-
-
-def test_lbfgs_has_no_partial_fit() -> None:
-    assert not any(hasattr(make(solver="lbfgs"), "partial_fit") for make in (MLPClassifier, MLPRegressor))

@@ -5,12 +5,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import array_api_compat.numpy
 import numpy as np
 import scipy.sparse
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.neural_network._multilayer_perceptron import BaseMultilayerPerceptron
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
@@ -19,6 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from xpmlp.backends import BACKENDS, Backend, load_backend
 from xpmlp.backends.select import AUTO
 from xpmlp.errors import BackendError, MissingDependencyError, SettingsError
+from xpmlp.model.model_file import save_model
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.layers import Layer, Layers
@@ -39,7 +40,7 @@ from .arrays import (
     same_device,
     to_host,
 )
-from .conversion import convert_from_sklearn, read_estimator, write_estimator
+from .conversion import convert_from_sklearn, read_estimator, to_model
 from .lbfgs import minimize
 from .problem import REPORTED_LOSSES, Problem, prediction_functions
 from .stochastic import fit_stochastic, reset_curves
@@ -76,8 +77,6 @@ class MLPBase(BaseEstimator, ABC):
         """Store constructor parameters as attributes of the same names, as scikit-learn requires."""
         self.__dict__.update((name, value) for name, value in parameters.items() if name != "self")
 
-    # Defined by the subclasses
-
     @abstractmethod
     def _check_targets(self, source: Backend, y: Any, *, incremental: bool) -> Any:
         """Return valid targets as a matrix: of NumPy, or of `source`, like y."""
@@ -91,6 +90,29 @@ class MLPBase(BaseEstimator, ABC):
         return weight
 
     # Training
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self: Estimator, X: Any, y: Any, sample_weight: Any = None) -> Estimator:
+        """Train on samples and their labels, or targets.
+
+        Parameters
+        ----------
+        X
+            Shape ``(samples, features)``: an array of any library, a data frame, or a sparse matrix.
+        y
+            Shape ``(samples,)`` or ``(samples, outputs)``; a classifier's several outputs are 0 or 1.
+        sample_weight
+            Shape ``(samples,)``: non-negative weights; None for equal weights.
+
+        Raises
+        ------
+        DivergedError
+            A ValueError: the learning rate is too high for the data.
+        SettingsError
+            A ValueError: the backend or device is not available.
+        """
+        self._fit(X, y, sample_weight, incremental=False)
+        return self
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> None:
         """Train from new weights or from the current ones."""
@@ -119,14 +141,7 @@ class MLPBase(BaseEstimator, ABC):
             l2=float(self.alpha) or None,
         )
         if self.solver == "lbfgs":
-            layers, self.loss_, self.n_iter_ = minimize(
-                problem,
-                loss=LOSSES[self._loss_name()],
-                max_iterations=self.max_iter,
-                max_evaluations=self.max_fun,
-                gradient_tolerance=self.tol,
-                verbose=self.verbose is True or self.verbose >= 1,
-            )
+            layers = minimize(self, problem, LOSSES[self._loss_name()])
         else:
             layers = fit_stochastic(self, problem, random_state, incremental=incremental)
         self._keep(layers, backend, source)
@@ -184,14 +199,12 @@ class MLPBase(BaseEstimator, ABC):
     def _find_backend(self, source: Backend, x: Any) -> Backend:
         """Return the backend that computes with samples of `source`."""
         backend = find_backend(self.backend, self.device, source)
-        if not scipy.sparse.issparse(x):
-            return backend
-        if not is_numpy(backend):
+        if scipy.sparse.issparse(x) and not is_numpy(backend):
             raise ValueError(
                 f"Sparse samples are supported by NumPy only, not by backend {backend.name!r}. Leave out backend and "
                 f"device, or make the samples dense with X.toarray()."
             )
-        return SparseBackend()
+        return SparseBackend() if scipy.sparse.issparse(x) else backend
 
     def _initialize(self, units: list[int], random_state: np.random.RandomState, dtype: str) -> None:
         """Draw the initial weights, like scikit-learn."""
@@ -260,13 +273,7 @@ class MLPBase(BaseEstimator, ABC):
         return outputs, backend, source
 
     def to(self: Estimator, backend: str, device: str | None = None) -> Estimator:
-        """Move a fitted network to another library or device, where it then predicts and trains.
-
-        Parameters
-        ----------
-        backend, device
-            Like the parameters of the same names, both of which are set.
-        """
+        """Move a fitted network to another library or device, where it then predicts and trains."""
         check_is_fitted(self)
         target = find_backend(backend, device, backend_of(self.coefs_[0]))
         self._keep(self._layers(target), target, target)
@@ -275,17 +282,11 @@ class MLPBase(BaseEstimator, ABC):
 
     @classmethod
     def from_sklearn(cls: type[Estimator], estimator: Any, **settings: Any) -> Estimator:
-        """Convert a fitted scikit-learn MLP: it predicts the same, and ``partial_fit`` continues its training.
+        """Copy a fitted scikit-learn MLP: it predicts the same, and ``partial_fit`` continues its training.
 
-        Parameters
-        ----------
-        estimator
-            scikit-learn's estimator of the same name. It is copied.
-        settings
-            Additional parameters, such as ``backend="torch"``.
+        `settings` are further parameters, such as ``backend="torch"``.
         """
-        converted: Estimator = convert_from_sklearn(cls, estimator, **settings)
-        return converted
+        return cast(Estimator, convert_from_sklearn(cls, estimator, **settings))
 
     def to_file(self, path: str | Path) -> None:
         """Write the fitted network to a model file, which ``xpmlp evaluate``, ``predict`` and ``inspect`` read too.
@@ -293,19 +294,16 @@ class MLPBase(BaseEstimator, ABC):
         The loss curve, the feature names and the parameters are saved, except for parameters that are objects (a
         random generator, a dict, callbacks) or infinite. The optimizer's state is not saved.
         """
-        write_estimator(self, path)
+        check_is_fitted(self)
+        save_model(Path(path), to_model(self))
 
     @classmethod
     def from_file(cls: type[Estimator], path: str | Path, **settings: Any) -> Estimator:
         """Read an estimator from a model file written by `to_file` or ``xpmlp train``.
 
-        Parameters
-        ----------
-        settings
-            Additional parameters, such as ``backend="torch"``.
+        `settings` are further parameters, such as ``backend="torch"``.
         """
-        read: Estimator = read_estimator(cls, path, **settings)
-        return read
+        return cast(Estimator, read_estimator(cls, path, **settings))
 
     # Pickling and tags
 

@@ -88,41 +88,10 @@ class MLPClassifier(ClassifierMixin, MLPBase):
     ) -> None:
         self._store(dict(locals()))
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPClassifier":
-        """Train on samples and their labels.
-
-        Parameters
-        ----------
-        X
-            Shape ``(samples, features)``: an array of any library, a data frame, or a sparse matrix.
-        y
-            Shape ``(samples,)``: labels; or ``(samples, outputs)``: 0 or 1 for each of several outputs.
-        sample_weight
-            Shape ``(samples,)``: non-negative weights; None for equal weights.
-
-        Raises
-        ------
-        DivergedError
-            A ValueError: the learning rate is too high for the data.
-        SettingsError
-            A ValueError: the backend or device is not available.
-        """
-        self._fit(X, y, sample_weight, incremental=False)
-        return self
-
     @available_if(lambda estimator: estimator._is_stochastic())
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> "MLPClassifier":
-        """Train one more epoch on these samples.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            See `fit`.
-        classes
-            All classes; required in the first call.
-        """
+        """Train one more epoch on these samples; the first call has to name all classes."""
         if self.class_weight == "balanced":
             raise ValueError(
                 "class_weight 'balanced' is not supported for partial_fit: the samples of one call do not tell the "
@@ -207,9 +176,9 @@ class MLPClassifier(ClassifierMixin, MLPBase):
         return "softmax_cross_entropy" if self._label_binarizer.y_type_ == "multiclass" else "logistic_cross_entropy"
 
     def predict(self, X: Any) -> Any:
-        """Return the most probable label of each sample; 0 or 1 for each of several outputs.
+        """Return the most probable label of each sample, or 0 or 1 for each of several outputs.
 
-        An array of X's library on X's device; a NumPy array if the labels are not numbers.
+        The result is an array of X's library on X's device; a NumPy array if the labels are not numbers.
         """
         outputs, backend, source = self._outputs(X)
         if self._label_binarizer.sparse_input_:
@@ -221,10 +190,7 @@ class MLPClassifier(ClassifierMixin, MLPBase):
         return move(labels, backend, source)
 
     def predict_proba(self, X: Any) -> Any:
-        """Return the probability of each class, shape ``(samples, classes)``, in the order of ``classes_``.
-
-        An array of X's library on X's device.
-        """
+        """Return the probabilities, shape ``(samples, classes)``, as an array of X's library on X's device."""
         outputs, backend, source = self._outputs(X)
         with backend.scope():
             if outputs.shape[1] == 1:

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xpmlp.errors import ModelFileError
 from xpmlp.model.model import Model
-from xpmlp.model.model_file import load_model, save_model
+from xpmlp.model.model_file import load_model
 from xpmlp.nn.layers import Layer, Layers
 from xpmlp.nn.optimizers import AdamState, MomentumState
 
@@ -32,15 +32,6 @@ CONVERTED = (
     *("_label_binarizer", "_no_improvement_count", "classes_", "feature_names_in_"),
     *("n_features_in_", "n_layers_", "n_outputs_", "out_activation_"),
 )
-
-
-# Writing a model file
-
-
-def write_estimator(estimator: Any, path: str | Path) -> None:
-    """Write a fitted estimator to a model file; see `MLPBase.to_file`."""
-    check_is_fitted(estimator)
-    save_model(Path(path), to_model(estimator))
 
 
 def to_model(estimator: Any) -> Model:
@@ -89,9 +80,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if isinstance(value, bool | int | str) else None
-
-
-# Reading a model file
 
 
 def read_estimator(make: type[Any], path: str | Path, **settings: Any) -> Any:
@@ -162,9 +150,6 @@ def restore_attributes(estimator: Any, record: dict[str, Any]) -> None:
     names = record.get("feature_names")
     if isinstance(names, list) and len(names) == estimator.n_features_in_:
         estimator.feature_names_in_ = np.asarray(names, dtype=object)
-
-
-# Converting scikit-learn's estimators
 
 
 def convert_from_sklearn(make: type[Any], fitted: Any, **settings: Any) -> Any:

@@ -24,14 +24,11 @@ from .problem import Problem
 BLOCK_VALUES = 2**21  # outputs of all layers per block: bounds the memory beside the samples
 
 
-def minimize(
-    problem: Problem, *, loss: Loss, max_iterations: int, max_evaluations: int, gradient_tolerance: float, verbose: bool
-) -> tuple[Layers, float, int]:
-    """Return the network that minimizes `loss` over all samples, the loss to report, and the number of iterations.
+def minimize(estimator: Any, problem: Problem, loss: Loss) -> Layers:
+    """Set the estimator's ``loss_`` and ``n_iter_``, and return the network that minimizes `loss` over all samples.
 
     The problem's own loss is only reported: its gradient need not be the exact derivative. The objective is computed
-    in blocks of rows, which bound the memory. The minimum is found when no element of the gradient exceeds
-    `gradient_tolerance`.
+    in blocks of rows, which bound the memory.
     """
     import scipy.optimize
     from sklearn.utils.optimize import _check_optimize_result
@@ -78,15 +75,16 @@ def minimize(
             backend.to_numpy(pack(xp, problem.layers)).astype(np.float64),
             method="L-BFGS-B",
             jac=True,
-            callback=report if verbose else None,
-            options={"maxfun": max_evaluations, "maxiter": max_iterations, "gtol": gradient_tolerance},
+            callback=report if estimator.verbose >= 1 else None,
+            options={"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol},
         )
         # Copied: views would keep the whole vector in memory.
         layers = tree_map(
             lambda array: xp.asarray(array, copy=True), unpack(xp, backend.asarray(result.x, dtype), shapes)
         )
-        reported = float(evaluate(layers, problem.loss)[0])
-    return layers, reported, int(_check_optimize_result("lbfgs", result, max_iterations))
+        estimator.loss_ = float(evaluate(layers, problem.loss)[0])
+    estimator.n_iter_ = int(_check_optimize_result("lbfgs", result, estimator.max_iter))
+    return layers
 
 
 def split_into_blocks(backend: Backend, samples: Samples, layers: Layers) -> list[tuple[int, int, float]]:

@@ -81,29 +81,6 @@ class MLPRegressor(RegressorMixin, MLPBase):
     ) -> None:
         self._store(dict(locals()))
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
-        """Train on samples and their targets.
-
-        Parameters
-        ----------
-        X
-            Shape ``(samples, features)``: an array of any library, a data frame, or a sparse matrix.
-        y
-            Shape ``(samples,)`` or ``(samples, outputs)``.
-        sample_weight
-            Shape ``(samples,)``: non-negative weights; None for equal weights.
-
-        Raises
-        ------
-        DivergedError
-            A ValueError: the learning rate is too high for the data.
-        SettingsError
-            A ValueError: the backend or device is not available.
-        """
-        self._fit(X, y, sample_weight, incremental=False)
-        return self
-
     @available_if(lambda estimator: estimator._is_stochastic())
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
@@ -131,10 +108,7 @@ class MLPRegressor(RegressorMixin, MLPBase):
         return str(self.loss)
 
     def predict(self, X: Any) -> Any:
-        """Return the predictions, shape ``(samples,)`` or ``(samples, outputs)``.
-
-        An array of X's library on X's device.
-        """
+        """Return the predictions, shaped like y, as an array of X's library on X's device."""
         outputs, backend, source = self._outputs(X)
         predictions = move(outputs, backend, source)
         return predictions[:, 0] if predictions.shape[1] == 1 else predictions

@@ -15,14 +15,9 @@ from .arrays import backend_of, dtype_name, is_numpy, to_host
 
 
 def check_samples(estimator: Any, backend: Backend, x: Any, *, reset: bool, dtype: str | None) -> Any:
-    """Return samples as a valid floating-point matrix.
+    """Return samples as a valid floating-point matrix, of float32 or float64.
 
-    Parameters
-    ----------
-    reset
-        Set the number of features, instead of comparing it with the number seen before.
-    dtype
-        dtype to return; None keeps float32 and float64, and converts everything else to float32.
+    If `reset`, store the number of features, otherwise compare it with the stored one.
     """
     if str(getattr(x, "layout", "")).startswith("torch.sparse"):
         raise TypeError(
