@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from xpmlp import Dataset, load_dataset
+from xpmlp import load_dataset
 from xpmlp.datasets.scaling import scaled
 from xpmlp.errors import DataError
 
@@ -27,15 +27,7 @@ def frame_of(rows: int = 60) -> pl.DataFrame:
     )
 
 
-def same(first: Dataset, second: Dataset) -> None:
-    for one, other in ((first.train, second.train), (first.test, second.test)):
-        np.testing.assert_array_equal(one.x, other.x)
-        np.testing.assert_array_equal(one.labels, other.labels)
-    assert first.classes == second.classes
-    assert first.table_schema == second.table_schema
-
-
-def test_every_format_gives_the_same_dataset(tmp_path: Path) -> None:
+def test_every_format_gives_the_same_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = frame_of()
     frame.write_csv(tmp_path / "data.csv")
     frame.write_parquet(tmp_path / "data.parquet", row_group_size=7)
@@ -43,30 +35,30 @@ def test_every_format_gives_the_same_dataset(tmp_path: Path) -> None:
     frame.write_ipc_stream(tmp_path / "data.arrow")
     arrays: dict[str, Any] = {name: frame[name].to_numpy() for name in frame.columns}
     np.savez(tmp_path / "data.npz", **arrays | {"city": arrays["city"].astype(np.str_)})
-    datasets = [load_dataset(tmp_path / f"data.{end}") for end in ("csv", "parquet", "feather", "arrow", "npz")]
-    for other in datasets[1:]:
-        same(datasets[0], other)
-    assert datasets[0].train.x.shape == (48, 5)
-    assert datasets[0].train.x.flags.c_contiguous
-
-
-def test_a_path_may_be_a_text_a_path_or_start_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    frame_of().write_csv(tmp_path / "data.csv")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     first = load_dataset(tmp_path / "data.csv")
-    same(first, load_dataset(str(tmp_path / "data.csv")))
-    same(first, load_dataset("~/data.csv"))
     assert first.name == "data"
+    assert first.train.x.shape == (48, 5)
+    assert first.train.x.flags.c_contiguous
+    for path in ("~/data.csv", *(str(tmp_path / f"data.{end}") for end in ("parquet", "feather", "arrow", "npz"))):
+        other = load_dataset(path)
+        for one, another in ((first.train, other.train), (first.test, other.test)):
+            np.testing.assert_array_equal(one.x, another.x)
+            np.testing.assert_array_equal(one.labels, another.labels)
+        assert (first.classes, first.table_schema) == (other.classes, other.table_schema)
 
 
-@pytest.mark.parametrize("name", ["label", "Label", "TARGET", "class", "y"])
-def test_the_target_is_told_by_its_name_and_said(tmp_path: Path, name: str) -> None:
-    frame_of().rename({"label": name}).write_csv(tmp_path / "data.csv")
-    dataset = load_dataset(tmp_path / "data.csv")
+@pytest.mark.parametrize("name", ["label", "TARGET", "class", "y"])
+def test_the_target_is_told_by_its_name_and_the_split_is_stratified(tmp_path: Path, name: str) -> None:
+    frame_of(300).rename({"label": name}).write_csv(tmp_path / "data.csv")
+    dataset = load_dataset(tmp_path / "data.csv", test_fraction=0.3)
     assert dataset.table_schema is not None
     assert dataset.table_schema.target == name
     assert any(f"the target is the column {name!r}" in note for note in dataset.notes)
+    assert np.bincount(dataset.test.labels).tolist() == [30, 30, 30]
+    assert np.bincount(dataset.train.labels).tolist() == [70, 70, 70]
+    assert len(np.unique(np.concatenate([dataset.train.x, dataset.test.x]), axis=0)) == 300  # no row is in both
 
 
 def test_features_are_those_named_without_those_excluded(tmp_path: Path) -> None:
@@ -83,16 +75,6 @@ def test_features_are_those_named_without_those_excluded(tmp_path: Path) -> None
     assert names(target="b", task="regression") == ["a", "city", "label"]
     with pytest.raises(DataError, match="no column is left"):
         names(exclude=["a", "b", "city"])
-
-
-def test_the_split_is_stratified_and_the_same_each_time(tmp_path: Path) -> None:
-    frame_of(300).write_csv(tmp_path / "data.csv")
-    dataset = load_dataset(tmp_path / "data.csv", test_fraction=0.3)
-    assert np.bincount(dataset.test.labels).tolist() == [30, 30, 30]
-    assert np.bincount(dataset.train.labels).tolist() == [70, 70, 70]
-    same(dataset, load_dataset(tmp_path / "data.csv", test_fraction=0.3))
-    together = np.concatenate([dataset.train.x, dataset.test.x])
-    assert len(np.unique(together, axis=0)) == 300  # no row is in both
 
 
 @pytest.mark.parametrize(
@@ -147,30 +129,24 @@ def test_pixels_become_the_same_images_as_from_any_other_file(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "scale"),
     [
-        lambda x: x[:, :63],
-        lambda x: x.astype(np.int64) - 1,
-        lambda x: x.astype(np.int64) + 1,
-        lambda x: x // 3,
-        lambda x: x + 0.5,
+        (lambda x: x[:, :63], None),
+        (lambda x: x.astype(np.int64) - 1, None),
+        (lambda x: x.astype(np.int64) + 1, None),
+        (lambda x: x // 3, None),
+        (lambda x: x + 0.5, None),
+        (lambda x: x, "standard"),
     ],
-    ids=["63 columns", "below 0", "above 255", "never bright", "fractions"],
+    ids=["63 columns", "below 0", "above 255", "never bright", "fractions", "another scaling"],
 )
-def test_other_numbers_are_no_pixels(tmp_path: Path, change: Callable[[Any], Any]) -> None:
+def test_other_numbers_are_no_pixels(tmp_path: Path, change: Callable[[Any], Any], scale: str | None) -> None:
     values = change(images().reshape(60, 64))
     frame = pl.from_numpy(values, schema=[f"p{i}" for i in range(values.shape[1])])
     frame.with_columns(label=pl.Series(np.arange(60) % 3)).write_csv(tmp_path / "data.csv")
-    dataset = load_dataset(tmp_path / "data.csv")
+    dataset = load_dataset(tmp_path / "data.csv", scale=scale)
     assert dataset.input_shape == (values.shape[1],)
     assert dataset.input_scale == 1.0
-
-
-def test_pixels_are_a_plain_table_where_another_scaling_is_asked_for(tmp_path: Path) -> None:
-    frame = pl.from_numpy(images().reshape(60, 64), schema=[f"p{i}" for i in range(64)])
-    frame.with_columns(label=pl.Series(np.arange(60) % 3)).write_csv(tmp_path / "data.csv")
-    dataset = load_dataset(tmp_path / "data.csv", scale="standard")
-    assert dataset.input_shape == (64,)
     np.testing.assert_allclose(dataset.train.x.std(axis=0), 1.0, rtol=1e-4)
 
 
