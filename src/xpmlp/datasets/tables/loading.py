@@ -28,7 +28,7 @@ from .columns import (
 from .encoding import encode
 from .files import COMPRESSED, read_table, read_tables
 from .options import TableOptions, Task
-from .schema import check_table, dropped_note, fit_schema, refuse_missing, usable_rows
+from .schema import check_table, dropped_note, filled_note, fit_schema, refuse_missing, usable_rows
 from .table import Table, import_polars, reports_polars_errors
 
 USE_MISSING = "Fill them with --missing mean or median, or drop such rows with --missing drop."
@@ -63,8 +63,8 @@ def load_table(data: str | Path, options: TableOptions | None = None) -> Dataset
     if shape is None and not options.strict:
         unusable |= find_constant(table, kinds)
     dropped = drop_unusable(table, kinds, unusable, options)
-    kept, dropped_rows = kept_rows(table, target, list(kinds), options)
-    notes = [note for note in (*table.notes, guess, target.note, *dropped, *dropped_rows) if note is not None]
+    kept, missing = kept_rows(table, target, list(kinds), options)
+    notes = [note for note in (*table.notes, guess, target.note, *dropped, *missing) if note is not None]
     if test_table is None:
         train, test = split_table(table, target, kept, options.test_fraction)
     else:
@@ -77,7 +77,6 @@ def load_table(data: str | Path, options: TableOptions | None = None) -> Dataset
             f"the {len(kinds):,} columns are whole numbers from 0 to 255, used as pixels of {shape[0]} × {shape[1]} "
             "images and divided by 255; change it with --scale standard"
         )
-    filled = () if options.missing == "drop" else usable_rows(table, schema)[1]  # dropped rows are noted already
     (train_x, test_x), unknown = encode(schema, table, [train, test])
     splits = [Split(train_x, target.values[train]), Split(test_x, target.values[test])]
     classes = find_classes(table, target, splits[0]) if target.task == "classification" else ()
@@ -93,7 +92,7 @@ def load_table(data: str | Path, options: TableOptions | None = None) -> Dataset
         input_shape=shape or (schema.inputs,),
         input_scale=1.0 if shape is None else float(BRIGHTEST),
         source=f"the table {data}{' that comes with scikit-learn' if is_named else ''}",
-        notes=(*notes, *filled, *unknown),
+        notes=(*notes, *unknown),
         table_schema=schema,
         split=None
         if test_table is not None
@@ -138,7 +137,7 @@ def short_name(data: str | Path) -> str:
 def kept_rows(
     table: Table, target: Target, features: list[str], options: TableOptions
 ) -> tuple[Bool[np.ndarray, " rows"], list[str]]:
-    """Return the rows that can be used, and notes on the others."""
+    """Return the rows that can be used, and notes on missing values."""
     counts = table.missing_counts(features)
     if options.missing == "refuse":
         in_target = {target.name: int(target.missing.sum())} if target.missing.any() else {}
@@ -147,7 +146,9 @@ def kept_rows(
     notes = []
     if target.missing.any():
         notes.append(f"{int(target.missing.sum()):,} rows dropped: no value in {target.name!r}, the target")
-    if options.missing == "drop" and counts:
+    if counts and options.missing in ("mean", "median"):
+        notes.append(filled_note(table, counts, options.missing))
+    if counts and options.missing == "drop":
         dropped = table.rows_with_missing(counts) & kept
         kept &= ~dropped
         notes.append(dropped_note(table, int(dropped.sum()), counts))
@@ -218,25 +219,20 @@ def labelled_rows(
             f"{table.name}: there is no column {schema.target!r} to compare predictions with.{hint} Name the column "
             "with the correct answers with --target."
         )
-    table, notes = check_table(table, schema)
     target = read_target(table, schema.target, task_of(classes))
-    usable, usable_notes = usable_rows(table, schema)
-    usable &= ~target.missing
-    if rows is not None:
-        usable &= rows
-    if not usable.any():
+    found = rows_to_predict(table, schema, ~target.missing if rows is None else rows & ~target.missing)
+    if not found.usable.any():
         raise DataError(f"{table.name}: no row has all the values that are needed.")
-    (x,), unknown = encode(schema, table, [usable])
-    labels = target.values[usable]
+    labels = target.values[found.usable]
     if labels.dtype.kind == "i" and classes and all(isinstance(value, str) for value in classes):
         labels = labels.astype(np.str_)  # a few rows of a column of text may all be numbers
     if classes:
         try:
             class_indices(labels, classes)
         except DataError as error:
-            first = int(np.flatnonzero(usable)[np.argmin(np.isin(labels, np.asarray(classes)))])
+            first = int(np.flatnonzero(found.usable)[np.argmin(np.isin(labels, np.asarray(classes)))])
             raise DataError(f"{table.name}: {table.place(first)}, column {schema.target!r}: {error}") from error
-    return Split(x, labels), (*table.notes, *notes, *usable_notes, *unknown)
+    return Split(found.x, labels), found.notes
 
 
 def task_of(classes: tuple[int | str, ...]) -> Task:
@@ -283,9 +279,11 @@ class Rows:
 
 
 @reports_polars_errors
-def rows_to_predict(table: Table, schema: TableSchema) -> Rows:
-    """Return a table's rows as a model's inputs; rows with missing values that cannot be filled are not usable."""
+def rows_to_predict(table: Table, schema: TableSchema, wanted: Bool[np.ndarray, " rows"] | None = None) -> Rows:
+    """Return a table's rows, or those `wanted`, as a model's inputs; missing values without a fill are not usable."""
     table, notes = check_table(table, schema)
     usable, usable_notes = usable_rows(table, schema)
+    if wanted is not None:
+        usable &= wanted
     (x,), unknown = encode(schema, table, [usable])
     return Rows(x, usable, (*table.notes, *notes, *usable_notes, *unknown))

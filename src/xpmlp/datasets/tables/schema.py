@@ -166,14 +166,9 @@ def check_kind(table: Table, column: Column) -> None:
 def usable_rows(table: Table, schema: TableSchema) -> tuple[Bool[np.ndarray, " rows"], tuple[str, ...]]:
     """Return which rows have all values that the schema needs, and notes."""
     counts = table.missing_counts([column.name for column in schema.columns])
-    filled = [column.name for column in schema.columns if column.fill is not None and column.name in counts]
-    notes = []
-    if filled:
-        total = sum(counts.pop(name) for name in filled)
-        notes.append(
-            f"{table.name}: {total:,} missing values filled with the {schema.missing} of the training rows "
-            f"(categories: the most frequent) in {listing(filled, most=5)}"
-        )
+    have_fill = [column.name for column in schema.columns if column.fill is not None and column.name in counts]
+    filled = {name: counts.pop(name) for name in have_fill}
+    notes = [filled_note(table, filled, schema.missing)] if filled else []
     if not counts:
         return np.ones(table.rows, dtype=np.bool_), tuple(notes)
     if schema.missing != "drop":
@@ -186,6 +181,14 @@ def usable_rows(table: Table, schema: TableSchema) -> tuple[Bool[np.ndarray, " r
     usable = ~table.rows_with_missing(counts)
     notes.append(dropped_note(table, int(np.count_nonzero(~usable)), counts))
     return usable, tuple(notes)
+
+
+def filled_note(table: Table, counts: dict[str, int], missing: Missing) -> str:
+    """Return the note on missing values that are filled in some columns."""
+    return (
+        f"{table.name}: {sum(counts.values()):,} missing values filled with the {missing} of the training rows "
+        f"(categories: the most frequent) in {listing(counts, most=5)}"
+    )
 
 
 def dropped_note(table: Table, dropped: int, counts: dict[str, int]) -> str:
