@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from xpmlp.errors import DataError
-from xpmlp.optional_imports import import_optional
 
 from .ink import BOX_THRESHOLD, FAINTEST_INK, border_mask, find_ink, grey_planes
 from .picture_file import read_picture
@@ -150,9 +149,9 @@ def place_ink(
     preprocessor: ImagePreprocessor,
 ) -> Float32[np.ndarray, "new_height new_width"]:
     """Return the ink alone, light on dark from 0 to 1, in the size, extent and placement of the training images."""
+    from PIL import Image
     from scipy import ndimage
 
-    pillow = import_optional("PIL.Image", extra="cli", purpose="Reading pictures")
     if preprocessor.centering == "none":
         # The position of the content is part of what was learned: keep the whole picture.
         content_size, box = 1.0, tuple(slice(0, side) for side in is_ink.shape)
@@ -179,8 +178,8 @@ def place_ink(
         padding.append((before, after))
         window.append((before - start / scale, before + (side - start) / scale))
     (top, bottom), (left, right) = window
-    resized = pillow.fromarray(np.pad(crop, padding)).resize(
-        sides[::-1], pillow.Resampling.LANCZOS, box=(left, top, right, bottom)
+    resized = Image.fromarray(np.pad(crop, padding)).resize(
+        sides[::-1], Image.Resampling.LANCZOS, box=(left, top, right, bottom)
     )
     image = np.asarray(resized)
     full = np.percentile(image[image > image.max() / 4], 90)

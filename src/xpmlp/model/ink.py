@@ -12,16 +12,12 @@ BOX_THRESHOLD = 0.2
 FAINTEST_INK = 0.06
 
 
-def border_mask(height: int, width: int, thickness: int = 1) -> Bool[np.ndarray, "height width"]:
-    """Return a mask of an image's outermost pixels."""
+def border_mask(height: int, width: int, *, wide: bool = False) -> Bool[np.ndarray, "height width"]:
+    """Return a mask of an image's border: its outermost pixels, or a fortieth of the shorter side if `wide`."""
+    thickness = max(1, min(height, width) // 40) if wide else 1
     mask = np.ones((height, width), bool)
     mask[thickness : height - thickness, thickness : width - thickness] = False
     return mask
-
-
-def wide_border_mask(height: int, width: int) -> Bool[np.ndarray, "height width"]:
-    """Return a mask of a picture's border, a fortieth of the shorter side thick."""
-    return border_mask(height, width, max(1, min(height, width) // 40))
 
 
 def grey_planes(picture: Any) -> list[Float32[np.ndarray, "height width"]]:
@@ -78,7 +74,7 @@ def find_ink(
         if index == 0 or height_reached > 1.5 * peak:
             contrast, smooth, peak = candidate, blurred, height_reached
 
-    noise = 1.4826 * float(np.median(np.abs(smooth[wide_border_mask(height, width)])))
+    noise = 1.4826 * float(np.median(np.abs(smooth[border_mask(height, width, wide=True)])))
     if peak < max(FAINTEST_INK, min(5 * noise, 0.4)):
         return None
     full = float(smooth[smooth >= peak / 2].mean())
@@ -109,7 +105,7 @@ def fit_background(plane: Float32[np.ndarray, "height width"]) -> Float32[np.nda
     powers = ((0, 0), (0, 1), (1, 0), (0, 2), (1, 1), (2, 0))
     terms = np.stack([(y[rows] ** i * x[:, columns] ** j).ravel() for i, j in powers], axis=1)
 
-    border = wide_border_mask(len(rows), len(columns)).ravel()
+    border = border_mask(len(rows), len(columns), wide=True).ravel()
     border_terms, border_samples = terms[border, :3], samples[border]
     coefficients: Any = np.array([np.median(border_samples), 0.0, 0.0])
     # Least absolute residuals, by iteratively reweighted least squares: ink at the border does not move the plane.

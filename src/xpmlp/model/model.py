@@ -70,11 +70,8 @@ class Model:
 
     def __post_init__(self) -> None:
         """Check that the fields fit together."""
-        for name, value, choices in (
-            ("activation", self.activation, ACTIVATIONS),
-            ("loss", self.loss, LOSSES),
-        ):
-            if value not in choices:
+        for name, choices in (("activation", ACTIVATIONS), ("loss", LOSSES)):
+            if (value := getattr(self, name)) not in choices:
                 raise ModelError(f"the {name} {value!r} is not one of {', '.join(choices)}")
         self._check_layers()
         features = self.layers[0].weight.shape[0]
@@ -88,7 +85,6 @@ class Model:
         form = self.image_preprocessor
         if form is not None and (form.height, form.width) != self.input_shape:
             raise ModelError(f"images of {form.height}×{form.width} do not have the input shape {self.input_shape}")
-
         if self.table_schema is not None and self.table_schema.inputs != features:
             raise ModelError(
                 f"the first layer takes {features} values, but a row of the table becomes {self.table_schema.inputs}"

@@ -24,16 +24,14 @@ from xpmlp.whole_files import write_whole
 
 from .image_preprocessor import ImagePreprocessor
 from .model import Model, ModelError
-from .table_schema import TableSchema
+from .table_schema import Column, TableSchema
 
 FORMAT = "xpmlp"
-FORMAT_VERSIONS = ("1", "2")
-NEWEST = FORMAT_VERSIONS[-1]
 HOW_TO_TRAIN = "Train a model with: xpmlp train DATA"
 LONGEST_HEADER = 100_000_000  # safetensors' own limit, in bytes
 
 
-class Description(msgspec.Struct):
+class Description(msgspec.Struct, rename={"image_preprocessor": "image_form", "table_schema": "table_form"}):
     """The JSON object ``model`` of version 1, with the fields of `Model`."""
 
     activation: str
@@ -41,7 +39,7 @@ class Description(msgspec.Struct):
     classes: tuple[int | str, ...]
     input_shape: tuple[int, ...]
     input_scale: float
-    image_form: ImagePreprocessor | None
+    image_preprocessor: ImagePreprocessor | None
     training: dict[str, Any]
 
 
@@ -49,7 +47,11 @@ class Description2(Description):
     """The JSON object ``model`` of version 2."""
 
     output_names: tuple[str, ...]
-    table_form: TableSchema | None
+    table_schema: TableSchema | None
+
+
+DESCRIPTIONS = {"1": Description, "2": Description2}
+NEWEST = "2"
 
 
 def save_model(path: str | Path, model: Model) -> None:
@@ -69,15 +71,17 @@ def model_to_bytes(model: Model) -> bytes:
     for index, layer in enumerate(model.layers):
         tensors[f"layers.{index}.weight"] = np.ascontiguousarray(layer.weight)
         tensors[f"layers.{index}.bias"] = np.ascontiguousarray(layer.bias[0])
-    form, table = model.image_preprocessor, model.table_schema
-    values = {name: getattr(model, name, None) for name in Description.__struct_fields__}
-    values["image_form"] = None if form is None else msgspec.structs.asdict(form)
-    version = "1"
-    if table is not None or model.task in ("regression", "binary"):
-        version = "2"
-        values |= {"output_names": model.output_names, "table_form": None if table is None else table.to_json()}
-    metadata = {"format": FORMAT, "format_version": version, "model": json.dumps(values)}
+    version = "2" if model.table_schema is not None or model.task in ("regression", "binary") else "1"
+    description = DESCRIPTIONS[version]
+    names = zip(description.__struct_encode_fields__, description.__struct_fields__, strict=True)
+    values = {key: getattr(model, name) for key, name in names}
+    metadata = {"format": FORMAT, "format_version": version, "model": json.dumps(values, default=struct_to_json)}
     return with_sorted_metadata(safetensors.numpy.save(tensors, metadata))
+
+
+def struct_to_json(value: Any) -> dict[str, Any]:
+    """Return a part of a description as an object for JSON."""
+    return value.to_json() if isinstance(value, Column) else msgspec.structs.asdict(value)
 
 
 def with_sorted_metadata(content: bytes) -> bytes:
@@ -96,15 +100,14 @@ def load_model(path: str | Path) -> Model:
     Raises
     ------
     ModelFileError
-        If the file is missing, damaged, of another kind or of a newer version, or contradicts itself; the message says
-        what was found.
+        If the file is missing, damaged, of another kind or of a newer version, or contradicts itself.
     """
     path = Path(path)
     metadata, tensors = read_safetensors(path)
     if metadata.get("format") != FORMAT:
         raise ModelFileError(f"{path}: is a safetensors file, but not an xpmlp model. {HOW_TO_TRAIN}")
     version = metadata.get("format_version", "")
-    if version not in FORMAT_VERSIONS:
+    if version not in DESCRIPTIONS:
         if version.isdecimal() and int(version[:9]) > int(NEWEST):
             raise ModelFileError(
                 f"{path}: has format version {version}; this installation reads versions up to {NEWEST}. "
@@ -143,9 +146,9 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
 
 
 def expected_size(path: Path) -> int | None:
-    """Return the size in bytes that a safetensors file should have according to its header.
+    """Return the bytes that a safetensors file should have by its header, or by its length if the header itself is cut.
 
-    If the header itself is cut, its end is returned; None if the file is of another kind or damaged otherwise.
+    None if the file is of another kind, or damaged otherwise.
     """
     try:
         with open(path, "rb") as file:
@@ -161,29 +164,17 @@ def expected_size(path: Path) -> int | None:
         return None
 
 
-def parse_model(text: str, tensors: dict[str, Any], version: str = NEWEST) -> Model:
-    """Build a model from a file's description and tensors.
-
-    Raises
-    ------
-    ModelError
-        If something is missing, unknown, of a wrong type, or does not fit; the message names it.
-    """
+def parse_model(text: str, tensors: dict[str, Any], version: str) -> Model:
+    """Build a model from a file's description and tensors, or raise a `ModelError` that names what is wrong."""
     try:
         # The json module, unlike msgspec's own decoder, reads NaN and lone surrogates, which older files may contain.
         values = json.loads(text)
-        description = msgspec.convert(values, Description if version == "1" else Description2)
+        description = msgspec.convert(values, DESCRIPTIONS[version])
     except msgspec.ValidationError as error:
         raise ModelError(f"its description is invalid: {explain_invalid(error, values)}") from error
     except (ValueError, RecursionError) as error:
         raise ModelError(f"its description is not JSON ({error})") from error
-    fields = msgspec.structs.asdict(description)
-    return Model(
-        layers=parse_layers(tensors),
-        image_preprocessor=fields.pop("image_form"),
-        table_schema=fields.pop("table_form", None),
-        **fields,
-    )
+    return Model(parse_layers(tensors), **msgspec.structs.asdict(description))
 
 
 def parse_layers(tensors: dict[str, Any]) -> Layers:

@@ -38,12 +38,10 @@ def read_picture(path: Path) -> Any:
             picture = pillow.open(file)
             picture.load()
         except (pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:
-            limit = f"{pillow.MAX_IMAGE_PIXELS or 0:,}"
-            message = f"{path}: more than {limit} pixels, too large to open safely. Save a smaller copy."
-            raise DataError(message) from error
+            problem = f"more than {pillow.MAX_IMAGE_PIXELS or 0:,} pixels, too large to open safely"
+            raise DataError(f"{path}: {problem}. Save a smaller copy.") from error
         except pillow.UnidentifiedImageError as error:
-            message = f"{path}: not a picture in a known format. Save it as {FORMATS}."
-            raise DataError(message) from error
+            raise DataError(f"{path}: not a picture in a known format. Save it as {FORMATS}.") from error
         except Exception as error:  # Pillow's decoders raise errors of a dozen types on damaged files
             raise DataError(f"{path}: damaged or cut short ({error}). Save it again as {FORMATS}.") from error
         with contextlib.suppress(Exception):  # an unreadable orientation is ignored
@@ -74,7 +72,8 @@ def open_file(path: Path) -> Any:
 
 def without_transparency(picture: Any) -> Any:
     """Return the picture in mode L, RGB or F, on a background that its ink contrasts with."""
-    pillow = import_optional("PIL.Image", extra="cli", purpose="Reading pictures")
+    from PIL import Image
+
     if picture.mode == "F" or picture.mode.startswith("I"):
         return deep_grey(picture)
     if not picture.has_transparency_data:
@@ -89,20 +88,21 @@ def without_transparency(picture: Any) -> Any:
         opaque = border[:, 3] >= 128
         own = np.median(border[opaque, :3], axis=0) if opaque.any() else np.zeros(3)
         if opaque.mean() >= 0.9 and np.abs(sheet[..., :3] - own)[sheet[..., 3] >= 128].max() >= 255 * FAINTEST_INK:
-            backdrop = pillow.new("RGBA", picture.size, (*(round(float(value)) for value in own), 255))
-            return pillow.alpha_composite(backdrop, picture).crop(visible).convert("RGB")
+            backdrop = Image.new("RGBA", picture.size, (*(round(float(value)) for value in own), 255))
+            return Image.alpha_composite(backdrop, picture).crop(visible).convert("RGB")
 
     pixels = np.asarray(picture.convert("LA"), dtype=np.float32)
     alpha = pixels[..., 1]
     is_light = (pixels[..., 0] * alpha).sum(dtype=np.float64) > 127.5 * alpha.sum(dtype=np.float64)
     # If nothing is drawn at all, either background gives a blank picture.
-    backdrop = pillow.new("RGBA", picture.size, "black" if is_light else "white")
-    return pillow.alpha_composite(backdrop, picture).convert("RGB")
+    backdrop = Image.new("RGBA", picture.size, "black" if is_light else "white")
+    return Image.alpha_composite(backdrop, picture).convert("RGB")
 
 
 def deep_grey(picture: Any) -> Any:
     """Return a picture of 16-bit, 32-bit or floating-point grey in mode F, from 0 to 1."""
-    pillow = import_optional("PIL.Image", extra="cli", purpose="Reading pictures")
+    from PIL import Image
+
     values = np.nan_to_num(np.asarray(picture).astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     transparent = picture.info.get("transparency")
     # Such files do not state which value is white: assume the smallest of the usual ones that holds all values.
@@ -116,4 +116,4 @@ def deep_grey(picture: Any) -> Any:
         drawn = values != transparent
         backdrop = 0.0 if drawn.any() and grey[drawn].mean() > 0.5 else 1.0
         grey = np.where(drawn, grey, np.float32(backdrop))
-    return pillow.fromarray(grey)
+    return Image.fromarray(grey)

@@ -24,10 +24,6 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes
     ----------
-    name
-        As in the table.
-    kind
-        Type of its values.
     categories
         In the order of their inputs, as text; empty for other kinds.
     fill
@@ -58,12 +54,10 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"column {self.name!r} cannot be scaled by {self.offset} and {self.scale}")
         if self.kind != "number" and (self.offset, self.scale) != (0, 1):
             raise ValueError(f"column {self.name!r} is a {self.kind} and cannot be scaled")
-        if self.fill is None:
-            return
         if isinstance(self.fill, str):
             is_valid = self.fill in self.categories
         else:
-            is_valid = self.kind != "category" and math.isfinite(self.fill)
+            is_valid = self.fill is None or (self.kind != "category" and math.isfinite(self.fill))
         if not is_valid:
             raise ValueError(f"column {self.name!r}, a {self.kind}, cannot be filled with {self.fill!r}")
 
@@ -74,14 +68,9 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def to_json(self) -> dict[str, Any]:
         """Return the column as an object for JSON, without defaults: a table may have thousands of columns."""
-        values: dict[str, Any] = {"name": self.name, "kind": self.kind}
-        if self.categories:
-            values["categories"] = list(self.categories)
-        if self.fill is not None:
-            values["fill"] = self.fill
-        if (self.offset, self.scale) != (0, 1):
-            values |= {"offset": self.offset, "scale": self.scale}
-        return values
+        unscaled = ("offset", "scale") if (self.offset, self.scale) == (0, 1) else ()
+        values = msgspec.structs.asdict(self)
+        return {name: value for name, value in values.items() if name not in unscaled and value not in (None, ())}
 
 
 class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,7 +122,3 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def inputs(self) -> int:
         """Number of inputs of the network that a row becomes."""
         return sum(column.inputs for column in self.columns)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the schema as an object for JSON."""
-        return msgspec.structs.asdict(self) | {"columns": [column.to_json() for column in self.columns]}
