@@ -1,10 +1,14 @@
 """CSV files, plain or compressed with gzip or Zstandard: read by Polars, and by Python's csv module to find lines."""
 
 import csv
+import gzip
+import io
 import warnings
 import zlib
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,6 @@ from xpmlp.errors import DataError
 
 from ..idx import GZIP_MAGIC
 from ..memory import check_memory
-from .csv_text import ZSTD_MAGIC, CsvText, decode, detect_unicode, guess_encoding
 from .options import TableOptions
 from .table import Table, import_polars, polars_errors
 
@@ -32,21 +35,69 @@ NO_MARKERS = "none"  # the choice of --na
 SEPARATORS = (",", ";", "\t", "|")
 SAMPLE_ROWS = 100
 MOST_CHARACTERS = 2**24  # in a cell; the csv module's own limit is too low
+# The encodings other than Unicode that are looked for. Those of Central Europe look like Western ones, which are more
+# frequent.
+LIKELY_ENCODINGS = ["cp1252", "cp1251", "cp1253", "cp932", "gb18030", "big5", "euc_kr", "koi8_r"]
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+FOREIGN = {
+    b"PK\x03\x04": "a zip archive or a spreadsheet: unpack it, or save it as CSV",
+    b"<!DO": "an HTML page: the download went wrong",
+    b"<htm": "an HTML page: the download went wrong",
+    b"%PDF": "a PDF document",
+}
+SAMPLE_BYTES = 2**16  # of which the encoding is guessed
 
 
 @dataclass(frozen=True)
 class CsvFile:
-    """How a CSV file is written."""
+    """A CSV file and its layout.
 
-    text: CsvText
-    separator: str
-    has_header: bool
-    width: int
+    Attributes
+    ----------
+    content
+        The file's content in UTF-8, decompressed, if it is in another encoding.
+    """
+
+    path: Path
+    content: bytes | None = None
+    separator: str = ","
+    has_header: bool = True
+    width: int = 0
 
     @property
-    def path(self) -> Path:
-        """The file's path."""
-        return self.text.path
+    def source(self) -> Path | io.BytesIO:
+        """The argument for Polars."""
+        return self.path if self.content is None else io.BytesIO(self.content)
+
+    @contextmanager
+    def open(self) -> Iterator[Any]:
+        """Open the text for Python, decompressed."""
+        if self.content is not None:
+            yield io.TextIOWrapper(io.BytesIO(self.content), encoding="utf-8", newline="")
+            return
+        with self.path.open("rb") as raw:
+            magic = raw.read(4)
+        if magic == ZSTD_MAGIC:  # Python has no Zstandard before 3.14
+            yield io.StringIO("\n".join(line or "" for line in self.lines()))
+            return
+        opened = gzip.open if magic[:2] == GZIP_MAGIC else open
+        with opened(self.path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
+            yield file
+
+    def lines(self, count: int | None = None) -> list[str | None]:
+        """Return the first lines, or all, decompressed by Polars."""
+        # With a separator that no file contains, each line is one value.
+        frame = import_polars().read_csv(
+            self.source,
+            n_rows=count,
+            has_header=False,
+            separator="\x01",
+            quote_char=None,
+            infer_schema=False,
+            new_columns=["line"],
+            glob=False,
+        )
+        return list(frame["line"])
 
     def read(self, **arguments: Any) -> Any:
         """Read the file with Polars."""
@@ -56,7 +107,7 @@ class CsvFile:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             frame = polars.read_csv(
-                self.text.source, separator=self.separator, has_header=self.has_header, glob=False, **arguments
+                self.source, separator=self.separator, has_header=self.has_header, glob=False, **arguments
             )
         if any("malformed" in str(warning.message) for warning in caught):  # rows of it are lost
             raise polars.exceptions.ComputeError("a quote without its partner")
@@ -69,7 +120,7 @@ class CsvFile:
         """
         before = csv.field_size_limit(MOST_CHARACTERS)
         try:
-            with self.text.open() as file:
+            with self.open() as file:
                 reader = csv.reader(file, delimiter=self.separator)
                 line = 1
                 for cells in reader:
@@ -106,7 +157,7 @@ def read_csv(path: Path, options: TableOptions | None = None) -> Table:
         given = "" if options.encoding else f"{path}: is encoded in {encoding.upper()}"
         return read_text(decode(path, encoding), options, given)
     try:
-        return read_text(CsvText(path), options)
+        return read_text(CsvFile(path), options)
     except DataError as error:
         if "utf-8" not in str(error).lower():
             raise
@@ -118,15 +169,15 @@ def read_csv(path: Path, options: TableOptions | None = None) -> Table:
     )
 
 
-def read_text(text: CsvText, options: TableOptions, note: str = "") -> Table:
+def read_text(file: CsvFile, options: TableOptions, note: str = "") -> Table:
     """Read a CSV file in a known encoding, and add a note."""
-    path, file = text.path, None
+    path = file.path
     try:
         with polars_errors(f"{path}: cannot be read as CSV", "Is it a table with a separator, and whole?"):
-            file = find_layout(text)
+            file = find_layout(file)
             frame = read_frame(file, options)
     except DataError as error:
-        if file is not None and "utf-8" not in str(error).lower():
+        if file.width and "utf-8" not in str(error).lower():
             file.check_rectangular()
         raise
     if frame.width and frame[frame.columns[-1]].null_count():
@@ -151,14 +202,14 @@ def read_text(text: CsvText, options: TableOptions, note: str = "") -> Table:
     return Table.of(str(path), frame, notes=tuple(notes), find_line=file.find_line)
 
 
-def find_layout(text: CsvText) -> CsvFile:
+def find_layout(file: CsvFile) -> CsvFile:
     """Find the separator, and whether the first line is a header: it is unless all its cells are numbers."""
     polars = import_polars()
-    first = next(iter(text.lines(2)), None) or ""
+    first = next(iter(file.lines(2)), None) or ""
     separator = max(SEPARATORS, key=first.count)
     cells = polars.Series(first.split(separator)).str.strip_chars().str.strip_chars('"')
     is_numeric = cells.cast(polars.Float64, strict=False).null_count() == 0
-    return CsvFile(text, separator, has_header=not is_numeric, width=len(cells))
+    return replace(file, separator=separator, has_header=not is_numeric, width=len(cells))
 
 
 def markers(options: TableOptions) -> list[str]:
@@ -254,3 +305,57 @@ def check_size(path: Path, sample: Any, schema: dict[str, Any]) -> None:
         what=str(path),
         remedy="Save it as Parquet, which is read in parts, take fewer columns with --features, or fewer rows.",
     )
+
+
+def detect_unicode(path: Path) -> str | None:
+    """Return the encoding of UTF-16 or UTF-32, found by its first bytes; None for other files."""
+    start = read_start(path, 4)
+    if not start:
+        raise DataError(f"{path}: is empty. Give a table with a header and at least two rows.")
+    if start in FOREIGN:
+        raise DataError(f"{path}: is {FOREIGN[start]}. Give CSV, Parquet, Arrow or .npz.")
+    if start in (BOM_UTF32_LE, BOM_UTF32_BE):
+        return "utf-32"
+    if start[:2] in (BOM_UTF16_LE, BOM_UTF16_BE):
+        return "utf-16"
+    zeros = [byte == 0 for byte in start]
+    if not any(zeros) or start[:2] == GZIP_MAGIC or start == ZSTD_MAGIC:
+        return None
+    if zeros in ([False, True] * 2, [True, False] * 2):  # letters of ASCII
+        return "utf-16-be" if zeros[0] else "utf-16-le"
+    raise DataError(f"{path}: is not text. Give CSV, Parquet, Arrow or .npz.")
+
+
+def read_start(path: Path, count: int) -> bytes:
+    """Return the first bytes of a file, decompressed if it is gzipped."""
+    with path.open("rb") as file:
+        start = file.read(count)
+    if start[:2] != GZIP_MAGIC:
+        return start
+    with suppress(OSError, EOFError, zlib.error), gzip.open(path) as file:
+        return file.read(count)
+    return start  # Polars says what is wrong with it
+
+
+def guess_encoding(path: Path) -> str:
+    """Return the likely encoding of text that is not UTF-8."""
+    with suppress(ImportError):
+        from charset_normalizer import from_bytes
+
+        found = from_bytes(read_start(path, SAMPLE_BYTES), cp_isolation=LIKELY_ENCODINGS).best()
+        if found is not None and found.encoding in LIKELY_ENCODINGS:
+            return str(found.encoding)
+    return "cp1252"
+
+
+def decode(path: Path, encoding: str, errors: str = "strict") -> CsvFile:
+    """Read a whole file as text in an encoding; `errors` is as in `bytes.decode`."""
+    try:
+        content = path.read_bytes()
+        content = gzip.decompress(content) if content[:2] == GZIP_MAGIC else content
+        text = content.decode(encoding, errors)
+    except UnicodeError as error:
+        raise DataError(f"{path}: is not {encoding} text ({error}). Give its encoding with --encoding NAME.") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read ({error}). Is the file whole?") from error
+    return CsvFile(path, text.removeprefix("\ufeff").encode())
