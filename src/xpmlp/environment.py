@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,7 @@ def describe_machine() -> dict[str, Any]:
 def processor_name() -> str:
     """Return the processor's model name, or its architecture if the system does not tell."""
     information = Path("/proc/cpuinfo")
-    if information.is_file():
-        for line in information.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+    text = information.read_text(encoding="utf-8", errors="replace") if information.is_file() else ""
+    if found := re.search(r"^model name[ \t]*:[ \t]*(.+)", text, re.MULTILINE):
+        return found[1].strip()
     return platform.processor() or platform.machine()

@@ -60,16 +60,10 @@ def to_onnx(model: Model) -> bytes:
 
 
 class Graph:
-    """A graph under construction. Values are known by name; a node has the name of its output.
-
-    Parameters
-    ----------
-    onnx
-        The module.
-    """
+    """A graph under construction. Values are known by name; a node has the name of its output."""
 
     def __init__(self, onnx: Any) -> None:
-        self.onnx = onnx
+        self.onnx = onnx  # the module
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self.inputs: list[Any] = []
@@ -88,11 +82,8 @@ class Graph:
         """Store numbers, or a list of texts, and return their name."""
         if isinstance(value, list):
             # Text that UTF-8 cannot encode, such as half of a surrogate pair, is escaped.
-            texts = [text.encode(errors="backslashreplace") for text in value]
-            tensor = self.onnx.helper.make_tensor(name, self.type_of(str), [len(texts)], texts)
-        else:
-            tensor = self.onnx.numpy_helper.from_array(np.asarray(value, order="C"), name)
-        self.constants.append(tensor)
+            value = np.array([text.encode(errors="backslashreplace") for text in value], object)
+        self.constants.append(self.onnx.numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def cast(self, value: str, dtype: Any, *, name: str) -> str:
@@ -109,9 +100,7 @@ class Graph:
         self.outputs.append(self.onnx.helper.make_tensor_value_info(name, self.type_of(dtype), ["rows", *shape]))
 
     def type_of(self, dtype: Any) -> Any:
-        """Return ONNX's number for an element type; `str` for text."""
-        if dtype is str:
-            return self.onnx.TensorProto.STRING
+        """Return ONNX's number for an element type; `object` for text."""
         return self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
 
     def to_bytes(self, description: str, metadata: dict[str, str]) -> bytes:
@@ -149,7 +138,7 @@ def add_table_inputs(graph: Graph, columns: TableSchema) -> str:
         name = "numbers" if columns.categories else "input"
         parts.append(add_numbers(graph, columns.numbers, graph.input(name, np.float64, len(columns.numbers))))
     if columns.categories:
-        x = graph.input("categories", str, len(columns.categories))
+        x = graph.input("categories", object, len(columns.categories))
         parts += [add_category(graph, column, x, index) for index, column in enumerate(columns.categories)]
     return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, name="prepared", axis=1)
 
@@ -159,8 +148,7 @@ def add_numbers(graph: Graph, columns: tuple[Column, ...], x: str) -> str:
     fills = np.array([np.nan if column.fill is None else column.fill for column in columns], np.float64)
     if not np.isnan(fills).all():
         x = graph.add("Where", graph.add("IsNaN", x, name="missing"), graph.constant("fill", fills), x, name="filled")
-    offset = np.array([column.offset for column in columns], np.float64)
-    scale = np.array([column.scale for column in columns], np.float64)
+    offset, scale = np.array([(column.offset, column.scale) for column in columns], np.float64).T
     if offset.any():
         x = graph.add("Sub", x, graph.constant("offset", offset), name="centered")
     if (scale != 1.0).any():
@@ -170,15 +158,14 @@ def add_numbers(graph: Graph, columns: tuple[Column, ...], x: str) -> str:
 
 def add_category(graph: Graph, column: Column, x: str, index: int) -> str:
     """Encode a column of text one-hot: as all zeros if a category was not seen in training."""
-    name, codes = f"category_{index}", list(range(column.inputs))
+    name, codes = f"category_{index}", {text: code for code, text in enumerate(column.categories)}
     place = graph.constant(f"{name}.place", np.array(index, np.int64))
     texts = graph.add("Gather", x, place, name=f"{name}.text", axis=1)
-    encoder: dict[str, Any] = {"keys_strings": list(column.categories), "values_int64s": list(codes)}
-    if column.fill is not None and "" not in column.categories:
-        encoder["keys_strings"].append("")
-        encoder["values_int64s"].append(column.categories.index(str(column.fill)))
-    code = graph.add("LabelEncoder", texts, name=f"{name}.code", domain=ML, default_int64=-1, **encoder)
-    return graph.add("OneHotEncoder", code, name=f"{name}.one_hot", domain=ML, cats_int64s=codes, zeros=1)
+    encoder = codes if column.fill is None else codes | {"": codes.get("", codes[str(column.fill)])}
+    keys: dict[str, Any] = {"keys_strings": list(encoder), "values_int64s": list(encoder.values())}
+    code = graph.add("LabelEncoder", texts, name=f"{name}.code", domain=ML, default_int64=-1, **keys)
+    cats = list(codes.values())
+    return graph.add("OneHotEncoder", code, name=f"{name}.one_hot", domain=ML, cats_int64s=cats, zeros=1)
 
 
 def add_layers(graph: Graph, model: Model, x: str) -> str:
@@ -191,24 +178,15 @@ def add_layers(graph: Graph, model: Model, x: str) -> str:
         x = graph.cast(x, dtype, name="as_weights")
     for index, (weight, bias) in enumerate(model.layers):
         if index == 0 and model.raw_columns is not None:
-            weight = weight[input_order(model.raw_columns)]
+            columns = model.raw_columns.columns
+            is_category = np.repeat([c.kind == "category" for c in columns], [c.inputs for c in columns])
+            weight = weight[np.argsort(is_category, kind="stable")]  # in the order of `add_table_inputs`
         name, is_last = f"layers.{index}", index == len(model.layers) - 1
         parameters = graph.constant(f"{name}.weight", weight), graph.constant(f"{name}.bias", bias[0])
         x = graph.add("Gemm", x, *parameters, name=last if is_last else f"{name}.sums")
         if not is_last and activation is not None:
             x = graph.add(activation, x, name=f"{name}.activations")
     return x
-
-
-def input_order(columns: TableSchema) -> list[int]:
-    """Return the network's inputs in the order of `add_table_inputs`."""
-    start = 0
-    numbers: list[int] = []
-    categories: list[int] = []
-    for column in columns.columns:
-        (categories if column.kind == "category" else numbers).extend(range(start, start + column.inputs))
-        start += column.inputs
-    return numbers + categories
 
 
 def output_name(model: Model) -> str:
@@ -222,12 +200,10 @@ def add_outputs(graph: Graph, model: Model, logits: str) -> None:
     operator = OUTPUT_OPERATORS[model.loss]
     axis: dict[str, Any] = {"axis": 1} if operator == "Softmax" else {}
     output = logits if operator is None else graph.add(operator, logits, name=output_name(model), **axis)
-    if model.task == "regression":
-        graph.output(output, dtype, outputs)
-        return
-    if model.task == "multilabel":
-        graph.add("Greater", output, graph.constant("half", np.asarray(0.5, dtype)), name="label")
-        graph.output("label", np.bool_, outputs)
+    if model.task in ("regression", "multilabel"):
+        if model.task == "multilabel":
+            graph.add("Greater", output, graph.constant("half", np.asarray(0.5, dtype)), name="label")
+            graph.output("label", np.bool_, outputs)
         graph.output(output, dtype, outputs)
         return
     if model.task == "binary":
@@ -238,7 +214,7 @@ def add_outputs(graph: Graph, model: Model, logits: str) -> None:
     classes = np.array(model.classes, np.int64) if are_numbers else [str(label) for label in model.classes]
     position = graph.add("ArgMax", output, name="position", axis=1, keepdims=0)
     graph.add("Gather", graph.constant("classes", classes), position, name="label", axis=0)
-    graph.output("label", np.int64 if are_numbers else str)
+    graph.output("label", np.int64 if are_numbers else object)
     graph.output(output, dtype, len(model.classes))
 
 

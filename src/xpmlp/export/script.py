@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xpmlp.model import Column, Model
+from xpmlp.model import Model
 
 from . import script_template as parts
 
@@ -88,16 +88,12 @@ def constants(model: Model) -> str:
         lines.append(
             "# Name, kind and replacement for missing values; offset and scale of a number, or the categories."
         )
-        columns = "".join(f"    {literal(column_values(column))},\n" for column in model.raw_columns.columns)
-        lines.append(f"COLUMNS = [\n{columns}]")
+        lines.append("COLUMNS = [")
+        for column in model.raw_columns.columns:
+            how = (column.categories,) if column.kind == "category" else (column.offset, column.scale)
+            lines.append(f"    {literal((column.name, column.kind, column.fill, *how))},")
+        lines.append("]")
     return "\n".join(lines)
-
-
-def column_values(column: Column) -> tuple[Any, ...]:
-    """Return the file's record of a column."""
-    if column.kind == "category":
-        return (column.name, column.kind, column.fill, column.categories)
-    return (column.name, column.kind, column.fill, column.offset, column.scale)
 
 
 def literal(value: Any) -> str:
