@@ -9,7 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,16 +68,15 @@ def xpmlp(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
 @pytest.fixture
 def command() -> Callable[..., Finished]:
-    """A function that runs the command line as a process of its own."""
+    """A function that runs the command line as a process of its own, or other code in its place."""
 
-    def run(*arguments: object, **options: Any) -> Finished:
+    def run(*arguments: object, code: str | None = None, **options: Any) -> Finished:
         finished = subprocess.run(
-            [sys.executable, "-m", "xpmlp", *map(str, arguments)],
-            capture_output=True,
+            [sys.executable, *(("-m", "xpmlp") if code is None else ("-c", code)), *map(str, arguments)],
             encoding="utf-8",
-            timeout=120,
+            timeout=300,
             check=False,
-            **options,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options,
         )
         return Finished(finished.returncode, finished.stdout, finished.stderr)
 
@@ -85,18 +84,32 @@ def command() -> Callable[..., Finished]:
 
 
 @pytest.fixture
+def refused(xpmlp: Callable[..., Finished]) -> Callable[..., None]:
+    """A function that runs a command which must fail, with one line on standard error that holds these words."""
+
+    def check(arguments: Sequence[object], *words: str) -> None:
+        code, out, err = xpmlp(*arguments)
+        assert (code, out) == (1, ""), arguments
+        assert err.startswith("Error: ")
+        assert err.count("\n") == 1
+        for word in words:
+            assert word in err
+
+    return check
+
+
+@pytest.fixture
 def start() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     """A function that starts the command line as a process, to send signals to."""
     with contextlib.ExitStack() as stack:
 
-        def run(*arguments: object, code: str | None = None, **options: Any) -> "subprocess.Popen[str]":
+        def run(*arguments: object) -> "subprocess.Popen[str]":
             process = subprocess.Popen(
-                [sys.executable, *(("-m", "xpmlp") if code is None else ("-c", code)), *map(str, arguments)],
+                [sys.executable, "-m", "xpmlp", *map(str, arguments)],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 encoding="utf-8",
                 env=dict(os.environ, PYTHONUNBUFFERED="1"),
-                **options,
             )
             stack.enter_context(process)
             stack.callback(process.kill)
@@ -162,3 +175,9 @@ def digit_images() -> tuple[np.ndarray, np.ndarray]:
     test = load_dataset("digits").test
     images = np.round(test.x.reshape(-1, 8, 8) * 255).astype(np.uint8)
     return images, np.asarray(test.labels, dtype=np.uint8)
+
+
+@pytest.fixture(scope="session")
+def digits_of_16(digit_images: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The same in the digits' own range of 0 to 16."""
+    return np.round(digit_images[0] / 255 * 16).astype(np.uint8), digit_images[1]

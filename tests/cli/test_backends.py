@@ -3,9 +3,10 @@
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
-from xpmlp.backends import BackendStatus, Device
+from xpmlp.backends import BackendStatus, Device, check_backends
 from xpmlp.backends.check import Trial
 
 
@@ -16,33 +17,24 @@ def show(xpmlp: Any, monkeypatch: pytest.MonkeyPatch, *statuses: BackendStatus) 
     return str(out)
 
 
-def test_numpy_is_shown_with_its_version_and_threads(xpmlp: Any) -> None:
-    import numpy as np
-
-    code, out, _ = xpmlp("backends")
-    assert code == 0
-    (line,) = (line for line in out.splitlines() if line.strip().startswith("numpy"))
-    assert np.__version__ in line
-    assert "thread" in line
-    assert "ok" in line
+def test_numpy_is_shown_with_its_version_and_threads(xpmlp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    statuses = check_backends()
+    (line,) = (line for line in show(xpmlp, monkeypatch, *statuses).splitlines() if line.split()[:1] == ["numpy"])
+    for word in (np.__version__, "thread", "ok"):
+        assert word in line
+    listed = json.loads(xpmlp("backends", "--json").out)
+    assert [status["name"] for status in listed] == ["numpy", "cupy", "torch", "jax"]
 
 
-def test_as_json_every_backend_is_an_object(xpmlp: Any) -> None:
-    code, out, _ = xpmlp("backends", "--json")
-    assert code == 0
-    assert [status["name"] for status in json.loads(out)] == ["numpy", "cupy", "torch", "jax"]
-
-
-def test_what_is_missing_comes_with_the_command_that_brings_it(xpmlp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = show(xpmlp, monkeypatch, BackendStatus("jax", install='pip install "xpmlp[jax]"'))
-    assert "not installed" in out
-    assert 'jax is not installed: pip install "xpmlp[jax]"' in out
-
-
-def test_what_cannot_be_used_comes_with_the_reason(xpmlp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = show(xpmlp, monkeypatch, BackendStatus("cupy", "14.2.0", problem="finds no GPU"))
-    assert "does not work" in out
-    assert "cupy: finds no GPU" in out
+def test_what_cannot_be_used_comes_with_the_reason_or_the_command_that_brings_it(
+    xpmlp: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = BackendStatus("jax", install='pip install "xpmlp[jax]"')
+    out = show(xpmlp, monkeypatch, missing, BackendStatus("cupy", "14.2.0", problem="finds no GPU"))
+    for words in ("not installed", 'jax is not installed: pip install "xpmlp[jax]"'):
+        assert words in out
+    for words in ("does not work", "cupy: finds no GPU"):
+        assert words in out
 
 
 def test_every_device_has_a_line_with_its_memory_and_how_its_training_went(

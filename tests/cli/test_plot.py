@@ -8,143 +8,95 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xpmlp import Model, load_dataset, load_model, save_model, train
+from xpmlp import Model, load_model, predict, save_model
 from xpmlp.cli.evaluation_data import find_provenance
 from xpmlp.cli.figures import FIGURES, MOST_CLASSES, run_figures
 from xpmlp.cli.run_folder import read_history
 from xpmlp.datasets import Provenance, Split
+from xpmlp.datasets.tables.loading import named_table
 from xpmlp.errors import DataError
 from xpmlp.nn.layers import Layer
-from xpmlp.training import EpochRow, Recipe, history_to_csv
+from xpmlp.training import EpochRow, history_to_csv
 
 Run = Callable[..., Any]
 OF_IMAGES = set(FIGURES) - {"predicted.png", "residuals.png"}
+EPOCHS = [EpochRow(1, 1.0, 1.0, 0.5, 0.1, 1.0, 1.0)]
 
 
-@pytest.fixture
-def digits(xpmlp: Run, no_pictures: None) -> Path:
-    """A run on digits whose pictures are no pictures."""
+def test_a_runs_pictures_are_drawn_again(xpmlp: Run) -> None:
     assert xpmlp("train", "digits", "--epochs", 2, "-o", "run", "-q").code == 0
-    return Path("run")
-
-
-def drawn_anew(folder: Path) -> set[str]:
-    return {path.name for path in folder.glob("*.png") if path.read_bytes() != b"a picture"}
-
-
-def test_a_runs_pictures_are_drawn_again(xpmlp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr("xpmlp.cli.saving.run_figures", lambda *arguments: run_figures_of_nothing())
-        assert xpmlp("train", "digits", "--epochs", 2, "-o", "run", "-q").code == 0
-    assert drawn_anew(Path("run")) == set()
-    done = xpmlp("plot", "run")
-    assert (done.code, done.err) == (0, "")
-    assert drawn_anew(Path("run")) == OF_IMAGES
+    before = {path.name: path.read_bytes() for path in Path("run").glob("*.png")}
+    assert before.keys() == OF_IMAGES
     for name in OF_IMAGES:
-        assert name in done.out
+        Path("run", name).unlink()
+    code, out, err = xpmlp("plot", "run")
+    assert (code, err) == (0, "")
+    assert {path.name: path.read_bytes() for path in Path("run").glob("*.png")} == before
+    for name in OF_IMAGES:
+        assert name in out
         with Image.open(Path("run", name)) as picture:
             assert min(picture.size) > 200
 
 
-def run_figures_of_nothing() -> Any:
-    from xpmlp.cli.figures import RunFigures
-
-    return RunFigures()
-
-
-def test_they_are_those_that_training_drew(xpmlp: Run) -> None:
-    assert xpmlp("train", "iris", "--epochs", 2, "-o", "run", "-q").code == 0
-    before = {path.name: path.read_bytes() for path in Path("run").glob("*.png")}
-    assert before.keys() == {"curves.png", "confusion.png", "calibration.png"}
-    done = xpmlp("plot", "run")
+@pytest.mark.parametrize(
+    ("data", "expected", "note"),
+    [
+        ("diabetes", {"curves.png", "predicted.png", "residuals.png"}, "weights.png (the samples are not gray images)"),
+        ("iris", {"curves.png", "confusion.png", "calibration.png"}, "gallery.png, mistakes.png, weights.png (the sam"),
+    ],
+)
+def test_rows_of_tables_have_figures_of_their_own(
+    xpmlp: Run, no_pictures: None, data: str, expected: set[str], note: str
+) -> None:
+    assert xpmlp("train", data, "--epochs", 2, "-o", "run", "-q").code == 0
+    done = xpmlp("plot", "run", "-o", "elsewhere/pictures")
     assert done.code == 0
-    assert "gallery.png, mistakes.png, weights.png (the samples are not gray images)" in done.err
-    assert {path.name: path.read_bytes() for path in Path("run").glob("*.png")} == before
-
-
-def test_a_regression_shows_its_predictions_and_residuals(xpmlp: Run) -> None:
-    assert xpmlp("train", "diabetes", "--epochs", 2, "-o", "run", "-q").code == 0
-    assert xpmlp("plot", "run", "-o", "elsewhere/pictures").code == 0
-    expected = {"curves.png", "predicted.png", "residuals.png"}
+    assert note in done.err
     assert {path.name for path in Path("elsewhere/pictures").iterdir()} == expected
 
 
-def test_several_runs_are_laid_over_one_another(xpmlp: Run, monkeypatch: pytest.MonkeyPatch, no_pictures: None) -> None:
+def test_several_runs_are_laid_over_one_another(
+    xpmlp: Run, refused: Run, monkeypatch: pytest.MonkeyPatch, no_pictures: None
+) -> None:
     for folder, epochs in (("a/run", 2), ("b/run", 3)):
         assert xpmlp("train", "digits", "--epochs", epochs, "-o", folder, "-q").code == 0
     seen: list[Any] = []
 
-    kept_epochs: list[Any] = []
-
     def keep(runs: Any, title: str, kept: Any) -> bytes:
-        seen.append(runs)
-        kept_epochs.append(kept)
+        seen.append(({name: len(history) for name, history in runs.items()}, kept))
         return b"a picture"
 
     monkeypatch.setattr("xpmlp.plots.draw_comparison", keep)
     done = xpmlp("plot", "a/run", "b/run/model.safetensors")
     assert done.code == 0, done.err
     assert Path("comparison.png").read_bytes() == b"a picture"
-    (runs,) = seen
-    # The names as short as tells them apart.
-    assert {name: len(history) for name, history in runs.items()} == {"a/run": 2, "b/run": 3}
-    refused = xpmlp("plot", "a/run", "b/run")
-    assert refused.code == 1
-    assert "--force" in refused.err
+    refused(("plot", "a/run", "b/run"), "--force")
     Path("b/run/model.safetensors").unlink()  # as it is when a run was killed
     assert xpmlp("plot", "a/run", "b/run", "--force").code == 0
-    assert kept_epochs == [{"a/run": 2, "b/run": 3}, {"a/run": 2}]
-    twice = xpmlp("plot", "a/run", "a/run", "--force")
-    assert twice.code == 1
-    assert "given twice" in twice.err
-
-
-def test_pictures_elsewhere_are_replaced_only_by_force(xpmlp: Run, digits: Path) -> None:
-    Path("mine").mkdir()
-    Path("mine/curves.png").write_bytes(b"mine")
-    done = xpmlp("plot", digits, "-o", "mine")
-    assert done.code == 1
-    assert "curves.png" in done.err
-    assert Path("mine/curves.png").read_bytes() == b"mine"
-    assert xpmlp("plot", digits, "-o", "mine", "--force").code == 0
-    assert Path("mine/curves.png").read_bytes() != b"mine"
+    # The names are as short as tells them apart.
+    assert seen == [({"a/run": 2, "b/run": 3}, kept) for kept in ({"a/run": 2, "b/run": 3}, {"a/run": 2})]
+    refused(("plot", "a/run", "a/run", "--force"), "given twice")
 
 
 # The data
 
 
-@pytest.mark.parametrize("name", ["digits", "iris", "diabetes"])
-def test_data_with_a_name_is_found_again(name: str) -> None:
-    model, _ = train(load_dataset(name), Recipe(hidden_layer_sizes=(4,), epochs=1))
-    assert find_provenance(model) == Provenance("scikit-learn", name)
-
-
-def test_folders_and_tables_are_found_again(
+def test_data_are_found_again(
     xpmlp: Run, no_pictures: None, write_idx_folder: Run, digit_images: tuple[np.ndarray, np.ndarray]
 ) -> None:
     write_idx_folder(Path("plain"), *digit_images)
     write_idx_folder(Path("several"), *digit_images, prefix="emnist-a-")
-    table = load_dataset("iris")
-    lines = [
-        ",".join([*(f"{value:.6f}" for value in row), str(label)]) for row, label in zip(*parts(table), strict=True)
-    ]
-    Path("flowers.csv").write_text("\n".join(["a,b,c,d,label", *lines]) + "\n", encoding="utf-8")
-    for data in ("plain", "several/emnist-a", "flowers.csv"):
+    named_table("iris").frame.collect().write_csv("flowers.csv")
+    here = {data: str(Path.cwd() / data) for data in ("plain", "several/emnist-a", "flowers.csv")}
+    for data, place in (here | {name: name for name in ("digits", "iris", "diabetes")}).items():
         assert xpmlp("train", data, "--epochs", 1, "-o", "run", "-q", "--force").code == 0
         model = load_model("run/model.safetensors")
-        assert find_provenance(model).data == str(Path.cwd() / data)
+        assert find_provenance(model).data == place
         # Models of earlier versions have a sentence instead of a provenance.
-        found = find_provenance(without_provenance(model))
-        assert found == replace(find_provenance(model), options={})
+        assert find_provenance(without_provenance(model)) == replace(find_provenance(model), options={})
         done = xpmlp("plot", "run")
         assert "--data" not in done.err
-        assert "confusion.png" in done.out
-
-
-def parts(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
-    return np.concatenate([dataset.train.x, dataset.test.x]), np.concatenate(
-        [dataset.train.labels, dataset.test.labels]
-    )
+        assert "curves.png" in done.out
 
 
 def without_provenance(model: Model) -> Model:
@@ -195,95 +147,70 @@ def test_rows_that_it_was_trained_on_are_not_evaluated_on(xpmlp: Run, no_picture
 # What bad input gets
 
 
-def test_what_is_no_run_is_said(xpmlp: Run, digits: Path) -> None:
-    for arguments, said in (
-        (["nowhere"], "nowhere"),
-        ([digits, "nowhere"], "nowhere/history.csv: cannot be read"),
-        ([digits, "--data", "iris"], "Use a model trained on data of this shape"),
-        ([digits, digits, "--data", "digits"], "--data: comparing several runs"),
-    ):
-        done = xpmlp("plot", *arguments)
-        assert done.code == 1
-        assert said in done.err
-        assert "Traceback" not in done.err
-
-
-def test_a_run_without_history_shows_the_rest(xpmlp: Run, digits: Path) -> None:
-    (digits / "history.csv").unlink()
-    done = xpmlp("plot", digits, "-o", "out")
+def test_what_is_no_run_is_said(xpmlp: Run, refused: Run, no_pictures: None) -> None:
+    assert xpmlp("train", "digits", "--epochs", 2, "-o", "run", "-q").code == 0
+    refused(("plot", "nowhere"), "nowhere")
+    refused(("plot", "run", "nowhere"), "nowhere/history.csv: cannot be read")
+    refused(("plot", "run", "--data", "iris"), "Use a model trained on data of this shape")
+    refused(("plot", "run", "run", "--data", "digits"), "--data: comparing several runs")
+    Path("mine").mkdir()
+    Path("mine/weights.png").write_bytes(b"mine")
+    refused(("plot", "run", "-o", "mine"), "weights.png")
+    assert Path("mine/weights.png").read_bytes() == b"mine"
+    # Without its history a run shows the rest.
+    Path("run/history.csv").unlink()
+    done = xpmlp("plot", "run", "-o", "mine", "--force")
     assert done.code == 0
     assert "history.csv: cannot be read" in done.err
-    assert {path.name for path in Path("out").iterdir()} == OF_IMAGES - {"curves.png"}
+    assert {path.name for path in Path("mine").iterdir()} == OF_IMAGES - {"curves.png"}
+    assert Path("mine/weights.png").read_bytes() == b"a picture"
 
 
-@pytest.mark.parametrize("loss", [0.5, None])
-def test_a_history_is_read_as_it_was_written(loss: float | None) -> None:
-    history = [EpochRow(epoch, 1.0 / 3.0, loss, loss, 1e-5, 0.25, 1234.5) for epoch in (1, 2)]
-    Path("history.csv").write_text(history_to_csv(history), encoding="utf-8")
-    assert read_history(Path("history.csv")) == history
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
+def test_a_history_is_read_as_it_was_written_or_refused_with_its_damaged_line() -> None:
+    for loss in (0.5, None):
+        history = [EpochRow(epoch, 1.0 / 3.0, loss, loss, 1e-5, 0.25, 1234.5) for epoch in (1, 2)]
+        Path("history.csv").write_text(history_to_csv(history), encoding="utf-8")
+        assert read_history(Path("history.csv")) == history
+    for content, said in (
         ("", "no column epoch"),
         ("epoch,train_loss\n1,2\n", "no column test_loss"),
         (history_to_csv([]), "has no epochs"),
-        (history_to_csv([EpochRow(1, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)]) + "2,x,,,1,1,1\n", "line 3"),
-        (history_to_csv([EpochRow(1, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)]) + "2,1\n", "line 3"),
-    ],
-)
-def test_a_damaged_history_is_refused_with_its_line(content: str, said: str) -> None:
-    Path("history.csv").write_text(content, encoding="utf-8")
-    with pytest.raises(DataError, match=said):
-        read_history(Path("history.csv"))
+        (history_to_csv(EPOCHS) + "2,x,,,1,1,1\n", "line 3"),
+        (history_to_csv(EPOCHS) + "2,1\n", "line 3"),
+    ):
+        Path("history.csv").write_text(content, encoding="utf-8")
+        with pytest.raises(DataError, match=said):
+            read_history(Path("history.csv"))
 
 
 # What is left out, and why
 
 
-def network(classes: int, input_shape: tuple[int, ...]) -> Model:
+def network(classes: int, input_shape: tuple[int, ...]) -> tuple[Model, Split]:
+    """A model and rows that it could have been trained on."""
     rng = np.random.default_rng(0)
     inputs = int(np.prod(input_shape))
     layer = Layer(rng.standard_normal((inputs, classes)).astype(np.float32), np.zeros((1, classes), np.float32))
-    return Model((layer,), "relu", "softmax_cross_entropy", tuple(range(classes)), input_shape, 1.0)
+    rows = Split(rng.random((500, inputs)).astype(np.float32), rng.integers(0, classes, 500))
+    return Model((layer,), "relu", "softmax_cross_entropy", tuple(range(classes)), input_shape, 1.0), rows
 
 
-def rows_of(count: int, classes: int, inputs: int) -> Split:
-    rng = np.random.default_rng(1)
-    return Split(rng.random((count, inputs)).astype(np.float32), rng.integers(0, classes, count))
-
-
-EPOCHS = [EpochRow(1, 1.0, 1.0, 0.5, 0.1, 1.0, 1.0)]
-
-
-def test_too_many_classes_have_no_matrix_and_all_else() -> None:
-    count = MOST_CLASSES + 1
-    pictures = run_figures(network(count, (4, 6)), EPOCHS, rows_of(500, count, 24), "many")
+def test_figures_that_would_show_nothing_are_left_out_with_the_reason() -> None:
+    model, rows = network(MOST_CLASSES + 1, (4, 6))
+    pictures = run_figures(model, EPOCHS, rows, "many")
     assert set(pictures.drawn) == OF_IMAGES - {"confusion.png"}
     assert "classes would be unreadable" in pictures.omitted["confusion.png"]
     assert all(draw().startswith(b"\x89PNG") for draw in pictures.drawn.values())
 
-
-@pytest.mark.parametrize("rows", [None, Split(np.empty((0, 24), np.float32), np.empty(0, np.int64))])
-def test_without_test_rows_there_are_curves_and_weights(rows: Split | None) -> None:
-    pictures = run_figures(network(3, (4, 6)), EPOCHS, rows, "untested")
-    assert list(pictures.drawn) == ["curves.png", "weights.png"]
-    assert set(pictures.omitted.values()) == {"there are no test rows"}
-    assert all(draw().startswith(b"\x89PNG") for draw in pictures.drawn.values())
-
-
-def test_images_of_several_colors_are_no_grey_images() -> None:
-    pictures = run_figures(network(3, (4, 2, 3)), EPOCHS, rows_of(50, 3, 24), "colors")
+    model, rows = network(3, (4, 2, 3))
+    pictures = run_figures(model, EPOCHS, rows, "colors")
     assert set(pictures.drawn) == {"curves.png", "confusion.png", "calibration.png"}
     assert pictures.omitted["weights.png"] == "the samples are not gray images"
 
-
-def test_a_run_without_mistakes_has_no_picture_of_them() -> None:
-    model = network(3, (4, 6))
-    rows = rows_of(50, 3, 24)
-    from xpmlp import predict
-
-    right = Split(rows.x, predict(model, rows.x).labels)
-    pictures = run_figures(model, EPOCHS, right, "perfect")
+    model, rows = network(3, (4, 6))
+    pictures = run_figures(model, EPOCHS, Split(rows.x, predict(model, rows.x).labels), "perfect")
     assert pictures.omitted == {"mistakes.png": "there are no mistakes"}
+    for untested in (None, Split(rows.x[:0], rows.labels[:0])):
+        pictures = run_figures(model, EPOCHS, untested, "untested")
+        assert list(pictures.drawn) == ["curves.png", "weights.png"]
+        assert set(pictures.omitted.values()) == {"there are no test rows"}

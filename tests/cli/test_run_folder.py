@@ -1,6 +1,7 @@
 import functools
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,30 +10,18 @@ from xpmlp.cli.run_folder import RUN_FILES, RunFolder, make_run_folder
 from xpmlp.errors import OutputError, XpmlpError
 
 
-def test_a_folder_that_gets_no_file_is_taken_away_with_those_made_for_it(empty_folder: Path) -> None:
+def test_folders_made_for_a_run_are_taken_away_if_they_get_no_file(empty_folder: Path) -> None:
     Path("mine").mkdir()
+    Path("mine/notes.txt").write_bytes(b"mine")
+    RunFolder(Path("mine")).discard()  # a file of the user's is no reason to refuse
     folder = RunFolder(Path("mine/a/b"))
-    assert Path("mine/a/b").is_dir()
+    assert list(Path("mine/a").rglob("*")) == [Path("mine/a/b")]  # nothing is left of trying to write
     folder.discard()
-    assert [path.name for path in empty_folder.rglob("*")] == ["mine"]
-
-
-def test_a_folder_that_was_there_before_is_not_taken_away(empty_folder: Path) -> None:
-    Path("mine").mkdir()
-    RunFolder(Path("mine")).discard()
-    assert Path("mine").is_dir()
-
-
-def test_a_folder_that_got_a_file_is_not_taken_away() -> None:
+    assert [path.name for path in empty_folder.rglob("*")] == ["mine", "notes.txt"]
     folder = RunFolder(Path("run"))
     folder.save("run.json", lambda: b"{}")
     folder.discard()
     assert Path("run/run.json").read_bytes() == b"{}"
-
-
-def test_seeing_whether_a_folder_can_be_written_leaves_nothing_in_it() -> None:
-    RunFolder(Path("run"))
-    assert list(Path("run").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "run.json", RUN_FILES[-1]])
@@ -43,13 +32,6 @@ def test_every_file_of_an_earlier_run_is_reason_to_refuse(name: str) -> None:
         RunFolder(Path("run"))
     RunFolder(Path("run"), force=True)
     assert Path("run", name).read_bytes() == b"old"
-
-
-def test_the_users_own_files_are_no_reason_to_refuse() -> None:
-    Path("run").mkdir()
-    Path("run/notes.txt").write_bytes(b"mine")
-    RunFolder(Path("run"))
-    assert Path("run/notes.txt").read_bytes() == b"mine"
 
 
 def test_a_folder_in_the_place_of_a_file_is_refused_even_with_force() -> None:
@@ -88,55 +70,33 @@ def test_what_fails_is_kept_and_the_rest_saved() -> None:
     assert str(caught.value) == "Not saved: curves.png. Saved in run: history.csv. no ink"
 
 
-def test_a_reason_that_several_files_share_is_given_once() -> None:
-    def fail() -> bytes:
-        raise XpmlpError("no ink.")
-
-    folder = RunFolder(Path("run"))
-    for name in ("curves.png", "gallery.png"):
-        folder.save(name, fail)
-    with pytest.raises(OutputError, match=r"^Not saved: curves.png, gallery.png\. Saved in run: nothing\. no ink\.$"):
-        folder.finish()
-
-
-def test_a_full_disk_is_told_once_though_each_file_met_it() -> None:
+@pytest.mark.parametrize("reason", ["no ink.", "{path}: cannot be written (No space left on device). Free space."])
+def test_a_reason_that_several_files_share_is_given_once(reason: str) -> None:
     folder = RunFolder(Path("run"))
 
     def fail(name: str) -> bytes:
-        raise XpmlpError(f"{folder.path / name}: cannot be written (No space left on device). Free space.")
+        raise XpmlpError(reason.format(path=folder.path / name))
 
     for name in ("curves.png", "gallery.png"):
         folder.save(name, functools.partial(fail, name))
     with pytest.raises(OutputError) as caught:
         folder.finish()
-    told = "Not saved: curves.png, gallery.png. Saved in run: nothing. "
-    assert (
-        str(caught.value) == f"{told}{Path('run/curves.png')}: cannot be written (No space left on device). Free space."
-    )
-
-
-def test_default_folders_are_named_after_the_data_and_do_not_collide() -> None:
-    """Three runs of one second: the second and third do not find the first's folder theirs."""
-    paths = [make_run_folder("digits").path for _ in range(3)]
-    assert len(set(paths)) == 3
-    assert all(path.parent == Path("runs") and path.name.startswith("digits-2") for path in paths)
+    told = reason.format(path=Path("run/curves.png"))
+    assert str(caught.value) == f"Not saved: curves.png, gallery.png. Saved in run: nothing. {told}"
 
 
 def test_runs_that_start_together_get_a_folder_each() -> None:
-    """As a sweep over seeds does that a shell starts in the background."""
+    """As a sweep over seeds does that a shell starts in the background, within one second."""
     together = threading.Barrier(8)
-    paths = []
 
-    def make() -> None:
+    def make(_: int) -> Path:
         together.wait()
-        paths.append(make_run_folder("digits").path)
+        return make_run_folder("digits").path
 
-    threads = [threading.Thread(target=make) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(set(paths)) == 8
+    with ThreadPoolExecutor(8) as pool:
+        paths = set(pool.map(make, range(8)))
+    assert len(paths) == 8
+    assert all(path.parent == Path("runs") and path.name.startswith("digits-2") for path in paths)
 
 
 def test_a_folder_that_another_run_made_meanwhile_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 import csv
 import json
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,6 @@ from xpmlp.cli.progress import EpochLines
 from xpmlp.cli.run_folder import RUN_FILES
 
 Run = Callable[..., Any]
-
-needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send to a process")
-
 
 # What a run on images leaves.
 OF_IMAGES = {*RUN_FILES} - {"predicted.png", "residuals.png"}
@@ -86,14 +82,13 @@ def test_a_newcomer_gets_a_model_its_history_and_its_pictures(command: Run, empt
 
 
 def test_it_says_what_it_is_about_to_do(xpmlp: Run, no_pictures: None) -> None:
-    out = xpmlp("train", "digits", "--epochs", 2, "--hidden", "32,16").out
+    out = xpmlp("train", "digits", "--epochs", 2, "--hidden", "32,16", "-o", "some/where/new").out
     first, second, *epochs = out.splitlines()
     assert first == "digits: 1,437 training rows, 360 test rows, 8 × 8 inputs, 10 classes"
     assert second.startswith("64-32-16-10 network: 2,778 parameters, relu, float32; nesterov, learning rate 0.1 (warm")
     assert [line[:9] for line in epochs[:2]] == ["epoch 1/2", "epoch 2/2"]
-
-
-def test_a_network_without_hidden_layers_is_said_to_have_no_activation(xpmlp: Run, no_pictures: None) -> None:
+    assert files_of(Path("some/where/new")) == OF_IMAGES
+    # Without hidden layers there is no activation.
     out = xpmlp("train", "digits", "--epochs", 1, "--hidden", "none", "--batch-size", 5000).out
     assert "\n64-10 network: 650 parameters, float32; nesterov" in out
     assert "batch size 5,000, seed 0" in out
@@ -102,29 +97,33 @@ def test_a_network_without_hidden_layers_is_said_to_have_no_activation(xpmlp: Ru
 # Settings
 
 
-@pytest.mark.parametrize(
-    ("option", "value", "name", "expected"),
-    [
-        ("--hidden", "none", "hidden_layer_sizes", ()),
-        ("--hidden", "32,16", "hidden_layer_sizes", (32, 16)),
-        ("--hidden", " 8 , 8", "hidden_layer_sizes", (8, 8)),
-        ("--activation", "tanh", "activation", "tanh"),
-        ("--initializer", "glorot_uniform", "initializer", "glorot_uniform"),
-        ("--dtype", "float64", "dtype", "float64"),
-        ("--optimizer", "adam", "optimizer", "adam"),
-        ("--learning-rate", "0.003", "learning_rate", 0.003),
-        ("--schedule", "constant", "schedule", "constant"),
-        ("--batch-size", "100", "batch_size", 100),
-        ("--penalty", "0.001", "penalty", 0.001),
-        ("--seed", "7", "seed", 7),
-    ],
-)
-def test_an_option_overrides_the_recipe_and_nothing_else(
-    xpmlp: Run, no_pictures: None, option: str, value: str, name: str, expected: Any
-) -> None:
-    assert xpmlp("train", "digits", "--epochs", 1, "-o", "run", option, value).code == 0
-    changed = RECIPES["default"].to_json() | {"epochs": 1, name: expected}
-    assert settings_of(Path("run")).to_json() == Recipe.from_json(changed).to_json()
+@pytest.mark.parametrize("recipe", ["default", "notebook"])
+def test_options_override_the_recipe_and_nothing_else(xpmlp: Run, no_pictures: None, recipe: str) -> None:
+    changed = {
+        "hidden_layer_sizes": (8, 16),
+        "activation": "logistic",
+        "initializer": "glorot_uniform",
+        "dtype": "float64",
+        "optimizer": "adam",
+        "learning_rate": 0.003,
+        "schedule": "warmup_cosine" if recipe == "notebook" else "constant",
+        "batch_size": 100,
+        "epochs": 1,
+        "penalty": 0.001,
+        "seed": 7,
+    }
+    assert changed.keys() == RECIPES[recipe].to_json().keys()
+    options = {f"--{name.replace('_', '-')}": value for name, value in changed.items()}
+    options["--hidden"] = " 8 , 16"
+    del options["--hidden-layer-sizes"]
+    every_second = [dict(list(options.items())[start::2]) for start in (0, 1)]
+    for given in every_second:
+        given = {"--epochs": 1} | given
+        arguments = [part for option in given.items() for part in option]
+        assert xpmlp("train", "digits", "--recipe", recipe, *arguments, "-o", "run", "--force").code == 0
+        names = ["hidden_layer_sizes" if option == "--hidden" else option[2:].replace("-", "_") for option in given]
+        expected = RECIPES[recipe].to_json() | {name: changed[name] for name in names}
+        assert settings_of(Path("run")) == Recipe.from_json(expected)
 
 
 def test_the_notebooks_recipe_is_the_notebooks_run(xpmlp: Run, no_pictures: None) -> None:
@@ -137,13 +136,6 @@ def test_the_notebooks_recipe_is_the_notebooks_run(xpmlp: Run, no_pictures: None
     rows = read_csv(Path("run/history.csv"))
     assert len(rows) == 50
     np.testing.assert_allclose([float(row["learning_rate"]) for row in rows], 0.1)
-
-
-def test_an_option_overrides_the_notebooks_recipe_too(xpmlp: Run, no_pictures: None) -> None:
-    assert xpmlp("train", "digits", "--recipe", "notebook", "--epochs", 2, "--dtype", "float64", "-o", "run").code == 0
-    settings = settings_of(Path("run"))
-    assert (settings.activation, settings.epochs, settings.dtype) == ("tanh", 2, "float64")
-    assert load_model(Path("run/model.safetensors")).layers[0].weight.dtype == np.float64
 
 
 def test_the_same_seed_gives_the_same_network_and_another_seed_another(xpmlp: Run, no_pictures: None) -> None:
@@ -162,57 +154,49 @@ def test_the_same_seed_gives_the_same_network_and_another_seed_another(xpmlp: Ru
         ("--hidden", "12x", ["'12x'", "256,128", "none"]),
         ("--hidden", "", ["''"]),
         ("--hidden", "16,,8", ["'16,,8'"]),
-        ("--hidden", "-5", ["'-5'", "1"]),
-        ("--hidden", "16,0", ["'16,0'", "1"]),
+        ("--hidden", "16,-5", ["'16,-5'", "1"]),
         ("--hidden", "9" * 20, ["9" * 20, "100,000,000"]),
         ("--epochs", "0", ["0", "at least 1"]),
-        ("--batch-size", "-3", ["-3", "at least 1"]),
-        ("--learning-rate", "-1", ["-1", "above 0"]),
         ("--learning-rate", "nan", ["nan", "above 0"]),
-        ("--learning-rate", "inf", ["inf", "above 0"]),
         ("--penalty", "-0.1", ["-0.1", "at least 0"]),
-        ("--seed", "-1", ["-1", "at least 0"]),
-        ("--activation", "swish", ["'swish'", "relu"]),
-        ("--initializer", "ones", ["'ones'", "he_normal"]),
         ("--optimizer", "[red]lion", ["'[red]lion'", "adam"]),
-        ("--schedule", "linear", ["'linear'", "constant"]),
         ("--dtype", "float16", ["'float16'", "float32"]),
         ("--recipe", "foo", ["'foo'", "default", "notebook"]),
+        ("--patience", "0", ["0 is not a number above 0"]),
+        ("--checkpoint-every", "0", ["0 is not a number above 0"]),
     ],
 )
 def test_a_bad_setting_is_one_line_with_the_value_and_the_remedy(
-    xpmlp: Run, empty_folder: Path, option: str, value: str, words: list[str]
+    refused: Run, empty_folder: Path, option: str, value: str, words: list[str]
 ) -> None:
-    code, out, err = xpmlp("train", "digits", option, value)
-    assert (code, out) == (1, "")
-    assert err.startswith(f"Error: {option}: ")
-    assert err.count("\n") == 1
-    for word in words:
-        assert word in err
+    refused(("train", "digits", option, value), f"Error: {option}: ", *words)
     assert list(empty_folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("data", ["digit", "[red]nothing[/red]", "no/such/folder 🚀"])
-def test_data_that_is_not_there_is_named_as_it_was_written(xpmlp: Run, empty_folder: Path, data: str) -> None:
-    code, out, err = xpmlp("train", data, "-o", "run")
-    assert (code, out) == (1, "")
-    assert data in err
-    assert "digits, mnist" in err
+def test_data_that_is_not_there_is_named_as_it_was_written(refused: Run, empty_folder: Path, data: str) -> None:
+    refused(("train", data, "-o", "run"), data, "digits, mnist")
     assert list(empty_folder.iterdir()) == []
 
 
 # Other data than pictures of digits
 
 
-def test_rows_that_are_no_pictures_are_trained_on_without_a_gallery(xpmlp: Run, write_idx_folder: Run) -> None:
-    rng = np.random.default_rng(0)
+def test_rows_that_are_no_pictures_are_trained_on_without_a_gallery(
+    xpmlp: Run, write_idx_folder: Run, no_pictures: None
+) -> None:
+    """A folder holds one run: a gallery beside a model that never saw an image would be another's."""
     labels = np.arange(120, dtype=np.uint8) % 3
-    rows = (rng.normal(size=(120, 5)) + 3.0 * labels[:, None]).astype(np.float32)
+    rows = (np.random.default_rng(0).normal(size=(120, 5)) + 3.0 * labels[:, None]).astype(np.float32)
     write_idx_folder(Path("rows"), rows, labels)
-    code, out, _ = xpmlp("train", "rows", "--epochs", 3, "-o", "run")
+    Path("run").mkdir()
+    for name in (*RUN_FILES, "notes.txt"):
+        Path("run", name).write_text("old", encoding="utf-8")
+    code, out, _ = xpmlp("train", "rows", "--epochs", 3, "-o", "run", "--force")
     assert code == 0
     assert "5 inputs, 3 classes" in out
-    assert files_of(Path("run")) == OF_IMAGES - {"gallery.png", "mistakes.png", "weights.png"}
+    assert files_of(Path("run")) == (OF_IMAGES - {"gallery.png", "mistakes.png", "weights.png"}) | {"notes.txt"}
+    assert [path.name for path in Path("run").iterdir() if path.read_bytes() == b"old"] == ["notes.txt"]
 
 
 def test_a_folders_name_is_printed_and_drawn_as_it_is(
@@ -242,35 +226,17 @@ def test_notes_on_the_data_are_printed_and_kept(
 # Where the run goes
 
 
-def test_a_folder_with_a_run_is_refused_before_anything_is_read(xpmlp: Run, empty_folder: Path) -> None:
+def test_an_output_that_cannot_be_is_refused_before_anything_is_read(refused: Run, empty_folder: Path) -> None:
     Path("run").mkdir()
     Path("run/history.csv").write_text("mine", encoding="utf-8")
-    code, out, err = xpmlp("train", "no such data", "-o", "run")
-    assert (code, out) == (1, "")
-    assert "run: already holds a run (history.csv)" in err
-    assert "--force" in err
-    assert Path("run/history.csv").read_text(encoding="utf-8") == "mine"
-
-
-def test_force_replaces_a_run_and_nothing_of_the_users(xpmlp: Run, no_pictures: None) -> None:
-    Path("run").mkdir()
-    for name in (*RUN_FILES, "notes.txt"):
-        Path("run", name).write_text("old", encoding="utf-8")
-    assert xpmlp("train", "digits", "--epochs", 1, "-o", "run", "--force").code == 0
-    assert files_of(Path("run")) == {*OF_IMAGES, "notes.txt"}
-    assert Path("run/notes.txt").read_text(encoding="utf-8") == "old"
-    for name in OF_IMAGES:
-        assert Path("run", name).read_bytes() != b"old"
-
-
-def test_a_forced_run_without_a_gallery_leaves_no_earlier_one(xpmlp: Run, write_idx_folder: Run) -> None:
-    """A folder holds one run: a gallery beside a model that never saw an image would be another's."""
-    rows = np.random.default_rng(0).random((40, 5)).astype(np.float32)
-    write_idx_folder(Path("rows"), rows, np.arange(40, dtype=np.uint8) % 2)
-    Path("run").mkdir()
-    Path("run/gallery.png").write_bytes(b"old")
-    assert xpmlp("train", "rows", "--epochs", 1, "-o", "run", "--force").code == 0
-    assert "gallery.png" not in files_of(Path("run"))
+    Path("file").write_text("mine", encoding="utf-8")
+    refused(("train", "no such data", "-o", "run"), "run: already holds a run (history.csv)", "--force")
+    refused(("train", "no such data", "-o", "file"), "file: is a file, not a folder", "--output")
+    refused(("train", "no such data", "-o", "file/run"), f"{Path('file/run')}: cannot be written", "--output")
+    if Path("/proc/self").is_dir():  # where nobody can make a folder
+        refused(("train", "no such data", "-o", "/proc/runs/run"), "Error: /proc/runs/run: cannot be written (")
+    assert [path.read_text(encoding="utf-8") for path in (Path("run/history.csv"), Path("file"))] == ["mine", "mine"]
+    assert files_of(empty_folder) == {"run", "file"}
 
 
 def test_a_forced_run_that_comes_to_nothing_leaves_the_old_one(xpmlp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,42 +267,19 @@ def test_a_forced_run_that_comes_to_nothing_leaves_the_old_one(xpmlp: Run, monke
     assert seen == [True, True, True]
 
 
-@pytest.mark.parametrize("name", ["file", "file/run"])
-def test_an_output_that_cannot_be_made_is_found_before_training(xpmlp: Run, empty_folder: Path, name: str) -> None:
-    Path("file").write_text("mine", encoding="utf-8")
-    code, out, err = xpmlp("train", "digits", "-o", name)
-    assert (code, out) == (1, "")
-    assert str(Path(name)) in err
-    assert "--output" in err
-    assert files_of(empty_folder) == {"file"}
-
-
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no /proc, where nobody can make a folder")
-def test_an_output_under_a_folder_that_takes_none_is_found_before_training(xpmlp: Run) -> None:
-    code, out, err = xpmlp("train", "digits", "-o", "/proc/runs/run")
-    assert (code, out) == (1, "")
-    assert err.startswith("Error: /proc/runs/run: cannot be written (")
-
-
 @pytest.mark.parametrize("arguments", [("train", "digits"), ("plot", "run"), ("bench",)])
-def test_an_empty_name_is_not_the_current_folder(xpmlp: Run, empty_folder: Path, arguments: tuple[str, ...]) -> None:
-    said = "Error: --output: the name is empty. Give a name, or leave the option out.\n"
-    assert xpmlp(*arguments, "-o", "") == (1, "", said)
+def test_an_empty_name_is_not_the_current_folder(refused: Run, empty_folder: Path, arguments: tuple[str, ...]) -> None:
+    refused((*arguments, "-o", ""), "--output: the name is empty. Give a name, or leave the option out.")
     assert list(empty_folder.iterdir()) == []
-
-
-def test_missing_folders_of_an_output_are_made(xpmlp: Run, no_pictures: None) -> None:
-    assert xpmlp("train", "digits", "--epochs", 1, "-o", "some/where/new", "-q").code == 0
-    assert files_of(Path("some/where/new")) == OF_IMAGES
 
 
 # The real thing
 
 
 @pytest.mark.slow
-def test_mnist_end_to_end(start: Run, xpmlp: Run, mnist_dir: Path) -> None:
+def test_mnist_end_to_end(command: Run, xpmlp: Run, mnist_dir: Path) -> None:
     """One epoch above 94 %, and the peak memory of the whole process below 700 MB."""
-    resource = pytest.importorskip("resource", reason="peak memory is read through the module resource, POSIX only")
+    pytest.importorskip("resource", reason="peak memory is read through the module resource, POSIX only")
     code = """
 import resource, subprocess, sys
 done = subprocess.run([sys.executable, "-m", "xpmlp", *sys.argv[1:]])
@@ -344,12 +287,9 @@ peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 print("peak", peak // (1024 if sys.platform != "darwin" else 1024**2), "MB")
 sys.exit(done.returncode)
 """
-    assert resource is not None
-    process = start("train", "mnist", "--data-dir", mnist_dir, "--epochs", 1, "-o", "run", code=code)
-    out, err = process.communicate(timeout=300)
-    assert (process.returncode, err) == (0, "")
-    peak = int(out.rpartition("peak ")[2].split()[0])
-    assert peak <= 700
+    status, out, err = command("train", "mnist", "--data-dir", mnist_dir, "--epochs", 1, "-o", "run", code=code)
+    assert (status, err) == (0, "")
+    assert int(out.rpartition("peak ")[2].split()[0]) <= 700
     record = json.loads(Path("run/run.json").read_text(encoding="utf-8"))
     assert record["test_accuracy"] > 0.94
     assert record["data"]["train_rows"] == 60_000
