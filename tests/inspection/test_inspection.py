@@ -46,46 +46,34 @@ def pandas_frame(path: Path) -> Any:
     return pd.DataFrame(pl.read_parquet(path).to_dict(as_series=False))
 
 
-def test_numbers_are_described_as_pandas_describes_them(messy: Path) -> None:
+def test_columns_are_described_as_pandas_describes_them(messy: Path) -> None:
     truth = pandas_frame(messy)
     for column in inspect_data(messy).columns:
-        if column.kind != "number" or not column.count:
-            continue
-        described = truth[column.name].astype(float).describe()
-        assert column.count == described["count"]
-        ours = [column.mean, column.std, column.min, column.q25, column.median, column.q75, column.max]
-        np.testing.assert_allclose(
-            np.array(ours, float), described[["mean", "std", "min", "25%", "50%", "75%", "max"]], rtol=1e-12
-        )
-        assert column.missing == truth[column.name].isna().sum()
-        assert column.distinct == truth[column.name].nunique()
+        values = truth[column.name]
+        assert (column.missing, column.distinct) == (values.isna().sum(), values.nunique())
+        if column.kind == "number" and column.count:
+            described = values.astype(float).describe()[["mean", "std", "min", "25%", "50%", "75%", "max"]]
+            ours = [column.mean, column.std, column.min, column.q25, column.median, column.q75, column.max]
+            np.testing.assert_allclose(np.array(ours, float), described, rtol=1e-12)
+        elif column.kind != "number":
+            described = values.dropna().astype(str).str.lower().describe()
+            assert (column.top, column.top_count) == (described["top"], described["freq"])
 
 
-def test_texts_and_booleans_are_described_as_pandas_describes_them(messy: Path) -> None:
-    truth = pandas_frame(messy)
-    columns = {column.name: column for column in inspect_data(messy).columns}
-    for name in ("city", "label", "flag"):
-        described = truth[name].dropna().astype(str).str.lower().describe()
-        assert columns[name].count == described["count"]
-        assert columns[name].distinct == described["unique"]
-        assert (columns[name].top, columns[name].top_count) == (described["top"], described["freq"])
-
-
-def test_duplicates_constants_and_missing_rows_are_those_of_pandas(messy: Path) -> None:
+def test_classes_duplicates_constants_and_missing_rows_are_those_of_pandas(messy: Path) -> None:
     found, truth = inspect_data(messy), pandas_frame(messy)
-    assert found.rows == len(truth)
+    assert (found.rows, found.target, found.task) == (len(truth), "label", "classification")
     assert found.duplicate_rows == truth.duplicated().sum() == 4
     assert found.rows_with_missing == truth.isna().any(axis=1).sum()
     assert found.constant == tuple(name for name in truth if truth[name].nunique() <= 1)
     assert found.duplicated == (("same", "a"),)
-
-
-def test_classes_are_counted(messy: Path) -> None:
-    found = inspect_data(messy)
-    counts = pandas_frame(messy)["label"].value_counts()
-    assert (found.target, found.task) == ("label", "classification")
-    assert {one.label: one.rows for one in found.classes} == counts.to_dict()
+    assert {one.label: one.rows for one in found.classes} == truth["label"].value_counts().to_dict()
     assert sum(one.share for one in found.classes) == pytest.approx(1.0)
+
+    assert inspect_data(messy, target="city").target == "city"
+    assert inspect_data(messy, target="a").task == "regression"
+    with pytest.raises(DataError, match="Did you mean 'label'"):
+        inspect_data(messy, target="lable")
 
 
 def test_rows_that_contradict_each_other_are_counted(tmp_path: Path) -> None:
@@ -103,13 +91,6 @@ def test_what_cannot_be_learned_from_can_still_be_looked_at(tmp_path: Path) -> N
     assert found.target is None
     assert any("name the target with --target" in note for note in found.notes)
     json.dumps(found.to_json(), allow_nan=False)
-
-
-def test_the_target_may_be_named(messy: Path) -> None:
-    assert inspect_data(messy, target="city").target == "city"
-    assert inspect_data(messy, target="a").task == "regression"
-    with pytest.raises(DataError, match="Did you mean 'label'"):
-        inspect_data(messy, target="lable")
 
 
 def test_digits_are_images_of_ten_classes() -> None:

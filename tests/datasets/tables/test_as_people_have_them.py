@@ -84,19 +84,6 @@ def test_markers_among_numbers_are_missing_and_among_text_are_text(write: Write)
     )
 
 
-def test_markers_far_down_and_at_prediction_are_missing_too(write: Write) -> None:
-    rows = [f"{i},{'ab'[i % 2]},{i % 2}" for i in range(500)]
-    rows[400] = "?,a,0"
-    train = write("x,kind,label\n" + "\n".join(rows) + "\n", "train.csv")
-    dataset = load_dataset(train, missing="median")
-    assert dataset.table_schema is not None
-    assert [column.kind for column in dataset.table_schema.columns] == ["number", "category"]
-    assert any("'x' (1)" in note for note in dataset.notes)
-    found = rows_to_predict(read_table(write("x,kind\n?,a\n-,b\n")), dataset.table_schema)
-    assert found.usable.all()
-    np.testing.assert_allclose(found.x[0, 0], found.x[1, 0])
-
-
 def test_markers_may_be_added_or_kept(write: Write) -> None:
     path = write("code,x,label\nNA,-99,0\nDE,5,1\n?,-99,0\nFR,7,1\n")
     plain = {"code": [None, "DE", "?", "FR"], "x": [-99, 5, -99, 7], "label": [0, 1, 0, 1]}
@@ -111,11 +98,18 @@ def test_markers_may_be_added_or_kept(write: Write) -> None:
     assert (kept.column("x").to_list(), kept.notes) == (["?", "1"], ())
 
 
-def test_the_markers_of_training_are_those_of_later_tables(write: Write) -> None:
-    rows = "".join(f"{i},{i % 2}\n" for i in range(40))
-    dataset = load_dataset(write(f"x,label\n-99,1\n{rows}", "train.csv"), na="-99", missing="mean")
+def test_markers_far_down_and_at_prediction_are_missing_too(write: Write) -> None:
+    rows = "".join(f"{'?' if i == 400 else i},{'ab'[i % 2]},{i % 2}\n" for i in range(500))
+    dataset = load_dataset(write(f"x,kind,label\n-99,a,1\n{rows}", "train.csv"), missing="median", na="-99")
+    assert dataset.table_schema is not None
     assert dataset.provenance is not None
-    assert TableOptions.recorded({"provenance": dataset.provenance.to_json()}).na == ("-99",)
+    assert [column.kind for column in dataset.table_schema.columns] == ["number", "category"]
+    assert any("'x' (1)" in note for note in dataset.notes)
+
+    options = TableOptions.recorded({"provenance": dataset.provenance.to_json()})
+    found = rows_to_predict(read_table(write("x,kind\n?,a\n-,b\n-99,a\n"), options), dataset.table_schema)
+    assert found.usable.all()
+    np.testing.assert_allclose(found.x[:, 0], found.x[0, 0])
     for damaged in ({}, {"provenance": 3}, {"provenance": {"options": {"na": 5}}}):
         assert TableOptions.recorded(damaged).na == ()
 
@@ -157,13 +151,3 @@ def test_columns_that_cannot_help_are_dropped_in_one_note_or_refused(tmp_path: P
             load_dataset(path, **options)
         assert [name for name in frame.columns if f"'{name}' (" in str(caught.value)] == names
         assert "Leave them out with --exclude" in str(caught.value)
-
-
-def test_a_constant_pixel_is_no_reason_to_drop_it(tmp_path: Path) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (40, 64))
-    pixels[:, :9] = 0
-    frame = pl.from_numpy(pixels, schema=[f"p{i}" for i in range(64)]).with_columns(
-        label=pl.Series(np.arange(40) % 2), file=pl.Series([f"{i}.png" for i in range(40)])
-    )
-    frame.write_csv(tmp_path / "data.csv")
-    assert load_dataset(tmp_path / "data.csv", exclude="file").input_shape == (8, 8)
