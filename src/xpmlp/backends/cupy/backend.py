@@ -1,4 +1,4 @@
-"""CuPy, on NVIDIA GPUs: a step is captured once as a CUDA graph, and replayed for each batch."""
+"""CuPy, on NVIDIA GPUs: a step is written as a few kernels, captured as a CUDA graph, and replayed for each batch."""
 
 import functools
 import importlib
@@ -24,13 +24,14 @@ from xpmlp.errors import BackendError, SettingsError
 from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import Step, TrainingState
 
+from .kernels import compile_step
 from .resources import DeviceResources, thread_resources
 
 logger = logging.getLogger(__name__)
 
 CUDA_OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation
 CUBLAS_OUT_OF_MEMORY = 3  # CUBLAS_STATUS_ALLOC_FAILED
-WARM_UPS = 2  # before a capture: they compile kernels, and allocate the memory that the capture reuses
+WARM_UPS = 2  # before a capture: they compile CuPy's kernels, and allocate the memory that the capture reuses
 
 
 class CupyBackend(Backend):
@@ -212,20 +213,24 @@ def capture(stream: Any, pool: Any, static: DeviceStep) -> Callable[[], None]:
     A step that cannot be captured is taken eagerly, which is logged.
     """
     with cupy.cuda.using_allocator(pool.malloc):
-        for _ in range(WARM_UPS):
-            static.rewind()
-            static.run()
-        # A spare block: the pool may hand out its blocks in another order, and then lack one during the capture.
-        with suppress(MemoryError):
-            pool.malloc(pool.total_bytes() + 1)
+        run = compile_step(static)
+        pool.free_all_blocks()
+        if run is None:
+            run = static.run
+            for _ in range(WARM_UPS):
+                static.rewind()
+                run()
+            # A spare block: the pool may hand out its blocks in another order, and then lack one during the capture.
+            with suppress(MemoryError):
+                pool.malloc(pool.total_bytes() + 1)
         try:
             with exclusive_capture():
-                graph = capture_graph(stream, static.run)
+                graph = capture_graph(stream, run)
         except Exception as error:  # noqa: BLE001 - whatever cannot be captured
             return take_eager_steps(static, CupyBackend.name, error)
     graph.upload(stream)
 
-    def replay() -> None:
+    def replay(_keep_alive: object = run) -> None:  # the graph computes in its buffers
         graph.launch(stream)
 
     return replay

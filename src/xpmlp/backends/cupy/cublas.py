@@ -66,11 +66,13 @@ class CapturableNamespace:
     def __getattr__(self, name: str) -> Any:
         return getattr(array_api_compat.cupy, name)
 
-    def matmul(self, a: Float[Any, "*#models m k"], b: Float[Any, "*#models k n"]) -> Float[Any, "*models m n"]:
-        """Multiply matrices, or stacks of them."""
+    def matmul(
+        self, a: Float[Any, "*#models m k"], b: Float[Any, "*#models k n"], *, out: Any = None
+    ) -> Float[Any, "*models m n"]:
+        """Multiply matrices, or stacks of them; into `out`, if given, which is contiguous."""
         kind = str(a.dtype)
         if a.dtype != b.dtype or kind not in DATA_TYPES:
-            return cupy.matmul(a, b)  # which is right, but cannot be captured
+            return cupy.matmul(a, b, out=out)  # which is right, but cannot be captured
         leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         a, b = (cupy.broadcast_to(array, (*leading, *array.shape[-2:])) for array in (a, b))
         product = describe_product(a, b)
@@ -78,7 +80,8 @@ class CapturableNamespace:
             a, b = cupy.ascontiguousarray(a), cupy.ascontiguousarray(b)
             product = describe_product(a, b)
             assert product is not None
-        out = cupy.empty((*leading, a.shape[-2], b.shape[-1]), dtype=a.dtype)
+        if out is None:
+            out = cupy.empty((*leading, a.shape[-2], b.shape[-1]), dtype=a.dtype)
         one, zero = np.ones((), a.dtype), np.zeros((), a.dtype)  # on the host, where cuBLAS expects them
         cublas.gemm_strided_batched_ex(
             self.handle.pointer,
