@@ -29,16 +29,13 @@ def test_control_characters_of_names_do_not_reach_the_terminal(capsys: pytest.Ca
     assert captured.err == "note: d\\x1b]0;title\nnext\n"  # rich drops the bell itself
 
 
-def test_a_long_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_long_line_stays_one_line_and_a_quiet_console_writes_none(capsys: pytest.CaptureFixture[str]) -> None:
+    make_console(quiet=True).print("something")
+    assert capsys.readouterr() == ("", "")
     make_console().print("word " * 400)
     print_error("word " * 400)
     captured = capsys.readouterr()
     assert captured.out.count("\n") == captured.err.count("\n") == 1
-
-
-def test_a_quiet_console_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    make_console(quiet=True).print("something")
-    assert capsys.readouterr() == ("", "")
 
 
 class Broken(io.StringIO):

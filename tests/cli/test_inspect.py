@@ -104,25 +104,6 @@ def test_the_page_needs_no_other_file_and_holds_pictures(xpmlp: Run, tmp_path: P
     assert not re.search(r"https?://", text)
 
 
-def test_names_that_look_like_markup_are_text(xpmlp: Run, tmp_path: Path) -> None:
-    pl.DataFrame({"<script>alert(1)</script>": [1, 2, 3], "$body": ["<b>", "&", "x"]}).write_csv(tmp_path / "odd.csv")
-    code, _, _ = xpmlp("inspect", tmp_path / "odd.csv", "--html", "odd.html")
-    assert code == 0
-    page = Page(Path("odd.html").read_text(encoding="utf-8"))
-    assert "<script>alert(1)</script>" in page.texts
-    assert "$body" in page.texts
-    assert "<b>" in page.texts
-
-
-def test_a_page_is_not_replaced_without_being_told(xpmlp: Run) -> None:
-    Path("report.html").write_text("mine", encoding="utf-8")
-    code, _, err = xpmlp("inspect", "iris", "--html", "report.html")
-    assert code == 1
-    assert "already exists" in err
-    assert Path("report.html").read_text(encoding="utf-8") == "mine"
-    assert xpmlp("inspect", "iris", "--html", "report.html", "--force").code == 0
-
-
 def test_whole_numbers_are_classes_or_amounts_as_one_says(xpmlp: Run, tmp_path: Path) -> None:
     pl.DataFrame({"x": range(60), "y": [index % 4 for index in range(60)]}).write_csv(tmp_path / "counts.csv")
     assert "change it with --task regression" in xpmlp("inspect", tmp_path / "counts.csv").out
@@ -131,10 +112,15 @@ def test_whole_numbers_are_classes_or_amounts_as_one_says(xpmlp: Run, tmp_path: 
     assert xpmlp("inspect", tmp_path / "counts.csv", "--task", "both").code == 1
 
 
-def test_what_is_no_data_is_said(xpmlp: Run) -> None:
-    code, _, err = xpmlp("inspect", "nothing.csv")
-    assert code == 1
-    assert err.startswith("Error: nothing.csv: there is no such file. Give CSV (plain, .gz or .zst), Parquet, ")
-    code, _, err = xpmlp("inspect", "iris", "--target", "species")
-    assert code == 1
-    assert "there is no column 'species'" in err
+def test_what_cannot_be_is_refused(xpmlp: Run, refused: Run) -> None:
+    refused(("inspect", "nothing.csv"), "nothing.csv: there is no such file. Give CSV (plain, .gz or .zst), Parquet, ")
+    refused(("inspect", "iris", "--target", "species"), "there is no column 'species'")
+    Path("report.html").write_text("mine", encoding="utf-8")
+    refused(("inspect", "iris", "--html", "report.html"), "already exists")
+    assert Path("report.html").read_text(encoding="utf-8") == "mine"
+    # Names that look like markup are text.
+    odd = pl.DataFrame({"<script>alert(1)</script>": [1, 2, 3], "$body": ["<b>", "&", "x"]})
+    odd.write_csv("odd.csv")
+    assert xpmlp("inspect", "odd.csv", "--html", "report.html", "--force").code == 0
+    page = Page(Path("report.html").read_text(encoding="utf-8"))
+    assert {*odd.columns, "<b>"} <= set(page.texts)

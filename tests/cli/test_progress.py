@@ -1,6 +1,5 @@
 import os
 import re
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -54,23 +53,15 @@ def terminal() -> Iterator[tuple[int, Callable[[], str]]]:
 
 
 @needs_terminal
-def test_a_terminal_shows_a_bar_with_the_epoch_and_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A terminal says itself how wide it is.
-    monkeypatch.delenv("COLUMNS")
-    with terminal() as (theirs, written):
-        code = subprocess.call(
-            [sys.executable, "-m", "xpmlp", "train", "digits", "--epochs", "3", "-o", "run"],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            env=os.environ | {"TERM": "xterm-256color"},
-        )
-        text = written()
+def test_a_terminal_shows_a_bar_with_the_epoch_and_the_time_left(
+    xpmlp_in_terminal: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS")  # a terminal says itself how wide it is
+    monkeypatch.setenv("TERM", "xterm-256color")
+    code, text = xpmlp_in_terminal("train", "digits", "--epochs", 3, "-o", "run")
     assert code == 0
-    assert "epoch 1/3" in text
-    assert "━" in text
-    assert "elapsed," in text
-    assert "left" in text
+    for words in ("epoch 1/3", "━", "elapsed,", "left"):
+        assert words in text
     # Above the bar stay the lines of the epochs, and the bar itself is taken away.
     for epoch in (1, 2, 3):
         assert re.search(rf"epoch {epoch}/3   loss \d", text)
@@ -141,63 +132,36 @@ def test_however_a_run_ends_its_terminal_gets_its_cursor_back(
     assert text.count(f"{ESCAPE}[?25l") == text.count(f"{ESCAPE}[?25h") == 1
 
 
-def check_plain(out: str) -> None:
-    assert ESCAPE not in out
-    assert "\r" not in out
-    assert "━" not in out
-
-
-def test_a_file_gets_a_plain_line_for_every_epoch(xpmlp: Run, no_pictures: None) -> None:
-    code, out, err = xpmlp("train", "digits", "--epochs", 12, "-o", "run")
-    assert (code, err) == (0, "")
-    check_plain(out)
-    epochs = [line for line in out.splitlines() if line.startswith("epoch")]
-    rest = r"   loss \d\.\d{4}   test loss \d\.\d{4}   test accuracy \d\d\.\d\d %   [ \d,]{9,} samples/s"
-    assert len(epochs) == 12
-    for number, line in enumerate(epochs, start=1):
-        assert re.fullmatch(f"epoch {number:>2}/12{rest}", line), line
-
-
-def test_forced_colors_do_not_put_a_bar_into_a_log(
+def test_a_file_gets_a_plain_line_for_every_epoch(
     xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Continuous integration sets FORCE_COLOR; its log can show colors, but not lines that move."""
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    code, out, _ = xpmlp("train", "digits", "--epochs", 2, "-o", "run")
-    assert code == 0
-    assert "\r" not in out
-    assert "━" not in out
-    assert set(re.findall(rf"{ESCAPE}\[([^m]*?[A-Za-z])", out)) <= {"1m", "0m"}
-
-
-def test_quiet_writes_nothing(xpmlp: Run, no_pictures: None) -> None:
-    assert xpmlp("train", "digits", "--epochs", 1, "-o", "run", "--quiet") == (0, "", "")
-    assert Path("run/model.safetensors").is_file()
+    """Even if FORCE_COLOR is set, as by continuous integration: its log can show colors, but not lines that move."""
+    rest = r"   loss \d\.\d{4}   test loss \d\.\d{4}   test accuracy \d\d\.\d\d %   [ \d,]{9,} samples/s"
+    for folder, allowed in (("plain", set()), ("colored", {"1m", "0m"})):
+        code, out, err = xpmlp("train", "digits", "--epochs", 12, "-o", folder)
+        assert (code, err) == (0, "")
+        assert "\r" not in out
+        assert "━" not in out
+        assert set(re.findall(rf"{ESCAPE}\[([^m]*?[A-Za-z])", out)) <= allowed
+        epochs = [line for line in out.splitlines() if line.startswith("epoch")]
+        assert len(epochs) == 12
+        for number, line in enumerate(epochs, start=1):
+            assert re.fullmatch(f"epoch {number:>2}/12{rest}", line), line
+        monkeypatch.setenv("FORCE_COLOR", "1")
 
 
 @needs_terminal
-def test_quiet_writes_nothing_to_a_terminal_either(xpmlp_in_terminal: Run) -> None:
+def test_quiet_writes_nothing(xpmlp_in_terminal: Run, xpmlp: Run) -> None:
     assert xpmlp_in_terminal("train", "digits", "--epochs", 1, "-o", "run", "-q") == (0, "")
+    assert xpmlp("train", "digits", "--epochs", 1, "-o", "other", "--quiet") == (0, "", "")
+    assert Path("other/model.safetensors").is_file()
 
 
-def test_quiet_still_says_what_went_wrong(xpmlp: Run) -> None:
-    code, out, err = xpmlp("train", "digits", "--quiet", "--learning-rate", "1e30", "--schedule", "constant")
-    assert (code, out) == (1, "")
-    assert err.startswith("Error: Training diverged in epoch 1")
-
-
-@pytest.mark.parametrize(
-    ("loss", "text"), [(0.0, "0.0000"), (2.30258, "2.3026"), (9999.5, "9999.5000"), (4.129e21, "4.129e+21")]
-)
-def test_a_loss_takes_little_room_whatever_its_size(loss: float, text: str) -> None:
-    assert describe_loss(loss) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.0432, "0.043 s"), (0.5, "0.5 s"), (0.999, "1 s"), (1.0, "1.0 s"), (16.06, "16.1 s")]
-)
-def test_a_short_time_is_not_rounded_to_nothing(seconds: float, text: str) -> None:
-    assert describe_seconds(seconds) == text
+def test_numbers_take_little_room_whatever_their_size() -> None:
+    losses = {0.0: "0.0000", 2.30258: "2.3026", 9999.5: "9999.5000", 4.129e21: "4.129e+21"}
+    assert {loss: describe_loss(loss) for loss in losses} == losses
+    times = {0.0432: "0.043 s", 0.5: "0.5 s", 0.999: "1 s", 1.0: "1.0 s", 16.06: "16.1 s"}
+    assert {seconds: describe_seconds(seconds) for seconds in times} == times
 
 
 def test_without_test_rows_a_line_holds_what_there_is() -> None:

@@ -4,6 +4,7 @@ import json
 import math
 import random
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -31,8 +32,6 @@ def losses(run: Path) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import subprocess
-
     folder = tmp_path_factory.mktemp("unbroken") / "run"
     subprocess.run([sys.executable, "-m", "xpmlp", *LONG, "-q", "-o", str(folder)], check=True, timeout=300)
     return folder
@@ -84,12 +83,6 @@ def test_killed_before_its_first_checkpoint_it_is_begun_again(
     assert sorted(path.suffix for path in (run / "checkpoints").iterdir()) == [".safetensors"] * 2
 
 
-def test_a_run_that_could_not_begin_leaves_nothing_to_resume(xpmlp: Any, tmp_path: Path) -> None:
-    code, _, _ = xpmlp("train", tmp_path / "no.csv", "--checkpoint-every", "1", "-o", tmp_path / "run")
-    assert code == 1
-    assert not (tmp_path / "run").exists()
-
-
 def test_nothing_else_need_be_said(xpmlp: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = tmp_path / "run"
     assert xpmlp("train", "digits", "--epochs", "4", "--checkpoint-every", "1", "-o", run).code == 0
@@ -106,23 +99,20 @@ def test_nothing_else_need_be_said(xpmlp: Any, tmp_path: Path, monkeypatch: pyte
     assert not list(elsewhere.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("option", "difference"),
-    [
-        (("--epochs", "9"), "--epochs 9 was given, but the run has 2"),
-        (("--learning-rate", "0.5"), "--learning-rate 0.5 was given, but the run has None"),
-        (("--backend", "torch"), "--backend torch was given, but the run has numpy"),
-    ],
-)
-def test_other_settings_are_refused_with_the_difference(
-    xpmlp: Any, tmp_path: Path, option: tuple[str, str], difference: str
-) -> None:
+def test_other_settings_are_refused_with_the_difference(xpmlp: Any, refused: Any, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    assert xpmlp("train", "digits", "--epochs", "2", "--checkpoint-every", "1", "-o", run).code == 0
+    assert xpmlp("train", tmp_path / "no.csv", "--checkpoint-every", "1", "-o", run).code == 1
+    refused(("train", "--resume", run), "holds no checkpoint")  # it could not begin
+    assert not run.exists()
+    assert xpmlp("train", "digits", "--epochs", "2", "--checkpoint-every", "1", "--patience", "9", "-o", run).code == 0
+    assert not (run / "last.safetensors").exists()  # the best weights are the last
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    code, _, err = xpmlp("train", "--resume", run, *option)
-    assert code == 1
-    assert difference in err
+    for option, value, own in (
+        ("--epochs", "9", "2"),
+        ("--learning-rate", "0.5", "None"),
+        ("--backend", "torch", "numpy"),
+    ):
+        refused(("train", "--resume", run, option, value), f"{option} {value} was given, but the run has {own}")
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
     assert xpmlp("train", "--resume", run, "--epochs", "2", "-q").code == 0  # the same again is no contradiction
 
@@ -180,11 +170,6 @@ def test_patience_keeps_the_best_weights_of_a_run_that_it_does_not_end_too(
     assert kept == [best, best]
 
 
-def test_the_last_weights_are_not_kept_twice(xpmlp: Any, tmp_path: Path) -> None:
-    assert xpmlp("train", "digits", "--epochs", "2", "--patience", "9", "-o", tmp_path / "run").code == 0
-    assert not (tmp_path / "run" / "last.safetensors").exists()
-
-
 def test_the_number_of_threads_is_kept_and_may_be_changed_on_resuming(
     xpmlp: Any, tmp_path: Path, no_pictures: None
 ) -> None:
@@ -205,23 +190,3 @@ def test_the_number_of_threads_is_kept_and_may_be_changed_on_resuming(
     assert xpmlp("evaluate", tmp_path, "digits", "--threads", "1").code == 0
     assert xpmlp(*command, "--force").code == 0  # small products are not worth threads
     assert record() == (1, 1)
-
-
-def test_without_data_or_a_run_there_is_nothing_to_do(xpmlp: Any) -> None:
-    code, _, err = xpmlp("train")
-    assert code == 2
-    assert "DATA is missing" in err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [
-        (("train", "--resume", "nowhere"), "holds no checkpoint"),
-        (("train", "digits", "--patience", "0"), "--patience: 0 is not a number above 0"),
-        (("train", "digits", "--checkpoint-every", "0"), "--checkpoint-every: 0 is not a number above 0"),
-    ],
-)
-def test_what_cannot_be_is_said(xpmlp: Any, arguments: tuple[str, ...], reason: str) -> None:
-    code, _, err = xpmlp(*arguments)
-    assert code == 1
-    assert reason in err
