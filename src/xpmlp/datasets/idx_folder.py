@@ -46,8 +46,15 @@ def load_idx_folder(folder: str | Path) -> Dataset:
         folder, prefix = folder.parent, folder.name
 
     sets = find_idx_files(folder)
-    if prefix is None:
-        prefix = only_prefix(folder, sets)
+    if not sets:
+        raise DataError(
+            f"{folder}: no IDX files in this folder. Expected {', '.join(FILE_NAMES.values())} (plain or .gz), or the "
+            "same names after a prefix."
+        )
+    if prefix is None and len(sets) > 1 and "" not in sets:
+        paths = ", ".join(str(folder / prefix) for prefix in sets)
+        raise DataError(f"{folder}: IDX files of {len(sets)} datasets. Name one of them as FOLDER/PREFIX: {paths}.")
+    prefix = min(sets) if prefix is None else prefix  # files without a prefix go before others
     files = sets[prefix]
     missing = missing_names(prefix, files)
     if missing:
@@ -60,16 +67,11 @@ def load_idx_folder(folder: str | Path) -> Dataset:
 
     name = prefix or folder.resolve().name
     source = f"IDX files {prefix}-… in the folder {folder}" if prefix else f"IDX files in the folder {folder}"
-    is_emnist = stores_images_transposed(prefix)
+    provenance = Provenance("idx", os.path.abspath(folder / prefix))
+    if not stores_images_transposed(prefix):
+        return read_idx_files(files, name=name, source=source, provenance=provenance)
     notes = ("EMNIST stores its images transposed; rows and columns were swapped.",)
-    return read_idx_files(
-        files,
-        name=name,
-        source=source,
-        provenance=Provenance("idx", os.path.abspath(folder / prefix)),
-        swap_axes=is_emnist,
-        notes=notes if is_emnist else (),
-    )
+    return read_idx_files(files, name=name, source=source, provenance=provenance, swap_axes=True, notes=notes)
 
 
 def stores_images_transposed(prefix: str) -> bool:
@@ -113,21 +115,6 @@ def missing_names(prefix: str, files: dict[str, Path]) -> list[str]:
     """Return the usual names of the files that are missing."""
     names = [name for role, name in FILE_NAMES.items() if role not in files]
     return [f"{prefix}-{name.replace('t10k', 'test')}" for name in names] if prefix else names
-
-
-def only_prefix(folder: Path, sets: dict[str, dict[str, Path]]) -> str:
-    """Return the prefix of a folder's only dataset; files without a prefix go before others."""
-    if not sets:
-        raise DataError(
-            f"{folder}: no IDX files in this folder. Expected {', '.join(FILE_NAMES.values())} "
-            "(plain or .gz), or the same names after a prefix."
-        )
-    if "" in sets:
-        return ""
-    if len(sets) > 1:
-        paths = ", ".join(str(folder / prefix) for prefix in sets)
-        raise DataError(f"{folder}: IDX files of {len(sets)} datasets. Name one of them as FOLDER/PREFIX: {paths}.")
-    return next(iter(sets))
 
 
 def no_folder_message(path: Path) -> str:
