@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import safetensors
 import safetensors.numpy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -80,21 +79,19 @@ def path(scratch: Path) -> Path:
     return scratch
 
 
-def metadata_of(content: bytes) -> Any:
-    header = content[8 : 8 + int.from_bytes(content[:8], "little")]
-    return json.loads(header)["__metadata__"]
+def header_of(content: bytes) -> Any:
+    return json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
 
 
 def description_of(content: bytes) -> Any:
     """Return the JSON object that describes the network."""
-    return json.loads(metadata_of(content)["model"])
+    return json.loads(header_of(content)["__metadata__"]["model"])
 
 
 def rewrite(path: Path, content: bytes, *, tensors: dict[str, Any] | None = None, **metadata: str | None) -> None:
     """Write a model file with other metadata or tensors; None leaves one out."""
-    changed = {name: text for name, text in (metadata_of(content) | metadata).items() if text is not None}
-    arrays = safetensors.numpy.load(content) | (tensors or {})
-    path.write_bytes(safetensors.numpy.save({name: a for name, a in arrays.items() if a is not None}, changed))
+    parts = safetensors.numpy.load(content) | (tensors or {}), header_of(content)["__metadata__"] | metadata
+    path.write_bytes(safetensors.numpy.save(*({k: v for k, v in part.items() if v is not None} for part in parts)))
 
 
 def with_value(content: bytes, place: tuple[Any, ...], value: Any) -> str:
@@ -187,25 +184,19 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     assert "not a regular file" in refused(Path(os.devnull))
 
 
-class Malicious:
-    """Makes a folder when unpickled."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.folder),)
-
-
 def test_a_malicious_pickle_is_refused_and_does_nothing(path: Path, tmp_path: Path) -> None:
     folder = tmp_path / "made"
-    malicious = pickle.dumps(Malicious(folder))
-    pickle.loads(malicious)
+
+    class Malicious:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.mkdir, (str(folder),)
+
+    path.write_bytes(pickle.dumps(Malicious()))
+    pickle.loads(path.read_bytes())
     folder.rmdir()  # it does make one
-    path.write_bytes(malicious)
     refused(path)
     with path.open("wb") as file:
-        np.save(file, np.array([Malicious(folder)], dtype=object), allow_pickle=True)
+        np.save(file, np.array([Malicious()], dtype=object), allow_pickle=True)
     refused(path)
     assert not folder.exists()
 
@@ -305,6 +296,8 @@ def test_a_missing_field_or_description_is_named(path: Path) -> None:
             assert f"its description is invalid: Object missing required field `{name}`" in refused(path)
     rewrite(path, IMAGES, model=None)
     assert "its metadata lack 'model'" in refused(path)
+    rewrite(path, IMAGES, tensors=dict.fromkeys(safetensors.numpy.load(IMAGES)))
+    assert "there is no layer" in refused(path)
 
 
 @pytest.mark.parametrize(
@@ -327,9 +320,7 @@ def test_a_tensor_that_does_not_fit_is_named(path: Path, name: str, value: Any, 
 @pytest.mark.parametrize(("name", "size"), [("BF16", 2), ("F8_E4M3", 1), ("U8", 1), ("U64", 8), ("X9", 4)])
 def test_weights_of_a_type_that_numpy_may_not_have_are_refused(path: Path, name: str, size: int) -> None:
     # Written by hand: safetensors' NumPy interface does not write all of them.
-    length = struct.unpack("<Q", IMAGES[:8])[0]
-    header = json.loads(IMAGES[8 : 8 + length])
-    offset = 0
+    header, offset = header_of(IMAGES), 0
     for key in sorted(header.keys() - {"__metadata__"}):
         end = offset + size * math.prod(header[key]["shape"])
         header[key] |= {"dtype": name, "data_offsets": [offset, end]}
