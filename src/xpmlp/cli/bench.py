@@ -88,7 +88,10 @@ def bench(
         print_changes(console, load_results(compare[0]), load_results(compare[1]))
         return
     share_gpus()  # before this process uses a GPU
-    names = check_names(backend or usable_backends())
+    names = list(dict.fromkeys(backend or usable_backends()))
+    for name in names:
+        if name.partition(":")[0] not in BACKENDS:
+            raise SettingsError(f"--backend: {name!r} is not one of {', '.join(BACKENDS)}.")
     settings = BenchSettings(
         hidden_layer_sizes=parse_sizes(hidden), batch_size=batch_size, dtype=dtype, rows=rows, rounds=rounds
     )
@@ -110,14 +113,6 @@ def bench(
         raise typer.Exit(INTERRUPTED)
     if not is_timed:
         raise XpmlpError("Nothing could be measured; the table says why.")
-
-
-def check_names(names: list[str]) -> list[str]:
-    """Refuse unknown libraries; return the others without duplicates."""
-    for name in names:
-        if name.partition(":")[0] not in BACKENDS:
-            raise SettingsError(f"--backend: {name!r} is not one of {', '.join(BACKENDS)}.")
-    return list(dict.fromkeys(names))
 
 
 def load_workload(data: str, data_dir: Path | None, options: TableOptions) -> Workload:

@@ -6,7 +6,6 @@ from typing import Annotated
 import numpy as np
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from xpmlp import training
@@ -16,7 +15,7 @@ from xpmlp.model.model_file import load_model
 
 from .console import FILE_WIDTH, describe_loss, make_console, make_table, print_note
 from .evaluation_data import find_rows
-from .options import TABLES, BackendName, Data, DataDirectory, DeviceName, ModelPath, Threads, find_model_file
+from .options import TABLES, BackendName, Data, DataDirectory, DeviceName, ModelPath, Threads, find_model_file, option
 
 MISTAKES_SHOWN = 20  # if the terminal is too narrow for the confusion matrix
 
@@ -35,11 +34,7 @@ def evaluate(
     ] = False,
     target: Annotated[
         str | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="Column of the true values, if its name differs from the one in training.",
-            rich_help_panel=TABLES,
-        ),
+        option("COLUMN", "Column of the true values, if its name differs from the one in training.", TABLES),
     ] = None,
     backend: BackendName = "numpy",
     device: DeviceName = None,
@@ -86,15 +81,6 @@ def print_scores(console: Console, report: training.Report) -> None:
 
 def print_mistakes(console: Console, report: training.Report) -> None:
     """Print the confusion matrix, or the most common mistakes if it is too wide for the terminal."""
-    table = confusion_table(report)
-    unbounded = console.options.update(max_width=FILE_WIDTH)
-    if console.measure(table, options=unbounded).maximum > console.width:
-        table = most_common_mistakes(report)
-    console.print(table)
-
-
-def confusion_table(report: training.Report) -> Table:
-    """Return the confusion matrix, with mistakes in red."""
     names = [str(score.label) for score in report.per_class]
     table = make_table("true class (rows), predicted class (columns)", "", *(f" {name}" for name in names), left=0)
     table.padding = (0, 0, 0, 0)
@@ -105,16 +91,12 @@ def confusion_table(report: training.Report) -> Table:
             for column, count in enumerate(report.confusion[index].tolist())
         ]
         table.add_row(name, *cells)
-    return table
-
-
-def most_common_mistakes(report: training.Report) -> Table:
-    """Return the largest entries of the confusion matrix off its diagonal."""
-    names = [str(score.label) for score in report.per_class]
-    mistakes = report.confusion * (1 - np.eye(len(names), dtype=np.int64))
-    largest = np.argsort(-mistakes, axis=None, kind="stable")[:MISTAKES_SHOWN]
-    table = make_table("most common mistakes", "true class", "predicted", "rows", left=0)
-    for row, column in zip(*np.unravel_index(largest, mistakes.shape), strict=True):
-        if mistakes[row, column]:
-            table.add_row(names[row], names[column], f"{mistakes[row, column]:,}")
-    return table
+    unbounded = console.options.update(max_width=FILE_WIDTH)
+    if console.measure(table, options=unbounded).maximum > console.width:
+        mistakes = report.confusion * (1 - np.eye(len(names), dtype=np.int64))
+        largest = np.argsort(-mistakes, axis=None, kind="stable")[:MISTAKES_SHOWN]
+        table = make_table("most common mistakes", "true class", "predicted", "rows", left=0)
+        for row, column in zip(*np.unravel_index(largest, mistakes.shape), strict=True):
+            if mistakes[row, column]:
+                table.add_row(names[row], names[column], f"{mistakes[row, column]:,}")
+    console.print(table)

@@ -69,8 +69,11 @@ def rows_of_table(model: Model, data: str, target: str | None) -> EvaluationRows
     if rows is not None:
         which = "test rows"
         notes = (*notes, f"{table.name}: evaluated on the rows held out in training")
-    elif test_table is None and was_trained_on(model, data):
-        notes = (*notes, f"{table.name}: the model was trained on this table, so this says little about other rows")
+    elif test_table is None:
+        with contextlib.suppress(DataError):  # if the model does not say what it was trained on
+            if find_provenance(model).data == os.path.abspath(os.path.expanduser(data)):
+                known = f"{table.name}: the model was trained on this table, so this says little about other rows"
+                notes = (*notes, known)
     split, more = labelled_rows(table, schema, model.classes, rows)
     if model.table_schema is None:
         note_unusual_scale(split.x, model, what=table.name)
@@ -115,14 +118,6 @@ def find_provenance(model: Model) -> Provenance:
                 data = os.path.abspath(os.path.join(os.path.expanduser(data), parts.get("prefix", "")))
             return Provenance(kind, data, parts.get("folder") or None)
     raise DataError(f"the model was trained on {source}, which cannot be found again; give the data with --data")
-
-
-def was_trained_on(model: Model, data: str) -> bool:
-    """Return whether a model was trained on the table at this path."""
-    try:
-        return find_provenance(model).data == os.path.abspath(os.path.expanduser(data))
-    except DataError:
-        return False
 
 
 def find_recorded_rows(model: Model, data_dir: Path | None) -> EvaluationRows:

@@ -29,32 +29,28 @@ DATA: Any = typer.Argument(
     "Parquet, Arrow, .npz), or a folder of IDX files such as Fashion-MNIST's.",
 )
 Data = Annotated[str, DATA]
+
+
+def option(metavar: str, text: str, panel: str | None = None) -> Any:
+    """Return an option named after its parameter."""
+    return typer.Option(metavar=metavar, help=text, rich_help_panel=panel)
+
+
 DataDirectory = Annotated[
     Path | None,
-    typer.Option(
-        "--data-dir",
-        metavar="FOLDER",
-        help="Folder with MNIST's four files; by default the environment variable XPMLP_DATA_DIR.",
-    ),
+    option("FOLDER", "Folder with MNIST's four files; by default the environment variable XPMLP_DATA_DIR."),
 ]
 BackendName = Annotated[
     str,
-    typer.Option(
-        "--backend",
-        metavar="NAME",
-        help=f"Array library: {', '.join(BACKENDS)}, or auto for a GPU if one works, else numpy. "
+    option(
+        "NAME",
+        f"Array library: {', '.join(BACKENDS)}, or auto for a GPU if one works, else numpy. "
         "[bold]xpmlp backends[/bold] lists what works here.",
-        rich_help_panel=COMPUTE,
+        COMPUTE,
     ),
 ]
 DeviceName = Annotated[
-    str | None,
-    typer.Option(
-        "--device",
-        metavar="NAME",
-        help="cpu, cuda, cuda:1 or mps; by default the library's default device.",
-        rich_help_panel=COMPUTE,
-    ),
+    str | None, option("NAME", "cpu, cuda, cuda:1 or mps; by default the library's default device.", COMPUTE)
 ]
 
 

@@ -53,6 +53,7 @@ from .options import (
     DeviceName,
     Threads,
     collect_table_options,
+    option,
     output_folder,
     parse_sizes,
     with_table_options,
@@ -78,43 +79,38 @@ EPILOG = "\n\n".join(
 )
 
 
-def setting(panel: str, metavar: str, text: str) -> Any:
-    """Return the option for a setting."""
-    return typer.Option(metavar=metavar, help=text, rich_help_panel=panel)
-
-
 @with_table_options
 def train(
     context: CommandContext,
     data: Annotated[str | None, DATA] = None,
     recipe: Annotated[
         str,
-        typer.Option(
-            metavar="NAME",
-            help=f"Defaults for the network and the training: {', '.join(RECIPES)}; see below. For a table without "
+        option(
+            "NAME",
+            f"Defaults for the network and the training: {', '.join(RECIPES)}; see below. For a table without "
             "images, default means table, with epochs and penalty adapted to the number of rows.",
         ),
     ] = "default",
     hidden: Annotated[
         str | None,
-        setting(NETWORK, "SIZES", "Units in each hidden layer: 128, or 256,128, or none for a linear model."),
+        option("SIZES", "Units in each hidden layer: 128, or 256,128, or none for a linear model.", NETWORK),
     ] = None,
     activation: Annotated[
-        str | None, setting(NETWORK, "NAME", f"Activation function: {', '.join(ACTIVATIONS)}.")
+        str | None, option("NAME", f"Activation function: {', '.join(ACTIVATIONS)}.", NETWORK)
     ] = None,
-    initializer: Annotated[str | None, setting(NETWORK, "NAME", f"Initial weights: {', '.join(INITIALIZERS)}.")] = None,
-    dtype: Annotated[str | None, setting(NETWORK, "NAME", f"{' or '.join(DTYPES)}.")] = None,
-    optimizer: Annotated[str | None, setting(TRAINING, "NAME", f"{', '.join(OPTIMIZERS)}.")] = None,
-    learning_rate: Annotated[float | None, setting(TRAINING, "NUMBER", "Highest learning rate.")] = None,
+    initializer: Annotated[str | None, option("NAME", f"Initial weights: {', '.join(INITIALIZERS)}.", NETWORK)] = None,
+    dtype: Annotated[str | None, option("NAME", f"{' or '.join(DTYPES)}.", NETWORK)] = None,
+    optimizer: Annotated[str | None, option("NAME", f"{', '.join(OPTIMIZERS)}.", TRAINING)] = None,
+    learning_rate: Annotated[float | None, option("NUMBER", "Highest learning rate.", TRAINING)] = None,
     schedule: Annotated[
-        str | None, setting(TRAINING, "NAME", f"Learning rate over time: {', '.join(SCHEDULES)}.")
+        str | None, option("NAME", f"Learning rate over time: {', '.join(SCHEDULES)}.", TRAINING)
     ] = None,
-    batch_size: Annotated[int | None, setting(TRAINING, "ROWS", "Rows per step.")] = None,
-    epochs: Annotated[int | None, setting(TRAINING, "N", "Passes over the training rows.")] = None,
-    penalty: Annotated[float | None, setting(TRAINING, "NUMBER", "L2 penalty, against overfitting.")] = None,
+    batch_size: Annotated[int | None, option("ROWS", "Rows per step.", TRAINING)] = None,
+    epochs: Annotated[int | None, option("N", "Passes over the training rows.", TRAINING)] = None,
+    penalty: Annotated[float | None, option("NUMBER", "L2 penalty, against overfitting.", TRAINING)] = None,
     seed: Annotated[
         int | None,
-        setting(TRAINING, "N", "Seed of initial weights and shuffles; the same seed gives the same network."),
+        option("N", "Seed of initial weights and shuffles; the same seed gives the same network.", TRAINING),
     ] = None,
     table: Any = None,
     backend: BackendName = "numpy",
@@ -128,21 +124,21 @@ def train(
             rich_help_panel=COMPUTE,
         ),
     ] = False,
-    checkpoint_every: Annotated[int | None, setting(LONG_RUNS, "N", "Save a checkpoint every N epochs.")] = None,
-    checkpoint_minutes: Annotated[float | None, setting(LONG_RUNS, "N", "Save a checkpoint every N minutes.")] = None,
+    checkpoint_every: Annotated[int | None, option("N", "Save a checkpoint every N epochs.", LONG_RUNS)] = None,
+    checkpoint_minutes: Annotated[float | None, option("N", "Save a checkpoint every N minutes.", LONG_RUNS)] = None,
     patience: Annotated[
         int | None,
-        setting(
-            LONG_RUNS,
+        option(
             "N",
             "Stop when the test loss has not improved for N epochs. model.safetensors then has the best weights, "
             "last.safetensors the last.",
+            LONG_RUNS,
         ),
     ] = None,
     resume: Annotated[
         Path | None,
-        setting(
-            LONG_RUNS, "RUN", "Resume the run in this folder from its newest checkpoint; no other option is needed."
+        option(
+            "RUN", "Resume the run in this folder from its newest checkpoint; no other option is needed.", LONG_RUNS
         ),
     ] = None,
     data_dir: DataDirectory = None,
