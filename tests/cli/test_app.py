@@ -54,7 +54,7 @@ def test_each_commands_help_holds_what_a_newcomer_needs_and_no_types(
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_the_help_gives_each_recipe_as_the_options_that_it_stands_for(xpmlp: Run) -> None:
+def test_the_help_gives_each_recipe_as_the_options_that_it_stands_for(xpmlp: Run, no_pictures: None) -> None:
     out = " ".join(xpmlp("train", "--help").out.split())
     assert "--recipe notebook stands for --hidden 128 --activation tanh --initializer normal --optimizer sgd" in out
     (options,) = re.findall(r"--recipe default stands for (.*?) --recipe", out)
