@@ -11,7 +11,7 @@ from jaxtyping import Num
 
 from xpmlp.datasets import ByteSplit, Dataset, Split, load_dataset
 from xpmlp.datasets.load import is_table
-from xpmlp.datasets.tables.columns import Target, check_names, find_kinds, find_target, image_shape, read_target
+from xpmlp.datasets.tables.columns import Target, check_names, find_target, image_shape, read_target
 from xpmlp.datasets.tables.loading import NAMED_TABLES, open_tables
 from xpmlp.datasets.tables.options import TableOptions, Task
 from xpmlp.datasets.tables.table import Table, import_polars, reports_polars_errors
@@ -202,22 +202,18 @@ def find_duplicate_rows(table: Table, target: str | None) -> tuple[int | None, i
 def count_classes(target: Target) -> tuple[ClassCount, ...]:
     """Return the number of rows of each class, in the order of the classes."""
     labels, counts = np.unique(target.values[~target.missing], return_counts=True)
-    total = int(counts.sum())
-    return tuple(
-        ClassCount(label, count, count / total) for label, count in zip(labels.tolist(), counts.tolist(), strict=True)
-    )
+    shares = counts / counts.sum()
+    return tuple(itertools.starmap(ClassCount, zip(labels.tolist(), counts.tolist(), shares.tolist(), strict=True)))
 
 
 def find_image_shape(table: Table, target: str | None) -> tuple[int, int] | None:
     """Return height and width if the rows are images."""
-    features = [name for name in table.schema if name != target]
     if table.row_shape is not None and len(table.row_shape) == 2:
         return table.row_shape[0], table.row_shape[1]
-    try:
-        kinds, unusable = find_kinds(table, features, TableOptions())
-        return None if unusable else image_shape(table, kinds, TableOptions())
-    except DataError:
+    features = [name for name in table.schema if name != target]
+    if not all(table.schema[name].is_integer() for name in features):
         return None
+    return image_shape(table, dict.fromkeys(features, "number"), TableOptions())
 
 
 def pick_images(
