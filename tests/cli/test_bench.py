@@ -115,10 +115,14 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_measured(xpmlp: 
 
 @pytest.mark.slow
 def test_force_replaces_earlier_results_and_leaves_nothing_of_theirs(xpmlp: Any, tmp_path: Path) -> None:
-    for name in ("results.json", "sweep.png", "mine.txt"):
-        (tmp_path / name).write_text("earlier")
-    code, _, _ = xpmlp("bench", "--backend", "numpy", *QUICK, "-o", tmp_path, "--force")
+    sweep = ("bench", "--backend", "numpy", *QUICK, "--sweep", "batch-size=16,64", "-o", tmp_path)
+    (tmp_path / "mine.txt").write_text("earlier")
+    code, out, _ = xpmlp(*sweep)
     assert code == 0
+    assert "batch 16" in out
+    assert "batch 64" in out
+    assert (tmp_path / "sweep.png").exists()
+    assert xpmlp("bench", "--backend", "numpy", *QUICK, "-o", tmp_path, "--force").code == 0
     assert json.loads((tmp_path / "results.json").read_text())["format"] == "xpmlp benchmark"
     assert not (tmp_path / "sweep.png").exists()  # of other settings
     assert (tmp_path / "mine.txt").read_text() == "earlier"

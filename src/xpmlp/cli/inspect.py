@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from xpmlp.datasets import TableOptions
@@ -18,7 +16,7 @@ from xpmlp.inspection.report import html_report
 from xpmlp.plots import shortened
 from xpmlp.whole_files import write_whole
 
-from .console import make_console
+from .console import make_console, make_table
 from .options import Data, DataDirectory, split_names, table_option
 
 MOST_COLUMNS = 24  # described on a screen
@@ -27,6 +25,7 @@ NAMES_SHOWN = 8
 BAR = 30  # characters of the most common class's bar
 LONGEST_NAME = 28
 NARROWEST_NOTES = 10
+COMPACT = (0, 1, 0, 0)  # space around a cell
 # Headings left out on a narrow screen, the first ones first.
 LEFT_OUT_FIRST = (("type",), ("25 %", "75 %"), ("distinct",), ("50 %",), ("std",))
 STATISTICS = {"mean": "mean", "std": "std", "min": "min", "q25": "25 %", "median": "50 %", "q75": "75 %", "max": "max"}
@@ -80,11 +79,6 @@ def print_inspection(console: Console, inspection: Inspection) -> None:
     print_classes(console, inspection)
 
 
-def compact_table(title: str) -> Table:
-    """Return an empty table with little space between its columns."""
-    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-
-
 def print_first_rows(console: Console, inspection: Inspection, ordered: list[ColumnSummary]) -> None:
     """Print the first rows, with as many columns as fit and the target among them."""
     names = names_that_fit(inspection, [summary.name for summary in ordered], console.width)
@@ -92,7 +86,8 @@ def print_first_rows(console: Console, inspection: Inspection, ordered: list[Col
         others = [summary.name for summary in ordered if summary.name != inspection.target]
         names = names_that_fit(inspection, [inspection.target, *others], console.width)
     hidden = len(ordered) - len(names)
-    table = compact_table("first rows" + (f", {len(names)} columns ({hidden:,} more)" if hidden else ""))
+    table = make_table("first rows" + (f", {len(names)} columns ({hidden:,} more)" if hidden else ""))
+    table.padding = COMPACT
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
     for row in inspection.first_rows:
@@ -120,7 +115,8 @@ def print_columns(console: Console, ordered: list[ColumnSummary]) -> None:
     headings = headings_that_fit(rows, console.width - 2 - min(NARROWEST_NOTES, max(map(len, notes))))
     more = len(ordered) > len(shown) or len(headings) < len(rows[0])
     title = f"columns, the {len(shown)} most notable" if len(ordered) > len(shown) else "columns"
-    table = compact_table(f"{title}; all with --json or --html" if more else title)
+    table = make_table(f"{title}; all with --json or --html" if more else title)
+    table.padding = COMPACT
     for heading in headings:
         is_text = heading in ("", "type")
         table.add_column(heading, no_wrap=True, justify="left" if is_text else "right", style="" if heading else "bold")

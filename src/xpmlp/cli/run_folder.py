@@ -95,25 +95,18 @@ class RunFolder:
             write_whole(self.path / name, content)
         except OutputError as error:
             self.failures[name] = str(error)
-            self.rescue(name, content)
         else:
             self.saved.append(name)
-
-    def rescue(self, name: str, content: bytes) -> None:
-        """Write a file to the fallback folder, if possible."""
-        try:
-            fallback = self.fallback or Path(tempfile.mkdtemp(prefix="xpmlp-"))
-        except OSError:
             return
-        try:
-            write_whole(fallback / name, content)
-        except OutputError:
-            if self.fallback is None:
-                with contextlib.suppress(OSError):
-                    fallback.rmdir()
-        else:
-            self.fallback = fallback
-            self.rescued.append(name)
+        with contextlib.suppress(OSError):
+            fallback = self.fallback or Path(tempfile.mkdtemp(prefix="xpmlp-"))
+            try:
+                write_whole(fallback / name, content)
+            except OutputError:
+                fallback.rmdir()  # fails if there are files in it
+            else:
+                self.fallback = fallback
+                self.rescued.append(name)
 
     def finish(self) -> None:
         """Remove what is left of an earlier run; if a file was not written, raise an OutputError with the reason."""
