@@ -18,19 +18,13 @@ def iris() -> tuple[Any, Any]:
     return x, y
 
 
-@pytest.fixture(scope="session")
-def usable() -> list[str]:
-    """The backends that work here."""
-    return usable_backends()
-
-
 @pytest.fixture(
     params=[pytest.param(name, marks=[pytest.mark.gpu] * (name == "cupy")) for name in BACKENDS if name != "numpy"]
 )
-def library(request: pytest.FixtureRequest, usable: list[str]) -> str:
+def library(request: pytest.FixtureRequest) -> str:
     """Each library but NumPy in turn; those that do not work here are skipped."""
     name: str = request.param
-    if name not in usable:
+    if name not in usable_backends():
         pytest.skip(f"{name} cannot be used here")
     return name
 

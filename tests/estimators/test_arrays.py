@@ -41,6 +41,7 @@ def assert_same_network(estimator: Any, reference: Any) -> None:
         *((kind, {}) for kind in ("three classes", "two classes", "multilabel", "one number", "two numbers")),
         *((kind, {"early_stopping": True}) for kind in ("two classes", "multilabel", "two numbers")),
         *((kind, {"solver": "lbfgs", "max_iter": 6}) for kind in ("three classes", "one number")),
+        ("three classes", {"dropout": 0.4, "hidden_layer_sizes": (20, 10)}),
         ("two classes", {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.5, "n_iter_no_change": 1}),
         ("two numbers", {"shuffle": False, "activation": "logistic", "batch_size": 32}),
     ],
@@ -71,17 +72,6 @@ def test_every_library_trains_numpys_network(
             assert answer.shape == expected.shape
             assert_allclose(to_numpy(answer), expected, atol=2e-3 if "log" in name else 1e-3)
     assert estimator.score(convert(x), convert(y)) == pytest.approx(reference.score(x, y), abs=1e-3)
-
-
-def test_sample_and_class_weights(iris: Any, convert: Convert) -> None:
-    x, y = iris[0].astype(np.float32), iris[1]
-    weight = np.random.default_rng(0).uniform(0.0, 2.0, 150).astype(np.float32)
-    settings = SETTINGS | {"class_weight": {0: 1.0, 1: 3.0, 2: 0.5}}
-    reference = MLPClassifier(**settings).fit(x, y, weight)
-    estimator = MLPClassifier(**settings).fit(convert(x), convert(y), convert(weight))
-    assert_same_network(estimator, reference)
-    expected = reference.score(x, y, weight)
-    assert estimator.score(convert(x), convert(y), convert(weight)) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["array", "list", "polars", "pl.Categorical", "pandas str", "pandas category"])
@@ -154,13 +144,18 @@ def test_a_copy_stays_on_the_device_and_trains_like_the_original(iris: Any, libr
         assert_same_network(twin.partial_fit(x, y), original)
 
 
-@pytest.mark.parametrize("make", [MLPClassifier, MLPRegressor])
-def test_targets_and_weights_follow_the_samples(iris: Any, library: str, convert: Convert, make: Any) -> None:
+@pytest.mark.parametrize(
+    ("make", "extra"), [(MLPClassifier, {"class_weight": {0: 1.0, 1: 3.0, 2: 0.5}}), (MLPRegressor, {})]
+)
+def test_targets_and_weights_follow_the_samples(
+    iris: Any, library: str, convert: Convert, make: Any, extra: dict[str, Any]
+) -> None:
     x, y = iris[0].astype(np.float32), iris[1]
-    weight = np.linspace(0.5, 1.5, len(y))
-    expected = make(**SETTINGS).fit(x, y, weight)
-    for arrays in ((convert(x), y, convert(weight)), (convert(x), convert(y), weight), (x, *map(convert, (y, weight)))):
-        estimator = make(**SETTINGS).fit(*arrays)
+    weight = np.linspace(0.0, 1.5, len(y))
+    expected = make(**SETTINGS, **extra).fit(x, y, weight)
+    for moved in ([0, 2], [0, 1], [1, 2], [0, 1, 2]):
+        arrays = [convert(array) if index in moved else array for index, array in enumerate((x, y, weight))]
+        estimator = make(**SETTINGS, **extra).fit(*arrays)
         assert_same_network(estimator, expected)
         source = infer_backend(arrays[0]).name
         assert infer_backend(estimator.coefs_[0]).name == infer_backend(estimator.predict(arrays[0])).name == source

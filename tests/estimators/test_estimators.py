@@ -72,6 +72,42 @@ def test_invalid_class_weights_are_refused(iris: Any, class_weight: Any) -> None
         MLPClassifier(class_weight=class_weight).fit(iris[0], np.array(list("abc"))[iris[1]])
 
 
+# Dropout
+
+
+def test_masks_follow_the_seed_and_prediction_drops_nothing(iris: Any) -> None:
+    first, second = (MLPClassifier(**SETTINGS, dropout=0.5).fit(*iris) for _ in range(2))
+    assert_array_equal(first.coefs_[0], second.coefs_[0])
+    assert_array_equal(first.predict_proba(iris[0]), first.predict_proba(iris[0]))
+    plain, none = MLPClassifier(**SETTINGS).fit(*iris), MLPClassifier(**SETTINGS, dropout=0.0).fit(*iris)
+    assert_array_equal(plain.coefs_[0], none.coefs_[0])
+    assert not np.allclose(first.coefs_[0], plain.coefs_[0], atol=1e-3)
+
+
+def test_partial_fit_and_warm_start_draw_new_masks(iris: Any) -> None:
+    settings = SETTINGS | {"dropout": 0.5, "shuffle": False, "learning_rate_init": 1e-12, "alpha": 0.0}
+    estimator = MLPClassifier(**settings)
+    for _ in range(4):
+        estimator.partial_fit(*iris, classes=[0, 1, 2])
+    # The weights do not change: the losses differ by the masks.
+    assert len(set(estimator.loss_curve_)) == 4
+    estimator.set_params(max_iter=2, warm_start=True).fit(*iris)
+    assert len(set(estimator.loss_curve_)) == 6
+
+
+def test_the_mean_loss_is_the_expectation(iris: Any) -> None:
+    x = iris[0]
+    # Without activation, the mean prediction over all masks is the prediction without dropout.
+    settings = SETTINGS | {"hidden_layer_sizes": (200,), "activation": "identity", "alpha": 0.0, "shuffle": False}
+    still = settings | {"learning_rate_init": 1e-12, "max_iter": 300, "tol": 0.0, "n_iter_no_change": 1000}
+    plain = MLPRegressor(**still).fit(x, x[:, 0])
+    dropped = MLPRegressor(**still, dropout=0.3).fit(x, x[:, 0])
+    hidden = x @ plain.coefs_[0] + plain.intercepts_[0]
+    variance = 0.3 / 0.7 * np.mean((hidden**2) @ plain.coefs_[1] ** 2)
+    assert_allclose(dropped.coefs_[0], plain.coefs_[0], atol=1e-6)
+    assert np.mean(dropped.loss_curve_) == pytest.approx(plain.loss_ + variance / 2, rel=0.02)
+
+
 # Sparse samples
 
 

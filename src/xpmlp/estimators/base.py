@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.neural_network._multilayer_perceptron import BaseMultilayerPerceptron
-from sklearn.utils import check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -44,7 +44,7 @@ from .conversion import convert_from_sklearn, read_estimator, to_model
 from .lbfgs import minimize
 from .problem import REPORTED_LOSSES, Problem, prediction_functions
 from .stochastic import fit_stochastic, reset_curves
-from .validation import check_lengths, check_samples, check_targets, check_weight
+from .validation import check_samples, check_targets, check_weight
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
 OUT_ACTIVATIONS = {
@@ -187,7 +187,7 @@ class MLPBase(BaseEstimator, ABC):
             dtype = None if self.dtype is None else np.dtype(self.dtype).name
             x = check_samples(self, source, X, reset=reset, dtype=dtype)
             y = check_targets(self, source, y)
-            check_lengths(x, y)
+            check_consistent_length(x, y)
             if weight is not None:
                 weight = check_weight(source, weight, x.shape[0], dtype_name(x))
             targets = self._check_targets(source, y, incremental=incremental)

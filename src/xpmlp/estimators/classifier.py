@@ -134,7 +134,8 @@ class MLPClassifier(ClassifierMixin, MLPBase):
             self._label_binarizer = fit_binarizer(source, y) if on_device else LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
         if on_device or (y.ndim == 1 and not self._label_binarizer.y_type_.startswith("multilabel")):
-            return encode(source, y, self._label_binarizer)  # `transform` would check y once more
+            # `LabelBinarizer.transform` would check y once more.
+            return encode(source if on_device else numpy_backend(), y, self._label_binarizer)
         return self._label_binarizer.transform(y).astype(bool)
 
     def _check_classes(self, classes: Any) -> None:

@@ -73,17 +73,16 @@ REPORTED_LOSSES: dict[str, Loss] = {
 """scikit-learn's losses by the names in `xpmlp.nn.losses.LOSSES`."""
 
 
-def scipy_logistic(xp: Any, z: Float[Any, "..."]) -> Float[Any, "..."]:
-    """Return 1 / (1 + exp(−z)) for NumPy arrays, rounded like scikit-learn's."""
-    return expit(z)
-
-
 def prediction_functions(backend: Backend, activation: str, loss: str) -> tuple[Activation, Loss]:
     """Return the activation and the loss to predict with.
 
     On NumPy the logistic function is SciPy's, as in scikit-learn. Its exponential rounds differently from NumPy's, by
     up to 5e-7 in a float32 probability.
     """
+
+    def scipy_logistic(xp: Any, z: Float[Any, "..."]) -> Float[Any, "..."]:
+        return expit(z)
+
     hidden, output = ACTIVATIONS[activation], REPORTED_LOSSES[loss]
     if backend.name == "numpy":
         if activation == "logistic":

@@ -12,15 +12,13 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
-from xpmlp.data.placement import move_samples
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.optimizers import Optimizer, adam, sgd
-from xpmlp.nn.samples import take_rows
 from xpmlp.training import DivergedError, fit
 
-from .arrays import dtype_name, to_host
+from .arrays import to_host
 from .problem import Problem
-from .stopping import LearningRate, Score, Stopping, make_score
+from .stopping import LearningRate, Stopping, make_score
 
 # Cached, so that fits with the same settings share one optimizer, and with it the compiled steps.
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
@@ -59,7 +57,7 @@ def fit_stochastic(
     continue_curves(estimator)
     if estimator.early_stopping:
         rows, validation_rows = split_rows(estimator, problem, random_state)
-        score = validation_score(problem, validation_rows)
+        score = make_score(problem, validation_rows)
     trained_on = problem.samples.rows if rows is None else len(rows)
     if not incremental or getattr(estimator, "_optimizer", (None,))[0] != estimator.solver:
         reset_optimizer(estimator)
@@ -148,18 +146,6 @@ def split_rows(
     if len(validation_rows) < 2:
         raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
     return rows, validation_rows
-
-
-def validation_score(problem: Problem, rows: Int64[np.ndarray, " rows"]) -> Score:
-    """Return a function that computes a network's score on the validation rows."""
-    backend, samples = problem.backend, problem.samples
-    with backend.scope():
-        if isinstance(samples.x, np.ndarray):  # moves the validation rows only
-            samples = take_rows(np, samples, rows)
-        else:
-            samples = take_rows(backend.xp, samples, backend.asarray(rows))
-        samples = move_samples(backend, samples, dtype_name(problem.layers[0].weight))
-        return make_score(backend, samples, activation=problem.activation, loss=problem.loss)
 
 
 def batch_size(estimator: Any, rows: int) -> int:

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int64
 from sklearn.metrics import r2_score
 
-from xpmlp.backends import Backend
-from xpmlp.nn.activations import Activation
+from xpmlp.data.placement import move_samples
 from xpmlp.nn.layers import Layers
-from xpmlp.nn.losses import Loss
-from xpmlp.nn.samples import Samples
+from xpmlp.nn.samples import take_rows
 from xpmlp.training import Callback, Run
 from xpmlp.training.evaluation import loss_and_accuracy
 from xpmlp.training.prediction import predict_outputs
+
+from .arrays import dtype_name
+from .problem import Problem
 
 LOWEST = 1e-6  # an adaptive rate is not reduced below this
 
@@ -125,24 +127,32 @@ class Stopping(Callback):
             sys.stdout.write(line + "\n")
 
 
-def make_score(backend: Backend, samples: Samples, *, activation: Activation, loss: Loss) -> Score:
-    """Return a function that computes a network's score on samples of `backend`: its accuracy, or R² for regression."""
+def make_score(problem: Problem, rows: Int64[np.ndarray, " rows"]) -> Score:
+    """Return a function that computes a network's score on some of the rows: its accuracy, or R² for regression."""
+    backend, samples, loss = problem.backend, problem.samples, problem.loss
+    with backend.scope():
+        if isinstance(samples.x, np.ndarray):  # moves these rows only
+            samples = take_rows(np, samples, rows)
+        else:
+            samples = take_rows(backend.xp, samples, backend.asarray(rows))
+        samples = move_samples(backend, samples, dtype_name(problem.layers[0].weight))
 
     def accuracy(layers: Layers) -> float:
-        value = loss_and_accuracy(backend, layers, samples, activation=activation, loss=loss)[1]
+        value = loss_and_accuracy(backend, layers, samples, activation=problem.activation, loss=loss)[1]
         assert value is not None  # every classification loss has one
         return value
 
     if loss.is_correct is not None:
         return accuracy
-    truth = backend.to_numpy(samples.targets)
-    weight = None if samples.weight is None else backend.to_numpy(samples.weight)
+    with backend.scope():
+        truth = backend.to_numpy(samples.targets)
+        weight = None if samples.weight is None else backend.to_numpy(samples.weight)
 
     def r2(layers: Layers) -> float:
-        predictions = predict_outputs(backend, layers, samples.x, activation=activation, loss=loss)
+        predictions = predict_outputs(backend, layers, samples.x, activation=problem.activation, loss=loss)
         predictions = backend.to_numpy(predictions)
-        if not np.all(np.isfinite(predictions)):
-            return math.nan
-        return float(r2_score(truth, predictions, sample_weight=weight))
+        return (
+            float(r2_score(truth, predictions, sample_weight=weight)) if np.all(np.isfinite(predictions)) else math.nan
+        )
 
     return r2

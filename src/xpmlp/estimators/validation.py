@@ -70,13 +70,6 @@ def check_weight(backend: Backend, weight: Any, rows: int, dtype: str) -> Any:
     return weight
 
 
-def check_lengths(*arrays: Any) -> None:
-    """Raise an error if arrays differ in their number of rows."""
-    lengths = [int(array.shape[0]) for array in arrays]
-    if len(set(lengths)) > 1:
-        raise ValueError(f"Found input variables with inconsistent numbers of samples: {lengths}")
-
-
 def check_finite(backend: Backend, array: Any, name: str, estimator: Any = None) -> None:
     """Raise scikit-learn's error if an array holds NaN or infinity."""
     xp = backend.xp
