@@ -2,11 +2,13 @@
 
 import contextlib
 import functools
+import gzip
 import importlib
 import importlib.util
 import os
 import re
 import signal
+import struct
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -280,3 +282,30 @@ def gpu_verdict(tests: dict[str, list[str]]) -> str:
     verdict = f"{', '.join(map(state, GPU_LIBRARIES))} on {device}" if ran else "found NO GPU that a library could use"
     told = ", ".join(f"{len(names)} {outcome}" for outcome, names in tests.items())
     return f"verdict: {verdict} ({told})"
+
+
+TYPE_CODES = {"uint8": 0x08, "int8": 0x09, "int16": 0x0B, "int32": 0x0C, "float32": 0x0D, "float64": 0x0E}
+
+
+def idx_content(array: np.ndarray) -> bytes:
+    """The bytes of an IDX file that holds an array."""
+    header = bytes([0, 0, TYPE_CODES[array.dtype.name], array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+@pytest.fixture(scope="session")
+def idx_bytes() -> Callable[[np.ndarray], bytes]:
+    return idx_content
+
+
+@pytest.fixture(scope="session")
+def write_idx() -> Callable[[Path, np.ndarray], Path]:
+    """A function that writes an array as an IDX file, gzipped where the name ends so, and returns the path."""
+
+    def write(path: Path, array: np.ndarray) -> Path:
+        content = idx_content(array)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+        return path
+
+    return write

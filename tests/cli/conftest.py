@@ -2,11 +2,9 @@
 
 import contextlib
 import gc
-import gzip
 import logging
 import os
 import signal
-import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -136,21 +134,6 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model, _ = train(load_dataset("digits"))
     save_model(folder / "model.safetensors", model)
     return folder
-
-
-@pytest.fixture(scope="session")
-def write_idx() -> Callable[[Path, np.ndarray], Path]:
-    """A function that writes an array as an IDX file, gzipped where the name ends so, and returns the path."""
-    codes = {"uint8": 0x08, "int16": 0x0B, "float32": 0x0D, "float64": 0x0E}
-
-    def write(path: Path, array: np.ndarray) -> Path:
-        header = bytes([0, 0, codes[array.dtype.name], array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
-        content = header + array.astype(array.dtype.newbyteorder(">")).tobytes()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
-        return path
-
-    return write
 
 
 @pytest.fixture(scope="session")

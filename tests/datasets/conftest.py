@@ -1,38 +1,11 @@
-"""Writing IDX files, for the tests of what reads them."""
+"""A small dataset of images in IDX files."""
 
-import gzip
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-TYPE_CODES = {"uint8": 0x08, "int8": 0x09, "int16": 0x0B, "int32": 0x0C, "float32": 0x0D, "float64": 0x0E}
-
-
-def idx_content(array: np.ndarray) -> bytes:
-    """The bytes of an IDX file that holds an array."""
-    header = bytes([0, 0, TYPE_CODES[array.dtype.name], array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
-    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
-
-
-@pytest.fixture(scope="session")
-def idx_bytes() -> Callable[[np.ndarray], bytes]:
-    return idx_content
-
-
-@pytest.fixture(scope="session")
-def write_idx() -> Callable[[Path, np.ndarray], Path]:
-    """A function that writes an array as an IDX file, gzipped where the name ends so, and returns the path."""
-
-    def write(path: Path, array: np.ndarray) -> Path:
-        content = idx_content(array)
-        path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
-        return path
-
-    return write
 
 
 @pytest.fixture(scope="session")
