@@ -48,11 +48,9 @@ def checks(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def full(session: nox.Session) -> None:
-    """Run all tests, slow ones included, beside every library: PyTorch and JAX in the lowest versions that we declare,
-    ONNX Runtime, pandas and Jupyter.
-    """
-    libraries = (*lowest_versions("torch"), *lowest_versions("jax"), *group("integrations"))
-    session.install("-e.[cli,onnx]", *libraries)
+    """Run all tests, slow ones included, beside PyTorch, JAX, ONNX Runtime, pandas and Jupyter."""
+    # An exact version of PyTorch, so that an index of CPU builds can offer it: the newest brings gigabytes of CUDA.
+    session.install("-e.[cli,onnx]", "torch==2.13.0", *lowest_versions("jax"), *group("integrations"))
     session.run("pytest", *(session.posargs or IN_PARALLEL), env=TEST_ENVIRONMENT)
     if not session.posargs:
         session.run("pytest", *IN_PARALLEL, "-m", "not slow", *CHECKED, env=TEST_ENVIRONMENT)

@@ -89,7 +89,7 @@ def test_tools_work_wherever_they_work_with_logistic_regression(
 @pytest.mark.slow
 @pytest.mark.skipif(DISPATCHES, reason="this is that process")
 @pytest.mark.parametrize(
-    "arguments", [["test_tools.py", "-k", "True"], ["test_estimator_checks.py", "-k", "array_api"]]
+    "arguments", [["test_tools.py", "-k", "True"], ["test_estimator_checks.py", "-k", "array_api and not cuda"]]
 )
 def test_array_api_dispatch_in_its_own_process(arguments: list[str]) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
