@@ -38,7 +38,7 @@ def resume_command(context: Any, run: Path) -> tuple[dict[str, Any], Checkpoint 
         stored = dict(checkpoint.settings)
     except DataError:
         stored = {}
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, TypeError):
             stored = dict(json.loads((run / CHECKPOINTS / COMMAND).read_bytes()))
         if not stored:
             raise
