@@ -99,8 +99,9 @@ def test_batches_are_of_the_size_asked_for_save_the_last_and_hold_only_the_rows_
 
     order = [7, 2, 2, 9]
     samples = host_samples()._replace(weight=None)
-    Backend(np).run_epoch(record, TrainingState((), ()), samples, np.array(order), np.zeros(4), batch_size)
-    assert seen == [order[start : start + batch_size] for start in range(0, 4, batch_size)]
+    batches = [order[start : start + batch_size] for start in range(0, 4, batch_size)]
+    Backend(np).run_epoch(record, TrainingState((), ()), samples, np.array(order), np.zeros(len(batches)), batch_size)
+    assert seen == batches
 
 
 def start(xp: Any, optimizer: Optimizer, dtype: str, device: Any, models: tuple[int, ...] = ()) -> TrainingState:
