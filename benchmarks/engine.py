@@ -87,10 +87,11 @@ def make_epoch(workload: Workload, backend: Backend, run_epoch: Callable[..., An
     def epoch() -> float:
         # Always from the start: on random labels, a long run ends in denormal numbers, which are slow by themselves.
         order = backend.asarray(generator.permutation(rows))
-        started = time.perf_counter()
-        final, _ = run_epoch(step, state, samples, order, rates, workload.batch_size)
-        backend.synchronize(final) if hasattr(backend, "synchronize") else backend.wait(final)
-        return time.perf_counter() - started
+        with backend.threads_for(layers, workload.batch_size):
+            started = time.perf_counter()
+            final, _ = run_epoch(step, state, samples, order, rates, workload.batch_size)
+            backend.synchronize(final)
+            return time.perf_counter() - started
 
     return epoch
 
@@ -125,18 +126,13 @@ def main() -> None:
         times: dict[str, list[float]] = {name: [] for name in epochs}
         for round_number in range(arguments.rounds + 1):
             for name, (backend, epoch) in epochs.items():
-                with backend.scope(), backend.threads_for(init(workload), workload.batch_size):
+                with backend.scope():
                     seconds = epoch()
                 if round_number > 0:
                     times[name].append(seconds)
         ratios = [statistics.median(a / b for a, b in zip(times[name], times["plain"], strict=True)) for name in names]
         each = 1000 * statistics.median(times["plain"]) / workload.steps
         print(f"| {workload.name} | {each:.3f} | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |", flush=True)
-
-
-def init(workload: Workload) -> Any:
-    """Return a network of the workload's sizes."""
-    return init_layers(np, np.random.default_rng(0), workload.sizes, glorot_uniform(), dtype=np.float32)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from xpmlp.backends import Backend, load_backend
 from xpmlp.data import place_samples
 from xpmlp.data.placement import train_epoch
 from xpmlp.datasets import load_digits
-from xpmlp.errors import BackendError, MissingDependencyError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.layers import Layer
@@ -35,18 +34,6 @@ from xpmlp.training.schedules import constant
 pytestmark = pytest.mark.gpu
 
 BATCH_SIZE, ROWS = 32, 150
-
-
-@pytest.fixture
-def backend() -> Backend:
-    try:
-        backend = load_backend("cupy")
-    except (MissingDependencyError, BackendError) as error:
-        pytest.skip(str(error))
-    with backend.scope():
-        if not backend.records_steps:
-            pytest.skip("nvmath-python is not installed")
-    return backend
 
 
 @pytest.fixture

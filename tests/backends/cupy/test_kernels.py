@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpmlp.backends import Backend, load_backend
+from xpmlp.backends import Backend
 from xpmlp.backends.engine.captured_step import DeviceStep
-from xpmlp.errors import BackendError, MissingDependencyError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.losses import LOSSES
@@ -25,18 +24,6 @@ from xpmlp.training import OPTIMIZERS
 pytestmark = pytest.mark.gpu
 
 ROWS, BATCH = 60, 20
-
-
-@pytest.fixture
-def backend() -> Backend:
-    try:
-        backend = load_backend("cupy")
-    except (MissingDependencyError, BackendError) as error:
-        pytest.skip(str(error))
-    with backend.scope():
-        if not backend.records_steps:
-            pytest.skip("nvmath-python is not installed")
-    return backend
 
 
 def make_static(
