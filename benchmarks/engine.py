@@ -19,7 +19,6 @@ import numpy as np
 
 from xpmlp.backends import Backend, NumpyBackend, load_backend
 from xpmlp.backends.engine import plan
-from xpmlp.backends.engine.buffers import place_op
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.losses import LOSSES
@@ -49,7 +48,7 @@ WORKLOADS += (
     Workload("784-128-10, batch 128, Nesterov", (784, 128, 10), 128, sgd(momentum=0.9, nesterov=True), 150),
     Workload("784-1024-1024-10, batch 128, Adam", (784, 1024, 1024, 10), 128, adam(), 10),
 )
-PARTS = ("eliminate_dead_code", "horizontal_fusion", "tile_loops", "elide_copies", "plan_buffers")
+PARTS = ("eliminate_dead_code", "horizontal_fusion", "elide_copies", "plan_buffers")
 
 
 @contextlib.contextmanager
@@ -61,7 +60,6 @@ def without(part: str | None) -> Iterator[None]:
     substitutes: dict[str, Callable[..., Any]] = {
         "eliminate_dead_code": lambda ops, live_out: list(ops),
         "horizontal_fusion": lambda ops, inputs: (ops, inputs, {}),
-        "tile_loops": lambda ops, places: ((op.function, op.arguments) for op in (place_op(op, places) for op in ops)),
         "elide_copies": lambda ops, inputs: (ops, {}),
         "plan_buffers": lambda ops, settled: {},
     }

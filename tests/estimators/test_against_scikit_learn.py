@@ -221,7 +221,7 @@ def test_weights_keep_their_first_dtype(first: str) -> None:
     ],
 )
 def test_large_weights_in_long_epochs_are_the_same(kind: str, settings: dict[str, Any]) -> None:
-    # Large enough for the engine's loop tiling.
+    # Large enough for the engine's products in several threads, and too large to be fused.
     rng = np.random.default_rng(6)
     x = rng.normal(size=(800, 100))
     y = rng.integers(4, size=800) if kind == "classifier" else x[:, :2] @ rng.normal(size=(2, 2))

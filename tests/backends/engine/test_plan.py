@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xpmlp.backends import Backend, NumpyBackend
-from xpmlp.backends.engine import Tracer, buffers, horizontal_fusion, loop_tiling, make_plan
+from xpmlp.backends.engine import Tracer, buffers, horizontal_fusion, make_plan
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.losses import LOSSES
@@ -24,11 +24,8 @@ ROWS, FEATURES, CLASSES, BATCH_SIZE = 50, 12, 4, 16  # the last batch is smaller
 
 
 @pytest.fixture
-def tiny_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small arrays stand for large ones: they are tiled, and results overwrite operands."""
-    monkeypatch.setattr(loop_tiling, "LARGE", 20)
-    monkeypatch.setattr(loop_tiling, "CACHE", 200)
-    monkeypatch.setattr(loop_tiling, "GRAIN", 1)
+def small_arrays_stand_for_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fuse up to 60 elements only, and let results overwrite operands of any size."""
     monkeypatch.setattr(horizontal_fusion, "SMALL", 60)
     monkeypatch.setattr(buffers, "WORTH_OVERWRITING", 0)
 
@@ -80,7 +77,7 @@ def assert_equal_to_the_plain_loop(
     assert_same(tuple(results["engine"]), tuple(results["plain"]))
 
 
-@pytest.mark.usefixtures("tiny_tiles")
+@pytest.mark.usefixtures("small_arrays_stand_for_large_ones")
 @pytest.mark.parametrize(
     ("activation", "optimizer", "dtype"),
     [
@@ -95,7 +92,7 @@ def test_every_activation_and_optimizer(activation: str, optimizer: str, dtype: 
     assert_equal_to_the_plain_loop(activation=ACTIVATIONS[activation], optimizer=optimizer, dtype=dtype)
 
 
-@pytest.mark.usefixtures("tiny_tiles")
+@pytest.mark.usefixtures("small_arrays_stand_for_large_ones")
 @pytest.mark.parametrize("models", [(), (3,), (2, 1)])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_and_populations(loss: str, models: tuple[int, ...]) -> None:
@@ -107,14 +104,14 @@ def test_a_learning_rate_for_each_model(optimizer: str) -> None:
     assert_equal_to_the_plain_loop(optimizer=optimizer, models=(3,), rates_of_models=True)
 
 
-@pytest.mark.usefixtures("tiny_tiles")
+@pytest.mark.usefixtures("small_arrays_stand_for_large_ones")
 @pytest.mark.parametrize("models", [(), (3,)])
 def test_dropout(models: tuple[int, ...]) -> None:
     assert_equal_to_the_plain_loop(dropout=0.4, models=models)
 
 
 @pytest.mark.parametrize("hidden", [(), (3000,), (40, 1000)])
-def test_sizes_that_are_tiled(hidden: tuple[int, ...]) -> None:
+def test_depths_and_widths(hidden: tuple[int, ...]) -> None:
     assert_equal_to_the_plain_loop(hidden=hidden, optimizer="adam", penalty=1e-3)
 
 
@@ -140,7 +137,7 @@ OPERATIONS: list[Callable[[Any, Any], Any]] = [
 ]
 
 
-@pytest.mark.usefixtures("tiny_tiles")
+@pytest.mark.usefixtures("small_arrays_stand_for_large_ones")
 @given(
     program=st.lists(st.tuples(st.integers(0, len(OPERATIONS) - 1), st.integers(0), st.integers(0)), max_size=25),
     kept=st.lists(st.integers(0), min_size=2, max_size=2),
@@ -160,7 +157,7 @@ def test_any_sequence_of_operations_gives_the_same_bits(
         return results
 
     generator = np.random.default_rng(len(program))
-    size = 6 if fused else 9  # 36 elements are fused, and tiled, too; 81 are tiled only
+    size = 6 if fused else 9  # 36 elements are fused, 81 are not
     inputs = [generator.uniform(-1.0, 1.0, (size, size)) for _ in range(2)]
     tracer = Tracer()
     step([tracer.trace(array) for array in inputs])

@@ -15,8 +15,6 @@ How, in the order of the code:
    - `eliminate_dead_code` drops ops whose results are never read.
    - `horizontal_fusion` makes one call of the equal calls that update small arrays, such as each weight and each bias:
      their arrays are laid side by side in one buffer.
-   - `loop_tiling` executes chains of elementwise calls on large arrays tile by tile, each tile small enough to stay in
-     the processor's cache.
    - `elide_copies` computes a new state where the old one is, and `plan_buffers` decides which results share memory.
 3. `Plan.execute` makes the calls.
 

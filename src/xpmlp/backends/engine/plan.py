@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .buffers import elide_copies, plan_buffers
+from .buffers import elide_copies, place_op, plan_buffers
 from .horizontal_fusion import horizontal_fusion
-from .loop_tiling import tile_loops
 from .ops import Array, Op
 from .tracing import Trace
 
@@ -38,7 +37,8 @@ def make_plan(trace: Trace) -> Plan:
     ops, inputs, moved = horizontal_fusion(list(trace.ops), inputs)
     ops, places = elide_copies(eliminate_dead_code(ops, inputs), inputs)
     places |= plan_buffers(ops, inputs | places.keys())
-    return Plan(tuple(tile_loops(ops, places)), moved)
+    placed = (place_op(op, places) for op in ops)
+    return Plan(tuple((op.function, op.arguments) for op in placed), moved)
 
 
 def eliminate_dead_code(ops: list[Op], live_out: set[int]) -> list[Op]:
