@@ -27,13 +27,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 SETTINGS: dict[str, Any] = {"hidden_layer_sizes": (12,), "max_iter": 12, "random_state": 0}
 
 
-def assert_same_network(estimator: Any, reference: Any, tolerance: float = 0.0) -> None:
-    for mine, other in zip(
-        estimator.coefs_ + estimator.intercepts_, reference.coefs_ + reference.intercepts_, strict=True
-    ):
-        assert_allclose(mine, other, rtol=0, atol=tolerance)
-
-
 # Class weights
 
 
@@ -41,7 +34,7 @@ def assert_same_network(estimator: Any, reference: Any, tolerance: float = 0.0) 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_class_weights_equal_weights_of_their_samples(
-    iris: Any, class_weight: Any, weighted: bool, solver: str
+    assert_same_network: Any, iris: Any, class_weight: Any, weighted: bool, solver: str
 ) -> None:
     x, y = iris[0][20:], iris[1][20:]
     if isinstance(class_weight, list):
@@ -55,7 +48,7 @@ def test_class_weights_equal_weights_of_their_samples(
 
 
 @pytest.mark.parametrize("rows", [150, 60])  # the first 60 do not contain every class
-def test_partial_fit_takes_class_weights_but_cannot_balance(iris: Any, rows: int) -> None:
+def test_partial_fit_takes_class_weights_but_cannot_balance(assert_same_network: Any, iris: Any, rows: int) -> None:
     x, y = iris[0][:rows], iris[1][:rows]
     by_class = MLPClassifier(**SETTINGS, class_weight={0: 2.0, 2: 3.0}).partial_fit(x, y, classes=[0, 1, 2])
     weights = np.array([2.0, 1.0, 3.0])[y]
@@ -112,7 +105,7 @@ def test_the_mean_loss_is_the_expectation(iris: Any) -> None:
 
 
 @pytest.mark.parametrize("form", [scipy.sparse.csr_matrix, scipy.sparse.csc_matrix, scipy.sparse.csr_array])
-def test_sparse_samples_train_the_network_of_dense_ones(form: Any) -> None:
+def test_sparse_samples_train_the_network_of_dense_ones(assert_same_network: Any, form: Any) -> None:
     x, y = load_digits(return_X_y=True)
     x, y = x[:300] / 16, y[:300]
     for settings in ({}, {"early_stopping": True}, {"solver": "lbfgs"}):
@@ -174,7 +167,7 @@ class StopAfter(Callback):
             run.stop("enough")
 
 
-def test_a_callback_or_ctrl_c_ends_the_run_and_keeps_what_was_learned(iris: Any) -> None:
+def test_a_callback_or_ctrl_c_ends_the_run_and_keeps_what_was_learned(assert_same_network: Any, iris: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         stopped = MLPClassifier(**SETTINGS, callbacks=[StopAfter(5)]).fit(*iris)
@@ -289,7 +282,7 @@ def test_a_warm_start_may_change_solver_and_early_stopping(
         assert len(estimator.partial_fit(*iris).loss_curve_) == losses + 1
 
 
-def test_dtype_sets_the_precision(iris: Any) -> None:
+def test_dtype_sets_the_precision(assert_same_network: Any, iris: Any) -> None:
     for dtype in ("float32", np.float32):
         estimator = MLPClassifier(**SETTINGS, dtype=dtype).fit(*iris)
         assert estimator.coefs_[0].dtype == estimator.predict_proba(iris[0]).dtype == np.float32
@@ -306,7 +299,7 @@ def test_data_frames_set_the_feature_names(iris: Any, library: str) -> None:
         estimator.predict(frame[["b", "a", "c", "d"]])
 
 
-def test_a_pickled_estimator_trains_like_the_original(iris: Any) -> None:
+def test_a_pickled_estimator_trains_like_the_original(assert_same_network: Any, iris: Any) -> None:
     original = MLPClassifier(**SETTINGS).fit(*iris)
     twin = pickle.loads(pickle.dumps(original))
     for each in (original, twin):

@@ -16,16 +16,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 SETTINGS: dict[str, Any] = {"hidden_layer_sizes": (12,), "max_iter": 12, "random_state": 0}
 
 
-def assert_same_network(estimator: Any, reference: Any, tolerance: float = 0.0) -> None:
-    for mine, other in zip(
-        estimator.coefs_ + estimator.intercepts_, reference.coefs_ + reference.intercepts_, strict=True
-    ):
-        assert_allclose(mine, other, rtol=0, atol=tolerance)
-
-
 @pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
 def test_lbfgs_follows_scikit_learns_first_steps_and_prints_them(
-    iris: Any, name: str, capsys: pytest.CaptureFixture[str]
+    assert_same_network: Any, iris: Any, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = {"solver": "lbfgs", "max_iter": 15, "random_state": 1}
     reference = getattr(sklearn.neural_network, name)(**settings).fit(*iris)
@@ -43,7 +36,7 @@ def test_lbfgs_follows_scikit_learns_first_steps_and_prints_them(
 @pytest.mark.parametrize("form", [np.asarray, scipy.sparse.csr_matrix])
 @pytest.mark.parametrize("weightless", [None, 0, 50])
 def test_lbfgs_is_the_same_in_blocks_of_rows(
-    iris: Any, monkeypatch: pytest.MonkeyPatch, make: Any, form: Any, weightless: int | None
+    assert_same_network: Any, iris: Any, monkeypatch: pytest.MonkeyPatch, make: Any, form: Any, weightless: int | None
 ) -> None:
     x, y = form(iris[0]), iris[1]
     weight = None if weightless is None else np.random.default_rng(0).uniform(0.1, 3.0, len(y))

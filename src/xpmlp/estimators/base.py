@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
@@ -57,8 +58,40 @@ OUT_ACTIVATIONS = {
 Estimator = TypeVar("Estimator", bound="MLPBase")  # not Self: beartype supports that on whole classes only
 
 
+@dataclass(eq=False, repr=False)
 class MLPBase(BaseEstimator, ABC):
-    """Base class of `MLPClassifier` and `MLPRegressor`."""
+    """Base class of `MLPClassifier` and `MLPRegressor`, with the parameters of both."""
+
+    hidden_layer_sizes: Any = (100,)
+    activation: Any = "relu"
+    _: KW_ONLY
+    solver: Any = "adam"
+    alpha: Any = 0.0001
+    batch_size: Any = "auto"
+    learning_rate: Any = "constant"
+    learning_rate_init: Any = 0.001
+    power_t: Any = 0.5
+    max_iter: Any = 200
+    shuffle: Any = True
+    random_state: Any = None
+    tol: Any = 1e-4
+    verbose: Any = False
+    warm_start: Any = False
+    momentum: Any = 0.9
+    nesterovs_momentum: Any = True
+    early_stopping: Any = False
+    validation_fraction: Any = 0.1
+    beta_1: Any = 0.9
+    beta_2: Any = 0.999
+    epsilon: Any = 1e-8
+    n_iter_no_change: Any = 10
+    max_fun: Any = 15000
+    # Not in scikit-learn:
+    dropout: Any = 0.0
+    backend: Any = None
+    device: Any = None
+    dtype: Any = None
+    callbacks: Any = ()
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseMultilayerPerceptron._parameter_constraints,
@@ -71,11 +104,7 @@ class MLPBase(BaseEstimator, ABC):
     }
 
     _y_numeric: ClassVar[bool]  # whether y has to be numbers
-    _dropout_key: int = 0
-
-    def _store(self, parameters: dict[str, Any]) -> None:
-        """Store constructor parameters as attributes of the same names, as scikit-learn requires."""
-        self.__dict__.update((name, value) for name, value in parameters.items() if name != "self")
+    _dropout_key = 0
 
     @abstractmethod
     def _check_targets(self, source: Backend, y: Any, *, incremental: bool) -> Any:

@@ -1,5 +1,6 @@
 """The classifier."""
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from .base import MLPBase
 from .labels import check_labels, decode, encode, find_classes, fit_binarizer, has_numeric_labels
 
 
+@dataclass(eq=False, repr=False)
 class MLPClassifier(ClassifierMixin, MLPBase):
     """A multilayer perceptron for classification, with scikit-learn's interface.
 
@@ -46,47 +48,15 @@ class MLPClassifier(ClassifierMixin, MLPBase):
         Instances of `xpmlp.training.Callback`, called after each epoch of sgd and adam.
     """
 
+    _: KW_ONLY
+    class_weight: Any = None
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **MLPBase._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
     }
     _y_numeric = False
     loss = "log_loss"
-
-    def __init__(
-        self,
-        hidden_layer_sizes: Any = (100,),
-        activation: Any = "relu",
-        *,
-        solver: Any = "adam",
-        alpha: Any = 0.0001,
-        batch_size: Any = "auto",
-        learning_rate: Any = "constant",
-        learning_rate_init: Any = 0.001,
-        power_t: Any = 0.5,
-        max_iter: Any = 200,
-        shuffle: Any = True,
-        random_state: Any = None,
-        tol: Any = 1e-4,
-        verbose: Any = False,
-        warm_start: Any = False,
-        momentum: Any = 0.9,
-        nesterovs_momentum: Any = True,
-        early_stopping: Any = False,
-        validation_fraction: Any = 0.1,
-        beta_1: Any = 0.9,
-        beta_2: Any = 0.999,
-        epsilon: Any = 1e-8,
-        n_iter_no_change: Any = 10,
-        max_fun: Any = 15000,
-        class_weight: Any = None,
-        dropout: Any = 0.0,
-        backend: Any = None,
-        device: Any = None,
-        dtype: Any = None,
-        callbacks: Any = (),
-    ) -> None:
-        self._store(dict(locals()))
 
     @available_if(lambda estimator: estimator._is_stochastic())
     @_fit_context(prefer_skip_nested_validation=True)

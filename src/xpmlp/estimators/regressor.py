@@ -1,5 +1,6 @@
 """The regressor."""
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +18,15 @@ from .base import MLPBase
 from .validation import as_floats, ravel_column
 
 
-class MLPRegressor(RegressorMixin, MLPBase):
+@dataclass(eq=False, repr=False)
+class RegressionLoss:
+    """The regressor's first parameter; a base class, because a dataclass lists the parameters of its bases first."""
+
+    loss: Any = "squared_error"
+
+
+@dataclass(eq=False, repr=False)
+class MLPRegressor(RegressorMixin, MLPBase, RegressionLoss):
     """A multilayer perceptron for regression, with scikit-learn's interface.
 
     Every parameter, attribute and method of ``sklearn.neural_network.MLPRegressor`` is here under the same name with
@@ -45,41 +54,6 @@ class MLPRegressor(RegressorMixin, MLPBase):
         "loss": [StrOptions({"squared_error", "poisson"})],
     }
     _y_numeric = True
-
-    def __init__(
-        self,
-        loss: Any = "squared_error",
-        hidden_layer_sizes: Any = (100,),
-        activation: Any = "relu",
-        *,
-        solver: Any = "adam",
-        alpha: Any = 0.0001,
-        batch_size: Any = "auto",
-        learning_rate: Any = "constant",
-        learning_rate_init: Any = 0.001,
-        power_t: Any = 0.5,
-        max_iter: Any = 200,
-        shuffle: Any = True,
-        random_state: Any = None,
-        tol: Any = 1e-4,
-        verbose: Any = False,
-        warm_start: Any = False,
-        momentum: Any = 0.9,
-        nesterovs_momentum: Any = True,
-        early_stopping: Any = False,
-        validation_fraction: Any = 0.1,
-        beta_1: Any = 0.9,
-        beta_2: Any = 0.999,
-        epsilon: Any = 1e-8,
-        n_iter_no_change: Any = 10,
-        max_fun: Any = 15000,
-        dropout: Any = 0.0,
-        backend: Any = None,
-        device: Any = None,
-        dtype: Any = None,
-        callbacks: Any = (),
-    ) -> None:
-        self._store(dict(locals()))
 
     @available_if(lambda estimator: estimator._is_stochastic())
     @_fit_context(prefer_skip_nested_validation=True)
