@@ -101,25 +101,29 @@ def test_every_library_learns_what_numpy_does(
     tree_map(check, layers, expected_layers)
 
 
-def test_processes_that_each_hold_half_a_batch_can_take_the_step_of_the_whole_batch(
-    make_problem: Callable[..., Any],
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_processes_that_each_hold_a_part_of_a_batch_take_the_step_of_the_whole_batch(
+    make_problem: Callable[..., Any], dropout: float
 ) -> None:
-    problem = make_problem(rows=8)
-    received: list[Layers] = []
+    problem = make_problem(rows=8, weighted=True)
+    sums: list[Any] = []
+    settings = {"activation": problem.activation, "loss": problem.loss, "penalty": 0.3, "dropout": dropout}
 
-    def step_on(rows: slice, combine: Callable[[Layers], Layers]) -> Layers:
-        step = make_step(activation=problem.activation, loss=problem.loss, optimizer=sgd(), combine_gradients=combine)
-        return step(np, TrainingState(problem.layers, ()), problem.x[rows], problem.targets[rows], None, 0.1)[0].layers
+    def step_on(start: int, stop: int, **part: Any) -> tuple[TrainingState, Any]:
+        step = make_step(optimizer=sgd(), **settings, **part)
+        state = TrainingState(problem.layers, (), np.asarray(5) if dropout else ())
+        x, targets, weight = (a[start:stop] for a in (problem.x, problem.targets, problem.sample_weight))
+        return step(np, state, x, targets, weight, 0.1)
 
-    def send(gradients: Layers) -> Layers:
-        received.append(gradients)
-        return gradients
+    def send(tree: Any) -> Any:
+        sums.append(tree)
+        return tree
 
-    def average(gradients: Layers) -> Layers:
-        return tree_map(lambda mine, other: (mine + other) / 2, gradients, received[0])
+    def add(tree: Any) -> Any:
+        return tree_map(np.add, tree, sums[0])
 
-    alone = step_on(slice(0, 4), send)
-    together = step_on(slice(4, 8), average)
-    whole = step_on(slice(0, 8), lambda gradients: gradients)
+    alone = step_on(0, 3, combine=send)
+    together = step_on(3, 8, combine=add, first_row=3)
+    whole = step_on(0, 8)
     tree_map(lambda ours, theirs: np.testing.assert_allclose(ours, theirs, rtol=1e-12), together, whole)
-    assert not np.allclose(alone[0].weight, whole[0].weight)
+    assert not np.allclose(alone[0].layers[0].weight, whole[0].layers[0].weight)

@@ -45,7 +45,12 @@ def mix(x: Int64[Any, "..."]) -> Int64[Any, "..."]:
 
 
 def draw_dropout(
-    xp: Any, key: Int64[Any, "*models"], of_rows: Float[Any, "*#models batch"], layers: Layers, rate: float
+    xp: Any,
+    key: Int64[Any, "*models"],
+    of_rows: Float[Any, "*#models batch"],
+    layers: Layers,
+    rate: float,
+    first_row: int = 0,
 ) -> Dropout:
     """Draw the masks of one step.
 
@@ -59,12 +64,14 @@ def draw_dropout(
         The network.
     rate
         Probability of leaving out a unit, from 0 to below 1.
+    first_row
+        Position of the first row in the batch, if these rows are only a part of it.
     """
     keep = 1.0 - rate
     masks = []
     for index, layer in enumerate(layers[:-1]):
         base = mix(mix(key & WORD) ^ (2 * index + 1))[..., None]
-        rows = mix(base ^ numbers_along(xp, of_rows))[..., :, None]
+        rows = mix(base ^ (numbers_along(xp, of_rows) + first_row))[..., :, None]
         units = mix(mix(base) ^ numbers_along(xp, layer.bias[..., 0, :]))[..., None, :]
         # Rows and units are hashed already; this hashes each pair of them.
         words = ((rows ^ units) * 0x21F0AAAD) & WORD

@@ -30,11 +30,6 @@ Step = Callable[[Any, TrainingState, Any, Any, Any, Any], tuple[TrainingState, A
 state and the batch's objective, shape ``(*models,)``. `sample_weight` may be None."""
 
 
-def keep_gradients(gradients: Layers) -> Layers:
-    """Return the gradients of a single process unchanged."""
-    return gradients
-
-
 def make_step(
     *,
     activation: Activation,
@@ -42,7 +37,8 @@ def make_step(
     optimizer: Optimizer,
     penalty: Any = None,
     dropout: float = 0.0,
-    combine_gradients: Callable[[Layers], Layers] = keep_gradients,
+    combine: Callable[[Any], Any] | None = None,
+    first_row: int = 0,
 ) -> Step:
     """Compose a step from its parts.
 
@@ -52,9 +48,11 @@ def make_step(
         See `objective_and_gradients`.
     dropout
         Probability of leaving out a hidden unit of a row. Above 0, the state needs a key.
-    combine_gradients
-        Called between backward and update: the one place in which processes that each hold a part of the batch combine
-        their gradients.
+    combine
+        Called between backward and update: the one place in which processes that each hold a part of the batch add up
+        their gradients; see `objective_and_gradients`.
+    first_row
+        Position in the batch of the first row of this process's part, on which dropout depends.
     """
 
     def step(
@@ -62,7 +60,7 @@ def make_step(
     ) -> tuple[TrainingState, Any]:
         masks, key = None, state.dropout
         if dropout > 0.0:
-            masks = draw_dropout(xp, key, targets[..., 0], state.layers, dropout)
+            masks = draw_dropout(xp, key, targets[..., 0], state.layers, dropout, first_row)
             key = key + 1
         objective, gradients = objective_and_gradients(
             xp,
@@ -74,8 +72,8 @@ def make_step(
             loss=loss,
             penalty=penalty,
             dropout=masks,
+            combine=combine,
         )
-        gradients = combine_gradients(gradients)
         layers, optimizer_state = optimizer.update(xp, gradients, state.optimizer, state.layers, learning_rate)
         return TrainingState(layers, optimizer_state, key), objective
 
