@@ -12,9 +12,13 @@ from hypothesis import strategies as st
 
 from xpmlp.errors import DataError
 from xpmlp.inspection.columns import by_interest
-from xpmlp.inspection.inspection import inspect_data
+from xpmlp.inspection.inspection import Inspection, inspect_table, open_data
 
 pd = pytest.importorskip("pandas")
+
+
+def inspect_data(data: str | Path, **options: Any) -> Inspection:
+    return inspect_table(open_data(data), **options)
 
 
 @pytest.fixture

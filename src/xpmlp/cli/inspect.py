@@ -21,7 +21,6 @@ from .options import Data, DataDirectory, split_names, table_option
 
 MOST_COLUMNS = 24  # described on a screen
 MOST_CLASSES = 26
-NAMES_SHOWN = 8
 BAR = 30  # characters of the most common class's bar
 LONGEST_NAME = 28
 NARROWEST_NOTES = 10
@@ -75,7 +74,9 @@ def print_inspection(console: Console, inspection: Inspection) -> None:
     console.print()
     print_first_rows(console, inspection, ordered)
     print_columns(console, ordered)
-    print_findings(console, inspection)
+    for name, text in inspection.findings().items():
+        hint = "; --html FILE shows some of each class" if name == "images" else ""
+        console.print(Text.assemble((f"{name:<19}", "bold"), text, hint))
     print_classes(console, inspection)
 
 
@@ -155,32 +156,6 @@ def headings_that_fit(rows: list[dict[str, str]], width: int) -> list[str]:
     return headings
 
 
-def print_findings(console: Console, inspection: Inspection) -> None:
-    """Print what stands out in the whole table."""
-    missing = [column for column in inspection.columns if column.missing]
-    worst = [f"{column.name} ({column.missing:,})" for column in sorted(missing, key=lambda column: -column.missing)]
-    pairs = [f"{name} = {other}" for name, other in inspection.duplicated]
-    findings = {
-        "missing values": f"in {len(missing):,} columns and {inspection.rows_with_missing:,} rows: {names(worst)}"
-        if missing
-        else "none",
-        "constant columns": count_and_names(inspection.constant),
-        "duplicate columns": count_and_names(pairs),
-    }
-    if inspection.duplicate_rows is None:
-        findings["duplicate rows"] = "not compared: a column holds lists or objects"
-    else:
-        findings["duplicate rows"] = f"{inspection.duplicate_rows:,}" if inspection.duplicate_rows else "none"
-        if inspection.contradicting_rows and inspection.task == "classification":
-            count = inspection.contradicting_rows
-            findings["contradictions"] = f"{count:,} rows with the inputs of a row of another class"
-    if inspection.image_shape is not None:
-        shape = " × ".join(map(str, inspection.image_shape))
-        findings["images"] = f"{shape}; --html FILE shows some of each class"
-    for name, text in findings.items():
-        console.print(Text.assemble((f"{name:<19}", "bold"), text))
-
-
 def print_classes(console: Console, inspection: Inspection) -> None:
     """Print the number of rows of each class, with a bar."""
     if not inspection.classes:
@@ -209,14 +184,3 @@ def cell(value: Any) -> str:
         return f"{value:,}" if abs(value) < 10**9 else f"{value:.4g}"
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 24 else text[:23] + "…"
-
-
-def names(values: list[str] | tuple[str, ...]) -> str:
-    """Return the first names in a line."""
-    shown = ", ".join(values[:NAMES_SHOWN])
-    return shown if len(values) <= NAMES_SHOWN else f"{shown}, …"
-
-
-def count_and_names(values: list[str] | tuple[str, ...]) -> str:
-    """Return how many there are and the first names."""
-    return f"{len(values):,}: {names(values)}" if values else "none"

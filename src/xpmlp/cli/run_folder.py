@@ -8,6 +8,8 @@ from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
+
 from xpmlp.errors import DataError, OutputError, XpmlpError
 from xpmlp.training import EpochRow
 from xpmlp.whole_files import write_whole
@@ -16,7 +18,6 @@ from .figures import FIGURES
 
 RUN_FILES = ("model.safetensors", "history.csv", "run.json", *FIGURES)
 LAST_MODEL = "last.safetensors"  # the last epoch's weights, if these are not the best
-OPTIONAL = ("test_loss", "test_accuracy")  # columns of history.csv that may be empty
 
 
 class RunFolder:
@@ -169,9 +170,8 @@ def read_history(path: Path) -> list[EpochRow]:
     history = []
     for number, line in enumerate(lines, start=2):
         try:
-            values = {name: float(line[name]) if line[name] or name not in OPTIONAL else None for name in names}
-            history.append(EpochRow(**values | {"epoch": int(line["epoch"])}))  # type: ignore[arg-type]
-        except (TypeError, ValueError) as error:
+            history.append(msgspec.convert({name: line[name] or None for name in names}, EpochRow, strict=False))
+        except msgspec.ValidationError as error:
             raise DataError(f"{path}: line {number} is not an epoch ({error}). The file is damaged.") from error
     if not history:
         raise DataError(f"{path}: has no epochs.")

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from .columns import ColumnSummary, mark_duplicates, plain, summarise_columns
 FIRST_ROWS = 5
 IMAGES_A_CLASS = 10
 MOST_CLASSES_SHOWN = 50
+NAMES_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,26 @@ class Inspection:
         """The columns that equal an earlier one, each with that one."""
         return tuple((column.name, column.duplicate_of) for column in self.columns if column.duplicate_of is not None)
 
+    def findings(self) -> dict[str, str]:
+        """Return what stands out in the whole table, in words."""
+        lacking = sorted((column for column in self.columns if column.missing), key=lambda column: -column.missing)
+        missing = first_names([f"{column.name} ({column.missing:,})" for column in lacking])
+        found = {
+            "missing values": "none",
+            "constant columns": count_and_names(self.constant),
+            "duplicate columns": count_and_names([f"{name} = {other}" for name, other in self.duplicated]),
+            "duplicate rows": f"{self.duplicate_rows:,}" if self.duplicate_rows else "none",
+        }
+        if lacking:
+            found["missing values"] = f"in {len(lacking):,} columns and {self.rows_with_missing:,} rows: {missing}"
+        if self.duplicate_rows is None:
+            found["duplicate rows"] = "not compared: a column holds lists or objects"
+        if self.contradicting_rows and self.task == "classification":
+            found["contradictions"] = f"{self.contradicting_rows:,} rows with the inputs of a row of another class"
+        if self.image_shape is not None:
+            found["images"] = " × ".join(map(str, self.image_shape))
+        return found
+
     def to_json(self) -> dict[str, Any]:
         """Return the summary as a JSON object, without the images."""
         return {
@@ -85,24 +107,14 @@ class Inspection:
         }
 
 
-def inspect_data(
-    data: str | Path, data_dir: str | Path | None = None, *, target: str | None = None, task: Task | None = None
-) -> Inspection:
-    """Summarise any data that `xpmlp.load_dataset` loads; see there for `data` and `data_dir`.
+def first_names(values: Sequence[str]) -> str:
+    """Return the first names in a line."""
+    return ", ".join(values[:NAMES_SHOWN]) + (", …" if len(values) > NAMES_SHOWN else "")
 
-    Parameters
-    ----------
-    target
-        The column to predict; by default one with a usual name, if there is one.
-    task
-        Inferred from the target by default.
 
-    Raises
-    ------
-    DataError
-        If there is no such data, or it is damaged, or has no such column.
-    """
-    return inspect_table(open_data(data, data_dir), target=target, task=task)
+def count_and_names(values: Sequence[str]) -> str:
+    """Return how many there are and the first names."""
+    return f"{len(values):,}: {first_names(values)}" if values else "none"
 
 
 def open_data(data: str | Path, data_dir: str | Path | None = None, options: TableOptions | None = None) -> Table:
@@ -132,7 +144,20 @@ def raw_values(dataset: Dataset, split: Split) -> Any:
 
 @reports_polars_errors
 def inspect_table(table: Table, *, target: str | None = None, task: Task | None = None) -> Inspection:
-    """Summarise a table; see `inspect_data`."""
+    """Summarise a table.
+
+    Parameters
+    ----------
+    target
+        The column to predict; by default one with a usual name, if there is one.
+    task
+        Inferred from the target by default.
+
+    Raises
+    ------
+    DataError
+        If there is no such column, or the table is damaged.
+    """
     if target is not None:
         check_names(table, [target], option="--target")
     notes = list(table.notes)

@@ -79,21 +79,10 @@ def picture(png: bytes, description: str) -> str:
 
 def facts(inspection: Inspection) -> str:
     """Return the main numbers and the notes."""
-    values = {
-        "rows": f"{inspection.rows:,}",
-        "columns": f"{len(inspection.columns):,}",
-        "rows with missing values": f"{inspection.rows_with_missing:,}",
-        "constant columns": f"{len(inspection.constant):,}",
-        "duplicated columns": f"{len(inspection.duplicated):,}",
-    }
-    if inspection.duplicate_rows is not None:
-        values["duplicate rows"] = f"{inspection.duplicate_rows:,}"
-    if inspection.contradicting_rows is not None and inspection.task == "classification":
-        values["same inputs, other class"] = f"{inspection.contradicting_rows:,}"
+    values = {"rows": f"{inspection.rows:,}", "columns": f"{len(inspection.columns):,}"}
     if inspection.target is not None:
         values["target"] = f"{inspection.target} ({inspection.task})"
-    if inspection.image_shape is not None:
-        values["images"] = " × ".join(map(str, inspection.image_shape))
+    values |= inspection.findings()
     cells = "".join(f"<div><b>{escape(value)}</b><span>{name}</span></div>" for name, value in values.items())
     notes = "".join(f"<li>{escape(note)}</li>" for note in inspection.notes)
     return f'<div class="facts">{cells}</div>' + (f"<ul>{notes}</ul>" if notes else "")
