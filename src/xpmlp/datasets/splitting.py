@@ -19,19 +19,26 @@ def split_rows(
     labels
         One for each row.
     stratify
-        Whether each class has the same share in both parts.
+        Whether each class has the same share in both parts. The only row of a class is a training row; if there are too
+        few rows for every class to be in both parts, every class has training rows.
     """
-    rows = len(labels)
-    test_count = math.ceil(test_fraction * rows)
     random = np.random.RandomState(SEED)
-    _, positions, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    needed = len(counts) if stratify else 1
-    for name, count in (("training", rows - test_count), ("test", test_count)):
-        if count < needed:
-            raise ValueError(f"{count:,} {name} rows for {needed:,} classes" if stratify else f"no {name} rows")
-    if not stratify:
+    rows = len(labels)
+    test_count = min(math.ceil(test_fraction * rows), max(rows - 1, 0))
+    if not stratify or not rows:
         shuffled = random.permutation(rows)
         return shuffled[test_count:], shuffled[:test_count]
+    _, positions, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    if (counts == 1).any():
+        lonely = counts[positions] == 1
+        others = np.flatnonzero(~lonely)
+        some, tested = split_rows(labels[others], test_fraction, stratify=True)
+        return random.permutation(np.concatenate([np.flatnonzero(lonely), others[some]])), others[tested]
+    if min(test_count, rows - test_count) < len(counts):
+        shuffled = random.permutation(rows)
+        _, firsts = np.unique(positions[shuffled], return_index=True)
+        rest = np.delete(shuffled, firsts)
+        return np.concatenate([shuffled[firsts], rest[test_count:]]), rest[:test_count]
     in_train = apportion(counts, rows - test_count, random)
     in_test = apportion(counts - in_train, test_count, random)
     train, test = [], []

@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from xpmlp import load_dataset
+from xpmlp import Recipe, evaluate, load_dataset, train
 from xpmlp.datasets.scaling import scaled
+from xpmlp.datasets.tables.task import decide_task
 from xpmlp.errors import DataError
 
 Write = Callable[..., Path]
@@ -84,6 +85,12 @@ def test_features_are_those_named_without_those_excluded(tmp_path: Path) -> None
         ([True, False] * 30, "classification", ("false", "true")),
         ([1, 2, 3] * 20, "classification", (1, 2, 3)),
         ([1.0, 2.0, 3.0] * 20, "classification", (1, 2, 3)),
+        ([0] * 57 + [1] * 3, "classification", (0, 1)),
+        (
+            [5, 6, 7] * 19 + [3, 9, 9],
+            "classification",
+            (3, 5, 6, 7, 9),
+        ),  # the grades of wine: few, though some are rare
         (list(range(60)), "regression", ()),
         ([0.5 * value for value in range(60)], "regression", ()),
     ],
@@ -95,6 +102,43 @@ def test_the_task_is_told_by_the_targets_values(tmp_path: Path, values: list[Any
     assert dataset.train.labels.dtype.kind == (
         "f" if task == "regression" else "U" if isinstance(classes[0], str) else "i"
     )
+
+
+@pytest.mark.parametrize(
+    ("counts", "task"),
+    [
+        ([8 * ring for ring in range(1, 15)] + [8 * ring for ring in range(13, 0, -1)] + [1], "regression"),  # abalone
+        ([50] * 60, "regression"),  # int(60 * a) of 3,000 rows
+        ([150] * 26, "classification"),  # letters, as codes
+        ([2400] * 47, "classification"),  # those of EMNIST
+        ([400] * 9 + [3], "classification"),
+        ([40] * 15, "classification"),
+        ([400] * 14 + [3], "regression"),
+        ([1000] * 101, "regression"),
+        ([6, 6], "classification"),  # two values in few rows
+        ([4, 4, 4], "regression"),
+    ],
+)
+def test_many_whole_numbers_some_of_them_rare_are_amounts(counts: list[int], task: str) -> None:
+    found, note = decide_task("rings", np.repeat(np.arange(len(counts)), counts))
+    other = {"regression": "classification", "classification": "regression"}[task]
+    assert found == task
+    assert note.startswith(f"'rings' has {len(counts)} different whole numbers")
+    assert note.endswith(f": {task}; change it with --task {other}")
+
+
+def test_classes_of_one_row_train_and_stop_no_run(tmp_path: Path) -> None:
+    labels = ["x"] * 20 + ["y"] * 20 + ["once", "only"]
+    pl.DataFrame({"a": np.arange(42.0) % 7, "label": labels}).write_parquet(tmp_path / "data.parquet")
+    for fraction in (None, 0.02, 0.9):
+        dataset = load_dataset(tmp_path / "data.parquet", test_fraction=fraction)
+        assert dataset.classes == ("once", "only", "x", "y")
+        assert {"once", "only"} <= set(dataset.train.labels)
+        assert set(dataset.test.labels) <= {"x", "y"}
+        assert set(dataset.train.labels) == set(dataset.classes)
+        assert any("2 classes of 'label' ('once', 'only') have one row only" in note for note in dataset.notes)
+        model, _ = train(dataset, Recipe(epochs=1))
+        assert evaluate(model, dataset.test).loss > 0.0
 
 
 def test_the_task_may_be_said(tmp_path: Path) -> None:

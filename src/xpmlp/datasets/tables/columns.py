@@ -18,6 +18,7 @@ from xpmlp.model.table_schema import Kind
 from ..dataset import listing
 from .options import TableOptions, Task
 from .table import Table, column_type, import_polars, without_nan
+from .task import decide_task
 
 USUAL_TARGETS = ("label", "target", "class", "y")
 MOST_CATEGORIES = 1000
@@ -25,9 +26,6 @@ MOST_CATEGORIES = 1000
 MANY_CATEGORIES = 50
 # If at least this fraction of a column's text is numbers, the rest are mistakes.
 NUMERIC_FRACTION = 0.5
-# Whole numbers are classes if there are at most so many, each in at least so many rows on average.
-MOST_CLASSES = 100
-ROWS_A_CLASS = 10
 EMPTY = "no values"
 SMALLEST_SIDE = 8  # of images
 BRIGHTEST = 255
@@ -241,10 +239,7 @@ def integer_target(name: str, values: Any, missing: Any, task: Task | None) -> T
     """Return a target of whole numbers, which may be classes or amounts."""
     note = None
     if task is None:
-        distinct = len(np.unique(values[~missing]))
-        is_class = distinct <= MOST_CLASSES and distinct * ROWS_A_CLASS <= np.count_nonzero(~missing)
-        task, other = ("classification", "regression") if is_class else ("regression", "classification")
-        note = f"{name!r} has {distinct:,} different whole numbers: {task}; change it with --task {other}"
+        task, note = decide_task(name, values[~missing])
     return Target(name, task, values if task == "classification" else values.astype(np.float64), missing, note)
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Shaped
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Column, TableSchema
 
-from ..dataset import Dataset, Provenance, Split, class_indices
+from ..dataset import Dataset, Provenance, Split, class_indices, listing
 from ..splitting import TEST_FRACTION, split_rows
 from .columns import (
     BRIGHTEST,
@@ -67,6 +67,8 @@ def load_table(data: str | Path, options: TableOptions | None = None) -> Dataset
     notes = [note for note in (*table.notes, guess, target.note, *dropped, *missing) if note is not None]
     if test_table is None:
         train, test = split_table(table, target, kept, options.test_fraction)
+        lonely = lonely_note(target, kept)
+        notes += [] if lonely is None else [lonely]
     else:
         train, test = kept, np.zeros(table.rows, dtype=np.bool_)
     if not train.any():
@@ -163,35 +165,28 @@ def split_table(
     is_class = target.task == "classification"
     if len(rows) < 2:
         raise DataError(f"{table.name}: {len(rows)} rows are too few; at least 2 are needed, one of them for the test.")
-    if is_class:
-        refuse_lonely_class(table, target, rows)
-    try:
-        parts = split_rows(target.values[rows], test_fraction or TEST_FRACTION, stratify=is_class)
-    except ValueError as error:
+    parts = split_rows(target.values[rows], test_fraction or TEST_FRACTION, stratify=is_class)
+    if not len(parts[1]):
         raise DataError(
-            f"{table.name}: {len(rows):,} rows cannot be split so that every class is in both parts ({error}). Give "
-            "another --test-fraction, or a file of test rows with --test."
-        ) from error
+            f"{table.name}: every row has a class of its own in column {target.name!r}. Name another column with "
+            "--target, or give --task regression if these are amounts."
+        )
     train, test = (np.isin(np.arange(table.rows), rows[part]) for part in parts)
     return train, test
 
 
-def refuse_lonely_class(table: Table, target: Target, rows: np.ndarray) -> None:
-    """Refuse a class with one row, which cannot be in both the training and the test rows."""
-    classes, first, counts = np.unique(target.values[rows], return_index=True, return_counts=True)
-    lonely = np.flatnonzero(counts == 1)
-    if not len(lonely):
-        return
-    if len(lonely) == len(classes) and target.values.dtype.kind != "U":
-        hint = "Every row has a class of its own: give --task regression if these are amounts."
-    else:
-        hint = "Remove the row, or give a file of test rows with --test."
-    others = f" ({len(lonely) - 1:,} more classes have one row only)" if len(lonely) > 1 else ""
-    raise DataError(
-        f"{table.name}: the class {classes[lonely[0]].item()!r} of column {target.name!r} has one row only, "
-        f"{table.place(int(rows[first[lonely[0]]]))}{others}: it cannot be in both the training and the test rows. "
-        f"{hint}"
+def lonely_note(target: Target, kept: Bool[np.ndarray, " rows"]) -> str | None:
+    """Return a note on classes with a single row, if there are any."""
+    classes, counts = np.unique(target.values[kept], return_counts=True)
+    lonely = classes[counts == 1].tolist()
+    if target.task == "regression" or not lonely:
+        return None
+    which = (
+        f"the class {lonely[0]!r} of {target.name!r} has"
+        if len(lonely) == 1
+        else (f"{len(lonely):,} classes of {target.name!r} ({listing(lonely, most=5)}) have")
     )
+    return f"{which} one row only, which is for training: how well it is predicted cannot be told"
 
 
 def find_classes(table: Table, target: Target, train: Split) -> tuple[int | str, ...]:
