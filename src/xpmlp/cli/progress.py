@@ -8,12 +8,6 @@ from xpmlp.training import Callback, EpochRow, Run
 from .console import describe_loss, writes_to_terminal
 
 
-def make_progress(console: Console) -> "EpochLines":
-    """Return a moving bar for a terminal, lines only for anything else."""
-    can_move = writes_to_terminal(console) and not console.is_dumb_terminal and not console.quiet
-    return LiveProgress(console) if can_move else EpochLines(console)
-
-
 def describe_epoch(row: EpochRow, epochs: int) -> str:
     """Return one epoch as a line of text."""
     width = len(str(epochs))
@@ -27,25 +21,12 @@ def describe_epoch(row: EpochRow, epochs: int) -> str:
 
 
 class EpochLines(Callback):
-    """Print a line for every epoch."""
+    """Print a line for every epoch; on a terminal, also show a bar with the time left below them."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
-
-    def on_epoch_end(self, run: Run) -> None:
-        """Print the epoch."""
-        self.console.print(describe_epoch(run.history[-1], run.epochs))
-
-    def close(self) -> None:
-        """Restore the terminal, whatever ended the run."""
-
-
-class LiveProgress(EpochLines):
-    """Print a line for every epoch, and below them a bar with the time left."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
-        self.progress = Progress(
+        can_move = writes_to_terminal(console) and not console.is_dumb_terminal and not console.quiet
+        self.bar = Progress(
             TextColumn("[bold]epoch {task.fields[epoch]}/{task.total:.0f}[/bold]"),
             BarColumn(bar_width=None),
             TimeElapsedColumn(),
@@ -54,21 +35,21 @@ class LiveProgress(EpochLines):
             TextColumn("left"),
             console=console,
             transient=True,
-            # The bar moves once per epoch; redrawing it more often takes time from training.
-            refresh_per_second=4,
+            refresh_per_second=4,  # the bar moves once per epoch; redrawing it more often takes time from training
+            disable=not can_move,
         )
 
     def on_fit_start(self, run: Run) -> None:
         """Show the bar."""
-        self.task = self.progress.add_task("training", total=run.epochs, epoch=1)
-        self.progress.start()
+        self.task = self.bar.add_task("training", total=run.epochs, epoch=1)
+        self.bar.start()
 
     def on_epoch_end(self, run: Run) -> None:
         """Advance the bar, and print the epoch above it."""
         done = len(run.history)
-        self.progress.update(self.task, completed=done, epoch=min(done + 1, run.epochs))
-        super().on_epoch_end(run)
+        self.bar.update(self.task, completed=done, epoch=min(done + 1, run.epochs))
+        self.console.print(describe_epoch(run.history[-1], run.epochs))
 
     def close(self) -> None:
-        """Remove the bar."""
-        self.progress.stop()
+        """Remove the bar, whatever ended the run."""
+        self.bar.stop()

@@ -58,7 +58,7 @@ from .options import (
     parse_sizes,
     with_table_options,
 )
-from .progress import make_progress
+from .progress import EpochLines
 from .run_folder import RunFolder, make_run_folder
 from .saving import save_run
 
@@ -197,7 +197,7 @@ def run(values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None
             console.print(f"resuming after epoch {checkpoint.epoch}{threads}")
         elif values["resume"] is not None:
             console.print("there is no checkpoint yet, so the run starts over")
-        with contextlib.closing(make_progress(console)) as progress:
+        with contextlib.closing(EpochLines(console)) as progress:
             try:
                 result = fit_dataset(
                     dataset,
