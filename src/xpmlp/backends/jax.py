@@ -22,6 +22,7 @@ class JaxBackend(Backend):
     """JAX's arrays on any device that its plug-ins reach: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; None for its default."""
 
     name: ClassVar[str] = "jax"
+    calls_host = False
 
     def __init__(self, device: str | None = None) -> None:
         super().__init__(jnp, find_device(device))

@@ -3,6 +3,7 @@
 import gc
 import io
 import logging
+import os
 import signal
 import sys
 
@@ -62,9 +63,13 @@ def prepare_process() -> None:
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
 
-    # Messages about what takes long, such as a download, go to standard error.
-    from .console import escape
+    from .console import escape, place_among_processes
 
+    # Of several processes under an MPI launcher, the first alone speaks. `abort` still has the others' standard error.
+    if (place := place_among_processes()) is not None and place[0] > 0:
+        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the process ends
+
+    # Messages about what takes long, such as a download, go to standard error.
     handler = logging.StreamHandler()
     handler.format = lambda record: escape(record.getMessage())  # type: ignore[method-assign]
     logging.basicConfig(handlers=[handler])

@@ -13,8 +13,22 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+# How Open MPI, MPICH and its descendants, and Slurm's srun tell a process how many there are, and which it is.
+LAUNCHERS = (
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    ("PMI_SIZE", "PMI_RANK"),
+    ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
+)
 FILE_WIDTH = 1000  # in a file or a pipe nothing is folded: a line there is one line
 CONTROL_CHARACTERS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160)) if chr(code) != "\n"}
+
+
+def place_among_processes() -> tuple[int, int] | None:
+    """Return this process's rank, and the number of processes that an MPI launcher started; None without a launcher."""
+    for size, rank in LAUNCHERS:
+        if size in os.environ and rank in os.environ:
+            return int(os.environ[rank]), int(os.environ[size])
+    return None
 
 
 class SafeConsole(Console):
@@ -40,7 +54,15 @@ def make_console(*, quiet: bool = False, tolerant: bool = False) -> Console:
     # Without standard output, as under pythonw, sys.stdout is None, and rich writes nowhere.
     file = cast(IO[str], TolerantStream(sys.stdout)) if tolerant and sys.stdout is not None else None
     # No markup and no emoji codes: names of files and classes may look like either.
-    console = SafeConsole(file=file, quiet=quiet, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console = SafeConsole(
+        file=file,
+        quiet=quiet,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=True,
+        force_terminal=None if place_among_processes() is None else False,  # a launcher's may end in a file
+    )
     if not writes_to_terminal(console):
         console.width = FILE_WIDTH
     return console
@@ -49,9 +71,10 @@ def make_console(*, quiet: bool = False, tolerant: bool = False) -> Console:
 def writes_to_terminal(console: Console) -> bool:
     """Return whether a console writes to a terminal.
 
-    Not `console.is_terminal`: FORCE_COLOR, which continuous integration sets, makes that true of a log or a pipe.
+    Not `console.is_terminal`: FORCE_COLOR, which continuous integration sets, makes that true of a log or a pipe. An
+    MPI launcher gives its processes a terminal, but passes on what they write in pieces.
     """
-    return console.file.isatty()
+    return console.file.isatty() and place_among_processes() is None
 
 
 def make_table(title: str = "", *columns: str, left: int = 1) -> Table:

@@ -19,7 +19,7 @@ from .console import shell_command
 CHECKPOINTS = "checkpoints"  # the folder, within a run's
 COMMAND = "command.json"  # in that folder while the run lasts: the command's values
 PATHS = ("data_dir", "test", "output")  # stored as absolute paths, to resume from any folder
-FREE = ("resume", "quiet", "threads")  # options that may change on resuming
+FREE = ("resume", "quiet", "threads", "mpi")  # options that may change on resuming
 
 
 def resume_command(context: Any, run: Path) -> tuple[dict[str, Any], Checkpoint | None]:
@@ -114,12 +114,12 @@ def remove_command(folder: Path) -> None:
         (folder / CHECKPOINTS).rmdir()  # fails if there are checkpoints in it
 
 
-def make_callbacks(values: Mapping[str, Any], folder: Path) -> list[Callback]:
-    """Return the callbacks that a command asks for: early stopping first, then checkpoints."""
+def make_callbacks(values: Mapping[str, Any], folder: Path | None) -> list[Callback]:
+    """Return the callbacks that a command asks for: early stopping first, then checkpoints, if there is a folder."""
     callbacks: list[Callback] = []
     if values["patience"] is not None:
         callbacks.append(EarlyStopping(values["patience"]))
-    if saves_checkpoints(values):
+    if saves_checkpoints(values) and folder is not None:
         every, minutes = values["checkpoint_every"], values["checkpoint_minutes"]
         callbacks.append(
             Checkpointing(folder / CHECKPOINTS, every_epochs=every, every_minutes=minutes, settings=to_plain(values))

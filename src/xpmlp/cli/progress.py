@@ -8,6 +8,12 @@ from xpmlp.training import Callback, EpochRow, Run
 from .console import describe_loss, writes_to_terminal
 
 
+def make_progress(console: Console) -> "EpochLines":
+    """Return a moving bar for a terminal, lines only for anything else."""
+    can_move = writes_to_terminal(console) and not console.is_dumb_terminal and not console.quiet
+    return LiveProgress(console) if can_move else EpochLines(console)
+
+
 def describe_epoch(row: EpochRow, epochs: int) -> str:
     """Return one epoch as a line of text."""
     width = len(str(epochs))
@@ -21,12 +27,25 @@ def describe_epoch(row: EpochRow, epochs: int) -> str:
 
 
 class EpochLines(Callback):
-    """Print a line for every epoch; on a terminal, also show a bar with the time left below them."""
+    """Print a line for every epoch."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        can_move = writes_to_terminal(console) and not console.is_dumb_terminal and not console.quiet
-        self.bar = Progress(
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Print the epoch."""
+        self.console.print(describe_epoch(run.history[-1], run.epochs))
+
+    def close(self) -> None:
+        """Restore the terminal, whatever ended the run."""
+
+
+class LiveProgress(EpochLines):
+    """Print a line for every epoch, and below them a bar with the time left."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self.progress = Progress(
             TextColumn("[bold]epoch {task.fields[epoch]}/{task.total:.0f}[/bold]"),
             BarColumn(bar_width=None),
             TimeElapsedColumn(),
@@ -35,21 +54,21 @@ class EpochLines(Callback):
             TextColumn("left"),
             console=console,
             transient=True,
-            refresh_per_second=4,  # the bar moves once per epoch; redrawing it more often takes time from training
-            disable=not can_move,
+            # The bar moves once per epoch; redrawing it more often takes time from training.
+            refresh_per_second=4,
         )
 
     def on_fit_start(self, run: Run) -> None:
         """Show the bar."""
-        self.task = self.bar.add_task("training", total=run.epochs, epoch=1)
-        self.bar.start()
+        self.task = self.progress.add_task("training", total=run.epochs, epoch=1)
+        self.progress.start()
 
     def on_epoch_end(self, run: Run) -> None:
         """Advance the bar, and print the epoch above it."""
         done = len(run.history)
-        self.bar.update(self.task, completed=done, epoch=min(done + 1, run.epochs))
-        self.console.print(describe_epoch(run.history[-1], run.epochs))
+        self.progress.update(self.task, completed=done, epoch=min(done + 1, run.epochs))
+        super().on_epoch_end(run)
 
     def close(self) -> None:
-        """Remove the bar, whatever ended the run."""
-        self.bar.stop()
+        """Remove the bar."""
+        self.progress.stop()

@@ -1,6 +1,7 @@
 """The files that ``xpmlp train`` writes at the end of a run, and its last lines of output."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,10 +28,12 @@ def save_run(
     result: FitResult,
     backend: Backend,
     last: FitResult | None = None,
+    hosts: Sequence[str] = (),
 ) -> None:
     """Write a run's files, the model first, and print its scores.
 
-    If `result` is that of a better epoch, `last` is the last one's. A file that cannot be written costs no other.
+    If `result` is that of a better epoch, `last` is the last one's. `hosts` has the machine of each process, if there
+    were several. A file that cannot be written costs no other.
     """
     model = make_model(dataset, settings, result)
     folder.save("model.safetensors", lambda: model_to_bytes(model))
@@ -43,7 +46,7 @@ def save_run(
         console.print(f"the weights are those of epoch {result.kept_epoch}, the best", style="yellow")
     report = evaluate(model, dataset.test, backend)
     print_scores(console, report, result.seconds)
-    folder.save("run.json", lambda: describe_run(dataset, settings, result, model, report, backend))
+    folder.save("run.json", lambda: describe_run(dataset, settings, result, model, report, backend, hosts))
     for file, draw in run_figures(model, result.history, dataset.test, dataset.name, backend).drawn.items():
         folder.save(file, draw)
     folder.finish()
@@ -75,6 +78,7 @@ def describe_run(
     model: Model,
     report: Report | RegressionReport,
     backend: Backend,
+    hosts: Sequence[str] = (),
 ) -> bytes:
     """Return the record of a run as JSON: what is needed to repeat it, and its scores."""
     scores = {"accuracy": report.accuracy, "loss": report.loss} if isinstance(report, Report) else report.to_json()
@@ -100,6 +104,8 @@ def describe_run(
         "versions": describe_versions(),
         "machine": describe_machine(),
     }
+    if hosts:
+        record["compute"] |= {"processes": len(hosts), "hosts": sorted(set(hosts))}
     if dataset.table_schema is not None:
         schema = dataset.table_schema
         record["data"] |= {"target": schema.target, "columns": len(schema.columns), "split": dataset.split}

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -25,11 +25,13 @@ from xpmlp.training import (
     RECIPES,
     SCHEDULES,
     Checkpoint,
+    DivergedError,
     FitError,
     Recipe,
     default_recipe,
     fit_dataset,
 )
+from xpmlp.training.distributed import Communicator, SingleProcess
 from xpmlp.training.recipes import DTYPES
 
 from .console import make_console, print_error
@@ -58,7 +60,8 @@ from .options import (
     parse_sizes,
     with_table_options,
 )
-from .progress import EpochLines
+from .processes import abort, connect_processes, describe_inputs, load_together
+from .progress import make_progress
 from .run_folder import RunFolder, make_run_folder
 from .saving import save_run
 
@@ -116,6 +119,14 @@ def train(
     backend: BackendName = "numpy",
     device: DeviceName = None,
     threads: Threads = None,
+    mpi: Annotated[
+        bool,
+        typer.Option(
+            "--mpi",
+            help="Insist on training in the processes that mpiexec or srun started; without it, they are found.",
+            rich_help_panel=COMPUTE,
+        ),
+    ] = False,
     tf32: Annotated[
         bool,
         typer.Option(
@@ -155,15 +166,18 @@ def train(
     Writes the model, its history and figures into a folder. [bold]xpmlp train digits[/bold] learns handwritten digits
     in seconds.
     """
+    processes = connect_processes(required=mpi)
     if resume is not None:
-        run(*resume_command(context, resume))
+        # The folder may be on the first process's disk alone.
+        found = processes.together(lambda: resume_command(context, resume) if processes.rank == 0 else None)
+        run(processes, *cast(Any, processes.from_first(found)))
     elif data is None:
         raise typer.BadParameter("DATA is missing. Start with: xpmlp train digits", param_hint="DATA")
     else:
-        run(from_plain(context.params))
+        run(processes, from_plain(context.params))
 
 
-def run(values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None:
+def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None:
     """Train with these values of the arguments and options of `train`, from the beginning or from a checkpoint."""
     hidden = values["hidden"]
     given = {name: values[name] for name in SETTINGS}
@@ -175,29 +189,37 @@ def run(values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None
     if values["quiet"]:
         logging.getLogger("xpmlp").setLevel(logging.WARNING)
     console = make_console(quiet=values["quiet"], tolerant=True)
-    compute = load_backend(values["backend"], values["device"], tf32=values["tf32"])
+    compute = processes.together(lambda: load_backend(values["backend"], values["device"], tf32=values["tf32"]))
+    leads = processes.rank == 0  # the first process alone speaks and writes
     folder: RunFolder | None = None
     if values["output"] is not None:
-        check_checkpoints(values["output"], force=values["force"])
-        folder = RunFolder(values["output"], force=values["force"])
+        processes.together(lambda: check_checkpoints(values["output"], force=values["force"] or not leads))
+        folder = processes.together(lambda: RunFolder(values["output"], force=values["force"]) if leads else None)
     failure: FitError | None = None
     try:
         if folder is not None:
             write_command(folder.path, values)
-        dataset = load_by_options(values["data"], values["data_dir"], options)
+        dataset = load_together(processes, lambda: load_by_options(values["data"], values["data_dir"], options))
         settings = choose_settings(values["recipe"], dataset, **given)
-        if folder is None:
+        processes.compare(describe_inputs(dataset, settings, compute))
+        if folder is None and leads:
             folder = make_run_folder(dataset.name)
             write_command(folder.path, values)
-        callbacks = make_callbacks(values, folder.path)
+        callbacks = make_callbacks(values, None if folder is None else folder.path)
         print_start(console, dataset, settings)
+        if hosts := processes.hosts():
+            machines = ", ".join(sorted(set(hosts)))
+            console.print(f"{processes.size} processes on {machines}; each computes a part of every batch")
+        several = processes if isinstance(processes, Communicator) else None
+        threads = values["threads"] or (None if checkpoint is None else checkpoint.threads)
+        if threads is None and processes.processes_here() > 1:
+            threads = 1
         if checkpoint is not None:
-            number = values["threads"] or checkpoint.threads
-            threads = f", in {describe_threads(number)}" if number else ""
-            console.print(f"resuming after epoch {checkpoint.epoch}{threads}")
+            in_threads = f", in {describe_threads(threads)}" if threads else ""
+            console.print(f"resuming after epoch {checkpoint.epoch}{in_threads}")
         elif values["resume"] is not None:
             console.print("there is no checkpoint yet, so the run starts over")
-        with contextlib.closing(EpochLines(console)) as progress:
+        with contextlib.closing(make_progress(console)) as progress:
             try:
                 result = fit_dataset(
                     dataset,
@@ -205,15 +227,20 @@ def run(values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None
                     backend=compute,
                     callbacks=[*callbacks, progress],
                     checkpoint=checkpoint,
-                    threads=values["threads"],
+                    threads=threads,
+                    communicator=several,
                 )
             except FitError as error:
                 result, failure = error.result, error
+            except (Exception, KeyboardInterrupt) as error:
+                if several is None:
+                    raise
+                abort(several, error)
         if result.interrupted and not result.history:
             raise KeyboardInterrupt
-        if result.history:
+        if result.history and folder is not None:
             with use_threads(result.threads):
-                save_run(console, folder, dataset, settings, result, compute, last_result(result, callbacks))
+                save_run(console, folder, dataset, settings, result, compute, last_result(result, callbacks), hosts)
     except KeyboardInterrupt as error:
         if folder is not None and folder.saved:  # Ctrl-C was pressed a second time
             print_error(f"Interrupted while saving. {folder.describe()}")
@@ -227,7 +254,9 @@ def run(values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None
             remove_command(folder.path)
             folder.discard()
     if failure is not None:
-        kept = f"The network after epoch {len(result.history)} is saved in {folder.path}."
+        if several is not None and not isinstance(failure, DivergedError):
+            abort(several, failure)  # it is this process's alone
+        kept = f"The network after epoch {len(result.history)} is saved in {folder and folder.path}."
         raise XpmlpError(f"{failure} {kept if result.history else NOTHING_SAVED}") from failure
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)

@@ -1,7 +1,9 @@
 """Samples on the device that computes, or on the host and streamed to it block by block."""
 
+import functools
 import logging
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -124,6 +126,8 @@ def train_epoch(
     order: Integer[np.ndarray, " rows"],
     learning_rates: Float[np.ndarray, " steps"],
     batch_size: int,
+    *,
+    captured: bool = True,
 ) -> tuple[TrainingState, Float[Any, "*models steps"]]:
     """Take one step for each batch, wherever the samples are; see `Backend.run_epoch`.
 
@@ -131,17 +135,19 @@ def train_epoch(
     ----------
     order, learning_rates
         Host arrays.
+    captured
+        Whether the backend may capture the step; not if the step calls the host, which no CUDA graph can.
     """
     dtype = str(state.layers[0].weight.dtype).rpartition(".")[2]
+    run_epoch = backend.run_epoch if captured else functools.partial(Backend.run_epoch, backend)
     if isinstance(samples, StreamedSamples):
-        return train_streamed_epoch(backend, step, state, samples, order, learning_rates, batch_size)
-    return backend.run_epoch(
-        step, state, samples, backend.asarray(order), backend.asarray(learning_rates, dtype), batch_size
-    )
+        return train_streamed_epoch(backend, run_epoch, step, state, samples, order, learning_rates, batch_size)
+    return run_epoch(step, state, samples, backend.asarray(order), backend.asarray(learning_rates, dtype), batch_size)
 
 
 def train_streamed_epoch(
     backend: Backend,
+    run_epoch: Callable[..., tuple[TrainingState, Any]],
     step: Step,
     state: TrainingState,
     streamed: StreamedSamples,
@@ -171,7 +177,7 @@ def train_streamed_epoch(
                 upcoming = pool.submit(fetch, start + size, backend.transfer_stream())
             block = streamed.copy_to_buffer(fetched) if backend.records_steps else fetched
             rates = learning_rates[start // batch_size : math.ceil((start + fetched.rows) / batch_size)]
-            state, part = backend.run_epoch(
+            state, part = run_epoch(
                 step,
                 state,
                 block,

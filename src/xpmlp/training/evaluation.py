@@ -1,6 +1,7 @@
 """How good a model is on labelled rows: loss, accuracy and scores per class, or R² and errors for regression."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -175,7 +176,13 @@ def evaluate_regression(model: Model, split: Split, backend: Backend | None = No
 
 
 def loss_and_accuracy(
-    backend: Backend, layers: Layers, samples: Samples | StreamedSamples, *, activation: Activation, loss: Loss
+    backend: Backend,
+    layers: Layers,
+    samples: Samples | StreamedSamples,
+    *,
+    activation: Activation,
+    loss: Loss,
+    combine: Callable[..., Sequence[float]] = lambda *sums: sums,
 ) -> tuple[float, float | None]:
     """Return a network's mean loss and accuracy, weighted by row; the accuracy is None for regression.
 
@@ -185,6 +192,8 @@ def loss_and_accuracy(
     ----------
     layers, samples
         Arrays of `backend`, or samples streamed from the host.
+    combine
+        Adds up the sums of several processes that each hold some of the rows.
 
     Raises
     ------
@@ -203,7 +212,7 @@ def loss_and_accuracy(
         weight_sums.append(xp.sum(weight))
         if loss.is_correct is not None:
             correct_sums.append(xp.sum(xp.astype(loss.is_correct(xp, logits, targets), losses.dtype) * weight))
-    total = sum(map(float, weight_sums))
+    losses, correct, total = combine(*(sum(map(float, sums)) for sums in (loss_sums, correct_sums, weight_sums)))
     if total == 0.0:
         raise DataError(NOTHING)
-    return sum(map(float, loss_sums)) / total, sum(map(float, correct_sums)) / total if correct_sums else None
+    return losses / total, None if loss.is_correct is None else correct / total

@@ -1,5 +1,6 @@
 """The training loop: prepare the run, train epoch by epoch, return the result."""
 
+import contextlib
 import functools
 import math
 import operator
@@ -24,6 +25,7 @@ from xpmlp.nn.tree import tree_map
 from xpmlp.threads import check_threads
 
 from .checkpoint import Checkpoint
+from .distributed import Combine, Communicator, Share
 from .errors import DivergedError, FitError, OutOfMemoryError, describe_shortage
 from .evaluation import loss_and_accuracy
 from .run import Callback, EpochRow, FitResult, Run, Shuffler
@@ -43,6 +45,7 @@ class EpochSettings(NamedTuple):
     batch_size: int
     activation: Activation
     loss: Loss
+    share: Share | None
 
 
 def fit(
@@ -66,6 +69,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     checkpoint: Checkpoint | None = None,
     threads: int | None = None,
+    communicator: Communicator | Any = None,
 ) -> FitResult:
     """Train a network.
 
@@ -102,6 +106,9 @@ def fit(
     threads
         Number of threads of the matrix products, on NumPy and on PyTorch's CPU; see `xpmlp.threads`. By default the
         checkpoint's, else those available, or fewer on a busy machine.
+    communicator
+        The processes that call this function together, with equal arguments: a communicator of mpi4py, or one of
+        `xpmlp.training.distributed`. Each computes a part of every batch, and all return the same network.
 
     Raises
     ------
@@ -129,6 +136,12 @@ def fit(
     if isinstance(backend, str):
         backend = load_backend(backend)
     backend = backend or infer_backend(*train.arrays, *(validation.arrays if validation else ()))
+    share = None
+    communicator = Communicator.of(communicator)
+    if communicator is not None:
+        share = make_share(communicator, backend, min(batch_size, row_count), train.rows)
+        train = share.samples(train)
+        validation = None if validation is None else share.validation(validation)
     with backend.scope():
         dtype = str(layers[0].weight.dtype).rpartition(".")[2]
         state = TrainingState(layers, optimizer_state, np.asarray(dropout_key) if dropout > 0.0 else ())
@@ -148,16 +161,36 @@ def fit(
             if not backend.is_out_of_memory(error):
                 raise
             raise DeviceMemoryError(describe_shortage(backend, layers, batch_size)) from error
-        step = cached_step(activation=activation, loss=loss, optimizer=optimizer, penalty=l2, dropout=dropout)
-        settings = EpochSettings(step, samples, rows, schedule, batch_size, activation, loss)
+        part = {} if share is None else {"combine": Combine(share.communicator, backend), "first_row": share.first_row}
+        step = cached_step(activation=activation, loss=loss, optimizer=optimizer, penalty=l2, dropout=dropout, **part)
+        settings = EpochSettings(step, samples, rows, schedule, batch_size, activation, loss, share)
         threads = threads or (None if checkpoint is None else checkpoint.threads)
-        with backend.run_threads(run.state.layers, min(batch_size, run.rows), threads) as run.threads:
+        batch_rows = share.rows if share else min(batch_size, run.rows)
+        with (
+            backend.run_threads(run.state.layers, batch_rows, threads) as run.threads,
+            contextlib.nullcontext() if communicator is None else communicator.hold_interrupts(),
+        ):
             failure = train_epochs(run, settings, checkpoint)
         result = run.result(time.perf_counter() - began)
     if failure is not None:
         error_type, message = failure
         raise error_type(message, len(result.history) + 1, result)
     return result
+
+
+def make_share(communicator: Communicator, backend: Backend, batch_size: int, rows: int) -> Share:
+    """Return this process's share of each batch; refuse what cannot be shared."""
+    if not backend.calls_host:
+        raise SettingsError(
+            f"backend {backend.name}: compiles an epoch as a whole, which cannot wait for other processes. Train in "
+            "several processes with numpy, torch or cupy."
+        )
+    if batch_size < communicator.size:
+        raise SettingsError(
+            f"batch_size: {batch_size} rows are too few for {communicator.size} processes, which each take a part of "
+            "every batch. Use larger batches, or fewer processes."
+        )
+    return Share(communicator, batch_size, rows)
 
 
 def prepare_state(
@@ -201,6 +234,10 @@ def train_epochs(run: Run, settings: EpochSettings, checkpoint: Checkpoint | Non
             run.state, run.history = state, [*run.history, row]
             for callback in run.callbacks:
                 callback.on_epoch_end(run)
+            if settings.share is not None:
+                run.stop_reason = settings.share.communicator.agree(run.stop_reason)
+                if settings.share.communicator.interrupted:
+                    raise KeyboardInterrupt
     except KeyboardInterrupt:
         run.interrupted = True
         run.stop("interrupted")
@@ -223,8 +260,18 @@ def train_one_epoch(
     backend, started = run.backend, time.perf_counter()
     order: Int64[np.ndarray, " rows"] = run.generator.permutation(run.rows)
     order = order if settings.rows is None else settings.rows[order]
+    share, own_rows = settings.share, settings.batch_size
+    if share is not None:
+        order, own_rows = share.order(order), share.rows
     state, objectives = train_epoch(
-        backend, settings.step, run.state, settings.samples, order, rates, settings.batch_size
+        backend,
+        settings.step,
+        run.state,
+        settings.samples,
+        order,
+        rates,
+        own_rows,
+        captured=share is None or not backend.records_steps,
     )
     backend.synchronize(state)
     seconds = time.perf_counter() - started
@@ -233,7 +280,12 @@ def train_one_epoch(
     test_loss, test_accuracy = None, None
     if run.validation is not None:
         test_loss, test_accuracy = loss_and_accuracy(
-            backend, state.layers, run.validation, activation=settings.activation, loss=settings.loss
+            backend,
+            state.layers,
+            run.validation,
+            activation=settings.activation,
+            loss=settings.loss,
+            **({} if share is None else {"combine": share.communicator.sum_numbers}),
         )
     return state, EpochRow(
         epoch=len(run.history) + 1,

@@ -17,6 +17,7 @@ from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.samples import Samples
 
 from .checkpoint import Checkpoint
+from .distributed import Communicator
 from .fit import fit
 from .recipes import OPTIMIZERS, RECIPES, Recipe, table_recipe
 from .run import Callback, FitResult
@@ -32,6 +33,7 @@ def train(
     backend: Backend | str | None = None,
     callbacks: Sequence[Callback] = (),
     threads: int | None = None,
+    communicator: Communicator | Any = None,
 ) -> tuple[Model, FitResult]:
     """Train a network on a dataset, evaluating it on the test rows after every epoch.
 
@@ -46,6 +48,8 @@ def train(
         Where to train: a backend, or its name as for `load_backend`; NumPy by default.
     threads
         Number of threads of the matrix products; see `fit`.
+    communicator
+        Several processes that train together, such as ``mpi4py.MPI.COMM_WORLD``; see `fit`.
 
     Returns
     -------
@@ -60,7 +64,9 @@ def train(
         If the learning rate is too high; see `fit`.
     """
     recipe = recipe or default_recipe(dataset)
-    result = fit_dataset(dataset, recipe, backend=backend, callbacks=callbacks, threads=threads)
+    result = fit_dataset(
+        dataset, recipe, backend=backend, callbacks=callbacks, threads=threads, communicator=communicator
+    )
     return make_model(dataset, recipe, result), result
 
 
@@ -79,6 +85,7 @@ def fit_dataset(
     callbacks: Sequence[Callback] = (),
     checkpoint: Checkpoint | None = None,
     threads: int | None = None,
+    communicator: Communicator | Any = None,
 ) -> FitResult:
     """Train as `train` does, and return the result of `fit`; resume from a checkpoint if one is given."""
     backend = load_backend(backend) if isinstance(backend, str) else backend or NumpyBackend()
@@ -107,6 +114,7 @@ def fit_dataset(
         callbacks=callbacks,
         checkpoint=checkpoint,
         threads=threads,
+        communicator=communicator,
     )
 
 

@@ -1,0 +1,61 @@
+"""``mpiexec -n 4 xpmlp train …``: what the processes of one command say, read and write together."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from xpmlp import __version__
+from xpmlp.backends import Backend
+from xpmlp.datasets import ByteSplit, Dataset, Split
+from xpmlp.errors import SettingsError
+from xpmlp.training import Recipe
+from xpmlp.training.distributed import Communicator, SingleProcess, connect, digest
+
+from .console import place_among_processes
+
+
+def connect_processes(*, required: bool) -> SingleProcess:
+    """Return the processes that a launcher started together with this one, a `Communicator` if there are several.
+
+    Raises
+    ------
+    SettingsError
+        If they are required, and no launcher has started this process.
+    """
+    place = place_among_processes()
+    if place is None:
+        if required:
+            raise SettingsError("--mpi: no MPI launcher has started this process. Run: mpiexec -n 2 xpmlp train …")
+        return SingleProcess()
+    return connect() if place[1] > 1 else SingleProcess()
+
+
+def abort(communicator: Communicator, error: BaseException) -> NoReturn:
+    """Print the error of this process, and end all: the others wait for it, and would do so for ever."""
+    time.sleep(0.3 * min(communicator.rank, 1))  # an error that all have is printed by the first, which ends the others
+    where = f"process {communicator.rank} of {communicator.size}"
+    print(f"Error: {where}: {type(error).__name__}: {error}", file=sys.__stderr__, flush=True)
+    communicator.mpi.Abort(1)
+    raise SystemExit(1)
+
+
+def load_together(processes: SingleProcess, load: Callable[[], Dataset]) -> Dataset:
+    """Load the same data in every process; the first goes first, as it may have to download them."""
+    loaded = processes.together(lambda: load() if processes.rank == 0 else None)
+    return processes.together(lambda: loaded or load())
+
+
+def describe_inputs(dataset: Dataset, settings: Recipe, backend: Backend) -> dict[str, Any]:
+    """Return what must be the same in every process."""
+
+    def rows(split: Split) -> str:
+        return digest(split.stored if isinstance(split, ByteSplit) else split.x, split.labels)
+
+    return {
+        "version of xpmlp": __version__,
+        "backend": backend.describe()["backend"],
+        **settings.to_json(),
+        "training rows": rows(dataset.train),
+        "test rows": rows(dataset.test),
+    }

@@ -1,0 +1,86 @@
+"""``mpiexec -n 2 xpmlp train``: one voice, one folder, and an end for all."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from xpmlp.training.checkpoint import checkpoint_files
+
+MPIEXEC = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+LAUNCH = [str(MPIEXEC), "--oversubscribe", "-n"]
+TRAIN = [sys.executable, "-m", "xpmlp", "train"]
+ENVIRONMENT = os.environ | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+
+pytest.importorskip("mpi4py")
+pytestmark = pytest.mark.skipif(MPIEXEC is None, reason="mpiexec is not installed")
+
+
+def launch(processes: int, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [*LAUNCH, str(processes), *TRAIN, *arguments]
+    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=100, check=False)
+
+
+def test_the_first_process_alone_speaks_and_writes(tmp_path: Path) -> None:
+    done = launch(2, "digits", "--epochs", "2", "--output", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("epoch 1/2") == 1
+    assert done.stdout.count("saved in run") == 1
+    assert "2 processes on" in done.stdout
+    assert "\x1b" not in done.stdout
+    compute = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))["compute"]
+    assert (compute["processes"], compute["threads"]) == (2, 1)
+    refused = launch(2, "digits", "--output", "run", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert refused.stderr.count("already holds a run") == 1
+
+
+def test_processes_with_other_settings_are_refused(tmp_path: Path) -> None:
+    first, second = ([*TRAIN, "digits", "--seed", seed, "--output", "run"] for seed in ("1", "2"))
+    command = [*LAUNCH, "1", *first, ":", "-n", "1", *second]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 1
+    assert "seed: is 1 in process 0, but 2 in process 1." in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_mpi_without_a_launcher_is_refused(tmp_path: Path) -> None:
+    done = subprocess.run([*TRAIN, "digits", "--mpi"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Run: mpiexec -n 2 xpmlp train" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_killed_process_ends_all_and_the_run_resumes_with_another_number(tmp_path: Path) -> None:
+    settings = ["digits", "--epochs", "300", "--dtype", "float64", "--checkpoint-every", "1"]
+    alone = launch(1, *settings, "--output", "whole", cwd=tmp_path)
+    assert alone.returncode == 0, alone.stderr
+    command = [*LAUNCH, "2", *TRAIN, *settings, "--output", "killed"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as running:
+        while len(checkpoint_files(tmp_path / "killed" / "checkpoints")) < 2:
+            assert running.poll() is None
+            time.sleep(0.01)
+        children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text(encoding="ascii").split()
+        os.kill(int(children[-1]), signal.SIGKILL)
+        _, errors = running.communicate(timeout=30)
+    assert running.returncode != 0
+    assert "signal 9" in errors
+    resumed = launch(3, "--resume", "killed", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    first, second = (
+        safetensors.numpy.load_file(tmp_path / folder / "model.safetensors") for folder in ("whole", "killed")
+    )
+    for name, array in first.items():
+        np.testing.assert_allclose(second[name], array, atol=1e-8)

@@ -1,0 +1,184 @@
+"""Several processes train the network that one process trains."""
+
+import contextlib
+import math
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xpmlp.errors import DataError, SettingsError
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.initializers import glorot_uniform, init_layers
+from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.optimizers import Optimizer, adam, sgd
+from xpmlp.nn.samples import Samples
+from xpmlp.nn.tree import tree_map
+from xpmlp.training import Callback, EarlyStopping, FitResult, Run, constant, fit
+from xpmlp.training.distributed import Communicator, Share
+
+
+class Place:
+    """Stands for one of several processes."""
+
+    def __init__(self, rank: int, size: int) -> None:
+        self.rank, self.size = rank, size
+
+
+@given(rows=st.integers(1, 40), batch_size=st.integers(1, 12), size=st.integers(1, 5), seed=st.integers(0))
+def test_the_shares_of_each_batch_are_the_batch(rows: int, batch_size: int, size: int, seed: int) -> None:
+    order = np.random.default_rng(seed).permutation(rows)
+    shares = [Share(Communicator(Place(rank, size)), batch_size, fill=rows) for rank in range(size)]
+    steps = math.ceil(rows / batch_size)
+    parts = [share.order(order).reshape(steps, share.rows) for share in shares]
+    for step in range(steps):
+        whole = np.concatenate([part[step] for part in parts])
+        expected = order[step * batch_size : (step + 1) * batch_size]
+        assert whole[: len(expected)].tolist() == expected.tolist()  # in order, on which dropout depends
+        assert (whole[len(expected) :] == rows).all()
+    assert [share.first_row for share in shares] == [rank * shares[0].rows for rank in range(size)]
+
+
+def test_a_share_is_filled_up_with_a_row_that_weighs_nothing() -> None:
+    samples = Samples(np.ones((3, 2)), np.ones((3, 1)))
+    filled = Share(Communicator(Place(0, 2)), 2, fill=3).samples(samples)
+    assert filled.weight is not None
+    assert filled.weight.tolist() == [1.0, 1.0, 1.0, 0.0]
+    assert filled.rows == 4
+
+
+# The tests below are for several processes: mpiexec -n 2 python -m pytest tests/training/test_distributed.py
+
+
+@pytest.fixture(scope="module")
+def processes() -> Communicator:
+    if int(os.environ.get("OMPI_COMM_WORLD_SIZE", os.environ.get("PMI_SIZE", "1"))) < 2:
+        pytest.skip("needs mpiexec -n 2, as in nox -s mpi")
+    return Communicator(pytest.importorskip("mpi4py.MPI").COMM_WORLD)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A network and its training, the same in every process."""
+
+    optimizer: Optimizer
+    rows: int = 101
+    batch_size: int = 32
+    l2: float | None = None
+    dropout: float = 0.0
+    weighted: bool = False
+    loss: str = "softmax_cross_entropy"
+    backend: str = "numpy"
+    dtype: str = "float64"
+    epochs: int = 20
+    callbacks: Callable[[], list[Callback]] = list
+
+    def fit(self, communicator: Communicator | None, **settings: Any) -> FitResult:
+        """Train, in several processes if a communicator is given."""
+        generator = np.random.default_rng(0)
+        x = generator.normal(size=(self.rows, 20))
+        targets = np.eye(4)[generator.integers(4, size=self.rows)]
+        weight = generator.uniform(0.0, 2.0, self.rows) if self.weighted else None
+        layers = init_layers(np, generator, (20, 16, 4), glorot_uniform(), dtype=getattr(np, self.dtype))
+        given: dict[str, Any] = {
+            "layers": layers,
+            "activation": ACTIVATIONS["tanh"],
+            "loss": LOSSES[self.loss],
+            "optimizer": self.optimizer,
+            "schedule": constant(0.01),
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "generator": generator,
+            "l2": self.l2,
+            "dropout": self.dropout,
+            "validation": Samples(x[:31], targets[:31]),
+            "backend": self.backend,
+            "threads": 1,
+            "callbacks": self.callbacks(),
+            "communicator": communicator,
+        }
+        return fit(Samples(x, targets, weight), **given | settings)
+
+
+def numbers(result: FitResult) -> list[list[float]]:
+    """Return the losses and accuracies of all epochs."""
+    return [[row.train_loss, row.test_loss or 0.0, row.test_accuracy or 0.0] for row in result.history]
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        Problem(sgd()),
+        Problem(sgd(momentum=0.9, nesterov=True), l2=0.1, weighted=True),
+        Problem(adam(), l2=0.1, dropout=0.3),
+        Problem(sgd(), rows=128, loss="squared_error"),
+        Problem(sgd(), rows=10, batch_size=200, l2=0.1),
+        Problem(adam(), rows=97, batch_size=96, dropout=0.3, weighted=True, backend="torch"),
+    ],
+    ids=["sgd", "nesterov", "adam", "no trailing batch", "one batch", "torch"],
+)
+def test_processes_train_the_network_of_one(processes: Communicator, problem: Problem) -> None:
+    if problem.backend != "numpy":
+        pytest.importorskip(problem.backend)
+    together, alone = problem.fit(processes), problem.fit(None)
+    tree_map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-10), together.layers, alone.layers)
+    np.testing.assert_allclose(numbers(together), numbers(alone), atol=1e-10)
+    bits = processes.mpi.allgather(b"".join(array.tobytes() for layer in together.layers for array in layer))
+    assert len(set(bits)) == 1
+
+
+def test_the_engine_executes_steps_that_are_combined(processes: Communicator, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "xpmlp")
+    Problem(sgd(), dtype="float32", epochs=30).fit(processes)
+    assert "call by call" not in caplog.text
+
+
+def test_all_stop_where_one_would(processes: Communicator) -> None:
+    problem = Problem(adam(), epochs=200, callbacks=lambda: [EarlyStopping(2, min_delta=0.05)])
+    together, alone = problem.fit(processes, schedule=constant(0.1)), problem.fit(None, schedule=constant(0.1))
+    assert len(together.history) == len(alone.history) < 200
+    assert together.kept_epoch == alone.kept_epoch
+
+
+def test_all_stop_when_one_is_interrupted_or_has_a_reason(processes: Communicator) -> None:
+    class InLast(Callback):
+        def __init__(self, act: Callable[[Run], object]) -> None:
+            self.act = act
+
+        def on_epoch_end(self, run: Run) -> None:
+            if processes.rank == processes.size - 1 and len(run.history) == 3:
+                self.act(run)
+
+    stopped = Problem(sgd()).fit(processes, callbacks=[InLast(lambda run: run.stop("enough"))])
+    assert (len(stopped.history), stopped.stop_reason, stopped.interrupted) == (3, "enough", False)
+    interrupted = Problem(sgd()).fit(processes, callbacks=[InLast(lambda run: os.kill(os.getpid(), signal.SIGINT))])
+    assert (len(interrupted.history), interrupted.interrupted) == (3, True)
+
+
+def test_a_failure_of_one_is_raised_by_all(processes: Communicator) -> None:
+    last = processes.size - 1
+
+    def fail() -> None:
+        if processes.rank == last:
+            raise DataError("no such file")
+
+    with pytest.raises(DataError, match=f"process {last} of {processes.size}: no such file"):
+        processes.together(fail)
+    with pytest.raises(SettingsError, match=f"seed: is 0 in process 0, but {last} in process {last}"):
+        processes.compare({"dtype": "float32", "seed": processes.rank if processes.rank == last else 0})
+
+
+def test_what_cannot_be_shared_is_refused(processes: Communicator) -> None:
+    with pytest.raises(SettingsError, match=r"batch_size: 1 rows are too few"):
+        replace(Problem(sgd()), batch_size=1).fit(processes)
+    with contextlib.suppress(ImportError):
+        import jax  # noqa: F401
+
+        with pytest.raises(SettingsError, match="backend jax: compiles an epoch as a whole"):
+            replace(Problem(sgd()), backend="jax").fit(processes)
