@@ -127,76 +127,59 @@ def fetch_files(notes: tuple[str, ...]) -> tuple[dict[str, Path], str]:
     Missing and damaged files are downloaded, each from the first mirror that has the right one.
     """
     cache = cache_folder()
-    mirrors = [Mirror(url, cache) for url in MIRRORS]
+    unreachable: dict[str, str] = {}  # mirrors, with the reason; nothing for those that answer
+    used: list[str] = []
     files: dict[str, Path] = {}
     try:
         for role, name in FILE_NAMES.items():
             problems = []
-            for mirror in mirrors:
-                problem = mirror.fetch(f"{name}.gz")
-                if problem is None:
+            for mirror in MIRRORS:
+                problem = fetch(cache, mirror, role, unreachable, used)
+                if not problem:
                     files[role] = cache / f"{name}.gz"
                     break
-                problems.append(f"  {mirror.url}{name}.gz: {problem}")
+                problems.append(f"  {mirror}{name}.gz: {problem}")
             else:
                 raise DataError("\n".join(("MNIST could not be downloaded:", *problems, *notes, manual_download())))
     except OSError as error:
         reason = error.strerror or error
         raise DataError(f"{cache}: the cache folder cannot be used ({reason}). {manual_download()}") from error
-    used = [mirror.url for mirror in mirrors if mirror.downloads]
-    return (
-        files,
-        f"MNIST, downloaded from {' and '.join(used)} into {cache}" if used else f"MNIST from the cache {cache}",
-    )
+    sources = " and ".join(dict.fromkeys(used))
+    return files, f"MNIST, downloaded from {sources} into {cache}" if used else f"MNIST from the cache {cache}"
 
 
-class Mirror:
-    """A server that has the files; pooch keeps and verifies them in the cache.
+def fetch(cache: Path, mirror: str, role: str, unreachable: dict[str, str], used: list[str]) -> str:
+    """Put a file into the cache unless it is there; return what went wrong, nothing if all is well."""
+    pooch = import_optional("pooch", extra="cli", purpose="Downloading MNIST")
+    requests = import_optional("requests", extra="cli", purpose="Downloading MNIST")
 
-    Attributes
-    ----------
-    downloads
-        Number of files downloaded from it.
-    """
-
-    def __init__(self, url: str, cache: Path) -> None:
-        self.url = url
-        self.downloads = 0
-        self.connection_problem: str | None = None  # until it is known
-        self.pooch = import_optional("pooch", extra="cli", purpose="Downloading MNIST")
-        self.requests = import_optional("requests", extra="cli", purpose="Downloading MNIST")
-        registry = {f"{name}.gz": f"md5:{GZIP_MD5[role]}" for role, name in FILE_NAMES.items()}
-        self.registry = self.pooch.create(cache, url, registry=registry)
-
-    def fetch(self, name: str) -> str | None:
-        """Put a file into the cache unless it is there; return what went wrong, if anything did."""
-        logger = self.pooch.get_logger()
-        level = logger.level
-        logger.setLevel(logging.ERROR)
-        try:
-            self.registry.fetch(name, downloader=self.download)
-        except self.requests.HTTPError as error:
-            return f"the server answered {error.response.status_code} {error.response.reason}"
-        except self.requests.RequestException as error:
-            return self.connection_problem or f"the download failed ({type(error).__name__})"
-        except ValueError:
-            self.downloads -= 1
-            return "the content is not that of the published file (its MD5 differs)"
-        finally:
-            logger.setLevel(level)
-        return None
-
-    def download(self, url: str, output: Any, registry: Any) -> None:
-        """Download a file for pooch; a server that did not answer is not asked again."""
-        if self.connection_problem is None:
-            self.connection_problem = find_connection_problem(url)
-        if self.connection_problem:
-            raise self.requests.ConnectionError(self.connection_problem)
+    def download(url: str, output: Any, registry: Any) -> None:
+        if mirror not in unreachable:
+            unreachable[mirror] = find_connection_problem(url)
+        if unreachable[mirror]:  # it is not asked again
+            raise requests.ConnectionError
         LOGGER.info("Downloading %s", url)
-        self.pooch.HTTPDownloader(
+        pooch.HTTPDownloader(
             timeout=(CONNECT_SECONDS, READ_SECONDS), chunk_size=CHUNK_BYTES, headers={"Accept-Encoding": "identity"}
         )(url, output, registry)
-        self.downloads += 1
+        used.append(mirror)
+
+    name = f"{FILE_NAMES[role]}.gz"
+    logger = pooch.get_logger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        pooch.retrieve(mirror + name, f"md5:{GZIP_MD5[role]}", fname=name, path=cache, downloader=download)
+    except requests.HTTPError as error:
+        return f"the server answered {error.response.status_code} {error.response.reason}"
+    except requests.RequestException as error:
+        return unreachable[mirror] or f"the download failed ({type(error).__name__})"
+    except ValueError:
+        used.pop()
+        return "the content is not that of the published file (its MD5 differs)"
+    finally:
+        logger.setLevel(level)
+    return ""
 
 
 def find_connection_problem(url: str) -> str:

@@ -81,7 +81,12 @@ def model_to_bytes(model: Model) -> bytes:
 
 def struct_to_json(value: Any) -> dict[str, Any]:
     """Return a part of a description as an object for JSON."""
-    return value.to_json() if isinstance(value, Column) else msgspec.structs.asdict(value)
+    if isinstance(value, Column):
+        return value.to_json()
+    values = msgspec.structs.asdict(value)
+    if values.get("reading", ...) is None:  # earlier versions do not know it
+        del values["reading"]
+    return values
 
 
 def with_sorted_metadata(content: bytes) -> bytes:

@@ -73,6 +73,48 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return {name: value for name, value in values.items() if name not in unscaled and value not in (None, ())}
 
 
+class NumberFormat(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How the text of a column is read as numbers.
+
+    Attributes
+    ----------
+    decimal
+        The decimal separator. The other one, spaces and apostrophes may stand between thousands.
+    unit
+        The currency, percent sign or unit beside each number; empty if there is none. It does not change the number.
+    """
+
+    decimal: Literal[".", ","] = "."
+    unit: str = ""
+
+
+class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How a text file was read, as far as it matters for later files.
+
+    Attributes
+    ----------
+    encoding
+        None for UTF-8.
+    separator
+        Between cells; a space for any number of spaces.
+    header
+        Whether the first line holds the columns' names.
+    comment
+        The beginning of lines that are comments; None if there are none.
+    formats
+        Columns of decorated numbers, such as ``$1,234`` or ``45 %``.
+    texts
+        Columns of digits that are text, as some begin with 0.
+    """
+
+    encoding: str | None = None
+    separator: str = ","
+    header: bool = True
+    comment: str | None = None
+    formats: dict[str, NumberFormat] = {}
+    texts: tuple[str, ...] = ()
+
+
 class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The columns of the tables that a model takes; the object ``table_form`` in a model file.
 
@@ -88,6 +130,8 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scaling
         How numbers were scaled: not at all, each column to 0 … 1 (``"unit"``), or to mean 0 and standard deviation 1
         (``"standard"``). What is applied is each column's own `Column.offset` and `Column.scale`.
+    reading
+        How the file was read; None if in the usual way, or if it was no text.
 
     Raises
     ------
@@ -99,6 +143,7 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     target: str | None = None
     missing: Missing = "refuse"
     scaling: Scaling = "none"
+    reading: Reading | None = None
 
     def __post_init__(self) -> None:
         """Check that the columns fit together."""
