@@ -1,11 +1,11 @@
 """The multilayer perceptron for every array library.
 
 >>> import xpmlp
->>> digits = xpmlp.load_dataset("digits")
->>> model, result = xpmlp.train(digits)
->>> result.history[-1].test_accuracy > 0.96
+>>> model, result = xpmlp.train("digits", verbose=False)
+>>> xpmlp.evaluate(model, "digits").accuracy > 0.96
 True
->>> xpmlp.predict(model, digits.test.x[:3]).labels.tolist() == digits.test.labels[:3].tolist()
+>>> digits = xpmlp.load_dataset("digits")
+>>> xpmlp.predict(model, digits.test).labels[:3].tolist() == digits.test.labels[:3].tolist()
 True
 """
 

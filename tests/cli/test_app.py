@@ -134,7 +134,7 @@ class NotInstalled(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, NotInstalled())
 import xpmlp
-model, result = xpmlp.train(xpmlp.load_dataset("digits"))
+model, result = xpmlp.train("digits", verbose=False)
 print(result.history[-1].test_accuracy > 0.9)
 """
     assert command(code=code) == (0, "True\n", "")

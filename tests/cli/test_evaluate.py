@@ -28,7 +28,7 @@ def test_json_agrees_with_scikit_learn(xpmlp: Run, digits_run: Path) -> None:
     assert said.keys() == {"loss", "accuracy", "per_class", "confusion"}
 
     test = load_dataset("digits").test
-    prediction = predict(load_model(digits_run / "model.safetensors"), test.x)
+    prediction = predict(load_model(digits_run / "model.safetensors"), test)
     assert said["accuracy"] == accuracy_score(test.labels, prediction.labels)
     assert said["loss"] == pytest.approx(log_loss(test.labels, prediction.probabilities), rel=1e-4)
     assert said["confusion"] == confusion_matrix(test.labels, prediction.labels).tolist()

@@ -23,7 +23,7 @@ def test_a_python_file_is_written_that_reads_digits(xpmlp: Run, digits_run: Path
     namespace: dict[str, Any] = {"__name__": "reader"}
     exec(compile(Path("reader.py").read_text(encoding="utf-8"), "reader.py", "exec"), namespace)
     x = load_dataset("digits").test.x
-    expected = predict(load_model(digits_run / "model.safetensors"), x)
+    expected = predict(load_model(digits_run / "model.safetensors"), x, prepared=True)
     np.testing.assert_array_equal(namespace["predict"](x * 16), expected.labels)
 
 

@@ -208,7 +208,7 @@ def test_figures_that_would_show_nothing_are_left_out_with_the_reason() -> None:
     assert pictures.omitted["weights.png"] == "the samples are not gray images"
 
     model, rows = network(3, (4, 6))
-    pictures = run_figures(model, EPOCHS, Split(rows.x, predict(model, rows.x).labels), "perfect")
+    pictures = run_figures(model, EPOCHS, Split(rows.x, predict(model, rows).labels), "perfect")
     assert pictures.omitted == {"mistakes.png": "there are no mistakes"}
     for untested in (None, Split(rows.x[:0], rows.labels[:0])):
         pictures = run_figures(model, EPOCHS, untested, "untested")

@@ -42,7 +42,7 @@ def clear_digits(digit_images: Digits, digits_run: Path) -> dict[int, np.ndarray
     """Of each class, the test image that the model is surest of."""
     images, labels = digit_images
     test = load_dataset("digits").test
-    prediction = predict_samples(load_model(digits_run / "model.safetensors"), test.x)
+    prediction = predict_samples(load_model(digits_run / "model.safetensors"), test)
     sure = np.where(prediction.labels == labels, prediction.probabilities.max(axis=1), 0.0)
     return {label: images[np.argmax(np.where(labels == label, sure, -1.0))] for label in range(10)}
 
@@ -93,7 +93,7 @@ def test_an_idx_file_is_read_row_by_row(
     assert (code, err) == (0, "")
     said = json.loads(out)
     assert [row["row"] for row in said] == list(range(len(images)))
-    expected = predict_samples(load_model(digits_run / "model.safetensors"), load_dataset("digits").test.x)
+    expected = predict_samples(load_model(digits_run / "model.safetensors"), load_dataset("digits").test)
     assert [row["label"] for row in said] == expected.labels.tolist()
     assert np.mean([row["label"] for row in said] == labels) > 0.95
     rows = [list(row["probabilities"].values()) for row in said]

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from xpmlp.cli.console import describe_loss, describe_seconds
-from xpmlp.cli.progress import LiveProgress, describe_epoch
+from xpmlp.cli.console import describe_seconds
 from xpmlp.training import EpochRow
+from xpmlp.training.progress import LiveProgress, describe_epoch, describe_loss
 
 Run = Callable[..., Any]
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from xpmlp import RECIPES, Recipe, load_model
 from xpmlp.cli import train as train_module
-from xpmlp.cli.progress import EpochLines
 from xpmlp.cli.run_folder import RUN_FILES
+from xpmlp.training.progress import EpochLines
 
 Run = Callable[..., Any]
 

@@ -16,8 +16,8 @@ import pytest
 
 from xpmlp import load_model, plots
 from xpmlp.cli import train as train_module
-from xpmlp.cli.progress import EpochLines
 from xpmlp.cli.run_folder import RUN_FILES
+from xpmlp.training.progress import EpochLines
 
 Run = Callable[..., Any]
 

@@ -70,7 +70,7 @@ def test_a_model_of_the_command_line_takes_raw_values(path: Path) -> None:
     model, _ = xpmlp.train(digits, xpmlp.Recipe(hidden_layer_sizes=(16,), epochs=2))
     xpmlp.save_model(path, model)
     estimator = MLPClassifier.from_file(path)
-    expected = xpmlp.predict(model, digits.test.x)
+    expected = xpmlp.predict(model, digits.test)
     raw = digits.test.x * np.float32(model.input_scale)
     assert_allclose(estimator.predict_proba(raw), expected.probabilities, atol=1e-6)
     assert_array_equal(estimator.predict(raw), expected.labels)

@@ -36,7 +36,7 @@ def assert_agrees(found: dict[str, Any], expected: Any, rtol: float = 0.0, atol:
 
 def test_every_kind_of_network_predicts_what_predict_does(any_model: Any, dtype: str) -> None:
     x = np.random.default_rng(1).standard_normal((500, 6)).astype(dtype)
-    found, expected = run(to_onnx(any_model), input=x), xpmlp.predict(any_model, x)
+    found, expected = run(to_onnx(any_model), input=x), xpmlp.predict(any_model, x, prepared=True)
     # float32 has 24 bits; numbers, unlike probabilities, can exceed 1.
     tolerance: dict[str, Any] = {"rtol": 2e-6, "atol": 1e-6} if dtype == "float32" else {"rtol": 1e-12, "atol": 1e-12}
     if any_model.classes:
@@ -63,7 +63,7 @@ def test_raw_pixels_of_any_number_of_rows_are_scaled_inside(make_model: MakeMode
     model = make_model(input_shape=(4, 5), input_scale=255.0, spread=0.2)
     pixels = np.random.default_rng(0).integers(0, 256, (rows, 4, 5))
     found = run(to_onnx(model), input=pixels.astype(np.float32))
-    assert_agrees(found, xpmlp.predict(model, (pixels.reshape(rows, 20) / 255).astype(np.float32)))
+    assert_agrees(found, xpmlp.predict(model, (pixels.reshape(rows, 20) / 255).astype(np.float32), prepared=True))
 
 
 @pytest.mark.slow
@@ -80,7 +80,7 @@ def test_ten_thousand_images_of_mnist_get_the_same_labels(
     pixels = np.round(mnist.test.x * 255).astype(np.uint8).reshape(-1, 28, 28)
     found = run(to_onnx(model), input=pixels.astype(np.float32))
     assert len(pixels) == 10_000
-    assert_agrees(found, xpmlp.predict(model, mnist.test.x), atol=tolerance)
+    assert_agrees(found, xpmlp.predict(model, mnist.test), atol=tolerance)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -92,7 +92,7 @@ def test_a_tables_columns_are_prepared_inside(
     columns = [mixed_table["height"], mixed_table["smokes"], mixed_table["weight ''' \\kg"]]
     texts = [["" if cell is None else cell for cell in mixed_table[name]] for name in ("color", "grade")]
     found = run(to_onnx(model), numbers=np.array(columns, np.float64).T, categories=np.array(texts, object).T)
-    assert_agrees(found, xpmlp.predict(model, prepared))
+    assert_agrees(found, xpmlp.predict(model, prepared, prepared=True))
 
 
 def test_a_table_of_numbers_alone_is_one_input() -> None:
@@ -106,7 +106,7 @@ def test_a_table_of_numbers_alone_is_one_input() -> None:
         (values - column.offset) / column.scale
         for column, values in zip(wine.table_schema.columns, load_wine().data.T, strict=True)
     ]
-    assert_agrees(found, xpmlp.predict(model, np.array(scaled).T.astype(np.float32)))
+    assert_agrees(found, xpmlp.predict(model, np.array(scaled).T.astype(np.float32), prepared=True))
 
 
 def test_a_missing_number_without_a_fill_gives_nan(table_model: Any) -> None:
@@ -128,7 +128,7 @@ def test_classes_that_are_not_all_int64_become_text(make_model: MakeModel, class
     model = make_model(classes=classes)
     x = np.random.default_rng(0).standard_normal((50, 6)).astype(np.float32)
     labels = run(to_onnx(model), input=x)["label"].tolist()
-    assert labels == [str(label) for label in xpmlp.predict(model, x).labels.tolist()]
+    assert labels == [str(label) for label in xpmlp.predict(model, x, prepared=True).labels.tolist()]
     assert set(labels) == {str(label) for label in classes}
 
 

@@ -49,7 +49,7 @@ def imported(source: str) -> dict[str, Any]:
 
 def test_every_kind_of_network_predicts_what_predict_does(any_model: Any, dtype: str) -> None:
     x = np.random.default_rng(1).standard_normal((200, 6)).astype(dtype)
-    network, expected = imported(to_script(any_model)), xpmlp.predict(any_model, x)
+    network, expected = imported(to_script(any_model)), xpmlp.predict(any_model, x, prepared=True)
     tolerance = 1e-6 if dtype == "float32" else 1e-13
     if any_model.classes:
         probabilities = network["predict_probabilities"](x)
@@ -69,7 +69,7 @@ def test_it_needs_nothing_but_numpy(make_model: MakeModel, tmp_path: Path) -> No
     (tmp_path / "network.py").write_text(to_script(model), encoding="utf-8")
     finished = run_python(tmp_path, "-c", GUARD)
     assert finished.returncode == 0, finished.stderr
-    expected = xpmlp.predict(model, (pixels.reshape(300, 20) / 255).astype(np.float32))
+    expected = xpmlp.predict(model, (pixels.reshape(300, 20) / 255).astype(np.float32), prepared=True)
     np.testing.assert_allclose(np.load(tmp_path / "probabilities.npy"), expected.probabilities, atol=1e-6, rtol=0)
 
 
@@ -78,7 +78,7 @@ def test_ten_thousand_images_of_mnist_get_the_same_labels(mnist_dir: Path) -> No
     mnist = xpmlp.load_dataset("mnist", mnist_dir)
     model, _ = xpmlp.train(mnist, replace(xpmlp.RECIPES["default"], epochs=1))
     pixels = np.round(mnist.test.x * 255).astype(np.uint8).reshape(10_000, 28, 28)
-    network, expected = imported(to_script(model)), xpmlp.predict(model, mnist.test.x)
+    network, expected = imported(to_script(model)), xpmlp.predict(model, mnist.test)
     np.testing.assert_allclose(network["predict_probabilities"](pixels), expected.probabilities, atol=1e-6, rtol=0)
     np.testing.assert_array_equal(network["predict"](pixels), expected.labels)
 
@@ -102,7 +102,7 @@ def test_a_tables_columns_are_prepared_inside(
 ) -> None:
     import polars as pl
 
-    network, expected = imported(to_script(table_model)), xpmlp.predict(table_model, prepared).labels
+    network, expected = imported(to_script(table_model)), xpmlp.predict(table_model, prepared, prepared=True).labels
     np.testing.assert_allclose(network["prepare"](mixed_table), prepared, rtol=1e-7)
     np.testing.assert_array_equal(network["predict"](mixed_table), expected)
     np.testing.assert_array_equal(network["predict"](pl.DataFrame(mixed_table)), expected)
@@ -123,7 +123,9 @@ def test_a_csv_gives_what_the_command_line_gives(
     (tmp_path / "network.py").write_text(to_script(table_model), encoding="utf-8")
     finished = run_python(tmp_path, "network.py", path)
     assert finished.returncode == 0, finished.stderr
-    assert_csv_agrees(finished.stdout, xpmlp.predict(table_model, rows_to_predict(read_table(path), mixed_schema).x))
+    assert_csv_agrees(
+        finished.stdout, xpmlp.predict(table_model, rows_to_predict(read_table(path), mixed_schema).x, prepared=True)
+    )
 
 
 def assert_csv_agrees(text: str, expected: Any) -> None:
@@ -163,7 +165,7 @@ def test_it_reads_npy_and_csv_and_writes_csv(make_model: MakeModel, tmp_path: Pa
     np.save(tmp_path / "pixels.npy", pixels)
     np.savetxt(tmp_path / "bare.csv", pixels.reshape(20, 6), fmt="%d", delimiter=",")
     (tmp_path / "named.csv").write_text("a,b,c,d,e,f\n" + (tmp_path / "bare.csv").read_text())
-    expected = xpmlp.predict(model, (pixels.reshape(20, 6) / 255).astype(np.float32))
+    expected = xpmlp.predict(model, (pixels.reshape(20, 6) / 255).astype(np.float32), prepared=True)
     for name in ("pixels.npy", "bare.csv", "named.csv"):
         finished = run_python(tmp_path, "reader.py", name)
         assert finished.returncode == 0, finished.stderr
@@ -194,7 +196,7 @@ def test_names_of_any_kind_come_back_as_they_were(make_model: MakeModel, classes
     network = imported(to_script(model).encode().decode())
     assert network["CLASSES"] == classes
     x = np.random.default_rng(0).standard_normal((50, 6)).astype(np.float32)
-    assert network["predict"](x).tolist() == xpmlp.predict(model, x).labels.tolist()
+    assert network["predict"](x).tolist() == xpmlp.predict(model, x, prepared=True).labels.tolist()
 
 
 def test_it_can_be_read(make_model: MakeModel, table_model: Any) -> None:

@@ -146,7 +146,7 @@ def test_a_report_is_what_scikit_learn_says(digits: Dataset, model: Model, class
     model = replace(model, classes=classes)
     split = Split(digits.test.x, np.asarray(classes)[digits.test.labels])
     result = evaluate_classifier(model, split)
-    prediction = predict(model, split.x)
+    prediction = predict(model, split)
 
     expected = classification_report(split.labels, prediction.labels, labels=list(classes), output_dict=True)
     assert 0.5 < expected["accuracy"] < 1.0  # there are hits and misses

@@ -30,7 +30,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> xpmlp.Dataset:
 def test_a_regression_answers_in_the_targets_own_units(line: xpmlp.Dataset) -> None:
     model, result = xpmlp.train(line)
     assert (model.task, model.loss, model.output_names) == ("regression", "squared_error", ("price",))
-    prediction = xpmlp.predict(model, line.test.x)
+    prediction = xpmlp.predict(model, line.test)
     assert prediction.labels.shape == (40,)
     assert prediction.probabilities.shape == (40, 0)
     assert abs(prediction.labels.mean() - line.test.labels.mean()) < 100

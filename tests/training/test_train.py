@@ -50,7 +50,7 @@ def test_digits_are_recognised_at_96_percent_with_the_default_recipe(digits: Dat
     assert len(result.history) == 10
     assert last.test_accuracy is not None
     assert last.test_accuracy >= 0.96
-    assert last.test_accuracy == np.mean(predict(model, digits.test.x).labels == digits.test.labels)
+    assert last.test_accuracy == np.mean(predict(model, digits.test).labels == digits.test.labels)
     assert evaluate_classifier(model, digits.test).loss == pytest.approx(last.test_loss, rel=1e-6)
 
 
@@ -113,7 +113,7 @@ def test_any_labels_work_from_the_dataset_to_the_prediction(digits: Dataset) -> 
     _, expected = train(digits, SHORT)
     assert model.classes == classes
     assert [row.test_accuracy for row in result.history] == [row.test_accuracy for row in expected.history]
-    labels = predict(model, dataset.test.x).labels
+    labels = predict(model, dataset.test).labels
     assert set(labels.tolist()) <= set(classes)
     right = [a == b for a, b in zip(labels.tolist(), dataset.test.labels.tolist(), strict=True)]
     assert np.mean(right) == result.history[-1].test_accuracy
@@ -157,7 +157,7 @@ def test_a_run_that_ended_early_still_gives_a_model(digits: Dataset) -> None:
     model, result = train(digits, SHORT, backend=backend, callbacks=[Interrupt()])
     assert (result.interrupted, seen) == (True, [(True, 2, 1437)])
     assert model.training["epochs"] == 1
-    assert predict(model, digits.test.x).labels.shape == (360,)
+    assert predict(model, digits.test).labels.shape == (360,)
     recipe = replace(SHORT, learning_rate=1e20, schedule="constant", optimizer="sgd", epochs=5)
     with pytest.raises(DivergedError) as caught:
         train(digits, recipe)

@@ -106,11 +106,6 @@ def print_to_stderr(text: Text) -> None:
         SafeConsole(stderr=True, highlight=False, soft_wrap=True).print(text)
 
 
-def describe_loss(loss: float) -> str:
-    """Return a loss with four decimals, or with an exponent if the run is about to diverge."""
-    return f"{loss:.4f}" if loss < 1e4 else f"{loss:.3e}"
-
-
 def describe_seconds(seconds: float) -> str:
     """Return a time, with two significant digits if it is short."""
     return f"{seconds:.1f} s" if seconds >= 1.0 else f"{seconds:.2g} s"

@@ -12,8 +12,9 @@ from xpmlp import training
 from xpmlp.backends import load_backend
 from xpmlp.errors import DataError
 from xpmlp.model.model_file import load_model
+from xpmlp.training.progress import describe_loss
 
-from .console import FILE_WIDTH, describe_loss, make_console, make_table, print_note
+from .console import FILE_WIDTH, make_console, make_table, print_note
 from .evaluation_data import find_rows
 from .options import TABLES, BackendName, Data, DataDirectory, DeviceName, ModelPath, Threads, find_model_file, option
 
@@ -49,7 +50,7 @@ def evaluate(
     trained = load_model(find_model_file(model))
     rows = find_rows(trained, data, data_dir, target)
     try:
-        report = training.evaluate(trained, rows.split, compute)
+        report = training.evaluate(trained, rows.split, backend=compute, prepared=True)
     except DataError as error:
         raise DataError(f"{rows.name}: {error} Use a model that was trained on these classes.") from error
     for note in rows.notes:

@@ -76,7 +76,7 @@ def largest_difference(model: Model, content: bytes, run: Callable[[Model, bytes
         x = (raw.reshape(SAMPLES, -1) / model.input_scale).astype(dtype)
     else:
         x = rows_to_predict(Table.of("samples", import_polars().DataFrame(raw)), columns).x
-    prediction = predict(model, x)
+    prediction = predict(model, x, prepared=True)
     expected = prediction.labels if model.task == "regression" else prediction.probabilities
     expected = expected.reshape(SAMPLES, -1).astype(np.float64)
     predicted = run(model, content, raw).reshape(SAMPLES, -1).astype(np.float64)

@@ -78,7 +78,7 @@ def kept_epoch(model: Model) -> int | None:
 
 def add_classification(figures: RunFigures, model: Model, rows: Split, name: str, backend: Backend | None) -> str:
     """Add the figures of a classifier; return the title of all figures."""
-    prediction = predict(model, rows.x, backend)
+    prediction = predict(model, rows.x, backend, prepared=True)
     truth = class_indices(rows.labels, model.classes)
     predicted = np.argmax(prediction.probabilities, axis=1)
     is_correct = predicted == truth
@@ -111,7 +111,7 @@ def add_regression(figures: RunFigures, model: Model, rows: Split, name: str, ba
     if len(model.output_names) != 1:
         figures.omit(REGRESSION, "several numbers are predicted at once")
         return name
-    predicted = predict(model, rows.x, backend).labels.astype(np.float64)
+    predicted = predict(model, rows.x, backend, prepared=True).labels.astype(np.float64)
     truth = rows.labels.astype(np.float64)
     target = model.output_names[0]
     score = f"R² {evaluate_regression(model, rows, backend).r2:.4f} on " if len(truth) > 1 else ""

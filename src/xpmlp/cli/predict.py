@@ -77,7 +77,7 @@ def predict(
         return
     samples, x, failures = read_inputs(inputs, trained)
     if samples:
-        prediction = predict_samples(trained, x, compute)
+        prediction = predict_samples(trained, x, compute, prepared=True)
         if output is not None:
             is_csv = output.suffix.lower() == ".csv"
             text = to_csv(samples, prediction) if is_csv else to_json(trained, samples, prediction)

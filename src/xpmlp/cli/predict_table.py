@@ -11,12 +11,13 @@ import typer
 
 from xpmlp.backends import Backend
 from xpmlp.datasets.tables.files import read_table, table_format
-from xpmlp.datasets.tables.loading import Rows, plain_schema, rows_to_predict
+from xpmlp.datasets.tables.loading import Rows
 from xpmlp.datasets.tables.options import TableOptions
 from xpmlp.datasets.tables.table import Table, import_polars
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.model import Model
 from xpmlp.training import Prediction, predict
+from xpmlp.training.inputs import table_inputs
 from xpmlp.whole_files import write_whole
 
 from .console import make_console, make_table, print_note, writes_to_terminal
@@ -37,12 +38,12 @@ def are_tables(inputs: list[Path]) -> bool:
 def predict_table(model: Model, path: Path, backend: Backend, *, output: Path | None, as_json: bool) -> None:
     """Predict each row of a table, and write or print the table with the predictions."""
     table = read_table(path, TableOptions.recorded(model.training))
-    rows = model_inputs(model, table)
+    rows = table_inputs(model, table)
     for note in rows.notes:
         print_note(note)
     if not len(rows.x):
         raise DataError(f"{table.name}: no row has all the values that the model needs.")
-    prediction = predict(model, rows.x, backend)
+    prediction = predict(model, rows.x, backend, prepared=True)
     if as_json:
         places = [(path, row) for row in np.flatnonzero(rows.usable).tolist()]
         typer.echo(to_json(model, places, prediction), nl=False)
@@ -59,16 +60,6 @@ def predict_table(model: Model, path: Path, backend: Backend, *, output: Path | 
 def describe_count(count: int) -> str:
     """Return the number of predictions as text."""
     return f"{count:,} prediction{'' if count == 1 else 's'}"
-
-
-def model_inputs(model: Model, table: Table) -> Rows:
-    """Return a table's rows as the model's inputs, even if it was not trained on a table."""
-    if model.table_schema is not None:
-        return rows_to_predict(table, model.table_schema)
-    features = model.layer_sizes[0]
-    labels = [name for name in table.schema if name.lower() in ("label", "target", "class", "y")]
-    target = labels[0] if labels and len(table.schema) == features + 1 else ""
-    return rows_to_predict(table, plain_schema(table, target, model.input_scale, features))
 
 
 def prediction_columns(model: Model, table: Table, rows: Rows, prediction: Prediction) -> list[Any]:

@@ -14,8 +14,9 @@ from xpmlp.environment import describe_machine, describe_versions
 from xpmlp.model.model import Model
 from xpmlp.model.model_file import model_to_bytes
 from xpmlp.training import FitResult, Recipe, RegressionReport, Report, evaluate, history_to_csv, make_model
+from xpmlp.training.progress import describe_loss
 
-from .console import describe_loss, describe_seconds
+from .console import describe_seconds
 from .figures import run_figures
 from .run_folder import LAST_MODEL, RunFolder
 
@@ -44,7 +45,7 @@ def save_run(
         console.print(f"stopped after epoch {len(result.history)}: {result.stop_reason}", style="yellow")
     if result.kept_epoch != len(result.history):
         console.print(f"the weights are those of epoch {result.kept_epoch}, the best", style="yellow")
-    report = evaluate(model, dataset.test, backend)
+    report = evaluate(model, dataset.test, backend=backend)
     print_scores(console, report, result.seconds)
     folder.save("run.json", lambda: describe_run(dataset, settings, result, model, report, backend, hosts))
     for file, draw in run_figures(model, result.history, dataset.test, dataset.name, backend).drawn.items():

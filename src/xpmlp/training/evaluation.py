@@ -20,6 +20,7 @@ from xpmlp.nn.losses import LOSSES, Loss
 from xpmlp.nn.network import forward
 from xpmlp.nn.samples import Samples
 
+from .inputs import labelled_split
 from .prediction import ROWS_AT_A_TIME, check_features, model_logits, predict
 
 NOTHING = "There is nothing to evaluate on: no rows, or rows that all weigh 0."
@@ -101,15 +102,21 @@ class RegressionReport:
         return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
 
 
-def evaluate(model: Model, split: Split, backend: Backend | None = None) -> Report | RegressionReport:
+def evaluate(
+    model: Model, data: Any, y: Any = None, *, backend: Backend | None = None, prepared: bool = False
+) -> Report | RegressionReport:
     """Evaluate a model on labelled rows.
 
     Parameters
     ----------
-    split
-        Rows whose `x` is already divided by the model's `input_scale`.
+    data
+        Raw samples, as for `predict`, with their labels or targets in `y`; or data that holds them: a data frame with
+        the target's column, the path of a table (if the model was trained on it, its held-out rows count), the name of
+        a dataset or a `Dataset`, whose test rows count, or a `Split`.
     backend
         Where to compute; NumPy by default.
+    prepared
+        Whether `data` is an array of inputs as the network takes them, scaled and encoded.
 
     Raises
     ------
@@ -117,6 +124,7 @@ def evaluate(model: Model, split: Split, backend: Backend | None = None) -> Repo
         If a label is not one of the model's classes, the samples have another number of features than the model, or
         the model has several targets.
     """
+    split = labelled_split(model, data, y, prepared=prepared)
     return (evaluate_regression if model.task == "regression" else evaluate_classifier)(model, split, backend)
 
 
@@ -161,7 +169,7 @@ def evaluate_regression(model: Model, split: Split, backend: Backend | None = No
     """Evaluate a regression of a single number; see `evaluate`."""
     if model.task != "regression" or len(model.output_names) != 1:
         raise DataError("The model does not predict a single number, so there is no error of one to report.")
-    predicted = predict(model, split.x, backend).labels.astype(np.float64)
+    predicted = predict(model, split, backend).labels.astype(np.float64)
     truth = split.labels.astype(np.float64)
     residuals = predicted - truth
     square, variance = float(np.mean(residuals**2)), float(np.var(truth))

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Num, Shaped
 
 from xpmlp.backends import Backend, NumpyBackend
+from xpmlp.datasets import Split
 from xpmlp.errors import DataError
 from xpmlp.model.model import Model
 from xpmlp.nn.activations import ACTIVATIONS, Activation
@@ -14,6 +15,8 @@ from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import LOSSES, Loss
 from xpmlp.nn.network import forward
 from xpmlp.nn.tree import tree_map
+
+from .inputs import model_inputs
 
 ROWS_AT_A_TIME = 4096  # bounds the memory of the hidden layers, whatever the number of rows
 
@@ -36,23 +39,27 @@ class Prediction:
     probabilities: Float[np.ndarray, "rows classes"]
 
 
-def predict(model: Model, x: Num[np.ndarray, "..."], backend: Backend | None = None) -> Prediction:
+def predict(model: Model, data: Any, backend: Backend | None = None, *, prepared: bool = False) -> Prediction:
     """Predict the class or the number of each sample.
 
     Parameters
     ----------
-    x
-        Shape ``(rows, features)``, already divided by the model's `input_scale`; table rows as its `table_schema`
-        encodes them (see `xpmlp.datasets.tables.rows_to_predict`).
+    data
+        Raw samples, which the model scales and encodes as in training: an array of any library, with a row or an image
+        for each sample; a data frame; the path of a table or of a picture, or several paths of pictures. Or a
+        `Split` of a dataset, which is prepared already.
     backend
         Where to compute; NumPy by default.
+    prepared
+        Whether `data` is an array of inputs as the network takes them, scaled and encoded.
 
     Raises
     ------
     DataError
-        If the samples are not rows of as many features as the model takes.
+        If the samples do not fit the model, or lack values that it needs.
     """
     backend = backend or NumpyBackend()
+    x = data.x if isinstance(data, Split) else data if prepared else model_inputs(model, data)
     check_features(model, x)
     with backend.scope():
         logits = model_logits(model, x, backend)

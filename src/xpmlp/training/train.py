@@ -1,13 +1,16 @@
 """From a dataset and a recipe to a trained model."""
 
+import difflib
 import math
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
 from xpmlp.backends import Backend, NumpyBackend, load_backend
-from xpmlp.datasets import ByteSplit, Dataset, Split, one_hot
+from xpmlp.datasets import ByteSplit, Dataset, Split, TableOptions, one_hot
+from xpmlp.errors import SettingsError
 from xpmlp.model.image_preprocessor import ImagePreprocessor, measured_rows
 from xpmlp.model.model import Model
 from xpmlp.nn.activations import ACTIVATIONS
@@ -19,6 +22,8 @@ from xpmlp.nn.samples import Samples
 from .checkpoint import Checkpoint
 from .distributed import Communicator
 from .fit import fit
+from .inputs import as_dataset
+from .progress import make_progress
 from .recipes import OPTIMIZERS, RECIPES, Recipe, table_recipe
 from .run import Callback, FitResult
 from .schedules import SCHEDULES
@@ -27,29 +32,40 @@ LARGER_THAN_CACHES = 2**25  # bytes of inputs in float32: fewer are gathered as 
 
 
 def train(
-    dataset: Dataset,
+    data: Any,
+    y: Any = None,
     recipe: Recipe | None = None,
     *,
+    verbose: bool = True,
     backend: Backend | str | None = None,
     callbacks: Sequence[Callback] = (),
     threads: int | None = None,
     communicator: Communicator | Any = None,
+    **options: Any,
 ) -> tuple[Model, FitResult]:
-    """Train a network on a dataset, evaluating it on the test rows after every epoch.
+    """Train a network, evaluating it on test rows after every epoch. Ctrl-C ends it and keeps what was learned.
 
     A regression is trained on targets standardised with the training rows' mean and standard deviation, and the
     history's losses refer to these; the model returned predicts in the target's own units.
 
     Parameters
     ----------
+    data
+        A `Dataset`; a dataset's name or a path, as for `load_dataset`; a data frame, with the target's name in
+        `target`; or samples, a row or an image each, with their labels or numbers in `y`. Test rows are split off.
     recipe
-        The settings; `default_recipe` by default.
+        The settings; `default_recipe` by default. It may also come second, after the data.
+    verbose
+        Whether to show the progress and notes on the data.
     backend
         Where to train: a backend, or its name as for `load_backend`; NumPy by default.
     threads
         Number of threads of the matrix products; see `fit`.
     communicator
         Several processes that train together, such as ``mpi4py.MPI.COMM_WORLD``; see `fit`.
+    **options
+        Settings that differ from the recipe's, such as ``epochs=3``, and options of tables, such as
+        ``target="price"``; see `Recipe` and `load_dataset`.
 
     Returns
     -------
@@ -63,10 +79,23 @@ def train(
     DivergedError
         If the learning rate is too high; see `fit`.
     """
-    recipe = recipe or default_recipe(dataset)
+    if isinstance(y, Recipe):
+        y, recipe = None, y
+    settings = {field.name for field in fields(Recipe)}
+    known = [*settings, *(field.name for field in fields(TableOptions)), "data_dir"]
+    for name in options.keys() - set(known):
+        close = difflib.get_close_matches(name, known, n=1)
+        raise SettingsError(f"{name}: there is no such option.{f' Did you mean {close[0]}?' if close else ''}")
+    changes = {name: options.pop(name) for name in settings & options.keys()}
+    dataset = as_dataset(data, y, **options)
+    recipe = replace(recipe or default_recipe(dataset), **changes)
+    progress = make_progress(dataset.notes) if verbose and getattr(communicator, "rank", 0) == 0 else None
+    callbacks = (*callbacks, progress) if progress else callbacks
     result = fit_dataset(
         dataset, recipe, backend=backend, callbacks=callbacks, threads=threads, communicator=communicator
     )
+    if progress and result.interrupted:
+        progress.write(f"interrupted; the network of epoch {result.kept_epoch} is kept")
     return make_model(dataset, recipe, result), result
 
 

@@ -36,13 +36,13 @@ NAMED_TABLES = ("iris", "wine", "breast_cancer", "diabetes")  # of scikit-learn
 
 
 @reports_polars_errors
-def load_table(data: str | Path, options: TableOptions | None = None) -> Dataset:
+def load_table(data: str | Path | Table, options: TableOptions | None = None) -> Dataset:
     """Load a table as training and test samples.
 
     Parameters
     ----------
     data
-        The path of a file, or one of `NAMED_TABLES`.
+        The path of a file, one of `NAMED_TABLES`, or a table in memory.
 
     Raises
     ------
@@ -85,7 +85,8 @@ def load_table(data: str | Path, options: TableOptions | None = None) -> Dataset
     if test_table is not None:
         splits[1], test_notes = labelled_rows(test_table, schema, classes)
         unknown += test_notes
-    is_named = str(data) in NAMED_TABLES
+    in_memory, is_named = isinstance(data, Table), str(data) in NAMED_TABLES
+    data = table.name if isinstance(data, Table) else data
     return Dataset(
         name=short_name(data),
         train=splits[0],
@@ -93,7 +94,9 @@ def load_table(data: str | Path, options: TableOptions | None = None) -> Dataset
         classes=classes,
         input_shape=shape or (schema.inputs,),
         input_scale=1.0 if shape is None else float(BRIGHTEST),
-        source=f"the table {data}{' that comes with scikit-learn' if is_named else ''}",
+        source="a table in memory"
+        if in_memory
+        else f"the table {data}{' that comes with scikit-learn' if is_named else ''}",
         notes=(*notes, *unknown),
         table_schema=schema,
         split=None
@@ -103,7 +106,9 @@ def load_table(data: str | Path, options: TableOptions | None = None) -> Dataset
             "rows": table.rows,
             "test_fraction": options.test_fraction or TEST_FRACTION,
         },
-        provenance=Provenance(
+        provenance=None
+        if in_memory
+        else Provenance(
             "scikit-learn" if is_named else "table",
             str(data) if is_named else os.path.abspath(data),
             options=options.to_json(),
@@ -111,8 +116,10 @@ def load_table(data: str | Path, options: TableOptions | None = None) -> Dataset
     )
 
 
-def open_tables(data: str | Path, options: TableOptions | None = None) -> tuple[Table, Table | None]:
+def open_tables(data: str | Path | Table, options: TableOptions | None = None) -> tuple[Table, Table | None]:
     """Open a table by its name or path, and the table of its test rows if it has one."""
+    if isinstance(data, Table):
+        return data, None
     return (named_table(str(data)), None) if str(data) in NAMED_TABLES else read_tables(Path(data), options)
 
 

@@ -1,0 +1,202 @@
+"""What people hand to `train`, `predict` and `evaluate`: names, files, data frames, arrays of any library."""
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from xpmlp.backends import infer_backend
+from xpmlp.datasets import Dataset, Split, TableOptions, load_dataset, load_table
+from xpmlp.datasets.load import is_table
+from xpmlp.datasets.tables.files import read_table, table_format
+from xpmlp.datasets.tables.frames import is_frame, table_in_memory, target_name
+from xpmlp.datasets.tables.loading import (
+    NAMED_TABLES,
+    Rows,
+    held_out_rows,
+    labelled_rows,
+    open_tables,
+    plain_schema,
+    rows_to_predict,
+)
+from xpmlp.datasets.tables.table import Table
+from xpmlp.errors import DataError, SettingsError
+from xpmlp.model.image_preprocessor import prepare_image
+from xpmlp.model.model import Model
+
+LARGEST_SCALED = 2.0  # scaled values of images lie between -1 and 1, or little beyond
+
+
+def to_host(data: Any) -> Any:
+    """Return an array of another library as NumPy's, and everything else as it is."""
+    if is_frame(data) or isinstance(data, str | os.PathLike | Sequence) or not hasattr(data, "dtype"):
+        return data
+    if hasattr(data, "tocsr"):
+        raise DataError(
+            "Sparse matrices are for the estimators, xpmlp.MLPClassifier and MLPRegressor; or make it dense with "
+            ".toarray()."
+        )
+    backend = infer_backend(data)
+    with backend.scope():
+        return np.asarray(backend.to_numpy(data))
+
+
+def as_dataset(data: Any, y: Any = None, **options: Any) -> Dataset:
+    """Return training and test samples of a `Dataset`, a name, a path, a data frame, or samples and their targets.
+
+    `options` are those of `load_dataset`.
+    """
+    if isinstance(data, Dataset):
+        if options or y is not None:
+            given = ", ".join(options) or "y"
+            raise SettingsError(f"{given}: cannot be used with a Dataset, which has its targets and its test rows.")
+        return data
+    if isinstance(data, str | os.PathLike):
+        if y is not None:
+            raise SettingsError(f"{data}: is a name or a path, so y cannot be used. Name the column with target=.")
+        return load_dataset(os.fspath(data), **options)
+    if y is None and not is_frame(data):
+        raise SettingsError("y is missing: give the samples and their targets, as in train(x, y).")
+    table = table_in_memory(to_host(data), to_host(y))
+    if y is not None:
+        if options.get("target") is not None:
+            raise SettingsError("y and target: give one of them.")
+        options["target"] = target_name(y)
+    return load_table(table, TableOptions.parse(**options))
+
+
+def table_inputs(model: Model, table: Table) -> Rows:
+    """Return a table's rows as the model's inputs, even if it was not trained on a table."""
+    if model.table_schema is not None:
+        return rows_to_predict(table, model.table_schema)
+    features = model.layer_sizes[0]
+    labels = [name for name in table.schema if name.lower() in ("label", "target", "class", "y")]
+    target = labels[0] if labels and len(table.schema) == features + 1 else ""
+    return rows_to_predict(table, plain_schema(table, target, model.input_scale, features))
+
+
+def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "rows features"]:
+    """Return raw samples as the model's inputs: scaled, and encoded like the table that it was trained on.
+
+    Parameters
+    ----------
+    data
+        Samples as in training, before scaling: an array of any library, a data frame or a dict of columns; or the path
+        of a table or a picture, or several paths of pictures.
+
+    Raises
+    ------
+    DataError
+        If they do not fit the model, or rows lack values that it needs.
+    """
+    data = to_host(data)
+    if isinstance(data, str | os.PathLike):
+        path = Path(os.path.expanduser(data))
+        if table_format(path) is None:
+            return read_pictures(model, [path])
+        return whole_rows(table_inputs(model, read_table(path, TableOptions.recorded(model.training))))
+    if isinstance(data, Sequence) and data and all(isinstance(item, str | os.PathLike) for item in data):
+        return read_pictures(model, [Path(os.path.expanduser(item)) for item in data])
+    if is_frame(data):
+        return whole_rows(table_inputs(model, table_in_memory(data)))
+    x = np.asarray(data)
+    features = model.layer_sizes[0]
+    if x.shape == model.input_shape and x.shape[1:] != (features,):
+        x = x[None]  # a single sample
+    columns = model.raw_columns
+    if columns is not None:
+        if x.ndim != 2 or x.shape[1] != len(columns.columns):
+            raise DataError(
+                f"The samples are an array of shape {x.shape}, but the model was trained on {len(columns.columns)} "
+                "columns. Give one row for each sample, with these columns in the same order."
+            )
+        frame = {column.name: x[:, index].tolist() for index, column in enumerate(columns.columns)}
+        return whole_rows(rows_to_predict(table_in_memory(frame), columns))
+    if x.ndim > 2 and x.shape[1:] == model.input_shape:
+        x = x.reshape(len(x), -1)
+    warn_of_range(model, x, raw=True)
+    dtype = model.layers[0].weight.dtype
+    with np.errstate(over="ignore"):
+        return np.asarray(x / dtype.type(model.input_scale), dtype) if model.input_scale != 1.0 else x
+
+
+def whole_rows(rows: Rows) -> Float[np.ndarray, "rows features"]:
+    """Return the inputs of a table whose rows are all usable, with its notes as warnings."""
+    if not rows.usable.all():
+        first = int(np.argmin(rows.usable))
+        raise DataError(
+            f"{np.count_nonzero(~rows.usable):,} of {len(rows.usable):,} rows lack a value that the model needs; the "
+            f"first is row {first + 1:,}. Fill them in, or leave these rows out."
+        )
+    for note in rows.notes:
+        warnings.warn(note, stacklevel=4)
+    return rows.x
+
+
+def read_pictures(model: Model, paths: Sequence[Path]) -> Float[np.ndarray, "rows features"]:
+    """Read pictures as the model's inputs."""
+    if model.image_preprocessor is None:
+        raise DataError(f"{paths[0]}: the model was not trained on images, so it cannot classify a picture.")
+    return np.stack([prepare_image(path, model.image_preprocessor) for path in paths])
+
+
+def warn_of_range(model: Model, x: Shaped[np.ndarray, "..."], *, raw: bool) -> None:
+    """Warn of raw images that seem to be scaled already, and of prepared ones that do not."""
+    if model.input_scale <= LARGEST_SCALED**2 or x.size == 0:
+        return
+    largest = float(max(x.max(), -x.min()))
+    if 0.0 < largest <= LARGEST_SCALED if raw else largest > LARGEST_SCALED:
+        remedy = (
+            "If they are scaled already, pass prepared=True." if raw else "Pass raw values as arrays, not as a Split."
+        )
+        warnings.warn(
+            f"The largest value is {largest:g}, but the model was trained on values up to "
+            f"{model.input_scale if raw else 1:g}. {remedy}",
+            stacklevel=4,
+        )
+
+
+def labelled_split(model: Model, data: Any, y: Any = None, *, prepared: bool = False) -> Split:
+    """Return labelled samples as the model's inputs; see `xpmlp.evaluate`."""
+    split = None  # of the file that the model was trained on, whose test rows were held out
+    if isinstance(data, str | os.PathLike):
+        split, name = model.training.get("split"), os.fspath(data)
+        if is_table(name):
+            path = name if name in NAMED_TABLES else Path(os.path.expanduser(name))
+            table, test_table = open_tables(path, TableOptions.recorded(model.training))
+            data = test_table or table
+        else:
+            data = load_dataset(name)
+    if isinstance(data, Dataset):
+        if data.table_schema != model.table_schema:
+            raise DataError(f"{data.name}: its columns are prepared for another model. Give the table itself.")
+        factor = data.input_scale / model.input_scale
+        data = data.test if factor == 1.0 else Split(data.test.x * np.float32(factor), data.test.labels)
+    if isinstance(data, Split):
+        if not prepared:
+            warn_of_range(model, data.x, raw=False)
+        return data
+    data, y = to_host(data), to_host(y)
+    schema = model.raw_columns if not prepared else None
+    if isinstance(data, Table) or (schema is not None and is_frame(data)):
+        if not isinstance(data, Table):
+            data = table_in_memory(data, y, schema.target if schema is not None else None)
+        schema = schema or plain_schema(data, "label", model.input_scale, model.layer_sizes[0])
+        rows = held_out_rows(data, schema, split, model.classes)
+        samples, notes = labelled_rows(data, schema, model.classes, rows)
+        for note in notes:
+            warnings.warn(note, stacklevel=4)
+        return samples
+    if y is None:
+        raise DataError("y is missing: give the samples and their labels, as in evaluate(model, x, y).")
+    x = np.asarray(data) if prepared else model_inputs(model, data)
+    labels = np.asarray(y).reshape(-1) if model.task != "multilabel" else np.asarray(y)
+    if len(labels) != len(x):
+        raise DataError(f"There are {len(x):,} samples, but {len(labels):,} labels. Give a label for each sample.")
+    if labels.dtype.kind == "b" and all(isinstance(label, str) for label in model.classes):
+        labels = np.char.lower(labels.astype(np.str_))
+    return Split(x, labels)

@@ -1,0 +1,141 @@
+"""The progress of a run: lines, with a bar below them on a terminal, or in a notebook's cell."""
+
+import contextlib
+import html
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .run import Callback, EpochRow, Run
+
+REFRESH_SECONDS = 0.2  # drawing more often takes time from training
+
+
+def describe_loss(loss: float) -> str:
+    """Return a loss with four decimals, or with an exponent if the run is about to diverge."""
+    return f"{loss:.4f}" if loss < 1e4 else f"{loss:.3e}"
+
+
+def describe_epoch(row: EpochRow, epochs: int) -> str:
+    """Return one epoch as a line of text."""
+    width = len(str(epochs))
+    parts = [f"epoch {row.epoch:>{width}}/{epochs}", f"loss {describe_loss(row.train_loss)}"]
+    if row.test_loss is not None:
+        parts.append(f"test loss {describe_loss(row.test_loss)}")
+    if row.test_accuracy is not None:
+        parts.append(f"test accuracy {100 * row.test_accuracy:5.2f} %")
+    parts.append(f"{row.samples_per_second:>9,.0f} samples/s")
+    return "   ".join(parts)
+
+
+class EpochLines(Callback):
+    """Write a line for every epoch."""
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self.write = write
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Write the epoch."""
+        self.write(describe_epoch(run.history[-1], run.epochs))
+
+    def on_fit_end(self, run: Run) -> None:
+        """Restore the terminal."""
+        self.close()
+
+    def close(self) -> None:
+        """Restore the terminal, whatever ended the run."""
+
+
+class LiveProgress(EpochLines):
+    """Print a line for every epoch on a console of rich, with a bar and the time left below them if it `can_move`."""
+
+    def __init__(self, console: Any, *, can_move: bool = True) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        super().__init__(console.print)
+        self.progress = Progress(
+            TextColumn("[bold]epoch {task.fields[epoch]}/{task.total:.0f}[/bold]"),
+            BarColumn(bar_width=None),
+            TimeElapsedColumn(),
+            TextColumn("elapsed,"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=console,
+            transient=True,
+            refresh_per_second=4,  # the bar moves once per epoch; redrawing it more often takes time from training
+            disable=not can_move,
+        )
+
+    def on_fit_start(self, run: Run) -> None:
+        """Show the bar."""
+        self.task = self.progress.add_task("training", total=run.epochs, epoch=1)
+        self.progress.start()
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Advance the bar, and write the epoch above it."""
+        done = len(run.history)
+        self.progress.update(self.task, completed=done, epoch=min(done + 1, run.epochs))
+        super().on_epoch_end(run)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        self.progress.stop()
+
+
+class NotebookProgress(EpochLines):
+    """Show a bar and the last epochs in the output of a notebook's cell; `display` is IPython's."""
+
+    SHOWN = 10
+
+    def __init__(self, display: Callable[..., Any]) -> None:
+        self.lines: list[str] = []
+        super().__init__(self.lines.append)
+        self.display = display
+
+    def on_fit_start(self, run: Run) -> None:
+        """Show the bar."""
+        self.epochs, self.done = run.epochs, len(run.history)
+        self.handle = self.display(self, display_id=True)
+        self.drawn = time.monotonic()
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Write the epoch and advance the bar."""
+        super().on_epoch_end(run)
+        self.done = len(run.history)
+        if time.monotonic() > self.drawn + REFRESH_SECONDS:
+            self.handle.update(self)
+            self.drawn = time.monotonic()
+
+    def on_fit_end(self, run: Run) -> None:
+        """Draw the end."""
+        super().on_fit_end(run)
+        self.handle.update(self)
+
+    def __repr__(self) -> str:
+        """Return all lines, for what shows no HTML."""
+        return "\n".join(self.lines)
+
+    def _repr_html_(self) -> str:
+        lines = html.escape("\n".join(self.lines[-self.SHOWN :]))
+        bar = f'<progress value="{self.done}" max="{self.epochs}" style="width: 30em"></progress>'
+        return f"{'' if self.done == self.epochs else bar}<pre>{lines}</pre>"
+
+
+def make_progress(notes: Sequence[str] = ()) -> EpochLines:
+    """Return the progress for where Python runs, and show notes on the data first."""
+    progress: EpochLines = EpochLines(lambda line: sys.stdout.write(line + "\n"))
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if hasattr(shell, "kernel"):
+        from IPython.display import display
+
+        progress = NotebookProgress(display)
+    elif sys.stdout is not None and sys.stdout.isatty():
+        with contextlib.suppress(ImportError):
+            from rich.console import Console
+
+            console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+            progress = progress if console.is_dumb_terminal else LiveProgress(console)
+    for note in notes:
+        progress.write(f"note: {note}")
+    return progress

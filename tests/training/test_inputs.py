@@ -1,0 +1,207 @@
+"""`train`, `predict` and `evaluate` take what people hold: names, files, data frames, arrays of any library."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.datasets import load_digits, load_iris
+from sklearn.linear_model import LogisticRegression
+
+import xpmlp
+from xpmlp.backends import usable_backends
+from xpmlp.errors import DataError, SettingsError
+from xpmlp.training import Callback, FitResult, Run
+
+SHORT: dict[str, Any] = {"hidden_layer_sizes": (16,), "epochs": 3, "verbose": False}
+LONGER = SHORT | {"epochs": 150}
+TRUTH = load_iris().target
+NAMES = np.array(["setosa", "versicolor", "virginica"])[TRUTH]
+
+
+def columns() -> dict[str, Any]:
+    """150 flowers, with a column of text and one of missing numbers."""
+    x = load_iris().data
+    return {"length": x[:, 0].tolist(), "width": x[:, 2].tolist(), "color": ["red", "blue"] * 75}
+
+
+FRAMES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "dict": dict,
+    "polars": pl.DataFrame,
+    "lazy": lambda columns: pl.DataFrame(columns).lazy(),
+    "pandas": lambda columns: pytest.importorskip("pandas").DataFrame(columns),
+    "pandas categories": lambda columns: (
+        pytest.importorskip("pandas").DataFrame(columns).astype({"color": "category", "length": "Float64"})
+    ),
+    "arrow": lambda columns: pytest.importorskip("pyarrow").table(columns),
+}
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_a_data_frame_of_any_library_trains_the_same_model(kind: str) -> None:
+    make = FRAMES[kind]
+    model, result = xpmlp.train(make(columns() | {"kind": NAMES.tolist()}), target="kind", **LONGER)
+    expected, _ = xpmlp.train(pl.DataFrame(columns()), pl.Series("kind", NAMES), **LONGER)
+    assert model.classes == ("setosa", "versicolor", "virginica")
+    np.testing.assert_array_equal(model.layers[0].weight, expected.layers[0].weight)
+    assert result.history[-1].test_accuracy is not None
+    labels = xpmlp.predict(model, make(columns())).labels
+    accuracy = xpmlp.evaluate(model, make(columns()), NAMES.tolist()).accuracy  # type: ignore[union-attr]
+    assert accuracy == np.mean(labels == NAMES) > 0.5
+    assert xpmlp.evaluate(model, make(columns() | {"kind": NAMES.tolist()})).accuracy == accuracy  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
+def test_raw_arrays_of_any_library_are_scaled_by_the_model(library: str) -> None:
+    if library not in usable_backends():
+        pytest.skip(f"{library} cannot be used here")
+    module = importlib.import_module({"jax": "jax.numpy"}.get(library, library))
+    x, y = load_iris(return_X_y=True)
+    x = (x * [1.0, 100.0, 0.01, 1.0] + [0.0, 1e4, 0.0, -5.0]).astype(np.float32)
+    model, _ = xpmlp.train(module.asarray(x), module.asarray(y), **LONGER)
+    report: Any = xpmlp.evaluate(model, module.asarray(x), module.asarray(y))
+    assert report.accuracy > 0.9  # without scaling, no network learns these
+    assert xpmlp.predict(model, module.asarray(x)).labels.tolist() == xpmlp.predict(model, x.tolist()).labels.tolist()
+
+
+def test_images_are_divided_by_what_the_training_images_were(tmp_path: Path) -> None:
+    images, labels = load_digits(return_X_y=True)
+    images = (images * 15).astype(np.uint8).reshape(-1, 8, 8)
+    model, _ = xpmlp.train(images, labels, **SHORT | {"epochs": 10})
+    assert (model.input_shape, model.input_scale) == ((8, 8), 255.0)
+    report: Any = xpmlp.evaluate(model, images, labels)
+    reference = LogisticRegression(max_iter=500).fit(images.reshape(-1, 64) / 255, labels)
+    assert report.accuracy >= reference.score(images.reshape(-1, 64) / 255, labels) - 0.03
+    found = xpmlp.predict(model, images)
+    for form in (images.reshape(-1, 64), images.astype(np.float64), images.tolist()):
+        np.testing.assert_array_equal(xpmlp.predict(model, form).probabilities, found.probabilities)
+    prepared = xpmlp.predict(model, images.reshape(-1, 64).astype(np.float32) / np.float32(255), prepared=True)
+    np.testing.assert_array_equal(prepared.probabilities, found.probabilities)
+    assert xpmlp.predict(model, images[7]).labels.tolist() == found.labels[7:8].tolist()
+    # The same images as files.
+    picture = pytest.importorskip("PIL.Image")
+    paths = [tmp_path / f"{index}.png" for index in range(3)]
+    for path, image in zip(paths, images, strict=False):
+        picture.fromarray(image).save(path)
+    assert xpmlp.predict(model, str(paths[0])).labels.tolist() == labels[:1].tolist()
+    assert xpmlp.predict(model, paths).labels.tolist() == labels[:3].tolist()
+
+
+def test_values_of_another_range_than_in_training_are_warned_of() -> None:
+    digits = xpmlp.load_dataset("digits")
+    model, _ = xpmlp.train(digits, **SHORT)
+    raw = digits.test.x * 16
+    with pytest.warns(UserWarning, match=r"largest value is 1, .* values up to 16\..*pass prepared=True") as caught:
+        xpmlp.predict(model, digits.test.x)
+    assert caught[0].filename == __file__ or "beartype" in sys.modules
+    with pytest.warns(UserWarning, match=r"largest value is 16, .* values up to 1\..*not as a Split"):
+        xpmlp.evaluate(model, xpmlp.Split(raw, digits.test.labels))
+    expected = xpmlp.evaluate(model, digits.test)
+    for found in (
+        xpmlp.report(model, digits),
+        xpmlp.evaluate(model, "digits"),
+        xpmlp.evaluate(model, raw, digits.test.labels),
+        xpmlp.evaluate(model, digits.test.x, digits.test.labels, prepared=True),
+    ):
+        assert found.to_json() == expected.to_json()
+
+
+def test_a_file_is_read_and_its_held_out_rows_are_evaluated(tmp_path: Path) -> None:
+    path = tmp_path / "flowers.csv"
+    pl.DataFrame(columns() | {"kind": NAMES}).write_csv(path)
+    model, result = xpmlp.train(path, target="kind", **SHORT)
+    report: Any = xpmlp.evaluate(model, path)
+    assert report.accuracy == result.history[-1].test_accuracy
+    assert report.confusion.sum() == 30
+    assert xpmlp.predict(model, str(path)).labels.shape == (150,)
+    price, _ = xpmlp.train(columns(), load_iris().data[:, 3], **SHORT)
+    assert price.task == "regression"
+    assert xpmlp.evaluate(price, columns(), load_iris().data[:, 3]).loss < 0.5
+
+
+MISTAKES: list[tuple[Callable[[Any, Any], object], type[Exception], str]] = [
+    (lambda x, y: xpmlp.train(x), SettingsError, r"y is missing: .* train\(x, y\)"),
+    (lambda x, y: xpmlp.train(x, y, epoch=3), SettingsError, r"epoch: there is no such option\. Did you mean epochs\?"),
+    (lambda x, y: xpmlp.train("iris", y), SettingsError, "iris: is a name or a path, so y cannot be used"),
+    (lambda x, y: xpmlp.train(x, y, target="z"), SettingsError, "y and target: give one of them"),
+    (lambda x, y: xpmlp.train(x, y[:3]), DataError, "there are 150 samples, but 3 targets"),
+    (lambda x, y: xpmlp.train({"a": x}, y), DataError, r"a column has the shape \(150, 4\)"),
+    (lambda x, y: xpmlp.train({"a": y}, target="b"), DataError, "there is no column 'b'"),
+    (lambda x, y: xpmlp.train("digits", target="b"), SettingsError, "digits: is no table"),
+    (lambda x, y: xpmlp.train(xpmlp.load_dataset("iris"), y), SettingsError, "cannot be used with a Dataset"),
+    (lambda x, y: xpmlp.train(__import__("scipy").sparse.csr_matrix(x), y), DataError, "Sparse matrices are for"),
+    (lambda x, y: xpmlp.predict(trained(), x[:, :3]), DataError, r"shape \(150, 3\).* trained on 4 columns"),
+    (lambda x, y: xpmlp.predict(trained(), "photo.jpg"), DataError, "photo.jpg: the model was not trained on images"),
+    (
+        lambda x, y: xpmlp.predict(trained(), np.where(x > 6, np.nan, x)),
+        DataError,
+        "61 of 150 rows have no value in column 'x_0'",
+    ),
+    (lambda x, y: xpmlp.predict(trained(), {"a": y}), DataError, "x_0"),
+    (lambda x, y: xpmlp.evaluate(trained(), x), DataError, r"y is missing: .*evaluate\(model, x, y\)"),
+    (lambda x, y: xpmlp.evaluate(trained(), x, y + 1), DataError, "not among the known classes: 3"),
+    (lambda x, y: xpmlp.evaluate(trained(), x, y[:3]), DataError, "150 samples, but 3"),
+]
+
+
+def trained() -> xpmlp.Model:
+    """A model of iris, trained on arrays."""
+    return xpmlp.train(*load_iris(return_X_y=True), epochs=1, verbose=False)[0]
+
+
+@pytest.mark.parametrize(("mistake", "error", "message"), MISTAKES)
+def test_mistakes_are_explained(mistake: Callable[[Any, Any], object], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        mistake(*load_iris(return_X_y=True))
+
+
+class Interrupt(Callback):
+    def on_epoch_end(self, run: Run) -> None:
+        if len(run.history) == 2:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_keeps_what_was_learned_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    model, result = xpmlp.train("digits", epochs=5, callbacks=[Interrupt()])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("   ")[0] for line in lines] == ["epoch 1/5", "interrupted; the network of epoch 2 is kept"]
+    expected, _ = xpmlp.train("digits", epochs=5, verbose=False, callbacks=[StopAfter(2)])
+    assert capsys.readouterr().out == ""
+    assert result.interrupted
+    np.testing.assert_array_equal(model.layers[0].weight, expected.layers[0].weight)
+
+
+class StopAfter(Callback):
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_epoch_end(self, run: Run) -> None:
+        if len(run.history) == self.epochs:
+            run.stop("enough")
+
+
+def test_a_notebook_shows_the_progress_in_its_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Any] = []
+
+    class Handle:
+        def update(self, progress: Any) -> None:
+            shown.append(progress._repr_html_())
+
+    import types
+
+    ipython: Any = types.ModuleType("IPython")
+    display: Any = types.ModuleType("IPython.display")
+    ipython.get_ipython = lambda: types.SimpleNamespace(kernel=None)
+    display.display = lambda progress, display_id: Handle()
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    monkeypatch.setattr("xpmlp.training.progress.REFRESH_SECONDS", 0.0)
+    result: FitResult = xpmlp.train("digits", epochs=2)[1]
+    assert "<progress value" in shown[0]
+    assert "epoch 1/2" in shown[0]
+    assert "<progress" not in shown[-1]
+    assert f"test accuracy {100 * (result.history[-1].test_accuracy or 0):.2f} %" in shown[-1]
