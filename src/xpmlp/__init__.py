@@ -55,7 +55,13 @@ _MODULES = {
     "save_model": "model.model_file",
 }
 
+# Documented parts of the package, imported on first use, too.
+_PARTS = ("backends", "datasets", "estimators", "export", "nn", "plots", "training")
+
 if not TYPE_CHECKING:
+
+    def __dir__() -> list[str]:
+        return sorted([*__all__, *_PARTS])
 
     def __getattr__(name: str) -> Any:
         if name == "__version__":

@@ -70,6 +70,7 @@ def test_the_model_holds_what_the_dataset_and_the_recipe_say(digits: Dataset) ->
         "recipe": recipe.to_json(),
         "epochs": 2,
         "kept_epoch": 2,
+        "test_accuracy": result.history[1].test_accuracy,
     }
     assert Recipe.from_json(json.loads(json.dumps(model.training))["recipe"]) == recipe
 

@@ -1,6 +1,7 @@
 """A dataset: host arrays ready for training, with their classes and where they came from."""
 
 import functools
+import html
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -10,8 +11,12 @@ from jaxtyping import Float32, Int64, Num, Shaped, UInt8
 
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import TableSchema
+from xpmlp.notebooks import html_table
 
 from .scaling import scaled
+
+# Of the targets of a regression, in a notebook.
+NUMBERS: dict[str, Any] = {"minimum": np.min, "mean": np.mean, "maximum": np.max}
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,10 @@ class Split:
     def rows(self) -> int:
         """Number of samples."""
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        """Return the number of rows."""
+        return f"{type(self).__name__}({self.rows:,} rows)"
 
     def take(self, rows: slice) -> "Split":
         """Return some of the rows."""
@@ -144,6 +153,26 @@ class Dataset:
     def task(self) -> Literal["classification", "regression"]:
         """Classification if there are classes, else regression."""
         return "classification" if self.classes else "regression"
+
+    def __repr__(self) -> str:
+        """Return the sizes in a line."""
+        shape = " × ".join(map(str, self.input_shape))
+        outputs = f"{len(self.classes)} classes" if self.classes else "regression"
+        rows = f"{self.train.rows:,} training rows, {self.test.rows:,} test rows"
+        return f"Dataset({self.name!r}: {rows}, {shape} inputs, {outputs})"
+
+    def _repr_html_(self) -> str:
+        splits = (self.train, self.test)
+        counts = [
+            np.bincount(class_indices(split.labels, self.classes), minlength=len(self.classes)) for split in splits
+        ]
+        classes = zip(self.classes, *counts, strict=True)
+        numbers = [(name, *(f"{f(split.labels):.4g}" for split in splits)) for name, f in NUMBERS.items()]
+        rows = list(classes) if self.classes else numbers
+        notes = "".join(f"<p>note: {html.escape(note)}</p>" for note in self.notes)
+        return (
+            html_table(("class" if self.classes else "target", "training rows", "test rows"), rows, repr(self)) + notes
+        )
 
 
 def class_indices(labels: Shaped[np.ndarray, " rows"], classes: tuple[int | str, ...]) -> Int64[np.ndarray, " rows"]:

@@ -10,11 +10,20 @@ from xpmlp.errors import XpmlpError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import LOSSES
+from xpmlp.notebooks import html_table
+from xpmlp.plots import Picture, draw_weights
 
 from .image_preprocessor import ImagePreprocessor
 from .table_schema import TableSchema
 
 Task = Literal["multiclass", "binary", "multilabel", "regression"]
+# Activations of the last layer, by loss.
+OUTPUTS = {
+    "softmax_cross_entropy": "softmax",
+    "logistic_cross_entropy": "logistic",
+    "squared_error": "identity",
+    "poisson": "exponential",
+}
 
 
 class ModelError(XpmlpError, ValueError):
@@ -142,6 +151,37 @@ class Model:
     def layer_sizes(self) -> tuple[int, ...]:
         """Number of features, units of each hidden layer, outputs."""
         return (self.layers[0].weight.shape[0], *(layer.weight.shape[1] for layer in self.layers))
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights and biases."""
+        return sum(array.size for layer in self.layers for array in layer)
+
+    def plot_weights(self, title: str = "") -> Picture:
+        """Draw the first layer's weights as images, if the samples are images; see `xpmlp.plots.draw_weights`."""
+        if len(self.input_shape) != 2:
+            raise ModelError("The samples are not gray images, so the weights cannot be drawn as images.")
+        classes = self.classes if len(self.layers) == 1 else ()
+        return draw_weights(self.layers[0].weight, self.input_shape, title, classes=classes)
+
+    def __repr__(self) -> str:
+        """Return what the network is in a line."""
+        outputs = f"{len(self.classes)} classes" if self.classes else ", ".join(self.output_names)
+        return f"Model({'-'.join(map(str, self.layer_sizes))}, {self.activation}, {self.task}: {outputs})"
+
+    def _repr_html_(self) -> str:
+        units = [self.activation] * (len(self.layers) - 1) + [OUTPUTS.get(self.loss, self.loss)]
+        layers = [
+            (index, *layer.weight.shape, name, f"{layer.weight.size + layer.bias.size:,}")
+            for index, (layer, name) in enumerate(zip(self.layers, units, strict=True), start=1)
+        ]
+        trained = {"data": self.training.get("data"), "epochs": self.training.get("epochs")}
+        accuracy = self.training.get("test_accuracy")
+        facts = [f"{name}: {value}" for name, value in trained.items() if value is not None]
+        facts += [f"test accuracy: {100 * accuracy:.2f} %"] if isinstance(accuracy, float) else []
+        header = ("layer", "inputs", "units", "activation", "parameters")
+        caption = "; ".join([f"{self!r}, {self.parameters:,} parameters", *facts])
+        return html_table(header, layers, caption)
 
     @property
     def raw_columns(self) -> TableSchema | None:

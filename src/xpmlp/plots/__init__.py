@@ -4,13 +4,14 @@ from .classification import draw_calibration, draw_confusion
 from .curves import draw_comparison, draw_curves
 from .gallery import draw_gallery, draw_mistakes
 from .regression import draw_predicted, draw_residuals
-from .style import BLUE, GREY, SEVERAL, house_style, new_figure, shortened, to_png
+from .style import BLUE, GREY, SEVERAL, Picture, house_style, new_figure, shortened, to_png
 from .weights import draw_weights
 
 __all__ = [
     "BLUE",
     "GREY",
     "SEVERAL",
+    "Picture",
     "draw_calibration",
     "draw_comparison",
     "draw_confusion",

@@ -6,7 +6,19 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-from .style import BLUE, GREY, house_style, import_matplotlib, lighten, margins, new_figure, shortened, to_png, wrapped
+from .style import (
+    BLUE,
+    GREY,
+    Picture,
+    house_style,
+    import_matplotlib,
+    lighten,
+    margins,
+    new_figure,
+    shortened,
+    to_png,
+    wrapped,
+)
 
 COUNTS_SHOWN_UP_TO = 30  # classes; beyond, the numbers in a confusion matrix are too small to read
 BINS = 10
@@ -14,7 +26,9 @@ DEVIATIONS = 1.96  # 95 % of a normal distribution lie within
 
 
 @house_style()
-def draw_confusion(confusion: Int64[np.ndarray, "classes classes"], classes: Sequence[int | str], title: str) -> bytes:
+def draw_confusion(
+    confusion: Int64[np.ndarray, "classes classes"], classes: Sequence[int | str], title: str
+) -> Picture:
     """Draw the number of rows by true class (down) and predicted class (across), shaded by share of the true class."""
     count = len(classes)
     names = [shortened(str(name), 24) for name in classes]
@@ -43,7 +57,7 @@ def draw_confusion(confusion: Int64[np.ndarray, "classes classes"], classes: Seq
 
 
 @house_style()
-def draw_calibration(confidence: Float[np.ndarray, " rows"], right: Bool[np.ndarray, " rows"], title: str) -> bytes:
+def draw_calibration(confidence: Float[np.ndarray, " rows"], right: Bool[np.ndarray, " rows"], title: str) -> Picture:
     """Draw a reliability diagram: the fraction correct by predicted probability, and the number of rows.
 
     For each of at least one row, `confidence` is the probability of the predicted class, and `right` whether it was

@@ -10,6 +10,7 @@ from .style import (
     GREY,
     ORANGE,
     SEVERAL,
+    Picture,
     house_style,
     margins,
     mark_epochs,
@@ -48,7 +49,7 @@ class Epoch(Protocol):
 
 
 @house_style()
-def draw_curves(history: Sequence[Epoch], title: str, kept: int | None = None) -> bytes:
+def draw_curves(history: Sequence[Epoch], title: str, kept: int | None = None) -> Picture:
     """Draw loss and accuracy by epoch, side by side; the loss alone if there were no test rows.
 
     The history has at least one epoch; `kept` is the one whose weights the model has, by default the last.
@@ -93,7 +94,7 @@ def draw_curves(history: Sequence[Epoch], title: str, kept: int | None = None) -
 @house_style()
 def draw_comparison(
     runs: Mapping[str, Sequence[Epoch]], title: str, kept: Mapping[str, int | None] | None = None
-) -> bytes:
+) -> Picture:
     """Draw test loss and test accuracy of several runs by epoch; the training loss of a run without test rows.
 
     Under each run's name are its history, of at least one epoch, and the epoch whose weights its model has, by default

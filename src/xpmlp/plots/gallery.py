@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int64, Shaped
 
-from .style import BLUE, GREY, ORANGE, house_style, import_matplotlib, new_figure, shortened, to_png, wrapped
+from .style import BLUE, GREY, ORANGE, Picture, house_style, import_matplotlib, new_figure, shortened, to_png, wrapped
 
 CELL, IMAGE = 1.25, 1.15  # width in inches, in a gallery
 HEADING, BELOW = 0.3, 0.27  # height in inches, of a section's heading and below an image
@@ -60,7 +60,7 @@ def draw_gallery(
     columns: int = 8,
     rows_of_first: int = 3,
     rows_of_mistakes: int = 2,
-) -> bytes:
+) -> Picture:
     """Draw test images with prediction and confidence: the first ones, then the most confident mistakes.
 
     The probabilities are those of the predicted classes.
@@ -120,7 +120,7 @@ def draw_mistakes(
     *,
     columns: int = 3,
     most: int = 12,
-) -> bytes:
+) -> Picture:
     """Draw the mistakes with the least probable true class, each with its most probable classes.
 
     The truth is the index of each image's class in `classes`. Raises `ValueError` if there are no mistakes.

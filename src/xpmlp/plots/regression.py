@@ -5,7 +5,19 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from .style import BLUE, GREY, ORANGE, house_style, lighten, new_figure, number, shortened, to_png, write_numbers
+from .style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    Picture,
+    house_style,
+    lighten,
+    new_figure,
+    number,
+    shortened,
+    to_png,
+    write_numbers,
+)
 
 POINTS_SHOWN_UP_TO = 3000  # rows; more cannot be told apart
 
@@ -13,7 +25,7 @@ POINTS_SHOWN_UP_TO = 3000  # rows; more cannot be told apart
 @house_style()
 def draw_predicted(
     truth: Float[np.ndarray, " rows"], predicted: Float[np.ndarray, " rows"], name: str, title: str
-) -> bytes:
+) -> Picture:
     """Draw predicted against true values of the target `name`, with the line on which they are equal."""
     figure = new_figure(5.6 if len(truth) <= POINTS_SHOWN_UP_TO else 6.4, 5.4, title, layout="compressed")
     axes = figure.subplots()
@@ -32,7 +44,7 @@ def draw_predicted(
 @house_style()
 def draw_residuals(
     truth: Float[np.ndarray, " rows"], predicted: Float[np.ndarray, " rows"], name: str, title: str
-) -> bytes:
+) -> Picture:
     """Draw residuals (predicted − true) of the target `name` against predictions, and their distribution."""
     residuals = predicted - truth
     figure = new_figure(9.2, 4.4, title)

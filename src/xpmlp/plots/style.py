@@ -5,9 +5,11 @@ import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from xpmlp.optional_imports import import_optional
+from xpmlp.whole_files import write_whole
 
 # Okabe and Ito's colors, which people with any kind of color vision can tell apart.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -54,7 +56,22 @@ def margins(figure: Any, left: float, right: float, bottom: float, top: float, *
     return ends | {"top": 1.0 - (top + title) / height} | grid
 
 
-def to_png(figure: Any) -> bytes:
+class Picture(bytes):
+    """The content of a PNG file, which notebooks show."""
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a file."""
+        write_whole(Path(path), self)
+
+    def _repr_png_(self) -> bytes:
+        return bytes(self)
+
+    def __repr__(self) -> str:
+        """Return its size."""
+        return f"<a picture, PNG of {len(self):,} bytes>"
+
+
+def to_png(figure: Any) -> Picture:
     """Render a figure."""
     canvas = import_optional("matplotlib.backends.backend_agg", extra="cli", purpose="Drawing pictures").FigureCanvasAgg
     image = import_optional("PIL.Image", extra="cli", purpose="Drawing pictures")
@@ -63,7 +80,7 @@ def to_png(figure: Any) -> bytes:
     pixels = image.frombuffer("RGBA", drawn.get_width_height(), drawn.buffer_rgba(), "raw", "RGBA", 0, 1)
     file = io.BytesIO()
     pixels.convert("RGB").save(file, format="png", compress_level=1)
-    return file.getvalue()
+    return Picture(file.getvalue())
 
 
 def wrapped(title: str, width: float) -> str:

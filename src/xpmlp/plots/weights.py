@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from .style import house_style, new_figure, shortened, to_png, wrapped
+from .style import Picture, house_style, new_figure, shortened, to_png, wrapped
 
 MOST_UNITS = 96
 LONGEST_SIDE, GAP, NAME_HEIGHT = 0.9, 0.08, 0.2  # inches, of each image and around it
@@ -19,7 +19,7 @@ def draw_weights(
     title: str,
     *,
     classes: Sequence[int | str] = (),
-) -> bytes:
+) -> Picture:
     """Draw the weights of each unit of the first layer as an image, each weight at its pixel.
 
     Of many units, those with the largest weights are shown. If the first layer is also the last, its units are named

@@ -19,10 +19,13 @@ from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import LOSSES, Loss
 from xpmlp.nn.network import forward
 from xpmlp.nn.samples import Samples
+from xpmlp.notebooks import html_table
+from xpmlp.plots import Picture, draw_confusion
 
 from .inputs import labelled_split
 from .prediction import ROWS_AT_A_TIME, check_features, model_logits, predict
 
+CLASSES_SHOWN = 40  # in the confusion matrix of a notebook
 NOTHING = "There is nothing to evaluate on: no rows, or rows that all weigh 0."
 
 
@@ -70,6 +73,25 @@ class Report:
     per_class: tuple[ClassScore, ...]
     confusion: Int64[np.ndarray, "classes classes"]
 
+    def plot_confusion(self, title: str = "") -> Picture:
+        """Draw the confusion matrix; see `xpmlp.plots.draw_confusion`."""
+        return draw_confusion(self.confusion, [score.label for score in self.per_class], title)
+
+    def __repr__(self) -> str:
+        """Return accuracy and loss."""
+        rows = int(self.confusion.sum())
+        return f"Report(accuracy {100 * self.accuracy:.2f} %, loss {self.loss:.4f}, {rows:,} rows)"
+
+    def _repr_html_(self) -> str:
+        names = [score.label for score in self.per_class]
+        scores = [(s.label, f"{s.precision:.4f}", f"{s.recall:.4f}", f"{s.f1:.4f}", s.support) for s in self.per_class]
+        mistakes = [[names[row], *(count or "·" for count in counts)] for row, counts in enumerate(self.confusion)]
+        return html_table(("class", "precision", "recall", "F1", "rows"), scores, repr(self)) + (
+            html_table(("", *names), mistakes, "true class (rows), predicted class (columns)")
+            if len(names) <= CLASSES_SHOWN
+            else ""
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON holds it."""
         return asdict(self) | {"per_class": list(map(asdict, self.per_class)), "confusion": self.confusion.tolist()}
@@ -96,6 +118,10 @@ class RegressionReport:
     r2: float
     rmse: float
     mae: float
+
+    def _repr_html_(self) -> str:
+        rows = [("R²", f"{self.r2:.4f}"), *((name.upper(), f"{getattr(self, name):.4g}") for name in ("rmse", "mae"))]
+        return html_table((), rows)
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON holds it, NaN as null."""

@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import html
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -9,10 +10,13 @@ from typing import Any, Protocol, runtime_checkable
 
 from xpmlp.backends import Backend
 from xpmlp.data import StreamedSamples
+from xpmlp.errors import SettingsError
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import TrainingState
 from xpmlp.nn.tree import tree_map
+from xpmlp.notebooks import html_picture
+from xpmlp.plots import Picture, draw_curves
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,25 @@ class FitResult:
     seconds: float
     kept_epoch: int
     threads: int | None = None
+
+    def plot_curves(self, title: str = "") -> Picture:
+        """Draw loss and accuracy by epoch; see `xpmlp.plots.draw_curves`."""
+        if not self.history:
+            raise SettingsError("No epoch was completed, so there are no curves to draw.")
+        return draw_curves(self.history, title, self.kept_epoch)
+
+    def __repr__(self) -> str:
+        """Return how long the run was and what it reached."""
+        parts = [f"{len(self.history)} epochs", f"{self.seconds:.1f} s"]
+        if 0 < self.kept_epoch <= len(self.history):
+            row = self.history[self.kept_epoch - 1]
+            scores = {"loss": row.train_loss, "test loss": row.test_loss, "test accuracy": row.test_accuracy}
+            parts += [f"{name} {value:.4f}" for name, value in scores.items() if value is not None]
+        return f"FitResult({', '.join([*parts, *filter(None, [self.stop_reason])])})"
+
+    def _repr_html_(self) -> str:
+        picture = html_picture(self.plot_curves) if self.history else ""
+        return f"<p>{html.escape(repr(self))}</p>{picture}"
 
     @functools.cached_property
     def layers(self) -> Layers:

@@ -178,6 +178,9 @@ def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:
         "epochs": len(result.history),
         "kept_epoch": result.kept_epoch,
     }
+    if 0 < result.kept_epoch <= len(result.history):
+        accuracy = result.history[result.kept_epoch - 1].test_accuracy
+        training |= {} if accuracy is None else {"test_accuracy": accuracy}
     if dataset.provenance is not None:
         training["provenance"] = dataset.provenance.to_json()
     if dataset.split is not None:
