@@ -131,7 +131,7 @@ def run(name: str, train: Samples, test: Samples, *, epochs: int, seed: int, lea
         epochs=epochs,
         batch_size=RECIPE.batch_size,
         generator=generator,
-        validation=test,
+        test=test,
     )
     return Outcome(
         losses=[row.test_loss for row in result.history if row.test_loss is not None],

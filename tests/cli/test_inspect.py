@@ -14,7 +14,7 @@ from PIL import Image
 from rich.console import Console
 
 from xpmlp.cli.inspect import print_inspection
-from xpmlp.inspection.inspection import inspect_table, open_data
+from xpmlp.inspection.inspection import inspect_data
 
 Run = Callable[..., Any]
 
@@ -76,7 +76,7 @@ def test_many_columns_are_readable_in_a_terminal(xpmlp: Run, monkeypatch: pytest
 
 def test_a_narrow_terminal_shows_fewer_numbers_but_whole_ones() -> None:
     screen = io.StringIO()
-    print_inspection(Console(file=screen, width=80, color_system=None), inspect_table(open_data("wine")))
+    print_inspection(Console(file=screen, width=80, color_system=None), inspect_data("wine"))
     lines = screen.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     first = next(line for line in lines if "alcohol" in line)

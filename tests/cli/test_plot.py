@@ -168,9 +168,13 @@ def test_what_is_no_run_is_said(xpmlp: Run, refused: Run, no_pictures: None) -> 
 
 def test_a_history_is_read_as_it_was_written_or_refused_with_its_damaged_line() -> None:
     for loss in (0.5, None):
-        history = [EpochRow(epoch, 1.0 / 3.0, loss, loss, 1e-5, 0.25, 1234.5) for epoch in (1, 2)]
+        history = [EpochRow(epoch, loss, loss, loss, 1e-5, 0.25, 1234.5, 1.0 / 3.0, loss, loss) for epoch in (1, 2)]
         Path("history.csv").write_text(history_to_csv(history), encoding="utf-8")
         assert read_history(Path("history.csv")) == history
+    # Those of earlier versions have fewer columns, and the objective under another name.
+    old = "epoch,train_loss,test_loss,test_accuracy,learning_rate,seconds,samples_per_second\n1,0.5,0.25,,0.1,1.0,2.0\n"
+    Path("history.csv").write_text(old, encoding="utf-8")
+    assert read_history(Path("history.csv")) == [EpochRow(1, None, 0.25, None, 0.1, 1.0, 2.0, 0.5)]
     for content, said in (
         ("", "no column epoch"),
         ("epoch,train_loss\n1,2\n", "no column test_loss"),

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from xpmlp import load_dataset, load_model
 from xpmlp.cli.run_folder import read_history
 from xpmlp.training import evaluate_classifier, newest_checkpoint
-from xpmlp.training.checkpoint import checkpoint_files
+from xpmlp.training.checkpoint import checkpoint_files, save_checkpoint
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -138,13 +139,35 @@ def test_patience_ends_a_run_with_its_best_weights(xpmlp: Any, tmp_path: Path) -
     assert record["epochs"] == record["kept_epoch"] + 2
     assert f"stopped after epoch {record['epochs']}: no lower loss for 2 epochs" in out
     assert f"the weights are those of epoch {record['kept_epoch']}, the best" in out
-    kept = read_history(run / "history.csv")[record["kept_epoch"] - 1]
-    assert record["test_accuracy"] == kept.test_accuracy
-    losses = [row.test_loss or math.inf for row in read_history(run / "history.csv")]
-    test = load_dataset("digits").test
-    assert evaluate_classifier(load_model(run / "model.safetensors"), test).loss == pytest.approx(min(losses), rel=1e-4)
-    assert evaluate_classifier(load_model(run / "last.safetensors"), test).loss == pytest.approx(losses[-1], rel=1e-4)
+    history = read_history(run / "history.csv")
+    losses = [row.validation_loss or math.inf for row in history]
+    digits = load_dataset("digits").with_validation(0.1)
+    assert digits.validation is not None
+    for name, loss in ("model", min(losses)), ("last", losses[-1]):
+        report = evaluate_classifier(load_model(run / f"{name}.safetensors"), digits.validation)
+        assert report.loss == pytest.approx(loss, rel=1e-4)
     assert losses[-1] > min(losses)
+    # The test rows choose nothing: they are not looked at before the end.
+    assert {row.test_loss for row in history} == {None}
+    report = evaluate_classifier(load_model(run / "model.safetensors"), digits.test)
+    assert record["test_accuracy"] == report.accuracy
+    assert record["data"]["validation_rows"] == 144
+
+
+def test_a_run_of_an_earlier_version_is_resumed_on_its_own_rows(xpmlp: Any, tmp_path: Path) -> None:
+    """Its epoch was chosen by the test rows, and all other rows were trained on."""
+    run = tmp_path / "run"
+    command = ("train", "digits", "--epochs", "4", "--patience", "2", "--checkpoint-every", "1", "-o", run)
+    assert xpmlp(*command).code == 0
+    (_, newest), _ = checkpoint_files(run / "checkpoints")
+    checkpoint = newest_checkpoint(run / "checkpoints")
+    checkpoint.settings.pop("validation_fraction")
+    save_checkpoint(newest, replace(checkpoint, history=()))
+    (run / "run.json").unlink()
+    _, out, _ = xpmlp("train", "--resume", run)
+    assert "1,437 training rows, 360 validation rows, 360 test rows" in out
+    refused = xpmlp("train", "--resume", run, "--validation-fraction", "0.2")
+    assert "--validation-fraction 0.2 was given, but the run has" in refused.err
 
 
 def test_patience_keeps_the_best_weights_of_a_run_that_it_does_not_end_too(
@@ -152,7 +175,7 @@ def test_patience_keeps_the_best_weights_of_a_run_that_it_does_not_end_too(
 ) -> None:
     kept: list[int | None] = []
 
-    def keep(history: Any, title: str, epoch: int | None) -> bytes:
+    def keep(history: Any, title: str, epoch: int | None, loss: str) -> bytes:
         kept.append(epoch)
         return b"a picture"
 
@@ -162,7 +185,7 @@ def test_patience_keeps_the_best_weights_of_a_run_that_it_does_not_end_too(
     rate = ("--learning-rate", "0.5", "--schedule", "constant")
     code, out, _ = xpmlp("train", "digits", "--epochs", "6", "--patience", "6", *rate, "-o", run)
     assert code == 0
-    best = min(read_history(run / "history.csv"), key=lambda row: row.test_loss or math.inf).epoch
+    best = min(read_history(run / "history.csv"), key=lambda row: row.validation_loss or math.inf).epoch
     assert best < 6
     assert "stopped after" not in out
     assert f"the weights are those of epoch {best}, the best" in out

@@ -65,10 +65,12 @@ def test_a_newcomer_gets_a_model_its_history_and_its_pictures(command: Run, empt
     assert f"test accuracy {100 * record['test_accuracy']:.2f} %" in out
 
     text = (run / "history.csv").read_text(encoding="utf-8")
-    assert text.startswith("epoch,train_loss,test_loss,test_accuracy,learning_rate,seconds,samples_per_second\n")
+    assert text.startswith(
+        "epoch,train_loss,test_loss,test_accuracy,learning_rate,seconds,samples_per_second,objective,"
+    )
     rows = read_csv(run / "history.csv")
     assert [row["epoch"] for row in rows] == [str(epoch) for epoch in range(1, 11)]
-    assert all(math.isfinite(float(value)) for row in rows for value in row.values())
+    assert all(math.isfinite(float(value or 0)) for row in rows for value in row.values())
     assert float(rows[-1]["test_accuracy"]) == record["test_accuracy"]
 
     for name in (name for name in OF_IMAGES if name.endswith(".png")):

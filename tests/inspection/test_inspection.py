@@ -12,13 +12,9 @@ from hypothesis import strategies as st
 
 from xpmlp.errors import DataError
 from xpmlp.inspection.columns import by_interest
-from xpmlp.inspection.inspection import Inspection, inspect_table, open_data
+from xpmlp.inspection.inspection import inspect_data
 
 pd = pytest.importorskip("pandas")
-
-
-def inspect_data(data: str | Path, **options: Any) -> Inspection:
-    return inspect_table(open_data(data), **options)
 
 
 @pytest.fixture

@@ -75,6 +75,20 @@ def test_an_accuracy_axis_ends_where_accuracies_do(drawn: list[Any], accuracy: f
     assert -2.0 <= low <= 100.0 * accuracy <= high <= 102.0
 
 
+def test_validation_rows_are_named_and_old_histories_say_what_their_loss_is(drawn: list[Any]) -> None:
+    rows = [replace(row, validation_loss=0.5, validation_accuracy=0.75, test_loss=None) for row in history(3)]
+    plots.draw_curves(rows, TITLE, loss="loss: half the squared error")
+    loss_axes, accuracy_axes = drawn[0].axes
+    assert [text.get_text() for text in loss_axes.get_legend().get_texts()] == ["train", "validation"]
+    assert accuracy_axes.get_ylabel() == "validation accuracy (%)"
+    assert loss_axes.get_ylabel() == "loss: half the squared error"
+    assert_shows(accuracy_axes.lines[0], rows, "validation_accuracy", 100.0)
+    old = [replace(row, train_loss=None, objective=row.train_loss) for row in history(3)]
+    plots.draw_curves(old, TITLE)
+    labels = [text.get_text() for text in drawn[1].axes[0].get_legend().get_texts()]
+    assert labels == ["test", "train, while learning, with penalty"]
+
+
 def test_an_earlier_epoch_whose_weights_were_kept_is_marked(drawn: list[Any]) -> None:
     for kept in (2, 5):
         plots.draw_curves(history(5), TITLE, kept)

@@ -20,13 +20,14 @@ from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import adam, sgd
 from xpmlp.nn.samples import Samples
-from xpmlp.training import Callback, EarlyStopping, FitResult, Run, fit, warmup_cosine
+from xpmlp.training import Callback, Checkpoint, EarlyStopping, EpochRow, FitResult, Run, fit, warmup_cosine
 from xpmlp.training.callbacks import Checkpointing
 from xpmlp.training.checkpoint import (
     checkpoint_files,
     load_checkpoint,
     newest_checkpoint,
     save_checkpoint,
+    take_checkpoint,
 )
 
 EPOCHS = 7
@@ -76,7 +77,8 @@ def assert_same_run(result: FitResult, unbroken: FitResult) -> None:
     for part, expected in zip(itertools.chain(*result.layers), itertools.chain(*unbroken.layers), strict=True):
         assert part.tobytes() == expected.tobytes()
     for row, expected_row in zip(result.history, unbroken.history, strict=True):
-        assert (row.train_loss, row.test_loss) == (expected_row.train_loss, expected_row.test_loss)
+        for name in ("objective", "train_loss", "validation_loss"):
+            assert getattr(row, name) == getattr(expected_row, name)
     assert (result.stop_reason, result.kept_epoch) == (unbroken.stop_reason, unbroken.kept_epoch)
 
 
@@ -116,6 +118,32 @@ def test_early_stopping_in_float64_broken_after_every_epoch_ends_with_the_same_b
             train(EarlyStopping(4), Checkpointing(tmp_path), Killer(epoch), checkpoint=checkpoint, **settings)
         checkpoint = newest_checkpoint(tmp_path)
     assert_same_run(train(EarlyStopping(4), checkpoint=checkpoint, **settings), unbroken)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_resumed_with_its_losses_in_todays_unit() -> None:
+    """Its losses are not scaled, its train_loss is the objective, and it was validated on the test rows."""
+    settings: dict[str, Any] = {"rate": 0.9, "epochs": 20, "optimizer": "momentum", "loss_scale": 4.0}
+    unbroken = train(EarlyStopping(4), **settings)
+    taken: list[Checkpoint] = []
+
+    class Take(Callback):
+        def on_epoch_end(self, run: Run) -> None:
+            if len(run.history) == 3:
+                taken.append(take_checkpoint(run, run.state, {}))
+
+    train(EarlyStopping(4), Take(), **settings)
+    old_rows = [
+        EpochRow(row.epoch, (row.objective or 0.0) / 4.0, (row.validation_loss or 0.0) / 4.0, 0.5, 0.1, 1.0, 1.0)
+        for row in taken[0].history
+    ]
+    stopping = taken[0].callbacks["EarlyStopping"]
+    stopping["best_loss"] /= 4.0
+    old = replace(taken[0], history=tuple(old_rows), loss_scale=None)
+    resumed = train(EarlyStopping(4), checkpoint=old, **settings)
+    assert (resumed.stop_reason, resumed.kept_epoch) == (unbroken.stop_reason, unbroken.kept_epoch)
+    for row, expected in zip(resumed.history, unbroken.history, strict=True):
+        assert (row.objective, row.held_out_loss) == pytest.approx((expected.objective, expected.validation_loss))
+        assert (row.train_loss is None) == (row.epoch <= 3)
 
 
 def test_a_run_that_was_over_stays_over_and_one_that_had_not_begun_begins(tmp_path: Path) -> None:
@@ -242,7 +270,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     with safetensors.safe_open(path, framework="numpy") as file:
         assert set(file.metadata()) == {"format", "format_version", "checkpoint", "sha256"}
         description = json.loads(file.metadata()["checkpoint"])
-        assert set(description) == {"history", "generator", "callbacks", "settings", "threads"}
+        assert set(description) == {"history", "generator", "callbacks", "settings", "threads", "loss_scale"}
         parts = itertools.product(("layers", "callbacks.EarlyStopping"), "01", ("weight", "bias"))
         assert set(file.keys()) == {*map(".".join, parts), *(f"optimizer.{index}" for index in range(9))}
 

@@ -108,7 +108,8 @@ class Problem:
 
 def numbers(result: FitResult) -> list[list[float]]:
     """Return the losses and accuracies of all epochs."""
-    return [[row.train_loss, row.test_loss or 0.0, row.test_accuracy or 0.0] for row in result.history]
+    names = ("train_loss", "objective", "validation_loss", "validation_accuracy")
+    return [[getattr(row, name) or 0.0 for name in names] for row in result.history]
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_a_batch_may_hold_one_row_all_rows_or_more_than_there_are(small_fit: Fit
     exact, larger = (small_fit(batch_size=size, generator=IN_ORDER) for size in (50, 1000))
     assert_same_bits(larger.layers, exact.layers)
     backend = RecordingBackend()
-    assert math.isfinite(small_fit(batch_size=1, epochs=1, backend=backend).history[0].train_loss)
+    assert math.isfinite(small_fit(batch_size=1, epochs=1, backend=backend).history[0].objective or math.nan)
     assert len(backend.batches) == 50
 
 
@@ -116,8 +116,8 @@ def test_validation_after_each_epoch_is_what_scikit_learn_computes_from_the_weig
         activations = np.tanh(validation.x @ hidden.weight + hidden.bias)
         probabilities = softmax(activations @ output.weight + output.bias, axis=1)
         tolerance = 1e-12 if dtype == "float64" else 1e-6
-        assert row.test_loss == pytest.approx(log_loss(truth, probabilities), rel=tolerance)
-        assert row.test_accuracy == pytest.approx(accuracy_score(truth, probabilities.argmax(axis=1)), abs=1e-7)
+        assert row.validation_loss == pytest.approx(log_loss(truth, probabilities), rel=tolerance)
+        assert row.validation_accuracy == pytest.approx(accuracy_score(truth, probabilities.argmax(axis=1)), abs=1e-7)
 
 
 def test_without_validation_rows_there_is_no_test_loss_and_for_regression_no_accuracy(
@@ -126,10 +126,33 @@ def test_without_validation_rows_there_is_no_test_loss_and_for_regression_no_acc
     unvalidated, validated = small_fit(), small_fit(validation=validation)
     assert_same_bits(validated.layers, unvalidated.layers)
     row = unvalidated.history[-1]
-    assert (row.test_loss, row.test_accuracy) == (None, None)
+    assert (row.validation_loss, row.validation_accuracy, row.test_loss, row.test_accuracy) == (None,) * 4
     regression = small_fit(loss=LOSSES["squared_error"], validation=validation).history[-1]
-    assert regression.test_loss is not None
-    assert regression.test_accuracy is None
+    assert regression.validation_loss is not None
+    assert regression.validation_accuracy is None
+
+
+@pytest.mark.parametrize("l2", [None, 50.0])
+def test_losses_of_all_rows_can_be_compared(small_fit: Fit, samples: Samples, l2: float | None) -> None:
+    """The same rows have the same loss as training, validation and test rows, whatever the penalty."""
+    result = small_fit(validation=samples, test=samples, l2=l2, loss_scale=3.0)
+    for row in result.history:
+        assert row.train_loss == pytest.approx(row.validation_loss, rel=1e-12)
+        assert row.test_loss == row.validation_loss
+        assert row.test_accuracy == row.validation_accuracy
+    unscaled = small_fit(l2=l2).history
+    assert [row.train_loss for row in result.history] == [3.0 * (row.train_loss or 0.0) for row in unscaled]
+    assert [row.objective for row in result.history] == [3.0 * (row.objective or 0.0) for row in unscaled]
+
+
+def test_the_training_loss_may_be_that_of_some_rows_spread_over_all_or_of_none(
+    small_fit: Fit, samples: Samples
+) -> None:
+    some = Samples(samples.x[[10, 20, 30, 40]], samples.targets[[10, 20, 30, 40]])
+    rows = np.arange(10, 41)
+    (row,) = small_fit(rows=rows, loss_rows=4, test=some, epochs=1).history
+    assert row.train_loss == pytest.approx(row.test_loss, rel=1e-12)
+    assert small_fit(loss_rows=0).history[-1].train_loss is None
 
 
 def test_history_is_numbered_and_holds_the_mean_of_the_objectives_and_of_the_learning_rates(small_fit: Fit) -> None:
@@ -141,7 +164,7 @@ def test_history_is_numbered_and_holds_the_mean_of_the_objectives_and_of_the_lea
     assert_allclose([row.learning_rate for row in result.history], rates.mean(axis=1), rtol=1e-12)
     # Rows count alike: the last batch, of 2 rows, for less than the others.
     losses = np.asarray(backend.objectives) @ np.asarray([16, 16, 16, 2]) / 50
-    assert_allclose([row.train_loss for row in result.history], losses, rtol=1e-12)
+    assert_allclose(np.array([row.objective for row in result.history], float), losses, rtol=1e-12)
     assert (result.stop_reason, result.interrupted) == (None, False)
 
 

@@ -14,6 +14,7 @@ from xpmlp.training import EpochRow, evaluate_regression, predict
 CLASSIFICATION = ("gallery.png", "mistakes.png", "confusion.png", "calibration.png")
 REGRESSION = ("predicted.png", "residuals.png")
 FIGURES = ("curves.png", *CLASSIFICATION, "weights.png", *REGRESSION)
+LOSS_NAMES = {"squared_error": "loss: half the squared error", "poisson": "loss: half the Poisson deviance"}
 MOST_CLASSES = 100  # in a confusion matrix; more names would overlap
 
 
@@ -56,7 +57,9 @@ def run_figures(
     else:
         title = add_classification(figures, model, rows, name, backend)
     if history:
-        figures.drawn["curves.png"] = lambda: plots.draw_curves(history, title, kept_epoch(model))
+        figures.drawn["curves.png"] = lambda: plots.draw_curves(
+            history, title, kept_epoch(model), LOSS_NAMES.get(model.loss, "loss")
+        )
     else:
         figures.omit(["curves.png"], "there is no history")
     if len(model.input_shape) == 2:

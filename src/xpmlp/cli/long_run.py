@@ -19,6 +19,7 @@ from .console import shell_command
 CHECKPOINTS = "checkpoints"  # the folder, within a run's
 COMMAND = "command.json"  # in that folder while the run lasts: the command's values
 PATHS = ("data_dir", "test", "output")  # stored as absolute paths, to resume from any folder
+CHOSEN_BY_TEST_ROWS = 0.0  # the validation fraction of runs of earlier versions: the test rows chose the epoch
 FREE = ("resume", "quiet", "threads", "mpi")  # options that may change on resuming
 
 
@@ -42,6 +43,7 @@ def resume_command(context: Any, run: Path) -> tuple[dict[str, Any], Checkpoint 
             stored = dict(json.loads((run / CHECKPOINTS / COMMAND).read_bytes()))
         if not stored:
             raise
+    stored.setdefault("validation_fraction", CHOSEN_BY_TEST_ROWS)
     differences = []
     for name, value in to_plain(context.params).items():
         source = context.get_parameter_source(name)
@@ -92,6 +94,9 @@ def check_long_run(values: Mapping[str, Any]) -> None:
     for name in ("checkpoint_every", "checkpoint_minutes", "patience"):
         if values[name] is not None and not values[name] > 0:
             raise SettingsError(f"--{name.replace('_', '-')}: {values[name]} is not a number above 0.")
+    fraction = values["validation_fraction"]
+    if fraction is not None and not 0.0 < fraction < 1.0 and not (values["resume"] and fraction == CHOSEN_BY_TEST_ROWS):
+        raise SettingsError(f"--validation-fraction: {fraction} is not between 0 and 1. Give 0.1 for a tenth.")
 
 
 def saves_checkpoints(values: Mapping[str, Any]) -> bool:
@@ -117,7 +122,7 @@ def remove_command(folder: Path) -> None:
 def make_callbacks(values: Mapping[str, Any], folder: Path | None) -> list[Callback]:
     """Return the callbacks that a command asks for: early stopping first, then checkpoints, if there is a folder."""
     callbacks: list[Callback] = []
-    if values["patience"] is not None:
+    if values["patience"] is not None or values["validation_fraction"]:
         callbacks.append(EarlyStopping(values["patience"]))
     if saves_checkpoints(values) and folder is not None:
         every, minutes = values["checkpoint_every"], values["checkpoint_minutes"]

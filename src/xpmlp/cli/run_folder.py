@@ -4,7 +4,7 @@ import contextlib
 import csv
 import tempfile
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import MISSING, fields, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from xpmlp.whole_files import write_whole
 from .figures import FIGURES
 
 RUN_FILES = ("model.safetensors", "history.csv", "run.json", *FIGURES)
+REQUIRED = [field.name for field in fields(EpochRow) if field.default is MISSING]  # columns of every history.csv
 LAST_MODEL = "last.safetensors"  # the last epoch's weights, if these are not the best
 
 
@@ -164,15 +165,17 @@ def read_history(path: Path) -> list[EpochRow]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: cannot be read ({reason}). Give a folder written by xpmlp train.") from error
-    missing = [name for name in names if name not in columns]
+    missing = [name for name in REQUIRED if name not in columns]
     if missing:
         raise DataError(f"{path}: is not a history of xpmlp train: it has no column {', '.join(missing)}.")
     history = []
     for number, line in enumerate(lines, start=2):
         try:
-            history.append(msgspec.convert({name: line[name] or None for name in names}, EpochRow, strict=False))
+            row = msgspec.convert({name: line.get(name) or None for name in names}, EpochRow, strict=False)
         except msgspec.ValidationError as error:
             raise DataError(f"{path}: line {number} is not an epoch ({error}). The file is damaged.") from error
+        # Earlier versions wrote the objective as train_loss.
+        history.append(row if "objective" in columns else replace(row, objective=row.train_loss, train_loss=None))
     if not history:
         raise DataError(f"{path}: has no epochs.")
     return history

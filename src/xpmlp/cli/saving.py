@@ -44,7 +44,9 @@ def save_run(
     if result.stop_reason is not None:
         console.print(f"stopped after epoch {len(result.history)}: {result.stop_reason}", style="yellow")
     if result.kept_epoch != len(result.history):
-        console.print(f"the weights are those of epoch {result.kept_epoch}, the best", style="yellow")
+        chosen_by = "test" if dataset.validation is dataset.test else "validation"
+        message = f"the weights are those of epoch {result.kept_epoch}, the best on the {chosen_by} rows"
+        console.print(message, style="yellow")
     report = evaluate(model, dataset.test, backend=backend)
     print_scores(console, report, result.seconds)
     folder.save("run.json", lambda: describe_run(dataset, settings, result, model, report, backend, hosts))
@@ -96,6 +98,7 @@ def describe_run(
             "provenance": None if dataset.provenance is None else dataset.provenance.to_json(),
             "task": dataset.task,
             "train_rows": dataset.train.rows,
+            "validation_rows": 0 if dataset.validation is None else dataset.validation.rows,
             "test_rows": dataset.test.rows,
             "notes": list(dataset.notes),
         },

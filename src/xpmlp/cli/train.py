@@ -16,6 +16,7 @@ from rich.text import Text
 from xpmlp.backends import load_backend
 from xpmlp.datasets import Dataset
 from xpmlp.datasets.load import load_by_options
+from xpmlp.datasets.splitting import VALIDATION_FRACTION
 from xpmlp.errors import OutputError, SettingsError, XpmlpError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import INITIALIZERS
@@ -36,6 +37,7 @@ from xpmlp.training.recipes import DTYPES
 
 from .console import make_console, print_error
 from .long_run import (
+    CHOSEN_BY_TEST_ROWS,
     check_checkpoints,
     check_long_run,
     from_plain,
@@ -115,6 +117,15 @@ def train(
         int | None,
         option("N", "Seed of initial weights and shuffles; the same seed gives the same network.", TRAINING),
     ] = None,
+    validation_fraction: Annotated[
+        float | None,
+        option(
+            "FRACTION",
+            "Fraction of the training rows to hold out and choose the best epoch by, whose weights are kept; none by "
+            f"default, or {VALIDATION_FRACTION} with --patience. The test rows choose nothing.",
+            TRAINING,
+        ),
+    ] = None,
     table: Any = None,
     backend: BackendName = "numpy",
     device: DeviceName = None,
@@ -141,7 +152,7 @@ def train(
         int | None,
         option(
             "N",
-            "Stop when the test loss has not improved for N epochs. model.safetensors then has the best weights, "
+            "Stop when the validation loss has not improved for N epochs. model.safetensors then has the best weights, "
             "last.safetensors the last.",
             LONG_RUNS,
         ),
@@ -199,7 +210,9 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
     try:
         if folder is not None:
             write_command(folder.path, values)
-        dataset = load_together(processes, lambda: load_by_options(values["data"], values["data_dir"], options))
+        dataset = load_together(
+            processes, lambda: hold_out(load_by_options(values["data"], values["data_dir"], options), values)
+        )
         settings = choose_settings(values["recipe"], dataset, **given)
         processes.compare(describe_inputs(dataset, settings, compute))
         if folder is None and leads:
@@ -262,6 +275,16 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
         raise typer.Exit(INTERRUPTED)
 
 
+def hold_out(dataset: Dataset, values: Mapping[str, Any]) -> Dataset:
+    """Return the dataset with the validation rows that a command asks for."""
+    fraction, chooses = values["validation_fraction"], values["patience"] is not None
+    if fraction == CHOSEN_BY_TEST_ROWS:
+        return replace(dataset, validation=dataset.test) if chooses else dataset
+    if fraction is None and not chooses:
+        return dataset
+    return dataset.with_validation(VALIDATION_FRACTION if fraction is None else fraction)
+
+
 def choose_settings(recipe: str, dataset: Dataset | None = None, **given: Any) -> Recipe:
     """Return the recipe of that name, with the given settings replaced; default depends on the dataset."""
     if recipe not in RECIPES:
@@ -278,7 +301,8 @@ def print_start(console: Console, dataset: Dataset, settings: Recipe) -> None:
     """Print what is trained on what."""
     shape = " × ".join(map(str, dataset.input_shape))
     target = f"{len(dataset.classes)} classes" if dataset.classes else "a number to predict"
-    rows = f"{dataset.train.rows:,} training rows, {dataset.test.rows:,} test rows"
+    validation = "" if dataset.validation is None else f"{dataset.validation.rows:,} validation rows, "
+    rows = f"{dataset.train.rows:,} training rows, {validation}{dataset.test.rows:,} test rows"
     console.print(Text.assemble((dataset.name, "bold"), f": {rows}, {shape} inputs, {target}"))
     for note in dataset.notes:
         console.print(f"note: {note}", style="yellow")

@@ -3,17 +3,18 @@
 import functools
 import html
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float32, Int64, Num, Shaped, UInt8
 
-from xpmlp.errors import DataError
+from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.table_schema import TableSchema
 from xpmlp.notebooks import html_table
 
 from .scaling import scaled
+from .splitting import VALIDATION_FRACTION, split_rows
 
 # Of the targets of a regression, in a notebook.
 NUMBERS: dict[str, Any] = {"minimum": np.min, "mean": np.mean, "maximum": np.max}
@@ -43,7 +44,7 @@ class Split:
         """Return the number of rows."""
         return f"{type(self).__name__}({self.rows:,} rows)"
 
-    def take(self, rows: slice) -> "Split":
+    def take(self, rows: slice | Int64[np.ndarray, " taken"]) -> "Split":
         """Return some of the rows."""
         return Split(self.x[rows], self.labels[rows])
 
@@ -75,7 +76,7 @@ class ByteSplit(Split):
         """Inputs, one row for each sample."""
         return scaled(self.stored, self.divisor, what="The dataset")
 
-    def take(self, rows: slice) -> "ByteSplit":
+    def take(self, rows: slice | Int64[np.ndarray, " taken"]) -> "ByteSplit":
         """Return some of the rows."""
         return ByteSplit(self.stored[rows], self.divisor, self.labels[rows])
 
@@ -118,7 +119,9 @@ class Dataset:
     train
         The training samples.
     test
-        The test samples; no row of `train` is among them.
+        The test samples, to report; no row of `train` is among them.
+    validation
+        Samples to choose by, such as the epoch to keep: neither in `train` nor in `test`. None if there are none.
     classes
         The label of each output, in order; none for regression.
     input_shape
@@ -148,6 +151,22 @@ class Dataset:
     table_schema: TableSchema | None = None
     split: dict[str, Any] | None = None
     provenance: Provenance | None = None
+    validation: Split | None = None
+
+    def with_validation(self, fraction: float = VALIDATION_FRACTION) -> "Dataset":
+        """Return the dataset with a fraction of its training rows as validation rows.
+
+        Raises
+        ------
+        SettingsError
+            If the fraction is not between 0 and 1, or there are too few rows.
+        """
+        if not 0.0 < fraction < 1.0:
+            raise SettingsError(f"validation fraction: {fraction} is not between 0 and 1. Give 0.1 for a tenth.")
+        train, validation = split_rows(self.train.labels, fraction, stratify=bool(self.classes))
+        if not len(validation):
+            raise SettingsError(f"{self.name}: {self.train.rows:,} training rows are too few for validation rows.")
+        return replace(self, train=self.train.take(train), validation=self.train.take(validation))
 
     @property
     def task(self) -> Literal["classification", "regression"]:

@@ -7,6 +7,7 @@ from jaxtyping import Int64, Shaped
 
 SEED = 0  # of every split, so that runs with different seeds are tested on the same rows
 TEST_FRACTION = 0.2
+VALIDATION_FRACTION = 0.1  # of the training rows
 
 
 def split_rows(

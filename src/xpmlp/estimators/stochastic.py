@@ -76,6 +76,7 @@ def fit_stochastic(
             batch_size=batch_size(estimator, trained_on),
             generator=Reshuffler(random_state if estimator.shuffle else None),
             rows=rows,
+            loss_rows=0,
             l2=problem.l2,
             dropout=float(estimator.dropout),
             dropout_key=estimator._dropout_key,

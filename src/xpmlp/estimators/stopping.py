@@ -72,7 +72,7 @@ class Stopping(Callback):
         estimator = self.estimator
         estimator.n_iter_ += 1
         estimator.t_ += run.rows
-        estimator.loss_ = run.history[-1].train_loss
+        estimator.loss_ = run.history[-1].objective
         estimator.loss_curve_.append(estimator.loss_)
         self.print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
         improved = self.record_loss() if self.score is None else self.record_score(run, self.score)

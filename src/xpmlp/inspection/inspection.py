@@ -142,6 +142,11 @@ def raw_values(dataset: Dataset, split: Split) -> Any:
     return raw
 
 
+def inspect_data(data: str | Path, data_dir: str | Path | None = None, **options: Any) -> Inspection:
+    """Summarise any data that `xpmlp.load_dataset` loads; see `inspect_table` for the options."""
+    return inspect_table(open_data(data, data_dir), **options)
+
+
 @reports_polars_errors
 def inspect_table(table: Table, *, target: str | None = None, task: Task | None = None) -> Inspection:
     """Summarise a table.

@@ -27,7 +27,7 @@ class EarlyStopping(Callback):
     Parameters
     ----------
     patience
-        Epochs without improvement before stopping; at least 1.
+        Epochs without improvement before stopping, at least 1; None to train to the end all the same.
     min_delta
         How much lower a loss must be to count as an improvement.
 
@@ -39,8 +39,8 @@ class EarlyStopping(Callback):
 
     last_state: TrainingState | None = None
 
-    def __init__(self, patience: int = 5, *, min_delta: float = 0.0) -> None:
-        if patience < 1:
+    def __init__(self, patience: int | None = 5, *, min_delta: float = 0.0) -> None:
+        if patience is not None and patience < 1:
             raise SettingsError(f"patience is {patience}; it must be at least 1 epoch.")
         self.patience = patience
         self.min_delta = min_delta
@@ -48,7 +48,9 @@ class EarlyStopping(Callback):
     def on_fit_start(self, run: Run) -> None:
         """Forget any earlier run."""
         if run.validation is None:
-            raise SettingsError("Early stopping watches the validation loss; give validation samples.")
+            raise SettingsError(
+                "Early stopping watches the validation loss; give validation samples: dataset.with_validation()."
+            )
         self.last_state = None
         self.best_loss = float("inf")
         self.best_epoch = 0
@@ -57,14 +59,14 @@ class EarlyStopping(Callback):
     def on_epoch_end(self, run: Run) -> None:
         """Remember the best epoch; stop when it is too long ago."""
         row = run.history[-1]
-        assert row.test_loss is not None  # on_fit_start requires validation samples
-        if row.test_loss < self.best_loss - self.min_delta:
-            self.best_loss, self.best_epoch, self.best_state = row.test_loss, row.epoch, run.state
+        assert row.validation_loss is not None  # on_fit_start requires validation samples
+        if row.validation_loss < self.best_loss - self.min_delta:
+            self.best_loss, self.best_epoch, self.best_state = row.validation_loss, row.epoch, run.state
         self.stop_without_improvement(run)
 
     def stop_without_improvement(self, run: Run) -> None:
         """Stop when the best epoch is too long ago."""
-        if len(run.history) - self.best_epoch >= self.patience:
+        if self.patience is not None and len(run.history) - self.best_epoch >= self.patience:
             run.stop(f"no lower loss for {self.patience} epoch{'s' if self.patience > 1 else ''}")
 
     def state_dict(self, run: Run) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,6 +47,9 @@ class Record:
         What the run was started with, in plain values; their meaning is the caller's.
     threads
         Number of threads of the run's matrix products, on which their rounding depends; None if unknown.
+    loss_scale
+        Factor of the losses in the history; None in files of earlier versions, whose ``train_loss`` is the objective
+        and whose losses are not scaled.
     """
 
     history: tuple[EpochRow, ...]
@@ -54,6 +57,7 @@ class Record:
     callbacks: dict[str, dict[str, Any]]
     settings: dict[str, Any]
     threads: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    loss_scale: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +82,17 @@ class Checkpoint(Record):
     def epoch(self) -> int:
         """Number of completed epochs."""
         return len(self.history)
+
+    def scaled(self, loss_scale: float) -> "Checkpoint":
+        """Return the checkpoint with the losses of an earlier version's file in this version's unit."""
+        if self.loss_scale is not None:
+            return self
+        rows = (replace(row, objective=row.train_loss, train_loss=None).scaled(loss_scale) for row in self.history)
+        callbacks = {
+            name: state | ({"best_loss": state["best_loss"] * loss_scale} if "best_loss" in state else {})
+            for name, state in self.callbacks.items()
+        }
+        return replace(self, history=tuple(rows), callbacks=callbacks, loss_scale=loss_scale)
 
     def training_state(self, like: TrainingState) -> TrainingState:
         """Return the weights, the optimizer's state and the dropout key in the structure of a run's own."""
@@ -113,6 +128,7 @@ def take_checkpoint(run: Run, state: TrainingState, settings: dict[str, Any]) ->
         settings=settings,
         dropout=tree_map(fetch, state.dropout),
         threads=run.threads,
+        loss_scale=run.loss_scale,
     )
 
 

@@ -19,7 +19,7 @@ from xpmlp.nn.activations import Activation
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import Loss
 from xpmlp.nn.optimizers import Optimizer
-from xpmlp.nn.samples import Samples
+from xpmlp.nn.samples import Samples, take_rows
 from xpmlp.nn.step import Step, TrainingState, make_step
 from xpmlp.nn.tree import tree_map
 from xpmlp.threads import check_threads
@@ -28,8 +28,10 @@ from .checkpoint import Checkpoint
 from .distributed import Combine, Communicator, Share
 from .errors import DivergedError, FitError, OutOfMemoryError, describe_shortage
 from .evaluation import loss_and_accuracy
-from .run import Callback, EpochRow, FitResult, Run, Shuffler
+from .run import LOSSES, Callback, EpochRow, FitResult, Run, Shuffler
 from .schedules import Schedule
+
+LOSS_ROWS = 4096  # of the training rows, on which the loss is measured after an epoch
 
 # One step object for equal settings, so that what a backend has compiled for it serves the next fit too.
 cached_step = functools.lru_cache(maxsize=32)(make_step)
@@ -46,6 +48,7 @@ class EpochSettings(NamedTuple):
     activation: Activation
     loss: Loss
     share: Share | None
+    measured: Samples | StreamedSamples | None
 
 
 def fit(
@@ -64,6 +67,9 @@ def fit(
     dropout: float = 0.0,
     dropout_key: int = 0,
     validation: Samples | None = None,
+    test: Samples | None = None,
+    loss_rows: int = LOSS_ROWS,
+    loss_scale: float = 1.0,
     optimizer_state: Any = None,
     backend: Backend | str | None = None,
     callbacks: Sequence[Callback] = (),
@@ -75,9 +81,10 @@ def fit(
 
     Parameters
     ----------
-    train, validation
+    train, validation, test
         Arrays on the host or of the backend's library. They are moved to the device once, in the dtype of `layers`
-        (bytes with a divisor stay bytes); if they do not fit, they are streamed to it block by block.
+        (bytes with a divisor stay bytes); if they do not fit, they are streamed to it block by block. Callbacks choose
+        an epoch by the validation rows; the test rows are only reported.
     layers
         Initial weights, likewise.
     schedule
@@ -93,6 +100,10 @@ def fit(
     dropout, dropout_key
         Probability of leaving out a hidden unit, from 0 to below 1, and the key that determines which, at least 0. The
         key increases by one at every step: to continue an earlier fit, start with the key of its final state.
+    loss_rows
+        Training rows, spread evenly over all, whose loss is measured after each epoch; 0 for none.
+    loss_scale
+        Factor of the losses in the history, such as the variance by which targets were divided.
     optimizer_state
         Final optimizer state of an earlier fit, to continue it; by default a new one.
     backend
@@ -128,6 +139,7 @@ def fit(
         ("batch_size", batch_size),
         ("rows of training data", row_count),
         ("rows of validation data", 1 if validation is None else validation.rows),
+        ("rows of test data", 1 if test is None else test.rows),
     ):
         if count < 1:
             raise SettingsError(f"{name}: {count} is too few; at least 1 is needed.")
@@ -135,23 +147,30 @@ def fit(
     began = time.perf_counter()
     if isinstance(backend, str):
         backend = load_backend(backend)
-    backend = backend or infer_backend(*train.arrays, *(validation.arrays if validation else ()))
+    given = [samples for samples in (train, validation, test) if samples is not None]
+    backend = backend or infer_backend(*(array for samples in given for array in samples.arrays))
     share = None
     communicator = Communicator.of(communicator)
     if communicator is not None:
         share = make_share(communicator, backend, min(batch_size, row_count), train.rows)
-        train = share.samples(train)
-        validation = None if validation is None else share.validation(validation)
     with backend.scope():
         dtype = str(layers[0].weight.dtype).rpartition(".")[2]
         state = TrainingState(layers, optimizer_state, np.asarray(dropout_key) if dropout > 0.0 else ())
         try:
+            evaluated: list[Any] = [spread_rows(backend, train, rows, loss_rows), validation, test]
+            if share is not None:
+                train = share.samples(train)
+                evaluated = [part and share.validation(part) for part in evaluated]
             samples = place_samples(backend, train, dtype)
+            measured, on_validation, on_test = (part and place_samples(backend, part, dtype) for part in evaluated)
+            checkpoint = None if checkpoint is None else checkpoint.scaled(loss_scale)
             run = Run(
                 backend=backend,
                 epochs=epochs,
                 rows=row_count,
-                validation=None if validation is None else place_samples(backend, validation, dtype),
+                validation=on_validation,
+                test=on_test,
+                loss_scale=loss_scale,
                 state=prepare_state(backend, dtype, optimizer, state, checkpoint),
                 generator=generator,
                 callbacks=callbacks,
@@ -163,7 +182,7 @@ def fit(
             raise DeviceMemoryError(describe_shortage(backend, layers, batch_size)) from error
         part = {} if share is None else {"combine": Combine(share.communicator, backend), "first_row": share.first_row}
         step = cached_step(activation=activation, loss=loss, optimizer=optimizer, penalty=l2, dropout=dropout, **part)
-        settings = EpochSettings(step, samples, rows, schedule, batch_size, activation, loss, share)
+        settings = EpochSettings(step, samples, rows, schedule, batch_size, activation, loss, share, measured)
         threads = threads or (None if checkpoint is None else checkpoint.threads)
         batch_rows = share.rows if share else min(batch_size, run.rows)
         with (
@@ -191,6 +210,19 @@ def make_share(communicator: Communicator, backend: Backend, batch_size: int, ro
             "every batch. Use larger batches, or fewer processes."
         )
     return Share(communicator, batch_size, rows)
+
+
+def spread_rows(
+    backend: Backend, samples: Samples, rows: Int64[np.ndarray, " rows"] | None, count: int
+) -> Samples | None:
+    """Return up to `count` of the rows to train on, spread evenly over all; None if none are wanted."""
+    if count < 1:
+        return None
+    rows = np.arange(samples.rows) if rows is None else rows
+    chosen = rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)]
+    if isinstance(samples.x, np.ndarray):
+        return take_rows(np, samples, chosen)
+    return take_rows(backend.xp, samples, backend.asarray(chosen))
 
 
 def prepare_state(
@@ -256,7 +288,7 @@ def train_epochs(run: Run, settings: EpochSettings, checkpoint: Checkpoint | Non
 def train_one_epoch(
     run: Run, settings: EpochSettings, rates: Float[np.ndarray, " steps"]
 ) -> tuple[TrainingState, EpochRow]:
-    """Train an epoch and validate; return the new state and the row for the history."""
+    """Train an epoch and evaluate; return the new state and the row for the history."""
     backend, started = run.backend, time.perf_counter()
     order: Int64[np.ndarray, " rows"] = run.generator.permutation(run.rows)
     order = order if settings.rows is None else settings.rows[order]
@@ -277,31 +309,35 @@ def train_one_epoch(
     seconds = time.perf_counter() - started
     *full, last = backend.to_numpy(objectives).tolist()
     last_size = run.rows - len(full) * settings.batch_size  # it counts by its size
-    test_loss, test_accuracy = None, None
-    if run.validation is not None:
-        test_loss, test_accuracy = loss_and_accuracy(
-            backend,
-            state.layers,
-            run.validation,
-            activation=settings.activation,
-            loss=settings.loss,
-            **({} if share is None else {"combine": share.communicator.sum_numbers}),
-        )
-    return state, EpochRow(
+
+    def measure(samples: Samples | StreamedSamples | None, loss: Loss) -> tuple[float | None, float | None]:
+        if samples is None:
+            return None, None
+        combine = {} if share is None else {"combine": share.communicator.sum_numbers}
+        return loss_and_accuracy(backend, state.layers, samples, activation=settings.activation, loss=loss, **combine)
+
+    train_loss, _ = measure(settings.measured, settings.loss._replace(is_correct=None))
+    validation_loss, validation_accuracy = measure(run.validation, settings.loss)
+    test_loss, test_accuracy = measure(run.test, settings.loss)
+    row = EpochRow(
         epoch=len(run.history) + 1,
-        train_loss=(sum(full) * settings.batch_size + last * last_size) / run.rows,
+        train_loss=train_loss,
         test_loss=test_loss,
         test_accuracy=test_accuracy,
         learning_rate=float(np.mean(rates)),
         seconds=seconds,
         samples_per_second=run.rows / seconds,
+        objective=(sum(full) * settings.batch_size + last * last_size) / run.rows,
+        validation_loss=validation_loss,
+        validation_accuracy=validation_accuracy,
     )
+    return state, row.scaled(run.loss_scale)
 
 
 def is_finite(run: Run, state: TrainingState, row: EpochRow) -> bool:
     """Return whether an epoch's losses and all weights are finite."""
-    losses = [row.train_loss] if row.test_loss is None else [row.train_loss, row.test_loss]
-    if not all(math.isfinite(value) for value in losses):
+    losses = (getattr(row, name) for name in LOSSES)
+    if not all(loss is None or math.isfinite(loss) for loss in losses):
         return False
     xp = run.backend.xp
     arrays = [array for layer in state.layers for array in layer]

@@ -20,11 +20,14 @@ def describe_loss(loss: float) -> str:
 def describe_epoch(row: EpochRow, epochs: int) -> str:
     """Return one epoch as a line of text."""
     width = len(str(epochs))
-    parts = [f"epoch {row.epoch:>{width}}/{epochs}", f"loss {describe_loss(row.train_loss)}"]
-    if row.test_loss is not None:
-        parts.append(f"test loss {describe_loss(row.test_loss)}")
-    if row.test_accuracy is not None:
-        parts.append(f"test accuracy {100 * row.test_accuracy:5.2f} %")
+    parts = [f"epoch {row.epoch:>{width}}/{epochs}"]
+    if row.train_loss is not None:
+        parts.append(f"loss {describe_loss(row.train_loss)}")
+    held_out = "test" if row.validation_loss is None else "validation"
+    if row.held_out_loss is not None:
+        parts.append(f"{held_out} loss {describe_loss(row.held_out_loss)}")
+    if row.held_out_accuracy is not None:
+        parts.append(f"{held_out} accuracy {100 * row.held_out_accuracy:5.2f} %")
     parts.append(f"{row.samples_per_second:>9,.0f} samples/s")
     return "   ".join(parts)
 

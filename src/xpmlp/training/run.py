@@ -5,7 +5,7 @@ import functools
 import html
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Protocol, runtime_checkable
 
 from xpmlp.backends import Backend
@@ -27,26 +27,49 @@ class EpochRow:
     ----------
     epoch
         Its number, from 1.
-    train_loss
-        Mean objective of the batches, L2 penalty included, with the weights as they were at each batch.
-    test_loss, test_accuracy
-        On the validation rows after the epoch, without the penalty. None without validation rows; the accuracy is None
-        for regression, too.
+    train_loss, validation_loss, test_loss
+        Mean loss of the training rows (of up to 4,096, see `fit`), the validation rows and the test rows, all with the
+        weights after the epoch and without a penalty, so that they can be compared. None without such rows.
+    validation_accuracy, test_accuracy
+        Likewise; None for regression, too.
     learning_rate
         Mean over the epoch's steps.
     seconds
-        Time spent training, without validation.
+        Time spent training, without evaluation.
     samples_per_second
         Training rows per second.
+    objective
+        Mean objective of the batches, L2 penalty included, with the weights as they were at each batch.
     """
 
     epoch: int
-    train_loss: float
+    train_loss: float | None
     test_loss: float | None
     test_accuracy: float | None
     learning_rate: float
     seconds: float
     samples_per_second: float
+    objective: float | None = None
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+
+    @property
+    def held_out_loss(self) -> float | None:
+        """The loss of the validation rows; of the test rows if there are no validation rows."""
+        return self.test_loss if self.validation_loss is None else self.validation_loss
+
+    @property
+    def held_out_accuracy(self) -> float | None:
+        """The accuracy on the validation rows; on the test rows if there are no validation rows."""
+        return self.test_accuracy if self.validation_loss is None else self.validation_accuracy
+
+    def scaled(self, factor: float) -> "EpochRow":
+        """Return the row with its losses in another unit."""
+        losses: dict[str, Any] = {name: getattr(self, name) for name in LOSSES}
+        return replace(self, **{name: loss and loss * factor for name, loss in losses.items()})
+
+
+LOSSES = ("objective", "train_loss", "validation_loss", "test_loss")
 
 
 def history_to_csv(history: Sequence[EpochRow]) -> str:
@@ -148,12 +171,14 @@ class Run:
     ----------
     epochs, rows
         Numbers of epochs asked for, and of training rows.
-    validation
-        Validation samples on the device, or streamed to it.
+    validation, test
+        Samples on the device, or streamed to it: those to choose an epoch by, and those that are only reported.
     state
         Weights and optimizer state after the last whole epoch, as arrays of `backend`.
     generator
         Draws the order of the rows.
+    loss_scale
+        Factor of the losses in the history; see `fit`.
     threads
         Number of threads of its matrix products; None if the backend has no such setting.
     history
@@ -173,6 +198,8 @@ class Run:
     state: TrainingState
     generator: Shuffler
     callbacks: Sequence[Callback]
+    test: Samples | StreamedSamples | None = None
+    loss_scale: float = 1.0
     threads: int | None = None
     history: list[EpochRow] = field(default_factory=list)
     stop_reason: str | None = None

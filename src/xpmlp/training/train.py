@@ -19,6 +19,7 @@ from xpmlp.nn.layers import Layer
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.samples import Samples
 
+from .callbacks import EarlyStopping
 from .checkpoint import Checkpoint
 from .distributed import Communicator
 from .fit import fit
@@ -41,12 +42,14 @@ def train(
     callbacks: Sequence[Callback] = (),
     threads: int | None = None,
     communicator: Communicator | Any = None,
+    validation_fraction: float | None = None,
     **options: Any,
 ) -> tuple[Model, FitResult]:
-    """Train a network, evaluating it on test rows after every epoch. Ctrl-C ends it and keeps what was learned.
+    """Train a network, evaluating it after every epoch. Ctrl-C ends it and keeps what was learned.
 
-    A regression is trained on targets standardised with the training rows' mean and standard deviation, and the
-    history's losses refer to these; the model returned predicts in the target's own units.
+    It is evaluated on the validation rows if the dataset has some (see `Dataset.with_validation`), else on the test
+    rows. A regression is trained on targets standardised with the training rows' mean and standard deviation; the
+    model and the history's losses are in the target's own units.
 
     Parameters
     ----------
@@ -63,6 +66,8 @@ def train(
         Number of threads of the matrix products; see `fit`.
     communicator
         Several processes that train together, such as ``mpi4py.MPI.COMM_WORLD``; see `fit`.
+    validation_fraction
+        Fraction of the training rows to hold out; the weights of the epoch that is best on them are kept.
     **options
         Settings that differ from the recipe's, such as ``epochs=3``, and options of tables, such as
         ``target="price"``; see `Recipe` and `load_dataset`.
@@ -88,6 +93,10 @@ def train(
         raise SettingsError(f"{name}: there is no such option.{f' Did you mean {close[0]}?' if close else ''}")
     changes = {name: options.pop(name) for name in settings & options.keys()}
     dataset = as_dataset(data, y, **options)
+    if validation_fraction is not None:
+        dataset = dataset.with_validation(validation_fraction)
+        if not any(isinstance(callback, EarlyStopping) for callback in callbacks):
+            callbacks = (EarlyStopping(None), *callbacks)
     recipe = replace(recipe or default_recipe(dataset), **changes)
     progress = make_progress(dataset.notes) if verbose and getattr(communicator, "rank", 0) == 0 else None
     callbacks = (*callbacks, progress) if progress else callbacks
@@ -138,7 +147,9 @@ def fit_dataset(
         batch_size=recipe.batch_size,
         generator=generator,
         l2=recipe.penalty or None,
-        validation=make_samples(dataset, dataset.test),
+        validation=None if dataset.validation is None else make_samples(dataset, dataset.validation),
+        test=make_samples(dataset, dataset.test) if dataset.validation is None else None,
+        loss_scale=1.0 if dataset.classes else target_scale(dataset)[1] ** 2,
         backend=backend,
         callbacks=callbacks,
         checkpoint=checkpoint,
@@ -185,6 +196,8 @@ def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:
         training["provenance"] = dataset.provenance.to_json()
     if dataset.split is not None:
         training["split"] = dataset.split
+    if dataset.validation is not None:
+        training["validation_rows"] = dataset.validation.rows
     layers, output_names = result.layers, tuple[str, ...]()
     if not dataset.classes:  # back to the target's own units: center + spread × output
         *hidden, last = layers

@@ -14,7 +14,7 @@ from xpmlp.datasets.tables.files import read_table
 from xpmlp.datasets.tables.loading import rows_to_predict
 from xpmlp.datasets.tables.table import Table
 from xpmlp.errors import DataError
-from xpmlp.inspection.inspection import inspect_table, open_data
+from xpmlp.inspection.inspection import inspect_data
 
 
 @pytest.mark.parametrize("error", [pl.exceptions.ComputeError, pl.exceptions.PanicException])
@@ -35,7 +35,7 @@ def test_an_error_while_values_are_read_names_the_file(
             patch.setattr(pl.LazyFrame if attribute == "collect" else Table, attribute, broken)
             for use in (
                 lambda: rows_to_predict(table, schema),
-                lambda: inspect_table(open_data(path)),
+                lambda: inspect_data(path),
                 lambda: load_dataset(path),
             ):
                 with pytest.raises(DataError, match=rf"data.parquet: cannot be .*{what}.* \(page 3 is damaged\)\."):
@@ -59,7 +59,7 @@ def test_a_damaged_page_is_refused(tmp_path: Path) -> None:
     for place in range(4, len(content) // 2, 97):
         content[place] ^= 0xFF
     path.write_bytes(bytes(content))
-    for use in (load_dataset, lambda path: inspect_table(open_data(path))):
+    for use in (load_dataset, inspect_data):
         with pytest.raises(DataError, match=r"data.parquet: .*\. Is the file whole\?"):
             use(path)
 
