@@ -75,9 +75,12 @@ class Backend:
         except (RuntimeError, TypeError):  # a library that copies from its devices on request only
             return np.from_dlpack(array, device="cpu", copy=True)
 
-    def apply_on_host(self, function: Callable[[Any], Any], array: Any) -> Any:
-        """Return the result of a function of NumPy arrays as an array of the device."""
-        return self.asarray(function(self.to_numpy(array)))
+    def update_on_host(self, update: Callable[[Any], None], array: Any) -> Any:
+        """Let a function change a NumPy array in place, and return the result on the device; `array` may be reused."""
+        host = self.to_numpy(array)
+        host = host if host.flags.writeable and host.flags.c_contiguous else host.copy()
+        update(host)
+        return self.asarray(host)
 
     def synchronize(self, state: TrainingState) -> None:
         """Block until queued device work, of which `state` is the result, finishes."""

@@ -10,7 +10,11 @@ from .dropout import Dropout
 from .layers import Layer, Layers
 from .losses import Loss
 from .network import backward, forward
-from .tree import tree_map
+
+
+def keep(tree: Any) -> Any:
+    """Return the arrays of a process that holds the whole batch unchanged."""
+    return tree
 
 
 def objective_and_gradients(
@@ -24,7 +28,7 @@ def objective_and_gradients(
     loss: Loss,
     penalty: Any = None,
     dropout: Dropout | None = None,
-    combine: Callable[[Any], Any] | None = None,
+    combine: Callable[[Any], Any] = keep,
 ) -> tuple[Float[Any, "*models"], Layers]:
     """J = (Σᵢ sᵢ Lᵢ + ½ λ Σₗ ‖Wₗ‖²) / Σᵢ sᵢ, and its gradient (``docs/derivation.md``, equation 12).
 
@@ -38,8 +42,8 @@ def objective_and_gradients(
     dropout
         Masks of the hidden units; see `forward`.
     combine
-        If several processes hold parts of the batch: adds up a tree of their arrays. Each part needs a `sample_weight`.
-        Sums are combined, not means, so that parts may differ in weight.
+        If several processes hold parts of the batch: adds up a tree of their arrays. It may reuse their memory. Each
+        part needs a `sample_weight`, as parts may differ in weight.
 
     Returns
     -------
@@ -55,17 +59,14 @@ def objective_and_gradients(
         objective = xp.sum(losses, axis=-1) * (1.0 / total)
         gradient = gradient * (1.0 / total)
     else:
-        weight_sum = xp.sum(sample_weight, axis=-1, keepdims=True)
-        share = sample_weight if combine else sample_weight / at_least_one_row(xp, weight_sum)
+        weight_sum = combine(xp.sum(sample_weight, axis=-1, keepdims=True))
+        weight_sum = xp.where(weight_sum > 0.0, weight_sum, 1.0)
+        share = sample_weight / weight_sum
         objective = xp.sum(losses * share, axis=-1)
         gradient = gradient * xp.expand_dims(share, axis=-1)
-        total = xp.expand_dims(at_least_one_row(xp, weight_sum), axis=-1)
+        total = xp.expand_dims(weight_sum, axis=-1)
     gradients = backward(xp, layers, inputs, gradient, activation, dropout)
-    if combine:
-        objective, gradients, weight_sum = combine((objective, gradients, weight_sum))
-        total = xp.expand_dims(at_least_one_row(xp, weight_sum), axis=-1)
-        objective = objective / total[..., 0, 0]
-        gradients = tree_map(lambda gradient: gradient / total, gradients)
+    objective, gradients = combine((objective, gradients))
     if penalty is not None:
         decay = penalty / total
         squares = sum(sum_of_squares(xp, layer.weight) for layer in layers)
@@ -74,11 +75,6 @@ def objective_and_gradients(
             Layer(g.weight + decay * layer.weight, g.bias) for g, layer in zip(gradients, layers, strict=True)
         )
     return objective, gradients
-
-
-def at_least_one_row(xp: Any, weight_sum: Float[Any, "*models 1"]) -> Float[Any, "*models 1"]:
-    """Return a batch's weight, or 1 if no row counts."""
-    return xp.where(weight_sum > 0.0, weight_sum, 1.0)
 
 
 def sum_of_squares(xp: Any, weight: Float[Any, "*models inputs outputs"]) -> Float[Any, "*models"]:

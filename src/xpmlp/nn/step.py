@@ -7,7 +7,7 @@ from .activations import Activation
 from .dropout import draw_dropout
 from .layers import Layers
 from .losses import Loss
-from .objective import objective_and_gradients
+from .objective import keep, objective_and_gradients
 from .optimizers import Optimizer
 
 
@@ -37,7 +37,7 @@ def make_step(
     optimizer: Optimizer,
     penalty: Any = None,
     dropout: float = 0.0,
-    combine: Callable[[Any], Any] | None = None,
+    combine: Callable[[Any], Any] = keep,
     first_row: int = 0,
 ) -> Step:
     """Compose a step from its parts.

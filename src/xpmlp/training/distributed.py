@@ -1,8 +1,8 @@
 """Data-parallel training: several processes, under MPI, take each step together.
 
 Every process holds all training rows and the same weights, and draws the same order of rows. Of each batch it computes
-a part; sums of losses, gradients and weights are added up by one ``Allreduce`` between backward and update
-(`xpmlp.nn.step.make_step`), after which every process makes the same update. The result is that of one process, up to
+a part; losses and gradients are added up by ``Allreduce`` between backward and update (`xpmlp.nn.step.make_step`),
+after which every process makes the same update. The result is that of one process, up to
 rounding: rows are added in another order.
 """
 
@@ -25,6 +25,7 @@ from xpmlp.nn.tree import tree_map
 from xpmlp.optional_imports import import_optional
 
 Result = TypeVar("Result")
+LARGE = 2**14  # elements of an array whose copy into a common buffer takes longer than a message of its own
 
 
 class SingleProcess:
@@ -74,15 +75,17 @@ class Communicator(SingleProcess):
         communicator = value if value is None or isinstance(value, cls) else cls(value)
         return communicator if communicator is not None and communicator.size > 1 else None
 
-    def sum(self, array: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
-        """Return the sum over all processes, which is the same to the bit in each of them."""
-        total = np.empty_like(array)
-        self.mpi.Allreduce(np.ascontiguousarray(array), total)
-        return total
+    def add_up(self, array: Shaped[np.ndarray, "..."]) -> None:
+        """Replace an array by the sum over all processes, which is the same to the bit in each of them."""
+        from mpi4py.MPI import IN_PLACE
+
+        self.mpi.Allreduce(IN_PLACE, array)
 
     def sum_numbers(self, *numbers: float) -> list[float]:
         """Return the sums over all processes of some numbers."""
-        result: list[float] = self.sum(np.asarray(numbers, np.float64)).tolist()
+        sums = np.asarray(numbers, np.float64)
+        self.add_up(sums)
+        result: list[float] = sums.tolist()
         return result
 
     def from_first(self, value: Result) -> Result:
@@ -186,7 +189,7 @@ def connect() -> Communicator:
 
 
 class Combine(NamedTuple):
-    """Adds up a tree of arrays over all processes: one flat buffer, one ``Allreduce``."""
+    """Adds up a tree of arrays over all processes: small ones in one buffer, large ones where they are."""
 
     communicator: Communicator
     backend: Backend
@@ -194,18 +197,20 @@ class Combine(NamedTuple):
     def __call__(self, tree: Any) -> Any:
         """Return the sums, in the structure of the tree."""
         xp = self.backend.xp
-        arrays: list[Any] = []
-        tree_map(arrays.append, tree)
-        flat = xp.concat(tuple(xp.reshape(array, (-1,)) for array in arrays))
-        total = self.backend.apply_on_host(self.communicator.sum, flat)
+        small: list[Any] = []
+        tree_map(lambda array: small.append(array) if math.prod(array.shape) < LARGE else None, tree)
+        flat = xp.concat(tuple(xp.reshape(array, (-1,)) for array in small)) if len(small) > 1 else small[0]
+        flat = self.backend.update_on_host(self.communicator.add_up, flat)
         start = 0
 
-        def next_part(array: Any) -> Any:
+        def combine(array: Any) -> Any:
             nonlocal start
-            start, stop = start + math.prod(array.shape), start
-            return xp.reshape(total[stop:start], array.shape)
+            if math.prod(array.shape) >= LARGE:
+                return self.backend.update_on_host(self.communicator.add_up, array)
+            first, start = start, start + math.prod(array.shape)
+            return xp.reshape(flat[first:start], array.shape)
 
-        return tree_map(next_part, tree)
+        return tree_map(combine, tree)
 
 
 @dataclass(frozen=True)

@@ -206,6 +206,18 @@ def call_and_copy(output: Array, function: Callable[..., Any], *arguments: Any) 
     np.copyto(output, function(*arguments))
 
 
+def trace_update(tracer: Tracer, update: Callable[[Array], None], array: Any) -> Any:
+    """Trace a function that changes an array in place."""
+    plain = tracer.untraced(array)
+    update(plain)
+    return tracer.add(Op(call_update, (update, plain, plain), 2))
+
+
+def call_update(update: Callable[[Array], None], read: Array, written: Array) -> None:
+    """Change an array, which is named twice: the engine must know that it is read."""
+    update(written)
+
+
 OUTPUT_BY_KEYWORD: dict[Any, Callable[..., Any]] = {
     np.maximum: lambda a, b, out: np.maximum(a, b, out=out),
     np.minimum: lambda a, b, out: np.minimum(a, b, out=out),

@@ -15,7 +15,7 @@ from xpmlp.backends.devices import Device
 from xpmlp.backends.engine import NotTraceableError, Tracer, make_plan
 from xpmlp.backends.engine.captured_epoch import CapturedEpoch
 from xpmlp.backends.engine.captured_step import HostStep, overwrite
-from xpmlp.backends.engine.tracing import TracedArray, trace_any
+from xpmlp.backends.engine.tracing import TracedArray, trace_update
 from xpmlp.errors import SettingsError
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.samples import Samples
@@ -67,9 +67,11 @@ class NumpyBackend(Backend):
         """Silence NumPy's overflow warnings: on every library alike, overflow is detected at the end of an epoch."""
         return np.errstate(all="ignore")
 
-    def apply_on_host(self, function: Callable[[Any], Any], array: Any) -> Any:
-        """Call a function; while a step is traced, it becomes one of its ops."""
-        return trace_any(array.tracer, function, array) if isinstance(array, TracedArray) else function(array)
+    def update_on_host(self, update: Callable[[Any], None], array: Any) -> Any:
+        """Change an array in place; while a step is traced, that becomes one of its ops."""
+        if isinstance(array, TracedArray):
+            return trace_update(array.tracer, update, array)
+        return super().update_on_host(update, array)
 
     def run_epoch(
         self, step: Step, state: TrainingState, samples: Samples, order: Any, learning_rates: Any, batch_size: int

@@ -1,0 +1,172 @@
+"""What several processes gain: an epoch of several, in one thread each, against one process in as many threads.
+
+    mpiexec --bind-to none -n 2 python benchmarks/processes.py [--rounds 7]
+
+Both train the same network on random data of MNIST's shape, in turn; the first process trains alone while the others
+sleep. The figures are medians over rounds. In a further run, "waiting" is the share of its time until the last process
+has come to a sum, "Allreduce" that of adding up, and "model" what docs/clusters.md predicts for it: latency + bytes /
+bandwidth, both measured at the start.
+"""
+
+import argparse
+import platform
+import statistics
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.initializers import glorot_uniform, init_layers
+from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.optimizers import sgd
+from xpmlp.nn.samples import Samples
+from xpmlp.training import constant, fit
+from xpmlp.training.distributed import Communicator, connect
+
+MESSAGES = 3  # of a step, at least: the weight of the batch, small arrays together, and each large one
+SMALL, LARGE = 2**10, 2**22  # bytes of the messages from which latency and bandwidth are found
+
+
+class Workload(NamedTuple):
+    """A network, its batches, and the size of its epoch."""
+
+    sizes: tuple[int, ...]
+    batch_size: int
+    rows: int
+
+    def __str__(self) -> str:
+        return f"{'-'.join(map(str, self.sizes))}, batch {self.batch_size:,}"
+
+    @property
+    def message(self) -> int:
+        """Bytes that a step adds up: weights, biases, the loss and the batch's weight, in float32."""
+        return 4 * (sum((a + 1) * b for a, b in zip(self.sizes, self.sizes[1:], strict=False)) + 2)
+
+
+WORKLOADS = (
+    Workload((784, 128, 10), 128, 60_000),
+    Workload((784, 128, 10), 1024, 60_000),
+    Workload((784, 1024, 1024, 10), 128, 6_400),
+    Workload((784, 1024, 1024, 10), 1024, 10_240),
+)
+
+
+class TimedCommunicator(Communicator):
+    """A communicator that adds up the time of waiting for the others, and the time in ``Allreduce`` after that."""
+
+    waiting = seconds = 0.0
+
+    def add_up(self, array: Any) -> None:
+        """Add up, and note the time."""
+        started = time.perf_counter()
+        self.mpi.Barrier()
+        ready = time.perf_counter()
+        super().add_up(array)
+        self.waiting += ready - started
+        self.seconds += time.perf_counter() - ready
+
+
+def connect_several() -> Communicator:
+    """Return the processes, or say how to start them."""
+    communicator = connect()
+    if communicator.size < 2:
+        raise SystemExit("Run: mpiexec --bind-to none -n 2 python benchmarks/processes.py")
+    return communicator
+
+
+def wait_for_first(communicator: Communicator) -> None:
+    """Wait for the first process without keeping a core busy."""
+    request = communicator.mpi.Ibarrier()
+    while not request.Test():
+        time.sleep(0.005)
+
+
+def measure_messages(communicator: Communicator) -> tuple[float, float]:
+    """Return the latency of an ``Allreduce`` in seconds, and its bandwidth in bytes per second.
+
+    Between two messages other numbers fill the caches, as they do in a step.
+    """
+    times = {}
+    other = np.ones(2**22, np.float32)
+    for size in (SMALL, LARGE):
+        message = np.ones(size // 4, np.float32)
+        found = []
+        for _ in range(30):
+            other += 1.0
+            communicator.mpi.Barrier()
+            started = time.perf_counter()
+            communicator.add_up(message)
+            found.append(time.perf_counter() - started)
+        times[size] = statistics.median(found)
+    bandwidth = (LARGE - SMALL) / (times[LARGE] - times[SMALL])
+    return max(times[SMALL] - SMALL / bandwidth, 0.0), bandwidth
+
+
+def train(workload: Workload, samples: Samples, communicator: Communicator | None, threads: int, epochs: int) -> float:
+    """Train, and return the seconds of an epoch, the first ones not counted."""
+    generator = np.random.default_rng(0)
+    result = fit(
+        samples,
+        layers=init_layers(np, generator, workload.sizes, glorot_uniform(), dtype=np.float32),
+        activation=ACTIVATIONS["tanh"],
+        loss=LOSSES["softmax_cross_entropy"],
+        optimizer=sgd(),
+        schedule=constant(0.1),
+        epochs=epochs,
+        batch_size=workload.batch_size,
+        generator=generator,
+        backend="numpy",
+        threads=threads,
+        communicator=communicator,
+    )
+    return min(row.seconds for row in result.history[1:])
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    rounds = parser.parse_args().rounds
+    communicator = connect_several()
+    leads, size = communicator.rank == 0, communicator.size
+    latency, bandwidth = measure_messages(communicator)
+    if leads:
+        print(f"{platform.platform()}, NumPy {np.__version__}, {size} processes, {rounds} rounds, interleaved")
+        print(f"Allreduce: {1e6 * latency:.0f} µs and {bandwidth / 1e9:.2f} GB/s")
+        print()
+        print(f"| workload | one, {size} threads | {size} processes | times as fast | waiting | Allreduce | model |")
+        print("|---|---|---|---|---|---|---|")
+    for workload in WORKLOADS:
+        data = np.random.default_rng(1)
+        samples = Samples(
+            data.random((workload.rows, workload.sizes[0]), dtype=np.float32),
+            np.eye(workload.sizes[-1], dtype=np.float32)[data.integers(workload.sizes[-1], size=workload.rows)],
+        )
+        steps = -(-workload.rows // workload.batch_size)
+        epochs = 2 + 60 // steps  # the engine captures a step after 50
+        timed = TimedCommunicator(communicator.mpi)
+        alone, together, shares, waits = [], [], [], []
+        for _ in range(rounds):
+            if leads:
+                alone.append(train(workload, samples, None, size, epochs))
+            wait_for_first(communicator)
+            together.append(train(workload, samples, communicator, 1, epochs))
+            timed.waiting = timed.seconds = 0.0
+            started = time.perf_counter()
+            train(workload, samples, timed, 1, epochs)
+            whole = time.perf_counter() - started
+            shares.append(timed.seconds / whole)
+            waits.append(timed.waiting / whole)
+        if leads:
+            one, several = statistics.median(alone), statistics.median(together)
+            ratio = statistics.median(a / b for a, b in zip(alone, together, strict=True))
+            predicted = steps * (MESSAGES * latency + workload.message / bandwidth) / several
+            share, wait = statistics.median(shares), statistics.median(waits)
+            times = f"{1000 * one / steps:.3f} ms a step | {1000 * several / steps:.3f} ms | {ratio:.2f}"
+            parts = " | ".join(f"{100 * part:.1f} %" for part in (wait, share, predicted))
+            print(f"| {workload} | {times} | {parts} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
