@@ -1,5 +1,7 @@
 import importlib
 import importlib.util
+import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -56,9 +58,31 @@ def test_models_are_exported(xpmlp: Run, data: str, kind: str) -> None:
     assert "agrees with predict" in done.out
 
 
+def test_a_page_is_written_with_the_runs_history_and_test_images(xpmlp: Run, no_pictures: None) -> None:
+    assert xpmlp("train", "digits", "--epochs", 2, "-o", "run", "-q").code == 0
+    done = xpmlp("export", "run", "digits.html")
+    assert (done.code, done.err) == (0, "")
+    (text,) = re.findall(r'id="description">(.*?)</script>', Path("digits.html").read_text(encoding="utf-8"), re.DOTALL)
+    description = json.loads(text)
+    assert [row["epoch"] for row in description["history"]] == [1, 2]
+    assert np.sum(description["report"]["confusion"]) == len(load_dataset("digits").test.labels)
+    assert description["report"]["accuracy"] == json.loads(Path("run/run.json").read_bytes())["test_accuracy"]
+    assert {str(digit) for digit in range(10)} <= set(description["examples"]["labels"])
+
+
+def test_a_page_is_written_without_what_is_gone(xpmlp: Run, digits_run: Path) -> None:
+    model = load_model(digits_run / "model.safetensors")
+    save_model(Path("model.safetensors"), replace(model, training={}))
+    done = xpmlp("export", "model.safetensors", "digits.html", "--small")
+    assert done.code == 0
+    assert "note: without examples and scores: the model does not record its training data" in done.err
+    assert Path("digits.html").is_file()
+
+
 def test_an_output_that_cannot_be_is_refused(xpmlp: Run, refused: Run, digits_run: Path) -> None:
     refused(("export", digits_run, "digits.tflite"), "digits.tflite", ".onnx or .py")
     refused(("export", "nowhere", "out.py"), "nowhere")
+    refused(("export", digits_run, "digits.py", "--small"), "--small", ".html")
     Path("reader.py").write_text("mine", encoding="utf-8")
     refused(("export", digits_run, "reader.py"), "--force")
     assert Path("reader.py").read_text(encoding="utf-8") == "mine"

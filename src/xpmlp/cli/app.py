@@ -14,7 +14,7 @@ COMMANDS = {
     "evaluate": "Evaluate MODEL on the test rows of DATA.",
     "predict": "Classify pictures with MODEL, or predict each row of a table.",
     "plot": "Draw a run's figures again, or compare the curves of several runs.",
-    "export": "Write MODEL as an ONNX graph, or as a Python file that needs NumPy only.",
+    "export": "Write MODEL as a page to look at, an ONNX graph, or a Python file that needs NumPy only.",
     "inspect": "Describe DATA: first rows, column statistics, missing values, classes, duplicates.",
     "backends": "List the array libraries and devices that work here.",
     "bench": "Compare how fast each array library trains a network here.",

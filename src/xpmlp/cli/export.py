@@ -1,4 +1,4 @@
-"""``xpmlp export``: a saved model for use without this package, checked against it."""
+"""``xpmlp export``: a saved model for use without this package: a page, a graph, or a Python file."""
 
 import importlib.util
 from collections.abc import Callable
@@ -9,19 +9,23 @@ import numpy as np
 import typer
 from jaxtyping import Float
 
+from xpmlp.datasets import Split
 from xpmlp.datasets.tables.loading import rows_to_predict
 from xpmlp.datasets.tables.table import Table, import_polars
-from xpmlp.errors import XpmlpError
+from xpmlp.errors import DataError, SettingsError, XpmlpError
 from xpmlp.export import to_onnx, to_script
 from xpmlp.model import Model, TableSchema, load_model
 from xpmlp.optional_imports import import_optional
+from xpmlp.page import to_page
 from xpmlp.training import predict
 from xpmlp.whole_files import write_whole
 
 from .console import make_console, print_note
-from .options import ModelPath, check_output, find_model_file
+from .evaluation_data import find_recorded_rows
+from .options import DataDirectory, ModelPath, check_output, find_model_file
+from .page_content import content_of_run, read_run
 
-KINDS = (".onnx", ".py")
+KINDS = (".html", ".onnx", ".py")
 SAMPLES = 256
 LARGEST_DIFFERENCE = 1e-3  # between computations in float32 in different order, relative to the largest value
 
@@ -32,19 +36,31 @@ def export(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="A .onnx file, for ONNX Runtime in any language and in the browser, or a .py file that needs NumPy "
-            "only.",
+            help="A .html file that shows the network at work in any browser; a .onnx file, for ONNX Runtime in any "
+            "language; or a .py file that needs NumPy only.",
         ),
     ],
+    small: Annotated[
+        bool, typer.Option("--small", help="Store the weights of a .html file as float16, for half its size.")
+    ] = False,
+    data_dir: DataDirectory = None,
     force: Annotated[bool, typer.Option("--force", help="Replace that file if it exists.")] = False,
 ) -> None:
-    """Write MODEL as an ONNX graph, or as a Python file that needs NumPy only.
+    """Write MODEL as a page to look at, as an ONNX graph, or as a Python file that needs NumPy only.
 
-    Both take raw values, such as pixels of 0 to 255, and scale them. Before it is written, the export is run on random
-    samples and compared with [bold]xpmlp predict[/bold].
+    The page works offline and sends nothing: draw a digit, change a value, and watch the network. The other two take
+    raw values, such as pixels of 0 to 255, and scale them. Before they are written, they are run on random samples and
+    compared with [bold]xpmlp predict[/bold].
     """
     check_output(output, KINDS, force=force)
-    trained = load_model(find_model_file(model))
+    file = find_model_file(model)
+    trained = load_model(file)
+    if output.suffix.lower() == ".html":
+        write_whole(output, page_of(file, trained, data_dir, small=small))
+        make_console().print(f"written to {output}: {describe_size(output.stat().st_size)}")
+        return
+    if small:
+        raise SettingsError("--small: is for .html files. Leave it out.")
     if output.suffix.lower() == ".onnx":
         content = to_onnx(trained)
         run = run_onnx if importlib.util.find_spec("onnxruntime") is not None else None
@@ -57,11 +73,28 @@ def export(
             "bug in xpmlp: please report it with the model."
         )
     write_whole(output, content)
-    size = f"{len(content) / 1e6:.1f} MB" if len(content) >= 100_000 else f"{len(content) / 1e3:.1f} kB"
     agrees = "" if difference is None else f"; agrees with predict to {max(difference, 1e-16):.0e} on {SAMPLES} samples"
-    make_console().print(f"written to {output}: {size}{agrees}")
+    make_console().print(f"written to {output}: {describe_size(len(content))}{agrees}")
     if difference is None:
         print_note("onnxruntime is not installed, so the graph was checked but not run. Run: pip install onnxruntime")
+
+
+def describe_size(size: int) -> str:
+    """Return a file's size as text."""
+    return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB"
+
+
+def page_of(file: Path, model: Model, data_dir: Path | None, *, small: bool) -> bytes:
+    """Return the page of a model, with what is known of it: its data's test rows, and the files beside it."""
+    rows: Split | None = None
+    try:
+        rows = find_recorded_rows(model, data_dir).split
+    except DataError as error:
+        print_note(f"without examples and scores: {error}")
+    try:
+        return to_page(model, content_of_run(model, rows, *read_run(file.parent)), small=small)
+    except XpmlpError as error:
+        raise XpmlpError(f"{file}: {error}") from error
 
 
 def largest_difference(model: Model, content: bytes, run: Callable[[Model, bytes, Any], Any]) -> float:

@@ -1,0 +1,437 @@
+// How a picture becomes the network's input, as in xpmlp's model/ink.py and model/image_preprocessor.py, step by step.
+// Tests compare both on the same pictures: what changes there must change here.
+
+const BOX_THRESHOLD = 0.2;
+const FAINTEST_INK = 0.06;
+const WORKING_SIDE = 1024;
+
+const roundEven = (value) => (Math.abs(value % 1) === 0.5 ? 2 * Math.round(value / 2) : Math.round(value));
+
+// Return the k-th smallest value, counted from 0.
+const ranked = (values, k) => Float32Array.from(values).sort()[k];
+
+function median(values) {
+  const sorted = Float64Array.from(values).sort();
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+// Return the indices of an image's border: its outermost pixels, or a fortieth of the shorter side if wide.
+function borderOf(height, width, wide = false) {
+  const thickness = wide ? Math.max(1, Math.floor(Math.min(height, width) / 40)) : 1;
+  const found = [];
+  for (let y = 0; y < height; y++) {
+    const isEdge = y < thickness || y >= height - thickness;
+    for (let x = 0; x < width; x++) {
+      if (isEdge || x < thickness || x >= width - thickness) found.push(y * width + x);
+    }
+  }
+  return found;
+}
+
+// Return the luminance of RGBA pixels, from 0 to 1; if they have color, also red, green and blue.
+function greyPlanes({ data, width, height }) {
+  const planes = [0, 1, 2, 3].map(() => new Float32Array(width * height));
+  let hasColor = false;
+  for (let i = 0, place = 0; i < width * height; i++, place += 4) {
+    const [red, green, blue] = [data[place], data[place + 1], data[place + 2]];
+    planes[0][i] = ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16) / 255;
+    planes[1][i] = red / 255;
+    planes[2][i] = green / 255;
+    planes[3][i] = blue / 255;
+    hasColor ||= red !== green || green !== blue;
+  }
+  return hasColor ? planes : planes.slice(0, 1);
+}
+
+// Return least-squares coefficients of rows of terms, weighted, by the normal equations.
+function leastSquares(terms, values, weights) {
+  const count = terms[0].length;
+  const matrix = Array.from({ length: count }, () => new Float64Array(count + 1));
+  terms.forEach((row, r) => {
+    const weight = weights ? weights[r] ** 2 : 1;
+    for (let i = 0; i < count; i++) {
+      for (let j = 0; j < count; j++) matrix[i][j] += weight * row[i] * row[j];
+      matrix[i][count] += weight * row[i] * values[r];
+    }
+  });
+  const scale = Math.max(...matrix.map((row, i) => row[i]));
+  const pivots = new Set();
+  for (let column = 0; column < count; column++) {
+    const free = matrix.map((_, i) => i).filter((i) => !pivots.has(i));
+    const pivot = free.reduce((best, i) => (Math.abs(matrix[i][column]) > Math.abs(matrix[best][column]) ? i : best), free[0]);
+    if (Math.abs(matrix[pivot][column]) < 1e-12 * scale) continue; // a term that others can express, in tiny images
+    pivots.add(pivot);
+    const factor = matrix[pivot][column];
+    matrix[pivot] = matrix[pivot].map((value) => value / factor);
+    matrix.forEach((row, i) => {
+      const times = row[column];
+      if (i !== pivot && times) matrix[i] = row.map((value, j) => value - times * matrix[pivot][j]);
+    });
+    [matrix[column], matrix[pivot]] = [matrix[pivot], matrix[column]];
+    pivots.delete(pivot);
+    pivots.add(column);
+  }
+  return Float64Array.from({ length: count }, (_, i) => (pivots.has(i) ? matrix[i][count] : 0));
+}
+
+const linspace = (start, end, count) =>
+  Float64Array.from({ length: count }, (_, i) => (i && i === count - 1 ? end : start + (i * (end - start)) / Math.max(count - 1, 1)));
+
+// Return the brightness of the background under the ink: a quadratic surface, for uneven light and soft shadows.
+function fitBackground(plane, height, width) {
+  const rows = linspace(0, height - 1, Math.min(height, 64)).map(roundEven);
+  const columns = linspace(0, width - 1, Math.min(width, 64)).map(roundEven);
+  const y = linspace(-1, 1, height);
+  const x = linspace(-1, 1, width);
+  const termsAt = (v, u) => [1, u, v, u * u, v * u, v * v];
+  const terms = [];
+  const samples = [];
+  rows.forEach((row) => columns.forEach((column) => {
+    terms.push(termsAt(y[row], x[column]));
+    samples.push(plane[row * width + column]);
+  }));
+  const border = borderOf(rows.length, columns.length, true);
+  const borderTerms = border.map((i) => terms[i].slice(0, 3));
+  const borderSamples = border.map((i) => samples[i]);
+  let plain = Float64Array.of(median(borderSamples), 0, 0);
+  // Least absolute residuals, by iteratively reweighted least squares: ink at the border does not move the plane.
+  for (let round = 0; round < 20; round++) {
+    const weights = borderTerms.map((row, i) => {
+      const residual = Math.abs(borderSamples[i] - row[0] * plain[0] - row[1] * plain[1] - row[2] * plain[2]);
+      return 1 / Math.sqrt(Math.max(residual, 1e-3));
+    });
+    plain = leastSquares(borderTerms, borderSamples, weights);
+  }
+  let coefficients = Float64Array.from({ length: 6 }, (_, i) => plain[i] ?? 0);
+  const surface = (row) => {
+    let total = 0;
+    for (let i = 0; i < 6; i++) total += coefficients[i] * row[i];
+    return total;
+  };
+  let residuals = terms.map((row, i) => samples[i] - surface(row));
+  const tolerance = Math.min(Math.max(4 * median(border.map((i) => Math.abs(residuals[i]))), 0.02), 0.25);
+  for (let round = 0; round < 5; round++) {
+    const agreeing = residuals.flatMap((residual, i) => (Math.abs(residual) <= tolerance ? [i] : []));
+    if (agreeing.length < 12) break;
+    coefficients = leastSquares(agreeing.map((i) => terms[i]), agreeing.map((i) => samples[i]));
+    residuals = terms.map((row, i) => samples[i] - surface(row));
+  }
+  const [c0, c1, c2, c3, c4, c5] = coefficients;
+  const result = new Float32Array(height * width);
+  for (let row = 0, place = 0; row < height; row++) {
+    const v = y[row];
+    for (let column = 0; column < width; column++, place++) {
+      const u = x[column];
+      result[place] = c0 + c1 * u + c2 * v + c3 * u * u + c4 * v * u + c5 * v * v;
+    }
+  }
+  return result;
+}
+
+// Smooth with a Gaussian of σ = 1 pixel, mirrored at the edges.
+function gaussian(plane, height, width) {
+  const kernel = Float64Array.from({ length: 9 }, (_, i) => Math.exp(-0.5 * (i - 4) ** 2));
+  const total = sum(kernel);
+  const taps = kernel.map((value) => value / total);
+  const mirrored = (i, n) => {
+    const place = ((i % (2 * n)) + 2 * n) % (2 * n);
+    return place < n ? place : 2 * n - 1 - place;
+  };
+  const pass = (source, lines, length, lineStep, stepAlong) => {
+    const result = new Float32Array(source.length);
+    const line = new Float64Array(length + 8);
+    for (let l = 0; l < lines; l++) {
+      for (let i = -4; i < length + 4; i++) line[i + 4] = source[l * lineStep + (i >= 0 && i < length ? i : mirrored(i, length)) * stepAlong];
+      for (let i = 0; i < length; i++) {
+        let value = 0;
+        for (let k = 0; k < 9; k++) value += taps[k] * line[i + k];
+        result[l * lineStep + i * stepAlong] = value;
+      }
+    }
+    return result;
+  };
+  return pass(pass(plane, width, height, 1, width), height, width, width, 1);
+}
+
+// Number the connected parts of a mask, diagonal neighbours included, from 1; return labels and each part's box.
+function labelParts(mask, height, width) {
+  const labels = new Int32Array(mask.length);
+  const boxes = [null];
+  const stack = [];
+  for (let start = 0; start < mask.length; start++) {
+    if (!mask[start] || labels[start]) continue;
+    const label = boxes.length;
+    const box = { top: height, bottom: 0, left: width, right: 0 };
+    labels[start] = label;
+    stack.push(start);
+    while (stack.length) {
+      const place = stack.pop();
+      const y = Math.floor(place / width);
+      const x = place - y * width;
+      box.top = Math.min(box.top, y);
+      box.bottom = Math.max(box.bottom, y + 1);
+      box.left = Math.min(box.left, x);
+      box.right = Math.max(box.right, x + 1);
+      for (let v = Math.max(y - 1, 0); v <= Math.min(y + 1, height - 1); v++) {
+        for (let u = Math.max(x - 1, 0); u <= Math.min(x + 1, width - 1); u++) {
+          const neighbour = v * width + u;
+          if (mask[neighbour] && !labels[neighbour]) {
+            labels[neighbour] = label;
+            stack.push(neighbour);
+          }
+        }
+      }
+    }
+    boxes.push(box);
+  }
+  return { labels, boxes };
+}
+
+// Return whether a part touches the picture's edge and reaches no deeper than a sixteenth of the picture.
+function hugsEdge({ top, bottom, left, right }, height, width) {
+  const hugs = (start, end, side) => (start === 0 && end <= side / 16) || (end === side && start >= (side * 15) / 16);
+  return hugs(top, bottom, height) || hugs(left, right, width);
+}
+
+// Find the ink: how far each pixel stands out from the background, and which pixels are ink. Null if there is none.
+function findInk(planes, height, width, longestSide) {
+  const blurs = Math.max(height, width) >= 4 * longestSide; // smooth noise away if there are pixels to spare
+  const rank = Math.max(1, Math.floor((height * width) / 10000)); // of a level that a speck of dust does not reach
+  let [contrast, smooth, peak] = [planes[0], planes[0], -Infinity];
+  planes.forEach((plane, index) => {
+    const background = fitBackground(plane, height, width);
+    let candidate = plane.map((value, i) => value - background[i]);
+    let blurred = blurs ? gaussian(candidate, height, width) : candidate;
+    if (blurred.reduce((total, value) => total + value * Math.abs(value), 0) < 0) {
+      candidate = candidate.map((value) => -value);
+      blurred = blurs ? blurred.map((value) => -value) : candidate;
+    }
+    const reached = ranked(blurred, blurred.length - rank);
+    // Luminance comes first and is the least noisy: a color must show the ink clearly better.
+    if (index === 0 || reached > 1.5 * peak) [contrast, smooth, peak] = [candidate, blurred, reached];
+  });
+  const noise = 1.4826 * median(borderOf(height, width, true).map((i) => Math.abs(smooth[i])));
+  if (peak < Math.max(FAINTEST_INK, Math.min(5 * noise, 0.4))) return null;
+  const strong = smooth.filter((value) => value >= peak / 2);
+  const full = sum(strong) / strong.length;
+  const threshold = Math.min(Math.max(BOX_THRESHOLD * full, 5 * noise, FAINTEST_INK / 2), 0.4 * full);
+  const { labels, boxes } = labelParts(smooth.map((value) => value > threshold), height, width);
+  // Shadows have no core as strong as ink, dust is small, and a scanner's dark edge hugs the picture's.
+  const mass = new Float64Array(boxes.length);
+  const hasCore = new Uint8Array(boxes.length);
+  labels.forEach((label, i) => {
+    if (!label) return;
+    mass[label] += smooth[i];
+    if (smooth[i] >= full / 2) hasCore[label] = 1;
+  });
+  const isInside = boxes.map((box) => box !== null && !hugsEdge(box, height, width));
+  const anyInside = boxes.some((_, i) => hasCore[i] && isInside[i]);
+  const candidates = boxes.map((_, i) => hasCore[i] && (isInside[i] || !anyInside));
+  const heaviest = Math.max(...boxes.map((_, i) => (candidates[i] ? mass[i] : -Infinity)));
+  const kept = candidates.map((is, i) => is && mass[i] >= 0.03 * heaviest);
+  // Smoothing spread the ink by a pixel: undo that.
+  const isInk = Uint8Array.from(labels, (label, i) => Number(kept[label] && contrast[i] > threshold));
+  return { contrast, isInk };
+}
+
+// Grow a mask by a radius along both axes.
+function dilate(mask, height, width, radius) {
+  const pass = (source, lines, length, lineStep, stepAlong) => {
+    const result = new Uint8Array(source.length);
+    for (let l = 0; l < lines; l++) {
+      for (let i = 0, last = -Infinity; i < length + radius; i++) {
+        if (i < length && source[l * lineStep + i * stepAlong]) last = i;
+        const place = i - radius;
+        if (place >= 0 && last >= place - radius) result[l * lineStep + place * stepAlong] = 1;
+      }
+    }
+    return result;
+  };
+  return pass(pass(mask, height, width, width, 1), width, height, 1, width);
+}
+
+// Resize part of an image with Lanczos's filter along one axis, as Pillow does; coordinates are float32, sums float64.
+function lanczos(source, { lines, length, lineStep, stepAlong }, start, end, size) {
+  const [from, to] = [Math.fround(start), Math.fround(end)];
+  const scale = (to - from) / size;
+  const filterScale = Math.max(scale, 1);
+  const sinc = (value) => (value === 0 ? 1 : Math.sin(value * Math.PI) / (value * Math.PI));
+  const filter = (value) => (value >= -3 && value < 3 ? sinc(value) * sinc(value / 3) : 0);
+  const result = new Float32Array(lines * size);
+  for (let i = 0; i < size; i++) {
+    const center = from + (i + 0.5) * scale;
+    const first = Math.max(Math.trunc(center - 3 * filterScale + 0.5), 0);
+    const last = Math.min(Math.trunc(center + 3 * filterScale + 0.5), length);
+    const weights = Float64Array.from({ length: last - first }, (_, k) => filter((k + first - center + 0.5) / filterScale));
+    const total = sum(weights);
+    for (let l = 0; l < lines; l++) {
+      let value = 0;
+      for (let k = 0; k < weights.length; k++) value += source[l * lineStep + (first + k) * stepAlong] * (weights[k] / total);
+      result[l * size + i] = value; // line by line, whatever the axis
+    }
+  }
+  return result;
+}
+
+// Return the ink alone, light on dark, in the size, extent and placement of the training images.
+function placeInk({ contrast, isInk }, height, width, form) {
+  let box = { top: 0, bottom: height, left: 0, right: width };
+  let contentSize = 1;
+  if (form.centering !== "none") {
+    contentSize = form.content_size;
+    box = { top: height, bottom: 0, left: width, right: 0 };
+    for (let y = 0, place = 0; y < height; y++) {
+      for (let x = 0; x < width; x++, place++) {
+        if (!isInk[place]) continue;
+        box.top = Math.min(box.top, y);
+        box.bottom = Math.max(box.bottom, y + 1);
+        box.left = Math.min(box.left, x);
+        box.right = Math.max(box.right, x + 1);
+      }
+    }
+  }
+  const sides = [form.height, form.width];
+  const lengths = [box.bottom - box.top, box.right - box.left];
+  const scale = Math.min(
+    (contentSize * Math.max(...sides)) / Math.max(...lengths), sides[0] / lengths[0], sides[1] / lengths[1],
+  );
+  // Soft edges reach a little beyond the pixels that were found, about half a pixel of the result.
+  const near = dilate(isInk, height, width, Math.max(1, roundEven(0.5 / scale)));
+  const inkAt = (y, x) => {
+    const place = (box.top + y) * width + box.left + x;
+    return near[place] ? contrast[place] : 0;
+  };
+  // The window of the padded crop that becomes the image, along each axis.
+  const axes = sides.map((side, axis) => {
+    const length = lengths[axis];
+    const room = side - length * scale;
+    let start = room / 2;
+    if (form.centering === "mass") {
+      // As in MNIST: in whole pixels, the center of mass goes to the pixel side // 2.
+      let [moment, mass] = [0, 0];
+      for (let i = 0; i < length; i++) {
+        let along = 0;
+        for (let j = 0; j < lengths[1 - axis]; j++) along += Math.max(axis === 0 ? inkAt(i, j) : inkAt(j, i), 0);
+        moment += along * (i + 0.5);
+        mass += along;
+      }
+      const center = (scale * moment) / mass - 0.5;
+      start = Math.min(Math.max(Math.floor(side / 2) - roundEven(center), 0), Math.floor(room + 1e-6));
+    }
+    const before = Math.ceil(start / scale) + 1;
+    const after = Math.ceil((room - start) / scale) + 1;
+    return { before, padded: before + length + after, from: before - start / scale, to: before + (side - start) / scale };
+  });
+  const [vertical, horizontal] = axes;
+  const padded = new Float32Array(vertical.padded * horizontal.padded);
+  for (let y = 0; y < lengths[0]; y++) {
+    for (let x = 0; x < lengths[1]; x++) padded[(y + vertical.before) * horizontal.padded + x + horizontal.before] = inkAt(y, x);
+  }
+  const wide = { lines: vertical.padded, length: horizontal.padded, lineStep: horizontal.padded, stepAlong: 1 };
+  const narrow = lanczos(padded, wide, horizontal.from, horizontal.to, form.width);
+  const tall = { lines: form.width, length: vertical.padded, lineStep: 1, stepAlong: form.width };
+  const turned = lanczos(narrow, tall, vertical.from, vertical.to, form.height);
+  const image = new Float32Array(form.height * form.width);
+  for (let y = 0; y < form.height; y++) {
+    for (let x = 0; x < form.width; x++) image[y * form.width + x] = turned[x * form.height + y];
+  }
+  const largest = image.reduce((best, value) => Math.max(best, value), 0);
+  const inked = image.filter((value) => value > largest / 4).sort();
+  const place = 0.9 * (inked.length - 1);
+  const below = inked[Math.floor(place)];
+  const full = below + (inked[Math.ceil(place)] - below) * (place % 1);
+  return image.map((value) => Math.min(Math.max(value / full, 0), 1));
+}
+
+// Return an opaque picture: transparency is replaced by a background that contrasts with the ink.
+function withoutTransparency(pixels) {
+  const { data, width, height } = pixels;
+  const alphaOf = (place) => data[4 * place + 3];
+  let isOpaque = true;
+  let box = { top: height, bottom: 0, left: width, right: 0 };
+  let [light, weight] = [0, 0];
+  for (let place = 0; place < width * height; place++) {
+    const alpha = alphaOf(place);
+    if (alpha < 255) isOpaque = false;
+    const [red, green, blue] = data.subarray(4 * place, 4 * place + 3);
+    light += alpha * ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16);
+    weight += alpha;
+    if (alpha < 128) continue;
+    const y = Math.floor(place / width);
+    const x = place - y * width;
+    box = { top: Math.min(box.top, y), bottom: Math.max(box.bottom, y + 1), left: Math.min(box.left, x), right: Math.max(box.right, x + 1) };
+  }
+  if (isOpaque) return pixels;
+  let backdrop = light > 127.5 * weight ? [0, 0, 0] : [255, 255, 255];
+  let part = { top: 0, bottom: height, left: 0, right: width };
+  if (box.bottom > box.top) {
+    // A sheet with a transparent margin or round corners has its own background; a drawing has none.
+    const border = borderOf(box.bottom - box.top, box.right - box.left).map((i) => {
+      const y = Math.floor(i / (box.right - box.left));
+      return (y + box.top) * width + (i % (box.right - box.left)) + box.left;
+    });
+    const opaque = border.filter((place) => alphaOf(place) >= 128);
+    const own = [0, 1, 2].map((band) => (opaque.length ? median(opaque.map((place) => data[4 * place + band])) : 0));
+    let farthest = 0;
+    for (let y = box.top; y < box.bottom; y++) {
+      for (let x = box.left; x < box.right; x++) {
+        const place = y * width + x;
+        if (alphaOf(place) < 128) continue;
+        own.forEach((value, band) => (farthest = Math.max(farthest, Math.abs(data[4 * place + band] - value))));
+      }
+    }
+    if (opaque.length >= 0.9 * border.length && farthest >= 255 * FAINTEST_INK) [backdrop, part] = [own.map(roundEven), box];
+  }
+  const [newWidth, newHeight] = [part.right - part.left, part.bottom - part.top];
+  const result = new Uint8ClampedArray(4 * newWidth * newHeight);
+  for (let y = 0, place = 0; y < newHeight; y++) {
+    for (let x = 0; x < newWidth; x++, place += 4) {
+      const from = 4 * ((y + part.top) * width + x + part.left);
+      const alpha = data[from + 3] / 255;
+      for (let band = 0; band < 3; band++) result[place + band] = data[from + band] * alpha + backdrop[band] * (1 - alpha);
+      result[place + 3] = 255;
+    }
+  }
+  return { data: result, width: newWidth, height: newHeight };
+}
+
+// Reduce a large picture by a whole factor, averaging blocks of pixels.
+function reduceLarge(pixels) {
+  const factor = Math.floor(Math.max(pixels.width, pixels.height) / WORKING_SIDE);
+  if (factor < 2) return pixels;
+  const [width, height] = [Math.ceil(pixels.width / factor), Math.ceil(pixels.height / factor)];
+  const data = new Uint8ClampedArray(4 * width * height);
+  for (let y = 0, place = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, place += 4) {
+      const [bottom, right] = [Math.min((y + 1) * factor, pixels.height), Math.min((x + 1) * factor, pixels.width)];
+      const totals = [0, 0, 0];
+      for (let v = y * factor; v < bottom; v++) {
+        for (let u = x * factor; u < right; u++) {
+          for (let band = 0; band < 3; band++) totals[band] += pixels.data[4 * (v * pixels.width + u) + band];
+        }
+      }
+      const count = (bottom - y * factor) * (right - x * factor);
+      totals.forEach((total, band) => (data[place + band] = Math.floor(total / count + 0.5)));
+      data[place + 3] = 255;
+    }
+  }
+  return { data, width, height };
+}
+
+// Return a picture's pixels as the network's input, from 0 to 1; null if nothing stands out from its background.
+function prepare(pixels, form) {
+  const opaque = withoutTransparency(pixels);
+  if (opaque.width === form.width && opaque.height === form.height) {
+    const [grey] = greyPlanes(opaque);
+    const [low, high] = [Math.min(...grey), Math.max(...grey)];
+    if (Math.fround(high - low) < FAINTEST_INK) return null;
+    const isLight = median(borderOf(form.height, form.width).map((i) => grey[i])) > 0.5;
+    return isLight !== (form.background === "light") ? grey.map((value) => 1 - value) : grey;
+  }
+  const { width, height, ...reduced } = reduceLarge(opaque);
+  const ink = findInk(greyPlanes({ ...reduced, width, height }), height, width, Math.max(form.height, form.width));
+  if (ink === null) return null;
+  const image = placeInk(ink, height, width, form);
+  return form.background === "dark" ? image : image.map((value) => 1 - value);
+}

@@ -1,0 +1,140 @@
+// The network, forward and backward, as in xpmlp's nn/: activations and losses with their derivatives beside them.
+// Vectors are typed arrays; a weight is stored row by row, an input's weights to all outputs beside each other.
+
+const sigmoid = (z) => (z >= 0 ? 1 / (1 + Math.exp(-z)) : Math.exp(z) / (1 + Math.exp(z)));
+const map = (values, f) => Float64Array.from(values, f);
+const sum = (values) => values.reduce((total, value) => total + value, 0);
+const argmax = (values) => values.reduce((best, value, index) => (value > values[best] ? index : best), 0);
+
+// Each with its value a = σ(z), its derivative σ′(z), and the equation as text.
+const ACTIVATIONS = {
+  identity: { value: (z) => z, derivative: () => 1, equation: "z" },
+  logistic: {
+    value: sigmoid,
+    derivative: (z) => sigmoid(z) * (1 - sigmoid(z)),
+    equation: "1 / (1 + exp(−z))",
+  },
+  tanh: { value: Math.tanh, derivative: (z) => 1 - Math.tanh(z) ** 2, equation: "tanh(z)" },
+  relu: { value: (z) => Math.max(z, 0), derivative: (z) => (z > 0 ? 1 : 0), equation: "max(z, 0)" },
+};
+
+// The loss of a sample from its logits z and targets y, its gradient at the logits, and the prediction.
+function softmax(logits) {
+  const largest = Math.max(...logits);
+  const exponentials = map(logits, (z) => Math.exp(z - largest));
+  const total = sum(exponentials);
+  return exponentials.map((value) => value / total);
+}
+
+const LOSSES = {
+  softmax_cross_entropy: {
+    predict: softmax,
+    value(z, y) {
+      const largest = Math.max(...z);
+      return Math.log(sum(map(z, (value) => Math.exp(value - largest)))) - sum(map(z, (value, k) => y[k] * (value - largest)));
+    },
+    gradient: (z, y) => softmax(z).map((value, k) => value - y[k]),
+    prediction: "ŷₖ = exp(zₖ) / Σⱼ exp(zⱼ)",
+    equation: "L = −Σₖ yₖ log ŷₖ",
+    slope: "∂L/∂z = ŷ − y",
+  },
+  logistic_cross_entropy: {
+    predict: (z) => map(z, sigmoid),
+    value: (z, y) => sum(map(z, (value, k) => Math.max(value, 0) - y[k] * value + Math.log1p(Math.exp(-Math.abs(value))))),
+    gradient: (z, y) => map(z, (value, k) => sigmoid(value) - y[k]),
+    prediction: "ŷ = 1 / (1 + exp(−z))",
+    equation: "L = −Σₖ yₖ log ŷₖ + (1 − yₖ) log(1 − ŷₖ)",
+    slope: "∂L/∂z = ŷ − y",
+  },
+  squared_error: {
+    predict: (z) => map(z, (value) => value),
+    value: (z, y) => 0.5 * sum(map(z, (value, k) => (value - y[k]) ** 2)),
+    gradient: (z, y) => map(z, (value, k) => value - y[k]),
+    prediction: "ŷ = z",
+    equation: "L = ½ Σₖ (ŷₖ − yₖ)²",
+    slope: "∂L/∂z = ŷ − y",
+  },
+  poisson: {
+    predict: (z) => map(z, Math.exp),
+    value: (z, y) => sum(map(z, (value, k) => Math.exp(value) - y[k] * value + (y[k] > 0 ? y[k] * Math.log(y[k]) : 0) - y[k])),
+    gradient: (z, y) => map(z, (value, k) => Math.exp(value) - y[k]),
+    prediction: "ŷ = exp(z)",
+    equation: "L = Σₖ ŷₖ − yₖ zₖ + yₖ log yₖ − yₖ",
+    slope: "∂L/∂z = ŷ − y",
+  },
+};
+
+// Return each layer's inputs x, a₁, a₂, …, and its sums z₁, z₂, …, of which the last are the logits.
+function forward(network, x) {
+  const { value } = ACTIVATIONS[network.activation];
+  const inputs = [x];
+  const sums = [];
+  network.layers.forEach(({ weight, bias }, index) => {
+    const input = inputs[index];
+    const z = Float64Array.from(bias);
+    for (let i = 0; i < input.length; i++) {
+      const factor = input[i];
+      if (factor === 0) continue;
+      for (let j = 0, place = i * z.length; j < z.length; j++) z[j] += factor * weight[place + j];
+    }
+    sums.push(z);
+    if (index < network.layers.length - 1) inputs.push(z.map(value));
+  });
+  return { inputs, sums, logits: sums.at(-1) };
+}
+
+// Return the gradient at each layer's sums and at its inputs, given the gradient at the logits.
+function backward(network, { sums }, gradient) {
+  const { derivative } = ACTIVATIONS[network.activation];
+  const atSums = [];
+  const atInputs = [];
+  for (let index = network.layers.length - 1; index >= 0; index--) {
+    const { weight, inputs } = network.layers[index];
+    const outputs = gradient.length;
+    const atInput = new Float64Array(inputs);
+    for (let i = 0; i < inputs; i++) {
+      let total = 0;
+      for (let j = 0, place = i * outputs; j < outputs; j++) total += gradient[j] * weight[place + j];
+      atInput[i] = total;
+    }
+    atSums[index] = gradient;
+    atInputs[index] = atInput;
+    if (index > 0) gradient = atInput.map((value, i) => value * derivative(sums[index - 1][i]));
+  }
+  return { atSums, atInputs };
+}
+
+// Return the network after one step of plain gradient descent: W − η x ∂L/∂z, b − η ∂L/∂z.
+function step(network, { inputs }, { atSums }, rate) {
+  const layers = network.layers.map((layer, index) => {
+    const weight = Float64Array.from(layer.weight);
+    const slope = atSums[index];
+    inputs[index].forEach((factor, i) => {
+      if (factor === 0) return;
+      for (let j = 0, place = i * slope.length; j < slope.length; j++) weight[place + j] -= rate * factor * slope[j];
+    });
+    return { ...layer, weight, bias: map(layer.bias, (value, j) => value - rate * slope[j]) };
+  });
+  return { ...network, layers };
+}
+
+// Return the network's prediction for an input: its numbers, or the probability of each class.
+function predict(network, x) {
+  const output = LOSSES[network.loss].predict(forward(network, x).logits);
+  return network.task === "binary" ? Float64Array.of(1 - output[0], output[0]) : output;
+}
+
+// Return how much each input speaks for an output: input × the slope of its logit, which is traced back through the layers.
+function contributions(network, trace, output) {
+  const gradient = new Float64Array(trace.logits.length);
+  if (network.task === "binary") gradient[0] = output === 1 ? 1 : -1;
+  else gradient[output] = 1;
+  return backward(network, trace, gradient).atInputs[0].map((slope, i) => slope * trace.inputs[0][i]);
+}
+
+// Return the targets of a label: a class's index, a number for each output, or whether each class is present.
+function targetsOf(network, label) {
+  if (network.task === "regression" || network.task === "multilabel") return Float64Array.from(label);
+  if (network.task === "binary") return Float64Array.of(label);
+  return Float64Array.from(network.classes, (_, index) => Number(index === label));
+}

@@ -1,0 +1,155 @@
+// The drawing area: strokes and pictures, each of which can be undone. Ink is black on white, whatever the page's colors.
+
+class Pad {
+  constructor(canvas, form, onChange) {
+    const zoom = Math.max(2, Math.round(280 / Math.max(form.height, form.width)));
+    canvas.width = form.width * zoom;
+    canvas.height = form.height * zoom;
+    canvas.style.aspectRatio = `${form.width} / ${form.height}`;
+    Object.assign(this, { canvas, form, onChange, items: [], brush: 22, isDirty: false, pen: null });
+    this.context = canvas.getContext("2d", { willReadFrequently: true });
+    this.redraw();
+    this.listen();
+  }
+
+  listen() {
+    const { canvas } = this;
+    let pointer = null;
+    canvas.addEventListener("pointerdown", (event) => {
+      if (pointer !== null || event.button !== 0) return;
+      pointer = event.pointerId;
+      canvas.setPointerCapture(pointer);
+      this.start(this.placeOf(event));
+      event.preventDefault();
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      if (event.pointerId !== pointer) return;
+      const events = event.getCoalescedEvents?.() ?? [];
+      (events.length ? events : [event]).forEach((each) => this.extend(this.placeOf(each)));
+    });
+    const end = (event) => {
+      if (event.pointerId === pointer) pointer = null;
+    };
+    canvas.addEventListener("pointerup", end);
+    canvas.addEventListener("pointercancel", end);
+    canvas.addEventListener("keydown", (event) => this.onKey(event));
+    canvas.addEventListener("blur", () => (this.pen = null));
+  }
+
+  // Draw with the keyboard: arrows move the pen, space puts it down or lifts it.
+  onKey(event) {
+    const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (!move && event.key !== " ") return;
+    event.preventDefault();
+    this.pen ??= { x: this.canvas.width / 2, y: this.canvas.height / 2, isDown: false };
+    if (move) {
+      const distance = event.shiftKey ? 24 : 8;
+      this.pen.x = Math.min(Math.max(this.pen.x + move[0] * distance, 0), this.canvas.width);
+      this.pen.y = Math.min(Math.max(this.pen.y + move[1] * distance, 0), this.canvas.height);
+      if (this.pen.isDown) this.extend([this.pen.x, this.pen.y]);
+    } else {
+      this.pen.isDown = !this.pen.isDown;
+      if (this.pen.isDown) this.start([this.pen.x, this.pen.y]);
+    }
+    this.onPen?.(this.pen);
+  }
+
+  placeOf(event) {
+    const box = this.canvas.getBoundingClientRect();
+    return [((event.clientX - box.left) * this.canvas.width) / box.width, ((event.clientY - box.top) * this.canvas.height) / box.height];
+  }
+
+  start(place) {
+    this.items.push({ brush: this.brush, places: [place] });
+    this.drawSegment(this.items.at(-1), 0);
+    this.changed();
+  }
+
+  extend(place) {
+    const stroke = this.items.at(-1);
+    stroke.places.push(place);
+    this.drawSegment(stroke, stroke.places.length - 1);
+    this.changed();
+  }
+
+  drawSegment({ brush, places }, index) {
+    const { context } = this;
+    context.fillStyle = context.strokeStyle = "#000";
+    context.lineWidth = brush;
+    context.lineCap = "round";
+    context.beginPath();
+    if (index === 0) {
+      context.arc(...places[0], brush / 2, 0, 2 * Math.PI);
+      context.fill();
+    } else {
+      context.moveTo(...places[index - 1]);
+      context.lineTo(...places[index]);
+      context.stroke();
+    }
+  }
+
+  // Show a picture; `input` is what it becomes, until something is drawn over it.
+  place(picture, input, isSmooth) {
+    this.items.push({ picture, input, isSmooth });
+    this.redraw();
+    this.changed();
+  }
+
+  undo() {
+    this.items.pop();
+    this.redraw();
+    this.changed();
+  }
+
+  clear() {
+    this.items = [];
+    this.redraw();
+    this.changed();
+  }
+
+  redraw() {
+    const { context, canvas } = this;
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    const last = this.items.findLastIndex((item) => item.picture);
+    if (last >= 0) {
+      const { picture, isSmooth } = this.items[last];
+      const scale = Math.min(canvas.width / picture.width, canvas.height / picture.height);
+      const [width, height] = [picture.width * scale, picture.height * scale];
+      context.imageSmoothingEnabled = isSmooth;
+      context.drawImage(picture, (canvas.width - width) / 2, (canvas.height - height) / 2, width, height);
+    }
+    this.items.slice(last + 1).forEach((stroke) => stroke.places.forEach((_, index) => this.drawSegment(stroke, index)));
+  }
+
+  // The network's input for what is drawn; null if that is nothing.
+  get input() {
+    if (!this.items.length) return null;
+    const last = this.items.at(-1);
+    return last.picture ? last.input : prepare(this.context.getImageData(0, 0, this.canvas.width, this.canvas.height), this.form);
+  }
+
+  // Tell once before the next frame, however many points a stroke has gained.
+  changed() {
+    if (this.isDirty) return;
+    this.isDirty = true;
+    requestAnimationFrame(() => {
+      this.isDirty = false;
+      this.onChange();
+    });
+  }
+}
+
+// Read a picture file as RGBA pixels, upright, with its colors as they are stored.
+async function readPicture(file) {
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
+  } catch {
+    throw new Error(`${visible(file.name || "This file")} is not a picture that this browser can read. Save it as PNG or JPEG.`);
+  }
+  const canvas = make("canvas", { width: bitmap.width, height: bitmap.height });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(bitmap, 0, 0);
+  return { canvas, pixels: context.getImageData(0, 0, bitmap.width, bitmap.height) };
+}

@@ -1,0 +1,208 @@
+// One step by hand: the forward pass in numbers, the loss of a label, and one step of gradient descent.
+
+const MOST_TERMS = 8;
+const MOST_OUTPUTS = 12;
+
+class Steps {
+  constructor(network, names, { rate, inputNames }) {
+    Object.assign(this, { original: network, network, names, inputNames, rate: rate ?? 0.1, input: null, label: null, losses: [], unit: null });
+    byId("steps").hidden = false;
+    this.controls = this.makeControls();
+    this.show(null);
+  }
+
+  makeControls() {
+    const { task } = this.original;
+    const refresh = () => this.render();
+    const rate = make("input", { type: "number", min: "0", step: "any", value: this.rate, id: "rate" });
+    rate.addEventListener("input", () => {
+      this.rate = Number(rate.value);
+      refresh();
+    });
+    const take = make("button", { type: "button", class: "main", id: "take-step" }, "Take one step");
+    const reset = make("button", { type: "button", id: "reset-steps" }, "Reset");
+    take.addEventListener("click", () => this.take());
+    reset.addEventListener("click", () => this.show(this.input));
+    let labels;
+    if (task === "regression") {
+      labels = this.names.map((name, k) => {
+        const box = make("input", { type: "number", step: "any", "aria-label": `True value of ${name}` });
+        box.addEventListener("input", () => {
+          this.label[k] = Number(box.value);
+          this.restart();
+        });
+        return box;
+      });
+    } else {
+      const multiple = task === "multilabel";
+      const select = make("select", { multiple, id: "label", "aria-label": "True class" }, this.names.map((name, k) => make("option", { value: k }, name)));
+      select.addEventListener("change", () => {
+        this.label = multiple ? this.names.map((_, k) => select.options[k].selected) : Number(select.value);
+        this.restart();
+      });
+      labels = [select];
+    }
+    const unit = make("select", { "aria-label": "Unit whose sum is shown" });
+    unit.addEventListener("change", () => {
+      this.unit = Number(unit.value);
+      refresh();
+    });
+    return { rate, take, reset, labels, unit };
+  }
+
+  // Show the steps for a new input, with the label that is known or else the network's own answer.
+  show(input, label) {
+    this.input = input;
+    this.unit = null;
+    if (input) {
+      const output = predict(this.original, input);
+      const { task } = this.original;
+      if (task === "regression") this.label = Float64Array.from(label === undefined ? output : [label]);
+      else if (task === "multilabel") this.label = Array.from(output, (value) => value > 0.5);
+      else this.label = Math.max(this.original.classes.indexOf(label), -1) >= 0 ? this.original.classes.indexOf(label) : argmax(output);
+      this.controls.labels.forEach((control, k) => {
+        if (task === "regression") control.value = Number(this.label[k].toPrecision(5));
+        else if (task === "multilabel") [...control.options].forEach((option, j) => (option.selected = this.label[j]));
+        else control.value = this.label;
+      });
+    }
+    this.restart();
+  }
+
+  restart() {
+    this.network = this.original;
+    this.losses = [];
+    this.render();
+  }
+
+  // Return everything that one forward and backward pass computes.
+  compute(network) {
+    const targets = targetsOf(network, this.label);
+    const trace = forward(network, this.input);
+    const loss = LOSSES[network.loss];
+    const gradient = loss.gradient(trace.logits, targets);
+    return { trace, targets, loss: loss.value(trace.logits, targets), gradient, back: backward(network, trace, gradient), output: loss.predict(trace.logits) };
+  }
+
+  take() {
+    const { trace, back, loss } = this.compute(this.network);
+    this.losses.push(loss);
+    this.network = step(this.network, trace, back, this.rate);
+    this.render();
+  }
+
+  render() {
+    const content = byId("step-content");
+    if (!this.input) {
+      content.replaceChildren(make("p", { class: "quiet" }, "Draw something, or choose an example, to see its numbers."));
+      return;
+    }
+    const focused = document.activeElement;
+    const state = this.compute(this.network);
+    const { layers } = this.network;
+    const cards = layers.slice(0, -1).map((_, index) => (index === 0 ? this.firstLayer(state) : this.hiddenLayer(state, index)));
+    content.replaceChildren(this.inputCard(), ...cards, this.outputCard(state), this.stepCard(state));
+    if (content.contains(focused)) focused.focus();
+  }
+
+  inputCard() {
+    const nonzero = this.input.filter((value) => value !== 0).length;
+    const { rows, columns } = this.shape ?? {};
+    const what = rows ? `The prepared picture, row by row: ${rows} × ${columns} pixels.` : "The prepared row: numbers scaled, categories as 0 and 1.";
+    return make("div", { class: "card" }, make("h3", {}, "Input"), make("p", { class: "equation" }, "x"),
+      make("p", { class: "quiet" }, `${what} ${count(this.input.length, "number")}, ${nonzero.toLocaleString("en")} of them not 0, the largest ${number(largestSize(this.input))}.`));
+  }
+
+  nameInput(i) {
+    if (this.inputNames) return this.inputNames[i];
+    const { columns } = this.shape ?? {};
+    return columns ? `row ${Math.floor(i / columns) + 1}, column ${(i % columns) + 1}` : `x${i + 1}`;
+  }
+
+  // One unit's sum term by term, with the gradient of each weight.
+  unitCard(title, equation, { trace, back }, index, j, choice) {
+    const { weight, bias, outputs } = this.network.layers[index];
+    const x = trace.inputs[index];
+    const terms = Float64Array.from(x, (value, i) => value * weight[i * outputs + j]);
+    const shown = topBy(terms, MOST_TERMS, Math.abs).filter((i) => terms[i] !== 0);
+    const slope = back.atSums[index][j];
+    const nameOf = (i) => (index === 0 ? this.nameInput(i) : `unit ${i + 1}`);
+    const rows = shown.map((i) => [nameOf(i), number(x[i], 3), number(weight[i * outputs + j], 3), number(terms[i], 3), number(x[i] * slope, 2)]);
+    const rest = sum(terms) - sum(shown.map((i) => terms[i]));
+    const others = terms.filter((term) => term !== 0).length - shown.length;
+    if (others > 0) rows.push([`${others.toLocaleString("en")} more`, "", "", number(rest, 3), ""]);
+    rows.push(["bias", "", "", number(bias[j], 3), number(slope, 2)]);
+    rows.push(["z", "", "", number(trace.sums[index][j], 4), ""]);
+    return make("div", { class: "card" }, make("h3", {}, title), make("p", { class: "equation" }, ...equation), ...choice,
+      make("div", { class: "scroll" }, makeTable(["input", "x", "w", "x · w", "∂L/∂w"], rows, { name: title, total: true })));
+  }
+
+  firstLayer(state) {
+    const { unit } = this.controls;
+    const activations = state.trace.inputs[1];
+    if (this.unit === null || !unit.options.length) {
+      this.unit = topBy(activations, 1, Math.abs)[0];
+      unit.replaceChildren(...topBy(activations, 200, Math.abs).map((j) => make("option", { value: j }, `unit ${j + 1}`)));
+      unit.value = this.unit;
+    }
+    const { equation } = ACTIVATIONS[this.network.activation];
+    const text = [...subscripted("z", 1), " = x ", ...subscripted("W", 1), " + ", ...subscripted("b", 1)];
+    const j = this.unit;
+    const [a, atA, atZ] = [activations[j], state.back.atInputs[1][j], state.back.atSums[0][j]];
+    const card = this.unitCard("Hidden layer 1", text, state, 0, j, [make("label", { class: "field" }, "Unit ", unit)]);
+    card.append(
+      make("p", { class: "equation" }, ...subscripted("a", 1), ` = σ(z) = ${equation} = ${number(a)}`),
+      make("p", { class: "equation" }, `∂L/∂a = ${number(atA, 3)}, ∂L/∂z = ∂L/∂a · σ′(z) = ${number(atZ, 3)}`),
+    );
+    return card;
+  }
+
+  hiddenLayer(state, index) {
+    const j = topBy(state.trace.inputs[index + 1], 1, Math.abs)[0];
+    const text = [...subscripted("z", index + 1), " = ", ...subscripted("a", index), " ", ...subscripted("W", index + 1), " + ", ...subscripted("b", index + 1)];
+    const card = this.unitCard(`Hidden layer ${index + 1}, unit ${j + 1}`, text, state, index, j, []);
+    card.append(make("p", { class: "equation" }, ...subscripted("a", index + 1), ` = σ(z) = ${number(state.trace.inputs[index + 1][j])}`));
+    return card;
+  }
+
+  outputCard({ trace, targets, output, gradient }) {
+    const { task, layers, loss } = this.network;
+    const last = layers.length;
+    const names = task === "binary" ? [this.names[1]] : this.names;
+    const shown = names.length > MOST_OUTPUTS ? [...new Set([...topBy(output, MOST_OUTPUTS - 1), argmax(targets)])] : names.map((_, k) => k);
+    const rows = shown.map((k) => {
+      const cells = [names[k], number(trace.logits[k]), number(output[k]), number(targets[k]), number(gradient[k], 3)];
+      cells.class = task !== "regression" && targets[k] === 1 ? "chosen" : "";
+      return cells;
+    });
+    const input = last > 1 ? subscripted("a", last - 1) : ["x"];
+    return make("div", { class: "card" }, make("h3", {}, "Output"),
+      make("p", { class: "equation" }, ...subscripted("z", last), " = ", ...input, " ", ...subscripted("W", last), " + ", ...subscripted("b", last)),
+      make("p", { class: "equation" }, LOSSES[loss].prediction),
+      make("div", { class: "scroll" }, makeTable(["", "z", "ŷ", "y", "∂L/∂z"], rows, { name: "Output" })));
+  }
+
+  stepCard({ loss, back, trace, output }) {
+    const { rate, take, reset, labels } = this.controls;
+    const { slope, equation } = LOSSES[this.network.loss];
+    // ‖∂L/∂W‖² + ‖∂L/∂b‖²: how fast the loss falls along the gradient.
+    const squares = sum(back.atSums.map((gradient, index) => (sum(trace.inputs[index].map((x) => x * x)) + 1) * sum(gradient.map((g) => g * g))));
+    const after = this.losses.length ? null : this.compute(step(this.network, trace, back, this.rate)).loss;
+    reset.disabled = !this.losses.length;
+    const history = [...this.losses, loss].map((value) => number(value, 4));
+    const outcome = this.losses.length
+      ? [`After ${count(this.losses.length, "step")} the loss went `, make("strong", { id: "losses" }, history.slice(-6).join(" → ")), "."]
+      : ["The loss is ", make("strong", { id: "loss" }, number(loss)), "; one step brings it to ", make("strong", { id: "loss-after" }, number(after)),
+        `. The gradient alone foretells a change of ${number(-this.rate * squares, 3)}.`];
+    const truth = this.network.task === "regression" ? "True value " : "True class ";
+    const shown = this.network.task === "regression" ? number(output[0]) : percent(predict(this.network, this.input)[this.network.task === "multilabel" ? 0 : this.label]);
+    const now = this.network.task === "multilabel" ? [] : [make("p", { class: "quiet" }, this.network.task === "regression" ? `The prediction is now ${shown}.` : `The true class now has ${shown}.`)];
+    return make("div", { class: "card" }, make("h3", {}, "Backward, and one step"),
+      make("p", { class: "equation" }, equation), make("p", { class: "equation" }, slope),
+      make("p", { class: "equation" }, "W ← W − η ∂L/∂W, ", "b ← b − η ∂L/∂b"),
+      make("div", { class: "field" }, truth, ...labels), make("label", { class: "field" }, "Learning rate η ", rate),
+      make("p", { class: "outcome" }, ...outcome), ...now, make("div", { class: "tools" }, take, reset));
+  }
+}
+
+const subscripted = (letter, index) => [letter, make("sub", {}, String(index))];

@@ -1,0 +1,129 @@
+"""A real browser, and pages in it."""
+
+import base64
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# xpmlp is imported where it is used: pytest loads this file before jaxtyping's check of the package is in place.
+
+
+class Browser:
+    """Chromium, headless, as a person uses it: with a mouse, a keyboard and files."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+
+    def open(self, path: Path, width: int = 1280, height: int = 900, *, dark: bool = False) -> None:
+        """Open a page from the disk, and wait until it is ready."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        self.driver.get(path.resolve().as_uri())
+        self.wait("return page.isReady || !document.getElementById('problem').hidden")
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        """Run a script in the page."""
+        return self.driver.execute_script(script, *arguments)
+
+    def wait(self, script: str) -> None:
+        """Wait until a script returns something true."""
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        WebDriverWait(self.driver, 20, poll_frequency=0.02).until(lambda driver: driver.execute_script(script))
+
+    def find(self, selector: str) -> Any:
+        """Return an element."""
+        return self.driver.find_element("css selector", selector)
+
+    def text(self, selector: str) -> str:
+        """Return an element's text as it is shown."""
+        return str(self.find(selector).text)
+
+    def settle(self) -> None:
+        """Wait until the page has answered the last event: two frames, and the pause before the steps."""
+        self.driver.execute_async_script(
+            "const done = arguments[0];requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 160)));"
+        )
+
+    def mouse(self, kind: str, x: float, y: float) -> None:
+        """Move, press or release the mouse."""
+        pressed = {"button": "left", "clickCount": 1, "buttons": int(kind != "mouseReleased")}
+        self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, **pressed})
+
+    def draw(self, strokes: list[list[tuple[float, float]]], brush: int = 22) -> None:
+        """Draw with the mouse on the cleared drawing area; strokes are points from 0 to 1."""
+        self.run("page.pad.clear(); page.pad.brush = arguments[0]; scrollTo(0, 0)", brush)
+        box = self.run("const box = byId('pad').getBoundingClientRect(); return [box.x, box.y, box.width, box.height]")
+        for stroke in strokes:
+            places = [(box[0] + x * box[2], box[1] + y * box[3]) for x, y in stroke]
+            self.mouse("mousePressed", *places[0])
+            for place in places[1:]:
+                self.mouse("mouseMoved", *place)
+            self.mouse("mouseReleased", *places[-1])
+
+    def drawing(self, path: Path) -> Path:
+        """Write what is on the drawing area to a PNG file."""
+        url = self.run("return byId('pad').toDataURL('image/png')")
+        path.write_bytes(base64.b64decode(url.partition(",")[2]))
+        return path
+
+    def messages(self) -> list[str]:
+        """Return what the browser complained about since it was last asked."""
+        return [entry["message"] for entry in self.driver.get_log("browser")]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium as Debian packages it, or Chrome, with its driver."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="Selenium is not installed")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None or shutil.which("chromedriver") is None:
+        pytest.skip("Chromium and its driver are not installed")
+    logging.getLogger("selenium").setLevel(logging.WARNING)
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for argument in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "hide-scrollbars"):
+        options.add_argument(f"--{argument}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    yield Browser(driver)
+    driver.quit()
+
+
+@pytest.fixture(scope="session")
+def write_page(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A function that writes the page of a model."""
+    from xpmlp.page import PageContent, to_page
+
+    def write(model: Any, content: Any = None, **options: Any) -> Path:
+        path = tmp_path_factory.mktemp("page") / "page.html"
+        path.write_bytes(to_page(model, content or PageContent("test"), **options))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def mnist() -> Any:
+    """MNIST, where it is at hand."""
+    import os
+
+    from xpmlp import load_dataset
+
+    if "XPMLP_DATA_DIR" not in os.environ:
+        pytest.skip("MNIST is not at hand: XPMLP_DATA_DIR is not set")
+    return load_dataset("mnist")
+
+
+@pytest.fixture(scope="session")
+def mnist_model(mnist: Any) -> Any:
+    """The default model for MNIST after a few epochs."""
+    import xpmlp
+
+    return xpmlp.train(mnist, xpmlp.Recipe(epochs=5))[0]
