@@ -39,6 +39,8 @@ class Backend:
     gathers_bytes: bool = False
     # Whether float32 products may round their inputs to TF32. Libraries that do so by default are told not to.
     tf32: bool = False
+    # Whether several runs, each in a Python thread of its own, keep several cores busy.
+    trains_in_threads: bool = False
 
     def __init__(self, xp: Any, device: Any = None) -> None:
         self.xp = xp
@@ -90,7 +92,7 @@ class Backend:
         step: Step,
         state: TrainingState,
         samples: Samples,
-        order: Integer[Any, " rows"],
+        order: Integer[Any, "*groups rows"],
         learning_rates: Float[Any, "steps ..."],
         batch_size: int,
     ) -> tuple[TrainingState, Float[Any, "*models steps"]]:
@@ -100,7 +102,8 @@ class Backend:
         ----------
         samples, order, learning_rates
             Arrays of this backend. `order` holds the rows of the batches, one batch after the other, of which the last
-            may be smaller; `learning_rates` a number for each batch, or an array of shape ``(*models, 1, 1)``.
+            may be smaller; `learning_rates` a number for each batch, or an array of shape ``(*models, 1, 1)``. With
+            leading axes in `order`, groups of models have their own batches; see `take_rows`.
 
         Returns
         -------
@@ -110,10 +113,10 @@ class Backend:
             Of each batch, in order.
         """
         objectives = []
-        rows = order.shape[0]
+        rows = order.shape[-1]
         for index, start in enumerate(range(0, rows, batch_size)):
             # The standard does not say what a slice beyond the end is.
-            batch = make_batch(self.xp, take_rows(self.xp, samples, order[start : min(start + batch_size, rows)]))
+            batch = make_batch(self.xp, take_rows(self.xp, samples, order[..., start : min(start + batch_size, rows)]))
             state, objective = step(self.xp, state, *batch, learning_rates[index, ...])
             objectives.append(objective)
         return state, self.xp.stack(objectives, axis=-1)

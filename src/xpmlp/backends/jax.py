@@ -124,14 +124,17 @@ def compiled_epoch(step: Step) -> Callable[..., tuple[TrainingState, Any]]:
     def epoch(
         state: TrainingState, samples: Samples, order: Any, learning_rates: Any, batch_size: int
     ) -> tuple[TrainingState, Any]:
-        full = order.shape[0] // batch_size
-        batches = jnp.reshape(order[: full * batch_size], (full, batch_size))
+        full = order.shape[-1] // batch_size
+        batches = jnp.reshape(order[..., : full * batch_size], (*order.shape[:-1], full, batch_size))
+        batches = jnp.moveaxis(batches, -2, 0)
         state, objectives = jax.lax.scan(
-            lambda state, batch: take_step(state, samples, *batch), state, (batches, learning_rates[:full])
+            lambda state, batch: take_step(state, samples, *batch),
+            state,
+            (batches, learning_rates[:full]),
         )
         objectives = jnp.moveaxis(objectives, 0, -1)
-        if full * batch_size < order.shape[0]:
-            state, objective = take_step(state, samples, order[full * batch_size :], learning_rates[full])
+        if full * batch_size < order.shape[-1]:
+            state, objective = take_step(state, samples, order[..., full * batch_size :], learning_rates[full])
             objectives = jnp.concatenate([objectives, objective[..., None]], axis=-1)
         return state, objectives
 

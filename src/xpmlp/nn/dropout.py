@@ -29,7 +29,7 @@ class Dropout(NamedTuple):
     """
 
     masks: tuple[Any, ...]
-    keep: float
+    keep: Any
 
 
 def mix(x: Int64[Any, "..."]) -> Int64[Any, "..."]:
@@ -49,7 +49,7 @@ def draw_dropout(
     key: Int64[Any, "*models"],
     of_rows: Float[Any, "*#models batch"],
     layers: Layers,
-    rate: float,
+    rate: Any,
     first_row: int = 0,
 ) -> Dropout:
     """Draw the masks of one step.
@@ -63,11 +63,12 @@ def draw_dropout(
     layers
         The network.
     rate
-        Probability of leaving out a unit, from 0 to below 1.
+        Probability of leaving out a unit, from 0 to below 1: a number, or an array of shape ``(*models, 1, 1)``.
     first_row
         Position of the first row in the batch, if these rows are only a part of it.
     """
     keep = 1.0 - rate
+    threshold = int(rate * 2**32) if isinstance(rate, float | int) else xp.astype(rate * 2**32, xp.int64)
     masks = []
     for index, layer in enumerate(layers[:-1]):
         base = mix(mix(key & WORD) ^ (2 * index + 1))[..., None]
@@ -76,7 +77,7 @@ def draw_dropout(
         # Rows and units are hashed already; this hashes each pair of them.
         words = ((rows ^ units) * 0x21F0AAAD) & WORD
         words = ((words ^ (words >> 15)) * 0x735A2D97) & WORD
-        masks.append(xp.astype(words >= int(rate * 2**32), layer.bias.dtype) * (1.0 / keep))
+        masks.append(xp.astype(words >= threshold, layer.bias.dtype) * (1.0 / keep))
     return Dropout(tuple(masks), keep)
 
 

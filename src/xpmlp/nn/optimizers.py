@@ -36,13 +36,13 @@ class AdamState(NamedTuple):
     square: Layers
 
 
-def sgd(*, momentum: float = 0.0, nesterov: bool = False) -> Optimizer:
+def sgd(*, momentum: Any = 0.0, nesterov: bool = False) -> Optimizer:
     """Stochastic gradient descent: W ← W − ηg, or with momentum μ: v ← μv − ηg, W ← W + v.
 
     With `nesterov`, W ← W + μv − ηg with the new v (Sutskever et al. 2013, as reformulated by Bengio et al. 2013).
-    ``momentum=0`` has no state.
+    ``momentum=0`` has no state. An array of shape ``(*models, 1, 1)`` gives each model its own.
     """
-    if momentum == 0.0:
+    if isinstance(momentum, float | int) and momentum == 0.0:
         return Optimizer(init=lambda xp, layers: (), update=plain_sgd_update)
 
     def init(xp: Any, layers: Layers) -> MomentumState:
@@ -71,10 +71,11 @@ def plain_sgd_update(
     return tree_map(lambda w, g: g * step + w, layers, gradients), state
 
 
-def adam(*, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> Optimizer:
+def adam(*, beta_1: Any = 0.9, beta_2: Any = 0.999, epsilon: Any = 1e-8) -> Optimizer:
     """Adam (Kingma and Ba 2015, algorithm 1 in the efficient form at the end of its section 2).
 
     m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², W ← W − η √(1−β₂ᵗ) / (1−β₁ᵗ) · m / (√v + ε).
+    Arrays of shape ``(*models, 1, 1)`` give each model its own settings.
     """
 
     def init(xp: Any, layers: Layers) -> AdamState:

@@ -42,13 +42,20 @@ class Samples(NamedTuple):
         return Samples(function(x), function(targets), None if weight is None else function(weight), divisor)
 
 
-def take_rows(xp: Any, samples: Samples, rows: Integer[Any, " batch"]) -> Samples:
-    """Return the given rows, in their order."""
-    return samples._replace(
-        x=xp.take(samples.x, rows, axis=-2),
-        targets=xp.take(samples.targets, rows, axis=-2),
-        weight=None if samples.weight is None else xp.take(samples.weight, rows, axis=-1),
-    )
+def take_rows(xp: Any, samples: Samples, rows: Integer[Any, "*groups batch"]) -> Samples:
+    """Return the given rows, in their order.
+
+    Groups of models may each have their own rows of the same samples, which then have no leading axes. The result has
+    the leading axes ``(*groups, 1)``, so that it is shared by all models of a group.
+    """
+    flat = xp.reshape(rows, (-1,)) if rows.ndim > 1 else rows
+    x, targets = xp.take(samples.x, flat, axis=-2), xp.take(samples.targets, flat, axis=-2)
+    weight = None if samples.weight is None else xp.take(samples.weight, flat, axis=-1)
+    if rows.ndim > 1:
+        shape = (*rows.shape[:-1], 1, rows.shape[-1])
+        x, targets = xp.reshape(x, (*shape, x.shape[-1])), xp.reshape(targets, (*shape, targets.shape[-1]))
+        weight = None if weight is None else xp.reshape(weight, shape)
+    return samples._replace(x=x, targets=targets, weight=weight)
 
 
 def slice_rows(samples: Samples, start: int, stop: int) -> Samples:

@@ -36,7 +36,7 @@ def make_step(
     loss: Loss,
     optimizer: Optimizer,
     penalty: Any = None,
-    dropout: float = 0.0,
+    dropout: Any = 0.0,
     combine: Callable[[Any], Any] = keep,
     first_row: int = 0,
 ) -> Step:
@@ -47,7 +47,8 @@ def make_step(
     penalty
         See `objective_and_gradients`.
     dropout
-        Probability of leaving out a hidden unit of a row. Above 0, the state needs a key.
+        Probability of leaving out a hidden unit of a row: a number, or an array of shape ``(*models, 1, 1)``. Unless it
+        is the number 0, the state needs a key.
     combine
         Called between backward and update: the one place in which processes that each hold a part of the batch add up
         their gradients; see `objective_and_gradients`.
@@ -59,7 +60,7 @@ def make_step(
         xp: Any, state: TrainingState, x: Any, targets: Any, sample_weight: Any, learning_rate: Any
     ) -> tuple[TrainingState, Any]:
         masks, key = None, state.dropout
-        if dropout > 0.0:
+        if not isinstance(dropout, float | int) or dropout > 0.0:
             masks = draw_dropout(xp, key, targets[..., 0], state.layers, dropout, first_row)
             key = key + 1
         objective, gradients = objective_and_gradients(

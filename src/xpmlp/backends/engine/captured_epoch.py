@@ -58,7 +58,7 @@ class CapturedEpoch(threading.local):
         step: Step,
         state: TrainingState,
         samples: Samples,
-        order: Integer[Any, " rows"],
+        order: Integer[Any, "*groups rows"],
         learning_rates: Float[Any, "steps ..."],
         batch_size: int,
     ) -> tuple[TrainingState, Float[Any, "*models steps"]]:
@@ -67,18 +67,18 @@ class CapturedEpoch(threading.local):
         if self.captured_for is None or not is_same(self.captured_for, (step, samples)):
             self.release()
             self.captured_for = (step, samples)
-        full = order.shape[0] // batch_size
+        full = order.shape[-1] // batch_size
         objectives = []
-        for start, stop, size in ((0, full, batch_size), (full, full + 1, order.shape[0] - full * batch_size)):
+        for start, stop, size in ((0, full, batch_size), (full, full + 1, order.shape[-1] - full * batch_size)):
             if start == stop or size == 0:
                 continue
-            rows = order[start * batch_size : start * batch_size + (stop - start) * size]
+            rows = order[..., start * batch_size : start * batch_size + (stop - start) * size]
             rates = learning_rates[start:stop, ...]
             self.steps_taken[size] = self.steps_taken.get(size, 0) + stop - start
             if self.run_eagerly is not None and self.steps_taken[size] <= self.eager_steps:
                 state, part = self.run_eagerly(step, state, samples, rows, rates, size)
             else:
-                batches = xp.reshape(rows, (stop - start, size))
+                batches = xp.moveaxis(xp.reshape(rows, (*rows.shape[:-1], stop - start, size)), -2, 0)
                 captured = self.captured.get(size)
                 if captured is None or captured[0].steps < stop - start:
                     new = self.kind(xp, step, state, samples, batches, rates)

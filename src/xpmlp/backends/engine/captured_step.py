@@ -39,7 +39,7 @@ class CapturedStep:
         step: Step,
         state: TrainingState,
         samples: Samples,
-        batches: Integer[Any, "steps batch"],
+        batches: Integer[Any, "steps *groups batch"],
         learning_rates: Float[Any, "steps ..."],
     ) -> None:
         self.xp = xp
@@ -57,7 +57,7 @@ class CapturedStep:
         self,
         execute_step: Callable[[], None],
         state: TrainingState,
-        batches: Integer[Any, "steps batch"],
+        batches: Integer[Any, "steps *groups batch"],
         learning_rates: Float[Any, "steps ..."],
     ) -> tuple[TrainingState, Float[Any, "*models steps"]]:
         """Execute the captured step once for each batch; return the state and the objectives, which are copies."""
@@ -71,7 +71,7 @@ class CapturedStep:
         """Execute the captured step once for each batch; return the objectives."""
         raise NotImplementedError
 
-    def take_step(self, rows: Integer[Any, " batch"], learning_rate: Float[Any, "..."]) -> Float[Any, "*models"]:
+    def take_step(self, rows: Integer[Any, "*groups batch"], learning_rate: Float[Any, "..."]) -> Float[Any, "*models"]:
         """Take the step of the given rows, and return the objective."""
         batch = make_batch(self.xp, take_rows(self.xp, self.samples, rows))
         state, objective = self.step(self.xp, self.state, *batch, learning_rate)
@@ -92,7 +92,7 @@ class DeviceStep(CapturedStep):
     def __init__(self, xp: Any, step: Step, state: Any, samples: Samples, batches: Any, learning_rates: Any) -> None:
         super().__init__(xp, step, state, samples, batches, learning_rates)
         self.batches, self.learning_rates = self.copy(batches), self.copy(learning_rates)
-        self.next = xp.zeros_like(batches[0, :1])
+        self.next = xp.zeros_like(xp.reshape(batches[0, ...], (-1,))[:1])
         weight = state.layers[0].weight
         self.objectives = xp.zeros((*weight.shape[:-2], self.steps), dtype=weight.dtype, device=weight.device)
 

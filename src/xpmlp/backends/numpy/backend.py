@@ -48,6 +48,7 @@ class NumpyBackend(Backend):
 
     name: ClassVar[str] = "numpy"
     gathers_bytes = True
+    trains_in_threads = True
 
     def __init__(self, device: str | None = None) -> None:
         if device not in (None, "cpu"):
@@ -144,7 +145,7 @@ def capture_step(captured: HostStep) -> Callable[[], None]:
     finally:
         tracer.release()
     # On another batch and with another learning rate, to find inputs that the step treated as constants.
-    captured.rows[...] = captured.rows[::-1].copy()
+    captured.rows[...] = captured.rows[..., ::-1].copy()
     captured.learning_rate *= OTHER_LEARNING_RATE
     results = []
     for execute in (captured.run, plan.execute):

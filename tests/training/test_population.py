@@ -1,0 +1,245 @@
+"""Members of a population against the same networks trained alone."""
+
+import functools
+from typing import Any
+
+import array_api_compat.numpy
+import numpy as np
+import pytest
+
+from xpmlp.backends import Backend, NumpyBackend, load_backend
+from xpmlp.errors import SettingsError
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.initializers import glorot_uniform, init_layers
+from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.network import forward
+from xpmlp.nn.optimizers import adam, sgd
+from xpmlp.nn.samples import Samples
+from xpmlp.training import Callback, FitResult, Run, constant, fit, warmup_cosine
+from xpmlp.training.population import Member, Rows, train_population
+from xpmlp.training.population.planning import arrange
+
+BATCH = 16
+nesterov = functools.partial(sgd, nesterov=True)
+
+
+class StopAt(Callback):
+    """Stops a run after an epoch, and restores the weights of another."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.kept: Any = None
+
+    def on_epoch_end(self, run: Run) -> None:
+        if len(run.history) == 2:
+            self.kept = run.state.layers
+        if len(run.history) == self.epoch:
+            run.stop("enough")
+
+    def on_fit_end(self, run: Run) -> None:
+        if self.epoch == 4:
+            run.state = run.state._replace(layers=self.kept)
+
+
+def stop_at(epoch: int, member: Member) -> None:
+    """Do the same to a member."""
+    if len(member.history) == 2 and epoch == 4:
+        member.keep()
+    if len(member.history) == epoch:
+        member.stop("enough")
+
+
+@functools.cache
+def samples(regression: bool = False) -> Samples:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(90, 5))
+    y = x @ generator.normal(size=(5, 3))
+    targets = y if regression else np.eye(3)[np.argmax(y, axis=1)]
+    return Samples(x, targets, generator.uniform(0.5, 1.5, 90))
+
+
+def draw(seed: int) -> Any:
+    generator = np.random.default_rng(seed)
+    return init_layers(array_api_compat.numpy, generator, (5, 7, 3), glorot_uniform(), dtype=np.float64)
+
+
+def make_members(settings: list[dict[str, float]], dropout: float = 0.0) -> list[Member]:
+    """Twelve networks that differ in everything in which members may differ: four on each of three folds."""
+    index = np.arange(90)
+    folds = [
+        Rows(index[index % 3 != fold][fold:], np.random.default_rng(fold), index[index % 3 == fold])
+        for fold in range(3)
+    ]
+    schedules = [constant(0.05), constant(0.01), warmup_cosine(0.03), constant(0.02)]
+    return [
+        Member(
+            layers=draw(number),
+            rows=folds[number % 3],
+            schedule=schedules[number % 4],
+            epochs=7 if number % 2 else 6,
+            optimizer=settings[number % len(settings)],
+            l2=0.01 * (number % 5),
+            dropout=dropout * (number % 2),
+            dropout_key=100 * number,
+            on_epoch_end=functools.partial(stop_at, 1 + number % 5),
+        )
+        for number in range(12)
+    ]
+
+
+def train_alone(member: Member, number: int, data: Samples, optimizer: Any, loss: str) -> FitResult:
+    validation = data.map(lambda array: array[member.rows.validation])
+    return fit(
+        data,
+        layers=draw(number),
+        activation=ACTIVATIONS["tanh"],
+        loss=LOSSES[loss],
+        optimizer=optimizer(**member.optimizer),
+        schedule=member.schedule,
+        epochs=member.epochs,
+        batch_size=BATCH,
+        generator=np.random.default_rng(number % 3),
+        rows=member.rows.train,
+        l2=member.l2,
+        dropout=member.dropout,
+        dropout_key=member.dropout_key,
+        validation=validation,
+        callbacks=[StopAt(1 + number % 5)],
+    )
+
+
+def train(members: list[Member], data: Samples, optimizer: Any, loss: str, backend: Backend, **settings: Any) -> None:
+    train_population(
+        data,
+        members,
+        activation=ACTIVATIONS["tanh"],
+        loss=LOSSES[loss],
+        optimizer=optimizer,
+        batch_size=BATCH,
+        backend=backend,
+        **settings,
+    )
+
+
+MOMENTA: list[dict[str, float]] = [{"momentum": momentum} for momentum in (0.0, 0.5, 0.9)]
+BETAS: list[dict[str, float]] = [
+    {"beta_1": b, "beta_2": 1 - (1 - b) ** 3, "epsilon": e} for b, e in ((0.9, 1e-8), (0.8, 1e-6))
+]
+
+
+CASES: dict[str, tuple[Any, list[dict[str, float]], str, float]] = {
+    "momenta": (nesterov, MOMENTA, "softmax_cross_entropy", 0.0),
+    "betas": (adam, BETAS, "squared_error", 0.0),
+    "dropout": (adam, BETAS[:1], "softmax_cross_entropy", 0.3),
+}
+
+
+@functools.cache
+def trained_alone(case: str) -> list[FitResult]:
+    optimizer, settings, loss, dropout = CASES[case]
+    data = samples(loss == "squared_error")
+    members = make_members(settings, dropout)
+    return [train_alone(member, number, data, optimizer, loss) for number, member in enumerate(members)]
+
+
+def assert_equal(found: Any, expected: Any, tolerance: float = 1e-9) -> None:
+    for layer, expected_layer in zip(found, expected, strict=True):
+        np.testing.assert_allclose(layer.weight, expected_layer.weight, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(layer.bias, expected_layer.bias, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("backend_name", "case"),
+    [
+        *(pytest.param(name, case) for name in ("numpy", "torch") for case in CASES),
+        *(pytest.param("jax", case, marks=[pytest.mark.slow] * (case != "dropout")) for case in CASES),
+    ],
+)
+def test_every_member_equals_the_same_network_trained_alone(backend_name: str, case: str) -> None:
+    if backend_name != "numpy":
+        pytest.importorskip(backend_name)
+    optimizer, settings, loss, dropout = CASES[case]
+    members = make_members(settings, dropout)
+    train(
+        members, samples(loss == "squared_error"), optimizer, loss, load_backend(backend_name, "cpu"), compact_below=0.5
+    )
+    for member, alone in zip(members, trained_alone(case), strict=True):
+        assert_equal(member.layers, alone.layers)
+        assert member.stop_reason == alone.stop_reason
+        assert [row.learning_rate for row in member.history] == [row.learning_rate for row in alone.history]
+        for name in ("train_loss", "test_loss", "test_accuracy"):
+            found, expected = ([getattr(row, name) for row in history] for history in (member.history, alone.history))
+            assert found == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"compact_below": 0.0}, {"compact_below": 1.0}, {"models_at_once": 1}, {"models_at_once": 5}]
+)
+def test_how_a_population_is_divided_does_not_change_its_members(settings: dict[str, Any]) -> None:
+    members = make_members(MOMENTA)
+    train(members, samples(), nesterov, "softmax_cross_entropy", NumpyBackend(), **settings)
+    for member, alone in zip(members, trained_alone("momenta"), strict=True):
+        assert_equal(member.layers, alone.layers)
+
+
+def test_rows_that_differ_by_more_than_a_batch_are_trained_apart_with_the_same_result() -> None:
+    members = make_members(MOMENTA)
+    for member in members[:2]:
+        member.rows = Rows(member.rows.train[:40], np.random.default_rng(members.index(member)), member.rows.validation)
+    train(members, samples(), nesterov, "softmax_cross_entropy", NumpyBackend())
+    for number, member in enumerate(members[:2]):
+        alone = train_alone(member, number, samples(), nesterov, "softmax_cross_entropy")
+        assert_equal(member.layers, alone.layers)
+    assert_equal(members[2].layers, trained_alone("momenta")[2].layers)
+
+
+def test_a_member_that_diverges_says_so_and_leaves_the_others_as_they_are() -> None:
+    members = make_members(MOMENTA)
+    members[4].schedule, members[4].on_epoch_end = constant(1e200), None
+    train(members, samples(), nesterov, "softmax_cross_entropy", NumpyBackend())
+    assert [number for number, member in enumerate(members) if member.diverged] == [4]
+    assert_equal(members[4].layers, draw(4))
+    for number, member in enumerate(members):
+        if number != 4:
+            assert_equal(member.layers, trained_alone("momenta")[number].layers)
+
+
+def test_r2_is_scikit_learns() -> None:
+    from sklearn.metrics import r2_score
+
+    data = samples(regression=True)
+    members = make_members(BETAS)
+    train(members, data, adam, "squared_error", NumpyBackend())
+    for member in members:
+        if member.kept_epoch == len(member.history):
+            x, targets, weight = (array[member.rows.validation] for array in data.arrays)
+            predictions = forward(array_api_compat.numpy, member.layers, x, ACTIVATIONS["tanh"])[1]
+            assert member.score == pytest.approx(r2_score(targets, predictions, sample_weight=weight), abs=1e-12)
+
+
+def test_members_that_do_not_belong_together_are_refused() -> None:
+    members = make_members(MOMENTA)
+    members[3].layers = members[3].layers[:1]
+    with pytest.raises(SettingsError, match="same layers; there are 2 kinds"):
+        train(members, samples(), nesterov, "softmax_cross_entropy", NumpyBackend())
+
+
+def test_an_error_of_a_members_callback_ends_the_population() -> None:
+    members = make_members(MOMENTA)
+    members[7].on_epoch_end = lambda member: member.stop(str(1 / 0))
+    with pytest.raises(ZeroDivisionError):
+        train(members, samples(), nesterov, "softmax_cross_entropy", NumpyBackend(), models_at_once=5)
+
+
+def test_members_share_a_row_with_those_that_share_their_batches() -> None:
+    members = make_members(MOMENTA)
+    assert [[members.index(member) for member in row] for row in arrange(members)] == [
+        [0, 3, 6, 9],
+        [1, 4, 7, 10],
+        [2, 5, 8, 11],
+    ]
+    few = [members[number] for number in (0, 3, 6, 9, 1, 2)]
+    rows = arrange(few)
+    assert {id(member) for row in rows for member in row} == set(map(id, few))
+    assert all(len({id(member.rows) for member in row}) == 1 for row in rows)
+    assert sum(map(len, rows)) < 12
