@@ -167,7 +167,7 @@ def test_every_member_equals_the_same_network_trained_alone(backend_name: str, c
         assert_equal(member.layers, alone.layers)
         assert member.stop_reason == alone.stop_reason
         assert [row.learning_rate for row in member.history] == [row.learning_rate for row in alone.history]
-        for name in ("train_loss", "test_loss", "test_accuracy"):
+        for name in ("objective", "validation_loss", "validation_accuracy"):
             found, expected = ([getattr(row, name) for row in history] for history in (member.history, alone.history))
             assert found == pytest.approx(expected, abs=1e-9)
 

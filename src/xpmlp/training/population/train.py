@@ -238,21 +238,24 @@ class Part:
             place = self.place[id(member)]
             rows = len(member.rows.train)
             *full, last = objectives[place].tolist()
-            loss = (sum(full) * plan.batch_size + last * (rows - len(full) * plan.batch_size)) / rows
-            if not (math.isfinite(loss) and finite[place]):
+            objective = (sum(full) * plan.batch_size + last * (rows - len(full) * plan.batch_size)) / rows
+            if not (math.isfinite(objective) and finite[place]):
                 member.diverged = True
                 member.stop("diverged")
                 continue
-            test_loss, test_accuracy, member.score = (None, None, None) if scores is None else scores.of(place)
+            validation_loss, validation_accuracy, member.score = scores.of(place) if scores else (None, None, None)
             member.history.append(
                 EpochRow(
                     epoch=epoch + 1,
-                    train_loss=loss,
-                    test_loss=test_loss,
-                    test_accuracy=test_accuracy,
+                    train_loss=None,
+                    test_loss=None,
+                    test_accuracy=None,
                     learning_rate=float(np.mean(rates[(slice(None), *place)])),
                     seconds=seconds,
                     samples_per_second=rows / seconds,
+                    objective=objective,
+                    validation_loss=validation_loss,
+                    validation_accuracy=validation_accuracy,
                 )
             )
             if member.on_epoch_end is not None:
