@@ -56,7 +56,7 @@ def find_rows(model: Model, data: str, data_dir: Path | None, target: str | None
 
 def rows_of_table(model: Model, data: str, target: str | None) -> EvaluationRows:
     """Return a table's own test rows, those held out in training, or else all rows."""
-    table, test_table = open_tables(data, TableOptions.recorded(model.training))
+    table, test_table = open_tables(data, TableOptions.recorded(model.training), model.table_schema)
     table, which = (table, "rows") if test_table is None else (test_table, "test rows")
     notes: tuple[str, ...] = ()
     if model.table_schema is None:

@@ -128,13 +128,16 @@ def parse_sizes(text: str) -> tuple[int, ...]:
 def table_option(name: str) -> Any:
     """Return the option for a field of `TableOptions`."""
     shown = get_type_hints(TableOptions, include_extras=True)[name].__metadata__[0]
-    flag = f"--{name.replace('_', '-')}"
+    flag = "--header/--no-header" if name == "header" else f"--{name.replace('_', '-')}"
     return typer.Option(flag, metavar=shown.metavar or None, help=shown.text, rich_help_panel=TABLES)
 
 
 def with_table_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command all table options, in place of its parameter `table`; `collect_table_options` reads them."""
-    types = {"test": Path | None, "test_fraction": float | None, "missing": str, "strict": bool}
+    types: dict[str, Any] = {"test": Path | None, "test_fraction": float | None, "missing": str, "strict": bool}
+    types |= {"header": bool | None, "skip_rows": int | None}
+    hints = get_type_hints(TableOptions)
+    types |= {name: list[str] | None for name, hint in hints.items() if hint == tuple[str, ...]}
     options = {
         field.name: inspect.Parameter(
             field.name,
@@ -167,7 +170,7 @@ def collect_table_options(values: Mapping[str, Any]) -> TableOptions:
     return TableOptions.parse(**table)
 
 
-def split_names(text: str | None) -> list[str]:
-    """Return the names in a list with commas; quotes stand around a name with a comma, as in CSV."""
-    rows = csv.reader([] if text is None else [text], skipinitialspace=True)
+def split_names(texts: str | list[str] | None) -> list[str]:
+    """Return the names in lists with commas; quotes stand around a name with a comma, as in CSV."""
+    rows = csv.reader([texts] if isinstance(texts, str) else texts or [], skipinitialspace=True)
     return [name.strip() for row in rows for name in row if name.strip()]

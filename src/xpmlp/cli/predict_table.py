@@ -37,7 +37,7 @@ def are_tables(inputs: list[Path]) -> bool:
 
 def predict_table(model: Model, path: Path, backend: Backend, *, output: Path | None, as_json: bool) -> None:
     """Predict each row of a table, and write or print the table with the predictions."""
-    table = read_table(path, TableOptions.recorded(model.training))
+    table = read_table(path, TableOptions.recorded(model.training), model.table_schema)
     rows = table_inputs(model, table)
     for note in rows.notes:
         print_note(note)

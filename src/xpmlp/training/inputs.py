@@ -98,7 +98,7 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "rows features"]:
         path = Path(os.path.expanduser(data))
         if table_format(path) is None:
             return read_pictures(model, [path])
-        return whole_rows(table_inputs(model, read_table(path, TableOptions.recorded(model.training))))
+        return whole_rows(table_inputs(model, read_table(path, TableOptions.recorded(model.training), model.table_schema)))
     if isinstance(data, Sequence) and data and all(isinstance(item, str | os.PathLike) for item in data):
         return read_pictures(model, [Path(os.path.expanduser(item)) for item in data])
     if is_frame(data):
@@ -167,7 +167,7 @@ def labelled_split(model: Model, data: Any, y: Any = None, *, prepared: bool = F
         split, name = model.training.get("split"), os.fspath(data)
         if is_table(name):
             path = name if name in NAMED_TABLES else Path(os.path.expanduser(name))
-            table, test_table = open_tables(path, TableOptions.recorded(model.training))
+            table, test_table = open_tables(path, TableOptions.recorded(model.training), model.table_schema)
             data = test_table or table
         else:
             data = load_dataset(name)

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from xpmlp.errors import DataError
+from xpmlp.model.table_schema import TableSchema
 
 from .csv_file import read_csv
 from .options import TableOptions
@@ -41,8 +42,13 @@ def table_format(path: Path) -> str | None:
     return next((name for name, known in SUFFIXES.items() if suffixes and suffixes[-1] in known), None)
 
 
-def read_tables(path: Path, options: TableOptions | None = None) -> tuple[Table, Table | None]:
-    """Read a table, and the table of its test rows if the file holds them separately."""
+def read_tables(
+    path: Path, options: TableOptions | None = None, schema: TableSchema | None = None
+) -> tuple[Table, Table | None]:
+    """Read a table, and the table of its test rows if the file holds them separately.
+
+    The `schema` is that of the model for which it is read: text is then read as its training data were.
+    """
     if not os.path.exists(path):
         raise DataError(f"{path}: there is no such file. Give {FORMATS}.")
     if not os.path.isfile(path):
@@ -58,15 +64,15 @@ def read_tables(path: Path, options: TableOptions | None = None) -> tuple[Table,
         if kind == "arrow":
             return open_arrow(path), None
         if kind == "csv":
-            return read_csv(path, options), None
+            return read_csv(path, options, schema), None
     except PermissionError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
     raise DataError(f"{path}: unknown format. Give {FORMATS}.")
 
 
-def read_table(path: Path, options: TableOptions | None = None) -> Table:
-    """Read a table; of a file with training and test rows, the test rows. Raises as `read_tables`."""
-    table, test = read_tables(path, options)
+def read_table(path: Path, options: TableOptions | None = None, schema: TableSchema | None = None) -> Table:
+    """Read a table as `read_tables`; of a file with training and test rows, the test rows."""
+    table, test = read_tables(path, options, schema)
     return table if test is None else test
 
 

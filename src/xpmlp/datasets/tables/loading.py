@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Shaped
+from msgspec.structs import replace as replace_fields
 
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Column, TableSchema
@@ -52,7 +53,8 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
     options = options or TableOptions()
     table, test_table = open_tables(data, options)
     if options.test is not None:
-        test_table = read_table(Path(options.test), options)
+        columns = tuple(Column(name, "number") for name in table.schema)
+        test_table = read_table(Path(options.test), options, TableSchema(columns, reading=table.reading))
     if test_table is not None and options.test_fraction is not None:
         raise DataError(f"{table.name}: has test rows of its own; leave --test-fraction out.")
     name, guess = find_target(table, options.target)
@@ -74,6 +76,7 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
     if not train.any():
         raise DataError(f"{table.name}: no rows to train on.")
     schema = fit_schema(table, kinds, train, target=name, options=options, are_pixels=shape is not None)
+    schema = replace_fields(schema, reading=table.reading)
     if shape is not None:
         notes.append(
             f"the {len(kinds):,} columns are whole numbers from 0 to 255, used as pixels of {shape[0]} × {shape[1]} "
@@ -116,11 +119,13 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
     )
 
 
-def open_tables(data: str | Path | Table, options: TableOptions | None = None) -> tuple[Table, Table | None]:
-    """Open a table by its name or path, and the table of its test rows if it has one."""
+def open_tables(
+    data: str | Path | Table, options: TableOptions | None = None, schema: TableSchema | None = None
+) -> tuple[Table, Table | None]:
+    """Open a table by its name or path, perhaps for a model, and the table of its test rows if it has one."""
     if isinstance(data, Table):
         return data, None
-    return (named_table(str(data)), None) if str(data) in NAMED_TABLES else read_tables(Path(data), options)
+    return (named_table(str(data)), None) if str(data) in NAMED_TABLES else read_tables(Path(data), options, schema)
 
 
 def named_table(name: str) -> Table:

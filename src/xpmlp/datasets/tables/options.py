@@ -11,6 +11,7 @@ from xpmlp.model.table_schema import MISSING, SCALINGS, Missing, Scaling
 
 from ..splitting import TEST_FRACTION
 
+NO_MARKERS = "none"  # the choice of --na
 TASKS = ("classification", "regression")
 
 
@@ -63,6 +64,20 @@ class TableOptions:
     ] = None
     task: Annotated[Task | None, Help("NAME", f"{' or '.join(TASKS)}; inferred from the target by default.")] = None
 
+    header: Annotated[
+        bool | None, Help("", "Whether the first line of a text file has the columns' names; found by default.")
+    ] = None
+    names: Annotated[tuple[str, ...], Help("NAMES", "Names of all columns, such as a,b,c, in place of a header.")] = ()
+    separator: Annotated[
+        str | None, Help("TEXT", "Between the cells of a text file: ',', ';', tab, space, …; found by default.")
+    ] = None
+    skip_rows: Annotated[int | None, Help("N", "Lines before the table in a text file; found by default.")] = None
+    comment: Annotated[
+        str | None, Help("TEXT", "Beginning of lines to leave out of a text file, or none; found by default.")
+    ] = None
+    numbers: Annotated[
+        tuple[str, ...], Help("COLUMNS", "Columns of digits to read as numbers though some begin with 0, such as a,b.")
+    ] = ()
     encoding: Annotated[
         str | None, Help("NAME", "Encoding of a CSV file, such as cp1252, utf-16 or shift_jis; detected by default.")
     ] = None
@@ -80,6 +95,12 @@ class TableOptions:
             raise SettingsError(
                 f"--encoding: {self.encoding!r} is unknown. Give a name such as utf-8, cp1252 or utf-16."
             )
+        if self.skip_rows is not None and self.skip_rows < 0:
+            raise SettingsError(f"--skip-rows: {self.skip_rows} is less than 0. Give the number of lines to skip.")
+        if self.separator is not None and (not self.separator or set(self.separator) & set('"\r\n')):
+            raise SettingsError(f"--separator: {self.separator!r} cannot be one. Give ',', ';', '|', tab or space.")
+        if len(set(self.names)) != len(self.names):
+            raise SettingsError("--names: a name stands there twice. Give each column a name of its own.")
         if self.test is not None and self.test_fraction is not None:
             raise SettingsError("--test and --test-fraction: give one of them; a file of test rows needs no split.")
         if self.test_fraction is not None and not 0.0 < self.test_fraction < 1.0:
@@ -104,11 +125,13 @@ class TableOptions:
 
     @staticmethod
     def recorded(training: Mapping[str, Any]) -> "TableOptions":
-        """Return those options of a model's training data that also apply to later tables: the missing markers."""
-        match training.get("provenance"):
-            case {"options": {"na": [*markers]}}:
-                return TableOptions(na=tuple(map(str, markers)))
-        return TableOptions()
+        """Return those options of a model's training data that also apply to later tables."""
+        given = training.get("provenance")
+        options = given.get("options") if isinstance(given, Mapping) else None
+        lists = (
+            [(name, options.get(name)) for name in ("na", "names", "numbers")] if isinstance(options, Mapping) else []
+        )
+        return TableOptions(**{name: tuple(map(str, value)) for name, value in lists if isinstance(value, list)})
 
     def to_json(self) -> dict[str, Any]:
         """Return the options that differ from their defaults as a JSON object; a file of test rows by absolute path."""

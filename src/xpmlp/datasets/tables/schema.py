@@ -10,7 +10,7 @@ from xpmlp.model.table_schema import Column, Kind, Missing, TableSchema
 
 from ..dataset import listing
 from .columns import BRIGHTEST, did_you_mean, option_text, text_among_numbers
-from .csv_file import MARKERS_AMONG_NUMBERS
+from .numbers import MARKERS_AMONG_NUMBERS
 from .options import TableOptions
 from .table import Table, as_text, column_type, import_polars
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from xpmlp.errors import DataError
+from xpmlp.model.table_schema import Reading
 from xpmlp.optional_imports import import_optional
 
 # Of at most 8 bytes each: bounds the memory that a table needs besides the arrays made from it.
@@ -78,6 +79,8 @@ class Table:
         Returns the line of a text file in which a row, counted from 0, starts; None for other files.
     row_shape
         Shape of a row's features before they became columns; None if they always were columns.
+    reading
+        How a text file was read; None if in the usual way, and of other files.
     """
 
     name: str
@@ -87,6 +90,7 @@ class Table:
     notes: tuple[str, ...] = ()
     find_line: Callable[[int], int | None] | None = None
     row_shape: tuple[int, ...] | None = None
+    reading: Reading | None = None
 
     @staticmethod
     def of(name: str, frame: Any, **attributes: Any) -> "Table":

@@ -1,0 +1,295 @@
+"""How the lines of a text file form a table: separator, lines before the table, comments, header and names."""
+
+import csv
+import itertools
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from xpmlp.errors import DataError
+from xpmlp.model.table_schema import Reading, TableSchema
+
+from .numbers import MARKERS_AMONG_NUMBERS, is_number
+from .options import TableOptions
+
+SEPARATORS = "\t;|,"  # of equally good ones, the first: commas also stand in texts and numbers
+SPACE = " "  # any number of spaces and tabs
+SEPARATOR_NAMES = {
+    "tab": "\t",
+    "\\t": "\t",
+    "space": SPACE,
+    "spaces": SPACE,
+    "comma": ",",
+    "semicolon": ";",
+    "pipe": "|",
+}
+COMMENTS = ("#", "%", "//")
+NO_COMMENTS = "none"  # the choice of --comment
+MOST_LINES = 100  # that are looked at
+WELL_FORMED = 0.5  # share of the first lines that must have equally many cells
+MOST_CHARACTERS = 2**24  # in a cell; the csv module's own limit is too low
+DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a text file is laid out.
+
+    Attributes
+    ----------
+    separator
+        One character, or several; a space stands for any number of spaces and tabs.
+    skipped
+        Number of lines before the table.
+    first_line
+        Number of lines before the first row: those skipped, the header, comments and blank lines.
+    comment
+        The beginning of lines that are no rows; None if there are none.
+    names
+        The columns' names, each different.
+    unnamed
+        The columns whose names are made up in a table with a header.
+    """
+
+    separator: str
+    skipped: int
+    first_line: int
+    comment: str | None
+    has_header: bool
+    names: tuple[str, ...]
+    unnamed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Record:
+    """The cells of a line, or of several if a quoted cell has line ends; lines are counted from 0."""
+
+    start: int
+    end: int
+    cells: list[str]
+
+
+def find_layout(path: str, lines: list[str], options: TableOptions, schema: TableSchema | None = None) -> Layout:
+    """Return the layout of a file by its first lines.
+
+    Parameters
+    ----------
+    options
+        What they say is not looked for.
+    schema
+        That of the model for which the table is read: a line with the names of its columns is the header.
+    """
+    lines = lines[:MOST_LINES]
+    reading = Reading() if schema is None or schema.reading is None else schema.reading
+    expected = set() if schema is None else {column.name for column in schema.columns}
+    start = options.skip_rows or 0
+    comment = options.comment or reading.comment or (find_comment(lines) if options.skip_rows is None else None)
+    comment = None if comment == NO_COMMENTS else comment
+    separator = options.separator and SEPARATOR_NAMES.get(options.separator.lower(), options.separator)
+    if not separator:
+        separator = find_separator(lines[start:], comment, reading.separator)
+    records = filled_records(lines, separator, comment, start)
+    if not records:
+        raise DataError(f"{path}: has no rows. Give a table with a header and at least two rows.")
+    index = find_first(records, expected) if options.skip_rows is None else 0
+    first, rows = records[index].cells, [record.cells for record in records[index + 1 :]]
+    has_header = options.header
+    if has_header is None:
+        known = expected and 2 * len(expected.intersection(map(str.strip, first))) >= len(expected)
+        has_header = bool(known) or (reading.header and is_header(first, rows))
+    rest = records[index + has_header :]
+    notes = []
+    if index and records[index].start > start:
+        notes.append(
+            f"skipped the first {records[index].start:,} lines, which are no rows; keep them with --skip-rows 0"
+        )
+    if comment and not options.comment:
+        notes.append(f"lines that begin with {comment} are comments; keep them with --comment none")
+    if separator not in SEPARATORS and not options.separator:
+        notes.append("the cells are separated by spaces; change it with --separator ','")
+    return Layout(
+        separator,
+        skipped=records[index].start if index else start,
+        first_line=rest[0].start if rest else records[-1].end,
+        comment=comment,
+        has_header=has_header,
+        **name_columns(path, first, [record.cells for record in rest], has_header, options, notes),
+    )
+
+
+def split_records(lines: Iterable[str], separator: str, comment: str | None, start: int = 0) -> Iterator[Record]:
+    """Yield the records of some lines, the first of them line `start`; a blank line has no cells.
+
+    It ends at a cell of many megabytes.
+    """
+    taken = start
+
+    def without_comments() -> Iterator[str]:
+        nonlocal taken
+        for line in lines:
+            taken += 1
+            if not (comment and line.startswith(comment)):
+                yield line
+
+    reader, before = read_cells(without_comments(), separator), 0
+    with suppress(csv.Error):
+        for cells in reader:
+            is_blank = len(cells) == 1 and not cells[0].strip()
+            yield Record(taken - (reader.line_num - before), taken, [] if is_blank else cells)
+            before = reader.line_num
+
+
+def filled_records(lines: Sequence[str], separator: str, comment: str | None, start: int = 0) -> list[Record]:
+    """Return the records of some lines from one on, without blank lines."""
+    return [record for record in split_records(lines[start:], separator, comment, start) if record.cells]
+
+
+def read_cells(lines: Iterable[str], separator: str) -> Any:
+    """Return a reader of the csv module for any separator."""
+    csv.field_size_limit(MOST_CHARACTERS)
+    if separator == SPACE:
+        return csv.reader((line.strip().replace("\t", " ") for line in lines), delimiter=" ", skipinitialspace=True)
+    if len(separator) > 1:
+        return csv.reader((line.replace(separator, "\x1f") for line in lines), delimiter="\x1f")
+    return csv.reader(lines, delimiter=separator)
+
+
+def find_comment(lines: list[str]) -> str | None:
+    """Return the beginning of comments if the first line is one, and not a header that looks like one."""
+    filled = [line for line in lines if line.strip()]
+    mark = next((mark for mark in COMMENTS if filled and filled[0].startswith(mark)), None)
+    if mark is None:
+        return None
+    leading = list(itertools.takewhile(lambda line: line.startswith(mark), filled))
+    others = filled[len(leading) :]
+    separator = find_separator(others, mark)
+    header, *rows = [record.cells for record in filled_records([leading[-1], *others], separator, None)]
+    is_table = len(rows) > 0 and len(header) == len(rows[0]) > 1
+    return None if is_table and not is_header(rows[0], rows[1:]) else mark
+
+
+def find_separator(lines: list[str], comment: str | None, preferred: str = ",") -> str:
+    """Return the separator that gives most lines equally many cells."""
+    shares: dict[str, float] = {}
+    for separator in SEPARATORS + SPACE:
+        widths = Counter(len(record.cells) for record in filled_records(lines, separator, comment))
+        usual = max((width for width in widths if width > 1), key=widths.__getitem__, default=0)
+        shares[separator] = widths[usual] / max(1, widths.total())
+    spaces = shares.pop(SPACE)
+    if max(shares.values()) < WELL_FORMED < spaces:
+        return SPACE
+    if not any(shares.values()) or shares.get(preferred, spaces) == 1.0:
+        return preferred
+    return max(shares, key=shares.__getitem__)
+
+
+def find_first(records: list[Record], expected: set[str]) -> int:
+    """Return the index of a table's first record, which is a header or a row; what is before it is a title or remarks."""
+    for index, record in enumerate(records):
+        if expected and 2 * len(expected.intersection(map(str.strip, record.cells))) >= len(expected):
+            return index
+    widths = Counter(len(record.cells) for record in records)
+    usual = max(widths, key=lambda width: (widths[width], width))
+    if usual == 1 or widths[usual] < WELL_FORMED * len(records):
+        return 0
+    index = next(index for index, record in enumerate(records) if len(record.cells) == usual)
+    before, rows = records[:index], [record.cells for record in records[index:]]
+    if before and fits_rows(before[-1].cells, rows):
+        return index - 1
+    # A line with several cells may be a header with a mistake, which must not be skipped in silence.
+    is_title = all(len(record.cells) == 1 for record in before) or is_header(rows[0], rows[1:])
+    return index if is_title else 0
+
+
+def fits_rows(header: list[str], rows: list[list[str]]) -> bool:
+    """Return whether a header has a cell more or less than the rows: by a separator at the end, or without row names."""
+    if len(header) == len(rows[0]) + 1 > 2:
+        return not header[-1].strip()
+    if len(header) != len(rows[0]) - 1 or not is_header(header, [row[1:] for row in rows]):
+        return False
+    return not any(row[-1].strip() for row in rows) or len({row[0] for row in rows}) == len(rows) > 1
+
+
+def is_header(first: list[str], rows: list[list[str]]) -> bool:
+    """Return whether a line holds names, by its cells and those of the rows below.
+
+    Names stand above numbers, or count steadily, as years do. Without such evidence, a line is a row if it has numbers,
+    markers of missing values, or at least half of its texts again below them.
+    """
+    cells = [cell.strip() for cell in first]
+    numbers = [cell for cell in cells if is_number(cell)]
+    is_text = [bool(cell) and not is_value(cell) for cell in cells]
+    recurring = 0
+    for index, cell in enumerate(cells):
+        if is_text[index]:
+            below = [row[index].strip() for row in rows if index < len(row)]
+            values = [value for value in below if value and value.lower() not in MARKERS_AMONG_NUMBERS]
+            if values and all(map(is_value, values)):
+                return True
+            recurring += cell in below
+    if count_steadily(numbers):
+        return True
+    if numbers or any(cell and not text for cell, text in zip(cells, is_text, strict=True)):
+        return False
+    return 2 * recurring < sum(is_text) or not any(is_text)
+
+
+def is_value(cell: str) -> bool:
+    """Return whether a cell is a number, a date or a marker of a missing value, rather than a name."""
+    return is_number(cell) or cell.lower() in MARKERS_AMONG_NUMBERS or DATE.fullmatch(cell) is not None
+
+
+def count_steadily(cells: list[str]) -> bool:
+    """Return whether at least three numbers grow by the same step, such as 0, 1, 2 or 1990, 2000, 2010."""
+    try:
+        values = [float(cell) for cell in cells]
+    except ValueError:
+        return False
+    steps = [after - before for before, after in itertools.pairwise(values)]
+    return len(steps) > 1 and steps[0] > 0 and all(abs(step - steps[0]) < 1e-6 * steps[0] for step in steps)
+
+
+def name_columns(
+    path: str, first: list[str], rows: list[list[str]], has_header: bool, options: TableOptions, notes: list[str]
+) -> dict[str, Any]:
+    """Return the names of the columns, those that are made up, and notes."""
+    cells = [cell.strip() for cell in first] if has_header else [""] * len(first)
+    if has_header and rows and fits_rows(first, rows):
+        if len(first) > len(rows[0]):
+            cells.pop()
+        elif any(row[-1].strip() for row in rows):
+            cells.insert(0, "")
+        else:
+            cells.append("")
+    if options.names and len(options.names) != len(cells):
+        raise DataError(f"{path}: --names: {len(options.names)} names for {len(cells)} columns. Name every column.")
+    names: list[str] = []
+    unnamed, repeated = [], []
+    for index, cell in enumerate(options.names or cells):
+        name, count = cell or f"column_{index + 1}", 0
+        while name in names or (count and name in cells):
+            name, count = f"{cell}_duplicated_{count}", count + 1
+        names.append(name)
+        repeated += [cell] * bool(count)
+        unnamed += [name] * (not cell)
+    if not has_header and not options.names:
+        notes.append(
+            "has no header: its first line is like the others. The columns are called column_1, column_2, …; name them "
+            "with --names A,B,… or use the line as names with --header"
+        )
+    elif repeated:
+        listed = ", ".join(sorted(set(repeated)))
+        notes.append(
+            f"several columns are called {listed}; the later ones have _duplicated_0, … appended. Rename them with "
+            f"--names {shlex.quote(','.join(names))}"
+        )
+    return {
+        "names": tuple(names),
+        "unnamed": tuple(unnamed) if has_header else (),
+        "notes": tuple(f"{path}: {note}" for note in notes),
+    }

@@ -1,0 +1,169 @@
+"""Text files: decompressed, and decoded from the encoding that is found."""
+
+import gzip
+import io
+import os
+import zlib
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xpmlp.errors import DataError
+
+from ..idx import FOREIGN_FILES, GZIP_MAGIC, looks_like, read_up_to
+from ..memory import available_memory, check_memory
+from .table import import_polars
+
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+# The encodings other than Unicode that are looked for. Those of Central Europe look like Western ones, which are more
+# frequent.
+LIKELY_ENCODINGS = ["cp1252", "cp1251", "cp1253", "cp932", "gb18030", "big5", "euc_kr", "koi8_r"]
+SAMPLE_BYTES = 2**16  # of which the encoding is guessed, and the layout found
+LONGEST_LINE = 2**26
+SPACE_FOR_TEXT = 4  # a text that is kept in memory may take this fraction of it
+
+
+@dataclass(frozen=True)
+class Text:
+    """The text of a file.
+
+    Attributes
+    ----------
+    content
+        In UTF-8; None if the file itself is that, so that Polars can read it from the disk.
+    encoding
+        None for UTF-8.
+    """
+
+    path: Path
+    content: bytes | None = None
+    encoding: str | None = None
+
+    @property
+    def source(self) -> Path | io.BytesIO:
+        """The argument for Polars."""
+        return self.path if self.content is None else io.BytesIO(self.content)
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+        return self.path.stat().st_size if self.content is None else len(self.content)
+
+    def open(self) -> Any:
+        """Open it for Python."""
+        file = self.path.open("rb") if self.content is None else io.BytesIO(self.content)
+        return io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
+
+    def head(self) -> list[str]:
+        """Return the first whole lines."""
+        with self.path.open("rb") if self.content is None else io.BytesIO(self.content) as file:
+            start = read_lines(file)
+        try:
+            text = start.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{self.path}: is not UTF-8 text ({error}).") from error
+        return io.StringIO(text, newline="").readlines()
+
+
+def read_lines(file: Any) -> bytes:
+    """Return the first whole lines of a binary file."""
+    start, size = b"", SAMPLE_BYTES
+    while len(start) < LONGEST_LINE:
+        more = file.read(size)
+        start += more
+        if len(more) < size:
+            return start
+        if start.count(b"\n") > 2 or b"\n" not in start and start.count(b"\r") > 2:
+            break
+        size *= 4
+    return b"".join(start.splitlines(keepends=True)[:-1])
+
+
+def read_text(path: Path, encoding: str | None = None, errors: str = "strict") -> Text:
+    """Read a file's text, decompressed, in an encoding; by default UTF-8, or the Unicode encoding it is found to have."""
+    content = decompress(path)
+    if content is None and not is_unicode(path):
+        content = path.read_bytes()  # Polars takes no other names
+    with path.open("rb") if content is None else io.BytesIO(content) as file:
+        start = file.read(SAMPLE_BYTES)
+    encoding = encoding or unicode_encoding(path, start)
+    if encoding is not None:
+        check_memory(4 * path.stat().st_size, what=str(path), remedy="Save it as UTF-8.")
+        try:
+            text = (path.read_bytes() if content is None else content).decode(encoding, errors)
+        except UnicodeError as error:
+            raise DataError(
+                f"{path}: is not {encoding} text ({error}). Give its encoding with --encoding NAME."
+            ) from error
+        content = text.removeprefix("\ufeff").encode(errors="replace")
+        start = content[:SAMPLE_BYTES]
+    if b"\r" in start and b"\n" not in start:  # as old Macs and some spreadsheets end lines
+        content = (path.read_bytes() if content is None else content).replace(b"\r", b"\n")
+    return Text(path, content, encoding)
+
+
+def is_unicode(path: Path) -> bool:
+    """Return whether a path can be written in UTF-8, as those of other encodings cannot."""
+    with suppress(UnicodeError):
+        return bool(os.fspath(path).encode())
+    return False
+
+
+def decompress(path: Path) -> bytes | None:
+    """Return a compressed file's content if it fits in memory; None if the file is not compressed."""
+    with path.open("rb") as file:
+        magic = file.read(4)
+        file.seek(0)
+        if magic == ZSTD_MAGIC:  # Python has no Zstandard before 3.14
+            return decompress_zstd(path)
+        if magic[:2] != GZIP_MAGIC:
+            return None
+        most = (available_memory() or 2**40) // SPACE_FOR_TEXT
+        try:
+            content = bytes(read_up_to(gzip.GzipFile(fileobj=file), most + 1))
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"{path}: a damaged or incomplete gzip file ({error}). Is the file whole?") from error
+    if len(content) > most:
+        raise DataError(f"{path}: holds more than {most / 1e9:.1f} GB. Save it as Parquet, which is read in parts.")
+    return content
+
+
+def decompress_zstd(path: Path) -> bytes:
+    """Return the content of a Zstandard file, read by Polars."""
+    # With a separator that no file contains, each line is one value.
+    frame = import_polars().read_csv(
+        path.read_bytes(), has_header=False, separator="\x01", quote_char=None, infer_schema=False, new_columns=["line"]
+    )
+    return "\n".join(line or "" for line in frame["line"]).encode() + b"\n"
+
+
+def unicode_encoding(path: Path, start: bytes) -> str | None:
+    """Return the encoding of UTF-16 or UTF-32, found by a file's first bytes; None for UTF-8 and others."""
+    if not start:
+        raise DataError(f"{path}: is empty. Give a table with a header and at least two rows.")
+    if any(start[:20].lstrip().lower().startswith(magic) for magic in FOREIGN_FILES):
+        raise DataError(f"{path}: {looks_like(start)}. Give CSV, Parquet, Arrow or .npz.")
+    if start[:4] in (BOM_UTF32_LE, BOM_UTF32_BE):
+        return "utf-32"
+    if start[:2] in (BOM_UTF16_LE, BOM_UTF16_BE):
+        return "utf-16"
+    zeros = [byte == 0 for byte in start[:4]]
+    if zeros in ([False, True] * 2, [True, False] * 2):  # letters of ASCII
+        return "utf-16-be" if zeros[0] else "utf-16-le"
+    if any(zeros):
+        raise DataError(f"{path}: is not text. Give CSV, Parquet, Arrow or .npz.")
+    return None
+
+
+def guess_encoding(text: Text) -> str:
+    """Return the likely encoding of text that is not UTF-8."""
+    with suppress(ImportError):
+        from charset_normalizer import from_bytes
+
+        with text.path.open("rb") if text.content is None else io.BytesIO(text.content) as file:
+            found = from_bytes(file.read(SAMPLE_BYTES), cp_isolation=LIKELY_ENCODINGS).best()
+        if found is not None and found.encoding in LIKELY_ENCODINGS:
+            return str(found.encoding)
+    return "cp1252"
