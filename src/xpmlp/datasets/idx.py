@@ -35,7 +35,7 @@ FOREIGN_FILES = {
     b"<!doctype": "an HTML page: the download went wrong",
     b"<html": "an HTML page: the download went wrong",
     b"<?xml": "an XML document, perhaps a server's error message",
-    b"pk\x03\x04": "a zip archive: unpack it",
+    b"pk\x03\x04": "a zip archive or a spreadsheet: unpack it, or save it as CSV",
     b"\x89png": "a PNG picture",
     b"\xff\xd8\xff": "a JPEG picture",
     b"\x93numpy": "a NumPy .npy file",

@@ -98,7 +98,9 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "rows features"]:
         path = Path(os.path.expanduser(data))
         if table_format(path) is None:
             return read_pictures(model, [path])
-        return whole_rows(table_inputs(model, read_table(path, TableOptions.recorded(model.training), model.table_schema)))
+        return whole_rows(
+            table_inputs(model, read_table(path, TableOptions.recorded(model.training), model.table_schema))
+        )
     if isinstance(data, Sequence) and data and all(isinstance(item, str | os.PathLike) for item in data):
         return read_pictures(model, [Path(os.path.expanduser(item)) for item in data])
     if is_frame(data):

@@ -20,7 +20,7 @@ from .columns import option_text
 from .layout import Layout, Record, find_layout, split_records
 from .numbers import MARKERS_AMONG_NUMBERS, MISSING_MARKERS, apply_format, as_numbers, find_format
 from .options import NO_MARKERS, TableOptions
-from .table import Table, import_polars, polars_errors
+from .table import Table, import_polars, polars_errors, reports_polars_errors
 from .text_file import Text, guess_encoding, read_text
 
 SAMPLE_ROWS = 100
@@ -91,6 +91,7 @@ class CsvFile:
                 )
 
 
+@reports_polars_errors
 def read_csv(path: Path, options: TableOptions | None = None, schema: TableSchema | None = None) -> Table:
     """Read a CSV file, perhaps for a model. Columns whose first values are 0 to 255 take a byte each if all are."""
     options = options or TableOptions()
@@ -113,8 +114,7 @@ def read_csv(path: Path, options: TableOptions | None = None, schema: TableSchem
 def read_table_text(text: Text, options: TableOptions, schema: TableSchema | None, note: str = "") -> Table:
     """Read a CSV file in a known encoding, and add a note."""
     path = text.path
-    with polars_errors(f"{path}: cannot be read as CSV"):
-        layout = find_layout(str(path), text.head(), options, schema)
+    layout = find_layout(str(path), text.head(), options, schema)
     reading = Reading(text.encoding, layout.separator, layout.has_header, layout.comment)
     file = canonical(CsvFile(text, layout))
     try:
@@ -128,14 +128,15 @@ def read_table_text(text: Text, options: TableOptions, schema: TableSchema | Non
         # Polars fills up rows that are too short, and takes a blank line for a row.
         file.check_rectangular()
         frame = without_blank_lines(file, frame)
-    if frame.height == 0:
-        raise DataError(f"{path}: has a header and no rows. Give a table with at least two rows.")
-    with polars_errors(f"{path}: cannot be read as CSV"):
-        frame, reading, notes = read_values(frame, options, schema, reading)
+    frame, reading, notes = read_values(frame, options, schema, reading)
     empty = [name for name in layout.unnamed if frame[name].null_count() == frame.height]
     if empty and len(empty) < frame.width:
         frame = frame.drop(empty)
-        notes.append(f"dropped {len(empty):,} columns without a name and values")
+        notes.append(f"columns dropped: {', '.join(empty)} (no name, no values)")
+    nameless = [name for name in layout.unnamed if name in frame.columns]
+    if nameless:
+        leave = option_text("--exclude", nameless)
+        notes.append(f"columns without a name are called {', '.join(nameless)}; leave them out with {leave}")
     return Table.of(
         str(path),
         frame,

@@ -32,6 +32,7 @@ NO_COMMENTS = "none"  # the choice of --comment
 MOST_LINES = 100  # that are looked at
 WELL_FORMED = 0.5  # share of the first lines that must have equally many cells
 MOST_CHARACTERS = 2**24  # in a cell; the csv module's own limit is too low
+EARLIEST, LATEST = 1800, 2100  # years
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?")
 
 
@@ -103,11 +104,11 @@ def find_layout(path: str, lines: list[str], options: TableOptions, schema: Tabl
         known = expected and 2 * len(expected.intersection(map(str.strip, first))) >= len(expected)
         has_header = bool(known) or (reading.header and is_header(first, rows))
     rest = records[index + has_header :]
+    if not rest:
+        raise DataError(f"{path}: has a header and no rows. Give a table with at least two rows.")
     notes = []
     if index and records[index].start > start:
-        notes.append(
-            f"skipped the first {records[index].start:,} lines, which are no rows; keep them with --skip-rows 0"
-        )
+        notes.append(f"the table begins in line {records[index].start + 1:,}; read all lines with --skip-rows 0")
     if comment and not options.comment:
         notes.append(f"lines that begin with {comment} are comments; keep them with --comment none")
     if separator not in SEPARATORS and not options.separator:
@@ -115,7 +116,7 @@ def find_layout(path: str, lines: list[str], options: TableOptions, schema: Tabl
     return Layout(
         separator,
         skipped=records[index].start if index else start,
-        first_line=rest[0].start if rest else records[-1].end,
+        first_line=rest[0].start,
         comment=comment,
         has_header=has_header,
         **name_columns(path, first, [record.cells for record in rest], has_header, options, notes),
@@ -181,7 +182,8 @@ def find_separator(lines: list[str], comment: str | None, preferred: str = ",") 
         usual = max((width for width in widths if width > 1), key=widths.__getitem__, default=0)
         shares[separator] = widths[usual] / max(1, widths.total())
     spaces = shares.pop(SPACE)
-    if max(shares.values()) < WELL_FORMED < spaces:
+    is_aligned = spaces >= shares["\t"] > 0 and any("  " in line.strip() for line in lines)
+    if is_aligned or max(shares.values()) < WELL_FORMED < spaces:
         return SPACE
     if not any(shares.values()) or shares.get(preferred, spaces) == 1.0:
         return preferred
@@ -189,7 +191,7 @@ def find_separator(lines: list[str], comment: str | None, preferred: str = ",") 
 
 
 def find_first(records: list[Record], expected: set[str]) -> int:
-    """Return the index of a table's first record, which is a header or a row; what is before it is a title or remarks."""
+    """Return the index of a table's first record, a header or a row; what is before it is a title or remarks."""
     for index, record in enumerate(records):
         if expected and 2 * len(expected.intersection(map(str.strip, record.cells))) >= len(expected):
             return index
@@ -207,12 +209,14 @@ def find_first(records: list[Record], expected: set[str]) -> int:
 
 
 def fits_rows(header: list[str], rows: list[list[str]]) -> bool:
-    """Return whether a header has a cell more or less than the rows: by a separator at the end, or without row names."""
+    """Return whether a header has a cell more or less than the rows: for a separator at the end, or row names."""
     if len(header) == len(rows[0]) + 1 > 2:
         return not header[-1].strip()
     if len(header) != len(rows[0]) - 1 or not is_header(header, [row[1:] for row in rows]):
         return False
-    return not any(row[-1].strip() for row in rows) or len({row[0] for row in rows}) == len(rows) > 1
+    if not any(row[-1].strip() for row in rows):
+        return True
+    return len({row[0] for row in rows}) == len(rows) > 1 and not is_header(rows[0], rows[1:])
 
 
 def is_header(first: list[str], rows: list[list[str]]) -> bool:
@@ -245,13 +249,14 @@ def is_value(cell: str) -> bool:
 
 
 def count_steadily(cells: list[str]) -> bool:
-    """Return whether at least three numbers grow by the same step, such as 0, 1, 2 or 1990, 2000, 2010."""
+    """Return whether cells are 0, 1, 2, …, or years or other numbers that grow by the same step."""
     try:
         values = [float(cell) for cell in cells]
     except ValueError:
         return False
     steps = [after - before for before, after in itertools.pairwise(values)]
-    return len(steps) > 1 and steps[0] > 0 and all(abs(step - steps[0]) < 1e-6 * steps[0] for step in steps)
+    is_regular = len(steps) > 1 and steps[0] > 0 and all(abs(step - steps[0]) < 1e-6 * steps[0] for step in steps)
+    return is_regular and (len(steps) > 2 or values[:2] == [0, 1] or EARLIEST <= values[0] <= values[-1] <= LATEST)
 
 
 def name_columns(
@@ -259,7 +264,7 @@ def name_columns(
 ) -> dict[str, Any]:
     """Return the names of the columns, those that are made up, and notes."""
     cells = [cell.strip() for cell in first] if has_header else [""] * len(first)
-    if has_header and rows and fits_rows(first, rows):
+    if has_header and fits_rows(first, rows):
         if len(first) > len(rows[0]):
             cells.pop()
         elif any(row[-1].strip() for row in rows):
@@ -282,7 +287,7 @@ def name_columns(
             "has no header: its first line is like the others. The columns are called column_1, column_2, …; name them "
             "with --names A,B,… or use the line as names with --header"
         )
-    elif repeated:
+    if repeated:
         listed = ", ".join(sorted(set(repeated)))
         notes.append(
             f"several columns are called {listed}; the later ones have _duplicated_0, … appended. Rename them with "

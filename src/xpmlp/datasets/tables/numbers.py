@@ -72,9 +72,12 @@ def find_format(text: Any, *, decimal_comma: bool) -> NumberFormat | None:
     units = polars.concat([parts.struct.field("3"), parts.struct.field("6")]).drop_nulls().unique()
     if len(units) > 1:
         return None
-    fits = {".": digits.str.contains(POINT).all(), ",": digits.str.contains(COMMA).all()}
-    decimal = next((mark for mark in (",." if decimal_comma else ".,") if fits[mark]), None)
-    return None if decimal is None else NumberFormat(decimal, units[0] if len(units) else "")
+    unit = units[0] if len(units) else ""
+    forms = [NumberFormat(".", unit), NumberFormat(",", unit)]
+    for form in reversed(forms) if decimal_comma else forms:
+        if digits.str.contains(POINT if form.decimal == "." else COMMA).all():
+            return form
+    return None
 
 
 def apply_format(text: Any, form: NumberFormat) -> Any:
@@ -89,6 +92,6 @@ def apply_format(text: Any, form: NumberFormat) -> Any:
     values = plain.str.replace(",", ".", literal=True).cast(polars.Float64, strict=False)
     negative = (bracket != "") | sign.is_in(["-", "−"]) | other.is_in(["-", "−"])
     values = values * (1.0 - 2.0 * negative.cast(polars.Float64))
-    values = values.set(~fits.fill_null(value=False), None)
+    values = values.set(~fits.fill_null(value=False), None).alias(text.name)
     whole = values.cast(polars.Int64, strict=False)
     return whole if bool((whole == values).all()) and whole.null_count() == values.null_count() else values

@@ -127,11 +127,13 @@ class TableOptions:
     def recorded(training: Mapping[str, Any]) -> "TableOptions":
         """Return those options of a model's training data that also apply to later tables."""
         given = training.get("provenance")
-        options = given.get("options") if isinstance(given, Mapping) else None
-        lists = (
-            [(name, options.get(name)) for name in ("na", "names", "numbers")] if isinstance(options, Mapping) else []
-        )
-        return TableOptions(**{name: tuple(map(str, value)) for name, value in lists if isinstance(value, list)})
+        options = given.get("options") if isinstance(given, dict) else None
+        found: dict[str, Any] = {}
+        if isinstance(options, dict):
+            for name in ("na", "names", "numbers"):
+                value = options.get(name)
+                found |= {name: tuple(map(str, value))} if isinstance(value, list) else {}
+        return TableOptions(**found)
 
     def to_json(self) -> dict[str, Any]:
         """Return the options that differ from their defaults as a JSON object; a file of test rows by absolute path."""

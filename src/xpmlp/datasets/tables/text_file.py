@@ -69,20 +69,20 @@ class Text:
 
 def read_lines(file: Any) -> bytes:
     """Return the first whole lines of a binary file."""
-    start, size = b"", SAMPLE_BYTES
+    start, size = bytearray(), SAMPLE_BYTES
     while len(start) < LONGEST_LINE:
         more = file.read(size)
         start += more
         if len(more) < size:
-            return start
-        if start.count(b"\n") > 2 or b"\n" not in start and start.count(b"\r") > 2:
+            return bytes(start)
+        if start.count(b"\n") > 2 or (b"\n" not in start and start.count(b"\r") > 2):
             break
         size *= 4
     return b"".join(start.splitlines(keepends=True)[:-1])
 
 
 def read_text(path: Path, encoding: str | None = None, errors: str = "strict") -> Text:
-    """Read a file's text, decompressed, in an encoding; by default UTF-8, or the Unicode encoding it is found to have."""
+    """Read a file's text, decompressed, in an encoding; by default UTF-8 or another form of Unicode."""
     content = decompress(path)
     if content is None and not is_unicode(path):
         content = path.read_bytes()  # Polars takes no other names
