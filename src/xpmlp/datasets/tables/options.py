@@ -69,7 +69,7 @@ class TableOptions:
     ] = None
     names: Annotated[tuple[str, ...], Help("NAMES", "Names of all columns, such as a,b,c, in place of a header.")] = ()
     separator: Annotated[
-        str | None, Help("TEXT", "Between the cells of a text file: ',', ';', tab, space, …; found by default.")
+        str | None, Help("TEXT", "Between the cells of a text file: ',', ';', '|', tab or space; found by default.")
     ] = None
     skip_rows: Annotated[int | None, Help("N", "Lines before the table in a text file; found by default.")] = None
     comment: Annotated[
