@@ -6,7 +6,7 @@ class Pad {
     canvas.width = form.width * zoom;
     canvas.height = form.height * zoom;
     canvas.style.aspectRatio = `${form.width} / ${form.height}`;
-    Object.assign(this, { canvas, form, onChange, items: [], brush: 22, isDirty: false, pen: null });
+    Object.assign(this, { canvas, form, onChange, items: [], brush: 22, isDirty: false, pen: null, onPen() {} });
     this.context = canvas.getContext("2d", { willReadFrequently: true });
     this.redraw();
     this.listen();
@@ -33,7 +33,7 @@ class Pad {
     canvas.addEventListener("pointerup", end);
     canvas.addEventListener("pointercancel", end);
     canvas.addEventListener("keydown", (event) => this.onKey(event));
-    canvas.addEventListener("blur", () => (this.pen = null));
+    canvas.addEventListener("blur", () => this.onPen((this.pen = null)));
   }
 
   // Draw with the keyboard: arrows move the pen, space puts it down or lifts it.
@@ -51,7 +51,7 @@ class Pad {
       this.pen.isDown = !this.pen.isDown;
       if (this.pen.isDown) this.start([this.pen.x, this.pen.y]);
     }
-    this.onPen?.(this.pen);
+    this.onPen(this.pen);
   }
 
   placeOf(event) {
@@ -60,6 +60,7 @@ class Pad {
   }
 
   start(place) {
+    if (this.items[0]?.isWelcome) this.clear(); // the example that the page opens with makes room
     this.items.push({ brush: this.brush, places: [place] });
     this.drawSegment(this.items.at(-1), 0);
     this.changed();

@@ -95,15 +95,28 @@ function showPictures({ network, form, examples }, onInput) {
     if (file) showFile(file);
   });
   addEventListener("keydown", (event) => {
-    if ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "z") {
+    if (!event.target.matches("input, textarea") && (event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "z") {
       event.preventDefault();
       pad.undo();
     }
   });
   acceptDrops(showFile, document.querySelector(".pad"));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", update);
+  pad.onPen = (pen) => {
+    const marker = byId("pen");
+    marker.hidden = !pen;
+    if (!pen) return;
+    marker.classList.toggle("down", pen.isDown);
+    const { offsetWidth, offsetHeight, width, height } = pad.canvas;
+    marker.style.left = `${(pen.x * offsetWidth) / width}px`;
+    marker.style.top = `${(pen.y * offsetHeight) / height}px`;
+  };
   showExamples();
   update();
+  if (buttons.length) {
+    buttons[0].click();
+    pad.items[0].isWelcome = true;
+  }
   return pad;
 }
 

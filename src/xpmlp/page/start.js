@@ -31,8 +31,8 @@ async function start() {
     waiting = setTimeout(() => steps.show(input, label), 120);
   };
   if (form) page.pad = showPictures({ network, form, examples: { ...description.examples, values: arrays.at(-1) } }, onInput);
-  else page.form = showRows({ network, columns, ...description }, onInput);
-  showAbout({ network, ...description });
+  else page.form = showRows({ ...description, network, exampleValues: arrays.at(-1) }, onInput);
+  showAbout({ ...description, network });
   Object.assign(page, { network, description, isReady: true });
 }
 

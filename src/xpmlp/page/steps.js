@@ -101,22 +101,22 @@ class Steps {
     const state = this.compute(this.network);
     const { layers } = this.network;
     const cards = layers.slice(0, -1).map((_, index) => (index === 0 ? this.firstLayer(state) : this.hiddenLayer(state, index)));
-    content.replaceChildren(this.inputCard(), ...cards, this.outputCard(state), this.stepCard(state));
+    const halves = [cards, [this.outputCard(state), this.stepCard(state)]].filter((half) => half.length);
+    content.replaceChildren(...halves.map((half) => make("div", {}, half)));
     if (content.contains(focused)) focused.focus();
   }
 
-  inputCard() {
+  // What the input x is, in words.
+  describeInput() {
     const nonzero = this.input.filter((value) => value !== 0).length;
-    const { rows, columns } = this.shape ?? {};
-    const what = rows ? `The prepared picture, row by row: ${rows} × ${columns} pixels.` : "The prepared row: numbers scaled, categories as 0 and 1.";
-    return make("div", { class: "card" }, make("h3", {}, "Input"), make("p", { class: "equation" }, "x"),
-      make("p", { class: "quiet" }, `${what} ${count(this.input.length, "number")}, ${nonzero.toLocaleString("en")} of them not 0, the largest ${number(largestSize(this.input))}.`));
+    const what = this.shape ? `the ${this.shape.rows} × ${this.shape.columns} pixels of the prepared picture, row by row` : "the prepared row, numbers scaled and categories as 0 and 1";
+    return make("p", { class: "quiet" }, `x is ${what}: ${count(this.input.length, "number")}, ${nonzero.toLocaleString("en")} of them not 0.`);
   }
 
   nameInput(i) {
     if (this.inputNames) return this.inputNames[i];
     const { columns } = this.shape ?? {};
-    return columns ? `row ${Math.floor(i / columns) + 1}, column ${(i % columns) + 1}` : `x${i + 1}`;
+    return columns ? `(${Math.floor(i / columns) + 1}, ${(i % columns) + 1})` : `x${i + 1}`;
   }
 
   // One unit's sum term by term, with the gradient of each weight.
@@ -134,7 +134,7 @@ class Steps {
     rows.push(["bias", "", "", number(bias[j], 3), number(slope, 2)]);
     rows.push(["z", "", "", number(trace.sums[index][j], 4), ""]);
     return make("div", { class: "card" }, make("h3", {}, title), make("p", { class: "equation" }, ...equation), ...choice,
-      make("div", { class: "scroll" }, makeTable(["input", "x", "w", "x · w", "∂L/∂w"], rows, { name: title, total: true })));
+      make("div", { class: "scroll" }, makeTable([index === 0 && this.shape ? "pixel (row, column)" : "input", "x", "w", "x · w", "∂L/∂w"], rows, { name: title, total: true })));
   }
 
   firstLayer(state) {
@@ -149,7 +149,7 @@ class Steps {
     const text = [...subscripted("z", 1), " = x ", ...subscripted("W", 1), " + ", ...subscripted("b", 1)];
     const j = this.unit;
     const [a, atA, atZ] = [activations[j], state.back.atInputs[1][j], state.back.atSums[0][j]];
-    const card = this.unitCard("Hidden layer 1", text, state, 0, j, [make("label", { class: "field" }, "Unit ", unit)]);
+    const card = this.unitCard("Hidden layer 1", text, state, 0, j, [this.describeInput(), make("label", { class: "field" }, "Unit ", unit)]);
     card.append(
       make("p", { class: "equation" }, ...subscripted("a", 1), ` = σ(z) = ${equation} = ${number(a)}`),
       make("p", { class: "equation" }, `∂L/∂a = ${number(atA, 3)}, ∂L/∂z = ∂L/∂a · σ′(z) = ${number(atZ, 3)}`),

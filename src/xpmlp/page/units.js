@@ -29,6 +29,7 @@ class Units {
 
   show(trace) {
     this.trace = trace;
+    if (trace && !this.unit && this.grids.length) this.unit = { layer: 0, j: topBy(trace.inputs[1].subarray(0, MOST_UNITS), 1)[0] };
     this.grids.forEach(({ title, squares }, layer) => {
       const values = trace?.inputs[layer + 1];
       const { outputs } = this.network.layers[layer];
