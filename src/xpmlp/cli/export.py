@@ -1,5 +1,6 @@
 """``xpmlp export``: a saved model for use without this package: a page, a graph, or a Python file."""
 
+import contextlib
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,8 @@ import numpy as np
 import typer
 from jaxtyping import Float
 
-from xpmlp.datasets import Split
+from xpmlp.datasets import Split, TableOptions
+from xpmlp.datasets.load import load_by_options
 from xpmlp.datasets.tables.loading import rows_to_predict
 from xpmlp.datasets.tables.table import Table, import_polars
 from xpmlp.errors import DataError, SettingsError, XpmlpError
@@ -21,7 +23,7 @@ from xpmlp.training import predict
 from xpmlp.whole_files import write_whole
 
 from .console import make_console, print_note
-from .evaluation_data import find_recorded_rows
+from .evaluation_data import find_provenance, find_recorded_rows
 from .options import DataDirectory, ModelPath, check_output, find_model_file
 from .page_content import content_of_run, read_run
 
@@ -91,10 +93,22 @@ def page_of(file: Path, model: Model, data_dir: Path | None, *, small: bool) -> 
         rows = find_recorded_rows(model, data_dir).split
     except DataError as error:
         print_note(f"without examples and scores: {error}")
+    content = content_of_run(model, rows, *read_run(file.parent), training=find_training_rows(model, data_dir))
     try:
-        return to_page(model, content_of_run(model, rows, *read_run(file.parent)), small=small)
+        return to_page(model, content, small=small)
     except XpmlpError as error:
         raise XpmlpError(f"{file}: {error}") from error
+
+
+def find_training_rows(model: Model, data_dir: Path | None) -> Split | None:
+    """Return the rows of a table that a model was trained on; None if they are not to be found."""
+    if model.table_schema is None or model.image_preprocessor is not None:
+        return None
+    with contextlib.suppress(XpmlpError):
+        provenance = find_provenance(model)
+        dataset = load_by_options(provenance.data, data_dir, TableOptions.parse(**provenance.options))
+        return dataset.train if dataset.table_schema == model.table_schema else None
+    return None
 
 
 def largest_difference(model: Model, content: bytes, run: Callable[[Model, bytes, Any], Any]) -> float:

@@ -21,7 +21,11 @@ EXAMPLES = 24  # and as many mistakes
 
 
 def content_of_run(
-    model: Model, rows: Split | None, history: Sequence[EpochRow] = (), record: Mapping[str, Any] | None = None
+    model: Model,
+    rows: Split | None,
+    history: Sequence[EpochRow] = (),
+    record: Mapping[str, Any] | None = None,
+    training: Split | None = None,
 ) -> PageContent:
     """Return what the page of a model tells.
 
@@ -31,6 +35,8 @@ def content_of_run(
         Test rows: for examples and scores.
     record
         The content of the run's ``run.json``.
+    training
+        Training rows: for the ranges of a table's columns.
     """
     data = model.training.get("data")
     name = data if isinstance(data, str) else "A"
@@ -54,6 +60,7 @@ def content_of_run(
         report=report,
         examples=examples,
         labels=labels,
+        training_rows=None if training is None or model.image_preprocessor else training.x,
     )
 
 

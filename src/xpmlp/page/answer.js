@@ -28,7 +28,7 @@ class Answer {
 
   select(index) {
     this.chosen = index;
-    this.show(this.output);
+    this.show(this.output, { truth: this.truth });
     this.choose();
   }
 
@@ -37,8 +37,9 @@ class Answer {
     return this.chosen ?? (this.network.task === "regression" || !this.output ? 0 : argmax(this.output));
   }
 
-  show(output, silence = "Nothing is drawn yet.") {
-    this.output = output;
+  // Show an output, and the truth where it is known.
+  show(output, { silence = "Nothing is drawn yet.", truth } = {}) {
+    Object.assign(this, { output, truth });
     const { task } = this.network;
     const values = output ?? new Float64Array(this.names.length);
     this.order = this.names.length > MOST_BARS && task !== "regression" ? topBy(values, MOST_BARS) : values.length ? Array.from(this.rows, (_, i) => i) : [];
@@ -53,7 +54,9 @@ class Answer {
       row.setAttribute("aria-checked", String(isChosen));
       row.tabIndex = isChosen || (place === 0 && !this.order.includes(this.subject)) ? 0 : -1;
     });
-    [this.best.textContent, this.second.textContent] = output ? this.inWords(output) : ["–", silence];
+    const [answer, comment] = output ? this.inWords(output) : ["–", silence];
+    this.best.textContent = answer;
+    this.second.textContent = truth === undefined ? comment : `${comment}. In the test set: ${visible(truth)}.`;
     this.best.parentElement.classList.toggle("long", this.best.textContent.length > 12);
   }
 

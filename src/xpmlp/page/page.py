@@ -7,19 +7,38 @@ import json
 import re
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
 from string import Template
 from typing import Any
 
+import msgspec
 import numpy as np
 from jaxtyping import Float32
 
 from xpmlp.errors import XpmlpError
-from xpmlp.model import Model
+from xpmlp.model import Column, Model, TableSchema
 
-SCRIPTS = ("dom", "arrays", "network", "ink", "answer", "pad", "pictures", "units", "steps", "about", "start")
+SCRIPTS = (
+    *("dom", "arrays", "network", "ink", "table"),
+    *("answer", "pad", "pictures", "rows", "units", "steps", "about", "start"),
+)
+KINDS = ("number", "boolean", "category", "date")
+# The fields of a column that the page's own code knows, with their defaults.
+COLUMN: dict[str, Any] = {
+    "name": "",
+    "kind": "",
+    "categories": (),
+    "fill": None,
+    "offset": 0.0,
+    "scale": 1.0,
+    "indicator": False,
+    "infrequent": None,
+    "parts": (),
+    "latest": None,
+    "format": None,
+}
 LARGEST_PAGE = 50_000_000  # bytes; browsers take long to open more
 
 
@@ -39,6 +58,8 @@ class PageContent:
         The evaluation on the test rows, as JSON holds it.
     examples, labels
         Some test rows as the network's inputs, and their classes or numbers.
+    training_rows
+        The training rows as inputs, for the ranges of a form's sliders.
     """
 
     title: str
@@ -47,7 +68,8 @@ class PageContent:
     history: Sequence[Mapping[str, Any]] = ()
     report: Mapping[str, Any] | None = None
     examples: Float32[np.ndarray, "examples features"] | None = None
-    labels: Sequence[Any] = field(default=())
+    labels: Sequence[Any] = ()
+    training_rows: Float32[np.ndarray, "rows features"] | None = None
 
 
 def to_page(model: Model, content: PageContent, *, small: bool = False) -> bytes:
@@ -101,13 +123,9 @@ def to_page(model: Model, content: PageContent, *, small: bool = False) -> bytes
 
 def describe(model: Model, content: PageContent, *, small: bool) -> tuple[dict[str, Any], list[Any]]:
     """Return everything but the arrays as a JSON object, and the arrays: each layer's, then the examples."""
-    form = model.image_preprocessor
-    if form is None:
-        raise XpmlpError("a page can show models of images only, so far. Export to .onnx or .py instead.")
     weights = np.float16 if small else np.float32
     with np.errstate(over="ignore"):
         arrays = [np.concatenate([part.ravel() for part in layer]).astype(weights) for layer in model.layers]
-    recipe = model.training.get("recipe")
     description: dict[str, Any] = {
         "title": content.title,
         "summary": content.summary,
@@ -119,19 +137,55 @@ def describe(model: Model, content: PageContent, *, small: bool) -> tuple[dict[s
             "output_names": model.output_names,
             "layers": [dict(zip(("inputs", "outputs"), layer.weight.shape, strict=True)) for layer in model.layers],
         },
-        "rate": recipe.get("learning_rate") if isinstance(recipe, dict) else None,
         "facts": list(content.facts),
         "history": [finite(row) for row in content.history],
         "report": finite(content.report or {}),
-        "form": {name: getattr(form, name) for name in form.__struct_fields__},
     }
-    examples = np.empty((0, model.layer_sizes[0])) if content.examples is None else content.examples
-    scale = model.input_scale if np.array_equal(from_bytes(examples, model.input_scale), examples) else 255.0
-    arrays.append(np.rint(np.clip(examples * scale, 0, 255)).astype(np.uint8))
     labels = content.labels if model.task == "regression" else list(map(str, content.labels))
-    description["examples"] = {"scale": scale, "labels": labels}
+    description["examples"] = {"labels": labels}
+    examples = np.empty((0, model.layer_sizes[0]), np.float32) if content.examples is None else content.examples
+    form = model.image_preprocessor
+    if form is not None:
+        scale = model.input_scale if np.array_equal(from_bytes(examples, model.input_scale), examples) else 255.0
+        description["form"] = {name: getattr(form, name) for name in form.__struct_fields__}
+        description["examples"]["scale"] = scale
+        arrays.append(np.rint(np.clip(examples * scale, 0, 255)).astype(np.uint8))
+    else:
+        description |= describe_columns(model, content.training_rows)
+        arrays.append(examples.astype(np.float32))
     description["arrays"] = [{"type": str(array.dtype), "size": array.size} for array in arrays]
     return description, arrays
+
+
+def describe_columns(model: Model, rows: Any) -> dict[str, Any]:
+    """Return the columns of a table model's form, and the range of each input in training.
+
+    A model of plain arrays gets a column for each input.
+    """
+    schema = model.table_schema
+    if schema is None:
+        columns = [
+            Column(f"input {index + 1}", "number", scale=model.input_scale) for index in range(model.layer_sizes[0])
+        ]
+        schema = TableSchema(tuple(columns))
+    described = []
+    place = 0
+    for column in schema.columns:
+        values = column.to_json()
+        unknown = [name for name in values if name not in COLUMN] or ([column.kind] if column.kind not in KINDS else [])
+        if unknown:
+            raise XpmlpError(
+                f"a page cannot show the column {column.name!r}: it does not know its {unknown[0]!r}. Export a .py file."
+            )
+        number_format = schema.reading.formats.get(column.name) if schema.reading else None
+        values = COLUMN | values | {"number_format": number_format and msgspec.structs.asdict(number_format)}
+        if rows is not None and column.kind == "number":
+            raw = rows[:, place] * column.scale + column.offset
+            values["whole"] = bool((np.abs(raw - np.rint(raw)) <= 1e-6 * column.scale).all())
+        described.append(values)
+        place += column.inputs
+    ranges = None if rows is None or not len(rows) else np.stack([rows.min(axis=0), rows.max(axis=0)], axis=1).tolist()
+    return {"columns": described, "ranges": ranges}
 
 
 def from_bytes(x: Any, scale: float) -> Any:

@@ -18,7 +18,7 @@ function showPictures({ network, form, examples }, onInput) {
     byId("picture-problem").textContent = "";
     buttons.forEach((button) => button.setAttribute("aria-pressed", String(items.at(-1)?.button === button)));
     const silence = items.length ? "Nothing stands out from the background." : undefined;
-    answer.show(input && predict(network, input), silence);
+    answer.show(input && predict(network, input), { silence, truth: items.at(-1)?.label });
     paintSeen();
     onInput(input, trace, items.at(-1)?.label);
     clearTimeout(speaking);

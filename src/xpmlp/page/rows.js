@@ -31,7 +31,7 @@ function showRows({ network, columns, ranges, examples, exampleValues }, onInput
       problem = error.message;
     }
     const trace = input && forward(network, input);
-    answer.show(input && predict(network, input), problem);
+    answer.show(input && predict(network, input), { silence: problem, truth: typeof label === "number" ? number(label) : label });
     onInput(input, trace, label);
     clearTimeout(waiting);
     waiting = setTimeout(() => {
@@ -76,7 +76,7 @@ function showRows({ network, columns, ranges, examples, exampleValues }, onInput
     examples.labels.forEach((label, index) => {
       const predicted = network.task === "regression" ? null : network.classes[argmax(predict(network, rows[index]))];
       const isMistake = predicted !== null && predicted !== String(label);
-      const text = network.task === "regression" ? `test row: ${number(label)}` : `test row: ${visible(label)}${isMistake ? `, taken for ${visible(predicted)}` : ""}`;
+      const text = network.task === "regression" ? number(label) : `${visible(label)}${isMistake ? `, taken for ${visible(predicted)}` : ""}`;
       const button = make("button", { type: "button", class: "row-example", "aria-pressed": String(index === 0) }, text);
       button.addEventListener("click", () => {
         setRow(rows[index], label);
@@ -84,7 +84,8 @@ function showRows({ network, columns, ranges, examples, exampleValues }, onInput
       });
       exampleButtons.push(button);
     });
-    byId("row-examples").replaceChildren(...exampleButtons.slice(0, 12), ...exampleButtons.slice(12).filter((button) => button.textContent.includes("taken for")).slice(0, 6));
+    byId("row-examples").hidden = !exampleButtons.length;
+    byId("row-examples").append(...exampleButtons.slice(0, 12), ...exampleButtons.slice(12).filter((button) => button.textContent.includes("taken for")).slice(0, 6));
   }
 
   function predictText() {

@@ -21,7 +21,7 @@ async function start() {
 
   const inputNames = columns && inputNamesOf(columns);
   const units = new Units(network, names, form);
-  const steps = new Steps(network, names, { rate: description.rate, inputNames });
+  const steps = new Steps(network, names, inputNames);
   units.inputNames = inputNames;
   if (form) steps.shape = { rows: form.height, columns: form.width };
   let waiting = 0;

@@ -1,11 +1,12 @@
-// One step by hand: the forward pass in numbers, the loss of a label, and one step of gradient descent.
+// One step by hand: the forward pass in numbers, the loss of a label, and one step of gradient descent. Unless the viewer
+// sets the learning rate, it is one at which the loss would halve if it were linear.
 
 const MOST_TERMS = 8;
 const MOST_OUTPUTS = 12;
 
 class Steps {
-  constructor(network, names, { rate, inputNames }) {
-    Object.assign(this, { original: network, network, names, inputNames, rate: rate ?? 0.1, input: null, label: null, losses: [], unit: null });
+  constructor(network, names, inputNames) {
+    Object.assign(this, { original: network, network, names, inputNames, rate: 0.1, isOwnRate: false, input: null, label: null, losses: [], unit: null });
     byId("steps").hidden = false;
     this.controls = this.makeControls();
     this.show(null);
@@ -17,6 +18,7 @@ class Steps {
     const rate = make("input", { type: "number", min: "0", step: "any", value: this.rate, id: "rate" });
     rate.addEventListener("input", () => {
       this.rate = Number(rate.value);
+      this.isOwnRate = true;
       refresh();
     });
     const take = make("button", { type: "button", class: "main", id: "take-step" }, "Take one step");
@@ -72,6 +74,11 @@ class Steps {
   restart() {
     this.network = this.original;
     this.losses = [];
+    if (this.input && !this.isOwnRate) {
+      const state = this.compute(this.network);
+      this.rate = Number(((0.5 * state.loss) / squaresOf(state)).toPrecision(1)) || 0.1;
+      this.controls.rate.value = this.rate;
+    }
     this.render();
   }
 
@@ -185,15 +192,13 @@ class Steps {
   stepCard({ loss, back, trace, output }) {
     const { rate, take, reset, labels } = this.controls;
     const { slope, equation } = LOSSES[this.network.loss];
-    // ‖∂L/∂W‖² + ‖∂L/∂b‖²: how fast the loss falls along the gradient.
-    const squares = sum(back.atSums.map((gradient, index) => (sum(trace.inputs[index].map((x) => x * x)) + 1) * sum(gradient.map((g) => g * g))));
     const after = this.losses.length ? null : this.compute(step(this.network, trace, back, this.rate)).loss;
     reset.disabled = !this.losses.length;
     const history = [...this.losses, loss].map((value) => number(value, 4));
     const outcome = this.losses.length
       ? [`After ${count(this.losses.length, "step")} the loss went `, make("strong", { id: "losses" }, history.slice(-6).join(" → ")), "."]
       : ["The loss is ", make("strong", { id: "loss" }, number(loss)), "; one step brings it to ", make("strong", { id: "loss-after" }, number(after)),
-        `. The gradient alone foretells a change of ${number(-this.rate * squares, 3)}.`];
+        `. The gradient alone foretells a change of ${number(-this.rate * squaresOf({ back, trace }), 3)}.`];
     const truth = this.network.task === "regression" ? "True value " : "True class ";
     const shown = this.network.task === "regression" ? number(output[0]) : percent(predict(this.network, this.input)[this.network.task === "multilabel" ? 0 : this.label]);
     const now = this.network.task === "multilabel" ? [] : [make("p", { class: "quiet" }, this.network.task === "regression" ? `The prediction is now ${shown}.` : `The true class now has ${shown}.`)];
@@ -204,5 +209,9 @@ class Steps {
       make("p", { class: "outcome" }, ...outcome), ...now, make("div", { class: "tools" }, take, reset));
   }
 }
+
+// ‖∂L/∂W‖² + ‖∂L/∂b‖² over all layers: how fast the loss falls along the gradient.
+const squaresOf = ({ back, trace }) =>
+  sum(back.atSums.map((gradient, index) => (sum(trace.inputs[index].map((x) => x * x)) + 1) * sum(gradient.map((slope) => slope * slope))));
 
 const subscripted = (letter, index) => [letter, make("sub", {}, String(index))];

@@ -165,18 +165,21 @@ function parseCsv(text) {
       else isQuoted = false;
     } else if (character === '"' && !cell.trim()) [isQuoted, cell] = [true, ""];
     else if (character === separator) [cells, cell] = [[...cells, cell], ""];
-    else if (character === "\n") [lines, cells, cell] = pushLine(lines, cells, cell);
+    else if (character === "\n") {
+      pushLine(lines, [...cells, cell]);
+      [cells, cell] = [[], ""];
+    }
     else cell += character;
   }
   if (isQuoted) throw new Error("A quote has no partner: the rows cannot be told apart.");
-  pushLine(lines, cells, cell);
+  pushLine(lines, [...cells, cell]);
   return { lines, separator };
 }
 
-function pushLine(lines, cells, cell) {
-  const line = [...cells, cell.replace(/\r$/, "")];
+// Add a line unless it is blank.
+function pushLine(lines, cells) {
+  const line = cells.with(-1, cells.at(-1).replace(/\r$/, ""));
   if (line.length > 1 || line[0].trim()) lines.push(line);
-  return [lines, [], ""];
 }
 
 // Return the rows of CSV text with their cells as the columns' values; an error tells what does not fit.
