@@ -174,9 +174,7 @@ def describe_columns(model: Model, rows: Any) -> dict[str, Any]:
         values = column.to_json()
         unknown = [name for name in values if name not in COLUMN] or ([column.kind] if column.kind not in KINDS else [])
         if unknown:
-            raise XpmlpError(
-                f"a page cannot show the column {column.name!r}: it does not know its {unknown[0]!r}. Export a .py file."
-            )
+            raise XpmlpError(f"a page cannot show the column {column.name!r}: it does not know its {unknown[0]!r}.")
         number_format = schema.reading.formats.get(column.name) if schema.reading else None
         values = COLUMN | values | {"number_format": number_format and msgspec.structs.asdict(number_format)}
         if rows is not None and column.kind == "number":
