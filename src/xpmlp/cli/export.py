@@ -93,7 +93,7 @@ def page_of(file: Path, model: Model, data_dir: Path | None, *, small: bool) -> 
         rows = find_recorded_rows(model, data_dir).split
     except DataError as error:
         print_note(f"without examples and scores: {error}")
-    content = content_of_run(model, rows, *read_run(file.parent), training=find_training_rows(model, data_dir))
+    content = content_of_run(model, rows, find_training_rows(model, data_dir), *read_run(file.parent))
     try:
         return to_page(model, content, small=small)
     except XpmlpError as error:

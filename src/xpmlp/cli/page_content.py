@@ -23,9 +23,9 @@ EXAMPLES = 24  # and as many mistakes
 def content_of_run(
     model: Model,
     rows: Split | None,
+    training: Split | None = None,
     history: Sequence[EpochRow] = (),
     record: Mapping[str, Any] | None = None,
-    training: Split | None = None,
 ) -> PageContent:
     """Return what the page of a model tells.
 
@@ -33,10 +33,10 @@ def content_of_run(
     ----------
     rows
         Test rows: for examples and scores.
-    record
-        The content of the run's ``run.json``.
     training
         Training rows: for the ranges of a table's columns.
+    record
+        The content of the run's ``run.json``.
     """
     data = model.training.get("data")
     name = data if isinstance(data, str) else "A"

@@ -18,6 +18,7 @@ from .figures import FIGURES
 
 RUN_FILES = ("model.safetensors", "history.csv", "run.json", *FIGURES)
 REQUIRED = [field.name for field in fields(EpochRow) if field.default is MISSING]  # columns of every history.csv
+PAGE = "model.html"  # if it is asked for
 LAST_MODEL = "last.safetensors"  # the last epoch's weights, if these are not the best
 
 
@@ -78,7 +79,7 @@ class RunFolder:
 
     def present(self) -> list[str]:
         """Return the names of a run's files that exist now."""
-        return [name for name in (*RUN_FILES, LAST_MODEL) if (self.path / name).exists()]
+        return [name for name in (*RUN_FILES, LAST_MODEL, PAGE) if (self.path / name).exists()]
 
     def save(self, name: str, make: Callable[[], bytes]) -> None:
         """Make and write one file of the run; a failure is recorded, so that the other files are saved.

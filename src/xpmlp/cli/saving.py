@@ -13,12 +13,14 @@ from xpmlp.datasets import Dataset
 from xpmlp.environment import describe_machine, describe_versions
 from xpmlp.model.model import Model
 from xpmlp.model.model_file import model_to_bytes
+from xpmlp.page import to_page
 from xpmlp.training import FitResult, Recipe, RegressionReport, Report, evaluate, history_to_csv, make_model
 from xpmlp.training.progress import describe_loss
 
 from .console import describe_seconds
 from .figures import run_figures
-from .run_folder import LAST_MODEL, RunFolder
+from .page_content import content_of_run
+from .run_folder import LAST_MODEL, PAGE, RunFolder
 
 
 def save_run(
@@ -30,11 +32,13 @@ def save_run(
     backend: Backend,
     last: FitResult | None = None,
     hosts: Sequence[str] = (),
+    *,
+    page: bool = False,
 ) -> None:
     """Write a run's files, the model first, and print its scores.
 
     If `result` is that of a better epoch, `last` is the last one's. `hosts` has the machine of each process, if there
-    were several. A file that cannot be written costs no other.
+    were several. With `page`, the files include a page. A file that cannot be written costs no other.
     """
     model = make_model(dataset, settings, result)
     folder.save("model.safetensors", lambda: model_to_bytes(model))
@@ -49,9 +53,16 @@ def save_run(
         console.print(message, style="yellow")
     report = evaluate(model, dataset.test, backend=backend)
     print_scores(console, report, result.seconds)
-    folder.save("run.json", lambda: describe_run(dataset, settings, result, model, report, backend, hosts))
+
+    def describe() -> dict[str, Any]:
+        return describe_run(dataset, settings, result, model, report, backend, hosts)
+
+    folder.save("run.json", lambda: (json.dumps(describe(), indent=2) + "\n").encode())
     for file, draw in run_figures(model, result.history, dataset.test, dataset.name, backend).drawn.items():
         folder.save(file, draw)
+    if page:
+        rows, history = (dataset.test, dataset.train), result.history
+        folder.save(PAGE, lambda: to_page(model, content_of_run(model, *rows, history, describe())))
     folder.finish()
     console.print(Text.assemble("saved in ", (str(folder.path), "bold"), f": {', '.join(folder.saved)}"))
 
@@ -82,8 +93,8 @@ def describe_run(
     report: Report | RegressionReport,
     backend: Backend,
     hosts: Sequence[str] = (),
-) -> bytes:
-    """Return the record of a run as JSON: what is needed to repeat it, and its scores."""
+) -> dict[str, Any]:
+    """Return the record of a run as JSON holds it: what is needed to repeat it, and its scores."""
     scores = {"accuracy": report.accuracy, "loss": report.loss} if isinstance(report, Report) else report.to_json()
     record: dict[str, Any] = {f"test_{name}": value for name, value in scores.items()}
     record |= {
@@ -114,4 +125,4 @@ def describe_run(
         schema = dataset.table_schema
         record["data"] |= {"target": schema.target, "columns": len(schema.columns), "split": dataset.split}
         record["data"] |= {"missing": schema.missing, "scaling": schema.scaling}
-    return (json.dumps(record, indent=2) + "\n").encode()
+    return record

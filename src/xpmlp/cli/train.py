@@ -170,6 +170,10 @@ def train(
     force: Annotated[
         bool, typer.Option("--force", help="Replace the run in that folder.", rich_help_panel=OUTPUT)
     ] = False,
+    page: Annotated[
+        bool,
+        typer.Option("--page", help="Add model.html, a page that shows the network at work.", rich_help_panel=OUTPUT),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.", rich_help_panel=OUTPUT)] = False,
 ) -> None:
     """Train a network on DATA.
@@ -253,7 +257,8 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
             raise KeyboardInterrupt
         if result.history and folder is not None:
             with use_threads(result.threads):
-                save_run(console, folder, dataset, settings, result, compute, last_result(result, callbacks), hosts)
+                last, page = last_result(result, callbacks), values["page"]
+                save_run(console, folder, dataset, settings, result, compute, last, hosts, page=page)
     except KeyboardInterrupt as error:
         if folder is not None and folder.saved:  # Ctrl-C was pressed a second time
             print_error(f"Interrupted while saving. {folder.describe()}")
