@@ -48,7 +48,7 @@ def export(
     data_dir: DataDirectory = None,
     force: Annotated[bool, typer.Option("--force", help="Replace that file if it exists.")] = False,
 ) -> None:
-    """Write MODEL as a page to look at, as an ONNX graph, or as a Python file that needs NumPy only.
+    """Write MODEL as a page to look at, as an ONNX graph, or as a Python file.
 
     The page works offline and sends nothing: draw a digit, change a value, and watch the network. The other two take
     raw values, such as pixels of 0 to 255, and scale them. Before they are written, they are run on random samples and
