@@ -25,7 +25,7 @@ def test_json_agrees_with_scikit_learn(xpmlp: Run, digits_run: Path) -> None:
     code, out, err = xpmlp("evaluate", digits_run, "digits", "--json")
     assert (code, err) == (0, "")
     said = json.loads(out)
-    assert said.keys() == {"loss", "accuracy", "per_class", "confusion"}
+    assert {"loss", "accuracy", "per_class", "confusion", "balanced_accuracy", "roc_auc"} < said.keys()
 
     test = load_dataset("digits").test
     prediction = predict(load_model(digits_run / "model.safetensors"), test)
@@ -44,7 +44,13 @@ def test_the_tables_say_what_the_json_says(xpmlp: Run, digits_run: Path) -> None
     code, out, err = xpmlp("evaluate", digits_run / "model.safetensors", "digits")
     assert (code, err) == (0, "")
     first, *rest = out.splitlines()
-    assert first == f"accuracy {100 * said['accuracy']:.2f} %, loss {said['loss']:.4f} on 360 test rows of digits"
+    accuracy, balanced, constant, linear = (
+        f"{100 * said[name]:.2f} %" for name in ("accuracy", "balanced_accuracy", "constant_accuracy", "linear_model")
+    )
+    loss = f"loss {said['loss']:.4f} on 360 test rows of digits"
+    assert first == f"accuracy {accuracy}, balanced accuracy {balanced}, {loss}"
+    commonest = np.argmax(np.sum(said["confusion"], 1))
+    assert rest[0] == f"for comparison: {constant} by always predicting {commonest}, {linear} by a linear model"
     rows = [line.split() for line in rest]
     assert ["class", "precision", "recall", "F1", "rows"] in rows
     for score in said["per_class"]:

@@ -112,6 +112,7 @@ def test_options_override_the_recipe_and_nothing_else(xpmlp: Run, no_pictures: N
         "batch_size": 100,
         "epochs": 1,
         "penalty": 0.001,
+        "class_weight": "balanced",
         "seed": 7,
     }
     assert changed.keys() == RECIPES[recipe].to_json().keys()

@@ -1,4 +1,5 @@
 import json
+import sys
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -8,11 +9,22 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import softmax
-from sklearn.metrics import accuracy_score, classification_report, confusion_matrix, log_loss, mean_squared_error
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    classification_report,
+    confusion_matrix,
+    log_loss,
+    mean_squared_error,
+    roc_auc_score,
+    root_mean_squared_error,
+)
 from threadpoolctl import ThreadpoolController
 
 from xpmlp.backends import Backend, NumpyBackend
-from xpmlp.datasets import Dataset, Split, load_digits
+from xpmlp.datasets import Dataset, Split, load_dataset, load_digits
 from xpmlp.errors import DataError
 from xpmlp.model.model import Model
 from xpmlp.nn.activations import ACTIVATIONS
@@ -20,8 +32,9 @@ from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.layers import Layer
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.samples import Samples
-from xpmlp.training import Recipe, evaluate, evaluate_classifier, predict, train
-from xpmlp.training.evaluation import loss_and_accuracy
+from xpmlp.training import Recipe, RegressionReport, evaluate, evaluate_classifier, predict, train
+from xpmlp.training.baseline import describe_baselines, linear_score
+from xpmlp.training.evaluation import area_under_roc, loss_and_accuracy
 from xpmlp.training.prediction import ROWS_AT_A_TIME, predict_outputs
 
 RELU = ACTIVATIONS["relu"]
@@ -165,12 +178,55 @@ def test_a_report_is_what_scikit_learn_says(digits: Dataset, model: Model, class
     assert result.loss == pytest.approx(log_loss(truth, probabilities), rel=1e-5)
 
     values = json.loads(json.dumps(result.to_json()))
-    assert list(values) == ["loss", "accuracy", "per_class", "confusion"]
+    names = {"loss", "accuracy", "per_class", "confusion", "balanced_accuracy", "constant_accuracy", "roc_auc"}
+    assert values.keys() == names
+    assert values["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(split.labels, prediction.labels))
+    assert values["constant_accuracy"] == np.max(np.unique(split.labels, return_counts=True)[1]) / split.rows
+    assert values["roc_auc"] is None
     assert values["confusion"] == result.confusion.tolist()
     assert values["per_class"] == list(map(asdict, result.per_class))
     elsewhere = evaluate_classifier(model, split, Backend(array_api_strict))
     assert elsewhere.loss == pytest.approx(result.loss, rel=1e-5)
     assert_array_equal(elsewhere.confusion, result.confusion)
+
+
+def test_two_classes_have_scikit_learns_area_under_the_roc_curve() -> None:
+    generator = np.random.default_rng(0)
+    for scores in (generator.normal(size=200), generator.integers(0, 5, 200).astype(np.float64)):
+        positive = generator.random(200) < 0.1 + 0.2 * (scores > 1)
+        assert area_under_roc(scores, positive) == pytest.approx(roc_auc_score(positive, scores), abs=1e-12)
+    cancer = load_dataset("breast_cancer")
+    model, _ = train(cancer, epochs=2, verbose=False)
+    report = evaluate_classifier(model, cancer.test)
+    malignant = predict(model, cancer.test).probabilities[:, 1]
+    assert report.roc_auc == pytest.approx(roc_auc_score(cancer.test.labels == "malignant", malignant), abs=1e-12)
+    only = cancer.test.take(np.flatnonzero(cancer.test.labels == "benign"))
+    assert evaluate_classifier(model, only).roc_auc is None
+
+
+@pytest.mark.parametrize("name", ["breast_cancer", "iris", "diabetes"])
+def test_a_linear_model_and_a_constant_are_scikit_learns(name: str) -> None:
+    data = load_dataset(name)
+    fitted = (LogisticRegression() if data.classes else Ridge()).fit(data.train.x, data.train.labels)
+    linear = linear_score(data.train, data.test, data.classes)
+    assert linear == pytest.approx(fitted.score(data.test.x, data.test.labels), abs=0.01)
+    dummy = (DummyClassifier() if data.classes else DummyRegressor()).fit(data.test.x, data.test.labels)
+    model, _ = train(data, epochs=1, verbose=False)
+    report = evaluate(model, data.test)
+    if isinstance(report, RegressionReport):
+        rmse = root_mean_squared_error(data.test.labels, dummy.predict(data.test.x))
+        assert report.constant_rmse == pytest.approx(rmse)
+        assert describe_baselines(report, linear) == (
+            f"for comparison: R² 0 and RMSE {rmse:.4g} by always predicting the mean, R² {linear:.4f} by a linear model"
+        )
+    else:
+        assert report.constant_accuracy == dummy.score(data.test.x, data.test.labels)
+        assert f"by always predicting {report.commonest.label!r}" in describe_baselines(report, None)
+
+
+def test_a_linear_model_that_would_take_long_is_left_out(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["xpmlp.training.baseline"], "MOST_VALUES", 1437 * 64 * 10 - 1)
+    assert linear_score(digits.train, digits.test, digits.classes) is None
 
 
 def test_a_class_that_is_neither_there_nor_predicted_scores_zero_without_a_warning(

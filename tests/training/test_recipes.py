@@ -24,7 +24,7 @@ def test_a_recipe_comes_back_from_json_as_it_was() -> None:
         "optimizer": "adam",
     }
     values |= {"learning_rate": 0.1 + 0.2, "schedule": "constant", "batch_size": 7, "epochs": 2**70, "penalty": 5e-324}
-    recipe = Recipe(**values, dtype="float64", seed=2**64)
+    recipe = Recipe(**values, class_weight="balanced", dtype="float64", seed=2**64)
     written = json.loads(json.dumps(recipe.to_json()))
     assert list(written) == NAMES
     assert Recipe.from_json(written) == recipe

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import log_loss
+from sklearn.utils.class_weight import compute_class_weight
 
 from xpmlp.backends import NumpyBackend
 from xpmlp.datasets import ByteSplit, Dataset, Split, load_digits, load_mnist
-from xpmlp.errors import DataError
+from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.image_preprocessor import ImagePreprocessor
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import INITIALIZERS
@@ -29,6 +31,7 @@ from xpmlp.training import (
     train,
 )
 from xpmlp.training.recipes import DTYPES
+from xpmlp.training.train import class_weights
 
 SHORT = Recipe(hidden_layer_sizes=(16,), epochs=2)
 
@@ -99,6 +102,30 @@ def test_every_setting_reaches_the_training(digits: Dataset) -> None:
     recipes = {replace(usual, **change) for change in changes}
     results = [fit_dataset(digits, recipe).layers for recipe in recipes]
     assert len({result[0].weight.tobytes() for result in results}) == len(recipes)
+
+
+def test_balanced_class_weights_count_rare_classes_as_much_as_common_ones(digits: Dataset) -> None:
+    """The weighted loss is the mean of the classes' own; the network answers rare classes more often."""
+    rows = np.flatnonzero((digits.train.labels < 8) | (np.arange(digits.train.rows) % 10 == 0))
+    uneven = replace(digits, train=digits.train.take(rows), validation=digits.test)
+    recipe = replace(SHORT, epochs=3, class_weight="balanced")
+    model, result = train(uneven, recipe, verbose=False)
+    weights = class_weights(uneven)
+    truth = compute_class_weight("balanced", classes=np.arange(10), y=uneven.train.labels)
+    np.testing.assert_allclose(weights, truth)
+    probabilities = predict(model, digits.test).probabilities.astype(np.float64)
+    weight = weights[digits.test.labels]
+    last = result.history[-1]
+    assert last.validation_loss == pytest.approx(
+        log_loss(digits.test.labels, probabilities / probabilities.sum(axis=1, keepdims=True), sample_weight=weight),
+        rel=1e-5,
+    )
+    assert last.validation_accuracy == np.mean(probabilities.argmax(axis=1) == digits.test.labels)
+    plain, _ = train(uneven, replace(recipe, class_weight="none"), verbose=False)
+    rare = [np.isin(predict(found, digits.test).labels, (8, 9)).sum() for found in (model, plain)]
+    assert rare[0] > rare[1]
+    with pytest.raises(SettingsError, match="class_weight: balanced is for classes"):
+        train("diabetes", class_weight="balanced", verbose=False)
 
 
 def test_any_labels_work_from_the_dataset_to_the_prediction(digits: Dataset) -> None:

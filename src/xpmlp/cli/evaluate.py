@@ -1,5 +1,6 @@
 """``xpmlp evaluate``: how good a saved model is on labelled data."""
 
+import contextlib
 import json
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from xpmlp import training
 from xpmlp.backends import load_backend
 from xpmlp.errors import DataError
 from xpmlp.model.model_file import load_model
+from xpmlp.training.baseline import describe_baselines, linear_score
 from xpmlp.training.progress import describe_loss
 
 from .console import FILE_WIDTH, make_console, make_table, print_note
@@ -29,8 +31,8 @@ def evaluate(
         bool,
         typer.Option(
             "--json",
-            help="Print one JSON object instead: loss, accuracy, per_class and confusion; for regression loss, r2, "
-            "rmse and mae.",
+            help="Print one JSON object instead: loss, accuracy, per_class, confusion and more, or loss, r2, rmse and "
+            "mae; and the scores of simple models.",
         ),
     ] = False,
     target: Annotated[
@@ -43,8 +45,9 @@ def evaluate(
 ) -> None:
     """Evaluate MODEL on the test rows of DATA.
 
-    Prints accuracy, loss, scores per class and the confusion matrix, or R² and errors for regression. If MODEL was
-    trained on a part of the table, the rows held out are used; otherwise all rows of a table are.
+    Prints accuracy, loss, scores per class and the confusion matrix, or R² and errors for regression; for comparison,
+    how good a constant prediction is and, if it is quick, a linear model. If MODEL was trained on a part of the table,
+    the rows held out are used; otherwise all rows of a table are.
     """
     compute = load_backend(backend, device)
     trained = load_model(find_model_file(model))
@@ -55,17 +58,25 @@ def evaluate(
         raise DataError(f"{rows.name}: {error} Use a model that was trained on these classes.") from error
     for note in rows.notes:
         print_note(note)
+    linear = None
+    with contextlib.suppress(DataError):  # the training rows may have values that the model does not take
+        if rows.load_train is not None and trained.task in ("multiclass", "binary", "regression"):
+            linear = linear_score(rows.load_train(), rows.split, trained.classes)
     if as_json:
-        typer.echo(json.dumps(report.to_json()))
+        typer.echo(json.dumps(report.to_json() | {"linear_model": linear}))
         return
     console = make_console()
     where = f" on {len(rows.split.x):,} {rows.which} of {rows.name}"
     if isinstance(report, training.RegressionReport):
         score, errors = f"R² {report.r2:.4f}", f", RMSE {report.rmse:.4g}, MAE {report.mae:.4g}{where}"
         console.print(Text.assemble((score, "bold"), errors))
+        console.print(describe_baselines(report, linear))
         return
     score = f"accuracy {100 * report.accuracy:.2f} %"
-    console.print(Text.assemble((score, "bold"), f", loss {describe_loss(report.loss)}{where}"))
+    others = f", balanced accuracy {100 * report.balanced_accuracy:.2f} %"
+    others += "" if report.roc_auc is None else f", ROC AUC {report.roc_auc:.4f}"
+    console.print(Text.assemble((score, "bold"), f"{others}, loss {describe_loss(report.loss)}{where}"))
+    console.print(describe_baselines(report, linear))
     print_scores(console, report)
     print_mistakes(console, report)
 

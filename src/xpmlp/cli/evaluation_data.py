@@ -4,6 +4,7 @@ import contextlib
 import glob
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -37,6 +38,7 @@ class EvaluationRows(NamedTuple):
     name: str  # of the data
     which: str  # of its rows: "test rows", or "rows" if it has no test rows
     notes: tuple[str, ...]  # for the user
+    load_train: Callable[[], Split] | None = None  # the training rows beside the test rows
 
 
 def find_rows(model: Model, data: str, data_dir: Path | None, target: str | None) -> EvaluationRows:
@@ -51,12 +53,14 @@ def find_rows(model: Model, data: str, data_dir: Path | None, target: str | None
     if dataset.input_scale != model.input_scale:
         x = (x * (dataset.input_scale / model.input_scale)).astype(x.dtype)
         note_unusual_scale(x, model, what=dataset.name)
-    return EvaluationRows(Split(x, dataset.test.labels), dataset.name, "test rows", dataset.notes)
+    test = Split(x, dataset.test.labels)
+    return EvaluationRows(test, dataset.name, "test rows", dataset.notes, lambda: dataset.train)
 
 
 def rows_of_table(model: Model, data: str, target: str | None) -> EvaluationRows:
     """Return a table's own test rows, those held out in training, or else all rows."""
     table, test_table = open_tables(data, TableOptions.recorded(model.training), model.table_schema)
+    whole = table
     table, which = (table, "rows") if test_table is None else (test_table, "test rows")
     notes: tuple[str, ...] = ()
     if model.table_schema is None:
@@ -77,7 +81,11 @@ def rows_of_table(model: Model, data: str, target: str | None) -> EvaluationRows
     split, more = labelled_rows(table, schema, model.classes, rows)
     if model.table_schema is None:
         note_unusual_scale(split.x, model, what=table.name)
-    return EvaluationRows(split, table.name, which, (*notes, *more))
+
+    def load_train() -> Split:
+        return labelled_rows(whole, schema, model.classes, None if rows is None else ~rows)[0]
+
+    return EvaluationRows(split, table.name, which, (*notes, *more), load_train if which == "test rows" else None)
 
 
 def check_shape(model: Model, shape: tuple[int, ...], what: str) -> None:

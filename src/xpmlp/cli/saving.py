@@ -15,12 +15,15 @@ from xpmlp.model.model import Model
 from xpmlp.model.model_file import model_to_bytes
 from xpmlp.page import to_page
 from xpmlp.training import FitResult, Recipe, RegressionReport, Report, evaluate, history_to_csv, make_model
+from xpmlp.training.baseline import describe_baselines, linear_score
 from xpmlp.training.progress import describe_loss
 
 from .console import describe_seconds
 from .figures import run_figures
 from .page_content import content_of_run
 from .run_folder import LAST_MODEL, PAGE, RunFolder
+
+NOTEWORTHY = 0.05  # difference of two accuracies
 
 
 def save_run(
@@ -53,9 +56,11 @@ def save_run(
         console.print(message, style="yellow")
     report = evaluate(model, dataset.test, backend=backend)
     print_scores(console, report, result.seconds)
+    linear = linear_score(dataset.train, dataset.test, dataset.classes)
+    console.print(describe_baselines(report, linear))
 
     def describe() -> dict[str, Any]:
-        return describe_run(dataset, settings, result, model, report, backend, hosts)
+        return describe_run(dataset, settings, result, model, report, backend, hosts, linear)
 
     folder.save("run.json", lambda: (json.dumps(describe(), indent=2) + "\n").encode())
     for file, draw in run_figures(model, result.history, dataset.test, dataset.name, backend).drawn.items():
@@ -71,8 +76,11 @@ def print_scores(console: Console, report: Report | RegressionReport, seconds: f
     """Print how good the model is, with a warning if a constant prediction is as good."""
     if isinstance(report, Report):
         score, loss = f"test accuracy {100 * report.accuracy:.2f} %", f"test loss {describe_loss(report.loss)}"
+        if abs(report.balanced_accuracy - report.accuracy) > NOTEWORTHY:
+            loss = f"balanced accuracy {100 * report.balanced_accuracy:.2f} %, {loss}"
         constant = "the most common class"
-        is_useful = report.accuracy > report.confusion.sum(axis=1).max() / report.confusion.sum()
+        chance = 1.0 / sum(score.support > 0 for score in report.per_class)
+        is_useful = report.accuracy > report.constant_accuracy or report.balanced_accuracy > chance + NOTEWORTHY
     else:
         score, loss = f"test R² {report.r2:.4f}", f"RMSE {report.rmse:.4g}, MAE {report.mae:.4g}"
         constant = "the mean"
@@ -93,10 +101,11 @@ def describe_run(
     report: Report | RegressionReport,
     backend: Backend,
     hosts: Sequence[str] = (),
+    linear: float | None = None,
 ) -> dict[str, Any]:
     """Return the record of a run as JSON holds it: what is needed to repeat it, and its scores."""
-    scores = {"accuracy": report.accuracy, "loss": report.loss} if isinstance(report, Report) else report.to_json()
-    record: dict[str, Any] = {f"test_{name}": value for name, value in scores.items()}
+    scores = {name: value for name, value in report.to_json().items() if name not in ("per_class", "confusion")}
+    record: dict[str, Any] = {f"test_{name}": value for name, value in scores.items()} | {"test_linear_model": linear}
     record |= {
         "seconds": result.seconds,
         "epochs": len(result.history),

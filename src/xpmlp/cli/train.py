@@ -113,6 +113,10 @@ def train(
     batch_size: Annotated[int | None, option("ROWS", "Rows per step.", TRAINING)] = None,
     epochs: Annotated[int | None, option("N", "Passes over the training rows.", TRAINING)] = None,
     penalty: Annotated[float | None, option("NUMBER", "L2 penalty, against overfitting.", TRAINING)] = None,
+    class_weight: Annotated[
+        str | None,
+        option("NAME", "balanced: all classes count the same, however few rows they have; none by default.", TRAINING),
+    ] = None,
     seed: Annotated[
         int | None,
         option("N", "Seed of initial weights and shuffles; the same seed gives the same network.", TRAINING),

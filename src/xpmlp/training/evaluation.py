@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Float, Int64
 
 from xpmlp.backends import Backend, NumpyBackend
 from xpmlp.data import StreamedSamples
@@ -66,12 +66,30 @@ class Report:
         In the order of the model's classes.
     confusion
         Number of rows by true class (down) and predicted class (across).
+    roc_auc
+        Area under the ROC curve of the second of two classes; None for more classes, or if a class has no rows.
     """
 
     loss: float
     accuracy: float
     per_class: tuple[ClassScore, ...]
     confusion: Int64[np.ndarray, "classes classes"]
+    roc_auc: float | None = None
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean recall of the classes that have rows, as if all were equally frequent."""
+        return float(np.mean([score.recall for score in self.per_class if score.support]))
+
+    @property
+    def commonest(self) -> ClassScore:
+        """The class with most rows."""
+        return max(self.per_class, key=lambda score: score.support)
+
+    @property
+    def constant_accuracy(self) -> float:
+        """The accuracy of always predicting the commonest class."""
+        return float(self.commonest.support / self.confusion.sum())
 
     def plot_confusion(self, title: str = "") -> Picture:
         """Draw the confusion matrix; see `xpmlp.plots.draw_confusion`."""
@@ -94,7 +112,9 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON holds it."""
-        return asdict(self) | {"per_class": list(map(asdict, self.per_class)), "confusion": self.confusion.tolist()}
+        values = {"balanced_accuracy": self.balanced_accuracy, "constant_accuracy": self.constant_accuracy}
+        lists = {"per_class": list(map(asdict, self.per_class)), "confusion": self.confusion.tolist()}
+        return asdict(self) | values | lists
 
 
 @dataclass(frozen=True)
@@ -112,12 +132,15 @@ class RegressionReport:
         Root mean squared error, in the target's unit.
     mae
         Mean absolute error, likewise.
+    constant_rmse
+        The RMSE of always predicting the mean, whose R² is 0.
     """
 
     loss: float
     r2: float
     rmse: float
     mae: float
+    constant_rmse: float = math.nan
 
     def _repr_html_(self) -> str:
         rows = [("R²", f"{self.r2:.4f}"), *((name.upper(), f"{getattr(self, name):.4g}") for name in ("rmse", "mae"))]
@@ -171,6 +194,8 @@ def evaluate_classifier(model: Model, split: Split, backend: Backend | None = No
         losses, _ = loss.value_and_gradient(backend.xp, logits, targets)
         mean_loss = float(backend.xp.mean(losses))
         outputs = backend.to_numpy(loss.predict(backend.xp, logits))
+        margins = backend.to_numpy(logits)[:, -1].astype(np.float64)
+        margins = margins if model.task == "binary" else margins - backend.to_numpy(logits)[:, 0]
     predicted = (outputs[:, 0] > 0.5).astype(np.int64) if model.task == "binary" else np.argmax(outputs, axis=1)
     count = len(model.classes)
     confusion = np.bincount(truth * count + predicted, minlength=count**2).reshape(count, count).astype(np.int64)
@@ -188,7 +213,20 @@ def evaluate_classifier(model: Model, split: Split, backend: Backend | None = No
         accuracy=float(np.mean(predicted == truth)),
         per_class=tuple(ClassScore(*score) for score in scores),
         confusion=confusion,
+        roc_auc=area_under_roc(margins, truth == 1) if count == 2 and support.all() else None,
     )
+
+
+def area_under_roc(scores: Float[np.ndarray, " rows"], positive: Bool[np.ndarray, " rows"]) -> float:
+    """Return how often a positive row has a higher score than a negative one; equal scores count half.
+
+    There are rows of both kinds.
+    """
+    _, position, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[position]
+    positives = np.count_nonzero(positive)
+    wins = float(ranks[positive].sum()) - positives * (positives + 1) / 2
+    return wins / (positives * (len(scores) - positives))
 
 
 def evaluate_regression(model: Model, split: Split, backend: Backend | None = None) -> RegressionReport:
@@ -206,6 +244,7 @@ def evaluate_regression(model: Model, split: Split, backend: Backend | None = No
         r2=r2 if len(truth) > 1 else math.nan,
         rmse=math.sqrt(square),
         mae=float(np.mean(np.abs(residuals))),
+        constant_rmse=math.sqrt(variance),
     )
 
 
@@ -216,6 +255,7 @@ def loss_and_accuracy(
     *,
     activation: Activation,
     loss: Loss,
+    weigh_accuracy: bool = True,
     combine: Callable[..., Sequence[float]] = lambda *sums: sums,
 ) -> tuple[float, float | None]:
     """Return a network's mean loss and accuracy, weighted by row; the accuracy is None for regression.
@@ -226,6 +266,8 @@ def loss_and_accuracy(
     ----------
     layers, samples
         Arrays of `backend`, or samples streamed from the host.
+    weigh_accuracy
+        Whether the accuracy is weighted, too; else every row with a weight above 0 counts alike.
     combine
         Adds up the sums of several processes that each hold some of the rows.
 
@@ -235,7 +277,7 @@ def loss_and_accuracy(
         If there are no rows, or all have weight 0.
     """
     xp = backend.xp
-    loss_sums, correct_sums, weight_sums = [], [], []
+    loss_sums, weight_sums, correct_sums, counted_sums = [], [], [], []
     for start in range(0, samples.rows, ROWS_AT_A_TIME):
         x, targets, weight = rows_on_device(backend, samples, start, start + ROWS_AT_A_TIME)
         with backend.threads_for(layers, x.shape[-2]):
@@ -245,8 +287,11 @@ def loss_and_accuracy(
         loss_sums.append(xp.sum(losses * weight))
         weight_sums.append(xp.sum(weight))
         if loss.is_correct is not None:
-            correct_sums.append(xp.sum(xp.astype(loss.is_correct(xp, logits, targets), losses.dtype) * weight))
-    losses, correct, total = combine(*(sum(map(float, sums)) for sums in (loss_sums, correct_sums, weight_sums)))
+            counted = weight if weigh_accuracy else xp.astype(weight > 0.0, losses.dtype)
+            correct_sums.append(xp.sum(xp.astype(loss.is_correct(xp, logits, targets), losses.dtype) * counted))
+            counted_sums.append(xp.sum(counted))
+    sums = (loss_sums, weight_sums, correct_sums, counted_sums)
+    losses, total, correct, counted = combine(*(sum(map(float, parts)) for parts in sums))
     if total == 0.0:
         raise DataError(NOTHING)
-    return losses / total, None if loss.is_correct is None else correct / total
+    return losses / total, None if loss.is_correct is None else correct / counted

@@ -49,6 +49,7 @@ class EpochSettings(NamedTuple):
     loss: Loss
     share: Share | None
     measured: Samples | StreamedSamples | None
+    weigh_accuracy: bool
 
 
 def fit(
@@ -70,6 +71,7 @@ def fit(
     test: Samples | None = None,
     loss_rows: int = LOSS_ROWS,
     loss_scale: float = 1.0,
+    weigh_accuracy: bool = True,
     optimizer_state: Any = None,
     backend: Backend | str | None = None,
     callbacks: Sequence[Callback] = (),
@@ -104,6 +106,8 @@ def fit(
         Training rows, spread evenly over all, whose loss is measured after each epoch; 0 for none.
     loss_scale
         Factor of the losses in the history, such as the variance by which targets were divided.
+    weigh_accuracy
+        Whether the rows' weights apply to the accuracies, as they do to the losses.
     optimizer_state
         Final optimizer state of an earlier fit, to continue it; by default a new one.
     backend
@@ -182,7 +186,9 @@ def fit(
             raise DeviceMemoryError(describe_shortage(backend, layers, batch_size)) from error
         part = {} if share is None else {"combine": Combine(share.communicator, backend), "first_row": share.first_row}
         step = cached_step(activation=activation, loss=loss, optimizer=optimizer, penalty=l2, dropout=dropout, **part)
-        settings = EpochSettings(step, samples, rows, schedule, batch_size, activation, loss, share, measured)
+        settings = EpochSettings(
+            step, samples, rows, schedule, batch_size, activation, loss, share, measured, weigh_accuracy
+        )
         threads = threads or (None if checkpoint is None else checkpoint.threads)
         batch_rows = share.rows if share else min(batch_size, run.rows)
         with (
@@ -314,7 +320,15 @@ def train_one_epoch(
         if samples is None:
             return None, None
         combine = {} if share is None else {"combine": share.communicator.sum_numbers}
-        return loss_and_accuracy(backend, state.layers, samples, activation=settings.activation, loss=loss, **combine)
+        return loss_and_accuracy(
+            backend,
+            state.layers,
+            samples,
+            activation=settings.activation,
+            loss=loss,
+            weigh_accuracy=settings.weigh_accuracy,
+            **combine,
+        )
 
     train_loss, _ = measure(settings.measured, settings.loss._replace(is_correct=None))
     validation_loss, validation_accuracy = measure(run.validation, settings.loss)

@@ -25,6 +25,7 @@ OPTIMIZERS: dict[str, Callable[[], Optimizer]] = {
 }
 
 DTYPES = ("float32", "float64")
+CLASS_WEIGHTS = ("none", "balanced")
 
 
 def one_of(names: Iterable[str]) -> Any:
@@ -45,6 +46,7 @@ DECLARED: dict[str, Any] = {
     "batch_size": Count,
     "epochs": Count,
     "penalty": Annotated[float, Meta(ge=0, le=LARGEST, description="a number of at least 0")],
+    "class_weight": one_of(CLASS_WEIGHTS),
     "dtype": one_of(DTYPES),
     "seed": Annotated[int, Meta(ge=0, description="a whole number of at least 0")],
 }
@@ -69,6 +71,8 @@ class Recipe:
         Passes over the training rows.
     penalty
         L2 penalty on the weights; scikit-learn's ``alpha``.
+    class_weight
+        ``"balanced"`` gives every class the same weight in the loss, however few rows it has; ``"none"`` every row.
     dtype
         ``"float32"`` or ``"float64"``.
     seed
@@ -89,6 +93,7 @@ class Recipe:
     batch_size: int = 64
     epochs: int = 10
     penalty: float | int = 0.0
+    class_weight: str = "none"
     dtype: str = "float32"
     seed: int = 0
 

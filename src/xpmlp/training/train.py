@@ -7,9 +7,10 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
 from xpmlp.backends import Backend, NumpyBackend, load_backend
-from xpmlp.datasets import ByteSplit, Dataset, Split, TableOptions, one_hot
+from xpmlp.datasets import ByteSplit, Dataset, Split, TableOptions, class_indices, one_hot
 from xpmlp.errors import SettingsError
 from xpmlp.model.image_preprocessor import ImagePreprocessor, measured_rows
 from xpmlp.model.model import Model
@@ -136,8 +137,9 @@ def fit_dataset(
         INITIALIZERS[recipe.initializer](),
         dtype=getattr(np, recipe.dtype),
     )
+    weight = class_weights(dataset) if recipe.class_weight == "balanced" else None
     return fit(
-        make_samples(dataset, dataset.train, as_bytes=backend.gathers_bytes and recipe.dtype == "float32"),
+        make_samples(dataset, dataset.train, weight, as_bytes=backend.gathers_bytes and recipe.dtype == "float32"),
         layers=layers,
         activation=ACTIVATIONS[recipe.activation],
         loss=LOSSES["softmax_cross_entropy" if dataset.classes else "squared_error"],
@@ -147,8 +149,9 @@ def fit_dataset(
         batch_size=recipe.batch_size,
         generator=generator,
         l2=recipe.penalty or None,
-        validation=None if dataset.validation is None else make_samples(dataset, dataset.validation),
-        test=make_samples(dataset, dataset.test) if dataset.validation is None else None,
+        validation=None if dataset.validation is None else make_samples(dataset, dataset.validation, weight),
+        test=make_samples(dataset, dataset.test, weight) if dataset.validation is None else None,
+        weigh_accuracy=False,
         loss_scale=1.0 if dataset.classes else target_scale(dataset)[1] ** 2,
         backend=backend,
         callbacks=callbacks,
@@ -158,16 +161,31 @@ def fit_dataset(
     )
 
 
-def make_samples(dataset: Dataset, split: Split, *, as_bytes: bool = False) -> Samples:
-    """Return rows with one-hot or standardised targets; with `as_bytes`, many inputs stored as bytes stay bytes."""
+def class_weights(dataset: Dataset) -> Float64[np.ndarray, " classes"]:
+    """Return weights with which all classes weigh the same, and the training rows 1 on average."""
+    if not dataset.classes:
+        raise SettingsError("class_weight: balanced is for classes, but a number is predicted here. Leave it out.")
+    counts = np.bincount(class_indices(dataset.train.labels, dataset.classes), minlength=len(dataset.classes))
+    weights: Float64[np.ndarray, " classes"] = dataset.train.rows / np.maximum(counts * np.count_nonzero(counts), 1)
+    return weights
+
+
+def make_samples(
+    dataset: Dataset, split: Split, weight: Float64[np.ndarray, " classes"] | None = None, *, as_bytes: bool = False
+) -> Samples:
+    """Return rows with one-hot or standardised targets, and with the weights of their classes.
+
+    With `as_bytes`, many inputs stored as bytes stay bytes.
+    """
+    weights = None if weight is None else weight[class_indices(split.labels, dataset.classes)].astype(np.float32)
     if dataset.classes:
         targets: Any = one_hot(split.labels, dataset.classes)
     else:
         center, spread = target_scale(dataset)
         targets = ((split.labels[:, None] - center) / spread).astype(np.float64)
     if as_bytes and isinstance(split, ByteSplit) and 4 * split.stored.size > LARGER_THAN_CACHES:
-        return Samples(split.stored, targets, divisor=split.divisor)
-    return Samples(split.x, targets)
+        return Samples(split.stored, targets, weights, split.divisor)
+    return Samples(split.x, targets, weights)
 
 
 def target_scale(dataset: Dataset) -> tuple[float, float]:

@@ -1,0 +1,41 @@
+"""Scores of simple models on the same rows, without which that of a network says little."""
+
+import warnings
+
+import numpy as np
+
+from xpmlp.datasets import Split
+
+from .evaluation import RegressionReport, Report
+
+MOST_VALUES = 10_000_000  # rows × inputs × classes; fitting more takes longer than seconds
+
+
+def linear_score(train: Split, test: Split, classes: tuple[int | str, ...] = ()) -> float | None:
+    """Return the accuracy on test rows of scikit-learn's logistic regression, or the R² of its ridge regression.
+
+    None if fitting it would take long, or if there is nothing to compare.
+    """
+    outputs = len(classes) if len(classes) > 2 else 1
+    if train.rows * test.x.shape[1] * outputs > MOST_VALUES or test.rows < 2:
+        return None
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    # As text, so that any labels can be compared.
+    texts = [np.asarray(list(map(str, split.labels))) if classes else split.labels for split in (train, test)]
+    if classes and len(set(texts[0])) < 2:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = (LogisticRegression(max_iter=200) if classes else Ridge()).fit(train.x, texts[0])
+    return float(model.score(test.x, texts[1]))
+
+
+def describe_baselines(report: Report | RegressionReport, linear: float | None) -> str:
+    """Return the scores of a constant prediction and of a linear model in a line."""
+    if isinstance(report, Report):
+        constant = f"{100 * report.constant_accuracy:.2f} % by always predicting {report.commonest.label!r}"
+        return f"for comparison: {constant}" + ("" if linear is None else f", {100 * linear:.2f} % by a linear model")
+    constant = f"R² 0 and RMSE {report.constant_rmse:.4g} by always predicting the mean"
+    return f"for comparison: {constant}" + ("" if linear is None else f", R² {linear:.4f} by a linear model")
