@@ -1,6 +1,8 @@
 import csv
 import json
 import math
+import re
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,6 +129,35 @@ def test_options_override_the_recipe_and_nothing_else(xpmlp: Run, no_pictures: N
         names = ["hidden_layer_sizes" if option == "--hidden" else option[2:].replace("-", "_") for option in given]
         expected = RECIPES[recipe].to_json() | {name: changed[name] for name in names}
         assert settings_of(Path("run")) == Recipe.from_json(expected)
+
+
+def test_folds_are_scored_beside_the_run_which_they_do_not_change(
+    xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = ("train", "iris", "--epochs", 5, "-o", "plain")
+    assert xpmlp(*plain).code == 0
+    out = xpmlp("train", "iris", "--epochs", 5, "--folds", 4, "-o", "run").out
+    scores = json.loads(Path("run/run.json").read_text(encoding="utf-8"))["folds"]
+    assert re.findall(r"fold \d/4: accuracy (.*) %", out) == [f"{100 * score:.2f}" for score in scores]
+    spread = f"{100 * statistics.mean(scores):.2f} % ± {100 * statistics.stdev(scores):.2f} %"
+    assert f"cross-validation, 4 folds of the training rows: accuracy {spread}\n" in out
+    assert (
+        Path("run/history.csv").read_text().splitlines()[5].split(",")[:4]
+        == (Path("plain/history.csv").read_text().splitlines()[5].split(",")[:4])
+    )
+    # Ctrl-C costs the folds that are not done.
+    found = iter([0.5])
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        yield next(found)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("xpmlp.cli.folds.cross_validate", interrupted)
+    code, out, _ = xpmlp("train", "iris", "--epochs", 5, "--folds", 4, "-o", "run", "--force")
+    assert code == 0
+    assert "fold 2/4: interrupted\ncross-validation, 1 folds" in out
+    assert json.loads(Path("run/run.json").read_text(encoding="utf-8"))["folds"] == [0.5]
+    assert xpmlp("train", "iris", "--folds", 1).code == 2
 
 
 def test_the_notebooks_recipe_is_the_notebooks_run(xpmlp: Run, no_pictures: None) -> None:
@@ -265,7 +296,7 @@ def test_a_forced_run_that_comes_to_nothing_leaves_the_old_one(xpmlp: Run, monke
     assert all_old()
 
     # While it trains, and until it has something better, the old run is all there.
-    monkeypatch.setattr(train_module, "save_run", lambda *arguments: seen.append(all_old()))
+    monkeypatch.setattr(train_module, "save_run", lambda *arguments, **options: seen.append(all_old()))
     assert xpmlp("train", "digits", "-o", "run", "--force", "--epochs", 2).code == 0
     assert seen == [True, True, True]
 

@@ -36,12 +36,14 @@ def save_run(
     last: FitResult | None = None,
     hosts: Sequence[str] = (),
     *,
+    folds: Sequence[float] = (),
     page: bool = False,
 ) -> None:
     """Write a run's files, the model first, and print its scores.
 
     If `result` is that of a better epoch, `last` is the last one's. `hosts` has the machine of each process, if there
-    were several. With `page`, the files include a page. A file that cannot be written costs no other.
+    were several, and `folds` the scores of cross-validation. With `page`, the files include a page. A file that cannot
+    be written costs no other.
     """
     model = make_model(dataset, settings, result)
     folder.save("model.safetensors", lambda: model_to_bytes(model))
@@ -60,7 +62,8 @@ def save_run(
     console.print(describe_baselines(report, linear))
 
     def describe() -> dict[str, Any]:
-        return describe_run(dataset, settings, result, model, report, backend, hosts, linear)
+        record = describe_run(dataset, settings, result, model, report, backend, hosts, linear)
+        return record | ({"folds": list(folds)} if folds else {})
 
     folder.save("run.json", lambda: (json.dumps(describe(), indent=2) + "\n").encode())
     for file, draw in run_figures(model, result.history, dataset.test, dataset.name, backend).drawn.items():

@@ -36,6 +36,7 @@ from xpmlp.training.distributed import Communicator, SingleProcess
 from xpmlp.training.recipes import DTYPES
 
 from .console import make_console, print_error
+from .folds import score_folds
 from .long_run import (
     CHOSEN_BY_TEST_ROWS,
     check_checkpoints,
@@ -130,6 +131,16 @@ def train(
             TRAINING,
         ),
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            min=2,
+            help="Cross-validate, too: train K more networks, each without one of K parts of the training rows, and "
+            "print the mean and spread of their scores on these.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     table: Any = None,
     backend: BackendName = "numpy",
     device: DeviceName = None,
@@ -218,9 +229,8 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
     try:
         if folder is not None:
             write_command(folder.path, values)
-        dataset = load_together(
-            processes, lambda: hold_out(load_by_options(values["data"], values["data_dir"], options), values)
-        )
+        whole = load_together(processes, lambda: load_by_options(values["data"], values["data_dir"], options))
+        dataset = hold_out(whole, values)
         settings = choose_settings(values["recipe"], dataset, **given)
         processes.compare(describe_inputs(dataset, settings, compute))
         if folder is None and leads:
@@ -259,10 +269,14 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
                 abort(several, error)
         if result.interrupted and not result.history:
             raise KeyboardInterrupt
+        folds: list[float] = []
+        if failure is None and not result.interrupted:
+            compute_options = {"backend": compute, "threads": threads, "communicator": several}
+            folds = score_folds(console, whole, settings, values, **compute_options)
         if result.history and folder is not None:
             with use_threads(result.threads):
                 last, page = last_result(result, callbacks), values["page"]
-                save_run(console, folder, dataset, settings, result, compute, last, hosts, page=page)
+                save_run(console, folder, dataset, settings, result, compute, last, hosts, folds=folds, page=page)
     except KeyboardInterrupt as error:
         if folder is not None and folder.saved:  # Ctrl-C was pressed a second time
             print_error(f"Interrupted while saving. {folder.describe()}")
