@@ -176,7 +176,7 @@ def read_frame(file: CsvFile, options: TableOptions, schema: TableSchema | None)
     sample = file.read(dict.fromkeys(names, text), n_rows=SAMPLE_ROWS)
     known = None if schema is None else schema.reading
     kept = {*options.categories, *(() if known is None else (*known.formats, *known.texts))}
-    types = {name: text if name in kept else find_type(sample[name], options) for name in names}
+    types = find_types(sample, options) | {name: text for name in names if name in kept}
     check_size(file.text, sample, types)
     given = [marker for marker in options.na if marker != NO_MARKERS] or None  # they may be numbers
     try:
@@ -192,18 +192,24 @@ def read_frame(file: CsvFile, options: TableOptions, schema: TableSchema | None)
     return frame.with_columns(file.read(again)) if again else frame
 
 
-def find_type(cells: Any, options: TableOptions) -> Any:
-    """Return the type for a column by its first cells."""
+def find_types(sample: Any, options: TableOptions) -> dict[str, Any]:
+    """Return the type of each column by its first cells; all columns at once, as there may be thousands."""
     polars = import_polars()
-    cells = cells.set(cells.is_in(markers(options)), None)
-    if cells.str.contains(LEADING_ZERO).any():
-        return polars.String
-    values = as_numbers(cells)
-    if values is not None:
-        is_byte = values.dtype == polars.Int64 and values.is_between(0, 255).all()
-        return polars.UInt8 if is_byte else values.dtype
-    is_boolean = len(cells) > cells.null_count() and cells.drop_nulls().is_in(["true", "false", "True", "False"]).all()
-    return polars.Boolean if is_boolean else polars.String
+    cells = polars.all()
+    sample = sample.select(polars.when(cells.is_in(markers(options))).then(None).otherwise(cells).name.keep())
+    fits = {
+        polars.Boolean: cells.is_in(["true", "false", "True", "False"]).all(),
+        **{
+            kind: (cells.cast(kind, strict=False).null_count() == cells.null_count())
+            & ~cells.str.contains(LEADING_ZERO).any()
+            for kind in (polars.Float64, polars.Int64, polars.UInt8)
+        },
+    }
+    types = dict.fromkeys(sample.columns, polars.String)
+    for kind, condition in fits.items():
+        found = sample.select(condition & cells.is_not_null().any()).row(0, named=True)
+        types |= {name: kind for name, is_fit in found.items() if is_fit}  # the last one that fits is the narrowest
+    return types
 
 
 def find_leading_zeros(file: CsvFile, names: list[str], options: TableOptions) -> set[str]:
