@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from xpmlp.errors import OutputError, XpmlpError
-from xpmlp.whole_files import write_whole
+from xpmlp.whole_files import lock_folder, read_whole, write_whole
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="permissions and device files as on POSIX systems")
 
@@ -154,3 +154,26 @@ def test_a_link_stays_a_link_and_its_target_is_replaced(path: Path, exists: bool
     assert link.is_symlink()
     assert contents(folder) == {"link": b"new"}
     assert contents(path.parent) == {"file": b"new", "folder": None}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(OSError, match=r"not a regular file|Is a directory"):
+            read_whole(path)
+    (tmp_path / "file").write_bytes(b"x")
+    assert read_whole(tmp_path / "file") == b"x"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders cannot be locked on Windows")
+def test_a_folder_is_locked_until_it_is_let_go(tmp_path: Path) -> None:
+    held = lock_folder(tmp_path)
+    assert held is not None
+    with pytest.raises(OutputError, match="another process is writing to this folder"):
+        lock_folder(tmp_path)
+    os.close(held)
+    again = lock_folder(tmp_path)
+    assert again is not None
+    os.close(again)
+    assert lock_folder(tmp_path / "nowhere") is None

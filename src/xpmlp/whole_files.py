@@ -1,8 +1,9 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and read whole."""
 
 import contextlib
 import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -43,6 +44,40 @@ def write_whole(path: Path, content: bytes) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+
+
+def read_whole(path: Path) -> bytes:
+    """Return the content of a regular file; pipes and devices, which may never end, raise an `OSError`."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        return file.read()
+
+
+def lock_folder(path: Path) -> int | None:
+    """Return a descriptor that keeps other processes from locking a folder until it is closed.
+
+    None where a folder cannot be locked, as on Windows.
+
+    Raises
+    ------
+    OutputError
+        If another process holds the lock.
+    """
+    try:
+        import fcntl
+
+        descriptor = os.open(path, os.O_RDONLY)
+    except (ImportError, OSError):
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            raise OutputError(f"{path}: another process is writing to this folder. Choose another.") from error
+        return None
+    return descriptor
 
 
 def current_umask() -> int:

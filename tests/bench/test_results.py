@@ -157,6 +157,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         ("[]", "is not a results file"),
         (f"{{{head}: 99}}", "format version 99, expected 1"),
         (f'{{{head}: 1, "points": [{{}}]}}', r"is damaged .*\$.points\[0\]"),
+        ("[" * 100_000, "is not JSON"),
     ):
         if content is not None:
             path.write_text(content)

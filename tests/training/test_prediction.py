@@ -81,6 +81,14 @@ def model_of(loss: str, outputs: int, **changes: Any) -> Model:
     return Model(layers=layers, activation="relu", loss=loss, **(arguments | changes))
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_samples_that_are_no_numbers_are_refused(value: float) -> None:
+    x = np.zeros((3, 4))
+    x[2, 1] = value
+    with pytest.raises(DataError, match=rf"not finite .* {value} in row 2, column 1"):
+        predict(draw_model("float64"), x)
+
+
 def test_what_the_outputs_of_each_task_mean() -> None:
     x = np.array([[1.0, 0.0], [0.0, 2.0], [-1.0, 1.0]])
     binary = predict(model_of("logistic_cross_entropy", 1, classes=("no", "yes")), x)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from xpmlp.errors import DataError
+from xpmlp.whole_files import read_whole
 
 from .settings import SWEPT, BenchSettings
 
@@ -129,10 +130,10 @@ class Results(msgspec.Struct, frozen=True):
 def load_results(path: Path) -> Results:
     """Read a results file, or raise `DataError` if it is missing, damaged, foreign, or of another format version."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_whole(path).decode())
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}). Give a file that bench wrote.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: is not JSON ({error}). Give a file that bench wrote.") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise DataError(f"{path}: is not a results file. Give a file that bench wrote.")

@@ -1,10 +1,6 @@
 """The command line: ``xpmlp train``, ``xpmlp evaluate``, ``xpmlp predict`` and more."""
 
-import gc
-import io
-import logging
 import os
-import signal
 import sys
 
 
@@ -49,6 +45,12 @@ def main() -> None:
 
 def prepare_process() -> None:
     """Set up the memory, streams, signals and log of the program's own process."""
+    # Imported where `main` catches Ctrl-C.
+    import gc
+    import io
+    import logging
+    import signal
+
     # Modules and figures are many objects that stay; looking for garbage among them takes 8 % of a short command.
     gc.set_threshold(50_000, 20, 100)
 

@@ -12,7 +12,7 @@ from xpmlp.datasets.load import NAMES
 from xpmlp.errors import DataError, OutputError, SettingsError
 from xpmlp.training import Callback, Checkpoint, Checkpointing, EarlyStopping, FitResult, newest_checkpoint
 from xpmlp.training.checkpoint import checkpoint_files
-from xpmlp.whole_files import write_whole
+from xpmlp.whole_files import read_whole, write_whole
 
 from .console import shell_command
 
@@ -39,8 +39,8 @@ def resume_command(context: Any, run: Path) -> tuple[dict[str, Any], Checkpoint 
         stored = dict(checkpoint.settings)
     except DataError:
         stored = {}
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            stored = dict(json.loads((run / CHECKPOINTS / COMMAND).read_bytes()))
+        with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+            stored = dict(json.loads(read_whole(run / CHECKPOINTS / COMMAND)))
         if not stored:
             raise
     stored.setdefault("validation_fraction", CHOSEN_BY_TEST_ROWS)

@@ -14,6 +14,7 @@ from xpmlp.errors import DataError
 from xpmlp.model import Model
 from xpmlp.page import PageContent
 from xpmlp.training import EpochRow, Report, evaluate, predict
+from xpmlp.whole_files import read_whole
 
 from .run_folder import read_history
 
@@ -123,7 +124,7 @@ def read_run(folder: Path) -> tuple[list[EpochRow], dict[str, Any]]:
     record: dict[str, Any] = {}
     with contextlib.suppress(DataError):
         history = read_history(folder / "history.csv")
-    with contextlib.suppress(OSError, ValueError):
-        found = json.loads((folder / "run.json").read_bytes())
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        found = json.loads(read_whole(folder / "run.json"))
         record = found if isinstance(found, dict) else {}
     return history, record

@@ -2,7 +2,10 @@
 
 import contextlib
 import csv
+import io
+import os
 import tempfile
+import weakref
 from collections.abc import Callable
 from dataclasses import MISSING, fields, replace
 from datetime import datetime
@@ -12,7 +15,7 @@ import msgspec
 
 from xpmlp.errors import DataError, OutputError, XpmlpError
 from xpmlp.training import EpochRow
-from xpmlp.whole_files import write_whole
+from xpmlp.whole_files import lock_folder, read_whole, write_whole
 
 from .figures import FIGURES
 
@@ -45,6 +48,7 @@ class RunFolder:
         self.failures: dict[str, str] = {}  # why the other files were not written
         self.fallback: Path | None = None  # a temporary folder with what could not be written to `path`
         self.rescued: list[str] = []  # the files in it
+        self.unlock: Callable[[], object] = bool
         try:
             self.create(force=force)
         except OutputError:
@@ -60,6 +64,14 @@ class RunFolder:
         path = self.path
         if path.exists() and not path.is_dir():
             raise OutputError(f"{path}: is a file, not a folder. Choose another --output.")
+        for folder in reversed((path, *path.parents)):
+            # Another run may create the same folder at this moment: runs/ when several are started together.
+            with contextlib.suppress(FileExistsError):
+                if not folder.exists():
+                    folder.mkdir()
+                    self.created.insert(0, folder)
+        if (descriptor := lock_folder(path)) is not None:
+            self.unlock = weakref.finalize(self, os.close, descriptor)
         earlier = self.present()
         if earlier and not force:
             raise OutputError(
@@ -69,12 +81,6 @@ class RunFolder:
         for name in earlier:
             if (path / name).is_dir():
                 raise OutputError(f"{path / name}: is a folder, but a file goes there. Choose another --output.")
-        for folder in reversed((path, *path.parents)):
-            # Another run may create the same folder at this moment: runs/ when several are started together.
-            with contextlib.suppress(FileExistsError):
-                if not folder.exists():
-                    folder.mkdir()
-                    self.created.insert(0, folder)
         tempfile.NamedTemporaryFile(dir=path, prefix=".xpmlp-").close()
 
     def present(self) -> list[str]:
@@ -135,10 +141,11 @@ class RunFolder:
         return f"Saved in {self.path}: {', '.join(self.saved) or 'nothing'}."
 
     def discard(self) -> None:
-        """Remove the folders created for this run, if they are empty."""
+        """Remove the folders created for this run, if they are empty, and let other processes use them."""
         for folder in self.created:
             with contextlib.suppress(OSError):
                 folder.rmdir()
+        self.unlock()
 
 
 def make_run_folder(data_name: str, parent: Path = Path("runs")) -> RunFolder:
@@ -147,10 +154,15 @@ def make_run_folder(data_name: str, parent: Path = Path("runs")) -> RunFolder:
     path, number = parent / stem, 1
     while True:
         if not path.exists():
-            folder = RunFolder(path)
-            # If another process created it at this moment, it belongs to that one.
-            if path in folder.created:
-                return folder
+            # If another process creates it at this moment, it belongs to that one.
+            try:
+                folder = RunFolder(path)
+            except OutputError:
+                if not path.exists():
+                    raise
+            else:
+                if path in folder.created:
+                    return folder
         number += 1
         path = parent / f"{stem}-{number}"
 
@@ -159,10 +171,9 @@ def read_history(path: Path) -> list[EpochRow]:
     """Read a ``history.csv``; raise a DataError with the line that is not an epoch."""
     names = [field.name for field in fields(EpochRow)]
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or ()
-            lines = list(reader)
+        reader = csv.DictReader(io.StringIO(read_whole(path).decode(), newline=""))
+        columns = reader.fieldnames or ()
+        lines = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: cannot be read ({reason}). Give a folder written by xpmlp train.") from error

@@ -181,6 +181,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         If the file is missing, damaged, foreign or of a newer format.
     """
     try:
+        if not path.is_file():
+            raise OSError("it is not a regular file" if path.exists() else "there is no such file")
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -207,7 +209,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             optimizer=tuple(optimizer),
             dropout=tensors.get("dropout", ()),
         )
-    except (KeyError, ValueError, msgspec.ValidationError) as error:
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: is a damaged checkpoint ({type(error).__name__}: {error}).") from error
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Float, Num, Shaped
 
 from xpmlp.backends import Backend, NumpyBackend
 from xpmlp.datasets import Split
+from xpmlp.datasets.scaling import check_finite
 from xpmlp.errors import DataError
 from xpmlp.model.model import Model
 from xpmlp.nn.activations import ACTIVATIONS, Activation
@@ -113,7 +114,7 @@ def class_labels(classes: tuple[int | str, ...]) -> Shaped[np.ndarray, " classes
 
 
 def check_features(model: Model, x: Num[np.ndarray, "..."]) -> None:
-    """Raise an error for samples of another size than the model's inputs."""
+    """Raise an error for samples of another size than the model's inputs, and for NaN and infinity."""
     expected = model.layers[0].weight.shape[0]
     if x.ndim != 2:
         raise DataError(
@@ -125,3 +126,4 @@ def check_features(model: Model, x: Num[np.ndarray, "..."]) -> None:
             f"The samples have {x.shape[1]} values each, but the model was trained on {expected} "
             f"(shape {'×'.join(map(str, model.input_shape))}). Use a model trained on data of this shape."
         )
+    check_finite(np.asarray(x), what="The samples", input_shape=(expected,))
