@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .model.model import Model
     from .model.model_file import load_model, save_model
     from .training import RECIPES, Recipe, evaluate, predict, train
+    from .training.sweep import sweep
 
     __version__: str
     report = evaluate  # its name in earlier versions
@@ -39,6 +40,7 @@ __all__ = [
     "predict",
     "report",
     "save_model",
+    "sweep",
     "train",
 ]
 
@@ -53,6 +55,7 @@ _MODULES = {
     "load_dataset": "datasets",
     "load_model": "model.model_file",
     "save_model": "model.model_file",
+    "sweep": "training.sweep",
 }
 
 # Documented parts of the package, imported on first use, too.

@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 # Each command is the function of its name in the module of its name; beside it the first line of its help.
 COMMANDS = {
     "train": "Train a network on DATA.",
+    "sweep": "Try many settings on DATA at once, and train the best.",
     "evaluate": "Evaluate MODEL on the test rows of DATA.",
     "predict": "Classify pictures with MODEL, or predict each row of a table.",
     "plot": "Draw a run's figures again, or compare the curves of several runs.",

@@ -147,10 +147,17 @@ def with_table_options(command: Callable[..., None]) -> Callable[..., None]:
         )
         for field in fields(TableOptions)
     }
+    return with_options(command, "table", options)
+
+
+def with_options(
+    command: Callable[..., None], placeholder: str, options: Mapping[str, inspect.Parameter]
+) -> Callable[..., None]:
+    """Give a command options in place of one of its parameters; their values are in the command's context."""
     parameters: list[inspect.Parameter] = []
     for parameter in inspect.signature(command).parameters.values():
         parameter = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        parameters += options.values() if parameter.name == "table" else [parameter]
+        parameters += options.values() if parameter.name == placeholder else [parameter]
 
     @functools.wraps(command)
     def run(**values: Any) -> None:

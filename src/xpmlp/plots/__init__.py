@@ -5,6 +5,7 @@ from .curves import draw_comparison, draw_curves
 from .gallery import draw_gallery, draw_mistakes
 from .regression import draw_predicted, draw_residuals
 from .style import BLUE, GREY, SEVERAL, Picture, house_style, new_figure, shortened, to_png
+from .sweep import draw_parallel_coordinates, draw_scores_by_setting, draw_trial_curves
 from .weights import draw_weights
 
 __all__ = [
@@ -18,8 +19,11 @@ __all__ = [
     "draw_curves",
     "draw_gallery",
     "draw_mistakes",
+    "draw_parallel_coordinates",
     "draw_predicted",
     "draw_residuals",
+    "draw_scores_by_setting",
+    "draw_trial_curves",
     "draw_weights",
     "house_style",
     "new_figure",

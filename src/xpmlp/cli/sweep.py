@@ -1,0 +1,294 @@
+"""``xpmlp sweep``: many settings tried at once, and the best of them trained."""
+
+import contextlib
+import inspect
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from xpmlp import plots
+from xpmlp.backends import load_backend
+from xpmlp.datasets import Dataset
+from xpmlp.datasets.load import load_by_options
+from xpmlp.threads import use_threads
+from xpmlp.training import RECIPES, Recipe, fit_dataset
+from xpmlp.training.sweep import Range, Space, Sweep, Trial, default_space, parse_space
+from xpmlp.training.sweep import sweep as search
+from xpmlp.training.sweep.search import PRUNERS, SAMPLERS, count_trials, rank
+from xpmlp.training.sweep.space import SWEPT, check_space, describe_value
+
+from .console import describe_seconds, make_console, make_table, print_error, writes_to_terminal
+from .options import (
+    DATA,
+    INTERRUPTED,
+    BackendName,
+    CommandContext,
+    DataDirectory,
+    DeviceName,
+    Threads,
+    collect_table_options,
+    option,
+    output_folder,
+    with_options,
+    with_table_options,
+)
+from .run_folder import RunFolder, make_run_folder
+from .saving import save_run
+from .train import choose_settings, option_name
+
+SETTINGS, SEARCH, OUTPUT = "Settings to try", "Search", "Output"
+SHOWN = 5  # of the best trials
+
+EPILOG = (
+    "A setting is a list of values, [bold]0.001,0.01[/bold], a range, [bold]0.1..0.9[/bold], or a range in powers of "
+    '[bold]ten, "1e-4..0.1 log"[/bold]. Give --hidden once for each network.'
+)
+
+
+def with_settings(command: Any) -> Any:
+    """Give a command an option for each setting that can be swept, in place of its parameter `settings`."""
+    options = {}
+    for name in SWEPT:
+        several = name == "hidden_layer_sizes"
+        what = "SIZES" if several else "VALUES"
+        text = "A network: 128, or 256,128, or none. Repeat it for others." if several else ""
+        options[name] = inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                list[str] | None if several else str | None,
+                typer.Option(option_name(name), metavar=what, help=text, rich_help_panel=SETTINGS),
+            ],
+        )
+    return with_options(command, "settings", options)
+
+
+@with_table_options
+@with_settings
+def sweep(
+    context: CommandContext,
+    data: Annotated[str, DATA],
+    settings: Any = None,
+    recipe: Annotated[
+        str, option("NAME", f"The other settings: {', '.join(RECIPES)}; see xpmlp train --help.", SETTINGS)
+    ] = "default",
+    trials: Annotated[
+        int | None, option("N", "How many settings to try; by default 64, or all combinations of a grid.", SEARCH)
+    ] = None,
+    sampler: Annotated[
+        str,
+        option("NAME", f"{', '.join(SAMPLERS)}: learn from earlier trials, draw, or take every combination.", SEARCH),
+    ] = "tpe",
+    folds: Annotated[
+        int, option("N", "Score by cross-validation; by default on a fifth of the training rows.", SEARCH)
+    ] = 1,
+    seeds: Annotated[int, option("N", "Networks with different initial weights for each trial.", SEARCH)] = 1,
+    prune: Annotated[
+        str, option("NAME", f"Stop trials early that fall behind: {', '.join(PRUNERS)}.", SEARCH)
+    ] = "none",
+    storage: Annotated[
+        str | None,
+        option("URL", "Keep the trials in a file, sqlite:///FILE, to go on later or to watch in a dashboard.", SEARCH),
+    ] = None,
+    table: Any = None,
+    backend: BackendName = "numpy",
+    device: DeviceName = None,
+    threads: Threads = None,
+    data_dir: DataDirectory = None,
+    output: Annotated[
+        Path | None, output_folder("Folder for the results; by default a new one under runs/.", OUTPUT)
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the run in that folder.", rich_help_panel=OUTPUT)
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.", rich_help_panel=OUTPUT)] = False,
+) -> None:
+    """Try many settings on DATA at once, and train the best.
+
+    The test rows choose nothing. [bold]xpmlp sweep digits[/bold] tries 64 settings in seconds.
+    """
+    texts = {name: context.params[name] for name in SWEPT if context.params[name]}
+    space = parse_space({name: given if isinstance(given, list) else [given] for name, given in texts.items()})
+    fixed: dict[str, Any] = {
+        name: values[0] for name, values in space.items() if not isinstance(values, Range) and len(values) == 1
+    }
+    space = {name: values for name, values in space.items() if name not in fixed}
+    base = choose_settings(recipe, None, **fixed)
+    if space:
+        check_space(space, base)
+        count_trials(space, sampler, trials)
+    options = collect_table_options(context.params)
+    if quiet:
+        logging.getLogger("xpmlp").setLevel(logging.WARNING)
+    console = make_console(quiet=quiet, tolerant=True)
+    compute = load_backend(backend, device)
+    folder = None if output is None else RunFolder(output, force=force)
+    try:
+        dataset = load_by_options(data, data_dir, options)
+        base = choose_settings(recipe, dataset, **fixed)
+        space = space or {name: values for name, values in default_space(base).items() if name not in fixed}
+        if folder is None:
+            folder = make_run_folder(f"{dataset.name}-sweep")
+        print_start(console, dataset, space, base)
+        with contextlib.closing(make_board(console, dataset, count_trials(space, sampler, trials))) as board:
+            found = search(
+                dataset,
+                space,
+                recipe=base,
+                trials=trials,
+                sampler=sampler,
+                folds=folds,
+                seeds=seeds,
+                prune=prune,
+                storage=storage,
+                backend=compute,
+                on_trial=board.add,
+            )
+        print_best(console, dataset, found)
+        result = fit_dataset(dataset, found.best_recipe, backend=compute, threads=threads)
+        folder.save("trials.csv", lambda: found.to_csv().encode())
+        for name, draw in figures(dataset, found).items():
+            folder.save(name, draw)
+        with use_threads(result.threads):
+            save_run(console, folder, dataset, found.best_recipe, result, compute)
+    except KeyboardInterrupt as error:
+        print_error("Interrupted before the first trial was complete. Nothing is saved.")
+        raise typer.Exit(INTERRUPTED) from error
+    finally:
+        if folder is not None:
+            folder.discard()
+    if found.interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def print_start(console: Console, dataset: Dataset, space: Space, recipe: Recipe) -> None:
+    """Print what is tried on what."""
+    rows = f"{dataset.train.rows:,} training rows, {dataset.test.rows:,} test rows"
+    console.print(Text.assemble((dataset.name, "bold"), f": {rows}"))
+    for note in dataset.notes:
+        console.print(f"note: {note}", style="yellow")
+    for name, values in space.items():
+        if isinstance(values, Range):
+            text = f"{values.low:g} to {values.high:g}{', in powers of ten' if values.log else ''}"
+        else:
+            text = ", ".join(map(describe_value, values))
+        console.print(Text.assemble((name, "bold"), f": {text}"))
+    others = [name for name in ("optimizer", "batch_size", "epochs") if name not in space]
+    if others:
+        console.print("always: " + ", ".join(f"{name} {describe_value(getattr(recipe, name))}" for name in others))
+
+
+def format_score(dataset: Dataset, score: float | None) -> str:
+    """Return an accuracy in percent, or R²."""
+    if score is None:
+        return "–"
+    return f"{100 * score:.2f} %" if dataset.classes else f"{score:.4f}"
+
+
+def score_name(dataset: Dataset) -> str:
+    """Return what the scores are."""
+    return "validation accuracy (%)" if dataset.classes else "validation R²"
+
+
+def make_board(console: Console, dataset: Dataset, trials: int) -> "Board":
+    """Return a table of the best trials so far that moves on a terminal, or lines for anything else."""
+    can_move = writes_to_terminal(console) and not console.is_dumb_terminal and not console.quiet
+    return LiveBoard(console, dataset, trials) if can_move else Board(console, dataset, trials)
+
+
+class Board:
+    """Prints each trial that is better than all before."""
+
+    def __init__(self, console: Console, dataset: Dataset, trials: int) -> None:
+        self.console = console
+        self.dataset = dataset
+        self.trials = trials
+        self.done: list[Trial] = []
+        self.started = time.monotonic()
+
+    def add(self, trial: Trial) -> None:
+        """Show a finished trial."""
+        if trial.state == "complete" and all(rank(trial) > rank(other) for other in self.done):
+            self.console.print(f"trial {trial.number}: {format_score(self.dataset, trial.score)}, {settings_of(trial)}")
+        self.done.append(trial)
+
+    def close(self) -> None:
+        """Restore the terminal."""
+
+
+class LiveBoard(Board):
+    """Shows the best trials so far, and how long the rest will take."""
+
+    def __init__(self, console: Console, dataset: Dataset, trials: int) -> None:
+        super().__init__(console, dataset, trials)
+        self.live = Live(console=console, transient=True, refresh_per_second=4)
+        self.live.start()
+
+    def add(self, trial: Trial) -> None:
+        """Show a finished trial."""
+        self.done.append(trial)
+        elapsed = time.monotonic() - self.started
+        left = elapsed / len(self.done) * max(self.trials - len(self.done), 0)
+        line = f"{len(self.done)} of {self.trials} trials, about {describe_seconds(left)} left"
+        self.live.update(Group(best_table(self.dataset, self.done), Text(line)))
+
+    def close(self) -> None:
+        """Remove the table."""
+        self.live.stop()
+
+
+def settings_of(trial: Trial) -> str:
+    """Return a trial's settings in a line."""
+    return ", ".join(f"{name} {describe_value(value)}" for name, value in trial.settings.items())
+
+
+def best_table(dataset: Dataset, trials: list[Trial]) -> Table:
+    """Return a table of the best trials."""
+    best = sorted((trial for trial in trials if trial.score is not None), key=rank, reverse=True)[:SHOWN]
+    names = list(dict.fromkeys(name for trial in best for name in trial.settings))
+    table = make_table("", "trial", score_name(dataset).removesuffix(" (%)"), *names, left=0)
+    for trial in best:
+        score = format_score(dataset, trial.score) + (f" ± {100 * trial.spread:.2f}" if trial.spread else "")
+        table.add_row(str(trial.number), score, *(describe_value(trial.settings.get(name, "")) for name in names))
+    return table
+
+
+def print_best(console: Console, dataset: Dataset, found: Sweep) -> None:
+    """Print the best trials, what was not completed, and what matters."""
+    console.print(best_table(dataset, list(found.trials)))
+    states = [trial.state for trial in found.trials]
+    others = [f"{states.count(state)} {state}" for state in ("pruned", "diverged") if state in states]
+    seconds = describe_seconds(sum(trial.seconds for trial in found.trials))
+    console.print(f"{len(found.trials)} trials in {seconds}" + "".join(f", {text}" for text in others))
+    if found.importances:
+        shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.importances.items())
+        console.print(f"what matters (share of the scores' variance): {shares}")
+    console.print(f"training on all training rows with the settings of trial {found.best.number}")
+
+
+def figures(dataset: Dataset, found: Sweep) -> Mapping[str, Any]:
+    """Return what draws each picture of a sweep."""
+    factor = 100.0 if dataset.classes else 1.0
+    scored = [trial for trial in found.trials if trial.score is not None and trial.curve]
+    best = scored.index(found.best)
+    curves = [[factor * score for score in trial.curve] for trial in scored]
+    scores = [factor * trial.score for trial in scored if trial.score is not None]
+    settings = {name: [trial.settings[name] for trial in scored] for name in scored[0].settings}
+    name = score_name(dataset)
+    title = f"{dataset.name}: {len(scored)} trials, the best {format_score(dataset, found.best.score)}"
+    return {
+        "sweep_curves.png": lambda: plots.draw_trial_curves(curves, best, name, title),
+        "sweep_settings.png": lambda: plots.draw_scores_by_setting(
+            settings, scores, best, name, title, found.importances
+        ),
+        "sweep_parallel.png": lambda: plots.draw_parallel_coordinates(settings, scores, best, name, title),
+    }

@@ -1,0 +1,353 @@
+"""The search itself: ask Optuna for settings, train them, tell it how good they are."""
+
+import csv
+import io
+import json
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from xpmlp.backends import Backend, load_backend
+from xpmlp.datasets import Dataset
+from xpmlp.errors import DataError, SettingsError
+from xpmlp.optional_imports import import_optional
+from xpmlp.training.distributed import digest
+from xpmlp.training.inputs import as_dataset
+from xpmlp.training.recipes import Recipe
+from xpmlp.training.train import default_recipe, make_samples
+
+from .space import Range, Space, as_setting, check_space, default_space, describe_value, size_of_grid
+from .trials import Trial, make_rows, make_splits, train_trials
+
+SAMPLERS = ("tpe", "random", "grid")
+PRUNERS = ("none", "halving", "hyperband")
+TRIALS = 64  # unless the space is a grid
+TOGETHER = 16  # trials of one population; Optuna learns between populations
+FIRST_LOOK = 10  # trials are compared from this fraction of their epochs on
+ASKED = "xpmlp"  # the study's attribute with what it was started for
+RESULT = "result"  # a trial's attribute with what Optuna does not keep itself
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The result of a sweep.
+
+    Attributes
+    ----------
+    trials
+        The finished ones, in the order in which they were proposed.
+    recipe
+        The settings that were not swept.
+    importances
+        Share of each setting in the variance of the scores (fANOVA, Hutter et al. 2014); empty if there are too few
+        trials to tell.
+    interrupted
+        Whether Ctrl-C ended it.
+    """
+
+    trials: tuple[Trial, ...]
+    recipe: Recipe
+    importances: Mapping[str, float]
+    interrupted: bool = False
+
+    @property
+    def best(self) -> Trial:
+        """The complete trial with the highest score; among equals, the one with the lowest loss."""
+        complete = [trial for trial in self.trials if trial.state == "complete"]
+        if not complete:
+            raise DataError("No trial was completed: all diverged, or were stopped. Try smaller learning rates.")
+        return max(complete, key=rank)
+
+    @property
+    def best_recipe(self) -> Recipe:
+        """All settings of the best trial."""
+        return replace(self.recipe, **self.best.settings)
+
+    def to_csv(self) -> str:
+        """Return a row for each trial: settings, scores, seconds."""
+        names = list(dict.fromkeys(name for trial in self.trials for name in trial.settings))
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["number", *names, "state", "score", "spread", "loss", "epochs", "seconds"])
+        for trial in self.trials:
+            settings = (trial.settings[name] for name in names)
+            values = [describe_value(value) if isinstance(value, tuple) else value for value in settings]
+            result = [trial.state, trial.score, trial.spread, trial.loss, len(trial.curve), round(trial.seconds, 4)]
+            writer.writerow([trial.number, *values, *result])
+        return text.getvalue()
+
+    def _repr_html_(self) -> str:
+        rows = sorted((trial for trial in self.trials if trial.score is not None), key=rank, reverse=True)
+        names = list(dict.fromkeys(name for trial in rows for name in trial.settings))
+        head = "".join(f"<th>{name}</th>" for name in ("score", *names))
+        body = "".join(
+            f"<tr><td>{trial.score:.4f}</td>"
+            + "".join(f"<td>{describe_value(trial.settings[name])}</td>" for name in names)
+            + "</tr>"
+            for trial in rows[:10]
+        )
+        return f"<table><caption>{len(self.trials)} trials, the best first</caption><tr>{head}</tr>{body}</table>"
+
+
+def rank(trial: Trial) -> tuple[float, float]:
+    """Return a key by which better trials are larger."""
+    return (-np.inf if trial.score is None else trial.score, -np.inf if trial.loss is None else -trial.loss)
+
+
+def sweep(
+    data: Dataset | Any,
+    space: Space | None = None,
+    *,
+    recipe: Recipe | None = None,
+    trials: int | None = None,
+    sampler: str = "tpe",
+    folds: int = 1,
+    seeds: int = 1,
+    prune: str = "none",
+    storage: str | None = None,
+    backend: Backend | str = "numpy",
+    on_trial: Callable[[Trial], None] | None = None,
+    **options: Any,
+) -> Sweep:
+    """Try settings on the training rows, many networks at once; the test rows choose nothing.
+
+    Parameters
+    ----------
+    data
+        As for `train`, with the same `options`.
+    space
+        The settings to try; by default `default_space`.
+    recipe
+        The other settings; by default those of `train`.
+    trials
+        How many settings to try; by default 64, or all combinations of a grid.
+    sampler
+        ``"tpe"`` proposes what promises to be better than what it has seen (Bergstra et al. 2011), ``"random"`` draws,
+        ``"grid"`` takes every combination of the values.
+    folds
+        2 or more: score by cross-validation. 1: on a fifth of the training rows.
+    seeds
+        Networks with different initial weights for each trial and fold.
+    prune
+        ``"halving"`` (Li et al. 2018) or ``"hyperband"`` stop trials early that fall behind.
+    storage
+        Where Optuna keeps the trials, such as ``"sqlite:///FILE"``; a sweep that was stopped goes on from there. In
+        memory by default.
+    on_trial
+        Called with each trial when it is finished. Ctrl-C ends the sweep, and keeps those.
+
+    Raises
+    ------
+    SettingsError
+        For an empty or contradictory space, a value out of range, or a storage of another sweep.
+    MissingDependencyError
+        If Optuna is not installed.
+    """
+    dataset = as_dataset(data, **options)
+    recipe = recipe or default_recipe(dataset)
+    space = default_space(recipe) if space is None else space
+    check_space(space, recipe)
+    for name, value, choices in (("sampler", sampler, SAMPLERS), ("prune", prune, PRUNERS)):
+        if value not in choices:
+            raise SettingsError(f"{name}: {value!r} is not one of {', '.join(choices)}.")
+    for name, count in (("trials", trials), ("folds", folds), ("seeds", seeds)):
+        if count is not None and count < 1:
+            raise SettingsError(f"{name}: {count} is too few; at least 1 is needed.")
+    wanted = count_trials(space, sampler, trials)
+    backend = load_backend(backend) if isinstance(backend, str) else backend
+    rows = make_rows(make_splits(dataset, folds), range(recipe.seed, recipe.seed + seeds))
+    study = open_study(storage, sampler, prune, recipe, describe_sweep(dataset, space, recipe, folds, seeds))
+    account = Account(study, space, sampler, recipe)
+    samples = make_samples(dataset, dataset.train, as_bytes=backend.gathers_bytes and recipe.dtype == "float32")
+    interrupted = False
+    try:
+        while (count := min(wanted - account.finished, wanted if sampler == "grid" else TOGETHER)) > 0:
+            train_trials(
+                [account.ask() for _ in range(count)],
+                recipe,
+                dataset,
+                samples,
+                rows,
+                backend,
+                should_prune=None if prune == "none" else account.should_prune,
+                on_finish=lambda trial: account.tell(trial, on_trial),
+            )
+    except KeyboardInterrupt:
+        interrupted = True
+        if not any(trial.state == "complete" for trial in account.trials()):
+            raise
+    return Sweep(tuple(account.trials()), recipe, account.importances(), interrupted)
+
+
+def count_trials(space: Space, sampler: str, trials: int | None) -> int:
+    """Return how many trials a sweep has: no more than there are combinations, if these can be counted."""
+    grid = size_of_grid(space)
+    if sampler == "grid" and grid is None:
+        ranges = ", ".join(name for name, values in space.items() if isinstance(values, Range))
+        raise SettingsError(f"sampler: a grid has no ranges, but {ranges} has one. List its values, or use random.")
+    if sampler == "grid" and trials is None:
+        return grid or 0
+    return min(trials or TRIALS, grid or 2**62)
+
+
+def describe_sweep(dataset: Dataset, space: Space, recipe: Recipe, folds: int, seeds: int) -> dict[str, str]:
+    """Return what must be the same for trials to be compared, in plain texts."""
+    fixed = {name: value for name, value in recipe.to_json().items() if name not in space}
+    plain = {name: list(values) for name, values in space.items()}
+    rows = digest(np.asarray(dataset.train.x[:100]), dataset.train.labels)
+    return {
+        "data": f"{dataset.name}, {dataset.train.rows} training rows, checksum {rows}",
+        "space": json.dumps(plain),
+        "settings": json.dumps(fixed),
+        "folds": str(folds),
+        "seeds": str(seeds),
+    }
+
+
+def open_study(storage: str | None, sampler: str, prune: str, recipe: Recipe, asked: Mapping[str, str]) -> Any:
+    """Return a study of Optuna: a new one, or the one in the storage if it is of the same sweep."""
+    optuna = import_optional("optuna", extra="sweep", purpose="A sweep")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    first = max(recipe.epochs // FIRST_LOOK, 1)
+    pruners = {
+        "none": optuna.pruners.NopPruner(),
+        "halving": optuna.pruners.SuccessiveHalvingPruner(first),
+        "hyperband": optuna.pruners.HyperbandPruner(first, recipe.epochs),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        # Trials of one population are asked for before any of them is told: each is to avoid the others.
+        tpe = optuna.samplers.TPESampler(seed=recipe.seed, constant_liar=True)
+    try:
+        study = optuna.create_study(
+            study_name="xpmlp",
+            storage=storage,
+            direction="maximize",
+            sampler=tpe if sampler == "tpe" else optuna.samplers.RandomSampler(recipe.seed),
+            pruner=pruners[prune],
+            load_if_exists=True,
+        )
+    except Exception as error:
+        if storage is None:
+            raise
+        raise SettingsError(
+            f"storage: {storage!r} cannot be opened ({' '.join(str(error).split())[:200]}). Write sqlite:///FILE."
+        ) from error
+    before = study.user_attrs.get(ASKED, {})
+    for name, value in asked.items():
+        if before and before.get(name) != value:
+            raise SettingsError(
+                f"storage: {storage} holds another sweep: its {name} is {before.get(name)}, but now it is {value}. "
+                "Choose another file."
+            )
+    study.set_user_attr(ASKED, dict(asked))
+    return study
+
+
+class Account:
+    """What was proposed, trained and told. Only finished trials count; those of a process that was killed do not."""
+
+    def __init__(self, study: Any, space: Space, sampler: str, recipe: Recipe) -> None:
+        self.study = study
+        self.space = space
+        self.recipe = recipe
+        self.optuna = import_optional("optuna", extra="sweep", purpose="A sweep")
+        self.asked: dict[int, Any] = {}
+        self.told: dict[int, Trial] = {}
+        self.choices = {
+            name: {describe_choice(value): value for value in values}
+            for name, values in space.items()
+            if not isinstance(values, Range)
+        }
+        states = self.optuna.trial.TrialState
+        for frozen in study.get_trials(deepcopy=False):
+            if RESULT in frozen.user_attrs:
+                result = frozen.user_attrs[RESULT]
+                self.told[frozen.number] = Trial(frozen.number, self.read(frozen.params), **result)
+            elif frozen.state == states.RUNNING:  # its process was killed
+                study.tell(frozen.number, state=states.FAIL)
+                if frozen.params.keys() == space.keys():
+                    study.enqueue_trial(frozen.params)
+        if sampler == "grid":
+            taken = {json.dumps(self.write(trial.settings), sort_keys=True) for trial in self.told.values()}
+            for combination in product(*(choices for choices in self.choices.values())):
+                params = dict(zip(self.choices, combination, strict=True))
+                if json.dumps(params, sort_keys=True) not in taken:
+                    study.enqueue_trial(params, skip_if_exists=True)
+
+    @property
+    def finished(self) -> int:
+        """Number of finished trials."""
+        return len(self.told)
+
+    def trials(self) -> list[Trial]:
+        """Return the finished trials, in the order of their numbers."""
+        return [self.told[number] for number in sorted(self.told)]
+
+    def read(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings from what Optuna keeps."""
+        return {
+            name: self.choices[name][value] if name in self.choices else as_setting(name, value)
+            for name, value in params.items()
+        }
+
+    def write(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what Optuna keeps of settings."""
+        return {name: describe_choice(value) if name in self.choices else value for name, value in settings.items()}
+
+    def ask(self) -> Trial:
+        """Return a trial that Optuna proposes."""
+        proposed = self.study.ask()
+        params = {}
+        for name, values in self.space.items():
+            if isinstance(values, Range):
+                whole = isinstance(getattr(self.recipe, name), int) and float(values.low).is_integer()
+                suggest = proposed.suggest_int if whole and name in WHOLE_SETTINGS else proposed.suggest_float
+                bounds = (int(values.low), int(values.high)) if suggest == proposed.suggest_int else values[:2]
+                params[name] = suggest(name, *bounds, log=values.log)
+            else:
+                params[name] = proposed.suggest_categorical(name, list(self.choices[name]))
+        self.asked[proposed.number] = proposed
+        return Trial(proposed.number, self.read(params))
+
+    def should_prune(self, trial: Trial, epoch: int) -> bool:
+        """Report a trial's score after an epoch, and return whether it has fallen too far behind."""
+        proposed = self.asked[trial.number]
+        proposed.report(trial.curve[-1], epoch)
+        return bool(proposed.should_prune())
+
+    def tell(self, trial: Trial, on_trial: Callable[[Trial], None] | None) -> None:
+        """Keep a finished trial."""
+        states = self.optuna.trial.TrialState
+        proposed = self.asked.pop(trial.number)
+        names = ("score", "spread", "loss", "curve", "seconds", "state")
+        proposed.set_user_attr(RESULT, {name: getattr(trial, name) for name in names})
+        if trial.state == "complete":
+            self.study.tell(proposed, trial.score)
+        else:
+            self.study.tell(proposed, state=states.PRUNED if trial.state == "pruned" else states.FAIL)
+        self.told[trial.number] = trial
+        if on_trial is not None:
+            on_trial(trial)
+
+    def importances(self) -> dict[str, float]:
+        """Return how much of the scores' variance each setting explains."""
+        complete = [trial for trial in self.told.values() if trial.state == "complete"]
+        varied = [name for name in self.space if len({str(trial.settings[name]) for trial in complete}) > 1]
+        if len(complete) < 4 or len({trial.score for trial in complete}) < 2 or not varied:
+            return {}
+        evaluator = self.optuna.importance.FanovaImportanceEvaluator(seed=0)
+        found = self.optuna.importance.get_param_importances(self.study, evaluator=evaluator, params=varied)
+        return {name: float(value) for name, value in found.items()}
+
+
+WHOLE_SETTINGS: Sequence[str] = ("batch_size", "epochs")
+
+
+def describe_choice(value: Any) -> Any:
+    """Return a value as Optuna keeps it, which has no tuples."""
+    return describe_value(value) if isinstance(value, tuple) else value

@@ -1,0 +1,189 @@
+"""Sweeps find what is better, keep what is finished, and say what they were asked for wrongly."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xpmlp.datasets import load_dataset
+from xpmlp.errors import DataError, SettingsError
+from xpmlp.training import RECIPES, Recipe
+from xpmlp.training.sweep import Range, Space, Trial, default_space, parse_space, sweep
+from xpmlp.training.sweep.space import as_setting, check_space
+
+optuna = pytest.importorskip("optuna")
+QUICK = Recipe(hidden_layer_sizes=(8,), optimizer="adam", learning_rate=0.01, batch_size=32, epochs=15)
+RATES = [1e-6, 1e-3, 0.03]
+
+
+@pytest.fixture(scope="module")
+def iris() -> Any:
+    return load_dataset("iris")
+
+
+def test_texts_become_values_and_ranges() -> None:
+    space = parse_space(
+        {
+            "hidden_layer_sizes": ["64", "128,64", "none"],
+            "learning_rate": ["1e-4..0.1 log"],
+            "penalty": ["0 .. 0.5"],
+            "batch_size": ["32, 64"],
+            "activation": ["relu,tanh"],
+        }
+    )
+    assert space == {
+        "hidden_layer_sizes": ((64,), (128, 64), ()),
+        "learning_rate": Range(1e-4, 0.1, log=True),
+        "penalty": Range(0.0, 0.5),
+        "batch_size": (32, 64),
+        "activation": ("relu", "tanh"),
+    }
+    check_space(space, QUICK)
+    assert as_setting("batch_size", 63.7) == 64
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({}, "nothing to try"),
+        ({"momentum": [0.9]}, "momentum: is not a setting that can be swept"),
+        ({"learning_rate": []}, "learning_rate: has no values"),
+        ({"learning_rate": [0.1, -1.0]}, r"learning_rate: -1.0 is not a number above 0"),
+        ({"learning_rate": Range(0.1, 0.01)}, r"0.1..0.01 is not a range from low to high"),
+        ({"penalty": Range(0.0, 1.0, log=True)}, "begins above 0, not at 0"),
+        ({"activation": Range(0.0, 1.0)}, "activation: has no range"),
+    ],
+)
+def test_spaces_that_make_no_sense_are_refused(iris: Any, space: Any, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        sweep(iris, space, recipe=QUICK)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sampler": "cmaes"}, "sampler: 'cmaes' is not one of tpe, random, grid"),
+        ({"prune": "median"}, "prune: 'median' is not one of none, halving, hyperband"),
+        ({"trials": 0}, "trials: 0 is too few"),
+        ({"folds": 121}, "folds: 121 are too many for 120 training rows"),
+        ({"storage": "nowhere:///x"}, r"storage: 'nowhere:///x' cannot be opened"),
+        ({"sampler": "grid", "space": {"penalty": Range(0.0, 1.0)}}, "a grid has no ranges, but penalty has one"),
+    ],
+)
+def test_settings_of_the_search_are_checked(iris: Any, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        sweep(iris, settings.pop("space", {"learning_rate": RATES}), recipe=QUICK, **settings)
+
+
+def test_a_grid_is_tried_whole_and_the_best_is_found(iris: Any) -> None:
+    seen: list[Trial] = []
+    space: Space = {"learning_rate": RATES, "hidden_layer_sizes": [(), (8,)]}
+    found = sweep(iris, space, recipe=QUICK, sampler="grid", folds=3, seeds=2, on_trial=seen.append)
+    tried = {(trial.settings["learning_rate"], trial.settings["hidden_layer_sizes"]) for trial in found.trials}
+    assert tried == {(rate, sizes) for rate in RATES for sizes in ((), (8,))}
+    assert {trial.number for trial in seen} == {trial.number for trial in found.trials}
+    assert found.best.settings["learning_rate"] == 0.03
+    assert found.best_recipe.learning_rate == 0.03
+    assert found.best.score is not None
+    assert found.best.score > 0.9
+    assert found.best.spread is not None
+    assert len(found.best.curve) == QUICK.epochs
+    assert max(found.importances, key=found.importances.__getitem__) == "learning_rate"
+    header, *lines = found.to_csv().splitlines()
+    assert header == "number,learning_rate,hidden_layer_sizes,state,score,spread,loss,epochs,seconds"
+    assert len(lines) == 6
+
+
+def test_a_score_is_that_of_the_network_on_the_rows_that_were_held_out(iris: Any) -> None:
+    from xpmlp.nn.activations import ACTIVATIONS
+    from xpmlp.nn.initializers import INITIALIZERS, init_layers
+    from xpmlp.nn.losses import LOSSES
+    from xpmlp.nn.optimizers import adam
+    from xpmlp.nn.samples import take_rows
+    from xpmlp.training import SCHEDULES, fit
+    from xpmlp.training.sweep.trials import make_splits
+    from xpmlp.training.train import make_samples
+
+    recipe = Recipe(**QUICK.to_json() | {"hidden_layer_sizes": (8,), "dtype": "float64"})
+    found = sweep(iris, {"learning_rate": [0.02, 0.01]}, recipe=recipe, sampler="grid", folds=3)
+    samples = make_samples(iris, iris.train)
+    scores = []
+    for fold, (train, validation) in enumerate(make_splits(iris, 3)):
+        layers = init_layers(
+            np, np.random.default_rng(0), (4, 8, 3), INITIALIZERS[recipe.initializer](), dtype=np.float64
+        )
+        result = fit(
+            samples,
+            layers=layers,
+            activation=ACTIVATIONS[recipe.activation],
+            loss=LOSSES["softmax_cross_entropy"],
+            optimizer=adam(),
+            schedule=SCHEDULES[recipe.schedule](0.02),
+            epochs=recipe.epochs,
+            batch_size=recipe.batch_size,
+            generator=np.random.default_rng((0, fold)),
+            rows=train,
+            validation=take_rows(np, samples, validation),
+        )
+        scores.append(result.history[-1].validation_accuracy or 0.0)
+    trial = next(trial for trial in found.trials if trial.settings["learning_rate"] == 0.02)
+    assert trial.score == pytest.approx(np.mean(scores), abs=1e-12)
+
+
+def test_regression_is_scored_by_r2_and_the_default_space_suits_it() -> None:
+    diabetes = load_dataset("diabetes")
+    recipe = Recipe(**RECIPES["table"].to_json() | {"hidden_layer_sizes": (16,), "epochs": 20})
+    assert default_space(recipe)["learning_rate"] == pytest.approx((0.0003, 0.009, True))
+    found = sweep(diabetes, recipe=recipe, trials=8, sampler="random")
+    assert len(found.trials) == 8
+    assert found.best.score is not None
+    assert found.best.score > 0.2
+
+
+def test_diverging_trials_harm_no_other(iris: Any) -> None:
+    recipe = Recipe(**QUICK.to_json() | {"hidden_layer_sizes": (8,), "optimizer": "sgd"})
+    found = sweep(iris, {"learning_rate": [0.1, 1e30]}, recipe=recipe, sampler="grid")
+    states = {trial.settings["learning_rate"]: trial.state for trial in found.trials}
+    assert states == {0.1: "complete", 1e30: "diverged"}
+    alone = sweep(iris, {"learning_rate": [0.1]}, recipe=recipe, sampler="grid")
+    assert found.best.score == alone.best.score
+    with pytest.raises(DataError, match="No trial was completed"):
+        _ = sweep(iris, {"learning_rate": [1e30]}, recipe=recipe, sampler="grid").best
+
+
+def test_pruned_trials_stop_early(iris: Any) -> None:
+    space = {"learning_rate": [10.0**-power for power in range(1, 9)]}
+    recipe = Recipe(**QUICK.to_json() | {"hidden_layer_sizes": (8,), "epochs": 40})
+    found = sweep(iris, space, recipe=recipe, sampler="grid", prune="halving")
+    pruned = [trial for trial in found.trials if trial.state == "pruned"]
+    assert pruned
+    assert all(len(trial.curve) < 40 for trial in pruned)
+    assert found.best.state == "complete"
+
+
+def test_a_stored_sweep_goes_on_and_tries_nothing_twice(iris: Any, tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'trials.db'}"
+    space = {"learning_rate": [10.0**-power for power in range(1, 7)]}
+
+    def stop_after_four(trial: Trial) -> None:
+        if len(done) == 4:
+            raise KeyboardInterrupt
+        done.append(trial.number)
+
+    done: list[int] = []
+    first = sweep(iris, space, recipe=QUICK, sampler="grid", storage=storage, on_trial=stop_after_four)
+    assert first.interrupted
+    later: list[int] = []
+    second = sweep(
+        iris, space, recipe=QUICK, sampler="grid", storage=storage, on_trial=lambda trial: later.append(trial.number)
+    )
+    assert not second.interrupted
+    rates = [trial.settings["learning_rate"] for trial in second.trials]
+    assert sorted(rates) == sorted(space["learning_rate"])
+    assert set(done).isdisjoint(later)
+    assert {trial.number: trial.score for trial in first.trials}.items() <= {
+        trial.number: trial.score for trial in second.trials
+    }.items()
+    with pytest.raises(SettingsError, match="holds another sweep: its folds is 1, but now it is 3"):
+        sweep(iris, space, recipe=QUICK, sampler="grid", storage=storage, folds=3)
