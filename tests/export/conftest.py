@@ -72,9 +72,22 @@ def any_model(request: pytest.FixtureRequest, make_model: Callable[..., Any], dt
     return make_model(dtype=dtype, spread=0.4, **MODELS[request.param])
 
 
+PARTS: Any = tuple(
+    (part, offset, scale)
+    for part, offset, scale in (
+        ("year", 1990.0, 12.0),
+        ("month", 6.0, 3.5),
+        ("day", 15.0, 9.0),
+        ("weekday", 4.0, 2.0),
+        ("hour", 12.0, 7.0),
+        ("elapsed", 9000.0, 4000.0),
+    )
+)
+
+
 @pytest.fixture(scope="session")
 def mixed_schema() -> Any:
-    """A table with everything: numbers, a boolean and categories, interleaved, some with a fill for missing values."""
+    """A table with everything: columns of every kind, interleaved, some with a fill for missing values."""
     from xpmlp.model.table_schema import Column, TableSchema
 
     return TableSchema(
@@ -84,16 +97,19 @@ def mixed_schema() -> Any:
             Column("smokes", "boolean", fill=0.0),
             Column("grade", "category", ("1", "2", "3")),
             Column("weight ''' \\kg", "number", offset=0.0, scale=1.0),
+            Column("age", "number", fill=30.0, offset=40.0, scale=8.0, indicator=True),
+            Column("town", "category", ("Bern", "infrequent", "missing"), fill="missing", infrequent="infrequent"),
+            Column("born", "date", fill=9862.0, parts=PARTS, latest=20000.0, format="%d/%m/%Y %H:%M", indicator=True),
         ),
         target="y",
-        missing="mean",
+        missing="auto",
     )
 
 
 @pytest.fixture(scope="session")
 def table_model(make_model: Callable[..., Any], mixed_schema: Any) -> Any:
     """A network that takes such a table."""
-    return make_model(input_shape=(9,), table_schema=mixed_schema)
+    return make_model(input_shape=(21,), table_schema=mixed_schema)
 
 
 @pytest.fixture(scope="session")
@@ -105,6 +121,9 @@ def mixed_table() -> dict[str, list[Any]]:
         "smokes": [True, False, None, False, True],
         "grade": ["1", "2", "3", "4", "1"],
         "weight ''' \\kg": [80.1, 70.2, 60.3, 50.4, 40.5],
+        "age": [31.0, None, 12.5, None, 88.0],
+        "town": ["Bern", "Chur", None, "Basel", "Bern"],
+        "born": ["29/02/2000 23:59", None, "1/3/1900 00:00", "31/12/1969 6:30", "15/08/2031 12:00"],
     }
 
 

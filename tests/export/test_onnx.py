@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -83,14 +84,19 @@ def test_ten_thousand_images_of_mnist_get_the_same_labels(
     assert_agrees(found, xpmlp.predict(model, mnist.test), atol=tolerance)
 
 
+def days_since_1970(text: str) -> float:
+    return datetime.strptime(f"{text} +0000", "%d/%m/%Y %H:%M %z").timestamp() / 86400
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_tables_columns_are_prepared_inside(
     table_model: Any, mixed_table: dict[str, list[Any]], prepared: Any, dtype: Any
 ) -> None:
     layers = tuple(Layer(layer.weight.astype(dtype), layer.bias.astype(dtype)) for layer in table_model.layers)
     model = replace(table_model, layers=layers)
-    columns = [mixed_table["height"], mixed_table["smokes"], mixed_table["weight ''' \\kg"]]
-    texts = [["" if cell is None else cell for cell in mixed_table[name]] for name in ("color", "grade")]
+    columns = [mixed_table[name] for name in ("height", "smokes", "weight ''' \\kg", "age")]
+    columns.append([None if cell is None else days_since_1970(cell) for cell in mixed_table["born"]])
+    texts = [["" if cell is None else cell for cell in mixed_table[name]] for name in ("color", "grade", "town")]
     found = run(to_onnx(model), numbers=np.array(columns, np.float64).T, categories=np.array(texts, object).T)
     assert_agrees(found, xpmlp.predict(model, prepared, prepared=True))
 
@@ -111,7 +117,9 @@ def test_a_table_of_numbers_alone_is_one_input() -> None:
 
 def test_a_missing_number_without_a_fill_gives_nan(table_model: Any) -> None:
     found = run(
-        to_onnx(table_model), numbers=np.array([[180.0, 1.0, np.nan]]), categories=np.array([["red", "1"]], object)
+        to_onnx(table_model),
+        numbers=np.array([[180.0, 1.0, np.nan, 30.0, 0.0]]),
+        categories=np.array([["red", "1", "Bern"]], object),
     )
     assert np.isnan(found["probabilities"]).all()
 
@@ -140,8 +148,13 @@ def test_the_file_says_what_goes_in_and_what_comes_out(table_model: Any) -> None
     assert found == {
         "xpmlp.task": "multiclass",
         "xpmlp.classes": [0, 1, 2],
-        "xpmlp.numbers": ["height", "smokes", "weight ''' \\kg"],
-        "xpmlp.categories": {"color": ["blue", "red", "green"], "grade": ["1", "2", "3"]},
+        "xpmlp.numbers": ["height", "smokes", "weight ''' \\kg", "age", "born"],
+        "xpmlp.dates": ["born"],
+        "xpmlp.categories": {
+            "color": ["blue", "red", "green"],
+            "grade": ["1", "2", "3"],
+            "town": ["Bern", "infrequent", "missing"],
+        },
     }
     # What onnxruntime-web runs: operator sets and a format of some years ago.
     assert {opset.domain: opset.version for opset in proto.opset_import} == {"": 17, "ai.onnx.ml": 3}

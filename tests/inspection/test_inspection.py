@@ -86,7 +86,7 @@ def test_what_cannot_be_learned_from_can_still_be_looked_at(tmp_path: Path) -> N
     frame = pl.DataFrame({"list": [[1], [2, 3]], "when": ["2026-01-01", "2026-02-01"], "inf": [np.inf, 1.0]})
     frame.with_columns(pl.col("when").str.to_date()).write_parquet(tmp_path / "data.parquet")
     found = inspect_data(tmp_path / "data.parquet")
-    assert [column.kind for column in found.columns] == ["other", "other", "number"]
+    assert [column.kind for column in found.columns] == ["other", "date", "number"]
     assert found.columns[2].infinite == 1
     assert found.target is None
     assert any("name the target with --target" in note for note in found.notes)

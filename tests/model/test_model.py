@@ -280,7 +280,7 @@ def test_the_file_is_a_plain_safetensors_file_that_says_these_things(path: Path)
     save_model(path, make_model(**IS_TABLE))
     with safetensors.safe_open(path, framework="numpy") as file:
         assert file.metadata()["model"].partition(', "output_names"')[2] == (
-            ': [], "table_form": {"columns": [{"name": "age", "kind": "number", "fill": 31.5, "offset": 0.0, '
+            ': [], "table_form": {"columns": [{"name": "age", "kind": "number", "fill": 31.5, '
             '"scale": 12.25}, {"name": "K\\u00e4ufer \\ud83d\\ude42", "kind": "boolean", "fill": 1}, {"name": "city", '
             '"kind": "category", "categories": ["Bern", "", "\\u00dcrich"], "fill": "Bern"}, {"name": "raw", "kind": '
             '"number"}], "target": "label", "missing": "median", "scaling": "standard"}}'

@@ -137,7 +137,7 @@ MISTAKES: list[tuple[Callable[[Any, Any], object], type[Exception], str]] = [
     (lambda x, y: xpmlp.predict(trained(), x[:, :3]), DataError, r"shape \(150, 3\).* trained on 4 columns"),
     (lambda x, y: xpmlp.predict(trained(), "photo.jpg"), DataError, "photo.jpg: the model was not trained on images"),
     (
-        lambda x, y: xpmlp.predict(trained(), np.where(x > 6, np.nan, x)),
+        lambda x, y: xpmlp.predict(trained(missing="refuse"), np.where(x > 6, np.nan, x)),
         DataError,
         "61 of 150 rows have no value in column 'x_0'",
     ),
@@ -148,9 +148,9 @@ MISTAKES: list[tuple[Callable[[Any, Any], object], type[Exception], str]] = [
 ]
 
 
-def trained() -> xpmlp.Model:
+def trained(**options: Any) -> xpmlp.Model:
     """A model of iris, trained on arrays."""
-    return xpmlp.train(*load_iris(return_X_y=True), epochs=1, verbose=False)[0]
+    return xpmlp.train(*load_iris(return_X_y=True), epochs=1, verbose=False, **options)[0]
 
 
 @pytest.mark.parametrize(("mistake", "error", "message"), MISTAKES)

@@ -29,6 +29,7 @@ from .page_content import content_of_run, read_run
 
 KINDS = (".html", ".onnx", ".py")
 SAMPLES = 256
+MICROSECONDS_A_DAY = 86_400e6
 LARGEST_DIFFERENCE = 1e-3  # between computations in float32 in different order, relative to the largest value
 
 
@@ -141,7 +142,8 @@ def run_onnx(model: Model, content: bytes, raw: Any) -> Any:
         feeds["input"] = raw.astype(dtype)
     else:
         if columns.numbers:
-            values = [raw[column.name] for column in columns.numbers]
+            days = {column.name: raw[column.name].astype(np.int64) / MICROSECONDS_A_DAY for column in columns.dates}
+            values = [days.get(column.name, raw[column.name]) for column in columns.numbers]
             feeds["numbers" if columns.categories else "input"] = np.array(values, np.float64).T
         if columns.categories:
             feeds["categories"] = np.array([raw[column.name] for column in columns.categories], object).T
@@ -166,10 +168,14 @@ def random_array(model: Model) -> Float[np.ndarray, "rows *shape"]:
 def random_table(columns: TableSchema) -> dict[str, Any]:
     """Return columns of random raw values in the model's range."""
     rng = np.random.default_rng(0)
-    table: dict[str, Any] = {
-        column.name: rng.integers(0, 2, SAMPLES).astype(np.float64)
-        if column.kind == "boolean"
-        else column.offset + column.scale * rng.standard_normal(SAMPLES)
-        for column in columns.numbers
-    }
+    table: dict[str, Any] = {}
+    for column in columns.numbers:
+        if column.kind == "date":
+            days = (column.latest or 0.0) - 1000.0 * rng.random(SAMPLES)
+            table[column.name] = (days * MICROSECONDS_A_DAY).astype("datetime64[us]")
+        elif column.kind == "boolean":
+            table[column.name] = rng.integers(0, 2, SAMPLES).astype(np.float64)
+        else:
+            table[column.name] = column.offset + column.scale * rng.standard_normal(SAMPLES)
+            table[column.name][: SAMPLES // 8 if column.indicator else 0] = np.nan
     return table | {column.name: rng.choice(column.categories, SAMPLES).tolist() for column in columns.categories}

@@ -33,7 +33,8 @@ def to_onnx(model: Model) -> bytes:
     Inputs: ``input``, of shape ``(rows, *input_shape)``: float32 for images and other arrays of raw values, such as
     pixels of 0 to 255; of the network's own precision for plain features; float64 for the columns of a table, with NaN
     for missing values. If some columns are categories, these are text in ``categories``, with ``""`` for missing
-    values, and the others are in ``numbers``. The file's metadata name the columns.
+    values, and the others are in ``numbers``. Dates are numbers, too: days since 1970, with a fraction for the time of
+    day, in UTC if the time zone is known. The file's metadata name the columns, and those of dates.
 
     Outputs: ``label``, int64 or text, of shape ``(rows,)``, and ``probabilities``, of shape ``(rows, classes)``; for
     several labels at once, ``label`` is a boolean for each class. For regression ``prediction``, of shape
@@ -90,6 +91,19 @@ class Graph:
         """Convert numbers to another type."""
         return self.add("Cast", value, name=name, to=self.type_of(dtype))
 
+    def take(self, value: str, columns: list[int], *, name: str) -> str:
+        """Return some columns."""
+        return self.add("Gather", value, self.constant(f"{name}.columns", np.array(columns)), name=name, axis=1)
+
+    def scale(self, value: str, scaling: list[tuple[float, float]], *, name: str) -> str:
+        """Subtract each column's offset, divide by its scale, and round to float32."""
+        offset, scale = np.array(scaling, np.float64).T
+        if offset.any():
+            value = self.add("Sub", value, self.constant(f"{name}.offset", offset), name=f"{name}.centered")
+        if (scale != 1.0).any():
+            value = self.add("Div", value, self.constant(f"{name}.scale", scale), name=f"{name}.divided")
+        return self.cast(value, np.float32, name=name)
+
     def input(self, name: str, dtype: Any, *shape: int) -> str:
         """Declare an input with that shape per row."""
         self.inputs.append(self.onnx.helper.make_tensor_value_info(name, self.type_of(dtype), ["rows", *shape]))
@@ -132,28 +146,96 @@ def add_array_input(graph: Graph, model: Model) -> str:
 
 
 def add_table_inputs(graph: Graph, columns: TableSchema) -> str:
-    """Add the columns of a table, and return their encoded rows: first the numbers, then the categories."""
+    """Add the columns of a table, and return their encoded rows, in the order of `encoded_order`."""
     parts = []
     if columns.numbers:
         name = "numbers" if columns.categories else "input"
-        parts.append(add_numbers(graph, columns.numbers, graph.input(name, np.float64, len(columns.numbers))))
+        parts += add_numbers(graph, columns.numbers, graph.input(name, np.float64, len(columns.numbers)))
     if columns.categories:
         x = graph.input("categories", object, len(columns.categories))
         parts += [add_category(graph, column, x, index) for index, column in enumerate(columns.categories)]
     return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, name="prepared", axis=1)
 
 
-def add_numbers(graph: Graph, columns: tuple[Column, ...], x: str) -> str:
-    """Fill and scale numbers in float64, and round them to float32, as in training."""
+def encoded_order(columns: TableSchema) -> list[int]:
+    """Return the inputs of the network in the order of the graph: numbers, marks, dates, and then categories."""
+    ends = np.cumsum([column.inputs for column in columns.columns]).tolist()
+    starts = {column.name: end - column.inputs for column, end in zip(columns.columns, ends, strict=True)}
+    plain = [starts[column.name] for column in columns.numbers if column.kind != "date"]
+    marks = [starts[column.name] + column.inputs - 1 for column in columns.numbers if column.indicator]
+    dates = [starts[column.name] + index for column in columns.dates for index in range(len(column.parts))]
+    codes = [starts[column.name] + index for column in columns.categories for index in range(column.inputs)]
+    return [*plain, *marks, *dates, *codes]
+
+
+def add_numbers(graph: Graph, columns: tuple[Column, ...], x: str) -> list[str]:
+    """Fill and scale numbers and the parts of dates in float64, and round them to float32, as in training."""
     fills = np.array([np.nan if column.fill is None else column.fill for column in columns], np.float64)
+    marks = [index for index, column in enumerate(columns) if column.indicator]
+    missing = graph.add("IsNaN", x, name="missing") if marks or not np.isnan(fills).all() else ""
     if not np.isnan(fills).all():
-        x = graph.add("Where", graph.add("IsNaN", x, name="missing"), graph.constant("fill", fills), x, name="filled")
-    offset, scale = np.array([(column.offset, column.scale) for column in columns], np.float64).T
-    if offset.any():
-        x = graph.add("Sub", x, graph.constant("offset", offset), name="centered")
-    if (scale != 1.0).any():
-        x = graph.add("Div", x, graph.constant("scale", scale), name="scaled")
-    return graph.cast(x, np.float32, name="float32_numbers")
+        x = graph.add("Where", missing, graph.constant("fill", fills), x, name="filled")
+    plain = [index for index, column in enumerate(columns) if column.kind != "date"]
+    parts = []
+    if plain:
+        numbers = x if len(plain) == len(columns) else graph.take(x, plain, name="plain_numbers")
+        scaling = [(columns[index].offset, columns[index].scale) for index in plain]
+        parts.append(graph.scale(numbers, scaling, name="scaled"))
+    if marks:
+        parts.append(graph.cast(graph.take(missing, marks, name="marked"), np.float32, name="marks"))
+    for index, column in enumerate(columns):
+        if column.kind == "date":
+            days = graph.take(x, [index], name=f"date_{index}")
+            found = add_date_parts(graph, days, [part for part, *_ in column.parts])
+            both = graph.add("Concat", *found, name=f"{days}.parts", axis=1) if len(found) > 1 else found[0]
+            scaling = [(offset, scale) for _, offset, scale in column.parts]
+            parts.append(graph.scale(both, scaling, name=f"{days}.scaled"))
+    return parts
+
+
+def add_date_parts(graph: Graph, days: str, parts: list[str]) -> list[str]:
+    """Return the parts of dates, computed from days since 1970 as in Howard Hinnant's "chrono-Compatible Low-Level Date
+    Algorithms": years begin in March, so that the day that some lack is their last.
+    """
+
+    def do(operator: str, name: str, *inputs: str | float) -> str:
+        values = [
+            value if isinstance(value, str) else graph.constant(f"{days}.{name}.{place}", np.float64(value))
+            for place, value in enumerate(inputs)
+        ]
+        return graph.add(operator, *values, name=f"{days}.{name}")
+
+    def floor_div(name: str, a: str, b: float) -> str:
+        return do("Floor", name, do("Div", f"{name}_quotient", a, b))
+
+    def modulo(name: str, a: str, b: float) -> str:
+        return do("Sub", name, a, do("Mul", f"{name}_whole", floor_div(f"{name}_count", a, b), b))
+
+    whole = do("Floor", "whole", days)
+    found = {"elapsed": days}
+    if "hour" in parts:
+        found["hour"] = do("Mul", "hour", do("Sub", "time", days, whole), 24.0)
+    if "weekday" in parts:
+        found["weekday"] = do("Add", "weekday", modulo("since_monday", do("Add", "from_monday", whole, 3.0), 7.0), 1.0)
+    if set(parts) & {"year", "month", "day"}:
+        shifted = do("Add", "shifted", whole, 719468.0)
+        era = floor_div("era", shifted, 146097.0)
+        day_of_era = modulo("day_of_era", shifted, 146097.0)
+        leaps = do("Sub", "leaps", floor_div("fours", day_of_era, 1460.0), floor_div("hundreds", day_of_era, 36524.0))
+        leaps = do("Add", "all_leaps", leaps, floor_div("four_hundreds", day_of_era, 146096.0))
+        year = floor_div("year_of_era", do("Sub", "without_leaps", day_of_era, leaps), 365.0)
+        before = do("Sub", "leaps_before", floor_div("year_fours", year, 4.0), floor_div("year_hundreds", year, 100.0))
+        before = do("Add", "days_before", do("Mul", "year_days", year, 365.0), before)
+        day_of_year = do("Sub", "day_of_year", day_of_era, before)
+        fifths = do("Add", "fifths", do("Mul", "five_days", day_of_year, 5.0), 2.0)
+        march_month = floor_div("march_month", fifths, 153.0)
+        month_days = floor_div("month_days", do("Add", "plus_2", do("Mul", "times_153", march_month, 153.0), 2.0), 5.0)
+        found["day"] = do("Add", "day", do("Sub", "day_from_0", day_of_year, month_days), 1.0)
+        found["month"] = do("Add", "month", modulo("month_from_0", do("Add", "shift_2", march_month, 2.0), 12.0), 1.0)
+        next_year = floor_div("next_year", march_month, 10.0)
+        years = do("Add", "years", year, do("Mul", "era_years", era, 400.0))
+        found["year"] = do("Add", "year", years, next_year)
+    return [found[part] for part in parts]
 
 
 def add_category(graph: Graph, column: Column, x: str, index: int) -> str:
@@ -163,7 +245,8 @@ def add_category(graph: Graph, column: Column, x: str, index: int) -> str:
     texts = graph.add("Gather", x, place, name=f"{name}.text", axis=1)
     encoder = codes if column.fill is None else codes | {"": codes.get("", codes[str(column.fill)])}
     keys: dict[str, Any] = {"keys_strings": list(encoder), "values_int64s": list(encoder.values())}
-    code = graph.add("LabelEncoder", texts, name=f"{name}.code", domain=ML, default_int64=-1, **keys)
+    default = -1 if column.infrequent is None else codes[column.infrequent]
+    code = graph.add("LabelEncoder", texts, name=f"{name}.code", domain=ML, default_int64=default, **keys)
     cats = list(codes.values())
     return graph.add("OneHotEncoder", code, name=f"{name}.one_hot", domain=ML, cats_int64s=cats, zeros=1)
 
@@ -178,9 +261,7 @@ def add_layers(graph: Graph, model: Model, x: str) -> str:
         x = graph.cast(x, dtype, name="as_weights")
     for index, (weight, bias) in enumerate(model.layers):
         if index == 0 and model.raw_columns is not None:
-            columns = model.raw_columns.columns
-            is_category = np.repeat([c.kind == "category" for c in columns], [c.inputs for c in columns])
-            weight = weight[np.argsort(is_category, kind="stable")]  # in the order of `add_table_inputs`
+            weight = weight[encoded_order(model.raw_columns)]
         name, is_last = f"layers.{index}", index == len(model.layers) - 1
         parameters = graph.constant(f"{name}.weight", weight), graph.constant(f"{name}.bias", bias[0])
         x = graph.add("Gemm", x, *parameters, name=last if is_last else f"{name}.sums")
@@ -229,5 +310,6 @@ def describe(model: Model) -> dict[str, str]:
         values |= {"input_shape": list(model.input_shape), "input_scale": model.input_scale}
     else:
         values["numbers"] = [column.name for column in model.raw_columns.numbers]
+        values |= {"dates": [column.name for column in model.raw_columns.dates]} if model.raw_columns.dates else {}
         values["categories"] = {column.name: list(column.categories) for column in model.raw_columns.categories}
     return {f"xpmlp.{name}": json.dumps(value) for name, value in values.items()}

@@ -2,18 +2,21 @@
 
 import base64
 import pprint
+import textwrap
 from string import Template
 from typing import Any
 
 import numpy as np
 
-from xpmlp.model import Model
+from xpmlp.datasets import TableOptions
+from xpmlp.datasets.tables.csv_file import markers
+from xpmlp.datasets.tables.numbers import MARKERS_AMONG_NUMBERS
+from xpmlp.model import Model, TableSchema
+from xpmlp.model.table_schema import Reading
 
 from . import script_template as parts
 
 WIDTH = 116
-# Missing values in CSV files; the same as pandas' defaults.
-MISSING = ("", "#N/A", "#NA", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null")
 
 
 def to_script(model: Model, name: str = "network") -> str:
@@ -27,13 +30,14 @@ def to_script(model: Model, name: str = "network") -> str:
     name
         Of the file, without ``.py``, for the examples in it.
     """
-    is_table = model.raw_columns is not None
+    schema = model.raw_columns
     is_plain = len(model.input_shape) == 1 and model.input_scale == 1.0
     # NumPy would convert classes such as 1 and "a" to text.
     is_one_type = len({type(label) for label in model.classes}) == 1
-    prepare = parts.TABLE_INPUT if is_table else parts.ARRAY_INPUT
+    prepare = parts.ARRAY_INPUT if schema is None else table_input(schema)
     return Template(parts.FILE).substitute(
         docstring=describe(model, name),
+        more_imports="import datetime\nimport re\n" if schema is not None and schema.dates else "",
         constants=constants(model),
         activation=parts.ACTIVATIONS[model.activation],
         output=parts.OUTPUTS[model.loss],
@@ -41,8 +45,8 @@ def to_script(model: Model, name: str = "network") -> str:
         predict=Template(parts.PREDICT[model.task])
         .substitute(classes="np.array(CLASSES)" if is_one_type else "np.array(CLASSES, object)")
         .strip(),
-        read_file=(parts.READ_TABLE if is_table else parts.READ_ARRAY).strip(),
-        file_help="CSV table with a header" if is_table else ".npy file, or CSV of numbers, with raw values",
+        read_file=(parts.READ_ARRAY if schema is None else parts.READ_TABLE).strip(),
+        file_help=".npy file, or CSV of numbers, with raw values" if schema is None else "CSV table",
         weights=encode_weights(model),
     )
 
@@ -82,23 +86,53 @@ def constants(model: Model) -> str:
     if model.raw_columns is None:
         values |= {"INPUT_SHAPE": model.input_shape, "INPUT_SCALE": model.input_scale}
     else:
-        values["MISSING"] = MISSING
-    lines = [f"{name} = {literal(value)}" for name, value in values.items()]
+        values |= table_constants(model, model.raw_columns)
+    lines = [f"{name} = {literal(value, WIDTH - len(name) - 3)}" for name, value in values.items()]
     if model.raw_columns is not None:
-        lines.append(
-            "# Name, kind and replacement for missing values; offset and scale of a number, or the categories."
-        )
+        formats = reading_of(model.raw_columns).formats
         lines.append("COLUMNS = [")
         for column in model.raw_columns.columns:
-            how = (column.categories,) if column.kind == "category" else (column.offset, column.scale)
-            lines.append(f"    {literal((column.name, column.kind, column.fill, *how))},")
+            described = column.to_json()
+            if column.name in formats:
+                described["format"] = (formats[column.name].decimal, formats[column.name].unit)
+            lines.append(textwrap.indent(f"{literal(described, WIDTH - 4)},", "    "))
         lines.append("]")
     return "\n".join(lines)
 
 
-def literal(value: Any) -> str:
+def reading_of(schema: TableSchema) -> Reading:
+    """Return how a table's file was read."""
+    return schema.reading or Reading()
+
+
+def table_constants(model: Model, schema: TableSchema) -> dict[str, Any]:
+    """Return the constants for reading a table."""
+    reading = reading_of(schema)
+    return {
+        "ENCODING": reading.encoding or "utf-8-sig",
+        "SEPARATOR": reading.separator,
+        "HEADER": reading.header,
+        "COMMENT": reading.comment,
+        "MISSING": tuple(markers(TableOptions.recorded(model.training))),
+        "MISSING_NUMBERS": tuple(MARKERS_AMONG_NUMBERS),
+    }
+
+
+def table_input(schema: TableSchema) -> str:
+    """Return the source that prepares a table, with no more than its columns need."""
+    has_dates, has_formats = bool(schema.dates), bool(reading_of(schema).formats)
+    return Template(parts.TABLE_INPUT).substitute(
+        dates_too=", dates in parts" if has_dates else "",
+        scaled=parts.SCALED_PARTS if has_dates else parts.SCALED,
+        decorated=parts.DECORATED_NUMBER if has_formats else parts.REFUSE_NUMBER,
+        more=(parts.DECORATED if has_formats else "") + (parts.DATES if has_dates else ""),
+        date_reader=', "date": as_days' if has_dates else "",
+    )
+
+
+def literal(value: Any, width: int = WIDTH) -> str:
     """Return a value as source; in ASCII if UTF-8 cannot encode it."""
-    text = pprint.pformat(value, width=WIDTH, compact=True)
+    text = pprint.pformat(value, width=width, compact=True, sort_dicts=False)
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -5,7 +5,7 @@ FILE = '''$docstring
 import argparse
 import base64
 import csv
-import sys
+${more_imports}import sys
 
 import numpy as np
 
@@ -113,52 +113,61 @@ def prepare(samples):
 
 TABLE_INPUT = '''
 def prepare(table):
-    """Return the rows of a table encoded: numbers filled and scaled, categories one-hot.
+    """Return the rows of a table encoded: numbers filled and scaled, categories one-hot$dates_too.
 
     `table` maps column names to values, such as a dictionary of lists or a data frame.
     """
-    absent = [name for name, *_ in COLUMNS if name not in table]
+    absent = [column["name"] for column in COLUMNS if column["name"] not in table]
     if absent:
         raise ValueError(f"columns are missing: {', '.join(absent)}")
-    x = np.zeros((len(table[COLUMNS[0][0]]), LAYER_SIZES[0]), np.float32)
-    place = 0
-    for name, kind, fill, *how in COLUMNS:
-        cells = [fill if is_missing(cell) else cell for cell in table[name]]
-        if None in cells:
-            raise ValueError(f"row {cells.index(None) + 1}, column {name!r}: the value is missing")
-        if kind == "category":
-            (categories,) = how
-            for row, cell in enumerate(cells):
-                text = as_text(cell, categories)
-                if text in categories:  # a category not seen in training is all zeros
-                    x[row, place + categories.index(text)] = 1.0
-            place += len(categories)
-        else:
-            offset, scale = how
-            x[:, place] = (np.array([as_number(cell, name) for cell in cells], float) - offset) / scale
-            place += 1
+    x = np.concatenate([encode(column, table[column["name"]]) for column in COLUMNS], axis=1)
     if not np.isfinite(x).all():
         raise ValueError("a value is infinite, or too large to compute with")
     return x.astype(DTYPE)
 
 
-def is_missing(cell):
+def encode(column, cells):
+    """Return the inputs that a column becomes, a row for each cell."""
+    values = [None if is_missing(cell, column) else READERS[column["kind"]](cell, column) for cell in cells]
+    missing = [value is None for value in values]
+    if any(missing) and "fill" not in column:
+        raise ValueError(f"row {missing.index(True) + 1}, column {column['name']!r}: the value is missing")
+    values = [column["fill"] if value is None else value for value in values]
+    if column["kind"] == "category":
+        codes = {text: code for code, text in enumerate(column["categories"])}
+        other = codes.get(column.get("infrequent"), -1)  # a category not seen in training may be all zeros
+        found = np.array([codes.get(text, other) for text in values], int)
+        return (found[:, None] == np.arange(len(codes))).astype(np.float32)
+    numbers = np.array(values, float)
+    $scaled
+    if column.get("indicator"):
+        inputs.append(missing)
+    return np.array(inputs, np.float32).T
+
+
+def is_missing(cell, column):
     """Return whether a cell has no value."""
-    return cell is None or cell != cell or (isinstance(cell, str) and cell.strip() in MISSING)
+    if not isinstance(cell, str):
+        return cell is None or bool(cell != cell)
+    text = cell.strip()
+    return text in MISSING or (column["kind"] != "category" and text.lower() in MISSING_NUMBERS)
 
 
-def as_number(cell, name):
-    """Return a cell as a number, true as 1 and false as 0."""
+def as_number(cell, column):
+    """Return a cell as a number, true as 1 and false as 0, a duration in seconds."""
+    cell = cell.item() if isinstance(cell, np.generic) else cell
+    if hasattr(cell, "total_seconds"):
+        return cell.total_seconds()
     try:
-        return float({"true": 1, "false": 0}.get(str(cell).strip().lower(), cell))
+        return float(TRUTHS.get(str(cell).strip().lower(), cell))
     except ValueError as error:
-        raise ValueError(f"column {name!r}: {cell!r} is not a number") from error
+        $decorated
 
 
-def as_text(cell, categories):
+def as_text(cell, column):
     """Return a cell in the spelling of the categories: 3.0 as 3, True as true."""
     text = str(cell).strip()
-    if text in categories:
+    if text in column["categories"]:
         return text
     if isinstance(cell, (bool, np.bool_)):
         return text.lower()
@@ -166,6 +175,86 @@ def as_text(cell, categories):
         return str(int(float(text))) if float(text).is_integer() else text
     except ValueError:
         return text
+$more
+
+TRUTHS = {"true": 1, "yes": 1, "false": 0, "no": 0}
+READERS = {"number": as_number, "boolean": as_number, "category": as_text$date_reader}
+'''
+
+REFUSE_NUMBER = "raise ValueError(f\"column {column['name']!r}: {cell!r} is not a number\") from error"
+DECORATED_NUMBER = """if "format" in column and isinstance(cell, str):
+            return decorated_number(cell, column)
+        raise ValueError(f"column {column['name']!r}: {cell!r} is not a number") from error"""
+DECORATED = '''
+
+def decorated_number(cell, column):
+    """Return the number in text such as "$$1,234" or "45 %", in the column's format."""
+    decimal, unit = column["format"]
+    text = cell.replace(unit, "").replace("\\N{MINUS SIGN}", "-").strip()
+    text = "-" + text.strip("()") if text.startswith("(") else text
+    for between in " '\\u2019_\\xa0\\u202f" + ",.".replace(decimal, ""):
+        text = text.replace(between, "")
+    try:
+        return float(text.replace(decimal, "."))
+    except ValueError as error:
+        raise ValueError(f"column {column['name']!r}: {cell!r} is not a number") from error
+'''
+
+SCALED = 'inputs = [(numbers - column.get("offset", 0.0)) / column.get("scale", 1.0)]'
+SCALED_PARTS = """parts = column.get("parts", [("elapsed", column.get("offset", 0.0), column.get("scale", 1.0))])
+    inputs = [(date_part(numbers, part) - offset) / scale for part, offset, scale in parts]"""
+
+DATES = '''
+
+def as_days(cell, column):
+    """Return a date, a time or a timestamp, or text that holds one, as days since 1970."""
+    cell = cell.astype("datetime64[us]").item() if isinstance(cell, np.datetime64) else cell
+    if isinstance(cell, (str, int, float, np.number)):
+        text = cell.strip() if isinstance(cell, str) else str(int(cell))
+        cell = parse_date(text, column.get("format", "%Y-%m-%d"))
+        if cell is None:
+            raise ValueError(f"column {column['name']!r}: {text!r} is not a date")
+    elif isinstance(cell, datetime.time):
+        cell = datetime.datetime.combine(datetime.date(1970, 1, 1), cell)
+    elif not isinstance(cell, datetime.datetime):
+        cell = datetime.datetime.combine(cell, datetime.time())
+    if cell.tzinfo is not None:
+        cell = cell.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+    return (cell - datetime.datetime(1970, 1, 1)) / datetime.timedelta(days=1)
+
+
+def parse_date(text, form):
+    """Return text as a date, by its format or as ISO 8601; None if it is neither."""
+    if "%z" in form:
+        text = re.sub(r"\\s?(Z|UTC|GMT)\\Z", "+0000", text)
+    if "%y" not in form.lower():  # times
+        text, form = f"1970-01-01 {text}", f"%Y-%m-%d {form}"
+    for month in ("%B", "%b"):
+        for fraction in (".%f", ""):
+            try:
+                return datetime.datetime.strptime(text, form.replace("%.f", fraction).replace("%B", month))
+            except ValueError:
+                pass
+    try:
+        return datetime.datetime.fromisoformat(text.removesuffix("Z"))
+    except ValueError:
+        return None
+
+
+def date_part(days, part):
+    """Return a part of days since 1970."""
+    if part == "elapsed":
+        return days
+    whole = np.floor(days)
+    if part == "hour":
+        return (days - whole) * 24.0
+    if part == "weekday":
+        return np.mod(whole + 3.0, 7.0) + 1.0  # 1970 began on a Thursday
+    date = whole.astype("datetime64[D]")
+    month = date.astype("datetime64[M]")
+    if part == "year":
+        return date.astype("datetime64[Y]").astype(int) + 1970
+    return month.astype(int) % 12 + 1 if part == "month" else (date - month).astype(int) + 1
 '''
 
 ONE_CLASS = '''
@@ -240,15 +329,18 @@ def read_file(path):
 
 READ_TABLE = '''
 def read_file(path):
-    """Read the columns of a CSV file with a header."""
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        separator = max(",;\\t|", key=file.readline().count)
-        file.seek(0)
-        lines = [line for line in csv.reader(file, delimiter=separator) if line]
-    if len(lines) < 2:
+    """Read the columns of a CSV file."""
+    with open(path, newline="", encoding=ENCODING) as file:
+        lines = [line.lstrip(" ") for line in file if not (COMMENT and line.startswith(COMMENT))]
+    first = lines[0] if lines else ""
+    separator = SEPARATOR if SEPARATOR in first else max(",;\\t|", key=first.count)
+    rows = [row for row in csv.reader(lines, delimiter=separator, skipinitialspace=separator != "\\t") if row]
+    names = [name.strip() for name in rows.pop(0)] if HEADER and rows else []
+    if not rows:
         raise ValueError("the file has no rows")
-    for number, line in enumerate(lines[1:], start=1):
-        if len(line) != len(lines[0]):
-            raise ValueError(f"row {number} has {len(line)} cells, but there are {len(lines[0])} columns")
-    return {name.strip(): list(cells) for name, *cells in zip(*lines)}
+    names = names or [f"column_{number}" for number in range(1, len(rows[0]) + 1)]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(names):
+            raise ValueError(f"row {number} has {len(row)} cells, but there are {len(names)} columns")
+    return {name: list(cells) for name, *cells in zip(names, *rows)}
 '''

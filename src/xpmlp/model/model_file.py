@@ -5,7 +5,8 @@ metadata are ``format`` (``"xpmlp"``), ``format_version``, and ``model``, a JSON
 
 A file has the lowest version that can hold its model, so that older installations read what they can. Version 1 holds
 classifiers with an output for each class. Version 2 adds ``output_names`` and ``table_form``, and with them regression,
-two classes on one output, and models of tables.
+two classes on one output, and models of tables. Version 3 adds dates, infrequent categories and marks of missing values
+to these.
 """
 
 import json
@@ -50,8 +51,8 @@ class Description2(Description):
     table_schema: TableSchema | None
 
 
-DESCRIPTIONS = {"1": Description, "2": Description2}
-NEWEST = "2"
+DESCRIPTIONS = {"1": Description, "2": Description2, "3": Description2}
+NEWEST = "3"
 
 
 def save_model(path: str | Path, model: Model) -> None:
@@ -72,6 +73,8 @@ def model_to_bytes(model: Model) -> bytes:
         tensors[f"layers.{index}.weight"] = np.ascontiguousarray(layer.weight)
         tensors[f"layers.{index}.bias"] = np.ascontiguousarray(layer.bias[0])
     version = "2" if model.table_schema is not None or model.task in ("regression", "binary") else "1"
+    if model.table_schema is not None and not model.table_schema.is_of_version_2:
+        version = "3"
     description = DESCRIPTIONS[version]
     names = zip(description.__struct_encode_fields__, description.__struct_fields__, strict=True)
     values = {key: getattr(model, name) for key, name in names}

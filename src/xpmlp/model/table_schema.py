@@ -8,28 +8,41 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
-Kind = Literal["number", "boolean", "category"]
-Missing = Literal["refuse", "mean", "median", "drop"]
+Kind = Literal["number", "boolean", "category", "date"]
+Missing = Literal["auto", "refuse", "mean", "median", "drop"]
 Scaling = Literal["none", "unit", "standard"]
+DatePart = Literal["year", "month", "day", "weekday", "hour", "elapsed"]
 
 MISSING: tuple[Missing, ...] = get_args(Missing)
 SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
 
 
-class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A column of a table.
 
-    A number x becomes ``(x − offset) / scale``; a boolean 0 or 1; a category is encoded one-hot, as all zeros if it was
-    not seen in training.
+    A number x becomes ``(x − offset) / scale``; a boolean 0 or 1; a category is encoded one-hot; each part of a date is
+    scaled as a number.
 
     Attributes
     ----------
     categories
         In the order of their inputs, as text; empty for other kinds.
     fill
-        Replacement for missing values: a number (0 or 1 for a boolean), or a category. None if none may be missing.
+        Replacement for missing values: a number (0 or 1 for a boolean, days since 1970 for a date), or a category. None
+        if none may be missing.
     offset, scale
         Of a number; 0 and 1 leave it unchanged.
+    indicator
+        Whether one more input, the column's last, is 1 where the value is missing.
+    infrequent
+        The category for all text that is not in `categories`; None if such text becomes all zeros.
+    parts
+        Name, offset and scale of each input of a date: its year, month (1 to 12), day (1 to 31), weekday (1 for Monday
+        to 7), hour (with a fraction), or the days elapsed since 1970. All in UTC if the time zone is known.
+    latest
+        The latest date in training, in days since 1970.
+    format
+        How text is read as numbers or dates; None for the usual way, or if it was no text in training.
 
     Raises
     ------
@@ -43,15 +56,24 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fill: float | str | None = None
     offset: float = 0.0
     scale: float = 1.0
+    indicator: bool = False
+    infrequent: str | None = None
+    parts: tuple[tuple[DatePart, float, float], ...] = ()
+    latest: float | None = None
+    format: str | None = None
 
     def __post_init__(self) -> None:
         """Check that the fields fit together."""
-        if (self.kind == "category") != (len(self.categories) > 0):
-            raise ValueError(f"column {self.name!r} is a {self.kind} with {len(self.categories)} categories")
+        for kind, size, what in (("category", len(self.categories), "categories"), ("date", len(self.parts), "parts")):
+            if (self.kind == kind) != (size > 0):
+                raise ValueError(f"column {self.name!r} is a {self.kind} with {size} {what}")
         if len(set(self.categories)) != len(self.categories):
             raise ValueError(f"column {self.name!r} has a category twice")
-        if not math.isfinite(self.offset) or not 0.0 < self.scale < math.inf:
-            raise ValueError(f"column {self.name!r} cannot be scaled by {self.offset} and {self.scale}")
+        if self.infrequent is not None and self.infrequent not in self.categories:
+            raise ValueError(f"column {self.name!r} has no category {self.infrequent!r} for the infrequent ones")
+        for offset, scale in ((self.offset, self.scale), *(part[1:] for part in self.parts)):
+            if not math.isfinite(offset) or not 0.0 < scale < math.inf:
+                raise ValueError(f"column {self.name!r} cannot be scaled by {offset} and {scale}")
         if self.kind != "number" and (self.offset, self.scale) != (0, 1):
             raise ValueError(f"column {self.name!r} is a {self.kind} and cannot be scaled")
         if isinstance(self.fill, str):
@@ -60,17 +82,18 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             is_valid = self.fill is None or (self.kind != "category" and math.isfinite(self.fill))
         if not is_valid:
             raise ValueError(f"column {self.name!r}, a {self.kind}, cannot be filled with {self.fill!r}")
+        if self.indicator and (self.fill is None or self.kind == "category"):
+            raise ValueError(f"column {self.name!r}, a {self.kind}, cannot mark missing values")
 
     @property
     def inputs(self) -> int:
         """Number of inputs of the network that the column becomes."""
-        return max(1, len(self.categories))
+        return max(1, len(self.categories), len(self.parts)) + self.indicator
 
     def to_json(self) -> dict[str, Any]:
         """Return the column as an object for JSON, without defaults: a table may have thousands of columns."""
-        unscaled = ("offset", "scale") if (self.offset, self.scale) == (0, 1) else ()
-        values = msgspec.structs.asdict(self)
-        return {name: value for name, value in values.items() if name not in unscaled and value not in (None, ())}
+        values: dict[str, Any] = msgspec.to_builtins(self)
+        return values
 
 
 class NumberFormat(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -126,7 +149,8 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Name of the column that the model predicts; None if it has none.
     missing
         How missing values were handled in training: refused, filled with the column's ``"mean"`` or ``"median"``
-        (categories and booleans with the most frequent value), or their rows dropped.
+        (categories and booleans with the most frequent value), or their rows dropped. ``"auto"``: filled with the
+        median, or given a category of their own; `Column.indicator` marks them where they are more than a few.
     scaling
         How numbers were scaled: not at all, each column to 0 … 1 (``"unit"``), or to mean 0 and standard deviation 1
         (``"standard"``). What is applied is each column's own `Column.offset` and `Column.scale`.
@@ -155,7 +179,7 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def numbers(self) -> tuple[Column, ...]:
-        """The columns of numbers and booleans."""
+        """The columns of numbers, booleans and dates."""
         return tuple(column for column in self.columns if column.kind != "category")
 
     @property
@@ -164,6 +188,18 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(column for column in self.columns if column.kind == "category")
 
     @property
+    def dates(self) -> tuple[Column, ...]:
+        """The columns of dates, which are among the `numbers`, too."""
+        return tuple(column for column in self.columns if column.kind == "date")
+
+    @property
     def inputs(self) -> int:
         """Number of inputs of the network that a row becomes."""
         return sum(column.inputs for column in self.columns)
+
+    @property
+    def is_of_version_2(self) -> bool:
+        """Whether a model file of version 2, which knew fewer fields, can hold it."""
+        new = ("indicator", "infrequent", "parts", "format")
+        is_plain = self.missing != "auto" and self.reading is None
+        return is_plain and not any(getattr(column, name) for column in self.columns for name in new)

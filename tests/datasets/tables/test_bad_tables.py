@@ -61,7 +61,7 @@ def test_a_text_among_numbers_is_named(tmp_path: Path, compress: Any, row: int) 
     lines = [f"{i},{'abc' if i == row else i * 0.5},{i % 2}" for i in range(1000)]
     path = tmp_path / ("data.csv" if compress is bytes else "data.csv.gz")
     path.write_bytes(compress(("a,b,label\n" + "\n".join(lines)).encode()))
-    message = refused(path)
+    message = refused(path, strict=True)
     assert f"row {row + 1:,} (line {row + 2:,}), column 'b': 'abc' is not a number, but the other 999 values" in message
     assert "--exclude b" in message
     assert "--categories b" in message
@@ -89,13 +89,13 @@ def test_a_missing_target_is_answered_with_the_near_names(write: Write) -> None:
 
 def test_missing_values_are_refused_with_their_place_and_the_remedies(write: Write, three_classes: str) -> None:
     path = write(three_classes.replace("\n17,8.5,2\n", "\n17,,2\n").replace("\n20,10.0,2\n", "\n,,2\n"))
-    message = refused(path)
+    message = refused(path, missing="refuse")
     assert "1 of 30 rows have no value in column 'a', the first of them row 21 (line 22); 1 more columns" in message
-    assert "--missing mean or median" in message
-    for how in ("mean", "median", "drop"):
+    assert "--missing auto, mean or median" in message
+    for how in ("auto", "mean", "median", "drop"):
         assert np.isfinite(load_dataset(path, missing=how).train.x).all()
     path = write(three_classes.replace("\n17,8.5,2\n", "\n17,8.5,\n"))
-    assert "no value in column 'label', the first of them row 18 (line 19)" in refused(path)
+    assert "no value in column 'label', the first of them row 18 (line 19)" in refused(path, strict=True)
     dataset = load_dataset(path, missing="mean")
     assert dataset.train.rows + dataset.test.rows == 29
     assert any("1 rows dropped: no value in 'label', the target" in note for note in dataset.notes)
@@ -117,7 +117,7 @@ def test_a_table_that_cannot_fit_in_memory_is_refused(
 def test_options_that_cannot_be_are_refused(write: Write, three_classes: str) -> None:
     path = write(three_classes)
     for options, message in (
-        ({"missing": "guess"}, "--missing: 'guess' is not one of refuse, mean"),
+        ({"missing": "guess"}, "--missing: 'guess' is not one of auto, refuse"),
         ({"scale": "log"}, "--scale: 'log' is not one of none, unit"),
         ({"task": "ranking"}, "--task: 'ranking' is not one of classification"),
         ({"test_fraction": 1.0}, "--test-fraction: 1.0 is not between 0 and 1"),

@@ -17,16 +17,12 @@ from xpmlp.model.table_schema import Kind
 
 from ..dataset import listing
 from .options import TableOptions, Task
-from .table import Table, column_type, import_polars, without_nan
+from .table import Table, column_type, import_polars
 from .task import decide_task
 
 USUAL_TARGETS = ("label", "target", "class", "y")
-MOST_CATEGORIES = 1000
-# With more different values than this, text that differs in every other row is names or remarks, not categories.
-MANY_CATEGORIES = 50
 # If at least this fraction of a column's text is numbers, the rest are mistakes.
 NUMERIC_FRACTION = 0.5
-EMPTY = "no values"
 SMALLEST_SIDE = 8  # of images
 BRIGHTEST = 255
 # Whole numbers that stay far below 255 are counts or percentages.
@@ -88,69 +84,6 @@ def option_text(option: str, names: Iterable[str]) -> str:
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(names)
     return f"{option} {shlex.quote(line.getvalue())}"
-
-
-def find_kinds(table: Table, features: list[str], options: TableOptions) -> tuple[dict[str, Kind], dict[str, str]]:
-    """Return the kind of each feature that can be an input, and for the others the reason why they cannot."""
-    kinds: dict[str, Kind] = {}
-    unusable: dict[str, str] = {}
-    for name in features:
-        dtype = table.schema[name]
-        found = column_type(dtype)
-        if name in options.categories and not dtype.is_nested():
-            kinds[name] = "category"
-        elif found == "number" or found == "boolean":
-            kinds[name] = found
-        elif found == "text":
-            values = table.column(name).cast(import_polars().String)
-            refuse_text_among_numbers(table, name, values)
-            distinct = values.drop_nulls().n_unique()
-            if distinct > MOST_CATEGORIES or (distinct > MANY_CATEGORIES and distinct > table.rows / 2):
-                unusable[name] = f"{distinct:,} different texts"
-            else:
-                kinds[name] = "category"
-        elif dtype != import_polars().Null:
-            unusable[name] = f"of type {dtype}"
-        else:
-            unusable[name] = EMPTY
-        if kinds.get(name) == "category" and table.column(name).null_count() == table.rows:
-            unusable[name] = EMPTY
-            del kinds[name]
-    return kinds, unusable
-
-
-def find_constant(table: Table, kinds: dict[str, Kind]) -> dict[str, str]:
-    """Return the columns with the same value, or none, in every row."""
-    polars = import_polars()
-    constant: dict[str, str] = {}
-    for group in table.column_groups(list(kinds)):
-        values = without_nan(group)
-        counts = values.null_count().row(0)
-        same = values.select(polars.all().min() == polars.all().max()).row(0)
-        for name, count, is_same in zip(values.columns, counts, same, strict=True):
-            if count == table.rows or (is_same and count == 0):
-                constant[name] = EMPTY if count else "constant"
-    return constant
-
-
-def drop_unusable(table: Table, kinds: dict[str, Kind], unusable: dict[str, str], options: TableOptions) -> list[str]:
-    """Drop columns that cannot help from `kinds`, and return notes; refuse them if they were asked for."""
-    for name in unusable:
-        kinds.pop(name, None)
-    refused = [name for name in unusable if options.strict or name in options.features or not kinds]
-    reasons = ", ".join(f"{name!r} ({unusable[name]})" for name in refused or unusable)
-    if refused:
-        left = "" if kinds else ", and no others are left"
-        raise DataError(
-            f"{table.name}: columns that cannot be inputs: {reasons}{left}. Leave them out with "
-            f"{option_text('--exclude', refused)}, use text as categories with {option_text('--categories', refused)}, "
-            "or turn them into numbers."
-        )
-    if not unusable:
-        return []
-    texts = [name for name, reason in unusable.items() if reason.endswith("texts")]
-    use = f"; use text as categories with {option_text('--categories', texts)}" if texts else ""
-    return [f"{table.name}: columns dropped: {reasons}{use}"]
 
 
 def refuse_text_among_numbers(table: Table, name: str, values: Any, *, remedy: str | None = None) -> None:

@@ -11,6 +11,7 @@ from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Column, TableSchema
 
 from ..memory import check_memory
+from .dates import date_part
 from .table import Table, as_text, import_polars
 
 # The types that NumPy has too; booleans, decimals and the like become float64 first.
@@ -59,7 +60,7 @@ def encode_block(
     """Encode a block of a table's rows that begins with row `start`; rows that are not used may be anything."""
     x = np.zeros((block.height, schema.inputs), np.float32)
     position = 0
-    # Neighbouring columns of one kind are converted together: a table of pixels has hundreds.
+    # Neighbouring columns of numbers are converted together: a table of pixels has hundreds.
     for is_category, neighbours in itertools.groupby(schema.columns, lambda column: column.kind == "category"):
         columns = list(neighbours)
         width = sum(column.inputs for column in columns)
@@ -73,31 +74,43 @@ def encode_block(
     return x
 
 
-def encode_numbers(columns: list[Column], block: Any, target: Float32[np.ndarray, "rows columns"]) -> None:
-    """Write numbers and booleans, filled and scaled, into `target`."""
+def encode_numbers(columns: list[Column], block: Any, target: Float32[np.ndarray, "rows inputs"]) -> None:
+    """Write numbers, booleans and parts of dates, filled and scaled, and marks of missing values into `target`."""
     polars = import_polars()
     numbers = block.select(column.name for column in columns)
     others = [name for name, dtype in numbers.schema.items() if str(dtype) not in PLAIN_NUMBERS]
     values = numbers.with_columns(polars.col(others).cast(polars.Float64)).to_numpy()
     offset = np.array([column.offset for column in columns], np.float64)
     scale = np.array([column.scale for column in columns], np.float64)
-    if values.dtype in (np.uint8, np.int8, np.uint16, np.int16) and not offset.any():
+    one_each = target.shape[1] == len(columns) and not any(column.parts for column in columns)
+    if one_each and values.dtype in (np.uint8, np.int8, np.uint16, np.int16) and not offset.any():
         # float32 holds these exactly; images come out as from any other file.
         np.divide(values, scale.astype(np.float32), out=target, casting="same_kind")
         return
     exact = values.astype(np.float64)
-    for index in np.flatnonzero(np.isnan(exact).any(axis=0)):
+    missing = np.isnan(exact)
+    for index in np.flatnonzero(missing.any(axis=0)).tolist():
         fill = columns[index].fill
         if fill is not None:
-            exact[np.isnan(exact[:, index]), index] = fill
+            exact[missing[:, index], index] = fill
     with np.errstate(over="ignore", invalid="ignore"):
-        exact -= offset
-        exact /= scale
-        target[...] = exact
+        if one_each:
+            exact -= offset
+            exact /= scale
+            target[...] = exact
+            return
+        position = 0
+        for index, column in enumerate(columns):
+            parts = column.parts or (("elapsed", column.offset, column.scale),)  # which is the number itself
+            for place, (part, low, width) in enumerate(parts, start=position):
+                target[:, place] = (date_part(exact[:, index], part) - low) / width
+            position += column.inputs
+            if column.indicator:
+                target[:, position - 1] = missing[:, index]
 
 
 def refuse_infinite(
-    columns: list[Column], table: Table, x: Float32[np.ndarray, "rows columns"], start: int, used: Any
+    columns: list[Column], table: Table, x: Float32[np.ndarray, "rows inputs"], start: int, used: Any
 ) -> None:
     """Refuse values that are infinite, or become infinite in float32."""
     if np.isfinite(x.min(initial=0.0)) and np.isfinite(x.max(initial=0.0)):
@@ -106,8 +119,9 @@ def refuse_infinite(
     if not wrong.any():
         return
     row, index = (int(value) for value in np.unravel_index(np.argmax(wrong), wrong.shape))
+    name = [column.name for column in columns for _ in range(column.inputs)][index]
     raise DataError(
-        f"{table.name}: {table.place(start + row)}, column {columns[index].name!r}: the value is infinite, or too "
+        f"{table.name}: {table.place(start + row)}, column {name!r}: the value is infinite, or too "
         "large to compute with. Correct the cell or remove the row."
     )
 
@@ -129,9 +143,11 @@ def encode_categories(
         codes = text.replace_strict(
             list(column.categories), list(range(column.inputs)), default=-1, return_dtype=polars.Int64
         ).to_numpy()
+        strange = (codes < 0) & used & text.is_not_null().to_numpy()
+        if column.infrequent is not None:
+            codes = np.where(codes < 0, column.categories.index(column.infrequent), codes)
+        elif strange.any():
+            unknown[column.name].update(text.filter(strange).to_list())
         known = np.flatnonzero(codes >= 0)
         target[known, position + codes[known]] = 1.0
-        strange = (codes < 0) & used & text.is_not_null().to_numpy()
-        if strange.any():
-            unknown[column.name].update(text.filter(strange).to_list())
         position += column.inputs

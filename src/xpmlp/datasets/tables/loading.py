@@ -18,21 +18,19 @@ from .columns import (
     BRIGHTEST,
     Target,
     did_you_mean,
-    drop_unusable,
-    find_constant,
     find_features,
-    find_kinds,
     find_target,
     image_shape,
     read_target,
 )
 from .encoding import encode
 from .files import COMPRESSED, read_table, read_tables
+from .kinds import as_kinds, drop_unusable, find_constant, find_kinds
 from .options import TableOptions, Task
-from .schema import check_table, dropped_note, filled_note, fit_schema, refuse_missing, usable_rows
+from .schema import check_table, dropped_note, fit_schema, infrequent_notes, missing_notes, refuse_missing, usable_rows
 from .table import Table, import_polars, reports_polars_errors
 
-USE_MISSING = "Fill them with --missing mean or median, or drop such rows with --missing drop."
+USE_MISSING = "Use them with --missing auto, mean or median, or drop such rows with --missing drop."
 NAMED_TABLES = ("iris", "wine", "breast_cancer", "diabetes")  # of scikit-learn
 
 
@@ -60,13 +58,19 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
     name, guess = find_target(table, options.target)
     features = find_features(table, name, options)
     target = read_target(table, name, options.task)
-    kinds, unusable = find_kinds(table, features, options)
+    found = find_kinds(table, features, options)
+    kinds = found.kinds
+    table, wrong = as_kinds(table, found, options)
     shape = image_shape(table, kinds, options)
     if shape is None and not options.strict:
-        unusable |= find_constant(table, kinds)
-    dropped = drop_unusable(table, kinds, unusable, options)
+        found.unusable |= find_constant(table, kinds)
+    dropped = drop_unusable(table, kinds, found.unusable, options)
     kept, missing = kept_rows(table, target, list(kinds), options)
-    notes = [note for note in (*table.notes, guess, target.note, *dropped, *missing) if note is not None]
+    notes = [
+        note
+        for note in (*table.notes, guess, target.note, *dropped, *found.notes(table), *wrong, *missing)
+        if note is not None
+    ]
     if test_table is None:
         train, test = split_table(table, target, kept, options.test_fraction)
         lonely = lonely_note(target, kept)
@@ -77,6 +81,8 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
         raise DataError(f"{table.name}: no rows to train on.")
     schema = fit_schema(table, kinds, train, target=name, options=options, are_pixels=shape is not None)
     schema = replace_fields(schema, reading=table.reading)
+    notes += missing_notes(table, table.missing_counts(list(kinds)), schema, is_training=True)
+    notes += infrequent_notes(table, schema)
     if shape is not None:
         notes.append(
             f"the {len(kinds):,} columns are whole numbers from 0 to 255, used as pixels of {shape[0]} × {shape[1]} "
@@ -160,8 +166,6 @@ def kept_rows(
     notes = []
     if target.missing.any():
         notes.append(f"{int(target.missing.sum()):,} rows dropped: no value in {target.name!r}, the target")
-    if counts and options.missing in ("mean", "median"):
-        notes.append(filled_note(table, counts, options.missing))
     if counts and options.missing == "drop":
         dropped = table.rows_with_missing(counts) & kept
         kept &= ~dropped
@@ -258,6 +262,7 @@ def held_out_rows(
     options = TableOptions(target=schema.target, missing=schema.missing, task=task_of(classes))
     target = read_target(table, schema.target, options.task)
     try:
+        table, _ = check_table(table, schema)
         kept, _ = kept_rows(table, target, [column.name for column in schema.columns], options)
         return split_table(table, target, kept, split["test_fraction"])[1]
     except (DataError, KeyError, TypeError):

@@ -52,8 +52,13 @@ class TableOptions:
         float | None, Help("FRACTION", f"Fraction of the rows to split off for the test; {TEST_FRACTION} by default.")
     ] = None
     missing: Annotated[
-        Missing, Help("HOW", f"How to handle missing values: {', '.join(MISSING)} (leave the rows out).")
-    ] = "refuse"
+        Missing,
+        Help(
+            "HOW",
+            f"How to handle missing values: {', '.join(MISSING)} (leave the rows out). By default, numbers get the "
+            "median and an input that marks the missing ones, and categories one more category.",
+        ),
+    ] = "auto"
     scale: Annotated[
         Scaling | None,
         Help(
@@ -82,8 +87,16 @@ class TableOptions:
         str | None, Help("NAME", "Encoding of a CSV file, such as cp1252, utf-16 or shift_jis; detected by default.")
     ] = None
     strict: Annotated[
-        bool, Help("", "Refuse columns that cannot be inputs (dates, names, empty ones) instead of dropping them.")
+        bool,
+        Help(
+            "",
+            "Refuse missing values, columns that cannot be inputs (names, empty ones), and text among numbers, instead "
+            "of making the best of them.",
+        ),
     ] = False
+    date_format: Annotated[
+        str | None, Help("FORMAT", "Format of dates that can be read in two ways, such as %d/%m/%Y.")
+    ] = None
     na: Annotated[
         tuple[str, ...],
         Help("MARKERS", "More markers of missing values in a CSV file, such as -99,x; none for no markers at all."),
@@ -91,6 +104,8 @@ class TableOptions:
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
+        if self.strict and self.missing == "auto":
+            object.__setattr__(self, "missing", "refuse")
         if self.encoding is not None and not is_text_encoding(self.encoding):
             raise SettingsError(
                 f"--encoding: {self.encoding!r} is unknown. Give a name such as utf-8, cp1252 or utf-16."

@@ -1,26 +1,32 @@
 """A table's schema: measured on the training rows, and checked against every later table."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float64
 
 from xpmlp.errors import DataError
-from xpmlp.model.table_schema import Column, Kind, Missing, TableSchema
+from xpmlp.model.table_schema import Column, Kind, Missing, Scaling, TableSchema
 
 from ..dataset import listing
-from .columns import BRIGHTEST, did_you_mean, option_text, text_among_numbers
-from .numbers import MARKERS_AMONG_NUMBERS
+from .columns import BRIGHTEST, did_you_mean, option_text
+from .dates import ENOUGH, SECONDS_A_DAY, date_part, find_format, fraction_in_format, varying_parts
+from .kinds import MOST_CATEGORIES, convert, is_missing, refuse_wrong_cells, trimmed, wrong_cells_note
 from .options import TableOptions
 from .table import Table, as_text, column_type, import_polars
 
 MOST_HINTS = 5  # suggested names in a message
 NAMES_SHOWN = 10
+# Missing values and categories are rare up to so many training rows, and at most one in a hundred of all.
+RARE = 4
+INFREQUENT, MISSING_CATEGORY = "infrequent", "missing"
 
 
 def fit_schema(
     table: Table,
-    kinds: dict[str, Kind],
+    kinds: Mapping[str, Kind],
     train: Bool[np.ndarray, " rows"],
     *,
     target: str,
@@ -30,50 +36,87 @@ def fit_schema(
     """Return how a table's columns are filled, scaled and encoded.
 
     Numbers are filled and scaled as by scikit-learn's ``SimpleImputer`` followed by ``StandardScaler`` or
-    ``MinMaxScaler``; booleans and categories are filled with the most frequent value, the first in order among equals.
-    Pixels are divided by 255. Only the training rows have an influence.
+    ``MinMaxScaler``; booleans are filled with the most frequent value, the first in order among equals. Categories are
+    as by scikit-learn's ``OneHotEncoder`` with infrequent categories. Pixels are divided by 255. Only the training rows
+    have an influence.
     """
-    scaling = "unit" if are_pixels else options.scale or "standard"
+    scaling: Scaling = "unit" if are_pixels else options.scale or "standard"
     columns: dict[str, Column] = {}
-    for group in table.column_groups([name for name, kind in kinds.items() if kind == "number"]):
+    for group in table.column_groups([name for name, kind in kinds.items() if kind in ("number", "date")]):
         chosen = group.filter(train)
         for name in chosen.columns:
-            if are_pixels and options.missing in ("refuse", "drop"):
-                columns[name] = Column(name, "number", scale=float(BRIGHTEST))
+            values = chosen[name].cast(import_polars().Float64).fill_nan(None)
+            if values.null_count() == len(values):
+                raise no_values(table, name)
+            if kinds[name] == "date":
+                columns[name] = fit_date(table, values, float(group[name].max()), options.missing, scaling)
+            elif are_pixels:
+                is_whole = options.missing == "auto" and not values.null_count()
+                fill = None if is_whole else fill_value(values, options.missing)
+                columns[name] = Column(name, "number", fill=fill, scale=float(BRIGHTEST))
             else:
-                columns[name] = fit_number(table, chosen[name], options.missing, "pixels" if are_pixels else scaling)
+                columns[name] = fit_number(table, values, options.missing, scaling)
     for name, kind in kinds.items():
-        if kind != "number":
-            columns[name] = fit_frequent(table, name, kind, train, options.missing)
+        if name not in columns:
+            values = as_text(table.column(name)).filter(train)
+            if values.null_count() == len(values):
+                raise no_values(table, name)
+            if kind == "boolean":
+                columns[name] = fit_boolean(values, options.missing)
+            else:
+                columns[name] = fit_category(values, options, keep_rare=options.strict or name in options.categories)
     return TableSchema(tuple(columns[name] for name in kinds), target, options.missing, scaling)
 
 
-def fit_number(table: Table, series: Any, missing: Missing, scaling: str) -> Column:
+def fit_number(table: Table, values: Any, missing: Missing, scaling: Scaling) -> Column:
     """Measure a column of numbers."""
-    name = series.name
-    values = series.cast(import_polars().Float64).fill_nan(None)
-    if values.null_count() == len(values):
-        raise no_values(table, name)
-    lowest, highest = float(values.min()), float(values.max())
-    fill = float(values.mean() if missing == "mean" else values.median()) if missing in ("mean", "median") else None
-    offset, scale = 0.0, 1.0
-    if scaling == "pixels":
-        scale = float(BRIGHTEST)
-    elif scaling == "unit":
-        offset, scale = lowest, highest - lowest or 1.0
-    elif scaling == "standard":
-        offset, scale = mean_and_deviation((values if fill is None else values.fill_null(fill)).drop_nulls().to_numpy())
-    if not np.isfinite([lowest, highest, offset, scale]).all():
+    name, fill = values.name, fill_value(values, missing)
+    present = (values if fill is None else values.fill_null(fill)).drop_nulls().to_numpy()
+    offset, scale = measure(present, scaling)
+    if not np.isfinite([present.min(), present.max(), offset, scale]).all():
         infinite = table.column(name).cast(import_polars().Float64).is_infinite().fill_null(value=False).to_numpy()
         where = f"{table.place(int(np.argmax(infinite)))}, " if infinite.any() else ""
         raise DataError(
             f"{table.name}: {where}column {name!r} has an infinite value, or values too far apart to compute with. "
             f"Correct it, or leave the column out with {option_text('--exclude', [name])}."
         )
-    return Column(name, "number", fill=fill, offset=offset, scale=scale)
+    return Column(name, "number", fill=fill, offset=offset, scale=scale, indicator=needs_mark(values, missing))
 
 
-def mean_and_deviation(values: Any) -> tuple[float, float]:
+def fit_date(table: Table, days: Any, latest: float, missing: Missing, scaling: Scaling) -> Column:
+    """Measure the parts of a column of dates."""
+    fill = fill_value(days, missing)
+    present = (days if fill is None else days.fill_null(fill)).drop_nulls().to_numpy()
+    parts = tuple((part, *measure(date_part(present, part), scaling)) for part in varying_parts(present))
+    mark, form = needs_mark(days, missing), table.formats.get(days.name)
+    return Column(days.name, "date", fill=fill, parts=parts, latest=latest, format=form, indicator=mark)
+
+
+def fill_value(values: Any, missing: Missing) -> float | None:
+    """Return the replacement for missing numbers, None if there is none."""
+    if missing in ("refuse", "drop"):
+        return None
+    return float(values.mean() if missing == "mean" else values.median())
+
+
+def needs_mark(values: Any, missing: Missing) -> bool:
+    """Return whether missing values are many enough to be marked."""
+    return missing == "auto" and not is_rare(values.null_count(), len(values))
+
+
+def is_rare(count: int, rows: int) -> bool:
+    """Return whether so many of the training rows are too few to learn from."""
+    return count <= min(RARE, rows // 100)
+
+
+def measure(values: Float64[np.ndarray, " rows"], scaling: Scaling) -> tuple[float, float]:
+    """Return the offset and the scale of numbers."""
+    if scaling == "unit":
+        return float(values.min()), float(values.max() - values.min()) or 1.0
+    return mean_and_deviation(values) if scaling == "standard" else (0.0, 1.0)
+
+
+def mean_and_deviation(values: Float64[np.ndarray, " rows"]) -> tuple[float, float]:
     """Return mean and standard deviation; 1 in place of a deviation that is no more than rounding."""
     with np.errstate(over="ignore", invalid="ignore"):
         mean, deviation = float(np.mean(values)), float(np.std(values))
@@ -82,16 +125,28 @@ def mean_and_deviation(values: Any) -> tuple[float, float]:
     return mean, 1.0 if is_constant else deviation
 
 
-def fit_frequent(table: Table, name: str, kind: Kind, train: Any, missing: Missing) -> Column:
-    """Find the values of a column of booleans or categories, and the most frequent one."""
-    counts = as_text(table.column(name)).filter(train).drop_nulls().value_counts().sort(name)
-    if not counts.height:
-        raise no_values(table, name)
-    values = tuple(counts[name].to_list())
-    fill = values[int(counts["count"].arg_max())] if missing in ("mean", "median") else None
-    if kind == "boolean":
-        return Column(name, "boolean", fill=None if fill is None else float(fill == "true"))
-    return Column(name, "category", values, fill)
+def fit_boolean(texts: Any, missing: Missing) -> Column:
+    """Find the most frequent of the values ``"true"`` and ``"false"``."""
+    fill = None if missing in ("refuse", "drop") else float((texts.drop_nulls() == "true").mean() > 0.5)
+    return Column(texts.name, "boolean", fill=fill, indicator=needs_mark(texts, missing))
+
+
+def fit_category(texts: Any, options: TableOptions, *, keep_rare: bool) -> Column:
+    """Find the categories of a column of text."""
+    name, rows = texts.name, len(texts)
+    found = dict(texts.drop_nulls().value_counts().sort(name).rows())
+    by_frequency = sorted(found, key=lambda text: -found[text])
+    rare = set() if keep_rare else {text for text, count in found.items() if is_rare(count, rows)}
+    if len(found) - len(rare) > MOST_CATEGORIES:
+        rare = set(by_frequency[MOST_CATEGORIES - 1 :])
+    infrequent = INFREQUENT if len(rare) > 1 else None
+    categories = dict.fromkeys(text for text in found if infrequent is None or text not in rare)
+    fill = by_frequency[0] if options.missing in ("mean", "median") else None
+    if options.missing == "auto":
+        fill = infrequent or by_frequency[0]
+        fill = fill if is_rare(texts.null_count(), rows) else MISSING_CATEGORY
+    categories |= dict.fromkeys(text for text in (infrequent, fill) if text is not None)
+    return Column(name, "category", tuple(categories), fill, infrequent=infrequent)
 
 
 def no_values(table: Table, name: str) -> DataError:
@@ -103,9 +158,9 @@ def no_values(table: Table, name: str) -> DataError:
 
 
 def check_table(table: Table, schema: TableSchema) -> tuple[Table, tuple[str, ...]]:
-    """Check that a table has the schema's columns, in any order; return the table to use, and notes.
+    """Check that a table has the schema's columns, in any order; return it with values of their kinds, and notes.
 
-    Columns of numbers in training that hold nothing but markers of missing values here are made empty.
+    Values of another kind than in training are missing values if training made the best of such, else an error.
     """
     names = [column.name for column in schema.columns]
     extra = [name for name in table.schema if name not in names and name != schema.target]
@@ -119,56 +174,71 @@ def check_table(table: Table, schema: TableSchema) -> tuple[Table, tuple[str, ..
             f"{listing(missing, most=NAMES_SHOWN)}.{''.join(hints)} Other columns of the table: "
             f"{listing(extra, most=NAMES_SHOWN) if extra else 'none'}."
         )
-    table = table.without_values(
-        [column.name for column in schema.columns if column.kind != "category" and has_only_markers(table, column.name)]
-    )
+    notes = [f"{table.name}: not used by the model: {listing(extra, most=NAMES_SHOWN)}"] if extra else []
     for column in schema.columns:
-        check_kind(table, column)
-    notes = (f"{table.name}: not used by the model: {listing(extra, most=NAMES_SHOWN)}",) if extra else ()
-    return table, notes
+        check_type(table, column)
+    formats, more = later_formats(table, schema)
+    kinds = {column.name: column.kind for column in schema.columns}
+    table, wrong = convert(replace(table, formats=formats), kinds)
+    refused = {name: w for name, w in wrong.items() if schema.missing != "auto" or 2 * w.count > w.present}
+    refuse_wrong_cells(table, kinds, refused, "The model was trained on nothing else in this column: correct the cell.")
+    return table, (*notes, *more, *wrong_cells_note(table, kinds, wrong), *later_dates_notes(table, schema))
 
 
-def has_only_markers(table: Table, name: str) -> bool:
-    """Return whether a column of text has no values other than markers of missing values among numbers."""
-    if column_type(table.schema[name]) != "text":
-        return False
-    text = table.column(name).cast(import_polars().String).str.to_lowercase().drop_nulls()
-    return bool(text.is_in(MARKERS_AMONG_NUMBERS).all())
-
-
-def check_kind(table: Table, column: Column) -> None:
-    """Refuse a column of another kind than in training."""
+def check_type(table: Table, column: Column) -> None:
+    """Refuse a column of a type that cannot become that of training."""
     polars = import_polars()
-    name, dtype = column.name, table.schema[column.name]
-    found = column_type(dtype)
-    if dtype == polars.Null or (column.kind == "category" and not dtype.is_nested()) or found == "boolean":
-        return
-    if found == "other":
+    dtype, kind = table.schema[column.name], column.kind
+    found = "number" if dtype == polars.Duration else column_type(dtype)
+    if dtype != polars.Null and (found == "other" or (found == "date" and kind in ("number", "boolean"))):
         raise DataError(
-            f"{table.name}: column {name!r} is of type {dtype}, but the model was trained on a {column.kind}."
+            f"{table.name}: column {column.name!r} is of type {dtype}, but the model was trained on a {kind}."
         )
-    if found == "number":
-        if column.kind == "boolean":
-            values = table.column(name).cast(polars.Float64).fill_nan(None).drop_nulls()
-            if not values.is_in([0.0, 1.0]).all():
-                raise DataError(f"{table.name}: column {name!r} was boolean in training, but has other numbers here.")
-        return
-    values = table.column(name).cast(polars.String)
-    if values.null_count() < len(values):
-        _, row = text_among_numbers(values)
-        expected = "numbers" if column.kind == "number" else "booleans"
-        raise DataError(
-            f"{table.name}: {table.place(row)}, column {name!r}: {values[row]!r} is text, but the model was trained on "
-            f"{expected}. Correct the cell."
-        )
+
+
+def later_formats(table: Table, schema: TableSchema) -> tuple[dict[str, str], list[str]]:
+    """Return the formats of dates in text, and notes on those that differ from training."""
+    formats, notes = {}, []
+    for column in schema.dates:
+        if column_type(table.schema[column.name]) not in ("text", "number"):
+            continue
+        values = table.column(column.name)
+        texts = trimmed(values.filter(~is_missing(values)).unique())
+        formats[column.name] = column.format or ""
+        if not len(texts) or (column.format and fraction_in_format(texts, column.format) >= ENOUGH):
+            continue
+        found = find_format(texts)
+        if found is not None:
+            formats[column.name] = found[0]
+            notes.append(f"{table.name}: dates in {column.name!r} are read as {found[0]}, unlike in training")
+    return {name: form for name, form in formats.items() if form}, notes
+
+
+def later_dates_notes(table: Table, schema: TableSchema) -> list[str]:
+    """Return notes on dates after the latest one of training."""
+    notes = []
+    for column in schema.dates:
+        count = 0 if column.latest is None else int((table.column(column.name) > column.latest).sum())
+        if column.latest is not None and count:
+            rows_have = "1 row has" if count == 1 else f"{count:,} rows have"
+            latest = np.datetime64(round(column.latest * SECONDS_A_DAY), "s").item()
+            notes.append(
+                f"{table.name}: {rows_have} a date in column {column.name!r} after {latest}, the latest in training: "
+                "the model extrapolates"
+            )
+    return notes
 
 
 def usable_rows(table: Table, schema: TableSchema) -> tuple[Bool[np.ndarray, " rows"], tuple[str, ...]]:
     """Return which rows have all values that the schema needs, and notes."""
     counts = table.missing_counts([column.name for column in schema.columns])
-    have_fill = [column.name for column in schema.columns if column.fill is not None and column.name in counts]
-    filled = {name: counts.pop(name) for name in have_fill}
-    notes = [filled_note(table, filled, schema.missing)] if filled else []
+    notes = missing_notes(table, counts, schema)
+    without_fill = [column.name for column in schema.columns if column.fill is None]
+    if schema.missing == "auto" and len(counts) == len(schema.columns):
+        empty = table.rows_with_missing(counts, in_all=True)
+        notes += [f"{table.name}: {int(empty.sum()):,} rows have no values: no predictions"] if empty.any() else []
+        return ~empty, tuple(notes)
+    counts = {name: counts[name] for name in without_fill if name in counts}
     if not counts:
         return np.ones(table.rows, dtype=np.bool_), tuple(notes)
     if schema.missing != "drop":
@@ -176,19 +246,41 @@ def usable_rows(table: Table, schema: TableSchema) -> tuple[Bool[np.ndarray, " r
             table,
             counts,
             "The model was trained on a table without missing values: fill them, remove the rows, or train with "
-            "--missing mean, median or drop.",
+            "--missing auto, mean, median or drop.",
         )
     usable = ~table.rows_with_missing(counts)
     notes.append(dropped_note(table, int(np.count_nonzero(~usable)), counts))
     return usable, tuple(notes)
 
 
-def filled_note(table: Table, counts: dict[str, int], missing: Missing) -> str:
-    """Return the note on missing values that are filled in some columns."""
-    return (
-        f"{table.name}: {sum(counts.values()):,} missing values filled with the {missing} of the training rows "
-        f"(categories: the most frequent) in {listing(counts, most=5)}"
-    )
+def missing_notes(
+    table: Table, counts: Mapping[str, int], schema: TableSchema, *, is_training: bool = False
+) -> list[str]:
+    """Return the note on missing values that are filled, if there are any."""
+    ways: dict[str, list[str]] = {}
+    average = "mean" if schema.missing == "mean" else "median"
+    for column in schema.columns:
+        if column.name not in counts or column.fill is None:
+            continue
+        if column.kind == "category":
+            way = "a category of their own" if column.fill == MISSING_CATEGORY else f"the category {column.fill!r}"
+        elif column.kind == "boolean":
+            way = "the most frequent value"
+        else:
+            way = f"the {average} of the training rows"
+        way += ", with an input that marks them" if column.indicator else ""
+        ways.setdefault(way, []).append(f"{column.name!r} ({counts[column.name]:,})")
+    listed = "; ".join(f"{', '.join(names)}: {way}" for way, names in ways.items())
+    change = "; change it with --missing mean, median, drop or refuse" if is_training else ""
+    return [f"{table.name}: missing values: {listed}{change}"] if ways else []
+
+
+def infrequent_notes(table: Table, schema: TableSchema) -> list[str]:
+    """Return the note on categories that became one, if there are any."""
+    merged = [column.name for column in schema.categories if column.infrequent is not None]
+    keep = option_text("--categories", merged)
+    note = f"{table.name}: rare categories are one, {INFREQUENT!r}, in {listing(merged)}; keep them with {keep}"
+    return [note] if merged else []
 
 
 def dropped_note(table: Table, dropped: int, counts: dict[str, int]) -> str:

@@ -1,9 +1,9 @@
 """A table of any format. All reading by Polars goes through here, so that its errors become `DataError`."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
@@ -18,7 +18,7 @@ CELLS_AT_A_TIME = 2_000_000
 
 P = ParamSpec("P")
 T = TypeVar("T")
-ColumnType = Literal["number", "boolean", "text", "other"]
+ColumnType = Literal["number", "boolean", "text", "date", "other"]
 
 
 def import_polars() -> Any:
@@ -56,6 +56,8 @@ def column_type(dtype: Any) -> ColumnType:
         return "boolean"
     if dtype.is_numeric():
         return "number"
+    if dtype in (polars.Date, polars.Datetime, polars.Time):
+        return "date"
     return "text" if dtype in (polars.String, polars.Categorical, polars.Enum) else "other"
 
 
@@ -81,6 +83,8 @@ class Table:
         Shape of a row's features before they became columns; None if they always were columns.
     reading
         How a text file was read; None if in the usual way, and of other files.
+    formats
+        How the text of columns of dates is read.
     """
 
     name: str
@@ -91,6 +95,7 @@ class Table:
     find_line: Callable[[int], int | None] | None = None
     row_shape: tuple[int, ...] | None = None
     reading: Reading | None = None
+    formats: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
     def of(name: str, frame: Any, **attributes: Any) -> "Table":
@@ -110,14 +115,6 @@ class Table:
     def column(self, name: str) -> Any:
         """Return a column as a Polars Series."""
         return self.collect(self.frame.select(name))[name]
-
-    def without_values(self, names: list[str]) -> "Table":
-        """Return the table with nothing but missing values in some columns."""
-        polars = import_polars()
-        empty = {name: polars.lit(None, dtype=polars.Float64) for name in names}
-        return replace(
-            self, frame=self.frame.with_columns(**empty), schema=self.schema | dict.fromkeys(names, polars.Float64())
-        )
 
     def head(self, rows: int) -> Any:
         """Return the first rows as a DataFrame."""
@@ -143,15 +140,14 @@ class Table:
             counts |= without_nan(group).null_count().row(0, named=True)
         return {name: count for name, count in counts.items() if count}
 
-    def rows_with_missing(self, names: Iterable[str]) -> Bool[np.ndarray, " rows"]:
-        """Return which rows have a missing value in one of the columns."""
-        polars = import_polars()
-        found = np.zeros(self.rows, dtype=np.bool_)
-        for group in self.column_groups(list(names)):
-            found |= (
-                without_nan(group).select(missing=polars.any_horizontal(polars.all().is_null()))["missing"].to_numpy()
-            )
-        return found
+    def rows_with_missing(self, names: Iterable[str], *, in_all: bool = False) -> Bool[np.ndarray, " rows"]:
+        """Return which rows have a missing value in one of the columns, or in all of them."""
+        names = list(names)
+        found = np.zeros(self.rows, dtype=np.int64)
+        for group in self.column_groups(names):
+            missing = without_nan(group).select(import_polars().all().is_null().cast(int))
+            found += missing.sum_horizontal().to_numpy()
+        return found >= (len(names) if in_all else 1)
 
 
 def without_nan(frame: Any) -> Any:

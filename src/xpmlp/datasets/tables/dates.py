@@ -1,0 +1,116 @@
+"""Dates and times: how text writes them, and the numbers that a network takes in their place."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from xpmlp.model.table_schema import DatePart
+
+from .table import import_polars
+
+# As chrono, and so Polars, writes formats. Before a pair that the same text may fit stands the one that is preferred:
+# months first between slashes, as pandas does, and two digits of a year before four.
+DAYS = (
+    *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d"),
+    *("%m/%d/%y", "%d/%m/%y", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%y", "%d.%m.%Y"),
+    *("%d-%m-%y", "%m-%d-%y", "%d-%m-%Y", "%m-%d-%Y"),
+    *("%d %b %y", "%d %b %Y", "%d %B %Y", "%d-%b-%y", "%d-%b-%Y", "%d-%B-%Y", "%d. %B %Y"),
+    *("%b %d %Y", "%B %d %Y", "%b %d, %Y", "%B %d, %Y", "%a, %d %b %Y", "%a %b %d %Y", "%A, %B %d, %Y"),
+)
+MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%b %Y", "%B %Y", "%b-%y", "%b-%Y")
+TIMES = ("%H:%M:%S%.f", "%H:%M", "%I:%M:%S %p", "%I:%M %p")
+FORMATS = (
+    *DAYS,
+    *(f"{day}{between}{time}{zone}" for day, between, time, zone in itertools.product(DAYS, " T", TIMES, ("", "%z"))),
+    *MONTHS,
+    *TIMES,
+)
+WHOLE_DATE = "%Y%m%d"  # also as a whole number
+ENOUGH = 0.95  # of the values must be in one format; the others are missing values
+SAMPLE = 100
+LONGEST = 40
+PARTS: tuple[DatePart, ...] = ("year", "month", "day", "weekday", "hour", "elapsed")
+SECONDS_A_DAY = 86_400
+
+
+def find_format(text: Any, preferred: str | None = None) -> tuple[str, str | None] | None:
+    """Return the format of a series of different texts, and a second one that they fit as well; None if they fit none.
+
+    `preferred` is tried before the usual ones.
+    """
+    text = text.drop_nulls().str.strip_chars()
+    sample = text.head(SAMPLE)
+    if not len(sample) or (sample.str.contains(r"\d") & (sample.str.len_chars() <= LONGEST)).mean() < ENOUGH:
+        return None
+    likely = [name for name in FORMATS if fraction_in_format(sample, name) >= ENOUGH]
+    if preferred is not None:
+        likely.insert(0, preferred)
+    fractions = {name: fraction_in_format(text, name) for name in likely}
+    best = max(fractions, key=lambda name: fractions[name], default="")  # the first among equals
+    if fractions.get(best, 0.0) < ENOUGH:
+        return None
+    equals = (name for name in fractions if name != best and fractions[name] == fractions[best])
+    return best, None if best == preferred else next(equals, None)
+
+
+def fraction_in_format(text: Any, name: str) -> float:
+    """Return how many of the texts are in a format."""
+    return 1.0 - int(parse_dates(text, name).null_count()) / len(text)
+
+
+def parse_dates(text: Any, name: str) -> Any:
+    """Return a series or an expression of text as dates without a time zone; null if not in this format.
+
+    A month stands for its first day, a time for one on the first of January 1970, and a time with a zone for that in
+    UTC.
+    """
+    text = text.str.strip_chars()
+    if "%z" in name:
+        text = text.str.replace(r"\s?(Z|UTC|GMT)$", "+0000")
+    if "%y" not in name.lower():
+        text, name = "1970-01-01 " + text, f"%Y-%m-%d {name}"
+    elif "%d" not in name:
+        text, name = text + " 01", f"{name} %d"
+    dates = text.str.to_datetime(name, time_unit="us", strict=False, ambiguous="null")
+    return dates.dt.replace_time_zone(None) if "%z" in name else dates
+
+
+def to_days(dates: Any, dtype: Any) -> Any:
+    """Return dates, times or timestamps as days since 1970, in UTC if the time zone is known."""
+    polars = import_polars()
+    if dtype == polars.Time:
+        return dates.cast(polars.Int64) / (SECONDS_A_DAY * 1e9)
+    return dates.cast(polars.Datetime("us", getattr(dtype, "time_zone", None))).cast(polars.Int64) / (
+        SECONDS_A_DAY * 1e6
+    )
+
+
+def date_part(days: Float64[np.ndarray, " rows"], part: DatePart) -> Float64[np.ndarray, " rows"]:
+    """Return a part of days since 1970; NaN where they are."""
+    if part == "elapsed":
+        return days
+    whole: Any = np.floor(days)
+    if part == "hour":
+        return np.asarray((days - whole) * 24.0)
+    if part == "weekday":
+        return np.asarray(np.mod(whole + 3.0, 7.0) + 1.0)  # 1970 began on a Thursday
+    date = np.where(np.isnan(whole), 0.0, whole).astype("datetime64[D]")
+    month = date.astype("datetime64[M]")
+    found = {
+        "year": date.astype("datetime64[Y]").astype(np.int64) + 1970,
+        "month": month.astype(np.int64) % 12 + 1,
+        "day": (date - month).astype(np.int64) + 1,
+    }[part]
+    return np.where(np.isnan(whole), np.nan, found)
+
+
+def varying_parts(days: Float64[np.ndarray, " rows"]) -> tuple[DatePart, ...]:
+    """Return the parts of dates that differ between rows; of times of one day, the hour alone."""
+    varying = [part for part in PARTS if len(np.unique(date_part(days, part))) > 1]
+    if len(np.unique(np.floor(days))) == 1:
+        return ("hour",)
+    if (date_part(days, "day") == 1.0).all():  # months
+        varying = [part for part in varying if part != "weekday"]
+    return tuple(varying)

@@ -1,0 +1,281 @@
+"""Finding the kind of each column, and converting its values to that kind."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from xpmlp.errors import DataError
+from xpmlp.model.table_schema import Kind
+
+from .columns import NUMERIC_FRACTION, option_text
+from .csv_file import LEADING_ZERO
+from .dates import WHOLE_DATE, find_format, fraction_in_format, parse_dates, to_days
+from .numbers import MARKERS_AMONG_NUMBERS
+from .options import TableOptions
+from .table import Table, column_type, import_polars, without_nan
+
+MOST_CATEGORIES = 1000
+# With more different values than this, text that differs in every other row is names or remarks, not categories.
+MANY_CATEGORIES = 50
+# Text of so many rows that is different in all of them names the rows.
+FEWEST_IDS = 20
+WORDS_OF_A_REMARK = 5
+# Whole numbers in this range that are all dates are dates.
+FIRST_DATE, LAST_DATE, FEWEST_DATES = 19000101, 21001231, 10
+EMPTY, CONSTANT, ID, REMARKS = "no values", "constant", "ids or names: different in all rows", "free text"
+TRUTHS = {"true": True, "t": True, "yes": True, "y": True, "1": True, "1.0": True}
+TRUTHS |= {"false": False, "f": False, "no": False, "n": False, "0": False, "0.0": False}
+
+
+@dataclass
+class Found:
+    """What was found in the features of a table.
+
+    Attributes
+    ----------
+    kinds
+        Of the columns that can be inputs.
+    formats
+        Of the columns of text that are dates.
+    ambiguous
+        A second format of those that fit two.
+    unusable
+        The other columns, each with the reason.
+    """
+
+    kinds: dict[str, Kind] = field(default_factory=dict)
+    formats: dict[str, str] = field(default_factory=dict)
+    ambiguous: dict[str, str] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
+
+    def notes(self, table: Table) -> list[str]:
+        """Return notes on columns of dates."""
+        notes = []
+        if dates := [name for name, kind in self.kinds.items() if kind == "date"]:
+            listed = ", ".join(
+                f"{name!r} ({self.formats[name]})" if name in self.formats else repr(name) for name in dates
+            )
+            change = f"use them as categories with {option_text('--categories', dates)}"
+            for name in self.ambiguous.keys() & set(dates):
+                change += f", or read {name!r} in the other order with --date-format {self.ambiguous[name]}"
+            notes.append(f"{table.name}: dates: {listed}; {change}")
+        return notes
+
+
+def find_kinds(table: Table, features: list[str], options: TableOptions) -> Found:
+    """Find the kind of each feature."""
+    polars = import_polars()
+    found, whole_dates = Found(), find_whole_dates(table, features)
+    for name in features:
+        dtype = table.schema[name]
+        kind = column_type(dtype)
+        is_text = kind == "text" or name in options.categories
+        if dtype == polars.Null or (is_text and table.column(name).null_count() == table.rows):
+            found.unusable[name] = EMPTY
+        elif kind == "other" and dtype != polars.Duration:
+            found.unusable[name] = f"of type {dtype}"
+        elif name in options.categories:
+            found.kinds[name] = "category"
+        elif kind == "other":
+            found.kinds[name] = "number"
+        elif kind == "text":
+            values = table.column(name)
+            values = trimmed(values.filter(~is_missing(values)))
+            distinct = values.unique()
+            dates = None if is_numeric(distinct) else find_format(distinct, options.date_format)
+            if dates is not None:
+                found.kinds[name], (found.formats[name], other) = "date", dates
+                found.ambiguous |= {} if other is None else {name: other}
+            elif is_numeric(values) and distinct.str.contains(LEADING_ZERO).any():
+                found.kinds[name] = "category"
+            elif is_numeric(values):
+                found.kinds[name] = "number"
+            elif reason := why_no_categories(table, values, distinct, options):
+                found.unusable[name] = reason
+            else:
+                found.kinds[name] = "category"
+        elif name in whole_dates:
+            found.kinds[name], found.formats[name] = "date", WHOLE_DATE
+        else:
+            found.kinds[name] = kind
+    return found
+
+
+def is_numeric(texts: Any) -> bool:
+    """Return whether most texts are numbers, so that the others are mistakes."""
+    numbers = texts.cast(import_polars().Float64, strict=False)
+    return len(texts) > 0 and len(texts) - numbers.null_count() >= NUMERIC_FRACTION * len(texts)
+
+
+def why_no_categories(table: Table, values: Any, distinct: Any, options: TableOptions) -> str | None:
+    """Return the reason why text cannot be categories; None if it can."""
+    count = len(distinct)
+    is_varied = count > MANY_CATEGORIES and count > table.rows / 2
+    if (is_varied or count >= FEWEST_IDS) and distinct.str.count_matches(r"\S+").mean() > WORDS_OF_A_REMARK:
+        return REMARKS
+    if count == len(values) >= FEWEST_IDS and not options.strict and count > table.rows / 2:
+        return ID
+    return f"{count:,} different texts" if is_varied or (options.strict and count > MOST_CATEGORIES) else None
+
+
+def find_whole_dates(table: Table, features: list[str]) -> list[str]:
+    """Return the columns of whole numbers that are dates such as 20261128."""
+    large = [name for name in features if str(table.schema[name]) in ("Int32", "Int64", "UInt32", "UInt64")]
+    in_range = []
+    for group in table.column_groups(large):
+        extremes = zip(group.columns, group.min().row(0), group.max().row(0), strict=True)
+        in_range += [name for name, low, high in extremes if low and low >= FIRST_DATE and high <= LAST_DATE]
+    texts = {name: trimmed(table.column(name).drop_nulls().unique()) for name in in_range}
+    return [
+        name
+        for name, text in texts.items()
+        if len(text) >= FEWEST_DATES and fraction_in_format(text, WHOLE_DATE) == 1.0
+    ]
+
+
+def as_kinds(table: Table, found: Found, options: TableOptions) -> tuple[Table, list[str]]:
+    """Return the table with values of the kinds that were found, and a note on those that are none, or refuse them."""
+    table, wrong = convert(replace(table, formats=found.formats), found.kinds)
+    if options.missing == "refuse":
+        names = list(wrong)[:1]
+        refuse_wrong_cells(
+            table,
+            found.kinds,
+            wrong,
+            f"Correct the cell, leave the column out with {option_text('--exclude', names)}, or use all its values as "
+            f"categories with {option_text('--categories', names)}.",
+        )
+    use = f"; use all values as categories with {option_text('--categories', wrong)}" if wrong else ""
+    return table, [note + use for note in wrong_cells_note(table, found.kinds, wrong)]
+
+
+def find_constant(table: Table, kinds: Mapping[str, Kind]) -> dict[str, str]:
+    """Return the columns with the same value, or none, in every row."""
+    polars = import_polars()
+    constant: dict[str, str] = {}
+    for group in table.column_groups(list(kinds)):
+        values = without_nan(group)
+        counts = values.null_count().row(0)
+        same = values.select(polars.all().min() == polars.all().max()).row(0)
+        for name, count, is_same in zip(values.columns, counts, same, strict=True):
+            if count == table.rows or (is_same and count == 0):
+                constant[name] = EMPTY if count else CONSTANT
+    return constant
+
+
+def drop_unusable(table: Table, kinds: dict[str, Kind], unusable: dict[str, str], options: TableOptions) -> list[str]:
+    """Drop columns that cannot help from `kinds`, and return notes; refuse them if they were asked for."""
+    for name in unusable:
+        kinds.pop(name, None)
+    refused = [name for name in unusable if options.strict or name in options.features or not kinds]
+    reasons = ", ".join(f"{name!r} ({unusable[name]})" for name in refused or unusable)
+    if refused:
+        left = "" if kinds else ", and no others are left"
+        raise DataError(
+            f"{table.name}: columns that cannot be inputs: {reasons}{left}. Leave them out with "
+            f"{option_text('--exclude', refused)}, use text as categories with {option_text('--categories', refused)}, "
+            "or turn them into numbers."
+        )
+    if not unusable:
+        return []
+    texts = [
+        name
+        for name, reason in unusable.items()
+        if column_type(table.schema[name]) == "text" and reason not in (EMPTY, CONSTANT)
+    ]
+    use = f"; use text as categories with {option_text('--categories', texts)}" if texts else ""
+    return [f"{table.name}: columns dropped: {reasons}{use}"]
+
+
+@dataclass(frozen=True)
+class WrongCells:
+    """Cells of a column that are not of its kind: their number, the row of the first, and its value."""
+
+    count: int
+    row: int
+    value: Any
+    present: int  # cells with a value, right or wrong
+
+
+def convert(table: Table, kinds: Mapping[str, Kind]) -> tuple[Table, dict[str, WrongCells]]:
+    """Return the table with each column as values of its kind, and the cells that are none, which become missing.
+
+    Numbers become numbers, dates days since 1970; categories stay as they are.
+    """
+    polars = import_polars()
+    expressions, wrong = {}, {}
+    for name, kind in kinds.items():
+        dtype = table.schema[name]
+        function = converter(dtype, kind, table.formats.get(name))
+        if function is None:
+            continue
+        expressions[name] = function(polars.col(name))
+        if column_type(dtype) in ("text", "number"):
+            values = without_nan(table.column(name).to_frame())[name]
+            present = ~is_missing(values)
+            is_wrong = (function(values).is_null() & present).to_numpy()
+            if is_wrong.any():
+                row = int(np.argmax(is_wrong))
+                wrong[name] = WrongCells(int(is_wrong.sum()), row, values[row], int(present.sum()))
+    if not expressions:
+        return table, wrong
+    frame = table.frame.with_columns(**expressions)
+    return replace(table, frame=frame, schema=dict(frame.collect_schema())), wrong
+
+
+def is_missing(values: Any) -> Any:
+    """Return which values of a series are missing, or text that says so."""
+    if column_type(values.dtype) != "text":
+        return values.is_null()
+    return values.is_null() | trimmed(values).str.to_lowercase().is_in(MARKERS_AMONG_NUMBERS)
+
+
+def trimmed(values: Any) -> Any:
+    """Return a series or an expression as text without spaces around it."""
+    return values.cast(import_polars().String).str.strip_chars()
+
+
+def converter(dtype: Any, kind: Kind, name: str | None) -> Callable[[Any], Any] | None:
+    """Return the function that converts a series or an expression to a kind, with null for wrong values.
+
+    None if nothing is to be done. `name` is the format of dates in text.
+    """
+    polars = import_polars()
+    found = column_type(dtype)
+    if kind == "category" or dtype == polars.Null or kind == found != "date":
+        return None
+    if kind == "boolean":
+        return lambda values: (
+            trimmed(values)
+            .str.to_lowercase()
+            .replace_strict(list(TRUTHS), list(TRUTHS.values()), default=None, return_dtype=polars.Boolean)
+        )
+    if kind == "date":
+        if found == "date":
+            return lambda dates: to_days(dates, dtype)
+        return lambda dates: to_days(parse_dates(trimmed(dates), name or WHOLE_DATE), polars.Datetime("us"))
+    if dtype == polars.Duration:
+        return lambda values: values.dt.total_microseconds() / 1e6
+    return None if found == "boolean" else lambda values: trimmed(values).cast(polars.Float64, strict=False)
+
+
+def wrong_cell(table: Table, name: str, kind: Kind, cells: WrongCells) -> str:
+    """Return what is wrong with the first wrong cell of a column."""
+    others = f" (and {cells.count - 1:,} more)" if cells.count > 1 else ""
+    return f"{table.place(cells.row)}, column {name!r}: {cells.value!r}{others} is not a {kind}"
+
+
+def refuse_wrong_cells(table: Table, kinds: Mapping[str, Kind], wrong: Mapping[str, WrongCells], remedy: str) -> None:
+    """Refuse the first cell that is not of its column's kind."""
+    for name, cells in wrong.items():
+        others = f", but the other {cells.present - cells.count:,} values of this column are"
+        others = others if cells.count < cells.present else ""
+        raise DataError(f"{table.name}: {wrong_cell(table, name, kinds[name], cells)}{others}. {remedy}")
+
+
+def wrong_cells_note(table: Table, kinds: Mapping[str, Kind], wrong: Mapping[str, WrongCells]) -> list[str]:
+    """Return the note on cells that are not of their column's kind."""
+    listed = "; ".join(wrong_cell(table, name, kinds[name], cells) for name, cells in wrong.items())
+    return [f"{table.name}: used as missing values: {listed}"] if wrong else []
