@@ -233,13 +233,13 @@ def test_an_error_of_a_members_callback_ends_the_population() -> None:
 
 def test_members_share_a_row_with_those_that_share_their_batches() -> None:
     members = make_members(MOMENTA)
-    assert [[members.index(member) for member in row] for row in arrange(members)] == [
+    assert [[members.index(member) for member in row] for row in arrange(members)[0]] == [
         [0, 3, 6, 9],
         [1, 4, 7, 10],
         [2, 5, 8, 11],
     ]
     few = [members[number] for number in (0, 3, 6, 9, 1, 2)]
-    rows = arrange(few)
+    (rows,) = arrange(few)
     assert {id(member) for row in rows for member in row} == set(map(id, few))
     assert all(len({id(member.rows) for member in row}) == 1 for row in rows)
     assert sum(map(len, rows)) < 12

@@ -1,5 +1,6 @@
 """An epoch made of captured steps."""
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +29,8 @@ class CapturedEpoch(threading.local):
     run_eagerly
         `Backend.run_epoch`'s plain loop, for the first steps; None to capture from the first step on.
     eager_steps
-        A batch size is captured once it has been used more often than that.
+        A batch size is captured once a network has used it more often than that; several at once, correspondingly
+        earlier.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class CapturedEpoch(threading.local):
 
     def release(self) -> None:
         """Release all captured steps, and the data that they read."""
-        self.captured_for: tuple[Step, Samples] | None = None
+        self.captured_for: tuple[Step, Samples, tuple[int, ...]] | None = None
         self.captured: dict[int, tuple[DeviceStep | HostStep, Callable[[], None]]] = {}
         self.steps_taken: dict[int, int] = {}
 
@@ -64,9 +66,10 @@ class CapturedEpoch(threading.local):
     ) -> tuple[TrainingState, Float[Any, "*models steps"]]:
         """Take one step for each batch; see `Backend.run_epoch`."""
         xp = self.xp
-        if self.captured_for is None or not is_same(self.captured_for, (step, samples)):
+        models = state.layers[0].weight.shape[:-2]
+        if self.captured_for is None or not is_same(self.captured_for, (step, samples, models)):
             self.release()
-            self.captured_for = (step, samples)
+            self.captured_for = (step, samples, models)
         full = order.shape[-1] // batch_size
         objectives = []
         for start, stop, size in ((0, full, batch_size), (full, full + 1, order.shape[-1] - full * batch_size)):
@@ -74,7 +77,7 @@ class CapturedEpoch(threading.local):
                 continue
             rows = order[..., start * batch_size : start * batch_size + (stop - start) * size]
             rates = learning_rates[start:stop, ...]
-            self.steps_taken[size] = self.steps_taken.get(size, 0) + stop - start
+            self.steps_taken[size] = self.steps_taken.get(size, 0) + (stop - start) * math.prod(models)
             if self.run_eagerly is not None and self.steps_taken[size] <= self.eager_steps:
                 state, part = self.run_eagerly(step, state, samples, rows, rates, size)
             else:
@@ -88,6 +91,7 @@ class CapturedEpoch(threading.local):
         return state, objectives[0] if len(objectives) == 1 else xp.concat(objectives, axis=-1)
 
 
-def is_same(first: tuple[Step, Samples], second: tuple[Step, Samples]) -> bool:
-    """Return whether two steps, and the arrays that they read, are the very same."""
-    return first[0] is second[0] and all(a is b for a, b in zip(first[1], second[1], strict=True))
+def is_same(first: tuple[Step, Samples, tuple[int, ...]], second: tuple[Step, Samples, tuple[int, ...]]) -> bool:
+    """Return whether two steps and the arrays that they read are the very same, for as many models."""
+    same_samples = all(a is b for a, b in zip(first[1], second[1], strict=True))
+    return first[0] is second[0] and same_samples and first[2] == second[2]

@@ -1,6 +1,5 @@
 """Which members are trained at once, and at which places of the arrays."""
 
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -13,8 +12,12 @@ from xpmlp.training.errors import step_bytes
 from .member import Member
 
 MEMORY_FRACTION = 0.5  # of what is free, for the members that are trained at once
-CACHE_BYTES = 2**21  # of members that a processor's core trains at once: their weights then stay in its cache
+CACHE_BYTES = 12 * 2**20  # of members that a core trains at once: beyond, a step waits for memory
+MOST_MODELS = 2**14
 GATHER_COST = 0.5  # of a group's own batch, relative to a step of one member
+CALLS_COST = 1.0  # of calling a step's functions, likewise
+
+Grid = list[list[Member]]
 
 
 def check_members(members: Sequence[Member], batch_size: int) -> None:
@@ -40,42 +43,47 @@ def steps_per_epoch(member: Member, batch_size: int) -> int:
 
 def split_members(
     backend: Backend, members: Sequence[Member], batch_size: int, models_at_once: int | None
-) -> list[list[Member]]:
-    """Return the parts in which the members are trained: of equally many steps an epoch, and no larger than planned."""
-    kinds: dict[tuple[int, bool], dict[int, list[Member]]] = {}
+) -> list[Grid]:
+    """Return the parts in which the members are trained, each of equally many steps an epoch."""
+    kinds: dict[tuple[int, bool], list[Member]] = {}
     for member in members:
         kind = (steps_per_epoch(member, batch_size), member.rows.validation is None)
-        kinds.setdefault(kind, {}).setdefault(id(member.rows), []).append(member)
-    parts = []
-    for groups in kinds.values():
-        in_order = [member for group in groups.values() for member in group]
-        size = models_at_once or plan_size(backend, in_order, batch_size)
-        count = math.ceil(len(in_order) / size)
-        bounds = [round(part * len(in_order) / count) for part in range(count + 1)]
-        parts += [in_order[start:stop] for start, stop in itertools.pairwise(bounds)]
-    return parts
+        kinds.setdefault(kind, []).append(member)
+    threads = threads_in_use() if backend.trains_in_threads else 1
+    size = models_at_once or plan_size(backend, members[0], batch_size)
+    return [grid for kind in kinds.values() for grid in arrange(kind, size, threads)]
 
 
-def plan_size(backend: Backend, members: list[Member], batch_size: int) -> int:
-    """Return how many members to train at once."""
-    network, row = step_bytes(members[0].layers)
-    each = network + batch_size * row
-    if backend.trains_in_threads:
-        return max(1, min(CACHE_BYTES // each, math.ceil(len(members) / threads_in_use())))
-    free = backend.free_memory() or available_memory()
-    return len(members) if free is None else max(1, int(MEMORY_FRACTION * free) // each)
+def plan_size(backend: Backend, member: Member, batch_size: int) -> int:
+    """Return how many members to train at once, each like the given one."""
+    network, row = step_bytes(member.layers)
+    most: float = CACHE_BYTES
+    if not backend.trains_in_threads:
+        free = backend.free_memory() or available_memory()
+        most = math.inf if free is None else MEMORY_FRACTION * free
+    return int(max(1, min(most // (network + batch_size * row), MOST_MODELS)))
 
 
-def arrange(members: Sequence[Member]) -> list[list[Member]]:
-    """Return the members as a rectangle: in each row some that share their batches, the first again to fill it up."""
+def arrange(members: Sequence[Member], size: int = MOST_MODELS, threads: int = 1) -> list[Grid]:
+    """Arrange members in parts of at most so many, so that so many threads are done soonest.
+
+    Each part is a rectangle. Its rows are members that share their batches, the first again to fill it up.
+    """
     groups: dict[int, list[Member]] = {}
     for member in members:
         groups.setdefault(id(member.rows), []).append(member)
-    sizes = [len(group) for group in groups.values()]
 
-    def cost(width: int) -> float:
-        return sum(math.ceil(size / width) for size in sizes) * (width + GATHER_COST)
+    def rows_of(width: int) -> int:
+        return sum(math.ceil(len(group) / width) for group in groups.values())
 
-    width = min(range(max(sizes), 0, -1), key=cost)
+    def cost(shape: tuple[int, int]) -> float:
+        height, width = shape
+        rounds = math.ceil(math.ceil(rows_of(width) / height) / threads)
+        return rounds * (height * (width + GATHER_COST) + CALLS_COST)
+
+    widths = range(1, min(size, max(map(len, groups.values()))) + 1)
+    shapes = {(min(size // width, math.ceil(rows_of(width) / threads)), width) for width in widths}
+    height, width = min(shapes, key=cost)
     rows = [group[start : start + width] for group in groups.values() for start in range(0, len(group), width)]
-    return [row + row[:1] * (width - len(row)) for row in rows]
+    rows = [row + row[:1] * (width - len(row)) for row in rows]
+    return [rows[start : start + height] for start in range(0, len(rows), height)]

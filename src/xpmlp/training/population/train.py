@@ -2,12 +2,10 @@
 
 import copy
 import functools
-import math
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +24,7 @@ from xpmlp.threads import threads_in_use, use_threads
 from xpmlp.training.run import EpochRow
 
 from .member import Member
-from .planning import arrange, check_members, split_members, steps_per_epoch
+from .planning import Grid, arrange, check_members, split_members, steps_per_epoch
 from .step import PopulationState, population_step, settings_of, split_settings
 from .validation import ValidationRows
 
@@ -109,11 +107,14 @@ def train_population(
     )
     parts = split_members(backend, members, batch_size, models_at_once)
     with backend.scope():
-        plan = plan._replace(samples=with_empty_row(backend, move_samples(backend, samples, dtype), parts, batch_size))
+        plan = plan._replace(samples=with_empty_row(backend, move_samples(backend, samples, dtype), parts))
     workers = min(len(parts), threads_in_use()) if backend.trains_in_threads else 1
     if workers == 1:
-        for part in parts:
-            train_part(plan, part, None)
+        try:
+            for part in parts:
+                train_part(plan, part, None)
+        finally:
+            backend.release_recordings()
         return
     with ThreadPoolExecutor(workers) as pool:
         try:
@@ -124,9 +125,9 @@ def train_population(
             raise
 
 
-def with_empty_row(backend: Backend, samples: Samples, parts: list[list[Member]], batch_size: int) -> Samples:
+def with_empty_row(backend: Backend, samples: Samples, parts: list[Grid]) -> Samples:
     """Append a row of zeros with weight 0, which fills up smaller batches, if any group needs it."""
-    if all(len({len(member.rows.train) for member in part}) == 1 for part in parts):
+    if all(len({len(row[0].rows.train) for row in part}) == 1 for part in parts):
         return samples
     xp, (x, targets, weight, divisor) = backend.xp, samples
     if weight is None:
@@ -138,13 +139,10 @@ def with_empty_row(backend: Backend, samples: Samples, parts: list[list[Member]]
     return Samples(extend(x, 0), extend(targets, 0), extend(weight, 0), divisor)
 
 
-def train_part(plan: Plan, members: list[Member], threads: int | None) -> None:
+def train_part(plan: Plan, grid: Grid, threads: int | None) -> None:
     """Train members whose epochs have equally many steps."""
-    with ExitStack() as stack:
-        stack.enter_context(use_threads(threads) if threads else ExitStack())
-        stack.enter_context(plan.backend.scope())
-        stack.callback(plan.backend.release_recordings)
-        Part(plan, members).train()
+    with use_threads(threads or threads_in_use()), plan.backend.scope():
+        Part(plan, grid).train()
 
 
 class Part:
@@ -160,16 +158,16 @@ class Part:
         Of all places: after the last epoch; the weights that members keep.
     """
 
-    def __init__(self, plan: Plan, members: list[Member]) -> None:
+    def __init__(self, plan: Plan, grid: Grid) -> None:
         self.plan = plan
-        self.members = members
-        self.steps = steps_per_epoch(members[0], plan.batch_size)
-        self.shufflers = {id(member.rows): copy.deepcopy(member.rows.shuffler) for member in members}
-        self.seat(arrange(members))
+        self.members = list({id(member): member for row in grid for member in row}.values())
+        self.steps = steps_per_epoch(self.members[0], plan.batch_size)
+        self.shufflers = {id(member.rows): copy.deepcopy(member.rows.shuffler) for member in self.members}
+        self.seat(grid)
         self.state: Any = self.initial_state()
         self.best: Layers | None = None
 
-    def seat(self, grid: list[list[Member]]) -> None:
+    def seat(self, grid: Grid) -> None:
         """Give each member its place."""
         self.grid = grid
         self.place = {id(m): (row, column) for row, ms in enumerate(grid) for column, m in reversed([*enumerate(ms)])}
@@ -234,12 +232,14 @@ class Part:
         seconds = time.perf_counter() - started
         scores = None if self.validation is None else self.validation.score(self.state.layers)
         keeps = np.zeros((len(self.grid), len(self.grid[0]), 1, 1), bool)
+        counts = np.asarray([[len(row[0].rows.train)] for row in self.grid])
+        last = counts - (self.steps - 1) * plan.batch_size  # rows in the last batch, which counts by its size
+        sums = np.sum(objectives[..., :-1], axis=-1) * plan.batch_size + objectives[..., -1] * last
+        objective, mean_rates = (sums / counts).tolist(), np.mean(rates, axis=0).tolist()
+        finite = (finite & np.isfinite(sums)).tolist()
         for member in active:
-            place = self.place[id(member)]
-            rows = len(member.rows.train)
-            *full, last = objectives[place].tolist()
-            objective = (sum(full) * plan.batch_size + last * (rows - len(full) * plan.batch_size)) / rows
-            if not (math.isfinite(objective) and finite[place]):
+            row, column = place = self.place[id(member)]
+            if not finite[row][column]:
                 member.diverged = True
                 member.stop("diverged")
                 continue
@@ -250,10 +250,10 @@ class Part:
                     train_loss=None,
                     test_loss=None,
                     test_accuracy=None,
-                    learning_rate=float(np.mean(rates[(slice(None), *place)])),
+                    learning_rate=mean_rates[row][column],
                     seconds=seconds,
-                    samples_per_second=rows / seconds,
-                    objective=objective,
+                    samples_per_second=len(member.rows.train) / seconds,
+                    objective=objective[row][column],
                     validation_loss=validation_loss,
                     validation_accuracy=validation_accuracy,
                 )
@@ -292,7 +292,7 @@ class Part:
         """Move the active members closer together."""
         xp, backend = self.plan.backend.xp, self.plan.backend
         width, before = len(self.grid[0]), self.place
-        grid = arrange(active)
+        (grid,) = arrange(active)
         places = [before[id(member)] for row in grid for member in row]
         index = backend.asarray(np.asarray([row * width + column for row, column in places]))
 
@@ -304,7 +304,6 @@ class Part:
 
         self.state = tree_map(move, self.state)
         self.best = None if self.best is None else tree_map(move, self.best)
-        backend.release_recordings()
         self.seat(grid)
 
     def release(self, done: list[Member], before: Any) -> None:
