@@ -15,6 +15,7 @@ from xpmlp.datasets.load import is_table
 from xpmlp.datasets.tables.columns import Target, check_names, find_target, image_shape, read_target
 from xpmlp.datasets.tables.loading import NAMED_TABLES, open_tables
 from xpmlp.datasets.tables.options import TableOptions, Task
+from xpmlp.datasets.tables.suspicions import note_suspicions
 from xpmlp.datasets.tables.table import Table, import_polars, reports_polars_errors
 from xpmlp.errors import DataError
 
@@ -171,6 +172,11 @@ def inspect_table(table: Table, *, target: str | None = None, task: Task | None 
     lacking = [column.name for column in columns if column.missing]
     target = None if found is None else found.name
     shape = find_image_shape(table, target)
+    if shape is None:
+        names = [
+            column.name for column in columns if column.name != target and (column.missing or not column.is_constant)
+        ]
+        notes += note_suspicions(table, names, found, None if found is None else ~found.missing)
     duplicates, contradictions = find_duplicate_rows(table, target)
     return Inspection(
         name=table.name,

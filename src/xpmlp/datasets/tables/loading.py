@@ -28,6 +28,7 @@ from .files import COMPRESSED, read_table, read_tables
 from .kinds import as_kinds, drop_unusable, find_constant, find_kinds
 from .options import TableOptions, Task
 from .schema import check_table, dropped_note, fit_schema, infrequent_notes, missing_notes, refuse_missing, usable_rows
+from .suspicions import note_suspicions
 from .table import Table, import_polars, reports_polars_errors
 
 USE_MISSING = "Use them with --missing auto, mean or median, or drop such rows with --missing drop."
@@ -77,6 +78,8 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
         notes += [] if lonely is None else [lonely]
     else:
         train, test = kept, np.zeros(table.rows, dtype=np.bool_)
+    if shape is None:
+        notes += note_suspicions(table, list(kinds), target, train | test)
     if not train.any():
         raise DataError(f"{table.name}: no rows to train on.")
     schema = fit_schema(table, kinds, train, target=name, options=options, are_pixels=shape is not None)
