@@ -8,9 +8,7 @@ import pytest
 from xpmlp.backends import BACKENDS, Backend, load_backend
 from xpmlp.datasets import Dataset, load_digits
 from xpmlp.errors import BackendError, MissingDependencyError, SettingsError
-from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.training import (
-    OPTIMIZERS,
     DivergedError,
     FitResult,
     Recipe,
@@ -22,7 +20,8 @@ from xpmlp.training import (
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}  # of the largest weight of each array
 RECIPE = Recipe(hidden_layer_sizes=(32,), epochs=5, penalty=0.1)
-LEARNING_RATES = {"sgd": 0.1, "momentum": 0.05, "nesterov": 0.05, "adam": 1e-3}
+LEARNING_RATES = {"sgd": 0.1, "momentum": 0.05, "nesterov": 0.05, "adam": 1e-3, "adamw": 1e-3}
+PAIRS = list(zip(("identity", "logistic", "tanh", "relu", "mish"), LEARNING_RATES, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +56,7 @@ def largest_difference(result: FitResult, expected: FitResult) -> float:
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize(("activation", "optimizer"), list(zip(ACTIVATIONS, OPTIMIZERS, strict=True)))
+@pytest.mark.parametrize(("activation", "optimizer"), PAIRS)
 def test_the_same_seed_gives_numpys_network(
     backend: Backend, digits: Dataset, activation: str, optimizer: str, dtype: str
 ) -> None:

@@ -9,7 +9,7 @@ import array_api_compat.numpy
 import numpy as np
 import pytest
 
-from xpmlp.nn.activations import ACTIVATIONS, Activation
+from xpmlp.nn.activations import Activations, find_activation
 from xpmlp.nn.layers import Layer, Layers
 from xpmlp.nn.losses import LOSSES, Loss
 from xpmlp.nn.objective import objective_and_gradients
@@ -21,7 +21,7 @@ class Problem:
     """Weights and a batch, in float64 on the host or wherever they were moved to."""
 
     xp: Any
-    activation: Activation
+    activation: Activations
     loss: Loss
     layers: Layers
     x: Any
@@ -61,14 +61,17 @@ class Problem:
 
 
 def draw_targets(rng: np.random.Generator, loss: str, shape: tuple[int, ...]) -> Any:
-    """What each loss is there for: classes, yes and no, counts, or numbers."""
+    """What each loss is there for: classes, yes and no, counts, amounts, or numbers."""
     if loss == "softmax_cross_entropy":
         return np.eye(shape[-1])[rng.integers(0, shape[-1], shape[:-1])]
     if loss == "logistic_cross_entropy":
         return rng.integers(0, 2, shape).astype(float)
     if loss == "poisson":
         return rng.poisson(1.5, shape).astype(float)
-    return rng.normal(0.0, 1.0, shape)
+    if loss == "gamma":
+        return rng.gamma(2.0, 1.0, shape)
+    # For quantiles, one target that all outputs have in common.
+    return rng.normal(0.0, 1.0, (*shape[:-1], 1) if loss == "quantile" else shape)
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +102,7 @@ def make_problem() -> Callable[..., Problem]:
         )
         return Problem(
             xp=array_api_compat.numpy,
-            activation=ACTIVATIONS[activation],
+            activation=find_activation(activation),
             loss=LOSSES[loss],
             layers=layers,
             x=rng.normal(0.0, 1.0, (*data_models, rows, layer_sizes[0])),

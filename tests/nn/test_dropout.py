@@ -26,7 +26,7 @@ def hidden_layers(*units: int, dtype: Any = np.float64, models: tuple[int, ...] 
 def kept(key: int, rows: int = 256, units: tuple[int, ...] = (300,), rate: float = 0.3) -> list[Any]:
     """Whether each unit is kept, 0.0 or 1.0."""
     dropout = draw_dropout(xp, np.asarray(key), np.ones(rows), hidden_layers(*units), rate)
-    return [np.asarray(mask) * dropout.keep for mask in dropout.masks]
+    return [np.asarray(mask) * (1.0 - rate) for mask in dropout.masks]
 
 
 def test_mixing_loses_nothing_and_changes_half_the_bits() -> None:
@@ -95,7 +95,7 @@ def test_the_gradient_is_the_slope_of_the_objective_with_units_left_out(
     make_problem: Callable[..., Any], activation: str
 ) -> None:
     problem = make_problem(activation, "softmax_cross_entropy", layer_sizes=(5, 6, 4, 3), weighted=True)
-    dropout = draw_dropout(xp, np.asarray(1), problem.targets[..., 0], problem.layers, 0.4)
+    dropout = draw_dropout(xp, np.asarray(1), problem.targets[..., 0], problem.layers, (0.4, 0.2))
 
     _, gradients = problem.objective_and_gradients(dropout=dropout)
     rng = np.random.default_rng(0)
@@ -113,7 +113,7 @@ def test_the_gradient_is_the_slope_of_the_objective_with_units_left_out(
 
 def test_units_that_are_left_out_neither_speak_nor_learn(make_problem: Callable[..., Any]) -> None:
     problem = make_problem("tanh", layer_sizes=(5, 6, 3))
-    silent = Dropout((np.concatenate([np.zeros((7, 3)), np.full((7, 3), 2.0)], axis=1),), 0.5)
+    silent = Dropout((np.concatenate([np.zeros((7, 3)), np.full((7, 3), 2.0)], axis=1),))
     (_, hidden), _ = forward(xp, problem.layers, problem.x, problem.activation, silent)
     (_, whole), _ = forward(xp, problem.layers, problem.x, problem.activation)
     np.testing.assert_array_equal(hidden[:, :3], 0.0)

@@ -10,7 +10,7 @@ import pytest
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
 from xpmlp.nn.layers import Layer, Layers
-from xpmlp.nn.optimizers import AdamState, MomentumState, Optimizer, adam, sgd
+from xpmlp.nn.optimizers import AdamState, MomentumState, Optimizer, adam, adamw, clip_gradients, sgd
 from xpmlp.nn.tree import tree_map
 
 STEPS = 12
@@ -81,6 +81,33 @@ def test_adam_is_algorithm_1_of_its_paper_up_to_the_place_of_epsilon() -> None:
             # The efficient form adds ε before the correction: ε̂ = ε / √(1 − β₂ᵗ) in the paper's terms.
             expected[i] = expected[i] - rate * m_hat / (np.sqrt(v_hat) + epsilon / np.sqrt(1 - beta_2**t))
     check_close(run(adam(epsilon=epsilon), layers, gradients, [rate] * STEPS), expected)
+
+
+@pytest.mark.parametrize("clipped", [False, True])
+def test_adamw_and_clipping_are_pytorchs(clipped: bool) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    layers, gradients = draw_run()
+    weights, biases = ([torch.tensor(layer[part], requires_grad=True) for layer in layers] for part in (0, 1))
+    groups = [{"params": weights, "weight_decay": 0.3}, {"params": biases, "weight_decay": 0.0}]
+    theirs, norms = torch.optim.AdamW(groups, lr=0.05, eps=1e-14), []
+    for each in gradients:
+        for part, tensors in enumerate((weights, biases)):
+            for tensor, layer in zip(tensors, each, strict=True):
+                tensor.grad = torch.tensor(layer[part])
+        if clipped:
+            norms.append(float(torch.nn.utils.clip_grad_norm_([*weights, *biases], 1.0)))
+        theirs.step()
+    ours = adamw(weight_decay=0.3, epsilon=1e-14)
+    after = run(clip_gradients(ours, 1.0) if clipped else ours, layers, gradients, [0.05] * STEPS)
+    expected = [tensor.detach().numpy() for pair in zip(weights, biases, strict=True) for tensor in pair]
+    check_close(after, expected, rtol=2e-5 if clipped else 1e-9)  # PyTorch adds 1e-6 to the norm that it divides by
+    assert not clipped or min(norms) < 1.0 < max(norms)
+
+
+def test_gradients_within_the_norm_are_left_as_they_are() -> None:
+    layers, gradients = draw_run()
+    exact, clipped = (run(each, layers, gradients, [0.1] * STEPS) for each in (sgd(), clip_gradients(sgd(), 1e9)))
+    check_close(clipped, parameters(exact), rtol=0.0)
 
 
 def test_nesterov_means_nothing_without_momentum() -> None:

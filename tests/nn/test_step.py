@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from xpmlp.nn.layers import Layers
-from xpmlp.nn.optimizers import Optimizer, adam, sgd
+from xpmlp.nn.optimizers import Optimizer, adam, adamw, clip_gradients, sgd
 from xpmlp.nn.step import TrainingState, make_step
 from xpmlp.nn.tree import tree_map
 
@@ -18,6 +18,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "momentum": sgd(momentum=0.9),
     "nesterov": sgd(momentum=0.9, nesterov=True),
     "adam": adam(),
+    "adamw, clipped": clip_gradients(adamw(weight_decay=0.1), 0.5),
 }
 STEPS = 4
 

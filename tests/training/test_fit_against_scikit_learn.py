@@ -60,7 +60,7 @@ def assert_same_trajectory(result: FitResult, trained: Any, *, with_losses: bool
 @pytest.mark.parametrize(
     ("solver", "activation", "task"),
     [
-        *zip(sorted(SOLVERS), sorted(ACTIVATIONS), ["multiclass"] * 4, strict=True),
+        *zip(sorted(SOLVERS), ("identity", "logistic", "relu", "tanh"), ["multiclass"] * 4, strict=True),
         ("adam", "tanh", "multiclass"),
         ("nesterov", "relu", "binary"),
         ("adam", "logistic", "multilabel"),

@@ -24,6 +24,7 @@ def test_a_recipe_comes_back_from_json_as_it_was() -> None:
         "optimizer": "adam",
     }
     values |= {"learning_rate": 0.1 + 0.2, "schedule": "constant", "batch_size": 7, "epochs": 2**70, "penalty": 5e-324}
+    values |= {"dropout": 0.25, "label_smoothing": 0.125, "max_grad_norm": 3.5}
     recipe = Recipe(**values, class_weight="balanced", dtype="float64", seed=2**64)
     written = json.loads(json.dumps(recipe.to_json()))
     assert list(written) == NAMES
@@ -38,7 +39,7 @@ def test_settings_that_json_lacks_are_defaults_and_unknown_ones_are_left_out() -
         del values[name]
         assert Recipe.from_json(values) == replace(recipe, **{name: getattr(Recipe(), name)})
     assert Recipe.from_json({}) == Recipe()
-    assert Recipe.from_json(recipe.to_json() | {"dropout": 0.5}) == recipe
+    assert Recipe.from_json(recipe.to_json() | {"colour": "red"}) == recipe
 
 
 @pytest.mark.parametrize("name", ["activation", "initializer", "optimizer", "schedule", "dtype"])
@@ -130,6 +131,7 @@ def test_the_notebook_recipe_is_what_the_notebook_did() -> None:
         ("momentum", [-0.5, -1.45]),
         ("nesterov", [-0.95, -2.305]),
         ("adam", [-0.5, -1.0]),
+        ("adamw", [-0.5, -0.9975]),  # a weight decay of 0.01 of −0.5 at rate 0.5
     ],
 )
 def test_optimizers_are_what_their_names_say(name: str, expected: list[float]) -> None:

@@ -86,7 +86,7 @@ def test_without_hidden_layers_or_as_table_rows_digits_are_learned_too(digits: D
 
 
 def test_every_setting_reaches_the_training(digits: Dataset) -> None:
-    usual = Recipe(hidden_layer_sizes=(8,), epochs=1, batch_size=100)
+    usual = Recipe(hidden_layer_sizes=(8,), epochs=1, batch_size=100, penalty=0.1)
     named: dict[str, Any] = {
         "activation": ACTIVATIONS,
         "initializer": INITIALIZERS,
@@ -98,6 +98,8 @@ def test_every_setting_reaches_the_training(digits: Dataset) -> None:
         *({setting: name} for setting, names in named.items() for name in names),
         *({setting: 2} for setting in ("batch_size", "seed", "epochs", "penalty", "learning_rate")),
         *({"hidden_layer_sizes": sizes} for sizes in ((9,), (8, 8))),
+        *({setting: 0.25} for setting in ("dropout", "label_smoothing", "max_grad_norm")),
+        {"hidden_layer_sizes": (8, 8), "activation": "tanh,relu"},
     ]
     recipes = {replace(usual, **change) for change in changes}
     results = [fit_dataset(digits, recipe).layers for recipe in recipes]

@@ -80,7 +80,11 @@ def option_name(setting: str) -> str:
 
 EPILOG = "\n\n".join(
     f"[bold]--recipe {name}[/bold] stands for --hidden {','.join(map(str, recipe.hidden_layer_sizes)) or 'none'} "
-    + " ".join(f"{option_name(setting)} {getattr(recipe, setting)}" for setting in SETTINGS)
+    + " ".join(
+        f"{option_name(setting)} {getattr(recipe, setting)}"
+        for setting in SETTINGS
+        if getattr(recipe, setting) is not None
+    )
     for name, recipe in RECIPES.items()
 )
 
@@ -102,7 +106,8 @@ def train(
         option("SIZES", "Units in each hidden layer: 128, or 256,128, or none for a linear model.", NETWORK),
     ] = None,
     activation: Annotated[
-        str | None, option("NAME", f"Activation function: {', '.join(ACTIVATIONS)}.", NETWORK)
+        str | None,
+        option("NAMES", f"Activation function, or one for each hidden layer: {', '.join(ACTIVATIONS)}.", NETWORK),
     ] = None,
     initializer: Annotated[str | None, option("NAME", f"Initial weights: {', '.join(INITIALIZERS)}.", NETWORK)] = None,
     dtype: Annotated[str | None, option("NAME", f"{' or '.join(DTYPES)}.", NETWORK)] = None,
@@ -113,7 +118,18 @@ def train(
     ] = None,
     batch_size: Annotated[int | None, option("ROWS", "Rows per step.", TRAINING)] = None,
     epochs: Annotated[int | None, option("N", "Passes over the training rows.", TRAINING)] = None,
-    penalty: Annotated[float | None, option("NUMBER", "L2 penalty, against overfitting.", TRAINING)] = None,
+    penalty: Annotated[
+        float | None, option("NUMBER", "L2 penalty, against overfitting; adamw's weight decay.", TRAINING)
+    ] = None,
+    dropout: Annotated[
+        float | None, option("FRACTION", "Share of the hidden units left out at random in training.", TRAINING)
+    ] = None,
+    label_smoothing: Annotated[
+        float | None, option("FRACTION", "Share of each label spread over all classes in training.", TRAINING)
+    ] = None,
+    max_grad_norm: Annotated[
+        float | None, option("NUMBER", "Shorten longer gradients to this length.", TRAINING)
+    ] = None,
     class_weight: Annotated[
         str | None,
         option("NAME", "balanced: all classes count the same, however few rows they have; none by default.", TRAINING),

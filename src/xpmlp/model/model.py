@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from xpmlp.errors import XpmlpError
-from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.activations import find_activation, of_each_layer
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import LOSSES
 from xpmlp.notebooks import html_table
@@ -41,7 +41,7 @@ class Model:
     layers
         NumPy arrays, float32 or float64.
     activation
-        A name in `ACTIVATIONS`.
+        A name in `ACTIVATIONS`, or one for each hidden layer, separated by commas.
     loss
         A name in `LOSSES`.
     classes
@@ -79,10 +79,13 @@ class Model:
 
     def __post_init__(self) -> None:
         """Check that the fields fit together."""
-        for name, choices in (("activation", ACTIVATIONS), ("loss", LOSSES)):
-            if (value := getattr(self, name)) not in choices:
-                raise ModelError(f"the {name} {value!r} is not one of {', '.join(choices)}")
+        if self.loss not in LOSSES:
+            raise ModelError(f"the loss {self.loss!r} is not one of {', '.join(LOSSES)}")
         self._check_layers()
+        try:
+            of_each_layer(find_activation(self.activation), len(self.layers) - 1)
+        except ValueError as error:
+            raise ModelError(str(error)) from error
         features = self.layers[0].weight.shape[0]
         if not self.input_shape or any(size < 1 for size in self.input_shape):
             raise ModelError(f"the input shape {self.input_shape} holds no values")

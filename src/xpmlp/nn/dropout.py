@@ -24,12 +24,16 @@ class Dropout(NamedTuple):
     masks
         Factors for the outputs of each hidden layer: 0, or 1 / keep, which preserves their mean. Shapes
         ``(*models, batch, units)``.
-    keep
-        Probability of keeping a unit.
     """
 
     masks: tuple[Any, ...]
-    keep: Any
+
+
+def has_dropout(rate: Any) -> bool:
+    """Return whether units may be left out: unless the rate is the number 0, or a tuple of such."""
+    if isinstance(rate, tuple):
+        return any(map(has_dropout, rate))
+    return not isinstance(rate, float | int) or rate > 0.0
 
 
 def mix(x: Int64[Any, "..."]) -> Int64[Any, "..."]:
@@ -63,22 +67,23 @@ def draw_dropout(
     layers
         The network.
     rate
-        Probability of leaving out a unit, from 0 to below 1: a number, or an array of shape ``(*models, 1, 1)``.
+        Probability of leaving out a unit, from 0 to below 1: a number, an array of shape ``(*models, 1, 1)``, or a
+        tuple with one of either for each hidden layer.
     first_row
         Position of the first row in the batch, if these rows are only a part of it.
     """
-    keep = 1.0 - rate
-    threshold = int(rate * 2**32) if isinstance(rate, float | int) else xp.astype(rate * 2**32, xp.int64)
+    rates = rate if isinstance(rate, tuple) else (rate,) * (len(layers) - 1)
     masks = []
-    for index, layer in enumerate(layers[:-1]):
+    for index, (layer, part) in enumerate(zip(layers[:-1], rates, strict=True)):
         base = mix(mix(key & WORD) ^ (2 * index + 1))[..., None]
         rows = mix(base ^ (numbers_along(xp, of_rows) + first_row))[..., :, None]
         units = mix(mix(base) ^ numbers_along(xp, layer.bias[..., 0, :]))[..., None, :]
         # Rows and units are hashed already; this hashes each pair of them.
         words = ((rows ^ units) * 0x21F0AAAD) & WORD
         words = ((words ^ (words >> 15)) * 0x735A2D97) & WORD
-        masks.append(xp.astype(words >= threshold, layer.bias.dtype) * (1.0 / keep))
-    return Dropout(tuple(masks), keep)
+        threshold = int(part * 2**32) if isinstance(part, float | int) else xp.astype(part * 2**32, xp.int64)
+        masks.append(xp.astype(words >= threshold, layer.bias.dtype) * (1.0 / (1.0 - part)))
+    return Dropout(tuple(masks))
 
 
 def numbers_along(xp: Any, array: Float[Any, "*axes"]) -> Int64[Any, "*axes"]:
@@ -89,8 +94,3 @@ def numbers_along(xp: Any, array: Float[Any, "*axes"]) -> Int64[Any, "*axes"]:
 def apply_mask(dropout: Dropout | None, layer: int, a: Float[Any, "..."]) -> Float[Any, "..."]:
     """Multiply a hidden layer's outputs, or their gradient, by its mask."""
     return a if dropout is None else a * dropout.masks[layer]
-
-
-def undo_scale(dropout: Dropout | None, a: Float[Any, "..."]) -> Float[Any, "..."]:
-    """Return the kept outputs before scaling."""
-    return a if dropout is None else a * dropout.keep

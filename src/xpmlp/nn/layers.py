@@ -16,3 +16,9 @@ class Layer(NamedTuple):
 
 
 Layers = tuple[Layer, ...]
+
+
+def sum_of_squares(xp: Any, array: Float[Any, "*models rows columns"]) -> Float[Any, "*models"]:
+    """‖W‖² of each model's weight or bias, as one long dot product: quicker than one per row."""
+    flat = xp.reshape(array, (*array.shape[:-2], -1))
+    return xp.vecdot(flat, flat)

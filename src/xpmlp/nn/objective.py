@@ -5,11 +5,11 @@ from typing import Any
 
 from jaxtyping import Float
 
-from .activations import Activation
+from .activations import Activations
 from .dropout import Dropout
-from .layers import Layer, Layers
+from .layers import Layer, Layers, sum_of_squares
 from .losses import Loss
-from .network import backward, forward
+from .network import backward, forward_pass
 
 
 def keep(tree: Any) -> Any:
@@ -24,7 +24,7 @@ def objective_and_gradients(
     targets: Float[Any, "*#models batch outputs"],
     sample_weight: Float[Any, "*#models batch"] | None = None,
     *,
-    activation: Activation,
+    activation: Activations,
     loss: Loss,
     penalty: Any = None,
     dropout: Dropout | None = None,
@@ -52,7 +52,7 @@ def objective_and_gradients(
     gradients
         Of the shapes of `layers`.
     """
-    inputs, logits = forward(xp, layers, x, activation, dropout)
+    inputs, kept, logits = forward_pass(xp, layers, x, activation, dropout)
     losses, gradient = loss.value_and_gradient(xp, logits, targets)
     if sample_weight is None:
         total: Any = x.shape[-2]
@@ -65,7 +65,7 @@ def objective_and_gradients(
         objective = xp.sum(losses * share, axis=-1)
         gradient = gradient * xp.expand_dims(share, axis=-1)
         total = xp.expand_dims(weight_sum, axis=-1)
-    gradients = backward(xp, layers, inputs, gradient, activation, dropout)
+    gradients = backward(xp, layers, inputs, gradient, activation, dropout, kept)
     objective, gradients = combine((objective, gradients))
     if penalty is not None:
         decay = penalty / total
@@ -75,9 +75,3 @@ def objective_and_gradients(
             Layer(g.weight + decay * layer.weight, g.bias) for g, layer in zip(gradients, layers, strict=True)
         )
     return objective, gradients
-
-
-def sum_of_squares(xp: Any, weight: Float[Any, "*models inputs outputs"]) -> Float[Any, "*models"]:
-    """‖W‖², as one long dot product: quicker than one per row."""
-    flat = xp.reshape(weight, (*weight.shape[:-2], -1))
-    return xp.vecdot(flat, flat)

@@ -11,7 +11,7 @@ equal weights.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .layers import Layers
+from .layers import Layer, Layers, sum_of_squares
 from .tree import tree_map
 
 
@@ -95,3 +95,36 @@ def adam(*, beta_1: Any = 0.9, beta_2: Any = 0.999, epsilon: Any = 1e-8) -> Opti
         return layers, AdamState(step, mean, square)
 
     return Optimizer(init, update)
+
+
+def adamw(*, weight_decay: Any = 0.01, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> Optimizer:
+    """Adam with decoupled weight decay: Adam's step, and W ← W − η w W (Loshchilov and Hutter 2019).
+
+    Unlike an L2 penalty, which goes through Adam's running means, the decay w shrinks all weights alike. It spares the
+    biases. It may be an array of shape ``(*models, 1, 1)``.
+    """
+    plain = adam(beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
+
+    def update(
+        xp: Any, gradients: Layers, state: AdamState, layers: Layers, learning_rate: Any
+    ) -> tuple[Layers, AdamState]:
+        after, state = plain.update(xp, gradients, state, layers, learning_rate)
+        decay = learning_rate * weight_decay
+        pairs = zip(after, layers, strict=True)
+        return tuple(Layer(new.weight - decay * old.weight, new.bias) for new, old in pairs), state
+
+    return Optimizer(plain.init, update)
+
+
+def clip_gradients(optimizer: Optimizer, largest_norm: Any) -> Optimizer:
+    """Return an optimizer that first shortens gradients longer than `largest_norm` to that length.
+
+    The length is that of all gradients of a model together (Pascanu et al. 2013), as in PyTorch's ``clip_grad_norm_``.
+    """
+
+    def update(xp: Any, gradients: Layers, state: Any, layers: Layers, learning_rate: Any) -> tuple[Layers, Any]:
+        norm = xp.sqrt(sum(sum_of_squares(xp, array) for layer in gradients for array in layer))[..., None, None]
+        factor = largest_norm / xp.maximum(norm, largest_norm)
+        return optimizer.update(xp, tree_map(lambda g: factor * g, gradients), state, layers, learning_rate)
+
+    return Optimizer(optimizer.init, update)

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .activations import Activation
-from .dropout import draw_dropout
+from .activations import Activations
+from .dropout import draw_dropout, has_dropout
 from .layers import Layers
 from .losses import Loss
 from .objective import keep, objective_and_gradients
@@ -32,7 +32,7 @@ state and the batch's objective, shape ``(*models,)``. `sample_weight` may be No
 
 def make_step(
     *,
-    activation: Activation,
+    activation: Activations,
     loss: Loss,
     optimizer: Optimizer,
     penalty: Any = None,
@@ -47,8 +47,7 @@ def make_step(
     penalty
         See `objective_and_gradients`.
     dropout
-        Probability of leaving out a hidden unit of a row: a number, or an array of shape ``(*models, 1, 1)``. Unless it
-        is the number 0, the state needs a key.
+        Probability of leaving out a hidden unit of a row; see `draw_dropout`. Unless it is 0, the state needs a key.
     combine
         Called between backward and update: the one place in which processes that each hold a part of the batch add up
         their gradients; see `objective_and_gradients`.
@@ -60,7 +59,7 @@ def make_step(
         xp: Any, state: TrainingState, x: Any, targets: Any, sample_weight: Any, learning_rate: Any
     ) -> tuple[TrainingState, Any]:
         masks, key = None, state.dropout
-        if not isinstance(dropout, float | int) or dropout > 0.0:
+        if has_dropout(dropout):
             masks = draw_dropout(xp, key, targets[..., 0], state.layers, dropout, first_row)
             key = key + 1
         objective, gradients = objective_and_gradients(

@@ -14,7 +14,7 @@ from xpmlp.data.placement import rows_on_device
 from xpmlp.datasets import Split, class_indices, one_hot
 from xpmlp.errors import DataError
 from xpmlp.model.model import Model
-from xpmlp.nn.activations import Activation
+from xpmlp.nn.activations import Activations
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import LOSSES, Loss
 from xpmlp.nn.network import forward
@@ -253,7 +253,7 @@ def loss_and_accuracy(
     layers: Layers,
     samples: Samples | StreamedSamples,
     *,
-    activation: Activation,
+    activation: Activations,
     loss: Loss,
     weigh_accuracy: bool = True,
     combine: Callable[..., Sequence[float]] = lambda *sums: sums,

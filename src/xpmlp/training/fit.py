@@ -15,7 +15,7 @@ from xpmlp.backends import Backend, infer_backend, load_backend
 from xpmlp.data import StreamedSamples, place_samples
 from xpmlp.data.placement import train_epoch
 from xpmlp.errors import DeviceMemoryError, SettingsError
-from xpmlp.nn.activations import Activation
+from xpmlp.nn.activations import Activations
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import Loss
 from xpmlp.nn.optimizers import Optimizer
@@ -45,7 +45,7 @@ class EpochSettings(NamedTuple):
     rows: Int64[np.ndarray, " rows"] | None
     schedule: Schedule
     batch_size: int
-    activation: Activation
+    activation: Activations
     loss: Loss
     share: Share | None
     measured: Samples | StreamedSamples | None
@@ -56,7 +56,7 @@ def fit(
     train: Samples,
     *,
     layers: Layers,
-    activation: Activation,
+    activation: Activations,
     loss: Loss,
     optimizer: Optimizer,
     schedule: Schedule,

@@ -11,7 +11,7 @@ from xpmlp.datasets import Split
 from xpmlp.datasets.scaling import check_finite
 from xpmlp.errors import DataError
 from xpmlp.model.model import Model
-from xpmlp.nn.activations import ACTIVATIONS, Activation
+from xpmlp.nn.activations import Activations, find_activation
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import LOSSES, Loss
 from xpmlp.nn.network import forward
@@ -78,18 +78,18 @@ def predict(model: Model, data: Any, backend: Backend | None = None, *, prepared
 def model_logits(model: Model, x: Num[np.ndarray, "rows features"], backend: Backend) -> Float[Any, "rows outputs"]:
     """Return a model's logits for samples on the host, as an array of `backend`."""
     x = backend.asarray(x, str(model.layers[0].weight.dtype))
-    return compute_logits(backend, tree_map(backend.asarray, model.layers), x, ACTIVATIONS[model.activation])
+    return compute_logits(backend, tree_map(backend.asarray, model.layers), x, find_activation(model.activation))
 
 
 def predict_outputs(
-    backend: Backend, layers: Layers, x: Float[Any, "rows features"], *, activation: Activation, loss: Loss
+    backend: Backend, layers: Layers, x: Float[Any, "rows features"], *, activation: Activations, loss: Loss
 ) -> Float[Any, "rows outputs"]:
     """Return the network's predictions, such as the probability of each class, as an array of `backend`."""
     return loss.predict(backend.xp, compute_logits(backend, layers, x, activation))
 
 
 def compute_logits(
-    backend: Backend, layers: Layers, x: Float[Any, "rows features"], activation: Activation
+    backend: Backend, layers: Layers, x: Float[Any, "rows features"], activation: Activations
 ) -> Float[Any, "rows outputs"]:
     """Return the network's logits, a chunk of rows at a time. `layers`, `x` and the result are arrays of `backend`."""
     xp = backend.xp

@@ -13,15 +13,16 @@ from msgspec import Meta
 from xpmlp.errors import SettingsError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import INITIALIZERS
-from xpmlp.nn.optimizers import Optimizer, adam, sgd
+from xpmlp.nn.optimizers import Optimizer, adam, adamw, clip_gradients, sgd
 
 from .schedules import SCHEDULES
 
-OPTIMIZERS: dict[str, Callable[[], Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": sgd,
     "momentum": lambda: sgd(momentum=0.9),
     "nesterov": lambda: sgd(momentum=0.9, nesterov=True),
     "adam": adam,
+    "adamw": adamw,
 }
 
 DTYPES = ("float32", "float64")
@@ -34,11 +35,19 @@ def one_of(names: Iterable[str]) -> Any:
     return Annotated[str, Meta(pattern=pattern, description=f"one of {', '.join(names)}")]
 
 
+ACTIVATION_NAMES = rf"({'|'.join(map(re.escape, ACTIVATIONS))})"
 LARGEST = sys.float_info.max
 Count = Annotated[int, Meta(ge=1, description="a whole number of at least 1")]
+Fraction = Annotated[float, Meta(ge=0, lt=1, description="a number from 0 to below 1")]
 DECLARED: dict[str, Any] = {
     "hidden_layer_sizes": Annotated[tuple[Count, ...], Meta(description="a tuple of whole numbers of at least 1")],
-    "activation": one_of(ACTIVATIONS),
+    "activation": Annotated[
+        str,
+        Meta(
+            pattern=rf"\A{ACTIVATION_NAMES}(,{ACTIVATION_NAMES})*\Z",
+            description=f"one of {', '.join(ACTIVATIONS)}, or one for each hidden layer, as in tanh,relu",
+        ),
+    ],
     "initializer": one_of(INITIALIZERS),
     "optimizer": one_of(OPTIMIZERS),
     "learning_rate": Annotated[float, Meta(gt=0, le=LARGEST, description="a number above 0")],
@@ -46,6 +55,11 @@ DECLARED: dict[str, Any] = {
     "batch_size": Count,
     "epochs": Count,
     "penalty": Annotated[float, Meta(ge=0, le=LARGEST, description="a number of at least 0")],
+    "dropout": Fraction,
+    "label_smoothing": Fraction,
+    "max_grad_norm": Annotated[
+        Annotated[float, Meta(gt=0, le=LARGEST)] | None, Meta(description="a number above 0, or None")
+    ],
     "class_weight": one_of(CLASS_WEIGHTS),
     "dtype": one_of(DTYPES),
     "seed": Annotated[int, Meta(ge=0, description="a whole number of at least 0")],
@@ -62,7 +76,8 @@ class Recipe:
     hidden_layer_sizes
         Units of each hidden layer; none for a linear model.
     activation, initializer, optimizer, schedule
-        Names in `ACTIVATIONS`, `INITIALIZERS`, `OPTIMIZERS` and `SCHEDULES`.
+        Names in `ACTIVATIONS`, `INITIALIZERS`, `OPTIMIZERS` and `SCHEDULES`. Several activations, separated by commas,
+        are those of each hidden layer.
     learning_rate
         The schedule's highest learning rate.
     batch_size
@@ -70,7 +85,13 @@ class Recipe:
     epochs
         Passes over the training rows.
     penalty
-        L2 penalty on the weights; scikit-learn's ``alpha``.
+        L2 penalty on the weights; scikit-learn's ``alpha``. With the optimizer ``"adamw"``, its weight decay.
+    dropout
+        Probability of leaving out a hidden unit in training.
+    label_smoothing
+        Share of each label that is spread over all classes in training.
+    max_grad_norm
+        Longer gradients are shortened to this length; None for no limit.
     class_weight
         ``"balanced"`` gives every class the same weight in the loss, however few rows it has; ``"none"`` every row.
     dtype
@@ -93,6 +114,9 @@ class Recipe:
     batch_size: int = 64
     epochs: int = 10
     penalty: float | int = 0.0
+    dropout: float | int = 0.0
+    label_smoothing: float | int = 0.0
+    max_grad_norm: float | int | None = None
     class_weight: str = "none"
     dtype: str = "float32"
     seed: int = 0
@@ -106,6 +130,21 @@ class Recipe:
                 object.__setattr__(self, name, msgspec.convert(plain, declared))
             except msgspec.ValidationError as error:
                 raise SettingsError(f"{name}: {value!r} is not {get_args(declared)[-1].description}.") from error
+
+        count, layers = self.activation.count(",") + 1, len(self.hidden_layer_sizes)
+        if count not in (1, layers):
+            raise SettingsError(f"activation: {self.activation!r} are {count}, but there are {layers} hidden layers.")
+
+    def make_optimizer(self) -> Optimizer:
+        """Return the optimizer."""
+        decays = {"weight_decay": self.penalty} if self.optimizer == "adamw" else {}
+        optimizer = OPTIMIZERS[self.optimizer](**decays)
+        return optimizer if self.max_grad_norm is None else clip_gradients(optimizer, self.max_grad_norm)
+
+    @property
+    def l2(self) -> float | None:
+        """The penalty that is part of the objective; None if there is none."""
+        return None if self.optimizer == "adamw" else self.penalty or None
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON holds them."""

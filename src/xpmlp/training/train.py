@@ -14,10 +14,10 @@ from xpmlp.datasets import ByteSplit, Dataset, Split, TableOptions, class_indice
 from xpmlp.errors import SettingsError
 from xpmlp.model.image_preprocessor import ImagePreprocessor, measured_rows
 from xpmlp.model.model import Model
-from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.activations import find_activation
 from xpmlp.nn.initializers import INITIALIZERS, init_layers
 from xpmlp.nn.layers import Layer
-from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.losses import LOSSES, smooth_targets
 from xpmlp.nn.samples import Samples
 
 from .callbacks import EarlyStopping
@@ -26,7 +26,7 @@ from .distributed import Communicator
 from .fit import fit
 from .inputs import as_dataset
 from .progress import make_progress
-from .recipes import OPTIMIZERS, RECIPES, Recipe, table_recipe
+from .recipes import RECIPES, Recipe, table_recipe
 from .run import Callback, FitResult
 from .schedules import SCHEDULES
 
@@ -138,17 +138,24 @@ def fit_dataset(
         dtype=getattr(np, recipe.dtype),
     )
     weight = class_weights(dataset) if recipe.class_weight == "balanced" else None
+    as_bytes = backend.gathers_bytes and recipe.dtype == "float32"
+    samples = make_samples(dataset, dataset.train, weight, as_bytes=as_bytes)
+    if dataset.classes and recipe.label_smoothing:
+        targets = smooth_targets(samples.targets, recipe.label_smoothing, len(dataset.classes))
+        samples = samples._replace(targets=targets)
     return fit(
-        make_samples(dataset, dataset.train, weight, as_bytes=backend.gathers_bytes and recipe.dtype == "float32"),
+        samples,
         layers=layers,
-        activation=ACTIVATIONS[recipe.activation],
+        activation=find_activation(recipe.activation),
         loss=LOSSES["softmax_cross_entropy" if dataset.classes else "squared_error"],
-        optimizer=OPTIMIZERS[recipe.optimizer](),
+        optimizer=recipe.make_optimizer(),
         schedule=SCHEDULES[recipe.schedule](recipe.learning_rate),
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         generator=generator,
-        l2=recipe.penalty or None,
+        l2=recipe.l2,
+        dropout=recipe.dropout,
+        dropout_key=int(generator.integers(2**31)) if recipe.dropout else 0,
         validation=None if dataset.validation is None else make_samples(dataset, dataset.validation, weight),
         test=make_samples(dataset, dataset.test, weight) if dataset.validation is None else None,
         weigh_accuracy=False,

@@ -329,7 +329,7 @@ def test_a_population_of_three_is_three_networks(
         assert_same(objectives[index], objective, 1e-9)
 
 
-LEARNING_RATES = {"sgd": 0.05, "momentum": 0.01, "nesterov": 0.01, "adam": 1e-3}
+LEARNING_RATES = {"sgd": 0.05, "momentum": 0.01, "nesterov": 0.01, "adam": 1e-3, "adamw": 1e-3}
 
 
 def fit_digits(

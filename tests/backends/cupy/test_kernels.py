@@ -49,7 +49,7 @@ def make_static(
     key = backend.asarray(np.full(models, 7)) if settings.get("dropout") else ()
     state = TrainingState(layers, OPTIMIZERS[optimizer]().init(backend.xp, layers), key)
     x = generator.normal(size=(ROWS, sizes[0])) if divisor is None else generator.integers(256, size=(ROWS, sizes[0]))
-    targets = np.eye(sizes[-1])[generator.integers(sizes[-1], size=ROWS)]
+    targets = np.eye(sizes[-1])[generator.integers(sizes[-1], size=ROWS)] + (loss == "gamma")
     samples = Samples(
         backend.asarray(x.astype(dtype if divisor is None else "uint8")),
         backend.asarray(targets, dtype),
@@ -84,11 +84,12 @@ def assert_same_steps(static: DeviceStep) -> None:
     tree_map(lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance / 10), found, expected)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", [name for name in LOSSES if name != "quantile"])  # captured call by call
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_kernels_compute_every_step(backend: Backend, loss: str, dtype: str) -> None:
     with backend.scope():
-        for activation, models in itertools.product(ACTIVATIONS, [(), (3,)]):
+        chosen = list(ACTIVATIONS)[list(LOSSES).index(loss) :: len(LOSSES)]
+        for activation, models in itertools.product(["relu", *chosen], [(), (3,)]):
             assert_same_steps(make_static(backend, activation=activation, loss=loss, dtype=dtype, models=models))
 
 

@@ -11,15 +11,24 @@ from hypothesis import strategies as st
 
 from xpmlp.backends import Backend, NumpyBackend
 from xpmlp.backends.engine import Tracer, buffers, horizontal_fusion, make_plan
-from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.activations import ACTIVATIONS, find_activation
 from xpmlp.nn.initializers import glorot_uniform, init_layers
+from xpmlp.nn.loss_names import find_loss
 from xpmlp.nn.losses import LOSSES
-from xpmlp.nn.optimizers import adam, sgd
+from xpmlp.nn.optimizers import adam, adamw, clip_gradients, sgd
 from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import TrainingState, make_step
 from xpmlp.nn.tree import tree_map
 
-OPTIMIZERS = {"sgd": sgd(), "momentum": sgd(momentum=0.9), "nesterov": sgd(momentum=0.9, nesterov=True), "adam": adam()}
+OPTIMIZERS = {
+    "sgd": sgd(),
+    "momentum": sgd(momentum=0.9),
+    "nesterov": sgd(momentum=0.9, nesterov=True),
+    "adam": adam(),
+} | {
+    "adamw": adamw(),
+    "clipped": clip_gradients(sgd(momentum=0.9), 0.01),
+}
 ROWS, FEATURES, CLASSES, BATCH_SIZE = 50, 12, 4, 16  # the last batch is smaller
 
 
@@ -44,19 +53,21 @@ def assert_equal_to_the_plain_loop(
     weighted: bool = False,
     dropout: float = 0.0,
     rates_of_models: bool = False,
+    classes: int = CLASSES,
+    targets_for: Callable[..., Any] = lambda loss, targets: targets,
     **settings: Any,
 ) -> None:
     """Three epochs, each from where the one before ended, executed by the engine from the first step on."""
     generator = np.random.default_rng(0)
     settings = {"activation": ACTIVATIONS["tanh"]} | settings
-    step = make_step(loss=LOSSES[loss], optimizer=OPTIMIZERS[optimizer], dropout=dropout, **settings)
-    sizes = (FEATURES, *hidden, CLASSES)
+    step = make_step(loss=find_loss(loss), optimizer=OPTIMIZERS[optimizer], dropout=dropout, **settings)
+    sizes = (FEATURES, *hidden, classes)
     layers = init_layers(np, generator, sizes, glorot_uniform(), models=models, dtype=getattr(np, dtype))
     key = np.arange(np.prod(models, dtype=int)).reshape(models) if dropout else ()
     first = TrainingState(layers, OPTIMIZERS[optimizer].init(np, layers), key)
     samples = Samples(
         generator.random((ROWS, FEATURES)).astype(dtype),
-        np.eye(CLASSES, dtype=dtype)[generator.integers(CLASSES, size=ROWS)],
+        targets_for(loss, np.eye(classes, dtype=dtype)[generator.integers(classes, size=ROWS)]),
         generator.uniform(0.0, 2.0, ROWS).astype(dtype) if weighted else None,
     )
     orders = [generator.permutation(ROWS) for _ in range(3)]
@@ -86,17 +97,23 @@ def assert_equal_to_the_plain_loop(
         ("logistic", "nesterov", "float32"),
         ("identity", "adam", "float64"),
         ("relu", "adam", "float32"),
+        ("selu", "adamw", "float32"),
+        ("softplus,gelu", "clipped", "float64"),
+        ("mish,leaky_relu", "adamw", "float64"),
+        ("elu,silu", "clipped", "float32"),
     ],
 )
 def test_every_activation_and_optimizer(activation: str, optimizer: str, dtype: str) -> None:
-    assert_equal_to_the_plain_loop(activation=ACTIVATIONS[activation], optimizer=optimizer, dtype=dtype)
+    assert_equal_to_the_plain_loop(activation=find_activation(activation), optimizer=optimizer, dtype=dtype)
 
 
 @pytest.mark.usefixtures("small_arrays_stand_for_large_ones")
 @pytest.mark.parametrize("models", [(), (3,), (2, 1)])
-@pytest.mark.parametrize("loss", LOSSES)
-def test_every_loss_and_populations(loss: str, models: tuple[int, ...]) -> None:
-    assert_equal_to_the_plain_loop(loss, weighted=len(models) == 1, models=models, penalty=0.1)
+@pytest.mark.parametrize("loss", [*LOSSES, "huber:0.1 of tanh"])
+def test_every_loss_and_populations(targets_for: Callable[..., Any], loss: str, models: tuple[int, ...]) -> None:
+    assert_equal_to_the_plain_loop(
+        loss, classes=6, targets_for=targets_for, weighted=len(models) == 1, models=models, penalty=0.1
+    )
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])

@@ -70,7 +70,7 @@ class Tracer:
         NotTraceableError
             If a traced array's memory was made by a call that was not written down.
         """
-        if isinstance(argument, tuple):
+        if isinstance(argument, tuple | list):
             return tuple(map(self.untraced, argument))
         if isinstance(argument, TracedArray) and id(buffer_of(argument)) not in self.buffers:
             raise NotTraceableError("an array was made by one of its own methods")

@@ -18,10 +18,12 @@ class TorchNamespace:
 
     abs = staticmethod(torch.abs)
     exp = staticmethod(torch.exp)
+    expm1 = staticmethod(torch.expm1)
     isfinite = staticmethod(torch.isfinite)
     log = staticmethod(torch.log)
     log1p = staticmethod(torch.log1p)
     matmul = staticmethod(torch.matmul)
+    sign = staticmethod(torch.sign)
     sqrt = staticmethod(torch.sqrt)
     tanh = staticmethod(torch.tanh)
     where = staticmethod(torch.where)
@@ -48,6 +50,11 @@ class TorchNamespace:
     def maximum(a: Any, b: Any) -> Any:
         """Return the elementwise maximum; the second operand may be a number."""
         return torch.maximum(a, b) if isinstance(b, torch.Tensor) else torch.clamp_min(a, b)
+
+    @staticmethod
+    def minimum(a: Any, b: Any) -> Any:
+        """Return the elementwise minimum; the second operand may be a number."""
+        return torch.minimum(a, b) if isinstance(b, torch.Tensor) else torch.clamp_max(a, b)
 
     @staticmethod
     def sum(x: Any, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Any:

@@ -25,17 +25,18 @@ OPERATORS: dict[Any, str] = (
 )
 FUNCTIONS: dict[Any, str] = (
     {ufunc: f"{{}} {operator} {{}}" for ufunc, operator in OPERATORS.items()}
-    | {ufunc: f"{ufunc.__name__}({{}})" for ufunc in (np.exp, np.log, np.log1p, np.sqrt, np.square, np.tanh)}
+    | {ufunc: f"{ufunc.__name__}({{}})" for ufunc in (np.exp, np.expm1, np.log, np.log1p, np.sqrt, np.square, np.tanh)}
     | {np.maximum: "maximum({}, {})", np.minimum: "minimum({}, {})", np.power: "pow({}, {})"}
-    | {np.negative: "-{}", np.absolute: "fabs({})"}
+    | {np.negative: "-{}", np.absolute: "fabs({})", np.sign: "sign({})"}
 )
-ONLY_FLOATS = {np.absolute, np.divide, np.power}
+ONLY_FLOATS = {np.absolute, np.divide, np.power, np.sign}
 
 COMBINE = {np.add: ("Add", 0.0), np.vecdot: ("Add", 0.0), np.maximum: ("Maximum", -np.inf)}
 """How a reduction combines two numbers, and what it starts from."""
 
 HELPERS = """\
 template <class T> __device__ T square(T a) { return a * a; }
+template <class T> __device__ T sign(T a) { return a != a ? a : T(a > 0) - T(a < 0); }
 template <class T> __device__ T maximum(T a, T b) { return a != a || a > b ? a : b; }
 template <class T> __device__ T minimum(T a, T b) { return a != a || a < b ? a : b; }
 struct Add { template <class T> __device__ T operator()(T a, T b) const { return a + b; } };
