@@ -1,7 +1,11 @@
 """Damaged files, and whatever Polars raises, panics included, give an error of the package that names the file."""
 
 import gzip
+import io
+import os
 import random
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ import polars as pl
 import pytest
 
 from xpmlp import load_dataset
+from xpmlp.datasets.tables import text_file
 from xpmlp.datasets.tables.files import read_table
 from xpmlp.datasets.tables.loading import rows_to_predict
 from xpmlp.datasets.tables.table import Table
@@ -91,3 +96,50 @@ def test_any_damage_is_refused_with_the_files_name_or_leaves_a_table(tmp_path: P
             assert np.isfinite(x).all()
     assert len(refusals) > 30
     assert all(message.startswith(str(path)) for message in refusals)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are no Unicode")
+@pytest.mark.parametrize("end", ["csv", "parquet", "arrow", "npz"])
+def test_a_file_may_have_a_name_that_is_not_unicode(tmp_path: Path, end: str) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff." + end.encode()))
+    frame = pl.DataFrame({"a": np.arange(20.0), "label": np.arange(20) % 2})
+    if end == "npz":
+        np.savez(path, a=np.arange(20.0), label=np.arange(20) % 2)
+    else:
+        content = io.BytesIO()
+        writers: dict[str, Any] = {"csv": frame.write_csv, "parquet": frame.write_parquet, "arrow": frame.write_ipc}
+        writers[end](content)
+        path.write_bytes(content.getvalue())
+    assert load_dataset(path).train.x.shape == (16, 1)
+
+
+def test_members_of_an_npz_that_are_no_arrays_are_left_out_and_false_sizes_refused(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    np.savez(path, a=np.arange(20.0), label=np.arange(20) % 2)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("read me.txt", "hello")
+    table = read_table(path)
+    assert (list(table.schema), table.rows) == (["a", "label"], 20)
+    assert table.notes == (f"{path}: left out, as they are no arrays: 'read me.txt'",)
+
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**15,)})
+    for content in (header.getvalue() + b"\0" * 800, header.getvalue()):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.npy", content)
+        with pytest.raises(DataError, match=r"data.npz: cannot be .* \(an array of 8,000,000,000,000,000 bytes"):
+            read_table(path)
+
+
+def test_a_gzip_file_that_holds_far_more_than_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bomb.csv.gz"
+    path.write_bytes(gzip.compress(b"a,label\n" + b"1,0\n" * 10**6))
+    monkeypatch.setattr(text_file, "available_memory", lambda: 10**7)
+    with pytest.raises(DataError, match=r"bomb.csv.gz: holds more than 0.0 GB"):
+        read_table(path)
+    monkeypatch.undo()
+    path.write_bytes(gzip.compress(b"a" * 10**8, 1))
+    with pytest.raises(DataError, match=r"bomb.csv.gz: holds a line of more than 64 MB"):
+        read_table(path)

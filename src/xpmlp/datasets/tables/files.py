@@ -1,10 +1,14 @@
 """A path in, a table out, whatever its format."""
 
+import io
 import math
 import os
 import re
+import subprocess
+import sys
+import warnings
 import zipfile
-import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +18,12 @@ from jaxtyping import Shaped
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import TableSchema
 
+from ..dataset import listing
+from ..memory import check_memory
 from .csv_file import read_csv
 from .options import TableOptions
-from .table import Table, import_polars, polars_errors
+from .table import Table, import_polars, polars_errors, silent_panics
+from .text_file import is_unicode
 
 SUFFIXES = {
     "parquet": (".parquet", ".pq"),
@@ -27,6 +34,8 @@ SUFFIXES = {
 COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
 FORMATS = "CSV (plain, .gz or .zst), Parquet, Arrow or Feather, or .npz"
 
+NPY_MAGIC = b"\x93NUMPY"
+PANIC = 3  # exit code of a process in which Polars panicked
 # The usual names of arrays in an .npz.
 FEATURES = ("x", "X", "data", "images", "features", "inputs")
 TARGETS = ("y", "Y", "label", "labels", "target", "targets", "class", "classes")
@@ -83,6 +92,7 @@ def open_arrow(path: Path) -> Table:
         magic = file.read(6)
     if magic[:4] == b"FEA1":
         raise DataError(f"{path}: is a Feather file of version 1. Save it as version 2, which is Arrow, or as Parquet.")
+    refuse_crashing(path, "read_ipc" if magic == b"ARROW1" else "read_ipc_stream")
     if magic == b"ARROW1":
         return open_lazily(path, polars.scan_ipc, "Arrow")
     with polars_errors(f"{path}: cannot be read as Arrow"), path.open("rb") as file:
@@ -90,13 +100,37 @@ def open_arrow(path: Path) -> Table:
     return checked(Table.of(str(path), frame))
 
 
+def refuse_crashing(path: Path, function: str) -> None:
+    """Refuse an Arrow file that ends the process which reads it, as a few damaged ones do, by reading it in another."""
+    code = (
+        "import sys, polars\n"
+        "try:\n"
+        f"    polars.{function}(open(sys.argv[1], 'rb'))\n"
+        "except polars.exceptions.PanicException:\n"
+        f"    sys.exit({PANIC})\n"
+        "except Exception:\n"
+        "    pass"  # it is raised again here
+    )
+    child = subprocess.run(
+        [sys.executable, "-P", "-c", code, path],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    if child.returncode not in (0, 1):
+        raise DataError(f"{path}: is damaged: Polars fails while reading it. Copy or download it again.")
+
+
 def open_lazily(path: Path, scan: Any, kind: str) -> Table:
     """Open a Parquet or Arrow file; its values are read when they are used, some rows at a time."""
-    with polars_errors(f"{path}: cannot be read as {kind}"):
-        frame = scan(path, glob=False)
+    # Polars takes only names in Unicode.
+    frame = scan(path if is_unicode(path) else io.BytesIO(path.read_bytes()), glob=False)
+    table = Table(str(path), frame, {}, 0)
+    with polars_errors(f"{path}: cannot be read as {kind}"), silent_panics():
         schema = dict(frame.collect_schema())
-        rows = int(frame.select(import_polars().len()).collect().item()) if schema else 0
-    return checked(Table(str(path), frame, schema, rows))
+    rows = int(table.collect(frame.select(import_polars().len())).item()) if schema else 0
+    return checked(replace(table, schema=schema, rows=rows))
 
 
 def checked(table: Table) -> Table:
@@ -115,38 +149,60 @@ def read_npz(path: Path) -> tuple[Table, Table | None]:
     Known layouts are `x` with a row or an image for each sample and `y` with its label, both for training and test
     (``x_train`` …) if there are two; other usual names for them; and an array of one dimension for each column.
     """
-    arrays = read_arrays(path)
+    arrays, notes = read_arrays(path)
     splits: dict[str, dict[str, Any]] = {}
     for name, array in arrays.items():
         match = SPLIT_NAME.fullmatch(name)
         part = None if match is None else match["part"] or match["part2"]
         if match is None or part not in (*FEATURES, *TARGETS):
-            return table_of_arrays(str(path), arrays), None
+            return table_of_arrays(str(path), arrays, notes), None
         splits.setdefault((match["split"] or match["split2"]).lower(), {})[part] = array
     if splits.keys() != {"train", "test"}:
-        return table_of_arrays(str(path), arrays), None
-    return table_of_arrays(str(path), splits["train"]), table_of_arrays(f"{path} (test rows)", splits["test"])
+        return table_of_arrays(str(path), arrays, notes), None
+    test = table_of_arrays(f"{path} (test rows)", splits["test"])
+    return table_of_arrays(str(path), splits["train"], notes), test
 
 
-def read_arrays(path: Path) -> dict[str, Shaped[np.ndarray, "..."]]:
-    """Return all arrays of a file."""
+def read_arrays(path: Path) -> tuple[dict[str, Shaped[np.ndarray, "..."]], tuple[str, ...]]:
+    """Return the arrays of a file, and a note on members that are none."""
     with path.open("rb") as file:
-        if file.read(6) == b"\x93NUMPY":
+        if file.read(6) == NPY_MAGIC:
             raise DataError(f"{path}: holds a single array. Give an .npz with {LAYOUTS}.")
-    arrays = {}
+    arrays: dict[str, Any] = {}
+    others = []
     try:
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                with archive.open(name) as member:
-                    arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
-    except (OSError, EOFError, MemoryError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        if "allow_pickle" in str(error):
-            raise DataError(f"{path}: holds Python objects. Save arrays of numbers or text instead.") from error
+        with zipfile.ZipFile(path) as archive, warnings.catch_warnings(action="ignore"):
+            for member in archive.infolist():
+                with archive.open(member) as file:
+                    if file.read(6) == NPY_MAGIC:
+                        file.seek(0)
+                        arrays[member.filename.removesuffix(".npy")] = read_array(file, member.file_size)
+                    else:
+                        others.append(member.filename)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    except Exception as error:  # damaged archives raise errors of a dozen types
         raise DataError(f"{path}: cannot be read as .npz ({error}). Is the file whole?") from error
-    return arrays
+    return arrays, (f"{path}: left out, as they are no arrays: {listing(others)}",) if others else ()
 
 
-def table_of_arrays(name: str, arrays: dict[str, Shaped[np.ndarray, "..."]]) -> Table:
+def read_array(file: Any, size: int) -> Shaped[np.ndarray, "..."]:
+    """Read an array of an .npz, a file of `size` bytes; its header must not promise more or less than follows."""
+    read_header = {(1, 0): np.lib.format.read_array_header_1_0}.get(
+        np.lib.format.read_magic(file), np.lib.format.read_array_header_2_0
+    )
+    shape, is_fortran, dtype = read_header(file)
+    if dtype.hasobject:
+        raise DataError("holds Python objects. Save arrays of numbers or text instead.")
+    expected = math.prod(shape) * dtype.itemsize
+    if expected != size - file.tell():
+        raise ValueError(f"an array of {expected:,} bytes in a member of {size:,}")
+    check_memory(expected, what="one of its arrays", remedy="Use fewer rows or a larger machine.")
+    array = np.frombuffer(bytearray(file.read(expected)), dtype)
+    return array.reshape(shape, order="F" if is_fortran else "C")
+
+
+def table_of_arrays(name: str, arrays: dict[str, Shaped[np.ndarray, "..."]], notes: tuple[str, ...] = ()) -> Table:
     """Return a table of arrays whose first axis is the rows; other axes are flattened into columns."""
     polars = import_polars()
     if not arrays:
@@ -174,4 +230,4 @@ def table_of_arrays(name: str, arrays: dict[str, Shaped[np.ndarray, "..."]]) -> 
         if key in FEATURES and array.ndim > 2:
             row_shape = tuple(int(size) for size in array.shape[1:])
     with polars_errors(f"{name}: cannot be made a table", f"Give {LAYOUTS}."):
-        return Table.of(name, polars.concat(frames, how="horizontal"), row_shape=row_shape)
+        return Table.of(name, polars.concat(frames, how="horizontal"), row_shape=row_shape, notes=notes)

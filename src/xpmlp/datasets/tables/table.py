@@ -1,6 +1,9 @@
 """A table of any format. All reading by Polars goes through here, so that its errors become `DataError`."""
 
 import functools
+import os
+import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +18,8 @@ from xpmlp.optional_imports import import_optional
 
 # Of at most 8 bytes each: bounds the memory that a table needs besides the arrays made from it.
 CELLS_AT_A_TIME = 2_000_000
+
+STANDARD_ERROR = threading.RLock()
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,6 +40,28 @@ def polars_errors(what: str, remedy: str = "Is the file whole?") -> Iterator[Non
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError, EOFError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{what} ({reason}). {remedy}") from error
+
+
+@contextmanager
+def silent_panics() -> Iterator[None]:
+    """Keep Polars' threads from printing a panic, which is raised as well; other output appears afterwards."""
+    with STANDARD_ERROR, tempfile.TemporaryFile() as scratch:
+        try:
+            original = os.dup(2)
+        except OSError:  # it is closed
+            yield
+            return
+        os.dup2(scratch.fileno(), 2)
+        is_panic = True
+        try:
+            yield
+            is_panic = False
+        finally:
+            os.dup2(original, 2)
+            scratch.seek(0)
+            if not is_panic and (printed := scratch.read()):
+                os.write(2, printed)
+            os.close(original)
 
 
 def reports_polars_errors(function: Callable[P, T]) -> Callable[P, T]:
@@ -109,7 +136,7 @@ class Table:
 
     def collect(self, frame: Any = None) -> Any:
         """Return a LazyFrame made from `frame`, by default itself, as a DataFrame."""
-        with polars_errors(f"{self.name}: cannot be read"):
+        with polars_errors(f"{self.name}: cannot be read"), silent_panics():
             return (self.frame if frame is None else frame).collect()
 
     def column(self, name: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 from xpmlp.errors import DataError
 
-from ..idx import FOREIGN_FILES, GZIP_MAGIC, looks_like, read_up_to
+from ..idx import CHUNK_BYTES, FOREIGN_FILES, GZIP_MAGIC, looks_like
 from ..memory import available_memory, check_memory
 from .table import import_polars
 
@@ -120,14 +120,24 @@ def decompress(path: Path) -> bytes | None:
             return decompress_zstd(path)
         if magic[:2] != GZIP_MAGIC:
             return None
-        most = (available_memory() or 2**40) // SPACE_FOR_TEXT
         try:
-            content = bytes(read_up_to(gzip.GzipFile(fileobj=file), most + 1))
+            return inflate(path, gzip.GzipFile(fileobj=file))
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{path}: a damaged or incomplete gzip file ({error}). Is the file whole?") from error
-    if len(content) > most:
-        raise DataError(f"{path}: holds more than {most / 1e9:.1f} GB. Save it as Parquet, which is read in parts.")
-    return content
+
+
+def inflate(path: Path, stream: Any) -> bytes:
+    """Return the content of a gzip stream if it is text that fits into memory."""
+    most = (available_memory() or 2**40) // SPACE_FOR_TEXT
+    content, has_lines = io.BytesIO(), False
+    while chunk := stream.read(CHUNK_BYTES):
+        content.write(chunk)
+        has_lines = has_lines or b"\n" in chunk or b"\r" in chunk
+        if content.tell() > most:
+            raise DataError(f"{path}: holds more than {most / 1e9:.1f} GB. Save it as Parquet, which is read in parts.")
+        if content.tell() > LONGEST_LINE and not has_lines:
+            raise DataError(f"{path}: holds a line of more than {LONGEST_LINE // 2**20} MB, so it is no table.")
+    return content.getvalue()  # without a copy
 
 
 def decompress_zstd(path: Path) -> bytes:
