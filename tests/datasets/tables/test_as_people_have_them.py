@@ -4,6 +4,7 @@ import gzip
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -151,3 +152,20 @@ def test_columns_that_cannot_help_are_dropped_in_one_note_or_refused(tmp_path: P
             load_dataset(path, **options)
         assert [name for name in frame.columns if f"'{name}' (" in str(caught.value)] == names
         assert "Leave them out with --exclude" in str(caught.value)
+
+
+def test_spaces_around_texts_are_of_no_importance(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"kind": ["a ", " b", "c", " a"] * 10, "label": ["yes", " no"] * 20})
+    frame.write_parquet(tmp_path / "data.parquet")
+    frame.write_csv(tmp_path / "data.csv")
+    datasets = [load_dataset(tmp_path / name) for name in ("data.parquet", "data.csv")]
+    for dataset in datasets:
+        assert dataset.classes == ("no", "yes")
+        assert dataset.table_schema is not None
+        (column,) = dataset.table_schema.columns
+        assert column.categories == ("a", "b", "c")
+        np.testing.assert_array_equal(dataset.train.x, datasets[0].train.x)
+        old = msgspec.structs.replace(column, categories=("a ", " b", "c"), fill="a ")
+        schema = msgspec.structs.replace(dataset.table_schema, columns=(old,))
+        x = rows_to_predict(read_table(tmp_path / "data.csv"), schema).x
+        np.testing.assert_array_equal(x[:4], [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]])

@@ -17,7 +17,7 @@ from xpmlp.model.table_schema import Kind
 
 from ..dataset import listing
 from .options import TableOptions, Task
-from .table import Table, column_type, import_polars
+from .table import Table, as_text, column_type, import_polars
 from .task import decide_task
 
 USUAL_TARGETS = ("label", "target", "class", "y")
@@ -135,7 +135,7 @@ def read_target(table: Table, name: str, task: Task | None) -> Target:
     polars = import_polars()
     series, dtype = table.column(name), table.schema[name]
     if column_type(dtype) in ("text", "boolean"):
-        series = series.cast(polars.String)
+        series = as_text(series)
         if task == "regression":
             remedy = "Correct the cell, or learn classes with --task classification."
             refuse_text_among_numbers(table, name, series, remedy=remedy)

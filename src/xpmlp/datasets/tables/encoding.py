@@ -139,9 +139,11 @@ def encode_categories(
     for column in columns:
         text = as_text(block[column.name])
         if column.fill is not None:
-            text = text.fill_null(column.fill)
+            text = text.fill_null(str(column.fill).strip())
+        # Models of earlier versions may have spaces around categories.
+        codes_of = {category.strip(): code for code, category in reversed([*enumerate(column.categories)])}
         codes = text.replace_strict(
-            list(column.categories), list(range(column.inputs)), default=-1, return_dtype=polars.Int64
+            list(codes_of), list(codes_of.values()), default=-1, return_dtype=polars.Int64
         ).to_numpy()
         strange = (codes < 0) & used & text.is_not_null().to_numpy()
         if column.infrequent is not None:

@@ -183,11 +183,11 @@ def without_nan(frame: Any) -> Any:
 
 
 def as_text(series: Any) -> Any:
-    """Return categories as text; whole numbers alike whether they are stored as integers or as floats."""
+    """Return categories as text without spaces around it; whole numbers alike, stored as integers or as floats."""
     polars = import_polars()
     if series.dtype.is_float():
         series = series.fill_nan(None)
         whole = series.cast(polars.Int64, strict=False)
         if whole.null_count() == series.null_count() and bool((whole == series).all()):
             series = whole
-    return series.cast(polars.String)
+    return series.cast(polars.String).str.strip_chars()
