@@ -79,7 +79,7 @@ def test_a_model_says_the_same_on_every_backend_which_names_library_and_device(
     assert described["library"].startswith(f"{backend.name} ")
     assert described["device"]
     model, _ = train(digits, RECIPE)
-    there, here = predict(model, digits.test.x, backend), predict(model, digits.test.x)
+    there, here = predict(model, digits.test, backend), predict(model, digits.test)
     np.testing.assert_array_equal(there.labels, here.labels)
     np.testing.assert_allclose(there.probabilities, here.probabilities, atol=1e-5)
     assert evaluate_classifier(model, digits.test, backend).loss == pytest.approx(

@@ -114,7 +114,7 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(
     code, text = xpmlp_in_terminal("train", "digits", "--epochs", 2, "-o", "run")
     assert code == 0
     assert ESCAPE not in text
-    assert text.count("\r\n") == text.count("\r") == 6
+    assert text.count("\r\n") == text.count("\r") == 7
 
 
 @needs_terminal
