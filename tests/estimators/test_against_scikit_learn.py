@@ -148,7 +148,9 @@ def test_parameters_and_methods_are_scikit_learns_with_ours_last(kind: str) -> N
     assert {name for name in dir(their_estimator) if not name.startswith("_")} <= set(dir(our_estimator))
     for name in ("fit", "partial_fit", "predict", "score"):
         first, second = (inspect.signature(getattr(each, name)) for each in (our_estimator, their_estimator))
-        assert list(first.parameters) == list(second.parameters)
+        present, expected = list(first.parameters.values()), list(second.parameters)
+        assert [parameter.name for parameter in present[: len(expected)]] == expected
+        assert all(extra.kind is inspect.Parameter.KEYWORD_ONLY for extra in present[len(expected) :])
 
 
 def test_confident_wrong_predictions_cost_as_much_as_in_scikit_learn() -> None:

@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.inspection import permutation_importance
+from sklearn.metrics import accuracy_score, get_scorer, log_loss, r2_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.utils import get_tags
 from sklearn.utils.class_weight import compute_sample_weight
 
@@ -183,6 +187,9 @@ def test_a_diverging_run_names_the_learning_rate_and_early_stopping_keeps_the_be
     estimator = MLPRegressor(activation="identity", solver="sgd", learning_rate_init=1, random_state=0)
     with pytest.raises(DivergedError, match=r"diverged in epoch \d+.*learning rate was 1") as error:
         estimator.fit(*iris)
+    sentence = "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
+    assert f"{sentence} preprocessed." in str(error.value)
+    assert "has values up to" not in str(error.value)
     assert isinstance(error.value, ValueError)
     estimator.set_params(early_stopping=True)
     with pytest.warns(ConvergenceWarning, match="diverged in epoch .*the best validation score"):
@@ -192,6 +199,125 @@ def test_a_diverging_run_names_the_learning_rate_and_early_stopping_keeps_the_be
     assert estimator.best_validation_score_ == max(estimator.validation_scores_)
 
 
+@pytest.mark.parametrize("which", ["X", "y"])
+def test_large_values_are_named_if_a_run_diverges(iris: Any, which: str) -> None:
+    x, y = iris[0].astype(np.float32), iris[1].astype(np.float32)
+    x, y = (x * 1e25, y) if which == "X" else (x, y * 1e30)
+    remedy = "StandardScaler" if which == "X" else "TransformedTargetRegressor"
+    with pytest.raises(DivergedError, match=rf"{which} has values up to \S+e[+]\d\d: scale them, .*{remedy}"):
+        MLPRegressor(max_iter=3).fit(x, y)
+
+
+# Validation
+
+
+@pytest.mark.parametrize(("make", "metric"), [(MLPClassifier, accuracy_score), (MLPRegressor, r2_score)])
+@pytest.mark.parametrize("stopping", [False, True, "loss", "neg_max_error", "f1_macro"])
+def test_validation_samples_of_ones_own_are_scored_after_each_epoch(
+    iris: Any, make: Any, metric: Any, stopping: Any
+) -> None:
+    if stopping == ("neg_max_error" if make is MLPClassifier else "f1_macro"):
+        pytest.skip("a score of the other kind")
+    x, y, x_val, y_val = iris[0][::2], iris[1][::2], iris[0][1:60:2], iris[1][1:60:2]  # two classes of three
+    networks = Networks()
+    settings = SETTINGS | {"max_iter": 40, "n_iter_no_change": 3, "learning_rate_init": 0.05, "tol": 1e-3}
+    estimator = make(**settings, early_stopping=stopping, callbacks=[networks]).fit(x, y, X_val=x_val, y_val=y_val)
+    assert len(estimator.validation_loss_curve_) == len(estimator.validation_scores_) == estimator.n_iter_
+    twin = make(**settings).fit(x, y)
+    losses, scores = [], []
+    for coefs, intercepts in networks.seen:
+        twin.coefs_, twin.intercepts_ = coefs, intercepts
+        if make is MLPClassifier:
+            losses.append(log_loss(y_val, twin.predict_proba(x_val), labels=[0, 1, 2]))
+        else:
+            losses.append(np.mean((twin.predict(x_val) - y_val) ** 2) / 2)
+        scorer = get_scorer(stopping) if isinstance(stopping, str) and stopping != "loss" else None
+        scores.append(metric(y_val, twin.predict(x_val)) if scorer is None else scorer(twin, x_val, y_val))
+    assert_allclose(estimator.validation_loss_curve_, losses, rtol=1e-6)
+    assert_allclose(estimator.validation_scores_, -np.array(losses) if stopping == "loss" else scores, rtol=1e-6)
+    best = int(np.argmax(estimator.validation_scores_)) if stopping else -1
+    assert_array_equal(estimator.coefs_[0], networks.seen[best][0][0])
+    if not stopping:
+        assert estimator.best_loss_ == min(estimator.loss_curve_)
+        assert_array_equal(estimator.coefs_[0], twin.set_params(max_iter=estimator.n_iter_).fit(x, y).coefs_[0])
+
+
+class Networks(Callback):
+    """Keeps the network of every epoch."""
+
+    def on_fit_start(self, run: Run) -> None:
+        self.seen: list[Any] = []
+
+    def on_epoch_end(self, run: Run) -> None:
+        layers = run.state.layers
+        self.seen.append(([layer.weight.copy() for layer in layers], [layer.bias[0].copy() for layer in layers]))
+
+
+def test_a_scorer_stops_on_rows_that_are_split_off(iris: Any) -> None:
+    x, y = pl.DataFrame(iris[0], schema=list("abcd")), np.array(["no", "yes"])[(iris[1] > 0).astype(int)]
+    seen: list[Any] = []
+
+    def scorer(estimator: Any, x: Any, y: Any) -> float:
+        seen.append((x, y))
+        return -float(log_loss(y, estimator.predict_proba(x)))
+
+    estimator = MLPClassifier(**SETTINGS, early_stopping=scorer).fit(x, y)
+    assert [len(part) for part in seen[0]] == [15, 15]
+    assert seen[0][0].columns == list("abcd")
+    assert estimator.best_validation_score_ == max(estimator.validation_scores_)
+    assert_allclose(estimator.validation_loss_curve_, -np.array(estimator.validation_scores_), rtol=1e-6)
+    assert MLPClassifier(**SETTINGS).fit(x, y).validation_loss_curve_ is None
+
+
+# scikit-learn's callbacks
+
+
+def test_scikit_learns_callbacks_watch_every_epoch_and_may_stop(iris: Any) -> None:
+    callback = pytest.importorskip("sklearn.callback", reason="scikit-learn has no callbacks before 1.9")
+    monitor = callback.ScoringMonitor(scoring="accuracy")
+    estimator = MLPClassifier(**SETTINGS).set_callbacks(monitor).fit(*iris)
+    scores = [row["accuracy"] for row in monitor.get_logs().data if row["task_name"] == "epoch"]
+    assert len(scores) == 12
+    assert scores[-1] == estimator.score(*iris)
+    for epochs in (3, 7):
+        assert scores[epochs - 1] == MLPClassifier(**SETTINGS | {"max_iter": epochs}).fit(*iris).score(*iris)
+    search = GridSearchCV(MLPClassifier(**SETTINGS), {"alpha": [0.0, 1.0]}, cv=2).set_callbacks(callback.ProgressBar())
+    assert len(search.fit(*iris).cv_results_["params"]) == 2
+
+    assert MLPClassifier(**SETTINGS).set_callbacks(Stop()).fit(*iris).n_iter_ == 3
+
+
+class Stop:
+    """A callback of scikit-learn's kind that stops after the third epoch."""
+
+    def setup(self, estimator: Any, context: Any) -> None:
+        self.epochs = 0
+
+    def teardown(self, estimator: Any, context: Any) -> None:
+        pass
+
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
+        pass
+
+    def on_fit_task_end(self, estimator: Any, context: Any) -> bool:
+        self.epochs += context.task_name == "epoch"
+        return self.epochs == 3
+
+
+# Explanations
+
+
+def test_permutation_importance_and_shap_explain_it(iris: Any) -> None:
+    x = np.column_stack([iris[0][:, 2], np.random.default_rng(0).normal(size=150)])
+    estimator = MLPClassifier(**SETTINGS | {"max_iter": 200}).fit(x, iris[1])
+    found = permutation_importance(estimator, x, iris[1], n_repeats=5, random_state=0).importances_mean
+    assert found[0] > 0.3 > 0.1 > found[1]
+    shap = pytest.importorskip("shap", reason="shap is not installed")
+    values = shap.KernelExplainer(estimator.predict_proba, x[:20])(x[:5])
+    expected = estimator.predict_proba(x[:5])
+    assert_allclose(values.values.sum(axis=1) + values.base_values, expected, atol=1e-6)
+
+
 # What is refused
 
 
@@ -199,6 +325,9 @@ def test_a_diverging_run_names_the_learning_rate_and_early_stopping_keeps_the_be
     ("settings", "message"),
     [
         ({"hidden_layer_sizes": (3, 0)}, r"hidden_layer_sizes must be > 0, got \[3, 0\]"),
+        ({"hidden_layer_sizes": (5.0,)}, r"hidden_layer_sizes must be whole numbers, got \[5.0\]"),
+        ({"hidden_layer_sizes": ((5, 3),)}, r"hidden_layer_sizes must be whole numbers, got \[\(5, 3\)\]"),
+        ({"early_stopping": "losses"}, "The 'early_stopping' parameter of MLPClassifier must be"),
         ({"activation": "swish"}, "The 'activation' parameter of MLPClassifier must be a str among"),
         ({"backend": "tensorflow"}, "The 'backend' parameter of MLPClassifier must be a str among"),
         ({"dropout": 1.0}, "The 'dropout' parameter of MLPClassifier must be a float in the range"),
@@ -243,6 +372,21 @@ MISTAKES: list[tuple[Callable[[Any, Any], Any], type[Exception], str]] = [
         "has no epochs, so it cannot call callbacks",
     ),
     (lambda x, y: MLPClassifier(solver="lbfgs", dropout=0.1).fit(x, y), ValueError, "use sgd or adam for dropout"),
+    (lambda x, y: MLPClassifier().fit(pl.LazyFrame(x), y), TypeError, r"X is a LazyFrame.*X\.collect\(\)"),
+    (
+        lambda x, y: MLPClassifier().fit(x, y, X_val=pl.LazyFrame(x), y_val=y),
+        TypeError,
+        r"X_val is a LazyFrame.*X_val\.collect\(\)",
+    ),
+    (lambda x, y: MLPClassifier().fit(x, y, X_val=x), ValueError, "X_val and y_val belong together"),
+    (
+        lambda x, y: MLPClassifier().fit(x, y, X_val=x[:, :3], y_val=y),
+        ValueError,
+        "X_val, y_val: X has 3 features, but",
+    ),
+    (lambda x, y: MLPClassifier().fit(x, y, X_val=x, y_val=y[:9]), ValueError, "X_val, y_val: .*inconsistent numbers"),
+    (lambda x, y: MLPClassifier().fit(x, y, X_val=x, y_val=y + 1), ValueError, r"X_val, y_val: `y` has classes not in"),
+    (lambda x, y: MLPClassifier(solver="lbfgs").fit(x, y, X_val=x, y_val=y), ValueError, "cannot use X_val"),
 ]
 
 

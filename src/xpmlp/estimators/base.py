@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -12,6 +12,7 @@ import array_api_compat.numpy
 import numpy as np
 import scipy.sparse
 from sklearn.base import BaseEstimator, _fit_context
+from sklearn.metrics import get_scorer_names
 from sklearn.neural_network._multilayer_perceptron import BaseMultilayerPerceptron
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
@@ -43,9 +44,10 @@ from .arrays import (
 )
 from .conversion import convert_from_sklearn, read_estimator, to_model
 from .lbfgs import minimize
-from .problem import REPORTED_LOSSES, Problem, prediction_functions
+from .problem import NO_ROWS, REPORTED_LOSSES, Problem, Rows, prediction_functions
+from .sklearn_callbacks import CallbackSupportMixin
 from .stochastic import fit_stochastic, reset_curves
-from .validation import check_samples, check_targets, check_weight
+from .validation import check_samples, check_targets, check_weight, refuse_lazy
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
 OUT_ACTIVATIONS = {
@@ -59,7 +61,7 @@ Estimator = TypeVar("Estimator", bound="MLPBase")  # not Self: beartype supports
 
 
 @dataclass(eq=False, repr=False)
-class MLPBase(BaseEstimator, ABC):
+class MLPBase(CallbackSupportMixin, BaseEstimator, ABC):
     """Base class of `MLPClassifier` and `MLPRegressor`, with the parameters of both."""
 
     hidden_layer_sizes: Any = (100,)
@@ -101,13 +103,14 @@ class MLPBase(BaseEstimator, ABC):
         "device": [str, None],
         "dtype": [StrOptions({"float32", "float64"}), Options(type, {np.float32, np.float64}), None],
         "callbacks": [list, tuple],
+        "early_stopping": ["boolean", StrOptions({"loss", *get_scorer_names()}), callable],
     }
 
     _y_numeric: ClassVar[bool]  # whether y has to be numbers
     _dropout_key = 0
 
     @abstractmethod
-    def _check_targets(self, source: Backend, y: Any, *, incremental: bool) -> Any:
+    def _check_targets(self, source: Backend, y: Any, *, incremental: bool | None) -> Any:
         """Return valid targets as a matrix: of NumPy, or of `source`, like y."""
 
     @abstractmethod
@@ -121,7 +124,16 @@ class MLPBase(BaseEstimator, ABC):
     # Training
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self: Estimator, X: Any, y: Any, sample_weight: Any = None) -> Estimator:
+    def fit(
+        self: Estimator,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Estimator:
         """Train on samples and their labels, or targets.
 
         Parameters
@@ -132,6 +144,9 @@ class MLPBase(BaseEstimator, ABC):
             Shape ``(samples,)`` or ``(samples, outputs)``; a classifier's several outputs are 0 or 1.
         sample_weight
             Shape ``(samples,)``: non-negative weights; None for equal weights.
+        X_val, y_val, sample_weight_val
+            Validation samples, on which the network is evaluated after each epoch; with early stopping they are used
+            instead of a part of X.
 
         Raises
         ------
@@ -140,11 +155,14 @@ class MLPBase(BaseEstimator, ABC):
         SettingsError
             A ValueError: the backend or device is not available.
         """
-        self._fit(X, y, sample_weight, incremental=False)
+        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), incremental=False)
         return self
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> None:
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any] = NO_ROWS, *, incremental: bool
+    ) -> None:
         """Train from new weights or from the current ones."""
+        refuse_lazy(X=X, y=y, X_val=validation[0], y_val=validation[1])
         sizes = self._hidden_sizes()
         self._check_settings()
         from_scratch = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
@@ -161,10 +179,15 @@ class MLPBase(BaseEstimator, ABC):
         self._check_units(units)
         if not same_device(source, backend):
             x, targets, weight = to_host(x), to_host(targets), to_host(weight)
+        held_out = self._check_validation(source, *validation)
         problem = Problem(
+            given=Rows(X, y, sample_weight),
+            given_validation=None if held_out is None else Rows(*validation),
+            validation=held_out,
+            source=source,
             backend=backend,
             samples=Samples(x, targets, weight),
-            layers=self._layers(backend, dtype),
+            dtype=dtype,
             activation=ACTIVATIONS[self.activation],
             loss=REPORTED_LOSSES[self._loss_name()],
             l2=float(self.alpha) or None,
@@ -179,6 +202,8 @@ class MLPBase(BaseEstimator, ABC):
         """Return the number of units in each hidden layer."""
         sizes = self.hidden_layer_sizes
         sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if not all(isinstance(size, Integral) for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be whole numbers, got {sizes}.")
         if any(size <= 0 for size in sizes):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         return sizes
@@ -192,10 +217,29 @@ class MLPBase(BaseEstimator, ABC):
         if self.solver == "lbfgs" and self.callbacks:
             raise ValueError("solver='lbfgs' has no epochs, so it cannot call callbacks; use sgd or adam.")
 
+    def _check_validation(self, source: Backend, X: Any, y: Any, sample_weight: Any) -> Samples | None:
+        """Return valid validation samples as arrays of `source`; None if there are none."""
+        if X is None and y is None:
+            return None
+        if X is None or y is None:
+            raise ValueError("X_val and y_val belong together: give both.")
+        if self.solver == "lbfgs":
+            raise ValueError("solver='lbfgs' has no epochs, so it cannot use X_val; use sgd or adam.")
+        X = follow(X, source)
+        if not is_numpy(source) and is_numpy(backend_of(X)):
+            X = source.asarray(np.asarray(X))
+        try:
+            return Samples(*self._check_input(source, X, y, sample_weight, reset=False, incremental=None))
+        except ValueError as error:
+            raise ValueError(f"X_val, y_val: {error}") from error
+
     def _check_input(
-        self, source: Backend, X: Any, y: Any, sample_weight: Any, *, reset: bool, incremental: bool
+        self, source: Backend, X: Any, y: Any, sample_weight: Any, *, reset: bool, incremental: bool | None
     ) -> tuple[Any, Any, Any]:
-        """Return valid samples, targets and weights as arrays of `source`, the backend of X."""
+        """Return valid samples, targets and weights as arrays of `source`, the backend of X.
+
+        For validation samples, `incremental` is None: they may lack classes, which have no weights of their own.
+        """
         y, weight = follow(y, source), follow(sample_weight, source)
         if is_numpy(source):
             x, y = validate_data(
@@ -211,7 +255,7 @@ class MLPBase(BaseEstimator, ABC):
             if weight is not None:
                 weight = _check_sample_weight(weight, x, ensure_non_negative=True, dtype=x.dtype)
             targets = self._check_targets(source, y, incremental=incremental)
-            return x, targets, self._apply_class_weight(source, y, weight, x)
+            return x, targets, weight if incremental is None else self._apply_class_weight(source, y, weight, x)
         with source.scope():
             dtype = None if self.dtype is None else np.dtype(self.dtype).name
             x = check_samples(self, source, X, reset=reset, dtype=dtype)
@@ -220,7 +264,8 @@ class MLPBase(BaseEstimator, ABC):
             if weight is not None:
                 weight = check_weight(source, weight, x.shape[0], dtype_name(x))
             targets = self._check_targets(source, y, incremental=incremental)
-            weight = self._apply_class_weight(source, y, weight, x)
+            if incremental is not None:
+                weight = self._apply_class_weight(source, y, weight, x)
             if isinstance(targets, np.ndarray):
                 targets = source.asarray(targets, None if targets.dtype == bool else dtype_name(x))
         return x, targets, weight

@@ -91,15 +91,16 @@ class MLPClassifier(ClassifierMixin, MLPBase):
     def classes_(self, labels: Any) -> None:
         self.__dict__["classes_"] = to_host(labels)
 
-    def _check_targets(self, source: Backend, y: Any, *, incremental: bool) -> Any:
+    def _check_targets(self, source: Backend, y: Any, *, incremental: bool | None) -> Any:
         """Return boolean targets, one column per output, and set or check the classes."""
         on_device = not isinstance(y, np.ndarray) and not scipy.sparse.issparse(y)
         if on_device:
             y = check_labels(source, y)
         elif y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        if hasattr(self, "classes_") and (self.warm_start or incremental):
-            self._check_classes(find_classes(source, y) if on_device else unique_labels(y))
+        if hasattr(self, "classes_") and (self.warm_start or incremental is not False):
+            all_of_them = self.warm_start and incremental is not None
+            self._check_classes(find_classes(source, y) if on_device else unique_labels(y), all_of_them=all_of_them)
         else:
             self._label_binarizer = fit_binarizer(source, y) if on_device else LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
@@ -108,10 +109,10 @@ class MLPClassifier(ClassifierMixin, MLPBase):
             return encode(source if on_device else numpy_backend(), y, self._label_binarizer)
         return self._label_binarizer.transform(y).astype(bool)
 
-    def _check_classes(self, classes: Any) -> None:
-        """Raise an error for labels that do not belong to the known classes."""
+    def _check_classes(self, classes: Any, *, all_of_them: bool) -> None:
+        """Raise an error for labels that do not belong to the known classes, or are not all of them."""
         known = self._label_binarizer.classes_
-        if self.warm_start:
+        if all_of_them:
             if set(classes) != set(known):
                 raise ValueError(
                     "warm_start can only be used where `y` has the same classes as in the previous call to fit. "

@@ -18,7 +18,6 @@ from xpmlp.nn.objective import objective_and_gradients
 from xpmlp.nn.samples import Samples, make_batch, slice_rows
 from xpmlp.nn.tree import tree_map
 
-from .arrays import dtype_name
 from .problem import Problem
 
 BLOCK_VALUES = 2**21  # outputs of all layers per block: bounds the memory beside the samples
@@ -34,12 +33,13 @@ def minimize(estimator: Any, problem: Problem, loss: Loss) -> Layers:
     from sklearn.utils.optimize import _check_optimize_result
 
     backend, xp = problem.backend, problem.backend.xp
-    shapes = [array.shape for array in parameters(problem.layers)]
-    dtype = dtype_name(problem.layers[0].weight)
+    dtype = problem.dtype
+    initial = estimator._layers(backend, dtype)
+    shapes = [array.shape for array in parameters(initial)]
 
     with backend.scope():
         samples = move_samples(backend, problem.samples, dtype)
-        blocks = split_into_blocks(backend, samples, problem.layers)
+        blocks = split_into_blocks(backend, samples, initial)
 
     def evaluate(layers: Layers, loss: Loss) -> Any:
         total: Any = None
@@ -68,11 +68,11 @@ def minimize(estimator: Any, problem: Problem, loss: Loss) -> Layers:
         iterations += 1
         sys.stdout.write(f"Iteration {iterations}, loss = {intermediate_result.fun:.8f}\n")
 
-    size = problem.layers, blocks[0][1]
+    size = initial, blocks[0][1]
     with backend.scope(), backend.run_threads(*size, None), backend.threads_for(*size):
         result = scipy.optimize.minimize(
             objective,
-            backend.to_numpy(pack(xp, problem.layers)).astype(np.float64),
+            backend.to_numpy(pack(xp, initial)).astype(np.float64),
             method="L-BFGS-B",
             jac=True,
             callback=report if estimator.verbose >= 1 else None,

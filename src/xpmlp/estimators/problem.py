@@ -1,4 +1,4 @@
-"""What a solver is given: the network, its samples, and the loss as scikit-learn reports it.
+"""What a solver is given: the samples, and the loss as scikit-learn reports it.
 
 scikit-learn clips probabilities to [eps, 1 − eps] of their dtype before it takes the logarithm, so no output of a
 sample costs more than 36.04 in float64 or 15.94 in float32. It reports the squared error as a mean over the outputs,
@@ -14,17 +14,31 @@ from scipy.special import expit
 
 from xpmlp.backends import Backend
 from xpmlp.nn.activations import ACTIVATIONS, Activation
-from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import LOSSES, Loss, logistic, softmax_cross_entropy, squared_error
 from xpmlp.nn.samples import Samples
 
 
-class Problem(NamedTuple):
-    """A network and its training data."""
+class Rows(NamedTuple):
+    """Samples, targets and weights as they were given."""
 
+    X: Any
+    y: Any
+    sample_weight: Any
+
+
+NO_ROWS = Rows(None, None, None)
+
+
+class Problem(NamedTuple):
+    """What to minimize, and where."""
+
+    given: Rows
+    given_validation: Rows | None
+    validation: Samples | None
+    source: Backend  # of X, to which the trained network is moved
     backend: Backend  # computes
     samples: Samples  # arrays of `backend`, or of NumPy
-    layers: Layers  # the initial network, as arrays of `backend`
+    dtype: str  # to compute in
     activation: Activation
     loss: Loss  # one of `REPORTED_LOSSES`
     l2: float | None  # the penalty λ
@@ -73,15 +87,17 @@ REPORTED_LOSSES: dict[str, Loss] = {
 """scikit-learn's losses by the names in `xpmlp.nn.losses.LOSSES`."""
 
 
+def scipy_logistic(xp: Any, z: Float[Any, "..."]) -> Float[Any, "..."]:
+    """Return SciPy's logistic function."""
+    return expit(z)
+
+
 def prediction_functions(backend: Backend, activation: str, loss: str) -> tuple[Activation, Loss]:
     """Return the activation and the loss to predict with.
 
     On NumPy the logistic function is SciPy's, as in scikit-learn. Its exponential rounds differently from NumPy's, by
     up to 5e-7 in a float32 probability.
     """
-
-    def scipy_logistic(xp: Any, z: Float[Any, "..."]) -> Float[Any, "..."]:
-        return expit(z)
 
     hidden, output = ACTIVATIONS[activation], REPORTED_LOSSES[loss]
     if backend.name == "numpy":

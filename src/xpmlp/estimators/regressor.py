@@ -62,7 +62,7 @@ class MLPRegressor(RegressorMixin, MLPBase, RegressionLoss):
         self._fit(X, y, sample_weight, incremental=True)
         return self
 
-    def _check_targets(self, source: Backend, y: Any, *, incremental: bool) -> Any:
+    def _check_targets(self, source: Backend, y: Any, *, incremental: bool | None) -> Any:
         """Return the targets, one column per output."""
         if scipy.sparse.issparse(y):
             raise TypeError("Sparse data was passed for y, but dense data is required. Use y.toarray().")

@@ -7,18 +7,23 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from jaxtyping import Int64
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
+from sklearn.utils import _safe_indexing
 
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.optimizers import Optimizer, adam, sgd
 from xpmlp.training import DivergedError, fit
 
 from .arrays import to_host
-from .problem import Problem
-from .stopping import LearningRate, Stopping, make_score
+from .problem import Problem, Rows
+from .sklearn_callbacks import SklearnCallbacks
+from .stopping import LearningRate, Stopping, make_score, select_rows
+
+LARGE = 1e3  # values beyond may be the cause if training diverges
 
 # Cached, so that fits with the same settings share one optimizer, and with it the compiled steps.
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
@@ -54,20 +59,25 @@ def fit_stochastic(
     rows, score = None, None
     if estimator.early_stopping and incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
-    continue_curves(estimator)
-    if estimator.early_stopping:
+    validates = bool(estimator.early_stopping) or problem.validation is not None
+    continue_curves(estimator, validates=validates)
+    if problem.validation is not None:
+        score = make_score(estimator, problem, problem.validation, problem.given_validation)
+    elif validates:
         rows, validation_rows = split_rows(estimator, problem, random_state)
-        score = make_score(problem, validation_rows)
+        given = [part if part is None else _safe_indexing(part, validation_rows) for part in problem.given]
+        score = make_score(estimator, problem, select_rows(problem, validation_rows), Rows(*given))
     trained_on = problem.samples.rows if rows is None else len(rows)
     if not incremental or getattr(estimator, "_optimizer", (None,))[0] != estimator.solver:
         reset_optimizer(estimator)
     solver, settings = estimator._optimizer
-    stopping = Stopping(estimator, estimator._learning_rate, score)
+    stopping = Stopping(estimator, problem, estimator._learning_rate, score)
     epochs = 1 if incremental else estimator.max_iter
+    theirs = [SklearnCallbacks(estimator, *problem.given)] if hasattr(estimator, "_skl_callbacks") else []
     try:
         result = fit(
             problem.samples,
-            layers=problem.layers,
+            layers=estimator._layers(problem.backend, problem.dtype),
             activation=problem.activation,
             loss=problem.loss,
             optimizer=OPTIMIZERS[solver](**settings),
@@ -82,11 +92,11 @@ def fit_stochastic(
             dropout_key=estimator._dropout_key,
             optimizer_state=estimator._optimizer_state,
             backend=problem.backend,
-            callbacks=(stopping, *estimator.callbacks),
+            callbacks=(stopping, *theirs, *estimator.callbacks),
         )
     except DivergedError as error:
         if stopping.best_layers is None:
-            raise
+            raise explain_divergence(error, problem) from error
         result = error.result
         warnings.warn(f"{error} The weights are those of the best validation score.", ConvergenceWarning, stacklevel=5)
     else:
@@ -101,22 +111,45 @@ def fit_stochastic(
     return result.state.layers
 
 
-def reset_curves(estimator: Any) -> None:
-    """Clear the records of epochs: losses, and with early stopping validation scores."""
+def explain_divergence(error: DivergedError, problem: Problem) -> DivergedError:
+    """Return the error with scikit-learn's sentence, and advice on large values."""
+    text = (
+        f"{error} Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+        "preprocessed."
+    )
+    x, y = problem.samples.x, problem.samples.targets
+    with problem.source.scope():
+        for name, values, remedy in (
+            ("X", x.data if scipy.sparse.issparse(x) else x, "sklearn.preprocessing.StandardScaler"),
+            ("y", y, "sklearn.compose.TransformedTargetRegressor"),
+        ):
+            largest = 0.0 if values.dtype == bool else float(np.max(np.abs(to_host(values))))
+            if largest > LARGE:
+                text += f" {name} has values up to {largest:.3g}: scale them, for example with {remedy}."
+    return DivergedError(text, error.epoch, error.result)
+
+
+def reset_curves(estimator: Any, *, validates: bool | None = None) -> None:
+    """Clear the records of epochs: losses, and of validation samples losses and scores."""
+    validates = bool(estimator.early_stopping) if validates is None else validates
     estimator.loss_curve_ = []
     estimator._no_improvement_count = 0
     estimator.best_loss_ = None if estimator.early_stopping else math.inf
-    estimator.validation_scores_ = [] if estimator.early_stopping else None
-    estimator.best_validation_score_ = -math.inf if estimator.early_stopping else None
+    estimator.validation_scores_ = [] if validates else None
+    estimator.validation_loss_curve_ = [] if validates else None
+    estimator.best_validation_score_ = -math.inf if validates else None
 
 
-def continue_curves(estimator: Any) -> None:
-    """Keep the losses of earlier epochs; clear the other records if early stopping was switched, or after lbfgs."""
+def continue_curves(estimator: Any, *, validates: bool) -> None:
+    """Keep the losses of earlier epochs; clear the other records if validation was switched, or after lbfgs."""
     losses = getattr(estimator, "loss_curve_", None)
-    had_scores = getattr(estimator, "validation_scores_", None) is not None
-    if losses is None or had_scores != bool(estimator.early_stopping):
-        reset_curves(estimator)
+    scored = getattr(estimator, "validation_scores_", None) is not None
+    stopped = getattr(estimator, "best_loss_", None) is None
+    if losses is None or scored != validates or stopped != bool(estimator.early_stopping):
+        reset_curves(estimator, validates=validates)
         estimator.loss_curve_ = losses or []
+    if validates and getattr(estimator, "validation_loss_curve_", None) is None:  # from scikit-learn
+        estimator.validation_loss_curve_ = []
 
 
 def reset_optimizer(estimator: Any) -> None:

@@ -8,21 +8,21 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
-from sklearn.metrics import r2_score
+from sklearn.metrics import check_scoring, r2_score
 
 from xpmlp.data.placement import move_samples
 from xpmlp.nn.layers import Layers
-from xpmlp.nn.samples import take_rows
+from xpmlp.nn.samples import Samples, take_rows
 from xpmlp.training import Callback, Run
 from xpmlp.training.evaluation import loss_and_accuracy
 from xpmlp.training.prediction import predict_outputs
 
-from .arrays import dtype_name
-from .problem import Problem
+from .arrays import same_device
+from .problem import Problem, Rows
 
 LOWEST = 1e-6  # an adaptive rate is not reduced below this
 
-Score = Callable[[Layers], float]
+Score = Callable[[Layers], tuple[float, float]]  # the validation loss and score
 
 
 @dataclass
@@ -54,11 +54,12 @@ class LearningRate:
 class Stopping(Callback):
     """Records each epoch in the estimator's attributes, updates the learning rate, and stops the run.
 
-    `score` computes a network's validation score; None without early stopping.
+    `score` computes a network's validation loss and score; None without validation samples.
     """
 
-    def __init__(self, estimator: Any, learning_rate: LearningRate, score: Score | None) -> None:
+    def __init__(self, estimator: Any, problem: Problem, learning_rate: LearningRate, score: Score | None) -> None:
         self.estimator = estimator
+        self.problem = problem
         self.learning_rate = learning_rate
         self.score = score
         self.best_layers: Layers | None = None
@@ -74,8 +75,13 @@ class Stopping(Callback):
         estimator.t_ += run.rows
         estimator.loss_ = run.history[-1].objective
         estimator.loss_curve_.append(estimator.loss_)
+        if same_device(self.problem.source, run.backend):  # frees the weights before
+            estimator._keep(run.state.layers, run.backend, self.problem.source)
         self.print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
-        improved = self.record_loss() if self.score is None else self.record_score(run, self.score)
+        if self.score is not None:
+            improved = self.record_score(run, self.score)
+        if not estimator.early_stopping:
+            improved = self.record_loss()
         estimator._no_improvement_count = 0 if improved else estimator._no_improvement_count + 1
         self.learning_rate.end_epoch(estimator.t_)
         if estimator._no_improvement_count > estimator.n_iter_no_change:
@@ -91,19 +97,20 @@ class Stopping(Callback):
     def record_score(self, run: Run, score: Score) -> bool:
         """Record the validation score, keep the best weights, and return whether it improved by tol."""
         estimator = self.estimator
-        value = score(run.state.layers)
+        loss, value = score(run.state.layers)
+        estimator.validation_loss_curve_.append(loss)
         estimator.validation_scores_.append(value)
         self.print(f"Validation score: {value:f}")
         improved = not value < estimator.best_validation_score_ + estimator.tol
         if value > estimator.best_validation_score_:
             estimator.best_validation_score_ = value
-            self.best_layers = run.state.layers
+            self.best_layers = run.state.layers if estimator.early_stopping else None
         return improved
 
     def slow_down_or_stop(self, run: Run) -> None:
         """Reduce the learning rate if possible, else stop the run."""
         estimator = self.estimator
-        what = "Training loss" if self.score is None else "Validation score"
+        what = "Validation score" if estimator.early_stopping else "Training loss"
         reason = (
             f"{what} did not improve more than tol={estimator.tol:f} "
             f"for {estimator.n_iter_no_change} consecutive epochs."
@@ -127,32 +134,44 @@ class Stopping(Callback):
             sys.stdout.write(line + "\n")
 
 
-def make_score(problem: Problem, rows: Int64[np.ndarray, " rows"]) -> Score:
-    """Return a function that computes a network's score on some of the rows: its accuracy, or R² for regression."""
-    backend, samples, loss = problem.backend, problem.samples, problem.loss
+def select_rows(problem: Problem, rows: Int64[np.ndarray, " rows"]) -> Samples:
+    """Return some rows of the samples, wherever they are."""
+    backend, samples = problem.backend, problem.samples
+    if isinstance(samples.x, np.ndarray):  # moves these rows only
+        return take_rows(np, samples, rows)
     with backend.scope():
-        if isinstance(samples.x, np.ndarray):  # moves these rows only
-            samples = take_rows(np, samples, rows)
-        else:
-            samples = take_rows(backend.xp, samples, backend.asarray(rows))
-        samples = move_samples(backend, samples, dtype_name(problem.layers[0].weight))
+        return take_rows(backend.xp, samples, backend.asarray(rows))
 
-    def accuracy(layers: Layers) -> float:
-        value = loss_and_accuracy(backend, layers, samples, activation=problem.activation, loss=loss)[1]
-        assert value is not None  # every classification loss has one
-        return value
 
-    if loss.is_correct is not None:
-        return accuracy
+def make_score(estimator: Any, problem: Problem, samples: Samples, given: Rows | None) -> Score:
+    """Return a function that computes a network's validation loss and score.
+
+    The score is the accuracy, R² for regression, minus the loss, or that of the estimator's scorer on the rows as they
+    were `given`.
+    """
+    backend, activation, loss = problem.backend, problem.activation, problem.loss
     with backend.scope():
-        truth = backend.to_numpy(samples.targets)
+        samples = move_samples(backend, samples, problem.dtype)
+        truth = None if loss.is_correct is not None else backend.to_numpy(samples.targets)
         weight = None if samples.weight is None else backend.to_numpy(samples.weight)
+    stopping = estimator.early_stopping
+    scorer = None if isinstance(stopping, bool) or stopping == "loss" else check_scoring(estimator, stopping)
 
     def r2(layers: Layers) -> float:
-        predictions = predict_outputs(backend, layers, samples.x, activation=problem.activation, loss=loss)
-        predictions = backend.to_numpy(predictions)
+        predictions = backend.to_numpy(predict_outputs(backend, layers, samples.x, activation=activation, loss=loss))
         return (
             float(r2_score(truth, predictions, sample_weight=weight)) if np.all(np.isfinite(predictions)) else math.nan
         )
 
-    return r2
+    def score(layers: Layers) -> tuple[float, float]:
+        value, accuracy = loss_and_accuracy(backend, layers, samples, activation=activation, loss=loss)
+        if stopping == "loss":
+            return value, -value
+        if scorer is None:
+            return value, r2(layers) if accuracy is None else accuracy
+        assert given is not None
+        estimator._keep(layers, backend, problem.source)
+        weights = {} if given.sample_weight is None else {"sample_weight": given.sample_weight}
+        return value, float(scorer(estimator, given.X, given.y, **weights))
+
+    return score

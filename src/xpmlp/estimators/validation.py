@@ -70,6 +70,15 @@ def check_weight(backend: Backend, weight: Any, rows: int, dtype: str) -> Any:
     return weight
 
 
+def refuse_lazy(**given: Any) -> None:
+    """Refuse tables whose values have not been computed."""
+    for name, value in given.items():
+        if hasattr(value, "collect_schema") and hasattr(value, "collect"):
+            raise TypeError(
+                f"{name} is a {type(value).__name__}, whose values are not computed: give {name}.collect()."
+            )
+
+
 def check_finite(backend: Backend, array: Any, name: str, estimator: Any = None) -> None:
     """Raise scikit-learn's error if an array holds NaN or infinity."""
     xp = backend.xp
