@@ -208,3 +208,10 @@ def test_what_would_fit_is_named() -> None:
     text = describe_shortage(SmallBackend(1, free=2**20), large, 128)
     assert text.endswith("Use fewer or smaller hidden layers, or another device.")
     assert "458.6 MiB for the network" in text  # 6 × (784 × 4096 + 4096² + 4096 × 10 + 8,202 biases) × 4 bytes
+
+
+def test_a_loss_that_explodes_but_stays_finite_counts_as_diverged(small_fit: Callable[..., FitResult]) -> None:
+    explode = {"loss": LOSSES["squared_error"], "activation": ACTIVATIONS["identity"], "optimizer": sgd(), "epochs": 9}
+    with pytest.raises(DivergedError, match=r"in epoch \d: the loss is \d\S*e\+\d+\. The learning rate was 3") as error:
+        small_fit(**explode, schedule=constant(3.0))
+    assert all(np.isfinite(layer.weight).all() for layer in error.value.result.layers)

@@ -36,6 +36,9 @@ LOSS_ROWS = 4096  # of the training rows, on which the loss is measured after an
 # One step object for equal settings, so that what a backend has compiled for it serves the next fit too.
 cached_step = functools.lru_cache(maxsize=32)(make_step)
 
+# A loss so many times the first epoch's is on its way to infinity; in the first epoch, one above the cube of this.
+EXPLODED = 1e12
+
 
 class EpochSettings(NamedTuple):
     """What stays the same from epoch to epoch. `rows` are the indices of the rows to train on; None for all."""
@@ -265,7 +268,7 @@ def train_epochs(run: Run, settings: EpochSettings, checkpoint: Checkpoint | Non
             if not is_finite(run, state, row):
                 run.stop("diverged")
                 return DivergedError, (
-                    f"Training diverged in epoch {row.epoch}: the loss is no longer a finite number. "
+                    f"Training diverged in epoch {row.epoch}: the loss is {row.objective:.3g}. "
                     f"The learning rate was {np.max(rates):.3g}; use a smaller one."
                 )
             # One assignment, so that Ctrl-C finds an epoch either whole or not begun.
@@ -349,9 +352,12 @@ def train_one_epoch(
 
 
 def is_finite(run: Run, state: TrainingState, row: EpochRow) -> bool:
-    """Return whether an epoch's losses and all weights are finite."""
+    """Return whether an epoch's losses and all weights are finite, and the training loss has not exploded."""
     losses = (getattr(row, name) for name in LOSSES)
     if not all(loss is None or math.isfinite(loss) for loss in losses):
+        return False
+    first = (run.history[0].objective or 0.0) if run.history else EXPLODED**2
+    if (row.objective or 0.0) > EXPLODED * max(1.0, first):
         return False
     xp = run.backend.xp
     arrays = [array for layer in state.layers for array in layer]
