@@ -106,6 +106,26 @@ def test_every_setting_reaches_the_training(digits: Dataset) -> None:
     assert len({result[0].weight.tobytes() for result in results}) == len(recipes)
 
 
+def test_validation_rows_are_held_out_of_the_training_rows_and_choose_the_epoch(digits: Dataset) -> None:
+    held_out = digits.with_validation(0.25)
+    assert held_out.validation is not None
+    assert (held_out.train.rows, held_out.validation.rows) == (1077, 360)
+    both = np.concatenate([held_out.train.x, held_out.validation.x])
+    np.testing.assert_array_equal(np.sort(both, axis=0), np.sort(digits.train.x, axis=0))
+    shares = [np.bincount(split.labels) / split.rows for split in (held_out.train, held_out.validation)]
+    np.testing.assert_allclose(*shares, atol=0.005)
+    # At this rate the loss jumps, and is not at its lowest in the end.
+    recipe = replace(SHORT, epochs=8, learning_rate=0.5, schedule="constant")
+    model, result = train(digits, recipe, validation_fraction=0.25, verbose=False)
+    losses = [row.validation_loss or 0.0 for row in result.history]
+    assert result.kept_epoch == 1 + np.argmin(losses) < len(losses) == 8
+    assert evaluate_classifier(model, held_out.validation).loss == pytest.approx(min(losses), rel=1e-5)
+    assert model.training["validation_rows"] == 360
+    for fraction in (0.0, 1.0):
+        with pytest.raises(SettingsError, match="is not between 0 and 1"):
+            digits.with_validation(fraction)
+
+
 def test_balanced_class_weights_count_rare_classes_as_much_as_common_ones(digits: Dataset) -> None:
     """The weighted loss is the mean of the classes' own; the network answers rare classes more often."""
     rows = np.flatnonzero((digits.train.labels < 8) | (np.arange(digits.train.rows) % 10 == 0))

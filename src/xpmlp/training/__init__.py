@@ -1,7 +1,9 @@
 """Training: recipes, the training loop and its callbacks, evaluation and prediction."""
 
+from .baseline import linear_score
 from .callbacks import Checkpointing, EarlyStopping
 from .checkpoint import Checkpoint, newest_checkpoint
+from .cross_validation import cross_validate
 from .errors import DivergedError, FitError, OutOfMemoryError
 from .evaluation import (
     ClassScore,
@@ -39,6 +41,7 @@ __all__ = [
     "Run",
     "Schedule",
     "constant",
+    "cross_validate",
     "default_recipe",
     "evaluate",
     "evaluate_classifier",
@@ -46,6 +49,7 @@ __all__ = [
     "fit",
     "fit_dataset",
     "history_to_csv",
+    "linear_score",
     "make_model",
     "newest_checkpoint",
     "predict",
