@@ -72,7 +72,7 @@ def fit(
     dropout_key: int = 0,
     validation: Samples | None = None,
     test: Samples | None = None,
-    loss_rows: int = LOSS_ROWS,
+    loss_rows: Samples | int = LOSS_ROWS,
     loss_scale: float = 1.0,
     weigh_accuracy: bool = True,
     optimizer_state: Any = None,
@@ -106,7 +106,8 @@ def fit(
         Probability of leaving out a hidden unit, from 0 to below 1, and the key that determines which, at least 0. The
         key increases by one at every step: to continue an earlier fit, start with the key of its final state.
     loss_rows
-        Training rows, spread evenly over all, whose loss is measured after each epoch; 0 for none.
+        Training rows whose loss is measured after each epoch: how many, spread evenly over all, or 0 for none; or their
+        samples, if their targets differ, as when those of `train` are smoothed.
     loss_scale
         Factor of the losses in the history, such as the variance by which targets were divided.
     weigh_accuracy
@@ -222,13 +223,15 @@ def make_share(communicator: Communicator, backend: Backend, batch_size: int, ro
 
 
 def spread_rows(
-    backend: Backend, samples: Samples, rows: Int64[np.ndarray, " rows"] | None, count: int
+    backend: Backend, samples: Samples, rows: Int64[np.ndarray, " rows"] | None, wanted: Samples | int
 ) -> Samples | None:
-    """Return up to `count` of the rows to train on, spread evenly over all; None if none are wanted."""
-    if count < 1:
+    """Return as many of the rows to train on as are wanted, spread evenly over all, or samples that are given."""
+    if isinstance(wanted, Samples):
+        return wanted
+    if wanted < 1:
         return None
     rows = np.arange(samples.rows) if rows is None else rows
-    chosen = rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)]
+    chosen = rows[np.linspace(0, len(rows) - 1, min(wanted, len(rows))).astype(np.int64)]
     if isinstance(samples.x, np.ndarray):
         return take_rows(np, samples, chosen)
     return take_rows(backend.xp, samples, backend.asarray(chosen))

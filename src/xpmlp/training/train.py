@@ -23,7 +23,7 @@ from xpmlp.nn.samples import Samples
 from .callbacks import EarlyStopping
 from .checkpoint import Checkpoint
 from .distributed import Communicator
-from .fit import fit
+from .fit import LOSS_ROWS, fit, spread_rows
 from .inputs import as_dataset
 from .progress import make_progress
 from .recipes import RECIPES, Recipe, table_recipe
@@ -140,6 +140,8 @@ def fit_dataset(
     weight = class_weights(dataset) if recipe.class_weight == "balanced" else None
     as_bytes = backend.gathers_bytes and recipe.dtype == "float32"
     samples = make_samples(dataset, dataset.train, weight, as_bytes=as_bytes)
+    # With the targets that the validation and the test rows have, so that the losses can be compared.
+    measured = spread_rows(backend, samples, None, LOSS_ROWS)
     if dataset.classes and recipe.label_smoothing:
         targets = smooth_targets(samples.targets, recipe.label_smoothing, len(dataset.classes))
         samples = samples._replace(targets=targets)
@@ -158,6 +160,7 @@ def fit_dataset(
         dropout_key=int(generator.integers(2**31)) if recipe.dropout else 0,
         validation=None if dataset.validation is None else make_samples(dataset, dataset.validation, weight),
         test=make_samples(dataset, dataset.test, weight) if dataset.validation is None else None,
+        loss_rows=measured or 0,
         weigh_accuracy=False,
         loss_scale=1.0 if dataset.classes else target_scale(dataset)[1] ** 2,
         backend=backend,
