@@ -1,5 +1,6 @@
 """Finding the kind of each column, and converting its values to that kind."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,6 +26,9 @@ WORDS_OF_A_REMARK = 5
 # Whole numbers in this range that are all dates are dates.
 FIRST_DATE, LAST_DATE, FEWEST_DATES = 19000101, 21001231, 10
 EMPTY, CONSTANT, ID, REMARKS = "no values", "constant", "ids or names: different in all rows", "free text"
+ROW_NUMBERS = "numbers the rows"
+# What readers call columns without a name, as pandas and R write in front of the others.
+NAMELESS = re.compile(r"|column_\d+|Unnamed: \d+|rownames|index|__index_level_0__")
 TRUTHS = {"true": True, "t": True, "yes": True, "y": True, "1": True, "1.0": True}
 TRUTHS |= {"false": False, "f": False, "no": False, "n": False, "0": False, "0.0": False}
 
@@ -96,6 +100,8 @@ def find_kinds(table: Table, features: list[str], options: TableOptions) -> Foun
                 found.unusable[name] = reason
             else:
                 found.kinds[name] = "category"
+        elif name not in options.features and numbers_the_rows(table, name):
+            found.unusable[name] = ROW_NUMBERS
         elif name in whole_dates:
             found.kinds[name], found.formats[name] = "date", WHOLE_DATE
         else:
@@ -118,6 +124,13 @@ def why_no_categories(table: Table, values: Any, distinct: Any, options: TableOp
     if count == len(values) >= FEWEST_IDS and not options.strict and count > table.rows / 2:
         return ID
     return f"{count:,} different texts" if is_varied or (options.strict and count > MOST_CATEGORIES) else None
+
+
+def numbers_the_rows(table: Table, name: str) -> bool:
+    """Return whether a column without a name numbers the rows."""
+    if NAMELESS.fullmatch(name) is None or not table.schema[name].is_integer() or table.rows < FEWEST_IDS:
+        return False
+    return bool((table.column(name).diff().drop_nulls() == 1).all())
 
 
 def find_whole_dates(table: Table, features: list[str]) -> list[str]:
