@@ -33,6 +33,7 @@ SAMPLE = 100
 LONGEST = 40
 PARTS: tuple[DatePart, ...] = ("year", "month", "day", "weekday", "hour", "elapsed")
 SECONDS_A_DAY = 86_400
+FIRST_YEAR = 1000  # else "Jan 2026" would also be the 20th of January 26
 
 
 def find_format(text: Any, preferred: str | None = None) -> tuple[str, str | None] | None:
@@ -57,11 +58,12 @@ def find_format(text: Any, preferred: str | None = None) -> tuple[str, str | Non
 
 def fraction_in_format(text: Any, name: str) -> float:
     """Return how many of the texts are in a format."""
-    return 1.0 - int(parse_dates(text, name).null_count()) / len(text)
+    dates = text.to_frame("text").select(dates=parse_dates(import_polars().col("text"), name))
+    return 1.0 - int(dates["dates"].null_count()) / len(text)
 
 
 def parse_dates(text: Any, name: str) -> Any:
-    """Return a series or an expression of text as dates without a time zone; null if not in this format.
+    """Return an expression of text as dates without a time zone; null if not in this format.
 
     A month stands for its first day, a time for one on the first of January 1970, and a time with a zone for that in
     UTC.
@@ -74,7 +76,8 @@ def parse_dates(text: Any, name: str) -> Any:
     elif "%d" not in name:
         text, name = text + " 01", f"{name} %d"
     dates = text.str.to_datetime(name, time_unit="us", strict=False, ambiguous="null")
-    return dates.dt.replace_time_zone(None) if "%z" in name else dates
+    dates = dates.dt.replace_time_zone(None) if "%z" in name else dates
+    return import_polars().when(dates.dt.year() >= FIRST_YEAR).then(dates)
 
 
 def to_days(dates: Any, dtype: Any) -> Any:

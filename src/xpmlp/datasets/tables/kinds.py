@@ -228,7 +228,9 @@ def convert(table: Table, kinds: Mapping[str, Kind]) -> tuple[Table, dict[str, W
         if column_type(dtype) in ("text", "number"):
             values = without_nan(table.column(name).to_frame())[name]
             present = ~is_missing(values)
-            is_wrong = (function(values).is_null() & present).to_numpy()
+            is_wrong = (
+                values.to_frame().select(found=function(polars.col(name)))["found"].is_null() & present
+            ).to_numpy()
             if is_wrong.any():
                 row = int(np.argmax(is_wrong))
                 wrong[name] = WrongCells(int(is_wrong.sum()), row, values[row], int(present.sum()))
@@ -251,7 +253,7 @@ def trimmed(values: Any) -> Any:
 
 
 def converter(dtype: Any, kind: Kind, name: str | None) -> Callable[[Any], Any] | None:
-    """Return the function that converts a series or an expression to a kind, with null for wrong values.
+    """Return the function that converts an expression to a kind, with null for wrong values.
 
     None if nothing is to be done. `name` is the format of dates in text.
     """
