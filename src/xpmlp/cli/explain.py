@@ -1,0 +1,69 @@
+"""``xpmlp explain``: which columns of a table a saved model relies on."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xpmlp.backends import load_backend
+from xpmlp.model.model_file import load_model
+from xpmlp.training.importance import permutation_importance
+from xpmlp.whole_files import write_whole
+
+from .console import make_console, make_table, print_note
+from .evaluation_data import find_rows
+from .options import TABLES, BackendName, DeviceName, ModelPath, Threads, check_output, find_model_file, option
+
+BAR = 30  # characters of the longest bar
+
+
+def explain(
+    model: ModelPath,
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="Rows with their true values, as for evaluate.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Also draw them, as a .png picture.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace that file if it exists.")] = False,
+    repeats: Annotated[int, typer.Option(metavar="N", min=1, help="How often each column is shuffled.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
+    target: Annotated[
+        str | None,
+        option("COLUMN", "Column of the true values, if its name differs from the one in training.", TABLES),
+    ] = None,
+    backend: BackendName = "numpy",
+    device: DeviceName = None,
+    threads: Threads = None,
+) -> None:
+    """Tell how much each column of TABLE matters to MODEL.
+
+    Each column is shuffled, and the fall of the accuracy (R² for regression) is its permutation importance. If MODEL
+    was trained on a part of the table, the rows held out are used; otherwise all rows are. Two columns that say the
+    same both seem to matter little.
+    """
+    if output is not None:
+        check_output(output, (".png",), force=force)
+    compute = load_backend(backend, device)
+    trained = load_model(find_model_file(model))
+    rows = find_rows(trained, table, None, target)
+    found = permutation_importance(trained, rows.split, repeats=repeats, backend=compute, prepared=True)
+    title = f"{rows.name}: {found.metric} {found.score:.4f} on {found.rows:,} {rows.which}"
+    if output is not None:
+        write_whole(output, found.plot(title))
+    if as_json:
+        columns = [column._asdict() for column in found.columns]
+        typer.echo(json.dumps({"metric": found.metric, "score": found.score, "rows": found.rows, "columns": columns}))
+        return
+    for note in rows.notes:
+        print_note(note)
+    console = make_console()
+    console.print(title)
+    screen = make_table("", "column", f"fall of {found.metric}", "±", "")
+    screen.columns[-1].justify = "left"
+    longest = max(found.columns[0].mean, 1e-12)
+    for column in found.columns:
+        bar = "█" * round(BAR * max(0.0, column.mean) / longest)
+        screen.add_row(column.column, f"{column.mean:.4f}", f"{column.deviation:.4f}", bar)
+    console.print(screen)
+    if output is not None:
+        console.print(f"drawn in {output}")

@@ -1,0 +1,115 @@
+"""Permutation importance: how much worse a model is on a table if one column is shuffled."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Shaped
+
+from xpmlp.backends import Backend, NumpyBackend
+from xpmlp.datasets import Split
+from xpmlp.errors import DataError, SettingsError
+from xpmlp.model.model import Model
+from xpmlp.plots import Picture, draw_importances
+
+from .inputs import labelled_split
+from .prediction import predict
+
+MOST_ROWS = 10_000  # more say little more, and take longer
+
+
+class ColumnImportance(NamedTuple):
+    """How much the score falls if a column is shuffled: the mean of the repeats, and their standard deviation."""
+
+    column: str
+    mean: float
+    deviation: float
+
+
+class Importances(NamedTuple):
+    """The importance of each column, the largest first.
+
+    Attributes
+    ----------
+    metric
+        ``"accuracy"``, or ``"R²"`` for regression.
+    score
+        Of the model on the rows as they are.
+    """
+
+    metric: str
+    score: float
+    rows: int
+    columns: tuple[ColumnImportance, ...]
+
+    def plot(self, title: str = "") -> Picture:
+        """Draw them; see `xpmlp.plots.draw_importances`."""
+        return draw_importances(*zip(*self.columns, strict=True), metric=self.metric, title=title)
+
+
+def permutation_importance(
+    model: Model,
+    data: Any,
+    y: Any = None,
+    *,
+    repeats: int = 10,
+    seed: int = 0,
+    prepared: bool = False,
+    backend: Backend | None = None,
+) -> Importances:
+    """Return how much each column of a table matters to a model (Breiman 2001).
+
+    A column is shuffled in all inputs that it became. Two columns that say the same both seem to matter little.
+
+    Parameters
+    ----------
+    data, y, prepared
+        Labelled rows, as for `xpmlp.evaluate`; of more than 10,000, some are drawn.
+    repeats
+        How often each column is shuffled.
+
+    Raises
+    ------
+    DataError
+        If the model was not trained on a table.
+    """
+    if model.raw_columns is None or model.task not in ("binary", "multiclass", "regression"):
+        raise DataError("Importances are those of a table's columns, but the model was not trained on a table.")
+    if repeats < 1:
+        raise SettingsError(f"repeats: {repeats} is too few; at least 1 is needed.")
+    split, backend = labelled_split(model, data, y, prepared=prepared), backend or NumpyBackend()
+    generator = np.random.default_rng(seed)
+    if split.rows > MOST_ROWS:
+        chosen = generator.permutation(split.rows)[:MOST_ROWS]
+        split = Split(split.x[chosen], split.labels[chosen])
+    score = score_of(model, split.x, split.labels, backend)
+    found = []
+    for name, inputs in columns_of(model):
+        falls = []
+        x = split.x.copy()
+        for _ in range(repeats):
+            x[:, inputs] = split.x[generator.permutation(split.rows), inputs]
+            falls.append(score - score_of(model, x, split.labels, backend))
+        found.append(ColumnImportance(name, float(np.mean(falls)), float(np.std(falls))))
+    found.sort(key=lambda column: -column.mean)
+    metric = "R²" if model.task == "regression" else "accuracy"
+    return Importances(metric, score, split.rows, tuple(found))
+
+
+def columns_of(model: Model) -> Iterator[tuple[str, slice]]:
+    """Iterate over the names of a model's columns, and the inputs that each became."""
+    assert model.raw_columns is not None
+    columns = model.raw_columns.columns
+    ends = itertools.accumulate(column.inputs for column in columns)
+    for column, end in zip(columns, ends, strict=True):
+        yield column.name, slice(end - column.inputs, end)
+
+
+def score_of(model: Model, x: Any, labels: Shaped[np.ndarray, " rows"], backend: Backend) -> float:
+    """Return the accuracy, or R² for regression."""
+    predicted = predict(model, x, backend, prepared=True).labels
+    if model.task != "regression":
+        return float(np.mean(predicted == labels))
+    variance = float(np.var(labels)) or 1.0
+    return 1.0 - float(np.mean((predicted.astype(np.float64) - labels) ** 2)) / variance
