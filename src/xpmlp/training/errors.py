@@ -40,6 +40,14 @@ class OutOfMemoryError(FitError, DeviceMemoryError):
     """The device has too little memory for a step."""
 
 
+def describe_divergence(epoch: int, objective: float | None, learning_rate: float) -> str:
+    """Return in which epoch training diverged, and what to do."""
+    return (
+        f"Training diverged in epoch {epoch}: the loss is {objective:.3g}. "
+        f"The learning rate was {learning_rate:.3g}; use a smaller one."
+    )
+
+
 def step_bytes(layers: Layers) -> tuple[int, int]:
     """Estimate the bytes of a step: those of weights, gradients and optimizer state, and those per row of its batch."""
     itemsize = 8 if "64" in str(layers[0].weight.dtype) else 4

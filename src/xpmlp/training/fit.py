@@ -26,7 +26,7 @@ from xpmlp.threads import check_threads
 
 from .checkpoint import Checkpoint
 from .distributed import Combine, Communicator, Share
-from .errors import DivergedError, FitError, OutOfMemoryError, describe_shortage
+from .errors import DivergedError, FitError, OutOfMemoryError, describe_divergence, describe_shortage
 from .evaluation import loss_and_accuracy
 from .run import LOSSES, Callback, EpochRow, FitResult, Run, Shuffler
 from .schedules import Schedule
@@ -270,10 +270,7 @@ def train_epochs(run: Run, settings: EpochSettings, checkpoint: Checkpoint | Non
             state, row = train_one_epoch(run, settings, rates)
             if not is_finite(run, state, row):
                 run.stop("diverged")
-                return DivergedError, (
-                    f"Training diverged in epoch {row.epoch}: the loss is {row.objective:.3g}. "
-                    f"The learning rate was {np.max(rates):.3g}; use a smaller one."
-                )
+                return DivergedError, describe_divergence(row.epoch, row.objective, float(np.max(rates)))
             # One assignment, so that Ctrl-C finds an epoch either whole or not begun.
             run.state, run.history = state, [*run.history, row]
             for callback in run.callbacks:
@@ -289,7 +286,10 @@ def train_epochs(run: Run, settings: EpochSettings, checkpoint: Checkpoint | Non
         if not run.backend.is_out_of_memory(error):
             raise
         run.stop("out of memory")
-        return OutOfMemoryError, describe_shortage(run.backend, run.state.layers, settings.batch_size)
+        return (
+            OutOfMemoryError,
+            describe_shortage(run.backend, run.state.layers, settings.batch_size),
+        )
     finally:
         run.backend.release_recordings()
         for callback in started:

@@ -1,5 +1,6 @@
 """Members of a population: networks to train, and after training their results."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -55,6 +56,8 @@ class Member:
         One row per epoch.
     score
         The last epoch's score on the validation rows: accuracy, or R² for regression; None without such rows.
+    objective
+        The last epoch's, even if it is not finite.
     stop_reason
         Why training ended early; None if it did not.
     diverged
@@ -77,6 +80,7 @@ class Member:
 
     history: list[EpochRow] = field(default_factory=list, init=False)
     score: float | None = field(default=None, init=False)
+    objective: float = field(default=math.nan, init=False)
     stop_reason: str | None = field(default=None, init=False)
     diverged: bool = field(default=False, init=False)
     kept_epoch: int = field(default=0, init=False)

@@ -239,6 +239,7 @@ class Part:
         finite = (finite & np.isfinite(sums)).tolist()
         for member in active:
             row, column = place = self.place[id(member)]
+            member.objective = objective[row][column]
             if not finite[row][column]:
                 member.diverged = True
                 member.stop("diverged")
@@ -253,7 +254,7 @@ class Part:
                     learning_rate=mean_rates[row][column],
                     seconds=seconds,
                     samples_per_second=len(member.rows.train) / seconds,
-                    objective=objective[row][column],
+                    objective=member.objective,
                     validation_loss=validation_loss,
                     validation_accuracy=validation_accuracy,
                 )
