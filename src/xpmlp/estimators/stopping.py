@@ -75,8 +75,7 @@ class Stopping(Callback):
         estimator.t_ += run.rows
         estimator.loss_ = run.history[-1].objective
         estimator.loss_curve_.append(estimator.loss_)
-        if same_device(self.problem.source, run.backend):  # frees the weights before
-            estimator._keep(run.state.layers, run.backend, self.problem.source)
+        self.show_weights(run)
         self.print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
         if self.score is not None:
             improved = self.record_score(run, self.score)
@@ -86,6 +85,11 @@ class Stopping(Callback):
         self.learning_rate.end_epoch(estimator.t_)
         if estimator._no_improvement_count > estimator.n_iter_no_change:
             self.slow_down_or_stop(run)
+
+    def show_weights(self, run: Run) -> None:
+        """Store the epoch's weights in the estimator, for other callbacks."""
+        if same_device(self.problem.source, run.backend):  # frees the weights before
+            self.estimator._keep(run.state.layers, run.backend, self.problem.source)
 
     def record_loss(self) -> bool:
         """Record the lowest loss, and return whether this one is lower by more than tol."""

@@ -22,7 +22,7 @@ from xpmlp.backends import Backend
 from xpmlp.estimators import MLPClassifier, MLPRegressor
 from xpmlp.estimators.arrays import backend_of, dtype_name, find_backend, numpy_backend, to_host
 from xpmlp.estimators.problem import REPORTED_LOSSES
-from xpmlp.estimators.stochastic import Reshuffler, batch_size, reset_optimizer, split_rows
+from xpmlp.estimators.stochastic import Reshuffler, batch_size, explain_divergence, reset_optimizer, split_rows
 from xpmlp.estimators.stopping import Stopping
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import Loss
@@ -80,6 +80,13 @@ class Start:
     rows: Rows
 
 
+class MemberStopping(Stopping):
+    """scikit-learn's rule for stopping, for a member of a population, whose weights are among those of all others."""
+
+    def show_weights(self, run: Any) -> None:
+        """Do nothing."""
+
+
 @dataclass(eq=False)
 class Fit:
     """A network of a search, to be trained on a fold.
@@ -112,6 +119,12 @@ class Fit:
         return self.start.rows
 
     @property
+    def problem(self) -> Any:
+        """The part of its `Problem` that explains why training diverged."""
+        inputs = self.inputs
+        return SimpleNamespace(samples=Samples(inputs.x, inputs.targets), source=inputs.place)
+
+    @property
     def loss(self) -> Loss:
         """The loss, as scikit-learn reports it."""
         return REPORTED_LOSSES[self.network._loss_name()]
@@ -133,10 +146,13 @@ class Fit:
         """Return the member of a population that trains this network on rows of the population's samples."""
         network = self.network
         _, settings = network._optimizer
-        self.stopping = Stopping(network, network._learning_rate, None)
-        run: Any = SimpleNamespace(rows=len(rows.train), history=[], stop=None, state=SimpleNamespace(layers=None))
-        if network.early_stopping:
-            self.stopping.score = lambda layers: run.score
+        score = None
+        if network.early_stopping == "loss":
+            score = lambda _: (run.history[-1].validation_loss, -run.history[-1].validation_loss)  # noqa: E731
+        elif network.early_stopping:
+            score = lambda _: (run.history[-1].validation_loss, run.score)  # noqa: E731
+        run: Any = SimpleNamespace(rows=len(rows.train), state=SimpleNamespace())
+        self.stopping = MemberStopping(network, self.problem, network._learning_rate, score)
 
         def end_epoch(member: Member) -> None:
             """Let scikit-learn's rule see the epoch; its number stands for its weights."""
@@ -175,7 +191,8 @@ class Fit:
                     seconds=self.seconds,
                     kept_epoch=len(member.history),
                 )
-                self.error = DivergedError(message, len(member.history) + 1, result)
+                error = DivergedError(message, len(member.history) + 1, result)
+                self.error = explain_divergence(error, self.problem)
                 return
             self.warned = f"{message} The weights are those of the best validation score."
         elif member.stop_reason is None:
@@ -328,7 +345,9 @@ def check_network(network: Any, task: dict[str, Any], prefix: str) -> None:
     for name, what in (("warm_start", "continues an earlier fit"), ("verbose", "prints each epoch")):
         if getattr(network, name):
             raise UnsuitableError(f"{name}=True {what}")
-    if network.callbacks:
+    if not isinstance(network.early_stopping, bool) and network.early_stopping != "loss":
+        raise UnsuitableError("early_stopping with a scorer predicts with each network by itself")
+    if network.callbacks or hasattr(network, "_skl_callbacks"):
         raise UnsuitableError("callbacks follow the run of one network")
     others = (task["fit_params"] or {}).keys() - {f"{prefix}sample_weight"}
     if others:
