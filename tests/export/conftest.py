@@ -57,6 +57,22 @@ MODELS: dict[str, dict[str, Any]] = {
         "classes": ("x", "y", "z"),
     },
     "regression": {"hidden": (4, 9, 6), "activation": "relu", "loss": "squared_error", "classes": (), "outputs": 2},
+    "selu and mish": {"hidden": (5, 4), "activation": "selu,mish", "loss": "huber:2.0", "classes": (), "outputs": 1},
+    "quantiles": {
+        "hidden": (5, 4),
+        "activation": "elu,gelu",
+        "loss": "quantile:0.1,0.5,0.9",
+        "classes": (),
+        "outputs": 6,
+    },
+    "bounded": {
+        "hidden": (5, 4, 4),
+        "activation": "leaky_relu,silu,softplus",
+        "loss": "squared_error of logistic",
+        "classes": (),
+        "outputs": 2,
+    },
+    "amounts": {"hidden": (5,), "activation": "softplus", "loss": "gamma", "classes": (), "outputs": 1},
     "counts": {"hidden": (5,), "activation": "tanh", "loss": "poisson", "classes": (), "outputs": 1},
 }
 

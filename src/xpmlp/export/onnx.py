@@ -10,18 +10,23 @@ import numpy as np
 
 from xpmlp.errors import DataError
 from xpmlp.model import Column, Model, TableSchema
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.loss_names import LossName
 from xpmlp.optional_imports import import_optional
+
+from .functions import OnnxNamespace, Symbol, activation_names
 
 OPSET, ML_OPSET, IR_VERSION = 17, 3, 8
 ML = "ai.onnx.ml"  # the domain of operators on text
 MOST_BYTES = 2**31 - 2**20  # Protocol Buffers, the format of the file, end at 2 GiB
 
-ACTIVATION_OPERATORS = {"identity": None, "logistic": "Sigmoid", "tanh": "Tanh", "relu": "Relu"}
+# Functions that are an operator; the others are written as several.
+ACTIVATION_OPERATORS = {"logistic": "Sigmoid", "tanh": "Tanh", "relu": "Relu"}
 OUTPUT_OPERATORS = {
     "softmax_cross_entropy": "Softmax",
     "logistic_cross_entropy": "Sigmoid",
-    "squared_error": None,
     "poisson": "Exp",
+    "gamma": "Exp",
 }
 
 
@@ -78,6 +83,11 @@ class Graph:
         node = self.onnx.helper.make_node(operator, list(inputs), [name], name=name, domain=domain, **attributes)
         self.nodes.append(node)
         return name
+
+    def add_first(self, operator: str, *inputs: str, names: tuple[str, ...], **attributes: Any) -> str:
+        """Apply an operator with several outputs, and return the name of the first."""
+        self.nodes.append(self.onnx.helper.make_node(operator, inputs, names, name=names[0], **attributes))
+        return names[0]
 
     def constant(self, name: str, value: Any) -> str:
         """Store numbers, or a list of texts, and return their name."""
@@ -253,9 +263,10 @@ def add_category(graph: Graph, column: Column, x: str, index: int) -> str:
 
 def add_layers(graph: Graph, model: Model, x: str) -> str:
     """Add a Gemm for each layer and the activation between them, and return the last layer's sums."""
-    activation = ACTIVATION_OPERATORS[model.activation]
+    loss = LossName.parse(model.loss)
     # The sums are the output if no function is applied to them.
-    last = output_name(model) if OUTPUT_OPERATORS[model.loss] is None else "logits"
+    last = "logits" if loss.kind in OUTPUT_OPERATORS or loss.levels or loss.output != "identity" else output_name(model)
+    names = [*activation_names(model), "identity"]
     dtype = model.layers[0].weight.dtype
     if model.raw_columns is not None and dtype != np.float32:
         x = graph.cast(x, dtype, name="as_weights")
@@ -265,9 +276,17 @@ def add_layers(graph: Graph, model: Model, x: str) -> str:
         name, is_last = f"layers.{index}", index == len(model.layers) - 1
         parameters = graph.constant(f"{name}.weight", weight), graph.constant(f"{name}.bias", bias[0])
         x = graph.add("Gemm", x, *parameters, name=last if is_last else f"{name}.sums")
-        if not is_last and activation is not None:
-            x = graph.add(activation, x, name=f"{name}.activations")
+        x = add_activation(graph, names[index], x, name=f"{name}.activations", dtype=dtype)
     return x
+
+
+def add_activation(graph: Graph, activation: str, x: str, *, name: str, dtype: Any) -> str:
+    """Apply an activation, as one operator if there is one."""
+    if activation in ACTIVATION_OPERATORS:
+        return graph.add(ACTIVATION_OPERATORS[activation], x, name=name)
+    namespace = OnnxNamespace(graph, name, dtype)
+    result: Symbol = ACTIVATIONS[activation].forward(namespace, Symbol(namespace, x))
+    return result.name
 
 
 def output_name(model: Model) -> str:
@@ -278,9 +297,7 @@ def output_name(model: Model) -> str:
 def add_outputs(graph: Graph, model: Model, logits: str) -> None:
     """Add probabilities and labels, or numbers."""
     dtype, outputs = model.layers[-1].weight.dtype, model.layer_sizes[-1]
-    operator = OUTPUT_OPERATORS[model.loss]
-    axis: dict[str, Any] = {"axis": 1} if operator == "Softmax" else {}
-    output = logits if operator is None else graph.add(operator, logits, name=output_name(model), **axis)
+    output = add_output_function(graph, LossName.parse(model.loss), logits, name=output_name(model), dtype=dtype)
     if model.task in ("regression", "multilabel"):
         if model.task == "multilabel":
             graph.add("Greater", output, graph.constant("half", np.asarray(0.5, dtype)), name="label")
@@ -297,6 +314,22 @@ def add_outputs(graph: Graph, model: Model, logits: str) -> None:
     graph.add("Gather", graph.constant("classes", classes), position, name="label", axis=0)
     graph.output("label", np.int64 if are_numbers else object)
     graph.output(output, dtype, len(model.classes))
+
+
+def add_output_function(graph: Graph, loss: LossName, logits: str, *, name: str, dtype: Any) -> str:
+    """Apply the function that makes predictions of the logits."""
+    if (operator := OUTPUT_OPERATORS.get(loss.kind)) is not None:
+        return graph.add(operator, logits, name=name, **({"axis": 1} if operator == "Softmax" else {}))
+    bounded = add_activation(graph, loss.output, logits, name="bounded", dtype=dtype)
+    if not loss.levels:
+        return graph.add("Identity", bounded, name=name) if bounded != logits else logits
+    shape = graph.constant(
+        "quantiles.shape", np.array([0, -1, len(loss.levels)], np.int64)
+    )  # 0: as many rows as before
+    groups = graph.add("Reshape", bounded, shape, name="quantiles.of_targets")
+    count = graph.constant("quantiles.count", np.array([len(loss.levels)], np.int64))
+    ordered = graph.add_first("TopK", groups, count, names=("quantiles.ordered", "quantiles.order"), largest=0)
+    return graph.add("Flatten", ordered, name=name, axis=1)
 
 
 def describe(model: Model) -> dict[str, str]:

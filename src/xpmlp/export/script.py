@@ -15,6 +15,7 @@ from xpmlp.model import Model, TableSchema
 from xpmlp.model.table_schema import Reading
 
 from . import script_template as parts
+from .functions import network_source
 
 WIDTH = 116
 
@@ -34,13 +35,15 @@ def to_script(model: Model, name: str = "network") -> str:
     is_plain = len(model.input_shape) == 1 and model.input_scale == 1.0
     # NumPy would convert classes such as 1 and "a" to text.
     is_one_type = len({type(label) for label in model.classes}) == 1
+    functions, activations, output = network_source(model)
     prepare = parts.ARRAY_INPUT if schema is None else table_input(schema)
     return Template(parts.FILE).substitute(
         docstring=describe(model, name),
         more_imports="import datetime\nimport re\n" if schema is not None and schema.dates else "",
         constants=constants(model),
-        activation=parts.ACTIVATIONS[model.activation],
-        output=parts.OUTPUTS[model.loss],
+        functions=f"{functions}\n\n\n" if functions else "",
+        activations=activations,
+        output=output,
         prepare=Template(prepare).safe_substitute(raw_dtype="DTYPE" if is_plain else "np.float32").strip(),
         predict=Template(parts.PREDICT[model.task])
         .substitute(classes="np.array(CLASSES)" if is_one_type else "np.array(CLASSES, object)")

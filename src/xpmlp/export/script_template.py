@@ -23,14 +23,13 @@ def read_layers():
     return layers
 
 
-def compute(x):
+${functions}def compute(x):
     """Return the network's outputs for rows of prepared values."""
-    for weight, bias in LAYERS[:-1]:
-        z = x @ weight + bias
-        x = $activation
+    for activation, (weight, bias) in zip([$activations], LAYERS[:-1]):
+        x = activation(np, x @ weight + bias)
     weight, bias = LAYERS[-1]
     z = x @ weight + bias
-    $output
+    return $output
 
 
 $prepare
@@ -82,22 +81,6 @@ $samples
 
 Exported by xpmlp.
 """'''
-
-ACTIVATIONS = {
-    "identity": "z",
-    "logistic": "0.5 * np.tanh(0.5 * z) + 0.5  # 1 / (1 + exp(-z)), without overflow",
-    "tanh": "np.tanh(z)",
-    "relu": "np.maximum(z, 0.0)",
-}
-
-OUTPUTS = {
-    "softmax_cross_entropy": """exponentials = np.exp(z - z.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)""",
-    "logistic_cross_entropy": """small = np.exp(-np.abs(z))
-    return np.where(z >= 0.0, 1.0, small) / (1.0 + small)  # 1 / (1 + exp(-z)), without overflow""",
-    "squared_error": "return z",
-    "poisson": "return np.exp(z)",
-}
 
 ARRAY_INPUT = '''
 def prepare(samples):
@@ -257,18 +240,18 @@ def date_part(days, part):
     return month.astype(int) % 12 + 1 if part == "month" else (date - month).astype(int) + 1
 '''
 
-ONE_CLASS = '''
+CLASSES = '''
 def predict_probabilities(samples):
     """Return the probability of each class, shape (rows, classes), in the order of CLASSES."""
-    PROBABILITIES
+    $probabilities
 
 
 def predict(samples):
     """Return the most probable class of each sample."""
-    return most_probable(predict_probabilities(samples))
+    return choose(predict_probabilities(samples))
 
 
-def most_probable(probabilities):
+def choose(probabilities):
     """Return the most probable class of each row."""
     return $classes[np.argmax(probabilities, axis=1)]
 
@@ -276,14 +259,14 @@ def most_probable(probabilities):
 def predict_rows(samples):
     """Return the names of the columns to write, and a row for each sample."""
     probabilities = predict_probabilities(samples)
-    rows = ([label, *row] for label, row in zip(most_probable(probabilities).tolist(), probabilities.tolist()))
+    rows = ([label, *row] for label, row in zip(choose(probabilities).tolist(), probabilities.tolist()))
     return ["prediction", *(f"probability_{label}" for label in CLASSES)], rows
 '''
 
 PREDICT = {
-    "multiclass": ONE_CLASS.replace("PROBABILITIES", "return compute(prepare(samples))"),
-    "binary": ONE_CLASS.replace(
-        "PROBABILITIES",
+    "multiclass": CLASSES.replace("$probabilities", "return compute(prepare(samples))"),
+    "binary": CLASSES.replace(
+        "$probabilities",
         "positive = compute(prepare(samples))\n    return np.concatenate([1.0 - positive, positive], axis=1)",
     ),
     "multilabel": '''

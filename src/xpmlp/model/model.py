@@ -9,7 +9,7 @@ import numpy as np
 from xpmlp.errors import XpmlpError
 from xpmlp.nn.activations import find_activation, of_each_layer
 from xpmlp.nn.layers import Layers
-from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.loss_names import find_loss
 from xpmlp.notebooks import html_table
 from xpmlp.plots import Picture, draw_weights
 
@@ -43,7 +43,7 @@ class Model:
     activation
         A name in `ACTIVATIONS`, or one for each hidden layer, separated by commas.
     loss
-        A name in `LOSSES`.
+        A name in `LOSSES`, or with its numbers and output function as `LossName` writes it.
     classes
         The label of each output; for one output with the loss ``"logistic_cross_entropy"``, the labels of the negative
         and the positive class. Empty for regression.
@@ -79,10 +79,9 @@ class Model:
 
     def __post_init__(self) -> None:
         """Check that the fields fit together."""
-        if self.loss not in LOSSES:
-            raise ModelError(f"the loss {self.loss!r} is not one of {', '.join(LOSSES)}")
         self._check_layers()
         try:
+            find_loss(self.loss)
             of_each_layer(find_activation(self.activation), len(self.layers) - 1)
         except ValueError as error:
             raise ModelError(str(error)) from error
@@ -104,7 +103,7 @@ class Model:
 
     def _check_outputs(self) -> None:
         outputs = self.layers[-1].weight.shape[1]
-        is_classifier = LOSSES[self.loss].is_correct is not None
+        is_classifier = find_loss(self.loss).is_correct is not None
         if self.output_names and (self.classes or is_classifier):
             raise ModelError(f"the outputs have names {self.output_names}, which is only valid for regression")
         if not self.classes and not is_classifier:

@@ -51,6 +51,10 @@ class Description2(Description):
     table_schema: TableSchema | None
 
 
+# Activations and losses before version 3.
+OLD_NAMES = {"identity", "logistic", "tanh", "relu"} | {
+    *("softmax_cross_entropy", "logistic_cross_entropy", "squared_error", "poisson")
+}
 DESCRIPTIONS = {"1": Description, "2": Description2, "3": Description2}
 NEWEST = "3"
 
@@ -73,6 +77,8 @@ def model_to_bytes(model: Model) -> bytes:
         tensors[f"layers.{index}.weight"] = np.ascontiguousarray(layer.weight)
         tensors[f"layers.{index}.bias"] = np.ascontiguousarray(layer.bias[0])
     version = "2" if model.table_schema is not None or model.task in ("regression", "binary") else "1"
+    if model.activation not in OLD_NAMES or model.loss not in OLD_NAMES:
+        version = "3"
     if model.table_schema is not None and not model.table_schema.is_of_version_2:
         version = "3"
     description = DESCRIPTIONS[version]

@@ -16,7 +16,8 @@ from xpmlp.errors import DataError
 from xpmlp.model.model import Model
 from xpmlp.nn.activations import Activations
 from xpmlp.nn.layers import Layers
-from xpmlp.nn.losses import LOSSES, Loss
+from xpmlp.nn.loss_names import find_loss
+from xpmlp.nn.losses import Loss
 from xpmlp.nn.network import forward
 from xpmlp.nn.samples import Samples
 from xpmlp.notebooks import html_table
@@ -187,7 +188,7 @@ def evaluate_classifier(model: Model, split: Split, backend: Backend | None = No
         raise DataError(NOTHING)
     truth = class_indices(split.labels, model.classes)
     targets: Any = one_hot(split.labels, model.classes)[:, int(model.task == "binary") :]
-    loss = LOSSES[model.loss]
+    loss = find_loss(model.loss)
     with backend.scope():
         logits = model_logits(model, split.x, backend)
         targets = backend.asarray(targets, str(model.layers[0].weight.dtype))

@@ -13,7 +13,8 @@ from xpmlp.errors import DataError
 from xpmlp.model.model import Model
 from xpmlp.nn.activations import Activations, find_activation
 from xpmlp.nn.layers import Layers
-from xpmlp.nn.losses import LOSSES, Loss
+from xpmlp.nn.loss_names import find_loss
+from xpmlp.nn.losses import Loss
 from xpmlp.nn.network import forward
 from xpmlp.nn.tree import tree_map
 
@@ -64,7 +65,7 @@ def predict(model: Model, data: Any, backend: Backend | None = None, *, prepared
     check_features(model, x)
     with backend.scope():
         logits = model_logits(model, x, backend)
-        outputs = backend.to_numpy(LOSSES[model.loss].predict(backend.xp, logits))
+        outputs = backend.to_numpy(find_loss(model.loss).predict(backend.xp, logits))
     if model.task == "regression":
         labels = outputs[:, 0] if outputs.shape[1] == 1 else outputs
         return Prediction(labels, np.empty((len(outputs), 0), outputs.dtype))
