@@ -243,6 +243,9 @@ def with_layout(layout: Callable[[Any], Any]) -> Model:
         (make_model(outputs=2, loss="squared_error", classes=(), output_names=("price", "Größe")), "2"),
         (make_model(outputs=1, loss="poisson", classes=(), output_names=("count",)), "2"),
         (make_model(**IS_TABLE), "2"),
+        (make_model(activation="mish"), "3"),
+        (make_model(outputs=2, loss="quantile:0.1,0.9", classes=(), output_names=("low", "high")), "3"),
+        (make_model(outputs=1, loss="huber:1.5 of logistic", classes=(), output_names=("share",)), "3"),
     ],
 )
 def test_every_kind_of_model_comes_back_from_the_lowest_version(scratch: Path, model: Model, version: str) -> None:

@@ -16,6 +16,7 @@ from xpmlp.model.image_preprocessor import ImagePreprocessor
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import INITIALIZERS
 from xpmlp.nn.layers import Layers
+from xpmlp.nn.loss_names import LossName
 from xpmlp.training import (
     OPTIMIZERS,
     RECIPES,
@@ -23,13 +24,16 @@ from xpmlp.training import (
     Callback,
     DivergedError,
     Recipe,
+    RegressionReport,
     Run,
+    evaluate,
     evaluate_classifier,
     fit_dataset,
     make_model,
     predict,
     train,
 )
+from xpmlp.training.prediction import nearest_to_median
 from xpmlp.training.recipes import DTYPES
 from xpmlp.training.train import class_weights
 
@@ -158,6 +162,57 @@ def test_balanced_class_weights_count_rare_classes_as_much_as_common_ones(digits
     assert rare[0] > rare[1]
     with pytest.raises(SettingsError, match="class_weight: balanced is for classes"):
         train("diabetes", class_weight="balanced", verbose=False)
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        ("absolute_error", "absolute_error"),
+        ("gamma", "gamma"),
+        ("poisson", "poisson"),
+        ("huber:0.5", "huber"),
+        ("quantile:0.1,0.5,0.9", "quantile:0.1,0.5,0.9"),
+        ("squared_error of softplus", "squared_error of softplus"),
+    ],
+)
+def test_every_loss_of_numbers_predicts_in_the_targets_own_units(loss: str, expected: str) -> None:
+    """A target that is 1,000 times larger has the same network with predictions 1,000 times larger."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(0.0, 1.0, (600, 3)).astype(np.float32)
+    y = np.exp(0.4 * x[:, 0] + 0.3 * rng.normal(0.0, 1.0, 600))
+    recipe = Recipe((16,), "mish", optimizer="adamw", learning_rate=0.01, epochs=30, penalty=0.01, loss=loss)
+    reports = []
+    for unit in (1.0, 1000.0) if "of" not in loss else (1.0,):
+        model, result = train(x, unit * y, recipe=recipe, verbose=False)
+        assert model.loss.startswith(expected)
+        test = np.linspace(-1.0, 1.0, 50)[:, None] * np.array([[1.0, 0.0, 0.0]])
+        found = nearest_to_median(predict(model, test).labels, LossName.parse(model.loss).levels) / unit
+        # The median of the targets; their mean is 1.05 times as large, and the other losses lie between.
+        np.testing.assert_allclose(found, np.exp(0.4 * test[:, 0]), rtol=0.2)
+        report = evaluate(model, x, unit * y)
+        assert isinstance(report, RegressionReport)
+        assert result.history[-1].train_loss is not None
+        assert report.loss == pytest.approx(result.history[-1].train_loss, rel=0.5)
+        if loss.startswith("quantile"):
+            assert model.output_names == ("y_q10", "y_q50", "y_q90")
+            assert report.coverage == pytest.approx(0.8, abs=0.06)
+        reports.append(report.r2)
+    assert reports[0] == pytest.approx(reports[-1], abs=1e-3)
+
+
+def test_a_loss_that_is_not_for_the_target_is_refused_by_name(digits: Dataset) -> None:
+    x, y = np.random.default_rng(0).normal(0.0, 1.0, (50, 3)), np.linspace(-1.0, 1.0, 50)
+    for loss, message in (
+        ("gamma", "gamma is for targets above 0, but there is -1"),
+        ("poisson", "poisson is for targets at least 0, but there is -1"),
+        ("softmax_cross_entropy", "not for a number"),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            train(x, y, recipe=Recipe(loss=loss, epochs=1), verbose=False)
+    with pytest.raises(SettingsError, match="huber is not for classes"):
+        train(digits, recipe=Recipe(loss="huber", epochs=1), verbose=False)
+    with pytest.raises(SettingsError, match=r"loss: the quantile 1.5 is not between 0 and 1"):
+        Recipe(loss="quantile:1.5")
 
 
 def test_any_labels_work_from_the_dataset_to_the_prediction(digits: Dataset) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 from typing import Annotated
 
 import numpy as np
@@ -13,6 +14,7 @@ from xpmlp import training
 from xpmlp.backends import load_backend
 from xpmlp.errors import DataError
 from xpmlp.model.model_file import load_model
+from xpmlp.nn.loss_names import LossName
 from xpmlp.training.baseline import describe_baselines, linear_score
 from xpmlp.training.progress import describe_loss
 
@@ -69,6 +71,12 @@ def evaluate(
     where = f" on {len(rows.split.x):,} {rows.which} of {rows.name}"
     if isinstance(report, training.RegressionReport):
         score, errors = f"R² {report.r2:.4f}", f", RMSE {report.rmse:.4g}, MAE {report.mae:.4g}{where}"
+        if not math.isnan(report.coverage):
+            low, *_, high = LossName.parse(trained.loss).levels
+            inside = (
+                f"{100 * report.coverage:.1f} % of the targets lie inside the predicted quantiles {low:g} to {high:g}"
+            )
+            errors += f"; {inside}"
         console.print(Text.assemble((score, "bold"), errors))
         console.print(describe_baselines(report, linear))
         return

@@ -9,7 +9,9 @@ from xpmlp import plots
 from xpmlp.backends import Backend
 from xpmlp.datasets import Split, class_indices
 from xpmlp.model.model import Model
+from xpmlp.nn.loss_names import LossName
 from xpmlp.training import EpochRow, evaluate_regression, predict
+from xpmlp.training.prediction import nearest_to_median
 
 CLASSIFICATION = ("gallery.png", "mistakes.png", "confusion.png", "calibration.png")
 REGRESSION = ("predicted.png", "residuals.png")
@@ -116,10 +118,11 @@ def add_classification(figures: RunFigures, model: Model, rows: Split, name: str
 
 def add_regression(figures: RunFigures, model: Model, rows: Split, name: str, backend: Backend | None) -> str:
     """Add the figures of a regression; return the title of all figures."""
-    if len(model.output_names) != 1:
+    levels = LossName.parse(model.loss).levels
+    if len(model.output_names) != max(len(levels), 1):
         figures.omit(REGRESSION, "several numbers are predicted at once")
         return name
-    predicted = predict(model, rows.x, backend, prepared=True).labels.astype(np.float64)
+    predicted = nearest_to_median(predict(model, rows.x, backend, prepared=True).labels.astype(np.float64), levels)
     truth = rows.labels.astype(np.float64)
     target = model.output_names[0]
     score = f"R² {evaluate_regression(model, rows, backend).r2:.4f} on " if len(truth) > 1 else ""

@@ -109,7 +109,8 @@ def to_json(model: Model, places: Iterable[tuple[Path, int | None]], prediction:
     ):
         values: dict[str, Any] = {"input": str(path), "row": row}
         if model.task == "regression":
-            values["prediction"] = label
+            is_one = len(model.output_names) == 1
+            values["prediction"] = label if is_one else dict(zip(model.output_names, label, strict=True))
         else:
             named = dict(zip(map(str, model.classes), probabilities, strict=True))
             values |= {"label": label, "probability": max(probabilities), "probabilities": named}

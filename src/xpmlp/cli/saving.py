@@ -1,6 +1,7 @@
 """The files that ``xpmlp train`` writes at the end of a run, and its last lines of output."""
 
 import json
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -86,6 +87,8 @@ def print_scores(console: Console, report: Report | RegressionReport, seconds: f
         is_useful = report.accuracy > report.constant_accuracy or report.balanced_accuracy > chance + NOTEWORTHY
     else:
         score, loss = f"test R² {report.r2:.4f}", f"RMSE {report.rmse:.4g}, MAE {report.mae:.4g}"
+        if not math.isnan(report.coverage):
+            loss += f", {100 * report.coverage:.1f} % of the targets inside the predicted interval"
         constant = "the mean"
         is_useful = not report.r2 <= 0.0
     console.print(Text.assemble((score, "bold"), f", {loss}, trained in {describe_seconds(seconds)}"))

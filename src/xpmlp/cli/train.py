@@ -20,6 +20,7 @@ from xpmlp.datasets.splitting import VALIDATION_FRACTION
 from xpmlp.errors import OutputError, SettingsError, XpmlpError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import INITIALIZERS
+from xpmlp.nn.losses import REGRESSION_LOSSES
 from xpmlp.threads import describe_threads, use_threads
 from xpmlp.training import (
     OPTIMIZERS,
@@ -120,6 +121,15 @@ def train(
     epochs: Annotated[int | None, option("N", "Passes over the training rows.", TRAINING)] = None,
     penalty: Annotated[
         float | None, option("NUMBER", "L2 penalty, against overfitting; adamw's weight decay.", TRAINING)
+    ] = None,
+    loss: Annotated[
+        str | None,
+        option(
+            "NAME",
+            f"Loss of a number to predict: {', '.join(REGRESSION_LOSSES)}; huber:1.5 with its delta, in standard "
+            "deviations of the target, quantile:0.1,0.5,0.9 with the quantiles to predict.",
+            TRAINING,
+        ),
     ] = None,
     dropout: Annotated[
         float | None, option("FRACTION", "Share of the hidden units left out at random in training.", TRAINING)
@@ -345,7 +355,11 @@ def print_start(console: Console, dataset: Dataset, settings: Recipe) -> None:
     console.print(Text.assemble((dataset.name, "bold"), f": {rows}, {shape} inputs, {target}"))
     for note in dataset.notes:
         console.print(f"note: {note}", style="yellow")
-    sizes = (math.prod(dataset.input_shape), *settings.hidden_layer_sizes, len(dataset.classes) or 1)
+    sizes = (
+        math.prod(dataset.input_shape),
+        *settings.hidden_layer_sizes,
+        len(dataset.classes) or len(settings.levels) or 1,
+    )
     activation = f"{settings.activation}, " if settings.hidden_layer_sizes else ""
     parameters = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
     console.print(

@@ -13,12 +13,6 @@ from xpmlp.nn.loss_names import LossName
 from xpmlp.nn.losses import LOSSES
 
 
-def activation_names(model: Model) -> list[str]:
-    """Return the activation of each hidden layer."""
-    names = model.activation.split(",")
-    return names if len(names) > 1 else names * (len(model.layers) - 1)
-
-
 def source_of(function: Callable[..., Any], name: str) -> str:
     """Return the source of a function of `xpmlp.nn` under another name, without types."""
     node = ast.parse(inspect.getsource(function)).body[0]
@@ -32,7 +26,7 @@ def source_of(function: Callable[..., Any], name: str) -> str:
 def network_source(model: Model) -> tuple[str, str, str]:
     """Return the source of the functions used, the names of the activations, and an expression for the output of z."""
     loss = LossName.parse(model.loss)
-    hidden = activation_names(model)
+    hidden = model.activations
     names = dict.fromkeys([*hidden, *([] if loss.output == "identity" else [loss.output])])
     functions = [source_of(ACTIVATIONS[name].forward, name) for name in names]
     output = "z" if loss.output == "identity" else f"{loss.output}(np, z)"

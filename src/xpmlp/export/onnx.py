@@ -14,7 +14,7 @@ from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.loss_names import LossName
 from xpmlp.optional_imports import import_optional
 
-from .functions import OnnxNamespace, Symbol, activation_names
+from .functions import OnnxNamespace, Symbol
 
 OPSET, ML_OPSET, IR_VERSION = 17, 3, 8
 ML = "ai.onnx.ml"  # the domain of operators on text
@@ -266,7 +266,7 @@ def add_layers(graph: Graph, model: Model, x: str) -> str:
     loss = LossName.parse(model.loss)
     # The sums are the output if no function is applied to them.
     last = "logits" if loss.kind in OUTPUT_OPERATORS or loss.levels or loss.output != "identity" else output_name(model)
-    names = [*activation_names(model), "identity"]
+    names = [*model.activations, "identity"]
     dtype = model.layers[0].weight.dtype
     if model.raw_columns is not None and dtype != np.float32:
         x = graph.cast(x, dtype, name="as_weights")
@@ -319,7 +319,8 @@ def add_outputs(graph: Graph, model: Model, logits: str) -> None:
 def add_output_function(graph: Graph, loss: LossName, logits: str, *, name: str, dtype: Any) -> str:
     """Apply the function that makes predictions of the logits."""
     if (operator := OUTPUT_OPERATORS.get(loss.kind)) is not None:
-        return graph.add(operator, logits, name=name, **({"axis": 1} if operator == "Softmax" else {}))
+        axis: dict[str, Any] = {"axis": 1} if operator == "Softmax" else {}
+        return graph.add(operator, logits, name=name, **axis)
     bounded = add_activation(graph, loss.output, logits, name="bounded", dtype=dtype)
     if not loss.levels:
         return graph.add("Identity", bounded, name=name) if bounded != logits else logits

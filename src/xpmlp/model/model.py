@@ -9,7 +9,7 @@ import numpy as np
 from xpmlp.errors import XpmlpError
 from xpmlp.nn.activations import find_activation, of_each_layer
 from xpmlp.nn.layers import Layers
-from xpmlp.nn.loss_names import find_loss
+from xpmlp.nn.loss_names import LossName, find_loss
 from xpmlp.notebooks import html_table
 from xpmlp.plots import Picture, draw_weights
 
@@ -17,13 +17,9 @@ from .image_preprocessor import ImagePreprocessor
 from .table_schema import TableSchema
 
 Task = Literal["multiclass", "binary", "multilabel", "regression"]
-# Activations of the last layer, by loss.
-OUTPUTS = {
-    "softmax_cross_entropy": "softmax",
-    "logistic_cross_entropy": "logistic",
-    "squared_error": "identity",
-    "poisson": "exponential",
-}
+# Output functions of losses that have one of their own.
+OUTPUTS = {"softmax_cross_entropy": "softmax", "logistic_cross_entropy": "logistic"}
+OUTPUTS |= {"poisson": "exponential", "gamma": "exponential"}
 
 
 class ModelError(XpmlpError, ValueError):
@@ -150,6 +146,18 @@ class Model:
         return "binary" if is_single else "multilabel"
 
     @property
+    def activations(self) -> tuple[str, ...]:
+        """The activation of each hidden layer."""
+        names = tuple(self.activation.split(","))
+        return names if len(names) > 1 else names * (len(self.layers) - 1)
+
+    @property
+    def out_activation(self) -> str:
+        """The function that makes predictions of the last layer's sums."""
+        name = LossName.parse(self.loss)
+        return OUTPUTS.get(name.kind, name.output)
+
+    @property
     def layer_sizes(self) -> tuple[int, ...]:
         """Number of features, units of each hidden layer, outputs."""
         return (self.layers[0].weight.shape[0], *(layer.weight.shape[1] for layer in self.layers))
@@ -172,7 +180,7 @@ class Model:
         return f"Model({'-'.join(map(str, self.layer_sizes))}, {self.activation}, {self.task}: {outputs})"
 
     def _repr_html_(self) -> str:
-        units = [self.activation] * (len(self.layers) - 1) + [OUTPUTS.get(self.loss, self.loss)]
+        units = [*self.activations, self.out_activation]
         layers = [
             (index, *layer.weight.shape, name, f"{layer.weight.size + layer.bias.size:,}")
             for index, (layer, name) in enumerate(zip(self.layers, units, strict=True), start=1)

@@ -6,7 +6,7 @@ metadata are ``format`` (``"xpmlp"``), ``format_version``, and ``model``, a JSON
 A file has the lowest version that can hold its model, so that older installations read what they can. Version 1 holds
 classifiers with an output for each class. Version 2 adds ``output_names`` and ``table_form``, and with them regression,
 two classes on one output, and models of tables. Version 3 adds dates, infrequent categories and marks of missing values
-to these.
+to these, and more activations and losses.
 """
 
 import json
@@ -52,9 +52,16 @@ class Description2(Description):
 
 
 # Activations and losses before version 3.
-OLD_NAMES = {"identity", "logistic", "tanh", "relu"} | {
-    *("softmax_cross_entropy", "logistic_cross_entropy", "squared_error", "poisson")
-}
+OLD_NAMES = (
+    "identity",
+    "logistic",
+    "tanh",
+    "relu",
+    "softmax_cross_entropy",
+    "logistic_cross_entropy",
+    "squared_error",
+    "poisson",
+)
 DESCRIPTIONS = {"1": Description, "2": Description2, "3": Description2}
 NEWEST = "3"
 

@@ -139,7 +139,7 @@ def huber(delta: float = 1.0) -> Loss:
     With d = z − y and g = d, limited to −δ and δ: L = Σₖ gₖ (dₖ − gₖ / 2) and ∂L/∂z = g.
     """
     if not 0.0 < delta < float("inf"):
-        raise ValueError(f"the loss huber: delta is {delta}, but must be a number above 0")
+        raise ValueError(f"huber's delta is {delta}, but must be a number above 0")
 
     def value_and_gradient(
         xp: Any, logits: Float[Any, "*models batch outputs"], targets: Float[Any, "*#models batch outputs"]
@@ -159,9 +159,9 @@ def quantile(*levels: float) -> Loss:
     """
     for level in levels:
         if not 0.0 < level < 1.0:
-            raise ValueError(f"the loss quantile: the quantile {level} is not between 0 and 1")
+            raise ValueError(f"the quantile {level} is not between 0 and 1")
     if not levels or list(levels) != sorted(set(levels)):
-        raise ValueError(f"the loss quantile: the quantiles {levels} are not in ascending order")
+        raise ValueError(f"the quantiles {levels} are not in ascending order")
 
     def predict(xp: Any, logits: Float[Any, "*models batch outputs"]) -> Float[Any, "*models batch outputs"]:
         groups = xp.reshape(logits, (*logits.shape[:-1], -1, len(levels)))

@@ -7,6 +7,8 @@ const sum = (values) => values.reduce((total, value) => total + value, 0);
 const argmax = (values) => values.reduce((best, value, index) => (value > values[best] ? index : best), 0);
 
 // Each with its value a = σ(z), its derivative σ′(z), and the equation as text.
+const softplus = (z) => Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z)));
+
 const ACTIVATIONS = {
   identity: { value: (z) => z, derivative: () => 1, equation: "z" },
   logistic: {
@@ -16,6 +18,35 @@ const ACTIVATIONS = {
   },
   tanh: { value: Math.tanh, derivative: (z) => 1 - Math.tanh(z) ** 2, equation: "tanh(z)" },
   relu: { value: (z) => Math.max(z, 0), derivative: (z) => (z > 0 ? 1 : 0), equation: "max(z, 0)" },
+  leaky_relu: { value: (z) => Math.max(z, z / 100), derivative: (z) => (z > 0 ? 1 : 0.01), equation: "max(z, z / 100)" },
+  elu: { value: (z) => (z > 0 ? z : Math.expm1(z)), derivative: (z) => (z > 0 ? 1 : Math.exp(z)), equation: "z if z > 0, else exp(z) − 1" },
+  selu: {
+    value: (z) => 1.0507009873554805 * (z > 0 ? z : 1.6732632423543772 * Math.expm1(z)),
+    derivative: (z) => 1.0507009873554805 * (z > 0 ? 1 : 1.6732632423543772 * Math.exp(z)),
+    equation: "1.0507 z if z > 0, else 1.7581 (exp(z) − 1)",
+  },
+  softplus: { value: softplus, derivative: sigmoid, equation: "log(1 + exp(z))" },
+  silu: {
+    value: (z) => z * sigmoid(z),
+    derivative: (z) => sigmoid(z) * (1 + z * (1 - sigmoid(z))),
+    equation: "z / (1 + exp(−z))",
+  },
+  gelu: {
+    value: (z) => 0.5 * z * (1 + Math.tanh(0.7978845608028654 * (z + 0.044715 * z ** 3))),
+    derivative(z) {
+      const t = Math.tanh(0.7978845608028654 * (z + 0.044715 * z ** 3));
+      return 0.5 * (1 + t) + 0.5 * z * (1 - t * t) * 0.7978845608028654 * (1 + 0.134145 * z * z);
+    },
+    equation: "z (1 + tanh(0.7979 (z + 0.0447 z³))) / 2",
+  },
+  mish: {
+    value: (z) => z * Math.tanh(softplus(z)),
+    derivative(z) {
+      const t = Math.tanh(softplus(z));
+      return t + z * (1 - t * t) * sigmoid(z);
+    },
+    equation: "z tanh(log(1 + exp(z)))",
+  },
 };
 
 // The loss of a sample from its logits z and targets y, its gradient at the logits, and the prediction.

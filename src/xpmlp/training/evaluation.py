@@ -16,7 +16,7 @@ from xpmlp.errors import DataError
 from xpmlp.model.model import Model
 from xpmlp.nn.activations import Activations
 from xpmlp.nn.layers import Layers
-from xpmlp.nn.loss_names import find_loss
+from xpmlp.nn.loss_names import LossName, find_loss
 from xpmlp.nn.losses import Loss
 from xpmlp.nn.network import forward
 from xpmlp.nn.samples import Samples
@@ -24,7 +24,7 @@ from xpmlp.notebooks import html_table
 from xpmlp.plots import Picture, draw_confusion
 
 from .inputs import labelled_split
-from .prediction import ROWS_AT_A_TIME, check_features, model_logits, predict
+from .prediction import ROWS_AT_A_TIME, check_features, model_logits, nearest_to_median, predict
 
 CLASSES_SHOWN = 40  # in the confusion matrix of a notebook
 NOTHING = "There is nothing to evaluate on: no rows, or rows that all weigh 0."
@@ -125,7 +125,7 @@ class RegressionReport:
     Attributes
     ----------
     loss
-        Mean over the rows of half the squared error, without penalty.
+        Mean over the rows of the model's loss, such as half the squared error, without penalty.
     r2
         R², the fraction of the targets' variance that is explained: 1 at best, 0 for always predicting their mean,
         negative for worse; NaN for a single row.
@@ -135,6 +135,9 @@ class RegressionReport:
         Mean absolute error, likewise.
     constant_rmse
         The RMSE of always predicting the mean, whose R² is 0.
+    coverage
+        For predicted quantiles, the fraction of the targets between the lowest and the highest; else NaN. The other
+        scores are then those of the quantile nearest to the median.
     """
 
     loss: float
@@ -142,6 +145,7 @@ class RegressionReport:
     rmse: float
     mae: float
     constant_rmse: float = math.nan
+    coverage: float = math.nan
 
     def _repr_html_(self) -> str:
         rows = [("R²", f"{self.r2:.4f}"), *((name.upper(), f"{getattr(self, name):.4g}") for name in ("rmse", "mae"))]
@@ -232,21 +236,30 @@ def area_under_roc(scores: Float[np.ndarray, " rows"], positive: Bool[np.ndarray
 
 def evaluate_regression(model: Model, split: Split, backend: Backend | None = None) -> RegressionReport:
     """Evaluate a regression of a single number; see `evaluate`."""
-    if model.task != "regression" or len(model.output_names) != 1:
+    levels = LossName.parse(model.loss).levels
+    if model.task != "regression" or len(model.output_names) != max(len(levels), 1):
         raise DataError("The model does not predict a single number, so there is no error of one to report.")
-    predicted = predict(model, split, backend).labels.astype(np.float64)
+    labels = predict(model, split, backend).labels.astype(np.float64)
     truth = split.labels.astype(np.float64)
+    predicted = nearest_to_median(labels, levels)
     residuals = predicted - truth
     square, variance = float(np.mean(residuals**2)), float(np.var(truth))
     # Constant targets have no variance to explain; by convention R² is then 1 for exact predictions, else 0.
     r2 = 1.0 - square / variance if variance > 0.0 else float(square == 0.0)
     return RegressionReport(
-        loss=square / 2.0,
+        loss=square / 2.0 if model.loss == "squared_error" else mean_loss(model, split),
         r2=r2 if len(truth) > 1 else math.nan,
         rmse=math.sqrt(square),
         mae=float(np.mean(np.abs(residuals))),
         constant_rmse=math.sqrt(variance),
+        coverage=float(np.mean((labels[:, 0] <= truth) & (truth <= labels[:, -1]))) if len(levels) > 1 else math.nan,
     )
+
+
+def mean_loss(model: Model, split: Split) -> float:
+    """Return the mean loss of a regression, in its own loss."""
+    logits = model_logits(model, split.x, NumpyBackend())
+    return float(np.mean(find_loss(model.loss).value_and_gradient(np, logits, split.labels[:, None])[0]))
 
 
 def loss_and_accuracy(

@@ -76,6 +76,16 @@ def predict(model: Model, data: Any, backend: Backend | None = None, *, prepared
     return Prediction(class_labels(model.classes)[np.argmax(outputs, axis=1)], outputs)
 
 
+def nearest_to_median(
+    labels: Float[np.ndarray, "rows *outputs"], levels: tuple[float, ...]
+) -> Float[np.ndarray, "rows *outputs"]:
+    """Return, of predicted quantiles of one number, the one nearest to the median; other predictions unchanged."""
+    if len(levels) < 2:
+        return labels
+    nearest: Float[np.ndarray, " rows"] = labels[:, int(np.argmin(np.abs(np.asarray(levels) - 0.5)))]
+    return nearest
+
+
 def model_logits(model: Model, x: Num[np.ndarray, "rows features"], backend: Backend) -> Float[Any, "rows outputs"]:
     """Return a model's logits for samples on the host, as an array of `backend`."""
     x = backend.asarray(x, str(model.layers[0].weight.dtype))

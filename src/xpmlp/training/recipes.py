@@ -13,6 +13,7 @@ from msgspec import Meta
 from xpmlp.errors import SettingsError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import INITIALIZERS
+from xpmlp.nn.loss_names import LossName, find_loss
 from xpmlp.nn.optimizers import Optimizer, adam, adamw, clip_gradients, sgd
 
 from .schedules import SCHEDULES
@@ -57,6 +58,7 @@ DECLARED: dict[str, Any] = {
     "penalty": Annotated[float, Meta(ge=0, le=LARGEST, description="a number of at least 0")],
     "dropout": Fraction,
     "label_smoothing": Fraction,
+    "loss": Annotated[str, Meta(description="a loss's name")],
     "max_grad_norm": Annotated[
         Annotated[float, Meta(gt=0, le=LARGEST)] | None, Meta(description="a number above 0, or None")
     ],
@@ -90,6 +92,10 @@ class Recipe:
         Probability of leaving out a hidden unit in training.
     label_smoothing
         Share of each label that is spread over all classes in training.
+    loss
+        A name as `LossName` writes it, such as ``"huber:1.5"`` or ``"quantile:0.1,0.5,0.9"``; ``"auto"`` for the
+        cross-entropy of classes, and the squared error of numbers. Huber's delta is in standard deviations of the
+        target.
     max_grad_norm
         Longer gradients are shortened to this length; None for no limit.
     class_weight
@@ -117,6 +123,7 @@ class Recipe:
     dropout: float | int = 0.0
     label_smoothing: float | int = 0.0
     max_grad_norm: float | int | None = None
+    loss: str = "auto"
     class_weight: str = "none"
     dtype: str = "float32"
     seed: int = 0
@@ -131,6 +138,11 @@ class Recipe:
             except msgspec.ValidationError as error:
                 raise SettingsError(f"{name}: {value!r} is not {get_args(declared)[-1].description}.") from error
 
+        if self.loss != "auto":
+            try:
+                find_loss(self.loss)
+            except ValueError as error:
+                raise SettingsError(f"loss: {error}.") from error
         count, layers = self.activation.count(",") + 1, len(self.hidden_layer_sizes)
         if count not in (1, layers):
             raise SettingsError(f"activation: {self.activation!r} are {count}, but there are {layers} hidden layers.")
@@ -140,6 +152,11 @@ class Recipe:
         decays = {"weight_decay": self.penalty} if self.optimizer == "adamw" else {}
         optimizer = OPTIMIZERS[self.optimizer](**decays)
         return optimizer if self.max_grad_norm is None else clip_gradients(optimizer, self.max_grad_norm)
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """The quantiles to predict; none for other losses."""
+        return () if self.loss == "auto" else LossName.parse(self.loss).levels
 
     @property
     def l2(self) -> float | None:

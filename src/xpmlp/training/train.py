@@ -4,7 +4,7 @@ import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
@@ -17,7 +17,8 @@ from xpmlp.model.model import Model
 from xpmlp.nn.activations import find_activation
 from xpmlp.nn.initializers import INITIALIZERS, init_layers
 from xpmlp.nn.layers import Layer
-from xpmlp.nn.losses import LOSSES, smooth_targets
+from xpmlp.nn.loss_names import LossName, find_loss
+from xpmlp.nn.losses import REGRESSION_LOSSES, smooth_targets
 from xpmlp.nn.samples import Samples
 
 from .callbacks import EarlyStopping
@@ -30,6 +31,8 @@ from .recipes import RECIPES, Recipe, table_recipe
 from .run import Callback, FitResult
 from .schedules import SCHEDULES
 
+SQUARED_ERROR = LossName("squared_error")
+POSITIVE = ("poisson", "gamma")  # losses whose predictions are exponentials
 LARGER_THAN_CACHES = 2**25  # bytes of inputs in float32: fewer are gathered as quickly
 
 
@@ -129,17 +132,18 @@ def fit_dataset(
     """Train as `train` does, and return the result of `fit`; resume from a checkpoint if one is given."""
     backend = load_backend(backend) if isinstance(backend, str) else backend or NumpyBackend()
     generator = np.random.default_rng(recipe.seed)
+    loss = choose_loss(dataset, recipe)
     # Drawn in NumPy on every backend, so that one seed gives one network everywhere.
     layers = init_layers(
         np,
         generator,
-        (math.prod(dataset.input_shape), *recipe.hidden_layer_sizes, len(dataset.classes) or 1),
+        (math.prod(dataset.input_shape), *recipe.hidden_layer_sizes, len(dataset.classes) or len(loss.levels) or 1),
         INITIALIZERS[recipe.initializer](),
         dtype=getattr(np, recipe.dtype),
     )
     weight = class_weights(dataset) if recipe.class_weight == "balanced" else None
     as_bytes = backend.gathers_bytes and recipe.dtype == "float32"
-    samples = make_samples(dataset, dataset.train, weight, as_bytes=as_bytes)
+    samples = make_samples(dataset, dataset.train, weight, loss, as_bytes=as_bytes)
     # With the targets that the validation and the test rows have, so that the losses can be compared.
     measured = spread_rows(backend, samples, None, LOSS_ROWS)
     if dataset.classes and recipe.label_smoothing:
@@ -149,7 +153,7 @@ def fit_dataset(
         samples,
         layers=layers,
         activation=find_activation(recipe.activation),
-        loss=LOSSES["softmax_cross_entropy" if dataset.classes else "squared_error"],
+        loss=find_loss(str(loss)),
         optimizer=recipe.make_optimizer(),
         schedule=SCHEDULES[recipe.schedule](recipe.learning_rate),
         epochs=recipe.epochs,
@@ -158,11 +162,11 @@ def fit_dataset(
         l2=recipe.l2,
         dropout=recipe.dropout,
         dropout_key=int(generator.integers(2**31)) if recipe.dropout else 0,
-        validation=None if dataset.validation is None else make_samples(dataset, dataset.validation, weight),
-        test=make_samples(dataset, dataset.test, weight) if dataset.validation is None else None,
+        validation=None if dataset.validation is None else make_samples(dataset, dataset.validation, weight, loss),
+        test=make_samples(dataset, dataset.test, weight, loss) if dataset.validation is None else None,
         loss_rows=measured or 0,
         weigh_accuracy=False,
-        loss_scale=1.0 if dataset.classes else target_scale(dataset)[1] ** 2,
+        loss_scale=1.0 if dataset.classes else target_scale(dataset, loss).of_loss,
         backend=backend,
         callbacks=callbacks,
         checkpoint=checkpoint,
@@ -181,7 +185,12 @@ def class_weights(dataset: Dataset) -> Float64[np.ndarray, " classes"]:
 
 
 def make_samples(
-    dataset: Dataset, split: Split, weight: Float64[np.ndarray, " classes"] | None = None, *, as_bytes: bool = False
+    dataset: Dataset,
+    split: Split,
+    weight: Float64[np.ndarray, " classes"] | None = None,
+    loss: LossName = SQUARED_ERROR,
+    *,
+    as_bytes: bool = False,
 ) -> Samples:
     """Return rows with one-hot or standardised targets, and with the weights of their classes.
 
@@ -191,17 +200,72 @@ def make_samples(
     if dataset.classes:
         targets: Any = one_hot(split.labels, dataset.classes)
     else:
-        center, spread = target_scale(dataset)
+        center, spread = target_scale(dataset, loss)[:2]
         targets = ((split.labels[:, None] - center) / spread).astype(np.float64)
     if as_bytes and isinstance(split, ByteSplit) and 4 * split.stored.size > LARGER_THAN_CACHES:
         return Samples(split.stored, targets, weights, split.divisor)
     return Samples(split.x, targets, weights)
 
 
-def target_scale(dataset: Dataset) -> tuple[float, float]:
-    """Return mean and standard deviation of the training targets."""
-    spread = float(np.std(dataset.train.labels))
-    return float(np.mean(dataset.train.labels)), spread if spread > 0.0 else 1.0
+def choose_loss(dataset: Dataset, recipe: Recipe) -> LossName:
+    """Return the recipe's loss, or the usual one for the dataset's target.
+
+    Raises
+    ------
+    SettingsError
+        If it is not for this target: for numbers, but there are classes, or for numbers above 0.
+    """
+    if recipe.loss == "auto":
+        return LossName("softmax_cross_entropy") if dataset.classes else SQUARED_ERROR
+    loss = LossName.parse(recipe.loss)
+    if loss.kind == "logistic_cross_entropy" or (loss.kind == "softmax_cross_entropy") != bool(dataset.classes):
+        kinds = ["softmax_cross_entropy"] if dataset.classes else REGRESSION_LOSSES
+        what = "classes" if dataset.classes else "a number"
+        raise SettingsError(f"loss: {recipe.loss} is not for {what} to predict; use {', '.join(kinds)}.")
+    if loss.kind in POSITIVE:
+        lowest = min(float(np.min(part.labels)) for part in (dataset.train, dataset.test) if part.rows)
+        if lowest < 0.0 or (lowest == 0.0 and loss.kind == "gamma"):
+            above = "above 0" if loss.kind == "gamma" else "at least 0"
+            raise SettingsError(f"loss: {loss.kind} is for targets {above}, but there is {lowest:g}. Use another loss.")
+    return loss
+
+
+class TargetScale(NamedTuple):
+    """How targets are scaled for training: (y − center) / spread.
+
+    Attributes
+    ----------
+    is_log
+        Whether the outputs are the logarithms of the predictions.
+    of_loss
+        Factor between a loss of scaled and of unscaled targets.
+    """
+
+    center: float
+    spread: float
+    is_log: bool
+    of_loss: float
+
+    def undo(self, last: Layer) -> Layer:
+        """Return the last layer with outputs in the target's own units."""
+        weight, bias = last.weight.astype(np.float64), last.bias.astype(np.float64)
+        if self.is_log:
+            bias = bias + math.log(self.spread)
+        else:
+            weight, bias = weight * self.spread, bias * self.spread + self.center
+        return Layer(weight.astype(last.weight.dtype), bias.astype(last.bias.dtype))
+
+
+def target_scale(dataset: Dataset, loss: LossName = SQUARED_ERROR) -> TargetScale:
+    """Return mean and standard deviation of the training targets; 0 and the mean if outputs are logarithms."""
+    mean, spread = float(np.mean(dataset.train.labels)), float(np.std(dataset.train.labels))
+    if loss.output != "identity":  # the outputs have bounds of their own
+        return TargetScale(0.0, 1.0, False, 1.0)
+    if loss.kind in POSITIVE:
+        mean = mean if mean > 0.0 else 1.0
+        return TargetScale(0.0, mean, True, mean if loss.kind == "poisson" else 1.0)
+    spread = spread if spread > 0.0 else 1.0
+    return TargetScale(mean, spread, False, spread ** (2 if loss.kind in ("squared_error", "huber") else 1))
 
 
 def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:
@@ -226,18 +290,18 @@ def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:
         training["split"] = dataset.split
     if dataset.validation is not None:
         training["validation_rows"] = dataset.validation.rows
-    layers, output_names = result.layers, tuple[str, ...]()
-    if not dataset.classes:  # back to the target's own units: center + spread × output
-        *hidden, last = layers
-        center, spread = target_scale(dataset)
-        weight = last.weight.astype(np.float64) * spread
-        bias = last.bias.astype(np.float64) * spread + center
-        layers = (*hidden, Layer(weight.astype(last.weight.dtype), bias.astype(last.bias.dtype)))
-        output_names = ((dataset.table_schema and dataset.table_schema.target) or "prediction",)
+    layers, output_names, loss = result.layers, tuple[str, ...](), choose_loss(dataset, recipe)
+    if not dataset.classes:
+        scale = target_scale(dataset, loss)
+        layers = (*layers[:-1], scale.undo(layers[-1]))
+        name = (dataset.table_schema and dataset.table_schema.target) or "prediction"
+        output_names = tuple(f"{name}_q{100 * level:g}" for level in loss.levels) or (name,)
+        if loss.kind == "huber":
+            loss = loss._replace(numbers=((loss.numbers or (1.0,))[0] * scale.spread,))
     return Model(
         layers=layers,
         activation=recipe.activation,
-        loss="softmax_cross_entropy" if dataset.classes else "squared_error",
+        loss=str(loss),
         classes=dataset.classes,
         input_shape=dataset.input_shape,
         input_scale=dataset.input_scale,
