@@ -115,6 +115,9 @@ def test_options_override_the_recipe_and_nothing_else(xpmlp: Run, no_pictures: N
         "epochs": 1,
         "penalty": 0.001,
         "class_weight": "balanced",
+        "dropout": 0.1,
+        "max_grad_norm": 1.0,
+        "label_smoothing": 0.1,
         "seed": 7,
     }
     assert changed.keys() == RECIPES[recipe].to_json().keys()

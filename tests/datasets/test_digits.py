@@ -2,9 +2,12 @@ import hashlib
 import importlib.util
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn import datasets, model_selection
 
 from xpmlp.datasets import load_digits
@@ -35,6 +38,21 @@ def test_a_scikit_learn_with_its_file_elsewhere_is_asked_for_the_digits(monkeypa
     usual = load_digits()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     np.testing.assert_array_equal(load_digits().test.x, usual.test.x)
+
+
+@given(
+    labels=st.lists(st.integers(0, 8), min_size=1, max_size=60), fraction=st.floats(0.01, 0.99), stratify=st.booleans()
+)
+def test_every_split_is_a_partition_and_every_class_has_training_rows(
+    labels: list[int], fraction: float, stratify: bool
+) -> None:
+    train, test = split_rows(np.array(labels), fraction, stratify=stratify)
+    assert sorted([*train.tolist(), *test.tolist()]) == list(range(len(labels)))
+    counts = Counter(labels)
+    if stratify:
+        assert {labels[row] for row in train} == set(labels)
+        assert all(counts[labels[row]] > 1 for row in test)
+    assert len(test) > 0 or len(labels) == 1 or (stratify and max(counts.values()) == 1)
 
 
 def test_any_split_is_that_of_scikit_learn() -> None:

@@ -8,7 +8,7 @@ from xpmlp.datasets import Split
 
 from .evaluation import RegressionReport, Report
 
-MOST_VALUES = 10_000_000  # rows × inputs × classes; fitting more takes longer than seconds
+MOST_VALUES, MOST_ROWS = 10_000_000, 100_000  # rows × inputs × classes; fitting more takes longer than seconds
 
 
 def linear_score(train: Split, test: Split, classes: tuple[int | str, ...] = ()) -> float | None:
@@ -17,7 +17,7 @@ def linear_score(train: Split, test: Split, classes: tuple[int | str, ...] = ())
     None if fitting it would take long, or if there is nothing to compare.
     """
     outputs = len(classes) if len(classes) > 2 else 1
-    if train.rows * test.x.shape[1] * outputs > MOST_VALUES or test.rows < 2:
+    if train.rows > MOST_ROWS or train.rows * test.x.shape[1] * outputs > MOST_VALUES or test.rows < 2:
         return None
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression, Ridge
