@@ -1,5 +1,7 @@
 """Pages of picture models in a real browser, compared with Python."""
 
+import base64
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from xpmlp import Model
+from xpmlp.model import ImagePreprocessor
 from xpmlp.model.image_preprocessor import prepare_image
+from xpmlp.nn.layers import Layer
 
 pytestmark = pytest.mark.slow
 
@@ -83,6 +88,40 @@ def slanted(point: Point) -> Point:
     """Return where a point of a smaller drawing lies that leans to the right and off the center."""
     x, y = point
     return 0.36 + 0.7 * (x - 0.5 - 0.18 * (y - 0.5)), 0.44 + 0.7 * (y - 0.5)
+
+
+@pytest.fixture(scope="module")
+def any_page(write_page: WritePage) -> Path:
+    """The page of an untrained network for images of 28 × 28 pixels."""
+    rng = np.random.default_rng(0)
+    layers = tuple(
+        Layer((0.1 * rng.standard_normal(shape)).astype(np.float32), np.zeros((1, shape[1]), np.float32))
+        for shape in ((784, 12), (12, 10))
+    )
+    form = ImagePreprocessor(28, 28, "dark", 20 / 28, "mass")
+    return write_page(Model(layers, "relu", "softmax_cross_entropy", tuple(range(10)), (28, 28), 255.0, form))
+
+
+def test_pictures_of_every_kind_are_prepared_as_in_python(browser: Any, any_page: Path) -> None:
+    browser.open(any_page)
+    for picture in json.loads((Path(__file__).parent / "pictures.json").read_bytes()):
+        prepared = browser.driver.execute_async_script(
+            """
+            const [png, form, done] = arguments;
+            const file = new File([Uint8Array.from(atob(png), (each) => each.charCodeAt(0))], "a.png");
+            readPicture(file).then(({ pixels }) => {
+              const input = prepare(pixels, form);
+              done(input && Array.from(input));
+            });
+            """,
+            picture["png"],
+            picture["form"],
+        )
+        if picture["prepared"] is None:
+            assert prepared is None
+        else:
+            expected = np.frombuffer(base64.b64decode(picture["prepared"]), np.uint8) / 255
+            assert np.abs(np.array(prepared) - expected).max() <= 1 / 255, picture["name"]
 
 
 def test_drawings_are_prepared_as_in_python_and_recognised(

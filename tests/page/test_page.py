@@ -4,14 +4,16 @@ import base64
 import hashlib
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from xpmlp import Model
-from xpmlp.errors import XpmlpError
+from xpmlp.errors import DataError, XpmlpError
 from xpmlp.model import ImagePreprocessor
+from xpmlp.model.image_preprocessor import prepare_image
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.layers import Layer
 from xpmlp.nn.losses import LOSSES
@@ -72,6 +74,20 @@ def test_weights_that_half_precision_cannot_hold_are_refused() -> None:
     model.layers[0].weight[0, 0] = 1e6
     with pytest.raises(XpmlpError, match="float16"):
         to_page(model, PageContent("test"), small=True)
+
+
+def test_pictures_are_prepared_as_the_specification_says(tmp_path: Path) -> None:
+    """The page's own preparation is compared with the same file: see make_pictures.py."""
+    for picture in json.loads((Path(__file__).parent / "pictures.json").read_bytes()):
+        path = tmp_path / "picture.png"
+        path.write_bytes(base64.b64decode(picture["png"]))
+        form = ImagePreprocessor(**picture["form"])
+        if picture["prepared"] is None:
+            with pytest.raises(DataError, match="blank"):
+                prepare_image(path, form)
+        else:
+            expected = np.frombuffer(base64.b64decode(picture["prepared"]), np.uint8) / 255
+            assert np.abs(prepare_image(path, form) - expected).max() <= 1 / 255, picture["name"]
 
 
 def test_the_page_knows_every_activation_and_loss() -> None:

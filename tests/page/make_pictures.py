@@ -1,0 +1,120 @@
+"""Write pictures.json: pictures of many kinds, each with the input that Python prepares from it.
+
+It is the specification that the page's own preparation is compared with. Run it after a change of `xpmlp.model.ink` or
+`xpmlp.model.image_preprocessor`, and bring `ink.js` in line: python tests/page/make_pictures.py
+"""
+
+import base64
+import io
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from xpmlp.errors import DataError
+from xpmlp.model import ImagePreprocessor
+from xpmlp.model.image_preprocessor import prepare_image
+
+FILE = Path(__file__).with_name("pictures.json")
+MNIST = {"height": 28, "width": 28, "background": "dark", "content_size": 20 / 28, "centering": "mass"}
+FORMS: dict[str, dict[str, Any]] = {
+    "mnist": MNIST,
+    "digits": {"height": 8, "width": 8, "background": "dark", "content_size": 1.0, "centering": "box"},
+    "scattered": MNIST | {"centering": "none", "background": "light"},
+    "wide": {"height": 20, "width": 32, "background": "dark", "content_size": 0.8, "centering": "box"},
+}
+
+
+def paper(width: int, height: int, color: Any = "white", mode: str = "RGB") -> tuple[Any, Any]:
+    """Return an empty picture and its pen."""
+    picture = Image.new(mode, (width, height), color)
+    return picture, ImageDraw.Draw(picture)
+
+
+def three(pen: Any, left: float, top: float, size: float, width: int, color: Any = "black") -> None:
+    """Draw a 3."""
+    for row, (start, end) in enumerate(((200, 450), (250, 510))):
+        y = top + row * 0.46 * size
+        pen.arc((left, y, left + 0.6 * size, y + 0.54 * size), start, end, color, width)
+
+
+def seven(pen: Any, left: float, top: float, size: float, width: int, color: Any = "black") -> None:
+    """Draw a 7."""
+    corners = [(left, top), (left + 0.55 * size, top), (left + 0.2 * size, top + size)]
+    pen.line(corners, fill=color, width=width, joint="curve")
+
+
+def shaded(picture: Any, rng: np.random.Generator, noise: float) -> Any:
+    """Return a picture in uneven light and with noise, as a photo; in few grays, for a small file."""
+    pixels = np.asarray(picture.convert("L"), np.float64)
+    y, x = np.mgrid[0 : pixels.shape[0], 0 : pixels.shape[1]] / max(pixels.shape)
+    light = 0.62 + 0.3 * x - 0.2 * y * y
+    noisy = np.clip(pixels * light + rng.normal(0, noise, pixels.shape), 0, 255)
+    return Image.fromarray((np.rint(noisy / 6) * 6).astype(np.uint8))
+
+
+def pictures() -> dict[str, tuple[str, Any]]:
+    """Return the pictures by name, each with the name of a form."""
+    rng = np.random.default_rng(0)
+    found: dict[str, tuple[str, Any]] = {}
+    for name, form in (("mnist", "mnist"), ("digits", "digits"), ("scattered", "scattered"), ("wide", "wide")):
+        picture, pen = paper(280, 280)
+        three(pen, 90, 60, 170, 22)
+        found[f"a drawing for {name}"] = form, picture
+    picture, pen = paper(280, 280, "black")
+    seven(pen, 30, 30, 120, 9, "white")
+    found["light on dark, small, in a corner"] = "mnist", picture
+    picture, pen = paper(90, 150, (250, 240, 180))
+    three(pen, 20, 30, 80, 8, (200, 30, 40))
+    found["red on yellow, too small to be smoothed"] = "mnist", picture
+    picture, pen = paper(240, 180)
+    seven(pen, 80, 30, 110, 12, (40, 40, 60))
+    found["a photo in uneven light"] = "mnist", shaded(picture.filter(ImageFilter.GaussianBlur(1.5)), rng, 4.0)
+    picture, pen = paper(400, 300, (0, 0, 0, 0), "RGBA")
+    three(pen, 130, 40, 220, 26, (20, 90, 200, 255))
+    found["ink on nothing"] = "mnist", picture
+    picture, pen = paper(300, 300, (0, 0, 0, 0), "RGBA")
+    pen.rounded_rectangle((40, 40, 260, 260), 30, fill=(235, 235, 225, 255))
+    seven(pen, 100, 80, 140, 16, (10, 10, 10, 255))
+    found["a sheet with round corners on nothing"] = "mnist", picture
+    picture, pen = paper(320, 320)
+    three(pen, 120, 60, 180, 20)
+    pen.rectangle((0, 0, 8, 320), fill="black")
+    pen.point([(30, 30), (40, 300)], fill="black")
+    found["a scan with a dark edge and dust"] = "mnist", picture
+    picture, pen = paper(28, 28, "black")
+    seven(pen, 8, 4, 18, 3, "white")
+    found["an image of the right size"] = "mnist", picture
+    found["an image of the right size, inverted"] = "mnist", Image.eval(picture, lambda value: 255 - value)
+    picture, pen = paper(2100, 700)
+    seven(pen, 900, 100, 480, 50)
+    found["a picture that is reduced first"] = "mnist", picture
+    found["nothing"] = "mnist", paper(200, 200)[0]
+    found["one gray"] = "mnist", paper(28, 28, (90, 90, 90))[0]
+    return found
+
+
+def main() -> None:
+    """Write the file."""
+    described = []
+    for name, (form, picture) in pictures().items():
+        content = io.BytesIO()
+        picture.save(content, "PNG", optimize=True)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "picture.png"
+            path.write_bytes(content.getvalue())
+            try:
+                prepared = prepare_image(path, ImagePreprocessor(**FORMS[form]))
+                text = base64.b64encode(np.rint(255 * prepared).astype(np.uint8).tobytes()).decode()
+            except DataError:
+                text = None
+        png = base64.b64encode(content.getvalue()).decode()
+        described.append({"name": name, "form": FORMS[form], "png": png, "prepared": text})
+    FILE.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
