@@ -136,7 +136,7 @@ function showRows({ network, columns, ranges, examples, exampleValues }, onInput
   showExamples();
   fields.forEach(({ set }, index) => set(values[index]));
   update(examples.labels[0]);
-  return { values, fields, update, setRow };
+  return { values, rows, update, setRow };
 }
 
 const cellText = (value, column) => (value === null ? "" : column.kind === "date" ? dateText(value, hasTime(column)) : column.kind === "boolean" ? String(value === 1) : String(value));

@@ -24,7 +24,7 @@ class Steps {
     const take = make("button", { type: "button", class: "main", id: "take-step" }, "Take one step");
     const reset = make("button", { type: "button", id: "reset-steps" }, "Reset");
     take.addEventListener("click", () => this.take());
-    reset.addEventListener("click", () => this.show(this.input));
+    reset.addEventListener("click", () => this.restart());
     let labels;
     if (task === "regression") {
       labels = this.names.map((name, k) => {

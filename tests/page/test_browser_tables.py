@@ -1,0 +1,174 @@
+"""Pages of table models in a real browser, compared with ``xpmlp predict``."""
+
+import csv
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import xpmlp
+from xpmlp.datasets.tables.files import read_table
+from xpmlp.datasets.tables.loading import rows_to_predict
+from xpmlp.page import PageContent
+
+pytestmark = pytest.mark.slow
+
+ODD = 'a "quoted", name'
+QUOTED = '"a ""quoted"", name"'
+
+
+def make_table(rows: int, seed: int) -> pl.DataFrame:
+    """Return a table of numbers, booleans and categories, with missing values."""
+    rng = np.random.default_rng(seed)
+    age, height = rng.integers(18, 90, rows), 170 + 10 * rng.standard_normal(rows)
+    color = rng.choice(["blue", "red", "green, light", "3"], rows, p=[0.4, 0.3, 0.2, 0.1])
+    smokes = rng.random(rows) < 0.3
+    risk = np.where(age + 20 * smokes + 10 * (color == "red") + 5 * rng.standard_normal(rows) > 65, "high", "low")
+    empty = rng.random((3, rows)) < 0.1
+    return pl.DataFrame(
+        {
+            "age": age,
+            ODD: [None if gone else round(float(value), 3) for value, gone in zip(height, empty[0], strict=True)],
+            "color": [None if gone else str(value) for value, gone in zip(color, empty[1], strict=True)],
+            "smokes": [None if gone else bool(value) for value, gone in zip(smokes, empty[2], strict=True)],
+            "risk": risk,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+    """A dataset with every kind of column, and its model."""
+    path = tmp_path_factory.mktemp("table") / "people.csv"
+    make_table(800, seed=0).write_csv(path)
+    dataset = xpmlp.load_dataset(path, target="risk", missing="median")
+    return dataset, xpmlp.train(dataset, xpmlp.Recipe(epochs=20, hidden_layer_sizes=(16,)), verbose=False)[0]
+
+
+@pytest.fixture
+def page(browser: Any, trained: tuple[Any, Any], write_page: Callable[..., Path]) -> Any:
+    """The browser with the page of that model."""
+    dataset, model = trained
+    test = dataset.test.take(slice(0, 6))
+    content = PageContent("people", examples=test.x, labels=test.labels.tolist(), training_rows=dataset.train.x)
+    browser.open(write_page(model, content))
+    return browser
+
+
+def paste(browser: Any, text: str) -> None:
+    """Paste rows and have them predicted."""
+    browser.run("byId('csv').value = arguments[0]", text)
+    browser.find("#predict-rows").click()
+
+
+def test_a_thousand_rows_have_the_same_probabilities_and_labels(
+    page: Any, trained: tuple[Any, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "new.csv"
+    make_table(1000, seed=1).drop("risk").write_csv(path)
+    paste(page, path.read_text(encoding="utf-8"))
+    assert page.text("#csv-problem") == ""
+    _, model = trained
+    rows = rows_to_predict(read_table(path), model.table_schema)
+    expected = xpmlp.predict(model, rows.x, prepared=True)
+    lines = page.run("return predictRows(page.network, page.description.columns, arguments[0]).lines", path.read_text())
+    found = np.array([line[-2:] for line in lines], np.float64)
+    assert np.abs(found - expected.probabilities).max() <= 1e-5
+    assert [line[-3] for line in lines] == expected.labels.tolist()
+
+
+def test_the_download_is_the_table_with_its_predictions(page: Any, tmp_path: Path) -> None:
+    page.driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    frame = make_table(5, seed=2).drop("risk")
+    paste(page, frame.write_csv(separator=";"))
+    page.find("#download").click()
+    path = tmp_path / "predictions.csv"
+    for _ in range(100):
+        if path.exists() and path.stat().st_size:
+            break
+        time.sleep(0.05)
+    lines = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
+    assert lines[0] == [*frame.columns, "prediction", "probability_high", "probability_low"]
+    assert len(lines) == 6
+    assert lines[1][:1] == [str(frame["age"][0])]
+    assert {line[4] for line in lines[1:]} <= {"high", "low"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["no rows"]),
+        ("age,color\n1,red\n", ["2 of the 4 columns are missing", "smokes"]),
+        (f"age,{QUOTED},color,smokes\nold,1,red,true\n", ["Row 1, age", "old", "number"]),
+        (f"age,{QUOTED},color,smokes\n1,1,red\n", ["Row 1 has 3 cells", "4"]),
+        ('age,"never closed\n1,2\n', ["quote"]),
+        (f"age,{QUOTED},color,smokes\n1e400,1,red,true\n", ["age", "infinite"]),
+    ],
+)
+def test_rows_that_do_not_fit_get_a_sentence(page: Any, text: str, words: list[str]) -> None:
+    paste(page, text)
+    for word in words:
+        assert word in page.text("#csv-problem")
+    assert page.text("#predicted") == ""
+
+
+def test_rows_may_have_other_columns_spaces_and_markers_of_missing_values(page: Any) -> None:
+    paste(
+        page,
+        f"id; color ;smokes;age;{QUOTED}\r\n7; red;TRUE;40;?\r\n8;pink;0;4,5;NA\r\n\r\n",
+    )
+    assert page.text("#csv-problem") == ""
+    assert "2 rows predicted" in page.text("#csv-note")
+    assert "color: 1 row with a category" in page.text("#csv-note")
+
+
+def test_the_form_predicts_as_python_does(page: Any, trained: tuple[Any, Any]) -> None:
+    """A number typed, a category and a boolean chosen, a value missing."""
+    _, model = trained
+    for name, value in (("age", "71"), (ODD, "181.5")):
+        box = page.driver.find_element("xpath", f"//label[text()={name!r}]/following::input[@type='number'][1]")
+        box.clear()
+        box.send_keys(value)
+    for name, value in (("color", "red"), ("smokes", "true")):
+        select = page.driver.find_element("xpath", f"//label[text()={name!r}]/following::select[1]")
+        select.find_element("xpath", f"option[text()={value!r}]").click()
+    page.settle()
+    table = {"age": [71], ODD: [181.5], "color": ["red"], "smokes": [True]}
+    expected = xpmlp.predict(model, pl.DataFrame(table))
+    assert page.text("#row-best") == expected.labels[0]
+    assert f"{100 * expected.probabilities.max():.1f} %" in page.text("#row-second")
+
+    page.driver.find_element("css selector", f"input[aria-label='{ODD} is missing']").click()
+    page.settle()
+    with pytest.warns(UserWarning, match="filled"):
+        expected = xpmlp.predict(model, pl.DataFrame(table | {ODD: [None]}, schema_overrides={ODD: pl.Float64}))
+    assert f"{100 * expected.probabilities.max():.1f} %" in page.text("#row-second")
+
+
+def test_a_response_curve_is_the_prediction_for_each_value(page: Any, trained: tuple[Any, Any]) -> None:
+    dataset, model = trained
+    page.run("page.form.setRow(page.form.rows[2])")
+    page.settle()
+    charts = page.run("return [...document.querySelectorAll('#responses svg')].map((each) => each.ariaLabel)")
+    row = dataset.test.x[2].copy()
+    answer = xpmlp.predict(model, row[None], prepared=True).probabilities[0].argmax()
+    seen = dataset.train.x[:, 0]
+    ages = np.tile(row, (33, 1))
+    ages[:, 0] = np.linspace(seen.min(), seen.max(), 33)
+    curve = xpmlp.predict(model, ages, prepared=True).probabilities[:, answer]
+    assert f"age: from {100 * curve.min():.0f} % to {100 * curve.max():.0f} %" in charts[0]
+    assert len(charts) == 4
+
+
+def test_examples_fill_the_form_with_the_rows_own_values(page: Any, trained: tuple[Any, Any]) -> None:
+    dataset, _ = trained
+    encoded = page.run(
+        "return page.form.rows.map((row) => Array.from(encodeRow(page.description.columns,"
+        " decodeRow(page.description.columns, row))))"
+    )
+    np.testing.assert_allclose(encoded, dataset.test.x[:6], atol=1e-4)
