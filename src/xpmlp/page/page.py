@@ -189,7 +189,7 @@ def describe_columns(model: Model, rows: Any) -> dict[str, Any]:
         described.append(values)
         place += column.inputs
     ranges = None if rows is None or not len(rows) else np.stack([rows.min(axis=0), rows.max(axis=0)], axis=1).tolist()
-    return {"columns": described, "ranges": ranges}
+    return {"columns": described, "missing": schema.missing, "ranges": ranges}
 
 
 def from_bytes(x: Any, scale: float) -> Any:

@@ -4,7 +4,7 @@ const MOST_COLUMNS = 60; // in the form; of more, the others keep their values
 const POINTS = 33; // of a response curve
 const MOST_ROWS_SHOWN = 100;
 
-function showRows({ network, columns, ranges, examples, exampleValues }, onInput) {
+function showRows({ network, columns, missing, ranges, examples, exampleValues }, onInput) {
   byId("table").hidden = false;
   const answer = new Answer(network, { best: byId("row-best"), second: byId("row-second"), bars: byId("row-bars") }, () => showResponses());
   const shown = columns.slice(0, MOST_COLUMNS);
@@ -95,14 +95,14 @@ function showRows({ network, columns, ranges, examples, exampleValues }, onInput
     byId("predicted").replaceChildren();
     byId("download").hidden = true;
     try {
-      table = predictRows(network, columns, text);
+      table = predictRows(network, { columns, missing }, text);
     } catch (error) {
       byId("csv-problem").textContent = error.message;
       return;
     }
     const notes = [`${count(table.lines.length - table.skipped, "row")} predicted.`];
     if (table.skipped) notes.push(`${count(table.skipped, "row")} without a prediction: a value is missing that the network needs.`);
-    table.unknown.forEach((rows, name) => notes.push(`${visible(name)}: ${count(rows, "row")} with a category that training did not have.`));
+    notes.push(...table.notes);
     if (table.lines.length > MOST_ROWS_SHOWN) notes.push(`The first ${MOST_ROWS_SHOWN} are shown; the download has all.`);
     byId("csv-note").textContent = notes.join(" ");
     // The predictions come first: a wide table hides its last columns.
@@ -139,8 +139,7 @@ function showRows({ network, columns, ranges, examples, exampleValues }, onInput
   return { values, rows, update, setRow };
 }
 
-const cellText = (value, column) => (value === null ? "" : column.kind === "date" ? dateText(value, hasTime(column)) : column.kind === "boolean" ? String(value === 1) : String(value));
-const hasTime = ({ parts }) => parts.some(([part]) => part === "hour");
+const cellText = (value, column) => (value === null ? "" : column.kind === "date" ? dateText(value, dateShape(column)) : column.kind === "boolean" ? String(value === 1) : String(value));
 
 // Return the range of each column in training, where it is a number.
 function limitsOf(columns, ranges) {
@@ -180,16 +179,17 @@ function makeField(column, [low, high], change) {
     write = (value) => (select.value = choices.findIndex(([, choice]) => choice === value));
   } else {
     const isDate = column.kind === "date";
-    const step = isDate ? (hasTime(column) ? 1 / 1440 : 1) : column.whole ? 1 : 10 ** Math.floor(Math.log10((high - low) / 200));
+    const shape = dateShape(column);
+    const step = isDate ? (shape === "date" ? 1 : 1 / 1440) : column.whole ? 1 : 10 ** Math.floor(Math.log10((high - low) / 200));
     const slider = make("input", { type: "range", min: low, max: high, step, "aria-label": `${name}, slider` });
-    const box = make("input", isDate ? { type: hasTime(column) ? "datetime-local" : "date", id } : { type: "number", step: "any", id });
-    slider.addEventListener("input", () => (box.value = isDate ? dateText(Number(slider.value), hasTime(column)) : String(Number(Number(slider.value).toPrecision(12)))));
+    const box = make("input", isDate ? { type: shape === "datetime" ? "datetime-local" : shape, id } : { type: "number", step: "any", id });
+    slider.addEventListener("input", () => (box.value = isDate ? dateText(Number(slider.value), shape) : String(Number(Number(slider.value).toPrecision(12)))));
     box.addEventListener("input", () => (slider.value = isDate ? parseDate(box.value) ?? low : Number(box.value)));
     controls = [make("div", { class: `controls${isDate ? " dates" : ""}` }, slider, box)];
     read = () => (box.value === "" ? null : isDate ? parseDate(box.value) : Number(box.value));
     write = (value) => {
       slider.value = value;
-      box.value = isDate ? dateText(value, hasTime(column)) : String(value);
+      box.value = isDate ? dateText(value, shape) : String(value);
     };
   }
   const element = make("div", { class: "column" }, head, ...controls);
@@ -219,7 +219,7 @@ function responseChart({ column, isContinuous, limits: [low, high], points, now 
   if (isContinuous) {
     const x = (value) => left + 4 + ((width - left - 8) * (Math.min(Math.max(value, low), high) - low)) / (high - low);
     chart.append(draw("polyline", { class: "line", points: points.map(([place, value]) => `${x(place)},${y(value)}`).join(" ") }));
-    const text = (value) => (column.kind === "date" ? dateText(value, false) : number(value, 3));
+    const text = (value) => (column.kind === "date" ? dateText(value, dateShape(column) === "time" ? "time" : "date") : number(value, 3));
     chart.append(draw("text", { x: left, y: height - 2 }, text(low)), draw("text", { x: width, y: height - 2, "text-anchor": "end" }, text(high)));
     if (now[0] !== null) chart.append(draw("circle", { class: "dot", cx: x(now[0]), cy: y(now[1]), r: 4 }));
   } else {

@@ -95,7 +95,7 @@ const DATE_FIELDS = {
 
 // Return a text as days since 1970, by its format as chrono writes it, or as ISO 8601; null if it is neither.
 function parseDate(text, format) {
-  for (const form of [format, "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d"]) {
+  for (const form of [format, "%Y%m%d", "%H:%M", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d"]) {
     if (!form) continue;
     const pattern = form.split(/(%\.?[a-zA-Z])/).map((part) => DATE_FIELDS[part] ?? part.replace(/[.*+?^$()|[\]{}\\]/g, "\\$&")).join("");
     const found = new RegExp(`^${pattern}$`, "i").exec(text.trim())?.groups;
@@ -105,7 +105,7 @@ function parseDate(text, format) {
     const hour = found.I ? (Number(found.I) % 12) + (found.p?.toLowerCase() === "pm" ? 12 : 0) : Number(found.H ?? 0);
     const day = Number(found.d ?? 1);
     const date = new Date(Date.UTC(Number(year), month - 1, day));
-    if (date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day) return null;
+    if (date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day || hour > 23 || found.M > 59) return null;
     const zone = /([+-])(\d{2}):?(\d{2})/.exec(found.z ?? "");
     const ahead = zone ? (Number(zone[2]) * 60 + Number(zone[3])) * (zone[1] === "-" ? -1 : 1) : 0;
     return date / 86400000 + (hour * 3600 + Number(found.M ?? 0) * 60 + Number(found.S ?? 0) + Number(found.f ?? 0) - ahead * 60) / 86400;
@@ -113,17 +113,38 @@ function parseDate(text, format) {
   return null;
 }
 
-// Return days since 1970 as ISO 8601, with the time if it is wanted.
-const dateText = (days, withTime) => new Date(Math.round(days * 86400000)).toISOString().slice(0, withTime ? 16 : 10);
+// Which parts of a date a column shows: "date", "time" alone, or "datetime".
+function dateShape({ parts }) {
+  const names = parts.map(([part]) => part);
+  return !names.includes("hour") ? "date" : names.length === 1 ? "time" : "datetime";
+}
+
+// Return days since 1970 as ISO 8601.
+function dateText(days, shape) {
+  const text = new Date(Math.round(days * 86400000)).toISOString();
+  return { date: text.slice(0, 10), time: text.slice(11, 16), datetime: text.slice(0, 16) }[shape];
+}
+
+// Numbers with currencies, units and separators between thousands, as in xpmlp's datasets/tables/numbers.py.
+const CURRENCY = "(?:US|R|A|C|NZ|HK)?\\$|[€£¥₹₩₽₺₫₴₦฿¢]|(?:USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|SEK|NOK|DKK|PLN|BRL|kr|Rs|Fr)\\.?";
+const UNIT = "%|‰|°?[\\p{L}\\p{M}][\\p{L}\\p{M}\\/²³µ.]{0,9}|[\"'+°]";
+const DECORATED = new RegExp(`^(\\(?)\\s*([+−\\-]?)\\s*(${CURRENCY})?\\s*([+−\\-]?)\\s*([\\d.,][\\d.,'’_ \\u00a0\\u202f]*?(?:[eE][+\\-]?\\d+)?)\\s*(${CURRENCY}|${UNIT})?\\s*\\)?$`, "u");
+const GROUPS = "['’_ \\u00a0\\u202f]";
+const POINT = new RegExp(`^(\\d{1,3}((,\\d{2,3})*,\\d{3}|(${GROUPS}\\d{3})+)(\\.\\d*)?|\\d+\\.?\\d*|\\.\\d+)([eE][+\\-]?\\d+)?$`, "u");
+const COMMA = new RegExp(`^(\\d{1,3}((\\.\\d{3})+|(${GROUPS}\\d{3})+)(,\\d*)?|\\d+,?\\d*|,\\d+)([eE][+\\-]?\\d+)?$`, "u");
 
 // Return a cell's text as a number; null if it is none.
 function parseNumber(text, format, decimalComma) {
-  let plain = text;
-  if (format) {
-    plain = plain.replace(format.unit, "").replace(/[\s\u00a0\u202f'’]/g, "");
-    plain = format.decimal === "," ? plain.replaceAll(".", "").replace(",", ".") : plain.replaceAll(",", "");
-  } else if (decimalComma) plain = plain.replace(",", ".");
-  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(plain) ? Number(plain) : null;
+  if (!format) {
+    const plain = decimalComma ? text.replace(",", ".") : text;
+    return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(plain) ? Number(plain) : null;
+  }
+  const [, bracket, sign, before, other, digits, after] = DECORATED.exec(text) ?? [];
+  const isPoint = format.decimal === ".";
+  if (digits === undefined || !(isPoint ? POINT : COMMA).test(digits)) return null;
+  if ([before, after].some((unit) => unit !== undefined && unit !== format.unit)) return null;
+  const plain = digits.replace(new RegExp(GROUPS, "gu"), "").replaceAll(isPoint ? "," : ".", "").replace(",", ".");
+  return Number(plain) * (bracket || "-−".includes(sign || "+") || "-−".includes(other || "+") ? -1 : 1);
 }
 
 // Return the value in a cell; undefined if it is of another kind than the column.
@@ -136,7 +157,7 @@ function parseCell(text, column, decimalComma) {
     return column.categories.includes(cell) ? cell : whole;
   }
   if (column.kind === "boolean") {
-    const known = { true: 1, false: 0, 1: 1, 0: 0, "1.0": 1, "0.0": 0 }[cell.toLowerCase()];
+    const known = { true: 1, t: 1, yes: 1, y: 1, 1: 1, "1.0": 1, false: 0, f: 0, no: 0, n: 0, 0: 0, "0.0": 0 }[cell.toLowerCase()];
     if (known !== undefined) return known;
   }
   if (column.kind === "date") {
@@ -182,8 +203,9 @@ function pushLine(lines, cells) {
   if (line.length > 1 || line[0].trim()) lines.push(line);
 }
 
-// Return the rows of CSV text with their cells as the columns' values; an error tells what does not fit.
-function readRows(text, columns) {
+// Return the rows of CSV text with their cells as the columns' values, and notes; an error tells what does not fit.
+// A cell of another kind is a missing value if training made the best of such, as long as they are fewer than half.
+function readRows(text, columns, missing) {
   const { lines, separator } = parseCsv(text);
   if (lines.length < 2) throw new Error("There are no rows: the first line holds the columns’ names, each other line a row.");
   const header = lines[0].map((name) => name.trim());
@@ -192,27 +214,39 @@ function readRows(text, columns) {
   if (absent.length) {
     throw new Error(`${absent.length} of the ${columns.length} columns are missing: ${absent.slice(0, 8).join(", ")}${absent.length > 8 ? ", …" : ""}. The first line has: ${header.slice(0, 8).map(visible).join(", ")}.`);
   }
-  const unknown = new Map();
+  const [unknown, wrong, late] = [new Map(), new Map(), new Map()];
+  const add = (counts, { name }) => counts.set(name, (counts.get(name) ?? 0) + 1);
   const rows = lines.slice(1).map((cells, row) => {
     if (cells.length !== header.length) throw new Error(`Row ${row + 1} has ${cells.length} cells, but the first line has ${header.length}. Put quotes around a value that contains “${separator}”.`);
     return columns.map((column, index) => {
       const value = parseCell(cells[places[index]], column, separator === ";");
-      if (value === undefined) throw new Error(`Row ${row + 1}, ${visible(column.name)}: “${visible(cells[places[index]])}” is not a ${column.kind}.`);
-      if (column.kind === "category" && value !== null && column.infrequent === null && !column.categories.includes(value)) {
-        unknown.set(column.name, (unknown.get(column.name) ?? 0) + 1);
+      if (value === undefined) {
+        add(wrong, column);
+        if (missing !== "auto" || wrong.get(column.name) > (lines.length - 1) / 2) {
+          throw new Error(`Row ${row + 1}, ${visible(column.name)}: “${visible(cells[places[index]])}” is not a ${column.kind}.`);
+        }
+        return null;
       }
+      if (column.kind === "category" && value !== null && column.infrequent === null && !column.categories.includes(value)) add(unknown, column);
+      if (value !== null && column.latest !== null && value > column.latest) add(late, column);
       return value;
     });
   });
-  return { header, lines: lines.slice(1), rows, unknown };
+  const tell = (counts, what) => Array.from(counts, ([name, rows]) => `${visible(name)}: ${count(rows, "row")} ${what}.`);
+  const notes = [
+    ...tell(unknown, "with a category that training did not have"),
+    ...tell(wrong, "with a value of another kind, used as missing"),
+    ...tell(late, "with a date after the latest in training: the network extrapolates"),
+  ];
+  return { header, lines: lines.slice(1), rows, notes };
 }
 
 // Return lines of cells as CSV text.
 const toCsv = (lines) => lines.map((cells) => cells.map((cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)).join(",")).join("\n") + "\n";
 
 // Return a CSV's cells with the predictions of its rows, in columns named as by xpmlp predict.
-function predictRows(network, columns, text) {
-  const { header, lines, rows, unknown } = readRows(text, columns);
+function predictRows(network, { columns, missing }, text) {
+  const { header, lines, rows, notes } = readRows(text, columns, missing);
   const isNumber = network.task === "regression";
   const names = isNumber
     ? network.output_names.map((name) => (network.output_names.length > 1 ? `prediction_${name}` : "prediction"))
@@ -239,5 +273,5 @@ function predictRows(network, columns, text) {
     const labels = isNumber ? [] : network.task === "multilabel" ? Array.from(output, (value) => String(value > 0.5)) : [network.classes[argmax(output)]];
     return [...cells, ...labels, ...Array.from(output, String)];
   });
-  return { header: [...header, ...added], lines: predicted, added: added.length, outputs, skipped, unknown };
+  return { header: [...header, ...added], lines: predicted, added: added.length, outputs, skipped, notes };
 }
