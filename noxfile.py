@@ -6,6 +6,7 @@
 
 """The project's checks: `nox` runs lint, types and tests; `nox --list` shows the rest."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -109,6 +110,21 @@ def bench(session: nox.Session) -> None:
     """Time our backends against the libraries that people would use instead; arguments after -- go to run.py."""
     session.install("-e.[cli,torch,jax]", *group("bench"))
     session.run("python", "benchmarks/run.py", *session.posargs)
+
+
+@nox.session(default=False)
+def page(session: nox.Session) -> None:
+    """Test exported pages in Chromium, with a mouse and a keyboard; it is installed by apt-get if it may be."""
+    programs = ("chromium", "chromedriver")
+    if not all(map(shutil.which, programs)) and shutil.which("apt-get") and os.geteuid() == 0:
+        anyway = range(256)  # without a network it is skipped below
+        session.run("apt-get", "update", external=True, success_codes=anyway)
+        packages = ("chromium", "chromium-driver")
+        session.run("apt-get", "install", "-y", "--no-install-recommends", *packages, external=True, success_codes=anyway)
+    if not all(map(shutil.which, programs)):
+        session.skip("Chromium and chromedriver are not installed")
+    session.install("-e.[cli]", *group("page"))
+    session.run("pytest", *(session.posargs or ("tests/page",)), env=TEST_ENVIRONMENT)
 
 
 @nox.session(default=False)
