@@ -13,8 +13,9 @@ import pytest
 import xpmlp
 from xpmlp import Model
 from xpmlp.model import ImagePreprocessor
-from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.activations import ACTIVATIONS, find_activation
 from xpmlp.nn.layers import Layer
+from xpmlp.nn.loss_names import LossName, find_loss
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.objective import objective_and_gradients
 from xpmlp.nn.tree import tree_map
@@ -99,6 +100,9 @@ KINDS: dict[str, dict[str, Any]] = {
     "no hidden layer": {"hidden": ()},
     "numbers": {"loss": "squared_error", "classes": (), "outputs": 2, "image": False},
     "counts": {"loss": "poisson", "classes": (), "outputs": 1, "image": False},
+    "amounts": {"loss": "gamma", "classes": (), "outputs": 1, "image": False},
+    "quantiles": {"loss": "quantile", "classes": (), "outputs": 3, "image": False},
+    "several activations": {"activation": "tanh,relu,gelu", "hidden": (9, 8, 7)},
 }
 
 
@@ -110,27 +114,37 @@ def test_every_kind_of_output_has_the_same_predictions(browser: Any, write_page:
     np.testing.assert_allclose(in_page(browser, x), predicted(model, x), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(
+    ("activation", "loss"),
+    [
+        *((activation, "softmax_cross_entropy") for activation in ACTIVATIONS),
+        *(("tanh,relu", loss) for loss in LOSSES),
+        ("gelu,relu", "huber:0.3"),
+        ("silu,elu", "quantile:0.2,0.7"),
+        ("tanh", "huber:0.3 of softplus"),
+    ],
+)
 def test_one_step_by_hand_is_a_step_of_training(
     browser: Any, write_page: WritePage, activation: str, loss: str
 ) -> None:
     """The loss before and after a step of plain gradient descent, in float64 here."""
-    is_classifier = LOSSES[loss].is_correct is not None
-    outputs = 3 if is_classifier else 2
+    is_classifier = find_loss(loss).is_correct is not None
+    levels = len(LossName.parse(loss).levels) or 1
+    outputs = 3 if is_classifier else 2 * levels
     model = network(
         hidden=(7, 5),
         activation=activation,
-        loss=loss,
+        loss=loss if is_classifier else "squared_error",
         classes=("a", "b", "c") if is_classifier else (),
         outputs=outputs,
         image=False,
     )
+    object.__setattr__(model, "loss", loss)
     x = np.random.default_rng(4).standard_normal((1, 6))
     label: Any = {"softmax_cross_entropy": 2, "logistic_cross_entropy": [True, False, True]}.get(loss, [0.5, 2.0])
     targets = np.eye(3)[[2]] if loss == "softmax_cross_entropy" else np.array([label], np.float64)
     layers = tree_map(lambda array: array.astype(np.float64), model.layers)
-    options: Any = {"activation": ACTIVATIONS[activation], "loss": LOSSES[loss]}
+    options: Any = {"activation": find_activation(activation), "loss": find_loss(loss)}
     before, gradients = objective_and_gradients(np, layers, x, targets, **options)
     stepped = tree_map(lambda weight, gradient: weight - 0.01 * gradient, layers, gradients)
     after, _ = objective_and_gradients(np, stepped, x, targets, **options)
@@ -139,7 +153,7 @@ def test_one_step_by_hand_is_a_step_of_training(
         """
         const network = page.network;
         const targets = targetsOf(network, arguments[1]);
-        const { value, gradient } = LOSSES[network.loss];
+        const { value, gradient } = lossOf(network);
         const trace = forward(network, Float64Array.from(arguments[0]));
         const back = backward(network, trace, gradient(trace.logits, targets));
         const next = forward(step(network, trace, back, 0.01), Float64Array.from(arguments[0]));

@@ -111,4 +111,4 @@ def test_a_column_that_a_page_does_not_know_is_refused(monkeypatch: pytest.Monke
 def test_the_page_knows_every_activation_and_loss() -> None:
     script = source("network.js")
     for name in (*ACTIVATIONS, *LOSSES):
-        assert re.search(rf"^  {name}: {{", script, re.MULTILINE), name
+        assert re.search(rf"^  {name}: ", script, re.MULTILINE), name

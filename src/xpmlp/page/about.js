@@ -15,7 +15,7 @@ function architecture({ layers, activation, loss }) {
   const parts = [box(layers[0].inputs, "inputs")];
   layers.forEach(({ inputs, outputs }, index) => {
     const isLast = index === layers.length - 1;
-    parts.push(make("span", { class: "link" }, `${((inputs + 1) * outputs).toLocaleString("en")} →`), box(outputs, isLast ? (outputs === 1 ? "output" : "outputs") : activation));
+    parts.push(make("span", { class: "link" }, `${((inputs + 1) * outputs).toLocaleString("en")} →`), box(outputs, isLast ? (outputs === 1 ? "output" : "outputs") : activationName({ activation }, index)));
   });
   const weights = sum(layers.map(({ inputs, outputs }) => (inputs + 1) * outputs));
   return make("div", {}, make("h3", {}, `Layers, ${weights.toLocaleString("en")} parameters`), make("div", { class: "architecture" }, parts),

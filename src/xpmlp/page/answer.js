@@ -63,6 +63,12 @@ class Answer {
   // Return the answer and what comes next, in words.
   inWords(output) {
     const { task } = this.network;
+    const { levels } = lossOf(this.network);
+    if (levels?.length === output.length && output.length > 1) {
+      const middle = topBy(levels, 1, (level) => -Math.abs(level - 0.5))[0];
+      const share = Math.round(100 * (levels.at(-1) - levels[0]));
+      return [number(output[middle], 5), `${share} % of such rows between ${number(output[0])} and ${number(output.at(-1))}`];
+    }
     if (task === "regression") {
       const names = this.names.length > 1 ? this.names[this.subject] : this.names[0];
       return [number(output[this.subject], 5), names];

@@ -6,9 +6,9 @@ const map = (values, f) => Float64Array.from(values, f);
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 const argmax = (values) => values.reduce((best, value, index) => (value > values[best] ? index : best), 0);
 
-// Each with its value a = σ(z), its derivative σ′(z), and the equation as text.
-const softplus = (z) => Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z)));
+const [SELU_SCALE, SELU_ALPHA, GELU_SCALE] = [1.0507009873554805, 1.6732632423543772, 0.7978845608028654];
 
+// Each with its value a = σ(z), its derivative σ′(z), and the equation as text.
 const ACTIVATIONS = {
   identity: { value: (z) => z, derivative: () => 1, equation: "z" },
   logistic: {
@@ -18,36 +18,48 @@ const ACTIVATIONS = {
   },
   tanh: { value: Math.tanh, derivative: (z) => 1 - Math.tanh(z) ** 2, equation: "tanh(z)" },
   relu: { value: (z) => Math.max(z, 0), derivative: (z) => (z > 0 ? 1 : 0), equation: "max(z, 0)" },
-  leaky_relu: { value: (z) => Math.max(z, z / 100), derivative: (z) => (z > 0 ? 1 : 0.01), equation: "max(z, z / 100)" },
-  elu: { value: (z) => (z > 0 ? z : Math.expm1(z)), derivative: (z) => (z > 0 ? 1 : Math.exp(z)), equation: "z if z > 0, else exp(z) − 1" },
-  selu: {
-    value: (z) => 1.0507009873554805 * (z > 0 ? z : 1.6732632423543772 * Math.expm1(z)),
-    derivative: (z) => 1.0507009873554805 * (z > 0 ? 1 : 1.6732632423543772 * Math.exp(z)),
-    equation: "1.0507 z if z > 0, else 1.7581 (exp(z) − 1)",
+  leaky_relu: { value: (z) => Math.max(z, z / 100), derivative: (z) => (z > 0 ? 1 : 0.01), equation: "z if z > 0, else z / 100" },
+  elu: {
+    value: (z) => (z > 0 ? z : Math.expm1(z)),
+    derivative: (z) => (z > 0 ? 1 : Math.exp(z)),
+    equation: "z if z > 0, else exp(z) − 1",
   },
-  softplus: { value: softplus, derivative: sigmoid, equation: "log(1 + exp(z))" },
+  selu: {
+    value: (z) => SELU_SCALE * (z > 0 ? z : SELU_ALPHA * Math.expm1(z)),
+    derivative: (z) => SELU_SCALE * (z > 0 ? 1 : SELU_ALPHA * Math.exp(z)),
+    equation: "λ z if z > 0, else λ α (exp(z) − 1)",
+  },
+  softplus: {
+    value: (z) => Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z))),
+    derivative: sigmoid,
+    equation: "log(1 + exp(z))",
+  },
   silu: {
     value: (z) => z * sigmoid(z),
     derivative: (z) => sigmoid(z) * (1 + z * (1 - sigmoid(z))),
     equation: "z / (1 + exp(−z))",
   },
   gelu: {
-    value: (z) => 0.5 * z * (1 + Math.tanh(0.7978845608028654 * (z + 0.044715 * z ** 3))),
+    value: (z) => 0.5 * z * (1 + Math.tanh(GELU_SCALE * z * (1 + 0.044715 * z * z))),
     derivative(z) {
-      const t = Math.tanh(0.7978845608028654 * (z + 0.044715 * z ** 3));
-      return 0.5 * (1 + t) + 0.5 * z * (1 - t * t) * 0.7978845608028654 * (1 + 0.134145 * z * z);
+      const t = Math.tanh(GELU_SCALE * z * (1 + 0.044715 * z * z));
+      return 0.5 * (1 + t) + 0.5 * z * (1 - t * t) * GELU_SCALE * (1 + 0.134145 * z * z);
     },
-    equation: "z (1 + tanh(0.7979 (z + 0.0447 z³))) / 2",
+    equation: "z (1 + tanh(√(2/π) (z + 0.044715 z³))) / 2",
   },
   mish: {
-    value: (z) => z * Math.tanh(softplus(z)),
+    value: (z) => z * Math.tanh(ACTIVATIONS.softplus.value(z)),
     derivative(z) {
-      const t = Math.tanh(softplus(z));
+      const t = Math.tanh(ACTIVATIONS.softplus.value(z));
       return t + z * (1 - t * t) * sigmoid(z);
     },
     equation: "z tanh(log(1 + exp(z)))",
   },
 };
+
+// Return the activation of a hidden layer; there is one for all, or one for each.
+const activationName = ({ activation }, index) => activation.split(",")[activation.includes(",") ? index : 0];
+const activationOf = (network, index) => ACTIVATIONS[activationName(network, index)];
 
 // The loss of a sample from its logits z and targets y, its gradient at the logits, and the prediction.
 function softmax(logits) {
@@ -93,11 +105,75 @@ const LOSSES = {
     equation: "L = Σₖ ŷₖ − yₖ zₖ + yₖ log yₖ − yₖ",
     slope: "∂L/∂z = ŷ − y",
   },
+  gamma: {
+    predict: (z) => map(z, Math.exp),
+    value: (z, y) => sum(map(z, (value, k) => value + y[k] * Math.exp(-value) - Math.log(y[k]) - 1)),
+    gradient: (z, y) => map(z, (value, k) => 1 - y[k] * Math.exp(-value)),
+    prediction: "ŷ = exp(z)",
+    equation: "L = Σₖ zₖ + yₖ / ŷₖ − log yₖ − 1",
+    slope: "∂L/∂z = 1 − y / ŷ",
+  },
+  absolute_error: {
+    predict: (z) => map(z, (value) => value),
+    value: (z, y) => sum(map(z, (value, k) => Math.abs(value - y[k]))),
+    gradient: (z, y) => map(z, (value, k) => Math.sign(value - y[k])),
+    prediction: "ŷ = z",
+    equation: "L = Σₖ |ŷₖ − yₖ|",
+    slope: "∂L/∂z = sign(ŷ − y)",
+  },
+  huber: huber(1),
+  quantile: quantile(0.05, 0.5, 0.95),
 };
+
+function huber(delta) {
+  const limited = (difference) => Math.min(Math.max(difference, -delta), delta);
+  return {
+    predict: (z) => map(z, (value) => value),
+    value: (z, y) => sum(map(z, (value, k) => limited(value - y[k]) * (value - y[k] - limited(value - y[k]) / 2))),
+    gradient: (z, y) => map(z, (value, k) => limited(value - y[k])),
+    prediction: "ŷ = z",
+    equation: `L = Σₖ gₖ (dₖ − gₖ / 2), d = ŷ − y, g = d limited to ±${delta}`,
+    slope: "∂L/∂z = g",
+  };
+}
+
+// Quantiles: as many outputs side by side for each target, sorted for the prediction.
+function quantile(...levels) {
+  const slopes = (z, y) => map(z, (value, k) => Number(value > y[Math.floor(k / levels.length)]) - levels[k % levels.length]);
+  return {
+    levels,
+    predict(z) {
+      const sorted = Float64Array.from(z);
+      for (let k = 0; k < z.length; k += levels.length) sorted.subarray(k, k + levels.length).sort();
+      return sorted;
+    },
+    value: (z, y) => sum(slopes(z, y).map((slope, k) => slope * (z[k] - y[Math.floor(k / levels.length)]))),
+    gradient: slopes,
+    prediction: "ŷ = z, in ascending order",
+    equation: "L = Σ ([z > y] − q) (z − y), over the quantiles q",
+    slope: "∂L/∂z = [z > y] − q",
+  };
+}
+
+// Return the loss of a name such as "quantile:0.1,0.9" or "squared_error of logistic": numbers, and an output function.
+function lossOf({ loss: name }) {
+  const [rest, output] = name.split(" of ");
+  const [kind, numbers] = rest.split(":");
+  const inner = numbers ? { huber, quantile }[kind](...numbers.split(",").map(Number)) : LOSSES[kind];
+  if (!output) return inner;
+  const { value, derivative, equation } = ACTIVATIONS[output];
+  return {
+    ...inner,
+    predict: (z) => inner.predict(map(z, value)),
+    value: (z, y) => inner.value(map(z, value), y),
+    gradient: (z, y) => inner.gradient(map(z, value), y).map((slope, k) => slope * derivative(z[k])),
+    prediction: `ŷ = ${equation}`,
+    slope: "∂L/∂z = ∂L/∂ŷ · σ′(z)",
+  };
+}
 
 // Return each layer's inputs x, a₁, a₂, …, and its sums z₁, z₂, …, of which the last are the logits.
 function forward(network, x) {
-  const { value } = ACTIVATIONS[network.activation];
   const inputs = [x];
   const sums = [];
   network.layers.forEach(({ weight, bias }, index) => {
@@ -109,14 +185,13 @@ function forward(network, x) {
       for (let j = 0, place = i * z.length; j < z.length; j++) z[j] += factor * weight[place + j];
     }
     sums.push(z);
-    if (index < network.layers.length - 1) inputs.push(z.map(value));
+    if (index < network.layers.length - 1) inputs.push(z.map(activationOf(network, index).value));
   });
   return { inputs, sums, logits: sums.at(-1) };
 }
 
 // Return the gradient at each layer's sums and at its inputs, given the gradient at the logits.
 function backward(network, { sums }, gradient) {
-  const { derivative } = ACTIVATIONS[network.activation];
   const atSums = [];
   const atInputs = [];
   for (let index = network.layers.length - 1; index >= 0; index--) {
@@ -130,7 +205,9 @@ function backward(network, { sums }, gradient) {
     }
     atSums[index] = gradient;
     atInputs[index] = atInput;
-    if (index > 0) gradient = atInput.map((value, i) => value * derivative(sums[index - 1][i]));
+    if (index === 0) break;
+    const { derivative } = activationOf(network, index - 1);
+    gradient = atInput.map((value, i) => value * derivative(sums[index - 1][i]));
   }
   return { atSums, atInputs };
 }
@@ -151,7 +228,7 @@ function step(network, { inputs }, { atSums }, rate) {
 
 // Return the network's prediction for an input: its numbers, or the probability of each class.
 function predict(network, x) {
-  const output = LOSSES[network.loss].predict(forward(network, x).logits);
+  const output = lossOf(network).predict(forward(network, x).logits);
   return network.task === "binary" ? Float64Array.of(1 - output[0], output[0]) : output;
 }
 

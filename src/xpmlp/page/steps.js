@@ -7,6 +7,7 @@ const MOST_OUTPUTS = 12;
 class Steps {
   constructor(network, names, inputNames) {
     Object.assign(this, { original: network, network, names, inputNames, rate: 0.1, isOwnRate: false, input: null, label: null, losses: [], unit: null });
+    this.group = lossOf(network).levels?.length ?? 1;
     byId("steps").hidden = false;
     this.controls = this.makeControls();
     this.show(null);
@@ -27,7 +28,8 @@ class Steps {
     reset.addEventListener("click", () => this.restart());
     let labels;
     if (task === "regression") {
-      labels = this.names.map((name, k) => {
+      // Quantiles are several outputs for one target.
+      labels = this.names.filter((_, k) => k % this.group === 0).map((name, k) => {
         const box = make("input", { type: "number", step: "any", "aria-label": `True value of ${name}` });
         box.addEventListener("input", () => {
           this.label[k] = Number(box.value);
@@ -59,7 +61,7 @@ class Steps {
     if (input) {
       const output = predict(this.original, input);
       const { task } = this.original;
-      if (task === "regression") this.label = Float64Array.from(label === undefined ? output : [label]);
+      if (task === "regression") this.label = label === undefined ? output.filter((_, k) => k % this.group === this.group >> 1) : Float64Array.of(label);
       else if (task === "multilabel") this.label = Array.from(output, (value) => value > 0.5);
       else this.label = Math.max(this.original.classes.indexOf(label), -1) >= 0 ? this.original.classes.indexOf(label) : argmax(output);
       this.controls.labels.forEach((control, k) => {
@@ -86,7 +88,7 @@ class Steps {
   compute(network) {
     const targets = targetsOf(network, this.label);
     const trace = forward(network, this.input);
-    const loss = LOSSES[network.loss];
+    const loss = lossOf(network);
     const gradient = loss.gradient(trace.logits, targets);
     return { trace, targets, loss: loss.value(trace.logits, targets), gradient, back: backward(network, trace, gradient), output: loss.predict(trace.logits) };
   }
@@ -152,7 +154,7 @@ class Steps {
       unit.replaceChildren(...topBy(activations, 200, Math.abs).map((j) => make("option", { value: j }, `unit ${j + 1}`)));
       unit.value = this.unit;
     }
-    const { equation } = ACTIVATIONS[this.network.activation];
+    const { equation } = activationOf(this.network, 0);
     const text = [...subscripted("z", 1), " = x ", ...subscripted("W", 1), " + ", ...subscripted("b", 1)];
     const j = this.unit;
     const [a, atA, atZ] = [activations[j], state.back.atInputs[1][j], state.back.atSums[0][j]];
@@ -173,25 +175,26 @@ class Steps {
   }
 
   outputCard({ trace, targets, output, gradient }) {
-    const { task, layers, loss } = this.network;
+    const { task, layers } = this.network;
+    const targetOf = (k) => targets[Math.floor(k / this.group)];
     const last = layers.length;
     const names = task === "binary" ? [this.names[1]] : this.names;
     const shown = names.length > MOST_OUTPUTS ? [...new Set([...topBy(output, MOST_OUTPUTS - 1), argmax(targets)])] : names.map((_, k) => k);
     const rows = shown.map((k) => {
-      const cells = [names[k], number(trace.logits[k]), number(output[k]), number(targets[k]), number(gradient[k], 3)];
+      const cells = [names[k], number(trace.logits[k]), number(output[k]), number(targetOf(k)), number(gradient[k], 3)];
       cells.class = task !== "regression" && targets[k] === 1 ? "chosen" : "";
       return cells;
     });
     const input = last > 1 ? subscripted("a", last - 1) : ["x"];
     return make("div", { class: "card" }, make("h3", {}, "Output"),
       make("p", { class: "equation" }, ...subscripted("z", last), " = ", ...input, " ", ...subscripted("W", last), " + ", ...subscripted("b", last)),
-      make("p", { class: "equation" }, LOSSES[loss].prediction),
+      make("p", { class: "equation" }, lossOf(this.network).prediction),
       make("div", { class: "scroll" }, makeTable(["", "z", "ŷ", "y", "∂L/∂z"], rows, { name: "Output" })));
   }
 
   stepCard({ loss, back, trace, output }) {
     const { rate, take, reset, labels } = this.controls;
-    const { slope, equation } = LOSSES[this.network.loss];
+    const { slope, equation } = lossOf(this.network);
     const after = this.losses.length ? null : this.compute(step(this.network, trace, back, this.rate)).loss;
     reset.disabled = !this.losses.length;
     const history = [...this.losses, loss].map((value) => number(value, 4));

@@ -35,7 +35,7 @@ class Units {
       const { outputs } = this.network.layers[layer];
       const active = values ? `, ${values.filter((value) => value > 0).length.toLocaleString("en")} of them above 0` : "";
       const shown = outputs > MOST_UNITS ? `; the first ${MOST_UNITS} are shown` : "";
-      title.textContent = `Layer ${layer + 1}: ${count(outputs, "unit")}, ${this.network.activation}${active}${shown}`;
+      title.textContent = `Layer ${layer + 1}: ${count(outputs, "unit")}, ${activationName(this.network, layer)}${active}${shown}`;
       const color = divergingColors(values ? largestSize(values) : 1);
       squares.forEach((square, j) => {
         square.style.backgroundColor = values ? `rgb(${color(values[j]).join(" ")})` : "";
@@ -59,7 +59,7 @@ class Units {
     }
     if (trace) {
       const activation = trace.inputs[layer + 1][j];
-      parts.push(make("p", {}, "z = ", number(trace.sums[layer][j]), `, a = ${network.activation}(z) = `, make("strong", {}, number(activation))));
+      parts.push(make("p", {}, "z = ", number(trace.sums[layer][j]), `, a = ${activationName(network, layer)}(z) = `, make("strong", {}, number(activation))));
     } else {
       parts.push(make("p", { class: "quiet" }, `Bias ${number(bias[j])}`));
     }
