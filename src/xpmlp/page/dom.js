@@ -40,10 +40,16 @@ function number(value, digits = 4) {
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
 const count = (value, noun) => `${value.toLocaleString("en")} ${noun}${value === 1 ? "" : "s"}`;
 
-// Return a color of the style sheet as red, green and blue.
+// Return a color of the style sheet as red, green and blue. They are remembered, as asking for them takes long.
+const knownColors = new Map();
+const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+prefersDark.addEventListener("change", () => knownColors.clear());
 function colorOf(name) {
-  const text = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-  return [1, 3, 5].map((place) => parseInt(text.slice(place, place + 2), 16));
+  if (!knownColors.has(name)) {
+    const text = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+    knownColors.set(name, [1, 3, 5].map((place) => parseInt(text.slice(place, place + 2), 16)));
+  }
+  return knownColors.get(name);
 }
 
 // Return a function that colors values from −largest (against) through nothing to largest (for).

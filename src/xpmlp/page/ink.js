@@ -7,8 +7,26 @@ const WORKING_SIDE = 1024;
 
 const roundEven = (value) => (Math.abs(value % 1) === 0.5 ? 2 * Math.round(value / 2) : Math.round(value));
 
-// Return the k-th smallest value, counted from 0.
-const ranked = (values, k) => Float32Array.from(values).sort()[k];
+// Return the k-th smallest value, counted from 0, by quickselect.
+function ranked(values, k) {
+  const copy = Float32Array.from(values);
+  for (let left = 0, right = copy.length - 1; left < right; ) {
+    const pivot = copy[(left + right) >> 1];
+    let [i, j] = [left, right];
+    while (i <= j) {
+      while (copy[i] < pivot) i++;
+      while (copy[j] > pivot) j--;
+      if (i > j) break;
+      [copy[i], copy[j]] = [copy[j], copy[i]];
+      i++;
+      j--;
+    }
+    if (k <= j) right = j;
+    else if (k >= i) left = i;
+    else break;
+  }
+  return copy[k];
+}
 
 function median(values) {
   const sorted = Float64Array.from(values).sort();
@@ -44,78 +62,77 @@ function greyPlanes({ data, width, height }) {
   return hasColor ? planes : planes.slice(0, 1);
 }
 
-// Return least-squares coefficients of rows of terms, weighted, by the normal equations.
-function leastSquares(terms, values, weights) {
-  const count = terms[0].length;
+// Return coefficients of the first `count` of the terms that fit some samples best, by the normal equations.
+function leastSquares(terms, count, samples, chosen, weightOf) {
   const matrix = Array.from({ length: count }, () => new Float64Array(count + 1));
-  terms.forEach((row, r) => {
-    const weight = weights ? weights[r] ** 2 : 1;
+  for (const sample of chosen) {
+    const weight = weightOf ? weightOf(sample) ** 2 : 1;
     for (let i = 0; i < count; i++) {
-      for (let j = 0; j < count; j++) matrix[i][j] += weight * row[i] * row[j];
-      matrix[i][count] += weight * row[i] * values[r];
+      const factor = weight * terms[i][sample];
+      for (let j = 0; j < count; j++) matrix[i][j] += factor * terms[j][sample];
+      matrix[i][count] += factor * samples[sample];
     }
-  });
-  const scale = Math.max(...matrix.map((row, i) => row[i]));
-  const pivots = new Set();
-  for (let column = 0; column < count; column++) {
-    const free = matrix.map((_, i) => i).filter((i) => !pivots.has(i));
-    const pivot = free.reduce((best, i) => (Math.abs(matrix[i][column]) > Math.abs(matrix[best][column]) ? i : best), free[0]);
-    if (Math.abs(matrix[pivot][column]) < 1e-12 * scale) continue; // a term that others can express, in tiny images
-    pivots.add(pivot);
-    const factor = matrix[pivot][column];
-    matrix[pivot] = matrix[pivot].map((value) => value / factor);
-    matrix.forEach((row, i) => {
-      const times = row[column];
-      if (i !== pivot && times) matrix[i] = row.map((value, j) => value - times * matrix[pivot][j]);
-    });
-    [matrix[column], matrix[pivot]] = [matrix[pivot], matrix[column]];
-    pivots.delete(pivot);
-    pivots.add(column);
   }
-  return Float64Array.from({ length: count }, (_, i) => (pivots.has(i) ? matrix[i][count] : 0));
+  const scale = Math.max(...matrix.map((row, i) => row[i]));
+  const solved = matrix.map(() => false);
+  for (let column = 0; column < count; column++) {
+    let pivot = column;
+    for (let row = column; row < count; row++) if (Math.abs(matrix[row][column]) > Math.abs(matrix[pivot][column])) pivot = row;
+    if (Math.abs(matrix[pivot][column]) < 1e-12 * scale) continue; // a term that others can express, in tiny images
+    [matrix[column], matrix[pivot]] = [matrix[pivot], matrix[column]];
+    const row = matrix[column].map((value, _, all) => value / all[column]);
+    matrix.forEach((other, i) => i !== column && (matrix[i] = other.map((value, j) => value - other[column] * row[j])));
+    matrix[column] = row;
+    solved[column] = true;
+  }
+  return Float64Array.from(matrix, (row, i) => (solved[i] ? row[count] : 0));
 }
 
 const linspace = (start, end, count) =>
   Float64Array.from({ length: count }, (_, i) => (i && i === count - 1 ? end : start + (i * (end - start)) / Math.max(count - 1, 1)));
 
+// Return the samples of a picture of some size at which its background is fitted, and the terms of a surface there.
+function samplesOf(height, width) {
+  const [rows, columns] = [height, width].map((side) => linspace(0, side - 1, Math.min(side, 64)).map(roundEven));
+  const [y, x] = [height, width].map((side) => linspace(-1, 1, side));
+  const places = Array.from(rows, (row) => Array.from(columns, (column) => row * width + column)).flat();
+  const [v, u] = [places.map((place) => y[Math.floor(place / width)]), places.map((place) => x[place % width])];
+  const terms = [() => 1, (i) => u[i], (i) => v[i], (i) => u[i] ** 2, (i) => v[i] * u[i], (i) => v[i] ** 2].map((term) => Float64Array.from(places, (_, i) => term(i)));
+  return { places, terms, x, y, border: borderOf(rows.length, columns.length, true) };
+}
+
+// Return a function that remembers its last result, for strokes on one drawing area.
+function remembering(compute) {
+  let [key, result] = [null, null];
+  return (...sizes) => {
+    if (key !== String(sizes)) [key, result] = [String(sizes), compute(...sizes)];
+    return result;
+  };
+}
+const rememberedSamples = remembering(samplesOf);
+const wideBorder = remembering((height, width) => borderOf(height, width, true));
+
 // Return the brightness of the background under the ink: a quadratic surface, for uneven light and soft shadows.
 function fitBackground(plane, height, width) {
-  const rows = linspace(0, height - 1, Math.min(height, 64)).map(roundEven);
-  const columns = linspace(0, width - 1, Math.min(width, 64)).map(roundEven);
-  const y = linspace(-1, 1, height);
-  const x = linspace(-1, 1, width);
-  const termsAt = (v, u) => [1, u, v, u * u, v * u, v * v];
-  const terms = [];
-  const samples = [];
-  rows.forEach((row) => columns.forEach((column) => {
-    terms.push(termsAt(y[row], x[column]));
-    samples.push(plane[row * width + column]);
-  }));
-  const border = borderOf(rows.length, columns.length, true);
-  const borderTerms = border.map((i) => terms[i].slice(0, 3));
-  const borderSamples = border.map((i) => samples[i]);
-  let plain = Float64Array.of(median(borderSamples), 0, 0);
-  // Least absolute residuals, by iteratively reweighted least squares: ink at the border does not move the plane.
-  for (let round = 0; round < 20; round++) {
-    const weights = borderTerms.map((row, i) => {
-      const residual = Math.abs(borderSamples[i] - row[0] * plain[0] - row[1] * plain[1] - row[2] * plain[2]);
-      return 1 / Math.sqrt(Math.max(residual, 1e-3));
-    });
-    plain = leastSquares(borderTerms, borderSamples, weights);
-  }
-  let coefficients = Float64Array.from({ length: 6 }, (_, i) => plain[i] ?? 0);
-  const surface = (row) => {
-    let total = 0;
-    for (let i = 0; i < 6; i++) total += coefficients[i] * row[i];
-    return total;
+  const { places, terms, x, y, border } = rememberedSamples(height, width);
+  const samples = Float64Array.from(places, (place) => plane[place]);
+  let coefficients = Float64Array.of(median(border.map((i) => samples[i])), 0, 0, 0, 0, 0);
+  const residual = (i) => {
+    let value = samples[i];
+    for (let term = 0; term < 6; term++) value -= coefficients[term] * terms[term][i];
+    return value;
   };
-  let residuals = terms.map((row, i) => samples[i] - surface(row));
-  const tolerance = Math.min(Math.max(4 * median(border.map((i) => Math.abs(residuals[i]))), 0.02), 0.25);
+  // Least absolute residuals, by iteratively reweighted least squares: ink at the border does not move the plane.
+  const weightOf = (i) => 1 / Math.sqrt(Math.max(Math.abs(residual(i)), 1e-3));
+  for (let round = 0; round < 20; round++) {
+    coefficients = Float64Array.of(...leastSquares(terms, 3, samples, border, weightOf), 0, 0, 0);
+  }
+  const tolerance = Math.min(Math.max(4 * median(border.map((i) => Math.abs(residual(i)))), 0.02), 0.25);
   for (let round = 0; round < 5; round++) {
-    const agreeing = residuals.flatMap((residual, i) => (Math.abs(residual) <= tolerance ? [i] : []));
+    const agreeing = [];
+    for (let i = 0; i < samples.length; i++) if (Math.abs(residual(i)) <= tolerance) agreeing.push(i);
     if (agreeing.length < 12) break;
-    coefficients = leastSquares(agreeing.map((i) => terms[i]), agreeing.map((i) => samples[i]));
-    residuals = terms.map((row, i) => samples[i] - surface(row));
+    coefficients = leastSquares(terms, 6, samples, agreeing);
   }
   const [c0, c1, c2, c3, c4, c5] = coefficients;
   const result = new Float32Array(height * width);
@@ -203,7 +220,9 @@ function findInk(planes, height, width, longestSide) {
     const background = fitBackground(plane, height, width);
     let candidate = plane.map((value, i) => value - background[i]);
     let blurred = blurs ? gaussian(candidate, height, width) : candidate;
-    if (blurred.reduce((total, value) => total + value * Math.abs(value), 0) < 0) {
+    let balance = 0;
+    for (let i = 0; i < blurred.length; i++) balance += blurred[i] * Math.abs(blurred[i]);
+    if (balance < 0) {
       candidate = candidate.map((value) => -value);
       blurred = blurs ? blurred.map((value) => -value) : candidate;
     }
@@ -211,7 +230,7 @@ function findInk(planes, height, width, longestSide) {
     // Luminance comes first and is the least noisy: a color must show the ink clearly better.
     if (index === 0 || reached > 1.5 * peak) [contrast, smooth, peak] = [candidate, blurred, reached];
   });
-  const noise = 1.4826 * median(borderOf(height, width, true).map((i) => Math.abs(smooth[i])));
+  const noise = 1.4826 * median(wideBorder(height, width).map((i) => Math.abs(smooth[i])));
   if (peak < Math.max(FAINTEST_INK, Math.min(5 * noise, 0.4))) return null;
   const strong = smooth.filter((value) => value >= peak / 2);
   const full = sum(strong) / strong.length;
@@ -220,11 +239,11 @@ function findInk(planes, height, width, longestSide) {
   // Shadows have no core as strong as ink, dust is small, and a scanner's dark edge hugs the picture's.
   const mass = new Float64Array(boxes.length);
   const hasCore = new Uint8Array(boxes.length);
-  labels.forEach((label, i) => {
-    if (!label) return;
-    mass[label] += smooth[i];
-    if (smooth[i] >= full / 2) hasCore[label] = 1;
-  });
+  for (let i = 0; i < labels.length; i++) {
+    if (!labels[i]) continue;
+    mass[labels[i]] += smooth[i];
+    if (smooth[i] >= full / 2) hasCore[labels[i]] = 1;
+  }
   const isInside = boxes.map((box) => box !== null && !hugsEdge(box, height, width));
   const anyInside = boxes.some((_, i) => hasCore[i] && isInside[i]);
   const candidates = boxes.map((_, i) => hasCore[i] && (isInside[i] || !anyInside));
@@ -349,11 +368,12 @@ function withoutTransparency(pixels) {
   const { data, width, height } = pixels;
   const alphaOf = (place) => data[4 * place + 3];
   let isOpaque = true;
+  for (let place = 0; place < width * height && isOpaque; place++) isOpaque = alphaOf(place) === 255;
+  if (isOpaque) return pixels;
   let box = { top: height, bottom: 0, left: width, right: 0 };
   let [light, weight] = [0, 0];
   for (let place = 0; place < width * height; place++) {
     const alpha = alphaOf(place);
-    if (alpha < 255) isOpaque = false;
     const [red, green, blue] = data.subarray(4 * place, 4 * place + 3);
     light += alpha * ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16);
     weight += alpha;
@@ -362,7 +382,6 @@ function withoutTransparency(pixels) {
     const x = place - y * width;
     box = { top: Math.min(box.top, y), bottom: Math.max(box.bottom, y + 1), left: Math.min(box.left, x), right: Math.max(box.right, x + 1) };
   }
-  if (isOpaque) return pixels;
   let backdrop = light > 127.5 * weight ? [0, 0, 0] : [255, 255, 255];
   let part = { top: 0, bottom: height, left: 0, right: width };
   if (box.bottom > box.top) {

@@ -101,7 +101,7 @@ function showPictures({ network, form, examples }, onInput) {
     }
   });
   acceptDrops(showFile, document.querySelector(".pad"));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", update);
+  prefersDark.addEventListener("change", update);
   pad.onPen = (pen) => {
     const marker = byId("pen");
     marker.hidden = !pen;
