@@ -101,7 +101,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "numbers": {"loss": "squared_error", "classes": (), "outputs": 2, "image": False},
     "counts": {"loss": "poisson", "classes": (), "outputs": 1, "image": False},
     "amounts": {"loss": "gamma", "classes": (), "outputs": 1, "image": False},
-    "quantiles": {"loss": "quantile", "classes": (), "outputs": 3, "image": False},
+    "quantiles": {"loss": "quantile:0.1,0.5,0.8,0.9", "classes": (), "outputs": 4, "image": False},
+    "bounded": {"loss": "squared_error of logistic", "classes": (), "outputs": 2, "image": False},
     "several activations": {"activation": "tanh,relu,gelu", "hidden": (9, 8, 7)},
 }
 
@@ -134,12 +135,11 @@ def test_one_step_by_hand_is_a_step_of_training(
     model = network(
         hidden=(7, 5),
         activation=activation,
-        loss=loss if is_classifier else "squared_error",
+        loss=loss,
         classes=("a", "b", "c") if is_classifier else (),
         outputs=outputs,
         image=False,
     )
-    object.__setattr__(model, "loss", loss)
     x = np.random.default_rng(4).standard_normal((1, 6))
     label: Any = {"softmax_cross_entropy": 2, "logistic_cross_entropy": [True, False, True]}.get(loss, [0.5, 2.0])
     targets = np.eye(3)[[2]] if loss == "softmax_cross_entropy" else np.array([label], np.float64)

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from jaxtyping import Float32
 
-from xpmlp.errors import DataError, XpmlpError
+from xpmlp.errors import XpmlpError
 from xpmlp.model import Column, Model, TableSchema
 
 SCRIPTS = (
@@ -40,7 +40,6 @@ COLUMN: dict[str, Any] = {
     "format": None,
 }
 LARGEST_PAGE = 50_000_000  # bytes; browsers take long to open more
-LOSSES_SHOWN = ("softmax_cross_entropy", "logistic_cross_entropy", "squared_error", "poisson")
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,11 +123,6 @@ def to_page(model: Model, content: PageContent, *, small: bool = False) -> bytes
 
 def describe(model: Model, content: PageContent, *, small: bool) -> tuple[dict[str, Any], list[Any]]:
     """Return everything but the arrays as a JSON object, and the arrays: each layer's, then the examples."""
-    if "," in model.activation or model.loss not in LOSSES_SHOWN:
-        raise DataError(
-            f"A page shows networks with one activation and one of the losses {', '.join(LOSSES_SHOWN)}, not "
-            f"{model.activation} and {model.loss}. Export an .onnx or a .py file."
-        )
     weights = np.float16 if small else np.float32
     with np.errstate(over="ignore"):
         arrays = [np.concatenate([part.ravel() for part in layer]).astype(weights) for layer in model.layers]
