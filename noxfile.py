@@ -119,8 +119,8 @@ def page(session: nox.Session) -> None:
     if not all(map(shutil.which, programs)) and shutil.which("apt-get") and os.geteuid() == 0:
         anyway = range(256)  # without a network it is skipped below
         session.run("apt-get", "update", external=True, success_codes=anyway)
-        packages = ("chromium", "chromium-driver")
-        session.run("apt-get", "install", "-y", "--no-install-recommends", *packages, external=True, success_codes=anyway)
+        packages = ("--no-install-recommends", "chromium", "chromium-driver")
+        session.run("apt-get", "install", "-y", *packages, external=True, success_codes=anyway)
     if not all(map(shutil.which, programs)):
         session.skip("Chromium and chromedriver are not installed")
     session.install("-e.[cli]", *group("page"))
