@@ -163,6 +163,21 @@ def test_folds_are_scored_beside_the_run_which_they_do_not_change(
     assert xpmlp("train", "iris", "--folds", 1).code == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("iris", "--folds", 121), "Error: --folds: 121 is not from 2 to 120, the number of training rows."),
+        (("iris", "--folds", 41), "Error: --folds: 41 is more than the rows of every class. Use fewer folds."),
+        (("diabetes", "--class-weight", "balanced"), "Error: --class-weight: balanced is for classes, but a number is"),
+    ],
+)
+def test_what_the_data_cannot_have_is_refused_before_any_training(
+    refused: Run, empty_folder: Path, arguments: tuple[Any, ...], message: str
+) -> None:
+    refused(("train", *arguments, "-o", "run"), message)
+    assert list(empty_folder.iterdir()) == []
+
+
 def test_the_notebooks_recipe_is_the_notebooks_run(xpmlp: Run, no_pictures: None) -> None:
     assert xpmlp("train", "digits", "--recipe", "notebook", "-o", "run").code == 0
     settings = settings_of(Path("run"))

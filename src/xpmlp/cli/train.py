@@ -37,7 +37,7 @@ from xpmlp.training.distributed import Communicator, SingleProcess
 from xpmlp.training.recipes import DTYPES
 
 from .console import make_console, print_error
-from .folds import score_folds
+from .folds import check_choices, score_folds
 from .long_run import (
     CHOSEN_BY_TEST_ROWS,
     check_checkpoints,
@@ -256,6 +256,7 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
         if folder is not None:
             write_command(folder.path, values)
         whole = load_together(processes, lambda: load_by_options(values["data"], values["data_dir"], options))
+        check_choices(whole, values)
         dataset = hold_out(whole, values)
         settings = choose_settings(values["recipe"], dataset, **given)
         processes.compare(describe_inputs(dataset, settings, compute))
