@@ -21,7 +21,7 @@ PLAIN = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 CURRENCY = (
     r"(?:US|R|A|C|NZ|HK)?\$|[€£¥₹₩₽₺₫₴₦฿¢]|(?:USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|SEK|NOK|DKK|PLN|BRL|kr|Rs|Fr)\.?"
 )
-UNIT = r"%|‰|°?[^\W\d_][^\W\d_/²³µ.]{0,9}|[\"'+°]"
+UNIT = r"%|‰|°?[^\W\d_](?:[^\W\d_]|[/²³µ.]){0,9}|[\"'+°]"
 # In brackets it is negative, as in accounts. The same for Python and for Polars.
 DECORATED = (
     rf"^(\(?)\s*([+−-]?)\s*({CURRENCY})?\s*([+−-]?)\s*([\d.,][\d.,'’_ \x{{a0}}\x{{202f}}]*?(?:[eE][+-]?\d+)?)\s*"
