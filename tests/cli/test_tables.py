@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -227,3 +228,63 @@ def test_other_tables_are_predicted_alike_or_refused(xpmlp: Run, refused: Run, r
     assert code == 0
     assert "3 rows have a category in column 'place' that no training row had ('moon')" in err
     assert "3 predictions" in out
+
+
+def test_a_table_as_people_have_it_is_trained_at_once_and_predicted_in_any_order(
+    xpmlp: Run, refused: Run, no_pictures: None
+) -> None:
+    """Money, units, dates, codes with leading zeros, gaps, rare categories, ids, remarks and an empty column."""
+    generator = np.random.default_rng(0)
+    area = generator.integers(20, 200, 300)
+    frame = pl.DataFrame(
+        {
+            "id": [f"K-{i:05d}" for i in range(300)],
+            "sold": [date(2021, 1, 1) + timedelta(days=2 * i) for i in range(300)],
+            "zip": [f"{code:05d}" for code in generator.choice([2116, 94110], 300)],
+            "price": ["call us" if i % 50 == 0 else f"${i * 1000:,}" for i in range(300)],
+            "area": [f"{value} m²" for value in area],
+            "town": generator.choice(
+                ["Bern", "Chur", *(f"Dorf {i}" for i in range(9))], 300, p=[0.5, 0.41] + [0.01] * 9
+            ),
+            "rooms": generator.choice(["1", "2", "?", ""], 300),
+            "remark": [f"a fine view of the lake, number {i} of many" for i in range(300)],
+            "empty": [""] * 300,
+            "large": ["yes" if value > 100 else "no" for value in area],
+        }
+    ).with_columns(pl.col("sold").dt.strftime("%d.%m.%Y"))
+    frame.write_csv("houses.csv")
+    code, out, _ = xpmlp("train", "houses.csv", "--target", "large", "-o", "run")
+    assert code == 0
+    for note in (
+        "columns dropped: 'id' (ids or names: different in all rows), 'remark' (free text), 'empty' (no values)",
+        "read as numbers: 'price' (in $)",
+        "dates: 'sold' (%d.%m.%Y); use them as categories with --categories sold",
+        "'price': 'call us' (and 5 more) is not a number",
+        "rare categories are one, 'infrequent', in 'town'",
+    ):
+        assert note in out
+    record = json.loads(Path("run/run.json").read_text(encoding="utf-8"))
+    judged = json.loads(xpmlp("evaluate", "run", "houses.csv", "--json").out)
+    assert judged["accuracy"] == record["test_accuracy"] > 0.9
+
+    later = frame[:20].with_columns(sold=pl.lit("01.02.2030"), town=pl.lit("Atlantis")).select(reversed(frame.columns))
+    later.drop("large").write_csv("later.csv")
+    code, _, err = xpmlp("predict", "run", "later.csv", "-o", "answers.csv")
+    assert code == 0
+    assert "20 rows have a date in column 'sold' after 2022-08-22 00:00:00" in err
+    answers = pl.read_csv("answers.csv")
+    assert accuracy_score(frame["large"][:20], answers["prediction"]) > 0.7
+    refused(
+        ("predict", "run", write_without(later, "area")), "columns that the model was trained on are missing: 'area'"
+    )
+
+    assert xpmlp("export", "run", "house.py").code == 0
+    exported: dict[str, Any] = {"__name__": "house"}
+    exec(compile(Path("house.py").read_text(encoding="utf-8"), "house.py", "exec"), exported)
+    probabilities = exported["predict_probabilities"](exported["read_file"]("later.csv"))
+    np.testing.assert_allclose(probabilities, answers.select(pl.col("^probability_.*$")).to_numpy(), atol=1e-6)
+
+
+def write_without(frame: pl.DataFrame, name: str) -> str:
+    frame.drop(name).write_csv("lacking.csv")
+    return "lacking.csv"

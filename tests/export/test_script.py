@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -149,10 +150,16 @@ def assert_csv_agrees(text: str, expected: Any) -> None:
 def test_a_table_that_does_not_fit_is_refused(
     table_model: Any, mixed_table: dict[str, list[Any]], change: dict[str, Any], message: str
 ) -> None:
-    network = imported(to_script(table_model))
     table = {name: values for name, values in (mixed_table | change).items() if values is not None}
+    strict = replace(table_model, table_schema=msgspec.structs.replace(table_model.table_schema, missing="mean"))
     with pytest.raises(ValueError, match=message):
-        network["predict"](table)
+        imported(to_script(strict))["predict"](table)
+
+
+def test_text_among_numbers_is_missing_as_in_predict(table_model: Any, mixed_table: dict[str, list[Any]]) -> None:
+    network = imported(to_script(table_model))
+    wrong, missing = ({**mixed_table, "age": [value, 20.0, 30.0, 40.0, 50.0]} for value in ("old", None))
+    np.testing.assert_array_equal(network["prepare"](wrong), network["prepare"](missing))
 
 
 # On the command line

@@ -127,7 +127,8 @@ def table_input(schema: TableSchema) -> str:
     return Template(parts.TABLE_INPUT).substitute(
         dates_too=", dates in parts" if has_dates else "",
         scaled=parts.SCALED_PARTS if has_dates else parts.SCALED,
-        decorated=parts.DECORATED_NUMBER if has_formats else parts.REFUSE_NUMBER,
+        decorated=parts.NUMBER_IN_FORMAT if has_formats else parts.NUMBER,
+        **parts.WRONG_CELLS["missing" if schema.missing == "auto" else "refused"],
         more=(parts.DECORATED if has_formats else "") + (parts.DATES if has_dates else ""),
         date_reader=', "date": as_days' if has_dates else "",
     )

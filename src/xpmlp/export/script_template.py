@@ -111,7 +111,7 @@ def prepare(table):
 
 def encode(column, cells):
     """Return the inputs that a column becomes, a row for each cell."""
-    values = [None if is_missing(cell, column) else READERS[column["kind"]](cell, column) for cell in cells]
+    values = [read_cell(cell, column) for cell in cells]
     missing = [value is None for value in values]
     if any(missing) and "fill" not in column:
         raise ValueError(f"row {missing.index(True) + 1}, column {column['name']!r}: the value is missing")
@@ -128,6 +128,16 @@ def encode(column, cells):
     return np.array(inputs, np.float32).T
 
 
+def read_cell(cell, column):
+    """Return the value in a cell; None if there is none$or_wrong."""
+    if is_missing(cell, column):
+        return None
+    try:
+        return READERS[column["kind"]](cell, column)
+    except ValueError$as_error:
+        $wrong_cell
+
+
 def is_missing(cell, column):
     """Return whether a cell has no value."""
     if not isinstance(cell, str):
@@ -141,10 +151,7 @@ def as_number(cell, column):
     cell = cell.item() if isinstance(cell, np.generic) else cell
     if hasattr(cell, "total_seconds"):
         return cell.total_seconds()
-    try:
-        return float(TRUTHS.get(str(cell).strip().lower(), cell))
-    except ValueError as error:
-        $decorated
+    $decorated
 
 
 def as_text(cell, column):
@@ -164,23 +171,29 @@ TRUTHS = {"true": 1, "yes": 1, "false": 0, "no": 0}
 READERS = {"number": as_number, "boolean": as_number, "category": as_text$date_reader}
 '''
 
-REFUSE_NUMBER = "raise ValueError(f\"column {column['name']!r}: {cell!r} is not a number\") from error"
-DECORATED_NUMBER = """if "format" in column and isinstance(cell, str):
-            return decorated_number(cell, column)
-        raise ValueError(f"column {column['name']!r}: {cell!r} is not a number") from error"""
+WRONG_CELLS = {
+    "refused": {
+        "or_wrong": "",
+        "as_error": " as error",
+        "wrong_cell": """text = f"column {column['name']!r}: {cell!r} is not a {column['kind']}"
+        raise ValueError(text) from error""",
+    },
+    "missing": {"or_wrong": ", or if it is not of the column's kind", "as_error": "", "wrong_cell": "return None"},
+}
+
+NUMBER = "return float(TRUTHS.get(str(cell).strip().lower(), cell))"
+NUMBER_IN_FORMAT = """if "format" in column and isinstance(cell, str):
+        return decorated_number(cell, *column["format"])
+    return float(TRUTHS.get(str(cell).strip().lower(), cell))"""
 DECORATED = '''
 
-def decorated_number(cell, column):
-    """Return the number in text such as "$$1,234" or "45 %", in the column's format."""
-    decimal, unit = column["format"]
-    text = cell.replace(unit, "").replace("\\N{MINUS SIGN}", "-").strip()
+def decorated_number(text, decimal, unit):
+    """Return the number in text such as "$$1,234" or "45 %"."""
+    text = text.replace(unit, "").replace("\\N{MINUS SIGN}", "-").strip()
     text = "-" + text.strip("()") if text.startswith("(") else text
     for between in " '\\u2019_\\xa0\\u202f" + ",.".replace(decimal, ""):
         text = text.replace(between, "")
-    try:
-        return float(text.replace(decimal, "."))
-    except ValueError as error:
-        raise ValueError(f"column {column['name']!r}: {cell!r} is not a number") from error
+    return float(text.replace(decimal, "."))
 '''
 
 SCALED = 'inputs = [(numbers - column.get("offset", 0.0)) / column.get("scale", 1.0)]'
@@ -196,7 +209,7 @@ def as_days(cell, column):
         text = cell.strip() if isinstance(cell, str) else str(int(cell))
         cell = parse_date(text, column.get("format", "%Y-%m-%d"))
         if cell is None:
-            raise ValueError(f"column {column['name']!r}: {text!r} is not a date")
+            raise ValueError(f"{text!r} is not a date")
     elif isinstance(cell, datetime.time):
         cell = datetime.datetime.combine(datetime.date(1970, 1, 1), cell)
     elif not isinstance(cell, datetime.datetime):

@@ -5,15 +5,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from xpmlp.errors import DataError
-from xpmlp.model.table_schema import Kind
+from xpmlp.model.table_schema import Kind, NumberFormat, Reading
 
 from .columns import NUMERIC_FRACTION, option_text
 from .csv_file import LEADING_ZERO
 from .dates import WHOLE_DATE, find_format, fraction_in_format, parse_dates, to_days
-from .numbers import MARKERS_AMONG_NUMBERS
+from .numbers import DECORATED, MARKERS_AMONG_NUMBERS, apply_format
+from .numbers import find_format as find_number_format
 from .options import TableOptions
 from .table import Table, column_type, import_polars, without_nan
 
@@ -43,6 +45,8 @@ class Found:
         Of the columns that can be inputs.
     formats
         Of the columns of text that are dates.
+    number_formats
+        Of the columns of text that are numbers beside units, currencies and the like.
     ambiguous
         A second format of those that fit two.
     unusable
@@ -51,12 +55,17 @@ class Found:
 
     kinds: dict[str, Kind] = field(default_factory=dict)
     formats: dict[str, str] = field(default_factory=dict)
+    number_formats: dict[str, NumberFormat] = field(default_factory=dict)
     ambiguous: dict[str, str] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
 
     def notes(self, table: Table) -> list[str]:
-        """Return notes on columns of dates."""
+        """Return notes on columns of dates, and of text that is read as numbers."""
         notes = []
+        if read := [name for name in self.number_formats if name in self.kinds]:
+            listed = ", ".join(f"{name!r} (in {self.number_formats[name].unit or 'thousands'})" for name in read)
+            keep = option_text("--categories", read)
+            notes.append(f"{table.name}: read as numbers: {listed}; keep the text with {keep}")
         if dates := [name for name, kind in self.kinds.items() if kind == "date"]:
             listed = ", ".join(
                 f"{name!r} ({self.formats[name]})" if name in self.formats else repr(name) for name in dates
@@ -96,6 +105,8 @@ def find_kinds(table: Table, features: list[str], options: TableOptions) -> Foun
                 found.kinds[name] = "category"
             elif is_numeric(values):
                 found.kinds[name] = "number"
+            elif form := decorated_format(distinct):
+                found.kinds[name], found.number_formats[name] = "number", form
             elif reason := why_no_categories(table, values, distinct, options):
                 found.unusable[name] = reason
             else:
@@ -113,6 +124,14 @@ def is_numeric(texts: Any) -> bool:
     """Return whether most texts are numbers, so that the others are mistakes."""
     numbers = texts.cast(import_polars().Float64, strict=False)
     return len(texts) > 0 and len(texts) - numbers.null_count() >= NUMERIC_FRACTION * len(texts)
+
+
+def decorated_format(distinct: Any) -> NumberFormat | None:
+    """Return the format of different texts if most are numbers beside a unit or with separators; else None."""
+    fits = distinct.str.contains(DECORATED)
+    if not len(distinct) or fits.mean() < NUMERIC_FRACTION:
+        return None
+    return find_number_format(distinct.filter(fits), decimal_comma=False)
 
 
 def why_no_categories(table: Table, values: Any, distinct: Any, options: TableOptions) -> str | None:
@@ -150,6 +169,10 @@ def find_whole_dates(table: Table, features: list[str]) -> list[str]:
 
 def as_kinds(table: Table, found: Found, options: TableOptions) -> tuple[Table, list[str]]:
     """Return the table with values of the kinds that were found, and a note on those that are none, or refuse them."""
+    if found.number_formats:
+        reading = table.reading or Reading()
+        formats = reading.formats | found.number_formats
+        table = replace(table, reading=msgspec.structs.replace(reading, formats=formats))
     table, wrong = convert(replace(table, formats=found.formats), found.kinds)
     if options.missing == "refuse":
         names = list(wrong)[:1]
@@ -219,18 +242,19 @@ def convert(table: Table, kinds: Mapping[str, Kind]) -> tuple[Table, dict[str, W
     """
     polars = import_polars()
     expressions, wrong = {}, {}
+    number_formats = {} if table.reading is None else table.reading.formats
     for name, kind in kinds.items():
-        dtype = table.schema[name]
+        dtype, form = table.schema[name], number_formats.get(name)
         function = converter(dtype, kind, table.formats.get(name))
         if function is None:
             continue
         expressions[name] = function(polars.col(name))
+        if kind == "number" and form is not None and column_type(dtype) == "text":
+            expressions[name] = polars.lit(apply_format(trimmed(table.column(name)), form))
         if column_type(dtype) in ("text", "number"):
             values = without_nan(table.column(name).to_frame())[name]
             present = ~is_missing(values)
-            is_wrong = (
-                values.to_frame().select(found=function(polars.col(name)))["found"].is_null() & present
-            ).to_numpy()
+            is_wrong = (values.to_frame().select(found=expressions[name])["found"].is_null() & present).to_numpy()
             if is_wrong.any():
                 row = int(np.argmax(is_wrong))
                 wrong[name] = WrongCells(int(is_wrong.sum()), row, values[row], int(present.sum()))

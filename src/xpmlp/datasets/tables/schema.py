@@ -179,7 +179,7 @@ def check_table(table: Table, schema: TableSchema) -> tuple[Table, tuple[str, ..
         check_type(table, column)
     formats, more = later_formats(table, schema)
     kinds = {column.name: column.kind for column in schema.columns}
-    table, wrong = convert(replace(table, formats=formats), kinds)
+    table, wrong = convert(replace(table, formats=formats, reading=schema.reading), kinds)
     refused = {name: w for name, w in wrong.items() if schema.missing != "auto" or 2 * w.count > w.present}
     refuse_wrong_cells(table, kinds, refused, "The model was trained on nothing else in this column: correct the cell.")
     return table, (*notes, *more, *wrong_cells_note(table, kinds, wrong), *later_dates_notes(table, schema))
