@@ -9,7 +9,7 @@ const roundEven = (value) => (Math.abs(value % 1) === 0.5 ? 2 * Math.round(value
 
 // Return the k-th smallest value, counted from 0, by quickselect.
 function ranked(values, k) {
-  const copy = Float32Array.from(values);
+  const copy = values.slice();
   for (let left = 0, right = copy.length - 1; left < right; ) {
     const pivot = copy[(left + right) >> 1];
     let [i, j] = [left, right];
@@ -29,9 +29,8 @@ function ranked(values, k) {
 }
 
 function median(values) {
-  const sorted = Float64Array.from(values).sort();
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+  const middle = values.length >> 1;
+  return values.length % 2 ? ranked(values, middle) : (ranked(values, middle - 1) + ranked(values, middle)) / 2;
 }
 
 // Return the indices of an image's border: its outermost pixels, or a fortieth of the shorter side if wide.
@@ -128,10 +127,11 @@ function fitBackground(plane, height, width) {
     coefficients = Float64Array.of(...leastSquares(terms, 3, samples, border, weightOf), 0, 0, 0);
   }
   const tolerance = Math.min(Math.max(4 * median(border.map((i) => Math.abs(residual(i)))), 0.02), 0.25);
-  for (let round = 0; round < 5; round++) {
+  for (let round = 0, before = []; round < 5; round++) {
     const agreeing = [];
     for (let i = 0; i < samples.length; i++) if (Math.abs(residual(i)) <= tolerance) agreeing.push(i);
-    if (agreeing.length < 12) break;
+    if (agreeing.length < 12 || (agreeing.length === before.length && agreeing.every((i, k) => i === before[k]))) break;
+    before = agreeing;
     coefficients = leastSquares(terms, 6, samples, agreeing);
   }
   const [c0, c1, c2, c3, c4, c5] = coefficients;
@@ -171,13 +171,13 @@ function gaussian(plane, height, width) {
   return pass(pass(plane, width, height, 1, width), height, width, width, 1);
 }
 
-// Number the connected parts of a mask, diagonal neighbours included, from 1; return labels and each part's box.
-function labelParts(mask, height, width) {
-  const labels = new Int32Array(mask.length);
+// Number the connected parts above a threshold, diagonal neighbours included, from 1; return labels and each part's box.
+function labelParts(values, threshold, height, width) {
+  const labels = new Int32Array(values.length);
   const boxes = [null];
   const stack = [];
-  for (let start = 0; start < mask.length; start++) {
-    if (!mask[start] || labels[start]) continue;
+  for (let start = 0; start < values.length; start++) {
+    if (!(values[start] > threshold) || labels[start]) continue;
     const label = boxes.length;
     const box = { top: height, bottom: 0, left: width, right: 0 };
     labels[start] = label;
@@ -193,7 +193,7 @@ function labelParts(mask, height, width) {
       for (let v = Math.max(y - 1, 0); v <= Math.min(y + 1, height - 1); v++) {
         for (let u = Math.max(x - 1, 0); u <= Math.min(x + 1, width - 1); u++) {
           const neighbour = v * width + u;
-          if (mask[neighbour] && !labels[neighbour]) {
+          if (!labels[neighbour] && values[neighbour] > threshold) {
             labels[neighbour] = label;
             stack.push(neighbour);
           }
@@ -215,7 +215,7 @@ function hugsEdge({ top, bottom, left, right }, height, width) {
 function findInk(planes, height, width, longestSide) {
   const blurs = Math.max(height, width) >= 4 * longestSide; // smooth noise away if there are pixels to spare
   const rank = Math.max(1, Math.floor((height * width) / 10000)); // of a level that a speck of dust does not reach
-  let [contrast, smooth, peak] = [planes[0], planes[0], -Infinity];
+  let best = { contrast: planes[0], smooth: planes[0], peak: -Infinity };
   planes.forEach((plane, index) => {
     const background = fitBackground(plane, height, width);
     let candidate = plane.map((value, i) => value - background[i]);
@@ -228,14 +228,20 @@ function findInk(planes, height, width, longestSide) {
     }
     const reached = ranked(blurred, blurred.length - rank);
     // Luminance comes first and is the least noisy: a color must show the ink clearly better.
-    if (index === 0 || reached > 1.5 * peak) [contrast, smooth, peak] = [candidate, blurred, reached];
+    if (index === 0 || reached > 1.5 * best.peak) best = { contrast: candidate, smooth: blurred, peak: reached };
   });
+  const { contrast, smooth, peak } = best;
   const noise = 1.4826 * median(wideBorder(height, width).map((i) => Math.abs(smooth[i])));
   if (peak < Math.max(FAINTEST_INK, Math.min(5 * noise, 0.4))) return null;
-  const strong = smooth.filter((value) => value >= peak / 2);
-  const full = sum(strong) / strong.length;
+  let [total, strong] = [0, 0];
+  for (let i = 0; i < smooth.length; i++) {
+    if (smooth[i] < peak / 2) continue;
+    total += smooth[i];
+    strong++;
+  }
+  const full = total / strong;
   const threshold = Math.min(Math.max(BOX_THRESHOLD * full, 5 * noise, FAINTEST_INK / 2), 0.4 * full);
-  const { labels, boxes } = labelParts(smooth.map((value) => value > threshold), height, width);
+  const { labels, boxes } = labelParts(smooth, threshold, height, width);
   // Shadows have no core as strong as ink, dust is small, and a scanner's dark edge hugs the picture's.
   const mass = new Float64Array(boxes.length);
   const hasCore = new Uint8Array(boxes.length);
@@ -250,7 +256,8 @@ function findInk(planes, height, width, longestSide) {
   const heaviest = Math.max(...boxes.map((_, i) => (candidates[i] ? mass[i] : -Infinity)));
   const kept = candidates.map((is, i) => is && mass[i] >= 0.03 * heaviest);
   // Smoothing spread the ink by a pixel: undo that.
-  const isInk = Uint8Array.from(labels, (label, i) => Number(kept[label] && contrast[i] > threshold));
+  const isInk = new Uint8Array(labels.length);
+  for (let i = 0; i < labels.length; i++) isInk[i] = Number(kept[labels[i]] && contrast[i] > threshold);
   return { contrast, isInk };
 }
 

@@ -33,7 +33,7 @@ async function start() {
   if (form) page.pad = showPictures({ network, form, examples: { ...description.examples, values: arrays.at(-1) } }, onInput);
   else page.form = showRows({ ...description, network, exampleValues: arrays.at(-1) }, onInput);
   showAbout({ ...description, network });
-  Object.assign(page, { network, description, isReady: true });
+  Object.assign(page, { network, description, units, steps, isReady: true });
 }
 
 // For the console: page.network, predict(page.network, input), prepare(pixels, page.description.form).
