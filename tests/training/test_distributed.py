@@ -183,3 +183,22 @@ def test_what_cannot_be_shared_is_refused(processes: Communicator) -> None:
 
         with pytest.raises(SettingsError, match="backend jax: compiles an epoch as a whole"):
             replace(Problem(sgd()), backend="jax").fit(processes)
+
+
+def test_processes_share_the_trials_of_a_sweep(processes: Communicator) -> None:
+    pytest.importorskip("optuna")
+    from xpmlp.training import Recipe
+    from xpmlp.training.sweep import Space, sweep
+
+    recipe = Recipe(hidden_layer_sizes=(8,), optimizer="adam", batch_size=32, epochs=10, dtype="float64")
+    space: Space = {"learning_rate": [0.001, 0.003, 0.01, 0.03, 0.1]}
+    told: list[int] = []
+    together = sweep(
+        "iris", space, recipe=recipe, sampler="grid", communicator=processes, on_trial=lambda t: told.append(t.number)
+    )
+    alone = sweep("iris", space, recipe=recipe, sampler="grid")
+    assert together.best.settings == alone.best.settings
+    assert sorted(trial.settings["learning_rate"] for trial in together.trials) == space["learning_rate"]
+    scores = {trial.settings["learning_rate"]: trial.score for trial in together.trials}
+    assert scores == pytest.approx({trial.settings["learning_rate"]: trial.score for trial in alone.trials})
+    assert len(told) == (5 if processes.rank == 0 else 0)

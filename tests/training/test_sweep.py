@@ -1,5 +1,6 @@
 """Sweeps find what is better, keep what is finished, and say what they were asked for wrongly."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +188,9 @@ def test_a_stored_sweep_goes_on_and_tries_nothing_twice(iris: Any, tmp_path: Pat
     }.items()
     with pytest.raises(SettingsError, match="holds another sweep: its folds is 1, but now it is 3"):
         sweep(iris, space, recipe=QUICK, sampler="grid", storage=storage, folds=3)
+
+
+def test_what_matters_is_found_among_many_values_in_little_time(iris: Any) -> None:
+    space: Space = {"learning_rate": [0.001 * 1.2**power for power in range(30)], "penalty": [0.0, 0.001]}
+    found = sweep(iris, space, recipe=replace(QUICK, epochs=3), sampler="grid")
+    assert found.importances["learning_rate"] > found.importances["penalty"]

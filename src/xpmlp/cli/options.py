@@ -72,6 +72,14 @@ Threads = Annotated[
         rich_help_panel=COMPUTE,
     ),
 ]
+Mpi = Annotated[
+    bool,
+    typer.Option(
+        "--mpi",
+        help="Insist on training in the processes that mpiexec or srun started; without it, they are found.",
+        rich_help_panel=COMPUTE,
+    ),
+]
 ModelPath = Annotated[
     Path,
     typer.Argument(metavar="MODEL", help="A model.safetensors from [bold]xpmlp train[/bold], or its folder."),

@@ -20,6 +20,7 @@ from xpmlp.datasets import Dataset
 from xpmlp.datasets.load import load_by_options
 from xpmlp.threads import use_threads
 from xpmlp.training import RECIPES, Recipe, fit_dataset
+from xpmlp.training.distributed import Communicator
 from xpmlp.training.sweep import Range, Space, Sweep, Trial, default_space, parse_space
 from xpmlp.training.sweep import sweep as search
 from xpmlp.training.sweep.search import PRUNERS, SAMPLERS, count_trials, rank
@@ -33,6 +34,7 @@ from .options import (
     CommandContext,
     DataDirectory,
     DeviceName,
+    Mpi,
     Threads,
     collect_table_options,
     option,
@@ -40,6 +42,7 @@ from .options import (
     with_options,
     with_table_options,
 )
+from .processes import connect_processes, load_together
 from .run_folder import RunFolder, make_run_folder
 from .saving import save_run
 from .train import choose_settings, option_name
@@ -103,6 +106,7 @@ def sweep(
     backend: BackendName = "numpy",
     device: DeviceName = None,
     threads: Threads = None,
+    mpi: Mpi = False,
     data_dir: DataDirectory = None,
     output: Annotated[
         Path | None, output_folder("Folder for the results; by default a new one under runs/.", OUTPUT)
@@ -130,13 +134,15 @@ def sweep(
     if quiet:
         logging.getLogger("xpmlp").setLevel(logging.WARNING)
     console = make_console(quiet=quiet, tolerant=True)
-    compute = load_backend(backend, device)
-    folder = None if output is None else RunFolder(output, force=force)
+    processes = connect_processes(required=mpi)
+    leads = processes.rank == 0  # the first process alone speaks and writes
+    compute = processes.together(lambda: load_backend(backend, device))
+    folder = processes.together(lambda: RunFolder(output, force=force) if leads and output is not None else None)
     try:
-        dataset = load_by_options(data, data_dir, options)
+        dataset = load_together(processes, lambda: load_by_options(data, data_dir, options))
         base = choose_settings(recipe, dataset, **fixed)
         space = space or {name: values for name, values in default_space(base).items() if name not in fixed}
-        if folder is None:
+        if folder is None and leads:
             folder = make_run_folder(f"{dataset.name}-sweep")
         print_start(console, dataset, space, base)
         with contextlib.closing(make_board(console, dataset, count_trials(space, sampler, trials))) as board:
@@ -152,7 +158,10 @@ def sweep(
                 storage=storage,
                 backend=compute,
                 on_trial=board.add,
+                communicator=processes if isinstance(processes, Communicator) else None,
             )
+        if folder is None:
+            return
         print_best(console, dataset, found)
         result = fit_dataset(dataset, found.best_recipe, backend=compute, threads=threads)
         folder.save("trials.csv", lambda: found.to_csv().encode())

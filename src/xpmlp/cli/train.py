@@ -57,6 +57,7 @@ from .options import (
     CommandContext,
     DataDirectory,
     DeviceName,
+    Mpi,
     Threads,
     collect_table_options,
     option,
@@ -171,14 +172,7 @@ def train(
     backend: BackendName = "numpy",
     device: DeviceName = None,
     threads: Threads = None,
-    mpi: Annotated[
-        bool,
-        typer.Option(
-            "--mpi",
-            help="Insist on training in the processes that mpiexec or srun started; without it, they are found.",
-            rich_help_panel=COMPUTE,
-        ),
-    ] = False,
+    mpi: Mpi = False,
     tf32: Annotated[
         bool,
         typer.Option(

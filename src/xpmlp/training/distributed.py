@@ -38,6 +38,10 @@ class SingleProcess:
         """Return the value."""
         return value
 
+    def gather(self, values: list[Any]) -> list[Any]:
+        """Return nothing: there are no others to hear from."""
+        return []
+
     def together(self, function: Callable[[], Result]) -> Result:
         """Call a function."""
         return function()
@@ -92,6 +96,10 @@ class Communicator(SingleProcess):
         """Return the value that the first process has."""
         result: Result = self.mpi.bcast(value)
         return result
+
+    def gather(self, values: list[Any]) -> list[Any]:
+        """Return the values of all processes in the first, nothing in the others."""
+        return [value for part in self.mpi.gather(values) or () for value in part]
 
     def together(self, function: Callable[[], Result]) -> Result:
         """Call a function in every process; if it fails in any of them, raise the first failure in all of them.

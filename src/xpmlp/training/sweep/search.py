@@ -15,7 +15,7 @@ from xpmlp.backends import Backend, load_backend
 from xpmlp.datasets import Dataset
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.optional_imports import import_optional
-from xpmlp.training.distributed import digest
+from xpmlp.training.distributed import Communicator, SingleProcess, digest
 from xpmlp.training.inputs import as_dataset
 from xpmlp.training.recipes import Recipe
 from xpmlp.training.train import default_recipe, make_samples
@@ -111,6 +111,7 @@ def sweep(
     storage: str | None = None,
     backend: Backend | str = "numpy",
     on_trial: Callable[[Trial], None] | None = None,
+    communicator: Communicator | Any = None,
     **options: Any,
 ) -> Sweep:
     """Try settings on the training rows, many networks at once; the test rows choose nothing.
@@ -139,6 +140,8 @@ def sweep(
         memory by default.
     on_trial
         Called with each trial when it is finished. Ctrl-C ends the sweep, and keeps those.
+    communicator
+        Several processes that share the trials, such as ``mpi4py.MPI.COMM_WORLD``. The first one keeps the account.
 
     Raises
     ------
@@ -160,27 +163,42 @@ def sweep(
     wanted = count_trials(space, sampler, trials)
     backend = load_backend(backend) if isinstance(backend, str) else backend
     rows = make_rows(make_splits(dataset, folds), range(recipe.seed, recipe.seed + seeds))
-    study = open_study(storage, sampler, prune, recipe, describe_sweep(dataset, space, recipe, folds, seeds))
-    account = Account(study, space, sampler, recipe)
+    processes = Communicator.of(communicator) or SingleProcess()
+    if processes.size > 1 and prune != "none":
+        raise SettingsError(f"prune: {prune} compares trials while they are trained, so it needs a single process.")
+    asked = describe_sweep(dataset, space, recipe, folds, seeds)
+    processes.compare(asked)
+    account: Any = None  # the first process keeps it
+    if processes.rank == 0:
+        account = Account(open_study(storage, sampler, prune, recipe, asked), space, sampler, recipe)
     samples = make_samples(dataset, dataset.train, as_bytes=backend.gathers_bytes and recipe.dtype == "float32")
+    at_once = wanted if sampler == "grid" else TOGETHER * processes.size
     interrupted = False
     try:
-        while (count := min(wanted - account.finished, wanted if sampler == "grid" else TOGETHER)) > 0:
+        while proposed := processes.from_first(
+            account.ask_for(min(wanted - account.finished, at_once)) if account else []
+        ):
+            finished: list[Trial] = []
             train_trials(
-                [account.ask() for _ in range(count)],
+                proposed[processes.rank :: processes.size],
                 recipe,
                 dataset,
                 samples,
                 rows,
                 backend,
-                should_prune=None if prune == "none" else account.should_prune,
-                on_finish=lambda trial: account.tell(trial, on_trial),
+                should_prune=None if account is None or prune == "none" else account.should_prune,
+                # A trial is kept at once, so that a kill does not cost it.
+                on_finish=(lambda trial: account.tell(trial, on_trial)) if processes.size == 1 else finished.append,
             )
+            for trial in processes.gather(finished):
+                account.tell(trial, on_trial)
     except KeyboardInterrupt:
         interrupted = True
-        if not any(trial.state == "complete" for trial in account.trials()):
+        if account is None or not any(trial.state == "complete" for trial in account.trials()):
             raise
-    return Sweep(tuple(account.trials()), recipe, account.importances(), interrupted)
+    found = account and Sweep(tuple(account.trials()), recipe, account.importances(), interrupted)
+    result: Sweep = processes.from_first(found)
+    return result
 
 
 def count_trials(space: Space, sampler: str, trials: int | None) -> int:
@@ -299,6 +317,10 @@ class Account:
         """Return what Optuna keeps of settings."""
         return {name: describe_choice(value) if name in self.choices else value for name, value in settings.items()}
 
+    def ask_for(self, count: int) -> list[Trial]:
+        """Return so many trials that Optuna proposes."""
+        return [self.ask() for _ in range(count)]
+
     def ask(self) -> Trial:
         """Return a trial that Optuna proposes."""
         proposed = self.study.ask()
@@ -340,8 +362,20 @@ class Account:
         varied = [name for name in self.space if len({str(trial.settings[name]) for trial in complete}) > 1]
         if len(complete) < 4 or len({trial.score for trial in complete}) < 2 or not varied:
             return {}
-        evaluator = self.optuna.importance.FanovaImportanceEvaluator(seed=0)
-        found = self.optuna.importance.get_param_importances(self.study, evaluator=evaluator, params=varied)
+        optuna, study = self.optuna, self.optuna.create_study(direction="maximize")
+        for trial in complete:
+            numbers, ranges = {}, {}
+            for name in varied:
+                values, value = self.space[name], trial.settings[name]
+                if isinstance(values, Range):
+                    numbers[name] = float(value)
+                    ranges[name] = optuna.distributions.FloatDistribution(values.low, values.high, log=values.log)
+                else:  # its position: to fANOVA, each of a list's values would be a dimension, at exponential cost
+                    numbers[name] = list(values).index(value)
+                    ranges[name] = optuna.distributions.IntDistribution(0, len(values) - 1)
+            study.add_trial(optuna.create_trial(params=numbers, distributions=ranges, value=trial.score))
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+        found = optuna.importance.get_param_importances(study, evaluator=evaluator)
         return {name: float(value) for name, value in found.items()}
 
 
