@@ -2,6 +2,9 @@
 
 const MOST_BARS = 12; // of more classes, the likeliest are shown
 
+// Return which of some quantiles is closest to the median.
+const middleOf = (levels) => topBy(levels, 1, (level) => -Math.abs(level - 0.5))[0];
+
 class Answer {
   // `choose` is called with the class that the viewer chooses, or null to follow the likeliest.
   constructor(network, { best, second, bars }, choose) {
@@ -32,9 +35,10 @@ class Answer {
     this.choose();
   }
 
-  // The class or output that is chosen, else the likeliest.
+  // The class or output that is chosen, else the likeliest; of quantiles, the one in the middle.
   get subject() {
-    return this.chosen ?? (this.network.task === "regression" || !this.output ? 0 : argmax(this.output));
+    if (this.network.task === "regression") return this.chosen ?? middleOf(lossOf(this.network).levels ?? [0.5]);
+    return this.chosen ?? (this.output ? argmax(this.output) : 0);
   }
 
   // Show an output, and the truth where it is known.
@@ -65,9 +69,8 @@ class Answer {
     const { task } = this.network;
     const { levels } = lossOf(this.network);
     if (levels?.length === output.length && output.length > 1) {
-      const middle = topBy(levels, 1, (level) => -Math.abs(level - 0.5))[0];
       const share = Math.round(100 * (levels.at(-1) - levels[0]));
-      return [number(output[middle], 5), `${share} % of such rows between ${number(output[0])} and ${number(output.at(-1))}`];
+      return [number(output[this.subject], 5), `${share} % of such rows between ${number(output[0])} and ${number(output.at(-1))}`];
     }
     if (task === "regression") {
       const names = this.names.length > 1 ? this.names[this.subject] : this.names[0];

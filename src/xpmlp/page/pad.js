@@ -2,11 +2,11 @@
 
 class Pad {
   constructor(canvas, form, onChange) {
-    const zoom = Math.max(2, Math.round(280 / Math.max(form.height, form.width)));
+    const zoom = Math.max(2, Math.round(252 / Math.max(form.height, form.width)));
     canvas.width = form.width * zoom;
     canvas.height = form.height * zoom;
     canvas.style.aspectRatio = `${form.width} / ${form.height}`;
-    Object.assign(this, { canvas, form, onChange, items: [], brush: 22, isDirty: false, pen: null, onPen() {} });
+    Object.assign(this, { canvas, form, onChange, items: [], brush: 20, isDirty: false, pen: null, onPen() {} });
     this.context = canvas.getContext("2d", { willReadFrequently: true });
     this.redraw();
     this.listen();

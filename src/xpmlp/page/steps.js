@@ -7,7 +7,8 @@ const MOST_OUTPUTS = 12;
 class Steps {
   constructor(network, names, inputNames) {
     Object.assign(this, { original: network, network, names, inputNames, rate: 0.1, isOwnRate: false, input: null, label: null, losses: [], unit: null });
-    this.group = lossOf(network).levels?.length ?? 1;
+    const { levels } = lossOf(network);
+    [this.group, this.middle] = [levels?.length ?? 1, middleOf(levels ?? [0.5])];
     byId("steps").hidden = false;
     this.controls = this.makeControls();
     this.show(null);
@@ -61,7 +62,7 @@ class Steps {
     if (input) {
       const output = predict(this.original, input);
       const { task } = this.original;
-      if (task === "regression") this.label = label === undefined ? output.filter((_, k) => k % this.group === this.group >> 1) : Float64Array.of(label);
+      if (task === "regression") this.label = label === undefined ? output.filter((_, k) => k % this.group === this.middle) : Float64Array.of(label);
       else if (task === "multilabel") this.label = Array.from(output, (value) => value > 0.5);
       else this.label = Math.max(this.original.classes.indexOf(label), -1) >= 0 ? this.original.classes.indexOf(label) : argmax(output);
       this.controls.labels.forEach((control, k) => {
@@ -203,7 +204,7 @@ class Steps {
       : ["The loss is ", make("strong", { id: "loss" }, number(loss)), "; one step brings it to ", make("strong", { id: "loss-after" }, number(after)),
         `. The gradient alone foretells a change of ${number(-this.rate * squaresOf({ back, trace }), 3)}.`];
     const truth = this.network.task === "regression" ? "True value " : "True class ";
-    const shown = this.network.task === "regression" ? number(output[0]) : percent(predict(this.network, this.input)[this.network.task === "multilabel" ? 0 : this.label]);
+    const shown = this.network.task === "regression" ? number(output[this.middle]) : percent(predict(this.network, this.input)[this.network.task === "multilabel" ? 0 : this.label]);
     const now = this.network.task === "multilabel" ? [] : [make("p", { class: "quiet" }, this.network.task === "regression" ? `The prediction is now ${shown}.` : `The true class now has ${shown}.`)];
     return make("div", { class: "card" }, make("h3", {}, "Backward, and one step"),
       make("p", { class: "equation" }, equation), make("p", { class: "equation" }, slope),
