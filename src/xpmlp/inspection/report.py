@@ -9,6 +9,7 @@ import numpy as np
 
 from xpmlp.datasets.tables.table import Table, import_polars
 from xpmlp.plots import BLUE, GREY, house_style, new_figure, shortened, to_png
+from xpmlp.plots.style import write_numbers
 
 from .columns import STATISTICS, ColumnSummary, by_interest, concerns
 from .inspection import Inspection
@@ -191,7 +192,7 @@ def draw_histograms(table: Table, summaries: list[ColumnSummary]) -> bytes | Non
         axes.hist(values, bins=bins, color=BLUE)
         axes.set_title(shortened(summary.name, 26), fontsize="small")
         axes.tick_params(labelsize="x-small")
-        axes.xaxis.get_major_locator().set_params(nbins=4)
+        write_numbers(axes.xaxis, most=3)
         axes.set_yticks([])
         axes.spines[["top", "right", "left"]].set_visible(False)
     return to_png(figure)

@@ -31,7 +31,9 @@ from .evaluation import loss_and_accuracy
 from .run import LOSSES, Callback, EpochRow, FitResult, Run, Shuffler
 from .schedules import Schedule
 
-LOSS_ROWS = 4096  # of the training rows, on which the loss is measured after an epoch
+LOSS_ROWS = (
+    1024  # of the training rows, on which the loss is measured after an epoch; more would take a third of its time
+)
 
 # One step object for equal settings, so that what a backend has compiled for it serves the next fit too.
 cached_step = functools.lru_cache(maxsize=32)(make_step)

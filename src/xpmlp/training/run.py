@@ -28,7 +28,7 @@ class EpochRow:
     epoch
         Its number, from 1.
     train_loss, validation_loss, test_loss
-        Mean loss of the training rows (of up to 4,096, see `fit`), the validation rows and the test rows, all with the
+        Mean loss of the training rows (of up to 1,024, see `fit`), the validation rows and the test rows, all with the
         weights after the epoch and without a penalty, so that they can be compared. None without such rows. If rows are
         weighted, the losses are.
     validation_accuracy, test_accuracy
