@@ -206,7 +206,20 @@ def mutate(content: bytes, seed: int) -> bytes:
         piece = generator.choice(
             [
                 generator.randbytes(generator.choice([1, 4])),
-                *(b"", b'"', b"\n", b"\r", b",", b";", b"\0", b"\0\0\0\0", b"\xff", b"\xff\xff\xff\xff", b"\x1b[2J", b"?"),
+                *(
+                    b"",
+                    b'"',
+                    b"\n",
+                    b"\r",
+                    b",",
+                    b";",
+                    b"\0",
+                    b"\0\0\0\0",
+                    b"\xff",
+                    b"\xff\xff\xff\xff",
+                    b"\x1b[2J",
+                    b"?",
+                ),
                 *(b"-", b"nan", b"1e999", b"[[[[", b"{", b"null", b"\\u0000", bytes(damaged[place : place + 10]) * 3),
             ]
         )

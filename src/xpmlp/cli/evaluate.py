@@ -3,7 +3,7 @@
 import contextlib
 import json
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -20,12 +20,27 @@ from xpmlp.training.progress import describe_loss
 
 from .console import FILE_WIDTH, make_console, make_table, print_note
 from .evaluation_data import find_rows
-from .options import TABLES, BackendName, Data, DataDirectory, DeviceName, ModelPath, Threads, find_model_file, option
+from .options import (
+    TABLES,
+    BackendName,
+    CommandContext,
+    Data,
+    DataDirectory,
+    DeviceName,
+    ModelPath,
+    Threads,
+    collect_table_options,
+    find_model_file,
+    option,
+    with_reading_options,
+)
 
 MISTAKES_SHOWN = 20  # if the terminal is too narrow for the confusion matrix
 
 
+@with_reading_options
 def evaluate(
+    context: CommandContext,
     model: ModelPath,
     data: Data,
     data_dir: DataDirectory = None,
@@ -41,6 +56,7 @@ def evaluate(
         str | None,
         option("COLUMN", "Column of the true values, if its name differs from the one in training.", TABLES),
     ] = None,
+    table: Any = None,
     backend: BackendName = "numpy",
     device: DeviceName = None,
     threads: Threads = None,
@@ -53,7 +69,7 @@ def evaluate(
     """
     compute = load_backend(backend, device)
     trained = load_model(find_model_file(model))
-    rows = find_rows(trained, data, data_dir, target)
+    rows = find_rows(trained, data, data_dir, target, collect_table_options(context.params))
     try:
         report = training.evaluate(trained, rows.split, backend=compute, prepared=True)
     except DataError as error:

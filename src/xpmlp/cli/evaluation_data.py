@@ -41,10 +41,12 @@ class EvaluationRows(NamedTuple):
     load_train: Callable[[], Split] | None = None  # the training rows beside the test rows
 
 
-def find_rows(model: Model, data: str, data_dir: Path | None, target: str | None) -> EvaluationRows:
+def find_rows(
+    model: Model, data: str, data_dir: Path | None, target: str | None, given: TableOptions | None = None
+) -> EvaluationRows:
     """Return the test rows of a dataset, or the rows of a table; raise a DataError if they do not fit the model."""
     if is_table(data):
-        return rows_of_table(model, data, target)
+        return rows_of_table(model, data, target, given)
     if target is not None:
         raise SettingsError(f"{data}: is not a table, so --target cannot be used. Leave it out.")
     dataset = load_dataset(data, data_dir=data_dir)
@@ -57,9 +59,9 @@ def find_rows(model: Model, data: str, data_dir: Path | None, target: str | None
     return EvaluationRows(test, dataset.name, "test rows", dataset.notes, lambda: dataset.train)
 
 
-def rows_of_table(model: Model, data: str, target: str | None) -> EvaluationRows:
+def rows_of_table(model: Model, data: str, target: str | None, given: TableOptions | None) -> EvaluationRows:
     """Return a table's own test rows, those held out in training, or else all rows."""
-    table, test_table = open_tables(data, TableOptions.recorded(model.training), model.table_schema)
+    table, test_table = open_tables(data, TableOptions.recorded(model.training, given), model.table_schema)
     whole = table
     table, which = (table, "rows") if test_table is None else (test_table, "test rows")
     notes: tuple[str, ...] = ()

@@ -1,5 +1,6 @@
 """``xpmlp inspect``: a look at data before training on them."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from xpmlp.datasets import TableOptions
+from xpmlp.datasets.tables.options import READING
 from xpmlp.errors import OutputError
 from xpmlp.inspection.columns import ColumnSummary, by_interest, concerns
 from xpmlp.inspection.inspection import Inspection, inspect_table, open_data
@@ -17,7 +18,7 @@ from xpmlp.plots import shortened
 from xpmlp.whole_files import write_whole
 
 from .console import make_console, make_table
-from .options import Data, DataDirectory, split_names, table_option
+from .options import CommandContext, Data, DataDirectory, collect_table_options, with_table_options
 
 MOST_COLUMNS = 24  # described on a screen
 MOST_CLASSES = 26
@@ -30,12 +31,11 @@ LEFT_OUT_FIRST = (("type",), ("25 %", "75 %"), ("distinct",), ("50 %",), ("std",
 STATISTICS = {"mean": "mean", "std": "std", "min": "min", "q25": "25 %", "median": "50 %", "q75": "75 %", "max": "max"}
 
 
+@functools.partial(with_table_options, names=("target", "task", "categories", *READING))
 def inspect(
+    context: CommandContext,
     data: Data,
-    target: Annotated[str | None, table_option("target")] = None,
-    task: Annotated[str | None, table_option("task")] = None,
-    encoding: Annotated[str | None, table_option("encoding")] = None,
-    na: Annotated[str | None, table_option("na")] = None,
+    table: Any = None,
     data_dir: DataDirectory = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with everything instead.")] = False,
     html: Annotated[
@@ -47,11 +47,11 @@ def inspect(
     """Describe DATA: first rows, column statistics, missing values, classes, duplicates."""
     if html is not None and html.exists() and not force:
         raise OutputError(f"{html}: already exists. Choose another name, or give --force to replace it.")
-    options = TableOptions.parse(target=target, task=task, encoding=encoding, na=split_names(na))
-    table = open_data(data, data_dir, options)
-    inspection = inspect_table(table, target=options.target, task=options.task)
+    options = collect_table_options(context.params)
+    opened = open_data(data, data_dir, options)
+    inspection = inspect_table(opened, target=options.target, task=options.task)
     if html is not None:
-        write_whole(html, html_report(inspection, table).encode())
+        write_whole(html, html_report(inspection, opened).encode())
     if as_json:
         typer.echo(json.dumps(inspection.to_json()))
         return

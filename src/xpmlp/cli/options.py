@@ -3,7 +3,7 @@
 import csv
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -12,6 +12,7 @@ import typer
 
 from xpmlp.backends import BACKENDS
 from xpmlp.datasets import TableOptions
+from xpmlp.datasets.tables.options import READING
 from xpmlp.errors import OutputError, SettingsError
 from xpmlp.threads import use_threads
 
@@ -140,8 +141,11 @@ def table_option(name: str) -> Any:
     return typer.Option(flag, metavar=shown.metavar or None, help=shown.text, rich_help_panel=TABLES)
 
 
-def with_table_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command all table options, in place of its parameter `table`; `collect_table_options` reads them."""
+def with_table_options(command: Callable[..., None], names: Collection[str] | None = None) -> Callable[..., None]:
+    """Give a command table options, all or some, in place of its parameter `table`.
+
+    `collect_table_options` reads them.
+    """
     types: dict[str, Any] = {"test": Path | None, "test_fraction": float | None, "missing": str, "strict": bool}
     types |= {"header": bool | None, "skip_rows": int | None}
     hints = get_type_hints(TableOptions)
@@ -154,8 +158,14 @@ def with_table_options(command: Callable[..., None]) -> Callable[..., None]:
             annotation=Annotated[types.get(field.name, str | None), table_option(field.name)],
         )
         for field in fields(TableOptions)
+        if names is None or field.name in names
     }
     return with_options(command, "table", options)
+
+
+def with_reading_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options on how text files are read, in place of its parameter `table`."""
+    return with_table_options(command, READING)
 
 
 def with_options(
@@ -178,9 +188,9 @@ def with_options(
 
 def collect_table_options(values: Mapping[str, Any]) -> TableOptions:
     """Return the table options among a command's values."""
-    table = {field.name: values[field.name] for field in fields(TableOptions)}
+    table = {field.name: values[field.name] for field in fields(TableOptions) if field.name in values}
     for name, hint in get_type_hints(TableOptions).items():
-        if hint == tuple[str, ...]:
+        if name in table and hint == tuple[str, ...]:
             table[name] = split_names(table[name])
     return TableOptions.parse(**table)
 

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -24,7 +24,17 @@ from xpmlp.whole_files import write_whole
 
 from .console import make_console, make_table, print_error, writes_to_terminal
 from .evaluation_data import check_shape, note_unusual_scale
-from .options import BackendName, DeviceName, ModelPath, Threads, check_output, find_model_file
+from .options import (
+    BackendName,
+    CommandContext,
+    DeviceName,
+    ModelPath,
+    Threads,
+    check_output,
+    collect_table_options,
+    find_model_file,
+    with_reading_options,
+)
 from .predict_table import FORMATS, ROWS_SHOWN, are_tables, describe_count, predict_table, to_json
 
 
@@ -38,7 +48,9 @@ class Sample(NamedTuple):
         return str(self.path) if self.row is None else f"{self.path}[{self.row}]"
 
 
+@with_reading_options
 def predict(
+    context: CommandContext,
     model: ModelPath,
     inputs: Annotated[
         list[Path],
@@ -62,6 +74,7 @@ def predict(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace that file if it exists.")] = False,
+    table: Any = None,
     backend: BackendName = "numpy",
     device: DeviceName = None,
     threads: Threads = None,
@@ -73,7 +86,8 @@ def predict(
     compute = load_backend(backend, device)
     trained = load_model(find_model_file(model))
     if is_table:
-        predict_table(trained, inputs[0], compute, output=output, as_json=as_json)
+        given = collect_table_options(context.params)
+        predict_table(trained, inputs[0], compute, given, output=output, as_json=as_json)
         return
     samples, x, failures = read_inputs(inputs, trained)
     if samples:

@@ -35,9 +35,11 @@ def are_tables(inputs: list[Path]) -> bool:
     return bool(tables)
 
 
-def predict_table(model: Model, path: Path, backend: Backend, *, output: Path | None, as_json: bool) -> None:
+def predict_table(
+    model: Model, path: Path, backend: Backend, given: TableOptions, *, output: Path | None, as_json: bool
+) -> None:
     """Predict each row of a table, and write or print the table with the predictions."""
-    table = read_table(path, TableOptions.recorded(model.training), model.table_schema)
+    table = read_table(path, TableOptions.recorded(model.training, given), model.table_schema)
     rows = table_inputs(model, table)
     for note in rows.notes:
         print_note(note)

@@ -7,7 +7,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from xpmlp.errors import DataError
@@ -101,8 +101,10 @@ def find_layout(path: str, lines: list[str], options: TableOptions, schema: Tabl
     first, rows = records[index].cells, [record.cells for record in records[index + 1 :]]
     has_header = options.header
     if has_header is None:
-        known = expected and 2 * len(expected.intersection(map(str.strip, first))) >= len(expected)
-        has_header = bool(known) or (reading.header and is_header(first, rows))
+        is_known = has_names(first, expected)
+        has_header = is_known or (reading.header and is_header(first, rows))
+        if is_known:  # names that were given for the training data are not needed
+            options = replace(options, names=())
     rest = records[index + has_header :]
     if not rest:
         raise DataError(f"{path}: has a header and no rows. Give a table with at least two rows.")
@@ -177,7 +179,7 @@ def find_comment(lines: list[str]) -> str | None:
 def find_separator(lines: list[str], comment: str | None, preferred: str = ",") -> str:
     """Return the separator that gives most lines equally many cells."""
     shares: dict[str, float] = {}
-    for separator in SEPARATORS + SPACE:
+    for separator in dict.fromkeys([*SEPARATORS, SPACE, preferred]):
         widths = Counter(len(record.cells) for record in filled_records(lines, separator, comment))
         usual = max((width for width in widths if width > 1), key=widths.__getitem__, default=0)
         shares[separator] = widths[usual] / max(1, widths.total())
@@ -193,7 +195,7 @@ def find_separator(lines: list[str], comment: str | None, preferred: str = ",") 
 def find_first(records: list[Record], expected: set[str]) -> int:
     """Return the index of a table's first record, a header or a row; what is before it is a title or remarks."""
     for index, record in enumerate(records):
-        if expected and 2 * len(expected.intersection(map(str.strip, record.cells))) >= len(expected):
+        if has_names(record.cells, expected):
             return index
     widths = Counter(len(record.cells) for record in records)
     usual = max(widths, key=lambda width: (widths[width], width))
@@ -206,6 +208,11 @@ def find_first(records: list[Record], expected: set[str]) -> int:
     # A line with several cells may be a header with a mistake, which must not be skipped in silence.
     is_title = all(len(record.cells) == 1 for record in before) or is_header(rows[0], rows[1:])
     return index if is_title else 0
+
+
+def has_names(cells: list[str], expected: set[str]) -> bool:
+    """Return whether a line has at least half of the names that are expected."""
+    return bool(expected) and 2 * len(expected.intersection(map(str.strip, cells))) >= len(expected)
 
 
 def fits_rows(header: list[str], rows: list[list[str]]) -> bool:

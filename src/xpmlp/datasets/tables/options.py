@@ -11,6 +11,7 @@ from xpmlp.model.table_schema import MISSING, SCALINGS, Missing, Scaling
 
 from ..splitting import TEST_FRACTION
 
+READING = ("encoding", "header", "names", "separator", "skip_rows", "comment", "na", "numbers")  # options of text files
 NO_MARKERS = "none"  # the choice of --na
 TASKS = ("classification", "regression")
 
@@ -139,16 +140,16 @@ class TableOptions:
         return TableOptions(**values)
 
     @staticmethod
-    def recorded(training: Mapping[str, Any]) -> "TableOptions":
-        """Return those options of a model's training data that also apply to later tables."""
-        given = training.get("provenance")
-        options = given.get("options") if isinstance(given, dict) else None
+    def recorded(training: Mapping[str, Any], given: "TableOptions | None" = None) -> "TableOptions":
+        """Return the options for reading later tables: those given, and those of a model's training that apply."""
+        source = training.get("provenance")
+        options = source.get("options") if isinstance(source, dict) else None
         found: dict[str, Any] = {}
         if isinstance(options, dict):
-            for name in ("na", "names", "numbers"):
+            for name in ("na", "names", "numbers", "categories"):
                 value = options.get(name)
                 found |= {name: tuple(map(str, value))} if isinstance(value, list) else {}
-        return TableOptions(**found)
+        return TableOptions.parse(**found | ({} if given is None else given.to_json()))
 
     def to_json(self) -> dict[str, Any]:
         """Return the options that differ from their defaults as a JSON object; a file of test rows by absolute path."""
