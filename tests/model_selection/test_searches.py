@@ -165,6 +165,16 @@ def test_invalid_candidates_have_scikit_learns_messages(grid: Any, message: str)
         model_selection.GridSearchCV(estimator, grid, cv=3, error_score="raise").fit(*IRIS)
 
 
+def test_processes_share_the_candidates_and_errors_come_back_from_them() -> None:
+    grid = {"mlp__learning_rate_init": [0.003, 0.01, 0.03], "mlp__solver": ["adam", "lbfgs"]}
+    same_search("GridSearchCV", "MLPClassifier", IRIS, grid, cv=3, of_network=SMALL, n_jobs=2)
+    estimator = xpmlp.MLPClassifier(random_state=0, solver="sgd", **SMALL)
+    with pytest.raises(xpmlp.training.DivergedError, match="Training diverged in epoch"):
+        model_selection.GridSearchCV(
+            estimator, {"learning_rate_init": [0.01, 1e30]}, cv=3, n_jobs=2, error_score="raise"
+        ).fit(*IRIS)
+
+
 def test_every_candidate_that_does_not_converge_is_warned_of() -> None:
     estimator = xpmlp.MLPClassifier(random_state=0, **SMALL)
     with warnings.catch_warnings(record=True) as record:

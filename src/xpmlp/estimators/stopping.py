@@ -76,7 +76,8 @@ class Stopping(Callback):
         estimator.loss_ = run.history[-1].objective
         estimator.loss_curve_.append(estimator.loss_)
         self.show_weights(run)
-        self.print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
+        if estimator.verbose:
+            self.print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
         if self.score is not None:
             improved = self.record_score(run, self.score)
         if not estimator.early_stopping:

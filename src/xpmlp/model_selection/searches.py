@@ -7,13 +7,14 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+import joblib
 import sklearn.model_selection
 from sklearn.base import _fit_context
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - makes the halving searches importable
 from sklearn.model_selection import _search_successive_halving as halving
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils._param_validation import validate_params
-from sklearn.utils.parallel import Parallel
+from sklearn.utils.parallel import Parallel, delayed
 
 from .population import Task, train_and_score
 
@@ -21,9 +22,9 @@ logger = logging.getLogger(__name__)
 
 
 class PopulationParallel(Parallel):
-    """scikit-learn's `Parallel`, except that networks among its tasks are trained at once, in this process.
+    """scikit-learn's `Parallel`, except that the networks among its tasks are trained at once.
 
-    All other tasks are run by scikit-learn's, in `n_jobs` processes.
+    With `n_jobs`, each process trains its share of the candidates at once. All other tasks are run as always.
     """
 
     said = False
@@ -31,7 +32,16 @@ class PopulationParallel(Parallel):
     def __call__(self, iterable: Any) -> list[Any]:
         """Run tasks of ``_fit_and_score``, and return their results in order."""
         tasks = [Task(*task) for task in iterable]
-        results, reasons = train_and_score(tasks)
+        shares = share_out(tasks, joblib.effective_n_jobs(self.n_jobs))
+        if len(shares) > 1:
+            of_shares = super().__call__(delayed(train_and_score)([tasks[i] for i in share]) for share in shares)
+        else:
+            of_shares = [train_and_score(tasks)]
+        results: dict[int, Any] = {}
+        reasons: dict[int, str] = {}
+        for share, (found, refused) in zip(shares, of_shares, strict=True):
+            results |= {share[index]: result for index, result in found.items()}
+            reasons |= {share[index]: reason for index, reason in refused.items()}
         if reasons and not self.said:
             self.said = True
             why = "; ".join(dict.fromkeys(reasons.values()))
@@ -39,6 +49,17 @@ class PopulationParallel(Parallel):
         others = super().__call__(tuple(tasks[index]) for index in reasons) if reasons else []
         results |= dict(zip(reasons, others, strict=True))
         return [results[index] for index in range(len(tasks))]
+
+
+def share_out(tasks: list[Task], shares: int) -> list[list[int]]:
+    """Return the indices of the tasks in so many shares, candidate by candidate in turn."""
+    candidates: dict[int, list[int]] = {}
+    for index, task in enumerate(tasks):
+        parameters = task.keywords.get("parameters")
+        candidates.setdefault(index if parameters is None else id(parameters), []).append(index)
+    every = list(candidates.values())
+    in_turn = [[index for candidate in every[share::shares] for index in candidate] for share in range(shares)]
+    return [share for share in in_turn if share] or [[]]
 
 
 def with_globals(function: Callable[..., Any], **names: Any) -> Callable[..., Any]:

@@ -1,6 +1,7 @@
 """Errors that end a training run: divergence, and too little memory, with advice on what would fit."""
 
 import math
+from typing import Any
 
 from xpmlp.backends import Backend
 from xpmlp.data.placement import format_bytes
@@ -30,6 +31,10 @@ class FitError(XpmlpError):
         super().__init__(message)
         self.epoch = epoch
         self.result = result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what a pickle holds: all but the result, whose backend belongs to this process."""
+        return type(self), (str(self), self.epoch, None)
 
 
 class DivergedError(FitError, ArithmeticError, ValueError):
