@@ -23,9 +23,10 @@ from xpmlp.backends.select import AUTO
 from xpmlp.errors import BackendError, MissingDependencyError, SettingsError
 from xpmlp.model.model_file import save_model
 from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.dropout import has_dropout
 from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.layers import Layer, Layers
-from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.loss_names import LossName
 from xpmlp.nn.samples import Samples
 from xpmlp.nn.tree import tree_map
 from xpmlp.training import Callback
@@ -43,19 +44,23 @@ from .arrays import (
     to_host,
 )
 from .conversion import convert_from_sklearn, read_estimator, to_model
+from .functions import (
+    activations_of,
+    check_functions,
+    dropout_of,
+    exact_loss,
+    prediction_functions,
+    reported_loss,
+)
 from .lbfgs import minimize
-from .problem import NO_ROWS, REPORTED_LOSSES, Problem, Rows, prediction_functions
+from .problem import NO_ROWS, Problem, Rows
 from .sklearn_callbacks import CallbackSupportMixin
 from .stochastic import fit_stochastic, reset_curves
 from .validation import check_samples, check_targets, check_weight, refuse_lazy
 
-STOCHASTIC_SOLVERS = ("sgd", "adam")
-OUT_ACTIVATIONS = {
-    "softmax_cross_entropy": "softmax",
-    "logistic_cross_entropy": "logistic",
-    "squared_error": "identity",
-    "poisson": "exp",
-}
+STOCHASTIC_SOLVERS = ("sgd", "adam", "adamw")
+OUT_ACTIVATIONS = {"softmax_cross_entropy": "softmax", "logistic_cross_entropy": "logistic", "poisson": "exp"}
+OUT_ACTIVATIONS |= {"gamma": "exp"}
 
 Estimator = TypeVar("Estimator", bound="MLPBase")  # not Self: beartype supports that on whole classes only
 
@@ -90,6 +95,7 @@ class MLPBase(CallbackSupportMixin, BaseEstimator, ABC):
     max_fun: Any = 15000
     # Not in scikit-learn:
     dropout: Any = 0.0
+    max_grad_norm: Any = None
     backend: Any = None
     device: Any = None
     dtype: Any = None
@@ -97,8 +103,10 @@ class MLPBase(CallbackSupportMixin, BaseEstimator, ABC):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseMultilayerPerceptron._parameter_constraints,
-        "activation": [StrOptions(set(ACTIVATIONS))],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "activation": [StrOptions(set(ACTIVATIONS)), tuple, list],
+        "solver": [StrOptions({"lbfgs", *STOCHASTIC_SOLVERS})],
+        "dropout": [Interval(Real, 0, 1, closed="left"), tuple, list],
+        "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
         "backend": [StrOptions({*BACKENDS, AUTO}), None],
         "device": [str, None],
         "dtype": [StrOptions({"float32", "float64"}), Options(type, {np.float32, np.float64}), None],
@@ -120,6 +128,10 @@ class MLPBase(CallbackSupportMixin, BaseEstimator, ABC):
     def _apply_class_weight(self, source: Backend, y: Any, weight: Any, x: Any) -> Any:
         """Return the sample weights times the weights of their classes."""
         return weight
+
+    def _training_targets(self, source: Backend, targets: Any, dtype: str) -> Any:
+        """Return the targets to train on."""
+        return targets
 
     # Training
 
@@ -164,11 +176,11 @@ class MLPBase(CallbackSupportMixin, BaseEstimator, ABC):
         """Train from new weights or from the current ones."""
         refuse_lazy(X=X, y=y, X_val=validation[0], y_val=validation[1])
         sizes = self._hidden_sizes()
-        self._check_settings()
+        self._check_settings(sizes)
         from_scratch = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         source = backend_of(X)
         x, targets, weight = self._check_input(source, X, y, sample_weight, reset=from_scratch, incremental=incremental)
-        units = [x.shape[1], *sizes, targets.shape[1]]
+        units = [x.shape[1], *sizes, targets.shape[1] * self._outputs_per_target()]
         random_state = check_random_state(self.random_state)
         backend = self._find_backend(source, x)
         dtype = dtype_name(x)
@@ -186,14 +198,14 @@ class MLPBase(CallbackSupportMixin, BaseEstimator, ABC):
             validation=held_out,
             source=source,
             backend=backend,
-            samples=Samples(x, targets, weight),
+            samples=Samples(x, self._training_targets(backend_of(targets), targets, dtype), weight),
             dtype=dtype,
-            activation=ACTIVATIONS[self.activation],
-            loss=REPORTED_LOSSES[self._loss_name()],
-            l2=float(self.alpha) or None,
+            activation=activations_of(self.activation, len(sizes)),
+            loss=reported_loss(self),
+            l2=None if self.solver == "adamw" else float(self.alpha) or None,
         )
         if self.solver == "lbfgs":
-            layers = minimize(self, problem, LOSSES[self._loss_name()])
+            layers = minimize(self, problem, exact_loss(self))
         else:
             layers = fit_stochastic(self, problem, random_state, incremental=incremental)
         self._keep(layers, backend, source)
@@ -208,12 +220,15 @@ class MLPBase(CallbackSupportMixin, BaseEstimator, ABC):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         return sizes
 
-    def _check_settings(self) -> None:
+    def _outputs_per_target(self) -> int:
+        """Return the number of outputs for each column of the targets."""
+        return max(len(LossName.parse(self._loss_name()).levels), 1)
+
+    def _check_settings(self, sizes: list[int]) -> None:
         """Raise an error for callbacks of another type, and for settings that exclude each other."""
         if not all(isinstance(callback, Callback) for callback in self.callbacks):
             raise TypeError(f"callbacks must be instances of xpmlp.training.Callback, got {self.callbacks!r}.")
-        if self.solver == "lbfgs" and self.dropout > 0.0:
-            raise ValueError("solver='lbfgs' needs a deterministic objective: use sgd or adam for dropout.")
+        check_functions(self, sizes)
         if self.solver == "lbfgs" and self.callbacks:
             raise ValueError("solver='lbfgs' has no epochs, so it cannot call callbacks; use sgd or adam.")
 
@@ -292,14 +307,15 @@ class MLPBase(CallbackSupportMixin, BaseEstimator, ABC):
         )
         self.coefs_ = [layer.weight for layer in layers]
         self.intercepts_ = [layer.bias[0, :] for layer in layers]
-        self._dropout_key = int(random_state.randint(2**31)) if self.dropout > 0.0 else 0
+        self._dropout_key = int(random_state.randint(2**31)) if has_dropout(dropout_of(self)) else 0
         self._reset_attributes(units)
 
     def _reset_attributes(self, units: list[int]) -> None:
         """Set the fitted attributes of a network that has not been trained yet."""
         self.n_layers_ = len(units)
         self.n_outputs_ = units[-1]
-        self.out_activation_ = OUT_ACTIVATIONS[self._loss_name()]
+        loss = LossName.parse(self._loss_name())
+        self.out_activation_ = OUT_ACTIVATIONS.get(loss.kind, loss.output)
         self.n_iter_ = 0
         self.t_ = 0
         if self.solver in STOCHASTIC_SOLVERS:
@@ -340,7 +356,7 @@ class MLPBase(CallbackSupportMixin, BaseEstimator, ABC):
                 x = check_samples(self, source, X, reset=False, dtype=dtype_name(self.coefs_[0]))
         backend = self._find_backend(backend_of(self.coefs_[0]), x)
         layers = self._layers(backend)
-        activation, loss = prediction_functions(backend, self.activation, self._loss_name())
+        activation, loss = prediction_functions(self, backend)
         with backend.scope():
             x = move(x, source, backend, dtype_name(layers[0].weight))
             outputs = predict_outputs(backend, layers, x, activation=activation, loss=loss)

@@ -1,6 +1,7 @@
 """The classifier."""
 
 from dataclasses import KW_ONLY, dataclass
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,12 +12,13 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
 from xpmlp.backends import Backend
+from xpmlp.nn.losses import smooth_targets
 
 from .arrays import backend_of, dtype_name, move, numpy_backend, to_host
 from .base import MLPBase
@@ -36,8 +38,20 @@ class MLPClassifier(ClassifierMixin, MLPBase):
     class_weight
         Dict of class weights; ``"balanced"`` for weights inversely proportional to the class frequencies; a list of
         dicts for several outputs. None: equal weights.
+    loss
+        ``"log_loss"``, or a function of one's own, ``loss(xp, logits, targets)`` with the samples' losses and the
+        gradient at the logits; `xp` is the array library's namespace.
+    label_smoothing
+        Share of each label that is spread over all classes during training, in [0, 1).
+    activation
+        Also ``"leaky_relu"``, ``"elu"``, ``"selu"``, ``"softplus"``, ``"silu"``, ``"gelu"``, ``"mish"``; a tuple with
+        one for each hidden layer; or a pair of functions of one's own, ``f(xp, z)`` and its derivative.
+    solver
+        Also ``"adamw"``, whose weight decay is `alpha`.
+    max_grad_norm
+        Longer gradients are shortened to this length; None for no limit.
     dropout
-        Probability of dropping each hidden unit during training, in [0, 1).
+        Probability of dropping each hidden unit during training, in [0, 1); a tuple with one for each hidden layer.
     backend
         Library to compute with: ``"numpy"``, ``"cupy"``, ``"torch"``, ``"jax"`` or ``"auto"``. None: the library of X.
     device
@@ -50,13 +64,16 @@ class MLPClassifier(ClassifierMixin, MLPBase):
 
     _: KW_ONLY
     class_weight: Any = None
+    loss: Any = "log_loss"
+    label_smoothing: Any = 0.0
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **MLPBase._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
+        "loss": [StrOptions({"log_loss"}), callable],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
     _y_numeric = False
-    loss = "log_loss"
 
     @available_if(lambda estimator: estimator._is_stochastic())
     @_fit_context(prefer_skip_nested_validation=True)
@@ -108,6 +125,15 @@ class MLPClassifier(ClassifierMixin, MLPBase):
             # `LabelBinarizer.transform` would check y once more.
             return encode(source if on_device else numpy_backend(), y, self._label_binarizer)
         return self._label_binarizer.transform(y).astype(bool)
+
+    def _training_targets(self, source: Backend, targets: Any, dtype: str) -> Any:
+        """Return the targets, a share of each spread over all classes."""
+        if not self.label_smoothing:
+            return targets
+        classes = targets.shape[1] if self._label_binarizer.y_type_ == "multiclass" else 2
+        with source.scope():
+            targets = source.asarray(targets, dtype)
+            return smooth_targets(targets, float(self.label_smoothing), classes)
 
     def _check_classes(self, classes: Any, *, all_of_them: bool) -> None:
         """Raise an error for labels that do not belong to the known classes, or are not all of them."""

@@ -16,9 +16,11 @@ from xpmlp.errors import ModelFileError
 from xpmlp.model.model import Model
 from xpmlp.model.model_file import load_model
 from xpmlp.nn.layers import Layer, Layers
+from xpmlp.nn.loss_names import LossName
 from xpmlp.nn.optimizers import AdamState, MomentumState
 
 from .arrays import numpy_backend, to_host
+from .functions import activation_name
 from .labels import binarizer_of
 from .lbfgs import as_layers
 from .stopping import LearningRate
@@ -43,6 +45,8 @@ def to_model(estimator: Any) -> Model:
     }
     if hasattr(estimator, "feature_names_in_"):
         record["feature_names"] = estimator.feature_names_in_.tolist()
+    if callable(estimator.loss):
+        raise ValueError("loss: a model file holds no function of one's own. Save the estimator with joblib.")
     classes: tuple[int | str, ...] = ()
     output_names: tuple[str, ...] = ()
     if is_classifier(estimator):
@@ -51,10 +55,14 @@ def to_model(estimator: Any) -> Model:
         classes = tuple((labels.astype(np.int64) if labels.dtype.kind in "bf" else labels).tolist())
     else:
         outputs = estimator.n_outputs_
-        output_names = ("y",) if outputs == 1 else tuple(f"y{index}" for index in range(outputs))
+        levels = LossName.parse(estimator._loss_name()).levels or (0.5,)
+        targets = outputs // len(levels)
+        names = ["y"] if targets == 1 else [f"y{index}" for index in range(targets)]
+        ends = [f"_q{100 * level:g}" for level in levels] if len(levels) > 1 else [""]
+        output_names = tuple(name + end for name in names for end in ends)
     return Model(
         layers=estimator._layers(numpy_backend()),
-        activation=estimator.activation,
+        activation=activation_name(estimator.activation),
         loss=estimator._loss_name(),
         classes=classes,
         input_shape=(estimator.n_features_in_,),
@@ -117,8 +125,14 @@ def saved_parameters(make: type[Any], model: Model, record: dict[str, Any]) -> d
     recorded = recorded if isinstance(recorded, dict) else {}
     known = {name: recorded[name] for name in make().get_params() if name in recorded}
     known = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
-    known |= {"hidden_layer_sizes": model.layer_sizes[1:-1], "activation": model.activation}
-    return known | {"loss": model.loss} if model.task == "regression" else known
+    names = tuple(model.activation.split(","))
+    known |= {"hidden_layer_sizes": model.layer_sizes[1:-1], "activation": names if len(names) > 1 else names[0]}
+    if model.task != "regression":
+        return known
+    loss = LossName.parse(model.loss)
+    numbers: dict[str, Any] = {"quantiles": loss.levels} if loss.levels else {}
+    numbers |= {"huber_delta": loss.numbers[0]} if loss.kind == "huber" and loss.numbers else {}
+    return known | {"loss": loss.kind, "out_activation": loss.output} | numbers
 
 
 def layers_for_raw_values(model: Model) -> Layers:

@@ -10,10 +10,9 @@ import math
 from typing import Any, NamedTuple
 
 from jaxtyping import Float
-from scipy.special import expit
 
 from xpmlp.backends import Backend
-from xpmlp.nn.activations import ACTIVATIONS, Activation
+from xpmlp.nn.activations import Activations
 from xpmlp.nn.losses import LOSSES, Loss, logistic, softmax_cross_entropy, squared_error
 from xpmlp.nn.samples import Samples
 
@@ -39,8 +38,8 @@ class Problem(NamedTuple):
     backend: Backend  # computes
     samples: Samples  # arrays of `backend`, or of NumPy
     dtype: str  # to compute in
-    activation: Activation
-    loss: Loss  # one of `REPORTED_LOSSES`
+    activation: Activations
+    loss: Loss
     l2: float | None  # the penalty λ
 
 
@@ -85,24 +84,3 @@ REPORTED_LOSSES: dict[str, Loss] = {
     }.items()
 }
 """scikit-learn's losses by the names in `xpmlp.nn.losses.LOSSES`."""
-
-
-def scipy_logistic(xp: Any, z: Float[Any, "..."]) -> Float[Any, "..."]:
-    """Return SciPy's logistic function."""
-    return expit(z)
-
-
-def prediction_functions(backend: Backend, activation: str, loss: str) -> tuple[Activation, Loss]:
-    """Return the activation and the loss to predict with.
-
-    On NumPy the logistic function is SciPy's, as in scikit-learn. Its exponential rounds differently from NumPy's, by
-    up to 5e-7 in a float32 probability.
-    """
-
-    hidden, output = ACTIVATIONS[activation], REPORTED_LOSSES[loss]
-    if backend.name == "numpy":
-        if activation == "logistic":
-            hidden = hidden._replace(forward=scipy_logistic)
-        if loss == "logistic_cross_entropy":
-            output = output._replace(predict=scipy_logistic)
-    return hidden, output

@@ -1,17 +1,21 @@
 """The regressor."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse
 from sklearn.base import RegressorMixin, _fit_context
-from sklearn.metrics import r2_score
+from sklearn.metrics import d2_pinball_score, r2_score
 from sklearn.utils import column_or_1d
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from xpmlp.backends import Backend
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.loss_names import LossName
+from xpmlp.nn.losses import DEFAULT_QUANTILES, REGRESSION_LOSSES
 
 from .arrays import move, to_host
 from .base import MLPBase
@@ -36,9 +40,26 @@ class MLPRegressor(RegressorMixin, MLPBase, RegressionLoss):
     Parameters
     ----------
     loss
-        ``"squared_error"``; or ``"poisson"`` for counts, whose logarithm is then the last layer's output.
+        ``"squared_error"``, ``"absolute_error"`` or ``"huber"``; ``"quantile"`` to predict the `quantiles`;
+        ``"poisson"`` for counts and ``"gamma"`` for amounts, whose logarithm is then the last layer's output. Or a
+        function of one's own, ``loss(xp, outputs, targets)`` with the samples' losses and the gradient at the outputs;
+        `xp` is the array library's namespace.
+    quantiles
+        Of the loss ``"quantile"``, ascending: ``predict`` returns a column for each, which never cross.
+    huber_delta
+        Error beyond which the loss ``"huber"`` grows linearly.
+    out_activation
+        Function of the last layer, to bound the predictions: ``"logistic"`` to (0, 1), ``"tanh"`` to (−1, 1),
+        ``"softplus"`` to positive numbers.
+    activation
+        Also ``"leaky_relu"``, ``"elu"``, ``"selu"``, ``"softplus"``, ``"silu"``, ``"gelu"``, ``"mish"``; a tuple with
+        one for each hidden layer; or a pair of functions of one's own, ``f(xp, z)`` and its derivative.
+    solver
+        Also ``"adamw"``, whose weight decay is `alpha`.
+    max_grad_norm
+        Longer gradients are shortened to this length; None for no limit.
     dropout
-        Probability of dropping each hidden unit during training, in [0, 1).
+        Probability of dropping each hidden unit during training, in [0, 1); a tuple with one for each hidden layer.
     backend
         Library to compute with: ``"numpy"``, ``"cupy"``, ``"torch"``, ``"jax"`` or ``"auto"``. None: the library of X.
     device
@@ -49,9 +70,17 @@ class MLPRegressor(RegressorMixin, MLPBase, RegressionLoss):
         Instances of `xpmlp.training.Callback`, called after each epoch of sgd and adam.
     """
 
+    _: KW_ONLY
+    quantiles: Any = DEFAULT_QUANTILES
+    huber_delta: Any = 1.0
+    out_activation: Any = "identity"
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **MLPBase._parameter_constraints,
-        "loss": [StrOptions({"squared_error", "poisson"})],
+        "loss": [StrOptions(set(REGRESSION_LOSSES)), callable],
+        "quantiles": [Interval(Real, 0, 1, closed="neither"), tuple, list],
+        "huber_delta": [Interval(Real, 0, None, closed="neither")],
+        "out_activation": [StrOptions(set(ACTIVATIONS))],
     }
     _y_numeric = True
 
@@ -73,27 +102,52 @@ class MLPRegressor(RegressorMixin, MLPBase, RegressionLoss):
             xp, y = np, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
         else:
             y = as_floats(source, ravel_column(source, y), None)
-        if self.loss == "poisson" and bool(xp.any(y < 0)):
-            raise ValueError("Some value(s) of y are out of the valid range of the loss 'poisson': they are negative.")
+        if self.loss in ("poisson", "gamma") and bool(xp.any(y < 0 if self.loss == "poisson" else y <= 0)):
+            what = "negative" if self.loss == "poisson" else "not above 0"
+            raise ValueError(
+                f"Some value(s) of y are out of the valid range of the loss {self.loss!r}: they are {what}."
+            )
         return y if y.ndim == 2 else xp.reshape(y, (-1, 1))
 
     def _loss_name(self) -> str:
-        """Return the loss, whose name is the same."""
-        return str(self.loss)
+        """Return the loss with its numbers and output function."""
+        kind = "squared_error" if callable(self.loss) else self.loss
+        numbers: Any = {"huber": self.huber_delta, "quantile": self.quantiles}.get(kind, ())
+        numbers = tuple(map(float, numbers)) if isinstance(numbers, tuple | list) else (float(numbers),)
+        name = LossName(kind, numbers, self.out_activation)
+        name.make()
+        return kind if kind == "huber" and numbers == (1.0,) and name.output == "identity" else str(name)
 
     def predict(self, X: Any) -> Any:
-        """Return the predictions, shaped like y, as an array of X's library on X's device."""
+        """Return the predictions, shaped like y, as an array of X's library on X's device.
+
+        Several quantiles are along a further, last axis.
+        """
         outputs, backend, source = self._outputs(X)
-        predictions = move(outputs, backend, source)
+        predictions, count = move(outputs, backend, source), self._outputs_per_target()
+        if count > 1 and predictions.shape[1] > count:
+            return source.xp.reshape(predictions, (predictions.shape[0], -1, count))
         return predictions[:, 0] if predictions.shape[1] == 1 else predictions
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return R², the fraction of the variance of y that is predicted; averaged over several outputs."""
+        """Return R², the fraction of the variance of y that is predicted; averaged over several outputs.
+
+        For the loss ``"quantile"`` it is D², the same for the pinball loss, averaged over the quantiles.
+        """
+        if self.loss == "quantile":
+            truth, weight = to_host(y), to_host(sample_weight)
+            levels = LossName.parse(self._loss_name()).levels
+            predictions = np.reshape(to_host(self.predict(X)), (len(truth), -1, len(levels)))
+            scores = [
+                d2_pinball_score(truth, predictions[..., index], sample_weight=weight, alpha=level)
+                for index, level in enumerate(levels)
+            ]
+            return float(np.mean(scores))
         return float(r2_score(to_host(y), to_host(self.predict(X)), sample_weight=to_host(sample_weight)))
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags."""
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
-        tags.target_tags.positive_only = self.loss == "poisson"
+        tags.target_tags.positive_only = self.loss in ("poisson", "gamma")
         return tags

@@ -14,11 +14,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing
 
+from xpmlp.nn.dropout import has_dropout
 from xpmlp.nn.layers import Layers
-from xpmlp.nn.optimizers import Optimizer, adam, sgd
+from xpmlp.nn.optimizers import Optimizer, adam, adamw, clip_gradients, sgd
 from xpmlp.training import DivergedError, fit
 
 from .arrays import to_host
+from .functions import dropout_of
 from .problem import Problem, Rows
 from .sklearn_callbacks import SklearnCallbacks
 from .stopping import LearningRate, Stopping, make_score, select_rows
@@ -29,7 +31,9 @@ LARGE = 1e3  # values beyond may be the cause if training diverges
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": functools.lru_cache(maxsize=32)(sgd),
     "adam": functools.lru_cache(maxsize=32)(adam),
+    "adamw": functools.lru_cache(maxsize=32)(adamw),
 }
+clipped = functools.lru_cache(maxsize=32)(clip_gradients)
 
 
 class Reshuffler:
@@ -71,6 +75,9 @@ def fit_stochastic(
     if not incremental or getattr(estimator, "_optimizer", (None,))[0] != estimator.solver:
         reset_optimizer(estimator)
     solver, settings = estimator._optimizer
+    optimizer = OPTIMIZERS[solver](**settings)
+    if estimator.max_grad_norm is not None:
+        optimizer = clipped(optimizer, float(estimator.max_grad_norm))
     stopping = Stopping(estimator, problem, estimator._learning_rate, score)
     epochs = 1 if incremental else estimator.max_iter
     theirs = [SklearnCallbacks(estimator, *problem.given)] if hasattr(estimator, "_skl_callbacks") else []
@@ -80,7 +87,7 @@ def fit_stochastic(
             layers=estimator._layers(problem.backend, problem.dtype),
             activation=problem.activation,
             loss=problem.loss,
-            optimizer=OPTIMIZERS[solver](**settings),
+            optimizer=optimizer,
             schedule=estimator._learning_rate,
             epochs=epochs,
             batch_size=batch_size(estimator, trained_on),
@@ -88,7 +95,7 @@ def fit_stochastic(
             rows=rows,
             loss_rows=0,
             l2=problem.l2,
-            dropout=float(estimator.dropout),
+            dropout=dropout_of(estimator),
             dropout_key=estimator._dropout_key,
             optimizer_state=estimator._optimizer_state,
             backend=problem.backend,
@@ -106,7 +113,7 @@ def fit_stochastic(
             message = f"Maximum iterations ({epochs}) reached and the optimization hasn't converged yet."
             warnings.warn(f"Stochastic Optimizer: {message}", ConvergenceWarning, stacklevel=5)
     estimator._optimizer_state = result.state.optimizer
-    if estimator.dropout > 0.0:
+    if has_dropout(dropout_of(estimator)):
         estimator._dropout_key = int(result.state.dropout)
     return result.state.layers
 
@@ -160,6 +167,7 @@ def reset_optimizer(estimator: Any) -> None:
         estimator._learning_rate = LearningRate(estimator.learning_rate, initial, estimator.power_t, initial)
     else:
         settings = {name: float(getattr(estimator, name)) for name in ("beta_1", "beta_2", "epsilon")}
+        settings |= {"weight_decay": float(estimator.alpha)} if estimator.solver == "adamw" else {}
         estimator._learning_rate = LearningRate("constant", initial, 0.0, initial)
     estimator._optimizer = estimator.solver, settings
     estimator._optimizer_state = None

@@ -151,8 +151,8 @@ def select_rows(problem: Problem, rows: Int64[np.ndarray, " rows"]) -> Samples:
 def make_score(estimator: Any, problem: Problem, samples: Samples, given: Rows | None) -> Score:
     """Return a function that computes a network's validation loss and score.
 
-    The score is the accuracy, R² for regression, minus the loss, or that of the estimator's scorer on the rows as they
-    were `given`.
+    The score is the accuracy, R² for regression, minus the loss for quantiles or if asked for, or that of the
+    estimator's scorer on the rows as they were `given`.
     """
     backend, activation, loss = problem.backend, problem.activation, problem.loss
     with backend.scope():
@@ -163,6 +163,9 @@ def make_score(estimator: Any, problem: Problem, samples: Samples, given: Rows |
     scorer = None if isinstance(stopping, bool) or stopping == "loss" else check_scoring(estimator, stopping)
 
     def r2(layers: Layers) -> float:
+        assert truth is not None
+        if truth.shape[1] != layers[-1].weight.shape[-1]:  # quantiles
+            return -loss_and_accuracy(backend, layers, samples, activation=activation, loss=loss)[0]
         predictions = backend.to_numpy(predict_outputs(backend, layers, samples.x, activation=activation, loss=loss))
         return (
             float(r2_score(truth, predictions, sample_weight=weight)) if np.all(np.isfinite(predictions)) else math.nan

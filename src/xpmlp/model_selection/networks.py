@@ -347,6 +347,17 @@ def check_network(network: Any, task: dict[str, Any], prefix: str) -> None:
             raise UnsuitableError(f"{name}=True {what}")
     if not isinstance(network.early_stopping, bool) and network.early_stopping != "loss":
         raise UnsuitableError("early_stopping with a scorer predicts with each network by itself")
+    if network.solver == "adamw" or network.max_grad_norm is not None or isinstance(network.dropout, tuple | list):
+        raise UnsuitableError("adamw, max_grad_norm and a dropout for each layer are for one network")
+    usual = network.loss in ("log_loss", "squared_error", "poisson") and isinstance(network.activation, str)
+    if (
+        not usual
+        or getattr(network, "label_smoothing", None)
+        or getattr(network, "out_activation", None) not in (None, "identity")
+    ):
+        raise UnsuitableError(
+            "the loss, an activation for each layer, label_smoothing or out_activation is for one network"
+        )
     if network.callbacks or hasattr(network, "_skl_callbacks"):
         raise UnsuitableError("callbacks follow the run of one network")
     others = (task["fit_params"] or {}).keys() - {f"{prefix}sample_weight"}

@@ -16,6 +16,7 @@ from xpmlp.data import StreamedSamples, place_samples
 from xpmlp.data.placement import train_epoch
 from xpmlp.errors import DeviceMemoryError, SettingsError
 from xpmlp.nn.activations import Activations
+from xpmlp.nn.dropout import has_dropout
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import Loss
 from xpmlp.nn.optimizers import Optimizer
@@ -70,7 +71,7 @@ def fit(
     generator: Shuffler,
     rows: Int64[np.ndarray, " rows"] | None = None,
     l2: float | None = None,
-    dropout: float = 0.0,
+    dropout: float | tuple[float, ...] = 0.0,
     dropout_key: int = 0,
     validation: Samples | None = None,
     test: Samples | None = None,
@@ -105,8 +106,9 @@ def fit(
     l2
         L2 penalty λ on the weights; see `xpmlp.nn.objective`.
     dropout, dropout_key
-        Probability of leaving out a hidden unit, from 0 to below 1, and the key that determines which, at least 0. The
-        key increases by one at every step: to continue an earlier fit, start with the key of its final state.
+        Probability of leaving out a hidden unit, from 0 to below 1, or one for each hidden layer; and the key that
+        determines which, at least 0. The key increases by one at every step: to continue an earlier fit, start with the
+        key of its final state.
     loss_rows
         Training rows whose loss is measured after each epoch: how many, spread evenly over all, or 0 for none; or their
         samples, if their targets differ, as when those of `train` are smoothed.
@@ -165,7 +167,7 @@ def fit(
         share = make_share(communicator, backend, min(batch_size, row_count), train.rows)
     with backend.scope():
         dtype = str(layers[0].weight.dtype).rpartition(".")[2]
-        state = TrainingState(layers, optimizer_state, np.asarray(dropout_key) if dropout > 0.0 else ())
+        state = TrainingState(layers, optimizer_state, np.asarray(dropout_key) if has_dropout(dropout) else ())
         try:
             evaluated: list[Any] = [spread_rows(backend, train, rows, loss_rows), validation, test]
             if share is not None:

@@ -1,0 +1,123 @@
+"""The functions that an estimator's parameters name, or that users write themselves."""
+
+import functools
+from typing import Any
+
+from jaxtyping import Float
+from scipy.special import expit
+
+from xpmlp.backends import Backend
+from xpmlp.nn.activations import ACTIVATIONS, Activation, Activations, find_activation, of_each_layer
+from xpmlp.nn.dropout import has_dropout
+from xpmlp.nn.loss_names import find_loss
+from xpmlp.nn.losses import Loss
+from xpmlp.nn.own import own_activation, own_loss
+
+from .problem import REPORTED_LOSSES
+
+# Cached, so that fits with the same functions share the compiled steps.
+cached_activation = functools.lru_cache(maxsize=32)(own_activation)
+cached_loss = functools.lru_cache(maxsize=32)(own_loss)
+
+
+def activations_of(activation: Any, hidden: int) -> Activations:
+    """Return the activation that a parameter means: one for all hidden layers, or one for each.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, something else that is no activation, or another number than of hidden layers.
+    """
+    if isinstance(activation, str | Activation) or is_pair(activation):
+        return find_one(activation)
+    found = tuple(map(find_one, activation))
+    of_each_layer(found, hidden)
+    return found
+
+
+def is_pair(value: Any) -> bool:
+    """Return whether a value is a function and its derivative."""
+    return isinstance(value, tuple | list) and len(value) == 2 and all(map(callable, value))
+
+
+def find_one(activation: Any) -> Activation:
+    """Return one activation: by its name, or made of a pair of functions."""
+    if isinstance(activation, Activation):
+        return activation
+    if is_pair(activation):
+        return cached_activation(*activation)
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
+        raise ValueError(
+            f"activation: {activation!r} is not one of {', '.join(ACTIVATIONS)}, nor a pair of functions, "
+            "f(xp, z) and its derivative."
+        )
+    found = find_activation(activation)
+    assert isinstance(found, Activation)
+    return found
+
+
+def activation_name(activation: Any) -> str:
+    """Return the name of activations for a model file.
+
+    Raises
+    ------
+    ValueError
+        If one of them is not a name: a file holds no functions.
+    """
+    names = [activation] if isinstance(activation, str | Activation) or is_pair(activation) else list(activation)
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("activation: a model file holds no functions of one's own. Save the estimator with joblib.")
+    return ",".join(names)
+
+
+def reported_loss(estimator: Any) -> Loss:
+    """Return the loss to train with, whose values are scikit-learn's, or one's own function."""
+    name = estimator._loss_name()
+    loss = REPORTED_LOSSES.get(name) or find_loss(name)
+    if getattr(estimator, "label_smoothing", 0.0):  # scikit-learn's are for targets of 0 and 1 alone
+        loss = find_loss(name)
+    return cached_loss(estimator.loss, loss) if callable(estimator.loss) else loss
+
+
+def exact_loss(estimator: Any) -> Loss:
+    """Return the loss whose gradient is the exact derivative."""
+    loss = find_loss(estimator._loss_name())
+    return cached_loss(estimator.loss, loss) if callable(estimator.loss) else loss
+
+
+def dropout_of(estimator: Any) -> Any:
+    """Return the dropout rate: a number, or a tuple with one for each hidden layer."""
+    rate = estimator.dropout
+    return tuple(map(float, rate)) if isinstance(rate, tuple | list) else float(rate)
+
+
+def check_functions(estimator: Any, sizes: list[int]) -> None:
+    """Raise an error for parameters that name no function, or do not fit the hidden layers."""
+    activations_of(estimator.activation, len(sizes))
+    rate = dropout_of(estimator)
+    if isinstance(rate, tuple) and (len(rate) != len(sizes) or not all(0.0 <= part < 1.0 for part in rate)):
+        raise ValueError(f"dropout: {rate} must be a number for each of {len(sizes)} hidden layers, in [0, 1).")
+    if estimator.solver == "lbfgs" and has_dropout(rate):
+        raise ValueError("solver='lbfgs' needs a deterministic objective: use sgd or adam for dropout.")
+    if estimator.solver == "lbfgs" and estimator.max_grad_norm is not None:
+        raise ValueError("solver='lbfgs' has no steps to shorten: use sgd or adam for max_grad_norm.")
+
+
+def prediction_functions(estimator: Any, backend: Backend) -> tuple[Activations, Loss]:
+    """Return the activation and the loss to predict with.
+
+    On NumPy the logistic function is SciPy's, as in scikit-learn. Its exponential rounds differently from NumPy's, by
+    up to 5e-7 in a float32 probability.
+    """
+    hidden, output = activations_of(estimator.activation, len(estimator.coefs_) - 1), exact_loss(estimator)
+    if backend.name == "numpy":
+        if estimator.activation == "logistic":
+            hidden = ACTIVATIONS["logistic"]._replace(forward=scipy_logistic)
+        if estimator._loss_name() == "logistic_cross_entropy":
+            output = output._replace(predict=scipy_logistic)
+    return hidden, output
+
+
+def scipy_logistic(xp: Any, z: Float[Any, "..."]) -> Float[Any, "..."]:
+    """Return SciPy's logistic function."""
+    return expit(z)

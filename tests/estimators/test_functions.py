@@ -1,0 +1,174 @@
+"""What users ask for: other losses and activations, AdamW, clipped gradients, smoothed labels, bounded outputs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import QuantileRegressor
+from sklearn.metrics import mean_pinball_loss
+
+from xpmlp import MLPClassifier, MLPRegressor
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+RNG = np.random.default_rng(0)
+X = RNG.normal(0.0, 1.0, (400, 3))
+Y = np.exp(0.5 * X[:, 0] + 0.3 * RNG.normal(0.0, 1.0, 400))
+LABELS = np.digitize(Y, [0.8, 1.3])
+
+
+def sine(xp: Any, z: Any) -> Any:
+    return xp.sin(z)
+
+
+def cosine(xp: Any, z: Any) -> Any:
+    return xp.cos(z)
+
+
+def double_error(xp: Any, outputs: Any, targets: Any) -> Any:
+    difference = outputs - targets
+    return xp.sum(difference * difference, axis=-1), 2.0 * difference
+
+
+REGRESSORS: dict[str, dict[str, Any]] = {
+    "absolute error": {"loss": "absolute_error"},
+    "huber": {"loss": "huber", "huber_delta": 0.5},
+    "gamma": {"loss": "gamma", "activation": "softplus"},
+    "one quantile": {"loss": "quantile", "quantiles": 0.5, "activation": "gelu"},
+    "positive": {"out_activation": "softplus", "activation": "selu"},
+    "adamw, clipped": {"solver": "adamw", "alpha": 0.01, "max_grad_norm": 1.0, "activation": "elu"},
+    "each layer": {"activation": ("tanh", "mish"), "hidden_layer_sizes": (30, 20), "dropout": (0.0, 0.05)},
+    "lbfgs": {"solver": "lbfgs", "loss": "huber", "activation": "silu", "alpha": 1.0},
+    "one's own": {"activation": (sine, cosine), "loss": double_error},
+    "early stopping": {"loss": "absolute_error", "early_stopping": True},
+}
+
+
+@pytest.mark.parametrize("name", REGRESSORS)
+def test_regressors_learn_with_every_choice_and_come_back_from_a_file(name: str, tmp_path: Path) -> None:
+    settings = {"max_iter": 40, "random_state": 0, "learning_rate_init": 0.01} | REGRESSORS[name]
+    network = clone(MLPRegressor(**settings)).fit(X, Y)
+    # The best of all functions explains 0.78 of the variance.
+    assert network.score(X, Y) > (0.45 if name == "one quantile" else 0.6)
+    if name == "one's own":
+        with pytest.raises(ValueError, match=r"no functions? of one's own. Save the estimator with joblib"):
+            network.to_file(tmp_path / "model.safetensors")
+        return
+    network.to_file(tmp_path / "model.safetensors")
+    again = MLPRegressor.from_file(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(again.predict(X), network.predict(X))
+    for parameter in ("loss", "activation", "out_activation", "huber_delta", "solver"):
+        assert getattr(again, parameter) == getattr(network, parameter)
+
+
+def test_quantiles_cover_what_they_say_never_cross_and_beat_straight_lines() -> None:
+    levels = (0.1, 0.5, 0.9)
+    network = MLPRegressor(
+        hidden_layer_sizes=(30,),
+        loss="quantile",
+        quantiles=levels,
+        max_iter=150,
+        random_state=0,
+        learning_rate_init=0.01,
+    ).fit(X, Y)
+    predictions = network.predict(X)
+    assert predictions.shape == (400, 3)
+    assert np.all(np.diff(predictions, axis=1) >= 0.0)
+    for level, column in zip(levels, predictions.T, strict=True):
+        assert np.mean(column >= Y) == pytest.approx(level, abs=0.05)
+        line = QuantileRegressor(quantile=level, alpha=0.0).fit(X, Y)
+        assert mean_pinball_loss(Y, column, alpha=level) < mean_pinball_loss(Y, line.predict(X), alpha=level)
+    two = MLPRegressor(hidden_layer_sizes=(5,), loss="quantile", max_iter=3).fit(X, np.stack([Y, Y], axis=1))
+    assert two.predict(X).shape == (400, 2, 3)
+
+
+def test_bounded_outputs_stay_within_their_bounds() -> None:
+    share = 1.0 / (1.0 + np.exp(-3.0 * X[:, 0]))
+    network = MLPRegressor(
+        hidden_layer_sizes=(10,), out_activation="logistic", max_iter=60, random_state=0, learning_rate_init=0.01
+    )
+    predictions = network.fit(X, share).predict(10.0 * X)
+    assert predictions.min() >= 0.0
+    assert predictions.max() <= 1.0
+    assert network.score(X, share) > 0.95
+    assert network.out_activation_ == "logistic"
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
+def test_every_library_trains_the_same_network(library: str) -> None:
+    settings: dict[str, Any] = {
+        "hidden_layer_sizes": (8, 6),
+        "activation": ("mish", "selu"),
+        "solver": "adamw",
+        "max_grad_norm": 0.5,
+        "dropout": (0.1, 0.2),
+        "random_state": 0,
+        "max_iter": 4,
+        "backend": library,
+    }
+    pytest.importorskip(library, reason=f"{library} is not installed")
+    for make, y, own in (
+        (MLPRegressor, Y, {"loss": "quantile"}),
+        (MLPRegressor, Y, {"loss": "huber", "out_activation": "softplus"}),
+        (MLPClassifier, LABELS, {"label_smoothing": 0.1}),
+    ):
+        found, expected = (make(**settings | own | changes).fit(X, y) for changes in ({}, {"backend": "numpy"}))
+        np.testing.assert_allclose(found.loss_curve_, expected.loss_curve_, rtol=1e-6)
+        np.testing.assert_allclose(found.coefs_[0], expected.coefs_[0], rtol=1e-5, atol=1e-7)
+
+
+def test_smoothed_labels_make_a_classifier_less_sure_of_itself() -> None:
+    for y in (LABELS, LABELS > 1):
+        sure, smoothed = (
+            MLPClassifier((30,), label_smoothing=s, max_iter=300, random_state=0, learning_rate_init=0.01).fit(X, y)
+            for s in (0.0, 0.3)
+        )
+        assert smoothed.predict_proba(X).max() < 0.97 < sure.predict_proba(X).max()
+        assert smoothed.score(X, y) > sure.score(X, y) - 0.1
+
+
+def total(xp: Any, z: Any) -> Any:
+    return xp.sum(z)
+
+
+def mean_error(xp: Any, outputs: Any, targets: Any) -> Any:
+    return xp.mean((outputs - targets) ** 2), outputs - targets
+
+
+@pytest.mark.parametrize(
+    ("settings", "scale", "message"),
+    [
+        (
+            {"loss": mean_error},
+            1.0,
+            r"the loss mean_error returned as losses an array of shape \(\), expected .*\(200,\)",
+        ),
+        (
+            {"activation": (total, total)},
+            1.0,
+            r"function total returned an array of shape \(\), expected .*\(200, 100\)",
+        ),
+        ({"activation": ("tanh", "relu")}, 1.0, "2 activations for 1 hidden layers"),
+        ({"activation": ("tanh", "sin"), "hidden_layer_sizes": (3, 3)}, 1.0, "'sin' is not one of identity"),
+        ({"loss": "quantile", "quantiles": (0.5, 1.5)}, 1.0, "the quantile 1.5 is not between 0 and 1"),
+        ({"loss": "quantile", "quantiles": (0.9, 0.1)}, 1.0, "not in ascending order"),
+        ({"loss": "gamma"}, -1.0, "valid range of the loss 'gamma': they are not above 0"),
+        ({"loss": "poisson", "out_activation": "tanh"}, 1.0, "poisson has an output function of its own"),
+        ({"dropout": (0.1, 0.2)}, 1.0, "a number for each of 1 hidden layers"),
+        ({"solver": "lbfgs", "max_grad_norm": 1.0}, 1.0, "no steps to shorten"),
+    ],
+)
+def test_what_does_not_fit_is_named(settings: dict[str, Any], scale: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MLPRegressor(**settings).fit(X, scale * Y)
+
+
+def test_a_search_trains_such_networks_one_by_one(recwarn: Any) -> None:
+    from xpmlp.model_selection import GridSearchCV
+
+    chosen: Callable[..., Any] = MLPRegressor
+    network = chosen(hidden_layer_sizes=(8,), loss="quantile", max_iter=5, random_state=0)
+    search = GridSearchCV(network, {"solver": ["adam", "adamw"]}, cv=3).fit(X, Y)
+    assert np.all(np.isfinite(search.cv_results_["mean_test_score"]))
