@@ -13,6 +13,8 @@ from PIL import Image
 
 from xpmlp import load_dataset, load_model, save_model
 from xpmlp import predict as predict_samples
+from xpmlp.backends import NumpyBackend
+from xpmlp.training.prediction import unfamiliar
 
 Run = Callable[..., Any]
 Digits = tuple[np.ndarray, np.ndarray]
@@ -272,19 +274,6 @@ def test_a_value_that_is_no_number_is_found_where_it_is(
     refused(("predict", digits_run, "bad.idx"), "bad.idx", "row 3, pixel row 2, pixel column 6")
 
 
-@pytest.mark.parametrize(("factor", "largest"), [(255, "255"), (1 / 16, "0.0625")])
-def test_values_of_another_range_are_noted(
-    xpmlp: Run, digits_run: Path, write_idx: Run, factor: float, largest: str
-) -> None:
-    images = np.zeros((2, 8, 8), np.float64)
-    images[:, 2:6, 4] = factor
-    write_idx(Path("other.idx"), images)
-    code, out, err = xpmlp("predict", digits_run, "other.idx", "--json")
-    assert code == 0
-    assert len(json.loads(out)) == 2
-    assert err.startswith(f"note: other.idx: its largest value is {largest}, but the model was trained on values up to")
-
-
 def test_a_model_of_rows_is_not_shown_pictures_but_reads_rows(
     xpmlp: Run, refused: Run, digits_run: Path, write_idx: Run, clear_digits: dict[int, np.ndarray]
 ) -> None:
@@ -315,3 +304,65 @@ def test_classes_that_are_names_are_answered_by_name(
     assert row["label"] == "[h]"
     assert "[a]" in row["probabilities"]
     assert "[h]" in xpmlp("predict", "named.safetensors", "7.png").out
+
+
+# Several marks, and what the model has never seen
+
+
+def three_in_a_row(clear_digits: dict[int, np.ndarray], labels: tuple[int, ...] = (3, 1, 4)) -> Image.Image:
+    """Digits side by side on a sheet."""
+    sheet = Image.new("L", (160 * len(labels) + 40, 220))
+    for place, label in enumerate(labels):
+        digit = Image.fromarray(clear_digits[label]).resize((120, 120), Image.Resampling.BICUBIC)
+        sheet.paste(digit, (40 + 160 * place, 50))
+    return sheet
+
+
+def test_each_mark_in_a_picture_is_answered_from_left_to_right(
+    xpmlp: Run, digits_run: Path, clear_digits: dict[int, np.ndarray]
+) -> None:
+    three_in_a_row(clear_digits).save("pi.png")
+    code, out, err = xpmlp("predict", digits_run, "pi.png", "--json", "--show", "seen.png")
+    assert code == 0
+    assert "pi.png: shows 3 marks, from left to right: 3 1 4. With --single they are one." in err
+    assert [(row["row"], row["label"]) for row in json.loads(out)] == [(0, 3), (1, 1), (2, 4)]
+    shown = np.asarray(Image.open("seen.png").convert("L"))
+    assert shown.shape[1] > 3 * 168  # the picture, and an input for each mark
+    assert xpmlp("predict", digits_run, "pi.png", "--show", "seen.png").code != 0  # never replaced unasked
+
+    code, out, err = xpmlp("predict", digits_run, "pi.png", "--json", "--single")
+    assert (code, len(json.loads(out))) == (0, 1)
+    assert "marks" not in err
+
+
+def test_what_is_unlike_the_training_images_is_noted_and_what_is_like_them_is_not(
+    xpmlp: Run, digits_run: Path, clear_digits: dict[int, np.ndarray]
+) -> None:
+    paths = [draw(Path(f"{label}.png"), digit) for label, digit in clear_digits.items()]
+    assert "unlike" not in xpmlp("predict", digits_run, *paths).err
+    model = load_model(digits_run / "model.safetensors")
+    test = load_dataset("digits").test
+    said = unfamiliar(model, test.x, NumpyBackend())
+    assert 0 < said.mean() <= 0.03
+    assert unfamiliar(model, np.full((1, 64), 0.3, np.float32), NumpyBackend()).all()  # an even grey
+
+
+@pytest.mark.parametrize(("white", "dtype"), [(1.0, np.float32), (255, np.int32), (65535, np.int32)])
+def test_images_of_another_kind_are_scaled_like_those_of_training(
+    xpmlp: Run, digits_run: Path, write_idx: Run, digits_of_16: Digits, white: float, dtype: Any
+) -> None:
+    images, labels = digits_of_16
+    write_idx(Path("images.idx"), (images / 16 * white).astype(dtype))
+    code, out, err = xpmlp("predict", digits_run, "images.idx", "--json")
+    assert code == 0, err
+    assert f"divided by {white:g} instead" in err
+    assert np.mean([row["label"] for row in json.loads(out)] == labels) > 0.95
+
+
+@pytest.mark.parametrize(("value", "said"), [(1e12, "1e+12"), (0.0625, "0.0625")])
+def test_images_of_a_range_that_no_kind_has_are_refused(
+    refused: Run, digits_run: Path, write_idx: Run, value: float, said: str
+) -> None:
+    write_idx(Path("images.idx"), np.full((2, 8, 8), value))
+    expected = f"its largest value is {said}, but the model was trained on values up to 16"
+    refused(("predict", digits_run, "images.idx"), "images.idx", expected)

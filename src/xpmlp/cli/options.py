@@ -108,7 +108,7 @@ def find_model_file(path: Path) -> Path:
 def check_output(path: Path, kinds: tuple[str, ...], *, force: bool) -> None:
     """Refuse, before any work, an output file of an unknown type or one that must not be replaced."""
     if path.suffix.lower() not in kinds:
-        named = f"{', '.join(kinds[:-1])} or {kinds[-1]}"
+        named = " or ".join(filter(None, (", ".join(kinds[:-1]), kinds[-1])))
         raise OutputError(f"{path}: unknown file type. Name it {named}.")
     if path.is_dir():
         raise OutputError(f"{path}: is a folder. Choose another name.")

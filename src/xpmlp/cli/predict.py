@@ -2,27 +2,33 @@
 
 import csv
 import io
+import itertools
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32, Num
 
 from xpmlp.backends import load_backend
 from xpmlp.datasets.idx import ELEMENT_TYPES, GZIP_MAGIC
 from xpmlp.datasets.idx_folder import FILE_NAME, read_images, stores_images_transposed
 from xpmlp.datasets.scaling import scaled
-from xpmlp.errors import DataError
-from xpmlp.model.image_preprocessor import prepare_image
+from xpmlp.errors import DataError, SettingsError
+from xpmlp.model.image_preprocessor import prepare_marks
 from xpmlp.model.model import Model
 from xpmlp.model.model_file import load_model
+from xpmlp.model.picture_file import read_picture
+from xpmlp.plots.inputs import draw_inputs
 from xpmlp.training import Prediction
 from xpmlp.training import predict as predict_samples
+from xpmlp.training.inputs import LARGEST_SCALED
+from xpmlp.training.prediction import STRANGE_FRACTION, unfamiliar
 from xpmlp.whole_files import write_whole
 
-from .console import make_console, make_table, print_error, writes_to_terminal
+from .console import make_console, make_table, print_error, print_note, writes_to_terminal
 from .evaluation_data import check_shape, note_unusual_scale
 from .options import (
     BackendName,
@@ -37,9 +43,12 @@ from .options import (
 )
 from .predict_table import FORMATS, ROWS_SHOWN, are_tables, describe_count, predict_table, to_json
 
+# The values of white in images of the usual kinds.
+WHITES = (1.0, 16.0, 255.0, 65535.0, 2.0**31 - 1)
+
 
 class Sample(NamedTuple):
-    """Where a sample is: a file, and the row in it if the file holds several."""
+    """Where a sample is: a file, and the row or the mark in it, from 0, if the file holds several."""
 
     path: Path
     row: int | None = None
@@ -73,7 +82,14 @@ def predict(
             "predictions, also as .parquet or .arrow.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace that file if it exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    single: Annotated[
+        bool, typer.Option("--single", help="Take all that a picture shows as one, not each of several marks.")
+    ] = False,
+    show: Annotated[
+        Path | None,
+        typer.Option("--show", metavar="FILE.png", help="Draw each picture beside what the network sees of it."),
+    ] = None,
     table: Any = None,
     backend: BackendName = "numpy",
     device: DeviceName = None,
@@ -83,15 +99,21 @@ def predict(
     is_table = are_tables(inputs)
     if output is not None:
         check_output(output, FORMATS if is_table else (".csv", ".json"), force=force)
+    if show is not None:
+        if is_table:
+            raise SettingsError(f"--show: {inputs[0]} is a table, and only pictures can be shown. Leave it out.")
+        check_output(show, (".png",), force=force)
     compute = load_backend(backend, device)
     trained = load_model(find_model_file(model))
     if is_table:
         given = collect_table_options(context.params)
         predict_table(trained, inputs[0], compute, given, output=output, as_json=as_json)
         return
-    samples, x, failures = read_inputs(inputs, trained)
+    samples, x, failures = read_inputs(inputs, trained, single=single)
     if samples:
         prediction = predict_samples(trained, x, compute, prepared=True)
+        for note in notes(samples, prediction, unfamiliar(trained, x, compute)):
+            print_note(note)
         if output is not None:
             is_csv = output.suffix.lower() == ".csv"
             text = to_csv(samples, prediction) if is_csv else to_json(trained, samples, prediction)
@@ -102,14 +124,24 @@ def predict(
             typer.echo(to_json(trained, samples, prediction), nl=False)
         else:
             print_table(samples, prediction)
+        if show is not None:
+            images = x.reshape(-1, *trained.input_shape)
+            names = [str(sample.path) for sample in samples]
+            write_whole(show, draw_inputs(names, open_picture, images, prediction.labels))
+            print_note(f"the network's inputs are shown in {show}")
     for failure in failures:
         print_error(failure)
     if failures:
         raise typer.Exit(1)
 
 
+def open_picture(name: str) -> Any:
+    """Return a picture to show; None for the rows of an IDX file."""
+    return None if is_idx(Path(name)) else read_picture(Path(name))
+
+
 def read_inputs(
-    inputs: list[Path], model: Model
+    inputs: list[Path], model: Model, *, single: bool
 ) -> tuple[list[Sample], Float32[np.ndarray, "rows features"], list[str]]:
     """Return where each readable sample is, the samples, and what is wrong with the other inputs."""
     samples: list[Sample] = []
@@ -122,7 +154,7 @@ def read_inputs(
             if path.is_dir():
                 waiting += list_folder(path)[::-1]
             else:
-                block, places = read_samples(path, model)
+                block, places = read_samples(path, model, single=single)
                 blocks.append(block)
                 samples += places
         except DataError as error:
@@ -143,8 +175,10 @@ def list_folder(path: Path) -> list[Path]:
     return files
 
 
-def read_samples(path: Path, model: Model) -> tuple[Float32[np.ndarray, "rows features"], list[Sample]]:
-    """Read a picture or an IDX file as the model's inputs."""
+def read_samples(
+    path: Path, model: Model, *, single: bool
+) -> tuple[Float32[np.ndarray, "rows features"], list[Sample]]:
+    """Read the marks in a picture, or an IDX file, as the model's inputs."""
     if is_idx(path):
         images = read_images(path)
         name = FILE_NAME.fullmatch(path.name)
@@ -152,15 +186,38 @@ def read_samples(path: Path, model: Model) -> tuple[Float32[np.ndarray, "rows fe
         if images.ndim >= 3 and name is not None and stores_images_transposed(name["prefix"] or ""):
             images = images.swapaxes(1, 2)
         check_shape(model, images.shape[1:], str(path))
-        x = scaled(images, model.input_scale, what=str(path))
-        note_unusual_scale(x, model, what=str(path))
-        return x, [Sample(path, row) for row in range(len(images))]
+        return scaled_as_in_training(images, model, path), [Sample(path, row) for row in range(len(images))]
     if model.image_preprocessor is None:
         raise DataError(
             f"{path}: the model was not trained on images, so it cannot classify a picture. Give an IDX file whose "
             f"samples have the shape {' × '.join(map(str, model.input_shape))}."
         )
-    return prepare_image(path, model.image_preprocessor)[None, :], [Sample(path)]
+    x = prepare_marks(path, model.image_preprocessor, single=single)
+    return x, [Sample(path)] if len(x) == 1 else [Sample(path, mark) for mark in range(len(x))]
+
+
+def scaled_as_in_training(
+    images: Num[np.ndarray, "rows *shape"], model: Model, path: Path
+) -> Float32[np.ndarray, "_ _"]:
+    """Return images scaled as the model's were, also if their values have another range; or refuse them."""
+    x = scaled(images, model.input_scale, what=str(path))
+    largest = float(max(x.max(), -x.min())) * model.input_scale if x.size else 0.0
+    if largest == 0.0 or 0.1 <= largest / model.input_scale <= LARGEST_SCALED:
+        return x
+    white = next((white for white in WHITES if largest <= white), math.inf)
+    if largest >= white / 2:
+        print_note(
+            f"{path}: its values are up to {largest:g}, those of the model's training images were up to "
+            f"{model.input_scale:g}; they are divided by {white:g} instead"
+        )
+        return scaled(images, white, what=str(path))
+    if images.dtype == np.uint8:
+        note_unusual_scale(x, model, what=str(path))
+        return x
+    raise DataError(
+        f"{path}: its largest value is {largest:g}, but the model was trained on values up to {model.input_scale:g}. "
+        f"Multiply them by {model.input_scale / largest:.3g}, or by what brings white there."
+    )
 
 
 def is_idx(path: Path) -> bool:
@@ -172,6 +229,23 @@ def is_idx(path: Path) -> bool:
         return False  # opening it as a picture reports the error
     is_plain = len(magic) == 4 and magic[:2] == b"\0\0" and magic[2] in ELEMENT_TYPES and magic[3] > 0
     return is_plain or magic[:2] == GZIP_MAGIC or FILE_NAME.fullmatch(path.name) is not None
+
+
+def notes(samples: list[Sample], prediction: Prediction, unknown: Bool[np.ndarray, " rows"]) -> Iterator[str]:
+    """Yield notes on pictures that show several marks, or something unlike all that the model was trained on."""
+    rows = zip(samples, prediction.labels.tolist(), unknown.tolist(), strict=True)
+    for path, group in itertools.groupby(rows, key=lambda row: row[0].path):
+        marks = list(group)
+        if len(marks) > 1 and not is_idx(path):
+            labels = " ".join(str(label) for _, label, _ in marks)
+            yield f"{path}: shows {len(marks)} marks, from left to right: {labels}. With --single they are one."
+        strange = [str(sample) for sample, _, is_strange in marks if is_strange]
+        if is_idx(path):
+            if len(strange) > 4 * STRANGE_FRACTION * len(marks):  # a few are in any data
+                yield f"{path}: {len(strange):,} of {len(marks):,} images are unlike those of the model's training"
+        elif strange:
+            are = "is unlike anything" if len(strange) == 1 else "are unlike anything"
+            yield f"{', '.join(strange)}: {are} that the model was trained on, so the label means little"
 
 
 def to_csv(samples: list[Sample], prediction: Prediction) -> str:

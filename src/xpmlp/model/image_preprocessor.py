@@ -1,7 +1,7 @@
 """How a picture of any kind becomes an image like those that a network was trained on.
 
 A network knows one kind of image: one size, ink of one polarity and extent, placed in one way. `ImagePreprocessor` is
-measured from the training images. `prepare_image` applies it to a photo, scan or drawing.
+measured from the training images. `prepare_marks` applies it to a photo, scan or drawing.
 """
 
 import math
@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float32
 
 from xpmlp.errors import DataError
 
-from .ink import BOX_THRESHOLD, FAINTEST_INK, border_mask, find_ink, grey_planes
+from .ink import BOX_THRESHOLD, FAINTEST_INK, border_mask, find_marks, grey_planes
 from .picture_file import read_picture
 
 # Placements that scatter by more than this fraction of the image's longest side are not centered.
@@ -102,21 +102,31 @@ def measured_rows(rows: int) -> slice:
 
 
 def prepare_image(path: Path, preprocessor: ImagePreprocessor) -> Float32[np.ndarray, " features"]:
-    """Read a picture file and convert it to an image like those of the training set.
+    """Convert a picture file, as one mark, to an image like those of the training set; see `prepare_marks`."""
+    return np.asarray(prepare_marks(path, preprocessor, single=True)[0])
+
+
+def prepare_marks(
+    path: Path, preprocessor: ImagePreprocessor, *, single: bool = False
+) -> Float32[np.ndarray, "marks features"]:
+    """Read a picture file and convert each mark in it, such as a digit, to an image like those of the training set.
 
     A picture of the right size is only converted to grey, and inverted if its background differs. In any other, the ink
-    is found, cropped, scaled, stretched to full contrast and placed as in training.
+    is found, split into marks (see `xpmlp.model.ink`), and each is cropped, scaled, stretched to full contrast and
+    placed as in training (see `place_ink`).
 
     Parameters
     ----------
     path
         A picture of any size in any format that Pillow reads, in color or grey, with or without transparency. Only the
         first frame of an animation is used.
+    single
+        Whether all ink is one mark.
 
     Returns
     -------
-    pixels
-        The image row by row, from 0 (black) to 1 (white).
+    images
+        A row for each mark, in the order of reading: the image row by row, from 0 (black) to 1 (white).
 
     Raises
     ------
@@ -130,14 +140,18 @@ def prepare_image(path: Path, preprocessor: ImagePreprocessor) -> Float32[np.nda
         grey = grey_planes(picture)[0]
         if np.ptp(grey) >= FAINTEST_INK:
             is_light = np.median(grey[border_mask(*grey.shape)]) > 0.5
-            return (1 - grey if is_light != (preprocessor.background == "light") else grey).ravel()
+            return (1 - grey if is_light != (preprocessor.background == "light") else grey).reshape(1, -1)
     else:
         if max(picture.size) >= 2 * WORKING_SIDE:
             picture = picture.reduce(max(picture.size) // WORKING_SIDE)
-        ink = find_ink(picture, longest_side=max(preprocessor.height, preprocessor.width))
-        if ink is not None:
-            image = place_ink(*ink, preprocessor)
-            return (image if preprocessor.background == "dark" else 1 - image).ravel()
+        # If the position in the picture was learned, the picture is one mark, and is kept whole.
+        whole = preprocessor.centering == "none"
+        longest_side = max(preprocessor.height, preprocessor.width)
+        if found := find_marks(picture, longest_side, may_crop=not whole):
+            contrast, marks = found
+            marks = [np.logical_or.reduce(marks)] if single or whole else marks
+            images = np.stack([place_ink(contrast, mark, preprocessor).ravel() for mark in marks])
+            return images if preprocessor.background == "dark" else 1 - images
     raise DataError(
         f"{path}: the picture is blank, nothing stands out from its background. Draw darker, or crop it to the drawing."
     )

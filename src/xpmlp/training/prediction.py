@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Num, Shaped
+from jaxtyping import Bool, Float, Num, Shaped
 
 from xpmlp.backends import Backend, NumpyBackend
 from xpmlp.datasets import Split
@@ -20,6 +20,8 @@ from xpmlp.nn.tree import tree_map
 
 from .inputs import model_inputs
 
+LEAST_EVIDENCE = "least_evidence"  # in a model's record of its training
+STRANGE_FRACTION = 0.015  # of the rows held out in training that are taken for strange
 ROWS_AT_A_TIME = 4096  # bounds the memory of the hidden layers, whatever the number of rows
 
 
@@ -113,6 +115,25 @@ def compute_logits(
             ],
             axis=0,
         )
+
+
+def unfamiliar(model: Model, x: Num[np.ndarray, "rows features"], backend: Backend) -> Bool[np.ndarray, " rows"]:
+    """Return which inputs have less evidence for every class than all but a few of the rows held out in training."""
+    least = model.training.get(LEAST_EVIDENCE)
+    if not isinstance(least, float):
+        return np.zeros(len(x), np.bool_)
+    return evidence(model, x, backend) < least
+
+
+def evidence(model: Model, x: Num[np.ndarray, "rows features"], backend: Backend) -> Float[np.ndarray, " rows"]:
+    """Return log Σₖ exp(zₖ) of each row's logits: what the softmax divides by, and so the probabilities do not show.
+
+    It is large if something speaks for a class, however many speak against it (Liu et al. 2020, "Energy-based
+    out-of-distribution detection").
+    """
+    with backend.scope():
+        logits = backend.to_numpy(model_logits(model, x, backend)).astype(np.float64)
+    return np.asarray(np.logaddexp.reduce(logits, axis=1))
 
 
 def class_labels(classes: tuple[int | str, ...]) -> Shaped[np.ndarray, " classes"]:

@@ -26,6 +26,7 @@ from .checkpoint import Checkpoint
 from .distributed import Communicator
 from .fit import LOSS_ROWS, fit, spread_rows
 from .inputs import as_dataset
+from .prediction import LEAST_EVIDENCE, STRANGE_FRACTION, evidence
 from .progress import make_progress
 from .recipes import RECIPES, Recipe, table_recipe
 from .run import Callback, FitResult
@@ -298,7 +299,7 @@ def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:
         output_names = tuple(f"{name}_q{100 * level:g}" for level in loss.levels) or (name,)
         if loss.kind == "huber":
             loss = loss._replace(numbers=((loss.numbers or (1.0,))[0] * scale.spread,))
-    return Model(
+    model = Model(
         layers=layers,
         activation=recipe.activation,
         loss=str(loss),
@@ -310,3 +311,9 @@ def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:
         output_names=output_names,
         table_schema=dataset.table_schema,
     )
+    if form is not None and dataset.classes:
+        held_out = dataset.test.take(measured_rows(dataset.test.rows)).x
+        least = float(np.quantile(evidence(model, held_out, NumpyBackend()), STRANGE_FRACTION))
+        if math.isfinite(least):
+            model.training[LEAST_EVIDENCE] = least
+    return model
