@@ -60,7 +60,9 @@ def test_the_default_recipe_suits_images_or_tables_whose_few_rows_are_seen_more_
     assert default_recipe(xpmlp.load_dataset("digits")) == xpmlp.RECIPES["default"]
     assert default_recipe(line) == table_recipe(160)
     assert (table_recipe(100).epochs, table_recipe(100).penalty) == (200, 0.3)
-    assert (table_recipe(5000).epochs, table_recipe(5000).penalty) == (20, 0.03)
+    assert (table_recipe(800).epochs, table_recipe(800).penalty) == (80, 0.19)
+    assert table_recipe(2000) == xpmlp.RECIPES["table"]
+    assert (table_recipe(8000).epochs, table_recipe(100_000).epochs) == (32, 20)
     assert table_recipe(0).epochs == 200
 
 
