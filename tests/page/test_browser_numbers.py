@@ -77,6 +77,12 @@ def test_mnists_test_images_have_the_same_probabilities_and_labels(
     np.testing.assert_array_equal(found.argmax(axis=1), expected.argmax(axis=1))
 
 
+def test_the_default_mnist_models_page_can_be_sent_by_mail(mnist: Any, mnist_model: Any, write_page: WritePage) -> None:
+    content = PageContent("mnist", examples=mnist.test.x[:48], labels=mnist.test.labels[:48].tolist())
+    assert write_page(mnist_model, content).stat().st_size <= 1_200_000
+    assert write_page(mnist_model, content, small=True).stat().st_size <= 700_000
+
+
 def test_small_weights_give_nearly_the_same(browser: Any, mnist: Any, mnist_model: Any, write_page: WritePage) -> None:
     x = mnist.test.x[:1000]
     browser.open(write_page(mnist_model, small=True))
