@@ -14,7 +14,7 @@ from xpmlp.datasets import Split, TableOptions
 from xpmlp.datasets.load import load_by_options
 from xpmlp.datasets.tables.loading import rows_to_predict
 from xpmlp.datasets.tables.table import Table, import_polars
-from xpmlp.errors import DataError, SettingsError, XpmlpError
+from xpmlp.errors import SettingsError, XpmlpError
 from xpmlp.export import to_onnx, to_script
 from xpmlp.model import Model, TableSchema, load_model
 from xpmlp.optional_imports import import_optional
@@ -92,7 +92,7 @@ def page_of(file: Path, model: Model, data_dir: Path | None, *, small: bool) -> 
     rows: Split | None = None
     try:
         rows = find_recorded_rows(model, data_dir).split
-    except DataError as error:
+    except XpmlpError as error:
         print_note(f"without examples and scores: {error}")
     content = content_of_run(model, rows, find_training_rows(model, data_dir), *read_run(file.parent))
     try:
@@ -105,7 +105,7 @@ def find_training_rows(model: Model, data_dir: Path | None) -> Split | None:
     """Return the rows of a table that a model was trained on; None if they are not to be found."""
     if model.table_schema is None or model.image_preprocessor is not None:
         return None
-    with contextlib.suppress(XpmlpError):
+    with contextlib.suppress(XpmlpError, TypeError):  # a damaged file may name options that there are not
         provenance = find_provenance(model)
         dataset = load_by_options(provenance.data, data_dir, TableOptions.parse(**provenance.options))
         return dataset.train if dataset.table_schema == model.table_schema else None
