@@ -11,18 +11,19 @@ from typing import Any
 import pytest
 
 NOTEBOOK = Path(__file__).parent.parent / "examples" / "mnist_from_scratch.ipynb"
+LESSON = NOTEBOOK.with_name("from_nothing.ipynb")
 # What a reader on GitHub loads; there, notebooks above a megabyte are slow to show.
 MOST_BYTES = 600_000
 
 
-def read_cells(kind: str, field: str = "source") -> list[Any]:
-    """Return the sources or the outputs of the notebook's cells of one kind."""
-    content = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+def read_cells(kind: str, field: str = "source", notebook: Path = NOTEBOOK) -> list[Any]:
+    """Return the sources or the outputs of a notebook's cells of one kind."""
+    content = json.loads(notebook.read_text(encoding="utf-8"))
     return [cell[field] for cell in content["cells"] if cell["cell_type"] == kind]
 
 
-def markdown() -> str:
-    return "\n".join("".join(source) for source in read_cells("markdown"))
+def markdown(notebook: Path = NOTEBOOK) -> str:
+    return "\n".join("".join(source) for source in read_cells("markdown", notebook=notebook))
 
 
 @pytest.mark.slow
@@ -54,18 +55,45 @@ def test_the_notebooks_cells_run_on_the_embedded_digits(
 @pytest.mark.slow
 # Jupyter's own packages warn of what they will change.
 @pytest.mark.filterwarnings("ignore")
-def test_the_notebook_runs_in_jupyter_on_the_real_data(mnist_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("path", [NOTEBOOK, LESSON], ids=lambda path: path.stem)
+def test_a_notebook_runs_in_jupyter_on_the_real_data(
+    path: Path, mnist_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
     pytest.importorskip("ipykernel", reason="ipykernel is not installed")
     monkeypatch.setenv("XPMLP_DATA_DIR", str(mnist_dir.parent))
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = nbformat.read(path, as_version=4)
     # Of each cell; all of them together took 43 seconds on two busy cores.
     nbclient.NotebookClient(notebook, timeout=120).execute()
-    text = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    text = "".join(output.get("text", "") for output in outputs)
+    if path == LESSON:
+        check_lesson(outputs)
+        return
     assert float(re.findall(r"epoch 10/10 .*accuracy (\d\.\d+)", text)[0]) > 0.94
     assert float(re.findall(r"epoch 3/3 .*accuracy (\d\.\d+)", text)[0]) > 0.975
+
+
+def check_lesson(outputs: list[Any]) -> None:
+    """Check the lesson's numbers: the step helps, gradients are what they claim to be, and digits are recognised."""
+    text = "".join("".join(output.get("text", "")) for output in outputs)
+    before, after = re.findall(r"loss (?:before|after) the step +(\d\.\d+)", text)
+    assert float(after) < float(before)
+    (measured,), (computed,) = re.findall(r"measured (\S+)", text), re.findall(r"computed (\S+)", text)
+    assert float(measured) == pytest.approx(float(computed), abs=2e-5)
+    assert float(re.findall(r"(\S+) % of the points", text)[0]) > 98.0
+    shown = "".join("".join(output.get("data", {}).get("text/plain", "")) for output in outputs)
+    assert float(re.findall(r"Report\(accuracy (\S+) %", shown)[0]) > 97.0
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 4
+
+
+def test_the_lesson_holds_what_it_says_with_equations_of_the_derivation() -> None:
+    check_lesson([output for cell in read_cells("code", "outputs", LESSON) for output in cell])
+    derivation = (NOTEBOOK.parent.parent / "docs" / "derivation.md").read_text(encoding="utf-8")
+    used = set(re.findall(r"\\tag\{(\w+)\}", markdown(LESSON)))
+    assert {"1", "2", "10", "11"} <= used <= set(re.findall(r"\\tag\{(\w+)\}", derivation))
 
 
 def test_what_the_notebook_shows_is_of_mnist_and_supports_what_it_says() -> None:
@@ -97,6 +125,7 @@ def test_every_cell_of_the_original_has_its_place() -> None:
     assert told == set(range(1, 26))
 
 
-def test_the_notebook_is_small_enough_to_be_shown() -> None:
-    assert NOTEBOOK.stat().st_size < MOST_BYTES
-    assert "/tmp" not in NOTEBOOK.read_text(encoding="utf-8")
+@pytest.mark.parametrize("path", [NOTEBOOK, LESSON], ids=lambda path: path.stem)
+def test_a_notebook_is_small_enough_to_be_shown(path: Path) -> None:
+    assert path.stat().st_size < MOST_BYTES
+    assert "/tmp" not in path.read_text(encoding="utf-8")
