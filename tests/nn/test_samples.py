@@ -31,6 +31,13 @@ def test_a_population_may_have_rows_of_its_own() -> None:
         np.testing.assert_array_equal(part.weight, [WEIGHT[1:3], 1 - WEIGHT[1:3]])
 
 
+def test_groups_of_models_take_their_own_rows_of_samples_that_all_share(place: Any) -> None:
+    rows = np.asarray([[0, 5, 5], [2, 1, 0]])
+    taken = take_rows(place.xp, Samples(X, TARGETS, WEIGHT).map(place.asarray), place.asarray(rows, "int64"))
+    for array, expected in zip(taken.arrays, (X, TARGETS, WEIGHT), strict=True):
+        np.testing.assert_array_equal(place.to_numpy(array), expected[rows][:, None])
+
+
 def test_bytes_are_divided_when_a_batch_is_made_of_them(place: Any) -> None:
     stored = np.array([[0, 255], [51, 102]], np.uint8)
     samples = Samples(place.asarray(stored, "uint8"), place.asarray(TARGETS[:2]), None, 255.0)

@@ -55,3 +55,18 @@ def test_a_trace_is_the_calls_in_their_order() -> None:
     trace = tracer.finish()
     assert [op.function for op in trace.ops] == [np.add, np.tanh, np.multiply, np.copyto]
     assert len(trace.inputs) == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("length", [2, 3, 7, 8, 10])
+def test_reducing_a_short_axis_gives_the_same_bits(length: int, dtype: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(40, 500, length)).astype(dtype)
+    for function in (np.sum, np.max):
+        output = np.zeros(x.shape[:-1], dtype)
+        tracer = Tracer()
+        output_of_trace, x_of_trace = tracer.trace(output), tracer.trace(x)
+        output_of_trace[...] = function(x_of_trace, axis=-1)
+        plan = make_plan(tracer.finish())
+        output[...] = 0.0
+        plan.execute()
+        np.testing.assert_array_equal(plan.buffer_for(output), function(x, axis=-1))
