@@ -92,6 +92,24 @@ def pictures() -> dict[str, tuple[str, Any]]:
     picture, pen = paper(2100, 700)
     seven(pen, 900, 100, 480, 50)
     found["a picture that is reduced first"] = "mnist", picture
+    picture, pen = paper(320, 240, (96, 72, 48))
+    pen.rectangle((60, 24, 270, 215), fill=(246, 244, 238))
+    three(pen, 120, 60, 120, 12, (30, 30, 60))
+    found["a sheet on a table"] = "mnist", picture
+    picture, pen = paper(300, 300)
+    for y in range(20, 300, 40):
+        pen.line([(0, y), (300, y)], fill=(190, 205, 235), width=2)
+    seven(pen, 100, 60, 170, 16)
+    found["ruled paper"] = "mnist", picture
+    picture, pen = paper(200, 200)
+    seven(pen, 60, -12, 230, 20)
+    found["ink cut by the border"] = "mnist", picture
+    picture, pen = paper(400, 200)
+    three(pen, 60, 40, 110, 12)
+    seven(pen, 220, 40, 110, 12)
+    pen.ellipse((370, 170, 380, 180), fill="black")
+    pen.ellipse((150, 60, 158, 68), fill="black")
+    found["two marks and specks"] = "mnist", picture
     found["nothing"] = "mnist", paper(200, 200)[0]
     found["one gray"] = "mnist", paper(28, 28, (90, 90, 90))[0]
     return found

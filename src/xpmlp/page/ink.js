@@ -111,28 +111,18 @@ function remembering(compute) {
 const rememberedSamples = remembering(samplesOf);
 const wideBorder = remembering((height, width) => borderOf(height, width, true));
 
-// Return the brightness of the background under the ink: a quadratic surface, for uneven light and soft shadows.
+// Return the brightness of the background under the ink: a quadratic surface, for uneven light and soft shadows. It starts
+// as the plane through most of the border, or of the picture if that is more and reaches the border: a sheet on a table.
 function fitBackground(plane, height, width) {
   const { places, terms, x, y, border } = rememberedSamples(height, width);
   const samples = Float64Array.from(places, (place) => plane[place]);
-  let coefficients = Float64Array.of(median(border.map((i) => samples[i])), 0, 0, 0, 0, 0);
-  const residual = (i) => {
-    let value = samples[i];
-    for (let term = 0; term < 6; term++) value -= coefficients[term] * terms[term][i];
-    return value;
-  };
-  // Least absolute residuals, by iteratively reweighted least squares: ink at the border does not move the plane.
-  const weightOf = (i) => 1 / Math.sqrt(Math.max(Math.abs(residual(i)), 1e-3));
-  for (let round = 0; round < 20; round++) {
-    coefficients = Float64Array.of(...leastSquares(terms, 3, samples, border, weightOf), 0, 0, 0);
-  }
-  const tolerance = Math.min(Math.max(4 * median(border.map((i) => Math.abs(residual(i)))), 0.02), 0.25);
-  for (let round = 0, before = []; round < 5; round++) {
-    const agreeing = [];
-    for (let i = 0; i < samples.length; i++) if (Math.abs(residual(i)) <= tolerance) agreeing.push(i);
-    if (agreeing.length < 12 || (agreeing.length === before.length && agreeing.every((i, k) => i === before[k]))) break;
-    before = agreeing;
-    coefficients = leastSquares(terms, 6, samples, agreeing);
+  let { coefficients, isNear } = fitSurface(terms, samples, border);
+  const share = (chosen, flags) => chosen.filter((i) => flags[i]).length / chosen.length;
+  const all = [...places.keys()];
+  if (share(all, isNear) < 0.8) {
+    const other = fitSurface(terms, samples, all);
+    const better = share(all, other.isNear) > Math.max(share(all, isNear), 0.5);
+    if (better && share(border, other.isNear) >= 0.35) ({ coefficients } = other);
   }
   const [c0, c1, c2, c3, c4, c5] = coefficients;
   const result = new Float32Array(height * width);
@@ -144,6 +134,30 @@ function fitBackground(plane, height, width) {
     }
   }
   return result;
+}
+
+// Fit a surface that starts among some of the samples; return its coefficients and which samples lie on it.
+function fitSurface(terms, samples, among) {
+  let coefficients = Float64Array.of(median(among.map((i) => samples[i])), 0, 0, 0, 0, 0);
+  const residual = (i) => {
+    let value = samples[i];
+    for (let term = 0; term < 6; term++) value -= coefficients[term] * terms[term][i];
+    return value;
+  };
+  // Least absolute residuals, by iteratively reweighted least squares: the ink does not move the plane.
+  const weightOf = (i) => 1 / Math.sqrt(Math.max(Math.abs(residual(i)), 1e-3));
+  for (let round = 0; round < 20; round++) {
+    coefficients = Float64Array.of(...leastSquares(terms, 3, samples, among, weightOf), 0, 0, 0);
+  }
+  const tolerance = Math.min(Math.max(4 * median(among.map((i) => Math.abs(residual(i)))), 0.02), 0.25);
+  for (let round = 0, before = []; round < 5; round++) {
+    const agreeing = [];
+    for (let i = 0; i < samples.length; i++) if (Math.abs(residual(i)) <= tolerance) agreeing.push(i);
+    if (agreeing.length < 12 || (agreeing.length === before.length && agreeing.every((i, k) => i === before[k]))) break;
+    before = agreeing;
+    coefficients = leastSquares(terms, 6, samples, agreeing);
+  }
+  return { coefficients, isNear: Uint8Array.from(samples, (_, i) => Math.abs(residual(i)) <= FAINTEST_INK) };
 }
 
 // Smooth with a Gaussian of σ = 1 pixel, mirrored at the edges.
@@ -205,15 +219,8 @@ function labelParts(values, threshold, height, width) {
   return { labels, boxes };
 }
 
-// Return whether a part touches the picture's edge and reaches no deeper than a sixteenth of the picture.
-function hugsEdge({ top, bottom, left, right }, height, width) {
-  const hugs = (start, end, side) => (start === 0 && end <= side / 16) || (end === side && start >= (side * 15) / 16);
-  return hugs(top, bottom, height) || hugs(left, right, width);
-}
-
 // Find the ink: how far each pixel stands out from the background, and which pixels are ink. Null if there is none.
-function findInk(planes, height, width, longestSide) {
-  const blurs = Math.max(height, width) >= 4 * longestSide; // smooth noise away if there are pixels to spare
+function findInk(planes, height, width, blurs) {
   const rank = Math.max(1, Math.floor((height * width) / 10000)); // of a level that a speck of dust does not reach
   let best = { contrast: planes[0], smooth: planes[0], peak: -Infinity };
   planes.forEach((plane, index) => {
@@ -230,9 +237,16 @@ function findInk(planes, height, width, longestSide) {
     // Luminance comes first and is the least noisy: a color must show the ink clearly better.
     if (index === 0 || reached > 1.5 * best.peak) best = { contrast: candidate, smooth: blurred, peak: reached };
   });
-  const { contrast, smooth, peak } = best;
-  const noise = 1.4826 * median(wideBorder(height, width).map((i) => Math.abs(smooth[i])));
+  let { contrast, smooth, peak } = best;
+  const atBorder = median(wideBorder(height, width).map((i) => Math.abs(smooth[i])));
+  const noise = 1.4826 * (atBorder && Math.min(atBorder, median(smooth.map(Math.abs))));
   if (peak < Math.max(FAINTEST_INK, Math.min(5 * noise, 0.4))) return null;
+  const lowest = Math.max(5 * noise, FAINTEST_INK / 2);
+  const { inside, level } = insideBorder(smooth, height, width, lowest, peak);
+  if (inside) {
+    smooth = smooth.map((value, i) => (inside[i] ? value : 0));
+    peak = ranked(smooth, smooth.length - rank);
+  }
   let [total, strong] = [0, 0];
   for (let i = 0; i < smooth.length; i++) {
     if (smooth[i] < peak / 2) continue;
@@ -240,9 +254,9 @@ function findInk(planes, height, width, longestSide) {
     strong++;
   }
   const full = total / strong;
-  const threshold = Math.min(Math.max(BOX_THRESHOLD * full, 5 * noise, FAINTEST_INK / 2), 0.4 * full);
+  const threshold = Math.max(level, Math.min(Math.max(BOX_THRESHOLD * full, lowest), 0.4 * full));
   const { labels, boxes } = labelParts(smooth, threshold, height, width);
-  // Shadows have no core as strong as ink, dust is small, and a scanner's dark edge hugs the picture's.
+  // Shadows have no core as strong as ink, and dust is small.
   const mass = new Float64Array(boxes.length);
   const hasCore = new Uint8Array(boxes.length);
   for (let i = 0; i < labels.length; i++) {
@@ -250,15 +264,101 @@ function findInk(planes, height, width, longestSide) {
     mass[labels[i]] += smooth[i];
     if (smooth[i] >= full / 2) hasCore[labels[i]] = 1;
   }
-  const isInside = boxes.map((box) => box !== null && !hugsEdge(box, height, width));
-  const anyInside = boxes.some((_, i) => hasCore[i] && isInside[i]);
-  const candidates = boxes.map((_, i) => hasCore[i] && (isInside[i] || !anyInside));
-  const heaviest = Math.max(...boxes.map((_, i) => (candidates[i] ? mass[i] : -Infinity)));
-  const kept = candidates.map((is, i) => is && mass[i] >= 0.03 * heaviest);
+  const heaviest = mass.reduce((most, value, i) => (hasCore[i] ? Math.max(most, value) : most), 0);
+  const kept = boxes.map((_, i) => hasCore[i] && mass[i] >= 0.03 * heaviest);
   // Smoothing spread the ink by a pixel: undo that.
   const isInk = new Uint8Array(labels.length);
   for (let i = 0; i < labels.length; i++) isInk[i] = Number(kept[labels[i]] && contrast[i] > threshold);
   return { contrast, isInk };
+}
+
+// Return what stands out without reaching the border, with its surroundings, and the level from which it does so. Lines
+// of ruled paper tie the ink to the border: levels rise until they vanish. Null if all, or nothing, is left out.
+function insideBorder(smooth, height, width, lowest, peak) {
+  const border = borderOf(height, width);
+  let best = { inside: null, level: 0, free: 0 };
+  if (!border.some((i) => smooth[i] > lowest)) return best;
+  const shortest = Math.min(height, width);
+  const highest = Math.max(0.7 * peak, lowest);
+  for (let step = 0; step < 10; step++) {
+    const level = lowest * (highest / lowest) ** (step / 9);
+    const { labels, boxes } = labelParts(smooth, level, height, width);
+    const [energy, contact] = [new Float64Array(boxes.length), new Int32Array(boxes.length)];
+    for (let i = 0; i < labels.length; i++) energy[labels[i]] += smooth[i] ** 2;
+    border.forEach((i) => contact[labels[i]]++);
+    let [free, cut] = [0, 0];
+    for (let part = 1; part < boxes.length; part++) {
+      const { top, bottom, left, right } = boxes[part];
+      if (contact[part] === 0 && Math.max(bottom - top, right - left) >= shortest / 20) free += energy[part];
+      // Ink that is cut by the border touches it briefly; a table or the edge of a scanner along a side.
+      if (contact[part] > 0 && contact[part] < shortest / 4) cut += energy[part];
+    }
+    if (free > 1.25 * best.free && free > 0.5 * cut) {
+      best = { inside: Uint8Array.from(labels, (label) => Number(!label || !contact[label])), level, free };
+    }
+  }
+  return { ...best, level: best.level > lowest ? best.level : 0 };
+}
+
+// Return where a sheet lies if that is what stands out: something large and solid, whose holes are the ink.
+function findSheet(isInk, height, width) {
+  const box = boxOf(isInk, height, width);
+  const area = (box.bottom - box.top) * (box.right - box.left);
+  let beside = 0; // pixels of the box to the left and to the right of all ink, which no sheet has many of
+  for (let y = box.top; y < box.bottom; y++) {
+    const row = isInk.subarray(y * width + box.left, y * width + box.right);
+    const first = row.indexOf(1);
+    beside += first < 0 ? row.length : first + row.length - 1 - row.lastIndexOf(1);
+  }
+  if (area < 0.2 * isInk.length || beside > 0.15 * area) return null;
+  const outside = new Uint8Array(isInk.length);
+  const stack = borderOf(height, width).filter((place) => !isInk[place]);
+  stack.forEach((place) => (outside[place] = 1));
+  while (stack.length) {
+    const place = stack.pop();
+    const x = place % width;
+    for (const [next, is] of [[place - 1, x > 0], [place + 1, x < width - 1], [place - width, place >= width], [place + width, place < isInk.length - width]]) {
+      if (!is || isInk[next] || outside[next]) continue;
+      outside[next] = 1;
+      stack.push(next);
+    }
+  }
+  return outside.reduce((solid, is) => solid + 1 - is, 0) >= 0.85 * area ? box : null;
+}
+
+function boxOf(mask, height, width) {
+  const box = { top: height, bottom: 0, left: width, right: 0 };
+  for (let y = 0, place = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, place++) {
+      if (!mask[place]) continue;
+      box.top = Math.min(box.top, y);
+      box.bottom = Math.max(box.bottom, y + 1);
+      box.left = Math.min(box.left, x);
+      box.right = Math.max(box.right, x + 1);
+    }
+  }
+  return box;
+}
+
+// Leave out small parts that are far from all marks.
+function withoutSpecks({ contrast, isInk }, height, width) {
+  const { labels, boxes } = labelParts(isInk, 0, height, width);
+  const sizes = boxes.map((box) => (box ? Math.max(box.bottom - box.top, box.right - box.left) : 0));
+  const order = [...sizes.keys()].slice(1).sort((a, b) => sizes[b] - sizes[a]);
+  const largest = sizes[order[0]];
+  const kept = sizes.map(() => true);
+  order.forEach((part, position) => {
+    if (position === 0 || sizes[part] >= 0.4 * largest) return;
+    const apart = order.slice(0, position).map((other) => {
+      const [a, b] = [boxes[part], boxes[other]];
+      const above = Math.max(a.top, b.top) - Math.min(a.bottom, b.bottom);
+      const beside = Math.max(a.left, b.left) - Math.min(a.right, b.right);
+      return Math.hypot(Math.max(above, 0), Math.max(beside, 0));
+    });
+    const nearest = apart.indexOf(Math.min(...apart));
+    kept[part] = kept[order[nearest]] && apart[nearest] < 0.5 * largest;
+  });
+  return { contrast, isInk: isInk.map((is, i) => Number(is && kept[labels[i]])) };
 }
 
 // Grow a mask by a radius along both axes.
@@ -306,16 +406,7 @@ function placeInk({ contrast, isInk }, height, width, form) {
   let contentSize = 1;
   if (form.centering !== "none") {
     contentSize = form.content_size;
-    box = { top: height, bottom: 0, left: width, right: 0 };
-    for (let y = 0, place = 0; y < height; y++) {
-      for (let x = 0; x < width; x++, place++) {
-        if (!isInk[place]) continue;
-        box.top = Math.min(box.top, y);
-        box.bottom = Math.max(box.bottom, y + 1);
-        box.left = Math.min(box.left, x);
-        box.right = Math.max(box.right, x + 1);
-      }
-    }
+    box = boxOf(isInk, height, width);
   }
   const sides = [form.height, form.width];
   const lengths = [box.bottom - box.top, box.right - box.left];
@@ -455,9 +546,20 @@ function prepare(pixels, form) {
     const isLight = median(borderOf(form.height, form.width).map((i) => grey[i])) > 0.5;
     return isLight !== (form.background === "light") ? grey.map((value) => 1 - value) : grey;
   }
-  const { width, height, ...reduced } = reduceLarge(opaque);
-  const ink = findInk(greyPlanes({ ...reduced, width, height }), height, width, Math.max(form.height, form.width));
-  if (ink === null) return null;
-  const image = placeInk(ink, height, width, form);
+  const picture = reduceLarge(opaque);
+  let { width, height } = picture;
+  const planes = greyPlanes(picture);
+  const blurs = Math.max(height, width) >= 4 * Math.max(form.height, form.width); // smooth noise away if there are pixels to spare
+  let found = findInk(planes, height, width, blurs);
+  if (found === null) return null;
+  // If the position in the picture was learned, it is kept whole.
+  const sheet = form.centering === "none" ? null : findSheet(found.isInk, height, width);
+  if (sheet) {
+    const [rows, columns] = [sheet.bottom - sheet.top, sheet.right - sheet.left];
+    const cropped = planes.map((plane) => new Float32Array(rows * columns).map((_, i) => plane[(sheet.top + Math.floor(i / columns)) * width + sheet.left + (i % columns)]));
+    const inside = findInk(cropped, rows, columns, blurs);
+    if (inside) [found, height, width] = [inside, rows, columns];
+  }
+  const image = placeInk(withoutSpecks(found, height, width), height, width, form);
   return form.background === "dark" ? image : image.map((value) => 1 - value);
 }
