@@ -232,3 +232,15 @@ def test_row_numbers_without_a_name_are_dropped(write: Write) -> None:
     assert [column.name for column in dataset.table_schema.columns] == ["x"]
     assert any("columns dropped: 'column_1' (numbers the rows)" in note for note in dataset.notes)
     assert len(schema_of(write(text), features=["column_1", "x"]).columns) == 2
+
+
+def test_a_column_with_values_in_test_rows_alone_is_dropped(tmp_path: Path) -> None:
+    outcomes = []
+    for row in range(8):  # some of them are test rows
+        frame = pl.DataFrame({"x": range(60), "rare": [1.5 if i == row else None for i in range(60)]})
+        frame.with_columns(y=pl.col("x") % 2).write_parquet(tmp_path / "data.parquet")
+        dataset = load_dataset(tmp_path / "data.parquet", test_fraction=0.5)
+        assert dataset.table_schema is not None
+        outcomes.append("rare" in [column.name for column in dataset.table_schema.columns])
+        assert outcomes[-1] != any("'rare' (no values in the training rows)" in note for note in dataset.notes)
+    assert set(outcomes) == {True, False}

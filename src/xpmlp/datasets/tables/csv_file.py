@@ -280,9 +280,10 @@ def read_values(
                 row = int(np.argmax(values.is_not_null().to_numpy()))
                 examples[name] = f"{text[row]} as {values[row]:g}"
     reading = replace_fields(reading, formats=formats, texts=tuple(codes))
-    decorated = [name for name, form in formats.items() if form != NumberFormat(",") or reading.separator != ";"]
+    usual = NumberFormat(",") if reading.separator == ";" else None
+    decorated = [name for name, form in formats.items() if form not in (usual, known.formats.get(name))]
     marked = {name: f"{count:,}" for name, count in counts.items() if count}
-    new_codes = {name: examples[name] for name in codes if examples[name]}
+    new_codes = {name: examples[name] for name in codes if examples[name] and name not in known.texts}
     notes = []
     if marked:
         notes.append(

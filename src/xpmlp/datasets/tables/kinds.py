@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from jaxtyping import Bool
 
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Kind, NumberFormat, Reading
@@ -28,7 +29,7 @@ WORDS_OF_A_REMARK = 5
 # Whole numbers in this range that are all dates are dates.
 FIRST_DATE, LAST_DATE, FEWEST_DATES = 19000101, 21001231, 10
 EMPTY, CONSTANT, ID, REMARKS = "no values", "constant", "ids or names: different in all rows", "free text"
-ROW_NUMBERS = "numbers the rows"
+ROW_NUMBERS, EMPTY_IN_TRAINING = "numbers the rows", "no values in the training rows"
 # What readers call columns without a name, as pandas and R write in front of the others.
 NAMELESS = re.compile(r"|column_\d+|Unnamed: \d+|rownames|index|__index_level_0__")
 TRUTHS = {"true": True, "t": True, "yes": True, "y": True, "1": True, "1.0": True}
@@ -199,6 +200,13 @@ def find_constant(table: Table, kinds: Mapping[str, Kind]) -> dict[str, str]:
             if count == table.rows or (is_same and count == 0):
                 constant[name] = EMPTY if count else CONSTANT
     return constant
+
+
+def find_empty(table: Table, kinds: Mapping[str, Kind], train: Bool[np.ndarray, " rows"]) -> dict[str, str]:
+    """Return the columns without a value in the training rows."""
+    rows = int(np.count_nonzero(train))
+    few = [name for name, count in table.missing_counts(list(kinds)).items() if count >= rows]
+    return {name: EMPTY_IN_TRAINING for name in few if table.rows_with_missing([name])[train].all()}
 
 
 def drop_unusable(table: Table, kinds: dict[str, Kind], unusable: dict[str, str], options: TableOptions) -> list[str]:

@@ -25,7 +25,7 @@ from .columns import (
 )
 from .encoding import encode
 from .files import COMPRESSED, read_table, read_tables
-from .kinds import as_kinds, drop_unusable, find_constant, find_kinds
+from .kinds import as_kinds, drop_unusable, find_constant, find_empty, find_kinds
 from .options import TableOptions, Task
 from .schema import check_table, dropped_note, fit_schema, infrequent_notes, missing_notes, refuse_missing, usable_rows
 from .suspicions import note_suspicions
@@ -82,6 +82,8 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
         notes += note_suspicions(table, list(kinds), target, train | test)
     if not train.any():
         raise DataError(f"{table.name}: no rows to train on.")
+    if shape is None and not options.strict:
+        notes += drop_unusable(table, kinds, find_empty(table, kinds, train), options)
     schema = fit_schema(table, kinds, train, target=name, options=options, are_pixels=shape is not None)
     schema = replace_fields(schema, reading=table.reading)
     notes += missing_notes(table, table.missing_counts(list(kinds)), schema, is_training=True)
