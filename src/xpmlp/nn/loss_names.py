@@ -10,7 +10,7 @@ from .losses import DEFAULT_QUANTILES, LOSSES, Loss, huber, identity, quantile
 
 
 def with_output(loss: Loss, activation: Activation) -> Loss:
-    """Return a loss whose predictions first go through an activation, which may bound them (equation 5h)."""
+    """Return a loss whose predictions first go through an activation, which may bound them (equation 5f)."""
 
     def predict(xp: Any, logits: Float[Any, "*models batch outputs"]) -> Float[Any, "*models batch outputs"]:
         return loss.predict(xp, activation.forward(xp, logits))

@@ -2,7 +2,7 @@
 
 Each loss is a function of the last layer's output z (the *logits*), and paired with the output function that makes
 predictions of it. For the cross-entropies, the squared error and the Poisson loss the gradient at z is prediction −
-target (``docs/derivation.md``, equations 1 to 5h). Computed from the logits, a loss stays exact where predicted
+target (``docs/derivation.md``, equations 1 to 5f). Computed from the logits, a loss stays exact where predicted
 probabilities would round to 0 or 1.
 """
 
