@@ -18,7 +18,7 @@ from xpmlp.errors import DataError, SettingsError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.losses import LOSSES
-from xpmlp.nn.optimizers import adam, sgd
+from xpmlp.nn.optimizers import adam, adamw, clip_gradients, sgd
 from xpmlp.nn.samples import Samples
 from xpmlp.training import Callback, Checkpoint, EarlyStopping, EpochRow, FitResult, Run, fit, warmup_cosine
 from xpmlp.training.callbacks import Checkpointing
@@ -31,7 +31,9 @@ from xpmlp.training.checkpoint import (
 )
 
 EPOCHS = 7
-OPTIMIZERS = {"sgd": sgd(), "momentum": sgd(momentum=0.9), "adam": adam()}
+OPTIMIZERS = {"sgd": sgd(), "momentum": sgd(momentum=0.9), "adam": adam()} | {
+    "adamw, clipped": clip_gradients(adamw(weight_decay=0.1), 0.3)
+}
 
 
 class Killed(Exception):
@@ -88,12 +90,13 @@ def assert_same_run(result: FitResult, unbroken: FitResult) -> None:
         ("numpy", "sgd", 0.0, [(1, False), (4, True), (EPOCHS, False)]),
         ("numpy", "momentum", 0.0, [(4, False), (EPOCHS, True)]),
         ("numpy", "adam", 0.3, [(1, True), (4, False), (EPOCHS, True)]),
+        ("numpy", "adamw, clipped", (0.3,), [(4, True)]),
         ("torch", "adam", 0.3, [(4, True)]),
         ("jax", "adam", 0.0, [(4, True)]),
     ],
 )
 def test_resumed_after_any_epoch_it_ends_with_the_same_bits(
-    tmp_path: Path, backend: str, optimizer: str, dropout: float, moments: list[tuple[int, bool]]
+    tmp_path: Path, backend: str, optimizer: str, dropout: Any, moments: list[tuple[int, bool]]
 ) -> None:
     pytest.importorskip(backend, reason=f"{backend} is not installed")
     settings: dict[str, Any] = {"optimizer": optimizer, "backend": backend, "dropout": dropout, "dropout_key": 2}
