@@ -9,6 +9,7 @@ import pytest
 from xpmlp.datasets.tables.files import read_table
 from xpmlp.datasets.tables.options import TableOptions
 from xpmlp.errors import DataError, SettingsError
+from xpmlp.model.table_schema import Column, NumberFormat, Reading, TableSchema
 
 Write = Callable[..., Path]
 AB = {"a": [1, 3], "b": [2, 4]}
@@ -144,3 +145,21 @@ def test_digits_stay_text_if_one_cell_begins_with_0(write: Write, row: int) -> N
     assert table.notes == (f"{path}: kept as text, for leading zeros: 'zip' (02116); read numbers with --numbers zip",)
     assert read_table(path, TableOptions(numbers=("zip",))).column("zip").to_list() == [int(cell) for cell in cells]
     assert read_table(write("a\n0\n0.5\n-0\n")).column("a").to_list() == [0, 0.5, 0]
+
+
+def test_a_file_for_a_model_is_read_as_its_training_data_were(write: Write) -> None:
+    def read(text: str, **reading: Any) -> dict[str, list[Any]]:
+        columns = tuple(Column(name, "number") for name in reading.pop("names", ("n", "k")))
+        path = write(text)
+        return (
+            read_table(path, None, TableSchema(columns, reading=Reading(**reading))).collect().to_dict(as_series=False)
+        )
+
+    german = {"n": NumberFormat(",", "€")}
+    assert read("k;n\n7;1.234\n8;2.500 €\n", separator=";", formats=german) == {"k": [7, 8], "n": [1234, 2500]}
+    assert read("zip,n\n12345,1\n", texts=("zip",)) == {"zip": ["12345"], "n": [1]}
+    assert read("first,second\n", header=False) == {"column_1": ["first"], "column_2": ["second"]}
+    assert read("k,n\n1,2\n", header=False) == {"k": [1], "n": [2]}  # as a line with the model's names is a header
+    assert read("title\n\nn,2\n1,3\n", names=("n", "2")) == {"n": [1], "2": [3]}
+    assert read("n::k\n1::2\n", separator="::") == {"n": [1], "k": [2]}
+    assert read("#n,k\nn,k\n1,2\n#3,4\n", comment="#") == {"n": [1], "k": [2]}
