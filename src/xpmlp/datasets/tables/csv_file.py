@@ -128,6 +128,8 @@ def read_table_text(text: Text, options: TableOptions, schema: TableSchema | Non
         # Polars fills up rows that are too short, and takes a blank line for a row.
         file.check_rectangular()
         frame = without_blank_lines(file, frame)
+    if frame.height == 0:  # only blank lines, or damage
+        raise DataError(f"{path}: has no rows that can be read. Give a table with at least two rows.")
     frame, reading, notes = read_values(frame, options, schema, reading)
     empty = [name for name in layout.unnamed if frame[name].null_count() == frame.height]
     if empty and len(empty) < frame.width:
