@@ -237,7 +237,7 @@ def test_what_is_no_input_is_refused_with_its_name(
         refused(("predict", digits_run, path), path, *words)
 
     check("missing.png", "no such file")
-    Path("notes.txt").write_bytes(b"hello")
+    Path("notes.txt").write_bytes(b"hello\x00")
     check("notes.txt", "PNG")
     Path("empty.png").touch()
     check("empty.png", "the file is empty")

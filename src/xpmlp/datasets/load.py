@@ -21,6 +21,21 @@ NAMED_DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
     "digits": lambda data_dir: load_digits(),
     "mnist": load_mnist,
 }
+# Tables of other programs, which can all write CSV.
+SPREADSHEETS = (
+    ".xlsx",
+    ".xls",
+    ".xlsm",
+    ".ods",
+    ".numbers",
+    ".json",
+    ".jsonl",
+    ".sav",
+    ".dta",
+    ".sas7bdat",
+    ".rds",
+    ".db",
+)
 NAMES = (*NAMED_DATASETS, *NAMED_TABLES)
 
 
@@ -59,6 +74,10 @@ def load_by_options(data: str | Path, data_dir: str | Path | None, options: Tabl
     if name in NAMED_DATASETS:
         return NAMED_DATASETS[name](None if data_dir is None else Path(data_dir))
     path = Path(os.path.expanduser(data))
+    if path.suffix.lower() in SPREADSHEETS and os.path.isfile(path):
+        raise DataError(
+            f"{name}: {path.suffix} files cannot be read. Save the sheet or the table as CSV, and give that."
+        )
     if name and (os.path.exists(path) or path.name in idx_prefixes(path.parent)):
         return load_idx_folder(path)
 

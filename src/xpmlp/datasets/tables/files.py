@@ -1,5 +1,7 @@
 """A path in, a table out, whatever its format."""
 
+import codecs
+import gzip
 import io
 import math
 import os
@@ -8,6 +10,7 @@ import subprocess
 import sys
 import warnings
 import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,10 @@ SUFFIXES = {
 COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
 FORMATS = "CSV (plain, .gz or .zst), Parquet, Arrow or Feather, or .npz"
 
+OTHER_TEXTS = (".json", ".jsonl", ".ndjson", ".svg", ".html", ".xml", ".py", ".md")  # not tables, though text
+FIRST_BYTES = 4096
+GZIP_MAGIC = b"\x1f\x8b"
+UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 NPY_MAGIC = b"\x93NUMPY"
 PANIC = 3  # exit code of a process in which Polars panicked
 # The usual names of arrays in an .npz.
@@ -44,11 +51,28 @@ LAYOUTS = "x and y; x_train, y_train, x_test and y_test; or an array of one dime
 
 
 def table_format(path: Path) -> str | None:
-    """Return the format that a file's name ends in: ``"csv"``, ``"parquet"``, ``"arrow"``, ``"npz"``, or None."""
+    """Return a table's format: ``"csv"`` for text, ``"parquet"``, ``"arrow"`` or ``"npz"``; None if it is no table.
+
+    The end of its name tells; of other names, such as ``adult.data`` or ``table.txt``, the content.
+    """
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in COMPRESSED:
-        return "csv" if len(suffixes) > 1 and suffixes[-2] in SUFFIXES["csv"] else None
-    return next((name for name, known in SUFFIXES.items() if suffixes and suffixes[-1] in known), None)
+    if suffixes and suffixes[-1] in COMPRESSED and len(suffixes) > 1 and suffixes[-2] in SUFFIXES["csv"]:
+        return "csv"
+    known = next((name for name, known in SUFFIXES.items() if suffixes and suffixes[-1] in known), None)
+    if known or (suffixes and suffixes[-1] in OTHER_TEXTS) or not os.path.isfile(path):
+        return known
+    try:
+        with path.open("rb") as file:
+            start = file.read(FIRST_BYTES)
+        if start.startswith(GZIP_MAGIC):
+            with gzip.open(path) as text:
+                start = text.read(FIRST_BYTES)
+    except (OSError, EOFError, zlib.error):
+        return None
+    if start.startswith((b"PAR1", b"ARROW1")):
+        return "parquet" if start.startswith(b"PAR1") else "arrow"
+    is_text = start.startswith(UTF_16_MARKS) or not any(byte < 9 or 13 < byte < 32 for byte in start)
+    return "csv" if start and is_text else None
 
 
 def read_tables(

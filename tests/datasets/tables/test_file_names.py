@@ -1,0 +1,63 @@
+"""A table is known by its content where its name does not tell."""
+
+import gzip
+import struct
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from xpmlp.datasets import load_dataset
+from xpmlp.datasets.tables.files import table_format
+from xpmlp.errors import DataError
+
+TEXT = "width,height,kind\n" + "".join(f"{row},{row % 7},{'ab'[row % 2]}\n" for row in range(40))
+
+
+@pytest.mark.parametrize(
+    "name", ["table.txt", "adult.data", "table.dat", "noname", "TABLE.CSV", "data.v2", "table.data.gz"]
+)
+def test_text_of_any_name_is_a_table(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(TEXT.encode()) if name.endswith(".gz") else TEXT.encode())
+    dataset = load_dataset(path, target="kind")
+    assert dataset.train.rows + dataset.test.rows == 40
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "cp1252"])
+def test_text_in_any_encoding_is_a_table(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "table.txt"
+    path.write_bytes(TEXT.replace("width", "größe").encode(encoding))
+    assert load_dataset(path, target="kind").train.x.shape[1] == 2
+
+
+def test_binary_tables_are_known_without_their_names(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"a": [1, 2]})
+    frame.write_parquet(tmp_path / "one")
+    frame.write_ipc(tmp_path / "two")
+    assert [table_format(tmp_path / name) for name in ("one", "two")] == ["parquet", "arrow"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("train-images-idx3-ubyte", struct.pack(">4B3I", 0, 0, 8, 3, 1, 2, 2) + bytes(4)),
+        ("photo.png", b"\x89PNG\r\n\x1a\n" + bytes(20)),
+        ("photo.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF"),
+        ("drawing.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
+        ("images.gz", gzip.compress(struct.pack(">4B3I", 0, 0, 8, 3, 1, 2, 2))),
+        ("broken.gz", b"\x1f\x8b\x08\x00damaged"),
+        ("empty", b""),
+    ],
+)
+def test_other_files_are_no_tables(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert table_format(path) is None
+
+
+@pytest.mark.parametrize("name", ["book.xlsx", "rows.jsonl", "study.sav"])
+def test_tables_of_other_programs_are_refused_with_a_remedy(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match=rf"{name}: \.\w+ files cannot be read\. Save the sheet or the table as CSV"):
+        load_dataset(tmp_path / name)
