@@ -92,6 +92,8 @@ def test_dates_become_the_parts_that_vary_scaled_and_later_ones_are_told(tmp_pat
         frame[80:].with_columns(when=dates).write_parquet(tmp_path / "text.parquet")
         rows = rows_to_predict(read_table(tmp_path / "text.parquet"), dataset.table_schema)
         np.testing.assert_array_equal(rows.x, dataset.test.x)
+    pl.DataFrame({"when": [None]}).write_parquet(tmp_path / "none.parquet")
+    assert not rows_to_predict(read_table(tmp_path / "none.parquet"), dataset.table_schema).usable.any()
 
 
 def test_an_ambiguous_order_is_told_and_can_be_chosen(write: Write) -> None:

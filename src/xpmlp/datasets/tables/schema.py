@@ -218,7 +218,8 @@ def later_dates_notes(table: Table, schema: TableSchema) -> list[str]:
     """Return notes on dates after the latest one of training."""
     notes = []
     for column in schema.dates:
-        count = 0 if column.latest is None else int((table.column(column.name) > column.latest).sum())
+        days = table.column(column.name).cast(import_polars().Float64)
+        count = 0 if column.latest is None else int((days > column.latest).sum())
         if column.latest is not None and count:
             rows_have = "1 row has" if count == 1 else f"{count:,} rows have"
             latest = np.datetime64(round(column.latest * SECONDS_A_DAY), "s").item()
