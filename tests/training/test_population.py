@@ -152,7 +152,7 @@ def assert_equal(found: Any, expected: Any, tolerance: float = 1e-9) -> None:
     ("backend_name", "case"),
     [
         *(pytest.param(name, case) for name in ("numpy", "torch") for case in CASES),
-        *(pytest.param("jax", case, marks=[pytest.mark.slow] * (case != "dropout")) for case in CASES),
+        *(pytest.param("jax", case, marks=pytest.mark.slow) for case in CASES),
     ],
 )
 def test_every_member_equals_the_same_network_trained_alone(backend_name: str, case: str) -> None:
