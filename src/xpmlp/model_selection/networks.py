@@ -21,9 +21,10 @@ from sklearn.utils.metaestimators import _safe_split
 from xpmlp.backends import Backend
 from xpmlp.estimators import MLPClassifier, MLPRegressor
 from xpmlp.estimators.arrays import backend_of, dtype_name, find_backend, numpy_backend, to_host
-from xpmlp.estimators.problem import REPORTED_LOSSES
+from xpmlp.estimators.functions import activations_of, reported_loss
 from xpmlp.estimators.stochastic import Reshuffler, batch_size, explain_divergence, reset_optimizer, split_rows
 from xpmlp.estimators.stopping import Stopping
+from xpmlp.nn.activations import Activations
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import Loss
 from xpmlp.nn.optimizers import Optimizer, adam, sgd
@@ -127,7 +128,12 @@ class Fit:
     @property
     def loss(self) -> Loss:
         """The loss, as scikit-learn reports it."""
-        return REPORTED_LOSSES[self.network._loss_name()]
+        return reported_loss(self.network)
+
+    @property
+    def activation(self) -> Activations:
+        """The activation of the hidden layers."""
+        return activations_of(self.network.activation, len(self.start.layers) - 1)
 
     @property
     def optimizer(self) -> Callable[..., Optimizer]:
@@ -140,7 +146,7 @@ class Fit:
         network = self.network
         shapes = tuple(layer.weight.shape for layer in self.start.layers)
         place = (self.backend.name, self.backend.device_name, str(self.start.layers[0].weight.dtype), self.batch_size)
-        return (type(network), network.activation, network._loss_name(), self.optimizer, shapes, place)
+        return (type(network), self.activation, self.loss, self.optimizer, shapes, place)
 
     def member(self, rows: Rows) -> Member:
         """Return the member of a population that trains this network on rows of the population's samples."""
@@ -241,7 +247,8 @@ class Preparation:
             network, prefix = find_network(estimator)
             check_network(network, task, prefix)
             network._validate_params()
-            network._check_settings()
+            network._check_settings(network._hidden_sizes())
+            check_functions(network)
             if isinstance(estimator, Pipeline):
                 estimator.steps = [*self.transform(estimator, X, y, task)[0], estimator.steps[-1]]
             inputs = self.inputs(estimator, network, X, y, task, prefix)
@@ -336,6 +343,20 @@ def find_network(estimator: Any) -> tuple[Any, str]:
     if type(network) not in (MLPClassifier, MLPRegressor):
         raise UnsuitableError(f"{type(network).__name__} is not one of xpmlp's networks")
     return network, prefix
+
+
+def check_functions(network: Any) -> None:
+    """Refuse what the networks of a population do not know yet."""
+    unsuitable = {
+        f"solver={network.solver!r}": network.solver not in ("sgd", "adam"),
+        "max_grad_norm": network.max_grad_norm is not None,
+        "a dropout for each layer": isinstance(network.dropout, tuple | list),
+        "label_smoothing": bool(getattr(network, "label_smoothing", 0.0)),
+        "a loss of one's own, or with levels": not isinstance(network.loss, str) or ":" in network.loss,
+    }
+    for what, is_unsuitable in unsuitable.items():
+        if is_unsuitable:
+            raise UnsuitableError(f"populations do not know {what}")
 
 
 def check_network(network: Any, task: dict[str, Any], prefix: str) -> None:

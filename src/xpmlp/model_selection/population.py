@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.model_selection._validation import _fit_and_score
 
-from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.samples import Samples
 from xpmlp.training.population import Rows, train_population
 
@@ -54,7 +53,7 @@ def train_and_score(tasks: Sequence[Task]) -> tuple[dict[int, Any], dict[int, st
 
 def train(fits: list[Fit]) -> None:
     """Train networks of one architecture, and store them in their estimators."""
-    backend, first = fits[0].backend, fits[0].network
+    backend = fits[0].backend
     samples, offsets = pool({id(fit.inputs): fit.inputs for fit in fits})
     rows: dict[int, Rows] = {}
     for fit in fits:
@@ -70,7 +69,7 @@ def train(fits: list[Fit]) -> None:
     train_population(
         samples,
         members,
-        activation=ACTIVATIONS[first.activation],
+        activation=fits[0].activation,
         loss=fits[0].loss,
         optimizer=fits[0].optimizer,
         batch_size=fits[0].batch_size,

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from xpmlp.nn.activations import Activation
+from xpmlp.nn.activations import Activations
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import Loss
 from xpmlp.nn.optimizers import Optimizer
@@ -36,7 +36,7 @@ def split_settings(members: Sequence[Member]) -> tuple[tuple[tuple[str, float], 
 
 @functools.lru_cache(maxsize=32)  # so that what a backend has compiled for a step serves the next population too
 def population_step(
-    activation: Activation,
+    activation: Activations,
     loss: Loss,
     optimizer: Callable[..., Optimizer],
     fixed: tuple[tuple[str, float], ...],

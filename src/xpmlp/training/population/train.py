@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64
 
 from xpmlp.backends import Backend
 from xpmlp.data.placement import move_samples
-from xpmlp.nn.activations import Activation
+from xpmlp.nn.activations import Activations
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import Loss
 from xpmlp.nn.optimizers import Optimizer
@@ -36,7 +36,7 @@ class Plan(NamedTuple):
 
     backend: Backend
     samples: Samples  # on the device; the last row is empty and has weight 0
-    activation: Activation
+    activation: Activations
     loss: Loss
     step: Step
     optimizer: Callable[..., Optimizer]
@@ -52,7 +52,7 @@ def train_population(
     samples: Samples,
     members: Sequence[Member],
     *,
-    activation: Activation,
+    activation: Activations,
     loss: Loss,
     optimizer: Callable[..., Optimizer],
     batch_size: int,

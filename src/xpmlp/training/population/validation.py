@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from xpmlp.backends import Backend
-from xpmlp.nn.activations import Activation
+from xpmlp.nn.activations import Activations
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import Loss
 from xpmlp.nn.network import forward
@@ -40,7 +40,7 @@ class ValidationRows:
         backend: Backend,
         samples: Samples,
         grid: list[list[Member]],
-        activation: Activation,
+        activation: Activations,
         loss: Loss,
         batch_size: int,
     ) -> None:
