@@ -15,7 +15,7 @@ from xpmlp.backends import Backend
 from xpmlp.datasets import Dataset
 from xpmlp.datasets.splitting import split_rows
 from xpmlp.errors import SettingsError
-from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.activations import find_activation
 from xpmlp.nn.initializers import INITIALIZERS, init_layers
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.samples import Samples
@@ -128,7 +128,7 @@ def train_trials(
         train_population(
             samples,
             members,
-            activation=ACTIVATIONS[shared.activation],
+            activation=find_activation(shared.activation),
             loss=LOSSES["softmax_cross_entropy" if dataset.classes else "squared_error"],
             optimizer=OPTIMIZERS[shared.optimizer],
             batch_size=shared.batch_size,
@@ -149,7 +149,8 @@ def make_member(recipe: Recipe, dataset: Dataset, seed: int, rows: Rows, followe
         rows=rows,
         schedule=SCHEDULES[recipe.schedule](recipe.learning_rate),
         epochs=recipe.epochs,
-        l2=recipe.penalty,
+        l2=recipe.l2 or 0.0,
+        optimizer={"weight_decay": recipe.penalty} if recipe.optimizer == "adamw" else {},
         on_epoch_end=followed.on_epoch_end,
     )
     followed.members.append(member)
