@@ -135,7 +135,9 @@ def test_a_score_is_that_of_the_network_on_the_rows_that_were_held_out(iris: Any
 def test_regression_is_scored_by_r2_and_the_default_space_suits_it() -> None:
     diabetes = load_dataset("diabetes")
     recipe = Recipe(**RECIPES["table"].to_json() | {"hidden_layer_sizes": (16,), "epochs": 20})
-    assert default_space(recipe)["learning_rate"] == pytest.approx((0.0003, 0.009, True))
+    assert default_space(recipe)["learning_rate"] == pytest.approx(
+        (recipe.learning_rate / 10, 3 * recipe.learning_rate, True)
+    )
     found = sweep(diabetes, recipe=recipe, trials=8, sampler="random")
     assert len(found.trials) == 8
     assert found.best.score is not None
