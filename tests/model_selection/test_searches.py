@@ -186,14 +186,20 @@ def test_every_candidate_that_does_not_converge_is_warned_of() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("early_stopping", [False, True])
-@pytest.mark.parametrize("solver", ["sgd", "adam"])
 @pytest.mark.parametrize(
-    ("load", "hidden"), [(load_iris, (16,)), (load_breast_cancer, (32,)), (load_digits, (64,))], ids=lambda v: str(v)
+    ("data", "hidden", "epochs", "solver", "early_stopping"),
+    [
+        ("iris", (16,), 30, "sgd", False),
+        ("iris", (16,), 30, "adam", True),
+        ("breast_cancer", (32,), 15, "adam", False),
+        ("breast_cancer", (32,), 15, "sgd", True),
+        ("digits", (64,), 5, "adam", False),
+    ],
 )
 def test_64_candidates_on_5_folds_have_scikit_learns_results(
-    load: Any, hidden: Any, solver: str, early_stopping: bool
+    data: str, hidden: tuple[int, ...], epochs: int, solver: str, early_stopping: bool
 ) -> None:
+    load = {"iris": load_iris, "breast_cancer": load_breast_cancer, "digits": load_digits}[data]
     grid = {"mlp__alpha": np.logspace(-5, 0, 8).tolist(), "mlp__learning_rate_init": np.logspace(-3.5, -1, 8).tolist()}
-    network = {"hidden_layer_sizes": hidden, "solver": solver, "early_stopping": early_stopping, "max_iter": 30}
+    network = {"hidden_layer_sizes": hidden, "solver": solver, "early_stopping": early_stopping, "max_iter": epochs}
     same_search("GridSearchCV", "MLPClassifier", load(return_X_y=True), grid, cv=5, of_network=network)

@@ -147,11 +147,8 @@ def fit_dataset(
     samples = make_samples(dataset, dataset.train, weight, loss, as_bytes=as_bytes)
     # With the targets that the validation and the test rows have, so that the losses can be compared.
     measured = spread_rows(backend, samples, None, LOSS_ROWS)
-    if dataset.classes and recipe.label_smoothing:
-        targets = smooth_targets(samples.targets, recipe.label_smoothing, len(dataset.classes))
-        samples = samples._replace(targets=targets)
     return fit(
-        samples,
+        with_smooth_labels(samples, dataset, recipe),
         layers=layers,
         activation=find_activation(recipe.activation),
         loss=find_loss(str(loss)),
@@ -183,6 +180,14 @@ def class_weights(dataset: Dataset) -> Float64[np.ndarray, " classes"]:
     counts = np.bincount(class_indices(dataset.train.labels, dataset.classes), minlength=len(dataset.classes))
     weights: Float64[np.ndarray, " classes"] = dataset.train.rows / np.maximum(counts * np.count_nonzero(counts), 1)
     return weights
+
+
+def with_smooth_labels(samples: Samples, dataset: Dataset, recipe: Recipe) -> Samples:
+    """Return samples with a share of each label spread over all classes, as the recipe says."""
+    if not dataset.classes or not recipe.label_smoothing:
+        return samples
+    targets = smooth_targets(samples.targets, recipe.label_smoothing, len(dataset.classes))
+    return samples._replace(targets=targets)
 
 
 def make_samples(

@@ -18,7 +18,7 @@ from xpmlp.optional_imports import import_optional
 from xpmlp.training.distributed import Communicator, SingleProcess, digest
 from xpmlp.training.inputs import as_dataset
 from xpmlp.training.recipes import Recipe
-from xpmlp.training.train import default_recipe, make_samples
+from xpmlp.training.train import choose_loss, class_weights, default_recipe, make_samples, with_smooth_labels
 
 from .space import Range, Space, as_setting, check_space, default_space, describe_value, size_of_grid
 from .trials import Trial, make_rows, make_splits, train_trials
@@ -171,7 +171,10 @@ def sweep(
     account: Any = None  # the first process keeps it
     if processes.rank == 0:
         account = Account(open_study(storage, sampler, prune, recipe, asked), space, sampler, recipe)
-    samples = make_samples(dataset, dataset.train, as_bytes=backend.gathers_bytes and recipe.dtype == "float32")
+    weight = class_weights(dataset) if recipe.class_weight == "balanced" else None
+    as_bytes = backend.gathers_bytes and recipe.dtype == "float32"
+    samples = make_samples(dataset, dataset.train, weight, choose_loss(dataset, recipe), as_bytes=as_bytes)
+    samples = with_smooth_labels(samples, dataset, recipe)
     at_once = wanted if sampler == "grid" else TOGETHER * processes.size
     interrupted = False
     try:

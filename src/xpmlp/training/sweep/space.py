@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from xpmlp.errors import SettingsError
 from xpmlp.training.recipes import Recipe
 
-FIXED = ("dtype", "seed")  # settings of a recipe that are not swept
+# Settings of a recipe that all trials share: with several of them, losses could not be compared.
+FIXED = ("loss", "label_smoothing", "max_grad_norm", "class_weight", "dtype", "seed")
 RANGE = re.compile(r"\s*([^\s.][^\s]*?)\s*\.\.\s*([^\s]+?)(\s+log)?\s*")
 WHOLE = ("batch_size", "epochs")  # settings whose values are whole numbers
 SPREAD = 10.0  # of the learning rate, below the recipe's, by default
@@ -101,6 +102,8 @@ def check_space(space: Space, recipe: Recipe) -> None:
     """Raise an error for a space that is empty, contradicts itself, or has a value that no recipe can have."""
     if not space:
         raise SettingsError("There is nothing to try: give at least one setting several values.")
+    if recipe.max_grad_norm is not None:
+        raise SettingsError("max_grad_norm: networks that are trained at once have no such limit. Leave it out.")
     for name, values in space.items():
         if name not in SWEPT:
             raise SettingsError(f"{name}: is not a setting that can be swept. These can: {', '.join(SWEPT)}.")

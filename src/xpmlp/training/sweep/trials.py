@@ -17,11 +17,12 @@ from xpmlp.datasets.splitting import split_rows
 from xpmlp.errors import SettingsError
 from xpmlp.nn.activations import find_activation
 from xpmlp.nn.initializers import INITIALIZERS, init_layers
-from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.loss_names import find_loss
 from xpmlp.nn.samples import Samples
 from xpmlp.training.population import Member, Rows, train_population
 from xpmlp.training.recipes import OPTIMIZERS, Recipe
 from xpmlp.training.schedules import SCHEDULES
+from xpmlp.training.train import choose_loss
 
 VALIDATION_FRACTION = 0.2  # of the training rows, without folds
 TOGETHER = ("hidden_layer_sizes", "activation", "optimizer", "batch_size", "dtype")
@@ -115,6 +116,7 @@ def train_trials(
         Called with each trial as soon as all its networks are done; one call at a time.
     """
     lock = threading.Lock()
+    loss = choose_loss(dataset, recipe)
     groups: dict[Any, list[tuple[Trial, Recipe]]] = {}
     for trial in trials:
         own = replace(recipe, **trial.settings)
@@ -122,14 +124,16 @@ def train_trials(
     for group in groups.values():
         followed = [(Followed(trial, len(group), should_prune, on_finish, lock), own) for trial, own in group]
         members = [
-            make_member(own, dataset, seed, part, trial) for trial, own in followed for (seed, _), part in rows.items()
+            make_member(own, dataset, len(loss.levels), seed, part, trial)
+            for trial, own in followed
+            for (seed, _), part in rows.items()
         ]
         shared = group[0][1]
         train_population(
             samples,
             members,
             activation=find_activation(shared.activation),
-            loss=LOSSES["softmax_cross_entropy" if dataset.classes else "squared_error"],
+            loss=find_loss(str(loss)),
             optimizer=OPTIMIZERS[shared.optimizer],
             batch_size=shared.batch_size,
             backend=backend,
@@ -139,9 +143,12 @@ def train_trials(
                 each.finish()
 
 
-def make_member(recipe: Recipe, dataset: Dataset, seed: int, rows: Rows, followed: "Followed") -> Member:
+def make_member(
+    recipe: Recipe, dataset: Dataset, quantiles: int, seed: int, rows: Rows, followed: "Followed"
+) -> Member:
     """Return a network to train, and add it to its trial."""
-    sizes = (math.prod(dataset.input_shape), *recipe.hidden_layer_sizes, len(dataset.classes) or 1)
+    outputs = len(dataset.classes) or quantiles or 1
+    sizes = (math.prod(dataset.input_shape), *recipe.hidden_layer_sizes, outputs)
     generator = np.random.default_rng(seed)
     layers = init_layers(np, generator, sizes, INITIALIZERS[recipe.initializer](), dtype=getattr(np, recipe.dtype))
     member = Member(
@@ -150,6 +157,8 @@ def make_member(recipe: Recipe, dataset: Dataset, seed: int, rows: Rows, followe
         schedule=SCHEDULES[recipe.schedule](recipe.learning_rate),
         epochs=recipe.epochs,
         l2=recipe.l2 or 0.0,
+        dropout=recipe.dropout,
+        dropout_key=int(generator.integers(2**31)) if recipe.dropout else 0,
         optimizer={"weight_decay": recipe.penalty} if recipe.optimizer == "adamw" else {},
         on_epoch_end=followed.on_epoch_end,
     )
