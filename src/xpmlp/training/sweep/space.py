@@ -35,8 +35,8 @@ def default_space(recipe: Recipe) -> Space:
     rate = float(recipe.learning_rate)
     return {
         "learning_rate": Range(rate / SPREAD, 3.0 * rate, log=True),
-        "hidden_layer_sizes": ((64,), (128,), (256,), (128, 128)),
-        "penalty": (0.0, 0.01, 0.1, 1.0),
+        "hidden_layer_sizes": tuple(dict.fromkeys(((64,), (128,), recipe.hidden_layer_sizes, (128, 128)))),
+        "penalty": tuple(sorted({0.0, 0.01, 0.1, 1.0, float(recipe.penalty)})),
     }
 
 
