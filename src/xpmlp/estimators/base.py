@@ -2,11 +2,9 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
-from pathlib import Path
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, TypeVar
 
 import array_api_compat.numpy
 import numpy as np
@@ -18,17 +16,14 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from xpmlp.backends import BACKENDS, Backend, load_backend
+from xpmlp.backends import BACKENDS, Backend
 from xpmlp.backends.select import AUTO
-from xpmlp.errors import BackendError, MissingDependencyError, SettingsError
-from xpmlp.model.model_file import save_model
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.dropout import has_dropout
 from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.layers import Layer, Layers
 from xpmlp.nn.loss_names import LossName
 from xpmlp.nn.samples import Samples
-from xpmlp.nn.tree import tree_map
 from xpmlp.training import Callback
 from xpmlp.training.prediction import predict_outputs
 
@@ -43,7 +38,6 @@ from .arrays import (
     same_device,
     to_host,
 )
-from .conversion import convert_from_sklearn, read_estimator, to_model
 from .functions import (
     activations_of,
     check_functions,
@@ -53,6 +47,7 @@ from .functions import (
     reported_loss,
 )
 from .lbfgs import minimize
+from .portable import PortableMixin
 from .problem import NO_ROWS, Problem, Rows
 from .sklearn_callbacks import CallbackSupportMixin
 from .stochastic import fit_stochastic, reset_curves
@@ -66,7 +61,7 @@ Estimator = TypeVar("Estimator", bound="MLPBase")  # not Self: beartype supports
 
 
 @dataclass(eq=False, repr=False)
-class MLPBase(CallbackSupportMixin, BaseEstimator, ABC):
+class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
     """Base class of `MLPClassifier` and `MLPRegressor`, with the parameters of both."""
 
     hidden_layer_sizes: Any = (100,)
@@ -369,60 +364,6 @@ class MLPBase(CallbackSupportMixin, BaseEstimator, ABC):
         self._keep(self._layers(target), target, target)
         self.set_params(backend=backend, device=device)
         return self
-
-    @classmethod
-    def from_sklearn(cls: type[Estimator], estimator: Any, **settings: Any) -> Estimator:
-        """Copy a fitted scikit-learn MLP: it predicts the same, and ``partial_fit`` continues its training.
-
-        `settings` are further parameters, such as ``backend="torch"``.
-        """
-        return cast(Estimator, convert_from_sklearn(cls, estimator, **settings))
-
-    def to_file(self, path: str | Path) -> None:
-        """Write the fitted network to a model file, which ``xpmlp evaluate``, ``predict`` and ``inspect`` read too.
-
-        The loss curve, the feature names and the parameters are saved, except for parameters that are objects (a
-        random generator, a dict, callbacks) or infinite. The optimizer's state is not saved.
-        """
-        check_is_fitted(self)
-        save_model(Path(path), to_model(self))
-
-    @classmethod
-    def from_file(cls: type[Estimator], path: str | Path, **settings: Any) -> Estimator:
-        """Read an estimator from a model file written by `to_file` or ``xpmlp train``.
-
-        `settings` are further parameters, such as ``backend="torch"``.
-        """
-        return cast(Estimator, read_estimator(cls, path, **settings))
-
-    # Pickling and tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state to pickle: all arrays as NumPy's, and the name of their backend and device."""
-        state: dict[str, Any] = dict(super().__getstate__())
-        if "coefs_" not in state:
-            return state
-        source = backend_of(self.coefs_[0])
-        if state.get("_optimizer_state") is not None:
-            state["_optimizer_state"] = tree_map(to_host, state["_optimizer_state"])
-        if not is_numpy(source):
-            state["coefs_"] = [to_host(array) for array in self.coefs_]
-            state["intercepts_"] = [to_host(array) for array in self.intercepts_]
-            state["_place"] = (source.name, source.device_name)
-        return state
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        """Restore a pickled state on its backend and device if they are available, else on NumPy."""
-        values = dict(state)
-        place = values.pop("_place", None)
-        super().__setstate__(values)
-        if place is None:
-            return
-        try:
-            target = load_backend(*place)
-        except (MissingDependencyError, BackendError, SettingsError):
-            return
-        self._keep(self._layers(target), target, target)
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags."""
