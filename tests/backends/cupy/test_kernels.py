@@ -89,8 +89,11 @@ def assert_same_steps(static: DeviceStep) -> None:
 def test_kernels_compute_every_step(backend: Backend, loss: str, dtype: str) -> None:
     with backend.scope():
         chosen = list(ACTIVATIONS)[list(LOSSES).index(loss) :: len(LOSSES)]
+        # Signs add up to zero at times, and Adam makes full steps of what rounding leaves.
+        optimizer = "sgd" if loss == "absolute_error" else "adam"
+        settings: dict[str, Any] = {"loss": loss, "dtype": dtype, "optimizer": optimizer}
         for activation, models in itertools.product(["relu", *chosen], [(), (3,)]):
-            assert_same_steps(make_static(backend, activation=activation, loss=loss, dtype=dtype, models=models))
+            assert_same_steps(make_static(backend, activation=activation, models=models, **settings))
 
 
 SPECIAL: dict[str, dict[str, Any]] = {
