@@ -27,7 +27,10 @@ mutations = load_script()
     ("reader", "count"),
     [
         *((reader, 20) for reader in ("csv", "model")),
-        *(pytest.param(reader, 300, marks=pytest.mark.slow) for reader in mutations.READERS),
+        *(
+            pytest.param(reader, 60 if "arrow" in reader else 300, marks=pytest.mark.slow)
+            for reader in mutations.READERS
+        ),
     ],
 )
 def test_damage_is_refused_or_read(reader: str, count: int, tmp_path: Path) -> None:

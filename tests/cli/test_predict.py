@@ -241,7 +241,7 @@ def test_what_is_no_input_is_refused_with_its_name(
     check("notes.txt", "PNG")
     Path("empty.png").touch()
     check("empty.png", "the file is empty")
-    Path("notes.gz").write_bytes(gzip.compress(b"hello"))
+    Path("notes.gz").write_bytes(gzip.compress(b"hello\x00"))
     check("notes.gz", "not an IDX file")
     for shape in (3, 28, 28), (3, 64), (3, 8, 8, 1):
         write_idx(Path("other.idx"), np.full(shape, 9, np.uint8))

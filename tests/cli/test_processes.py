@@ -62,7 +62,7 @@ def test_mpi_without_a_launcher_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_process_ends_all_and_the_run_resumes_with_another_number(tmp_path: Path) -> None:
-    settings = ["digits", "--epochs", "300", "--dtype", "float64", "--checkpoint-every", "1"]
+    settings = ["digits", "--epochs", "100", "--dtype", "float64", "--checkpoint-every", "1"]
     alone = launch(1, *settings, "--output", "whole", cwd=tmp_path)
     assert alone.returncode == 0, alone.stderr
     command = [*LAUNCH, "2", *TRAIN, *settings, "--output", "killed"]
@@ -77,7 +77,7 @@ def test_a_killed_process_ends_all_and_the_run_resumes_with_another_number(tmp_p
         _, errors = running.communicate(timeout=30)
     assert running.returncode != 0
     assert "signal 9" in errors
-    resumed = launch(3, "--resume", "killed", cwd=tmp_path)
+    resumed = launch(1, "--resume", "killed", cwd=tmp_path)  # three would share two cores, and spin
     assert resumed.returncode == 0, resumed.stderr
     first, second = (
         safetensors.numpy.load_file(tmp_path / folder / "model.safetensors") for folder in ("whole", "killed")

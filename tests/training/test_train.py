@@ -79,6 +79,7 @@ def test_the_model_holds_what_the_dataset_and_the_recipe_say(digits: Dataset) ->
         "epochs": 2,
         "kept_epoch": 2,
         "test_accuracy": result.history[1].test_accuracy,
+        "least_evidence": pytest.approx(model.training["least_evidence"]),
     }
     assert Recipe.from_json(json.loads(json.dumps(model.training))["recipe"]) == recipe
 

@@ -253,7 +253,8 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
         check_choices(whole, values)
         dataset = hold_out(whole, values)
         settings = choose_settings(values["recipe"], dataset, **given)
-        processes.compare(describe_inputs(dataset, settings, compute))
+        if processes.size > 1:
+            processes.compare(describe_inputs(dataset, settings, compute))
         if folder is None and leads:
             folder = make_run_folder(dataset.name)
             write_command(folder.path, values)
