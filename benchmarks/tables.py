@@ -26,11 +26,12 @@ from typing import Any, NamedTuple
 
 import machine
 import numpy as np
-import pandas as pd
 from sklearn import datasets
 from sklearn.model_selection import train_test_split
 
 from xpmlp.bench.report import markdown_table
+
+Frame = Any  # a pandas.DataFrame; pandas comes with skrub
 
 MOST_ROWS = 5000
 TARGET = "target"
@@ -63,8 +64,10 @@ TABLES = {
 PYDATASET_FILES = {"computers": "rdata/csv/Ecdat/Computers.csv", "diamonds": "rdata/csv/ggplot2/diamonds.csv"}
 
 
-def read(name: str) -> pd.DataFrame:
+def read(name: str) -> Frame:
     """Return a table with its target in the last column, called ``target``."""
+    import pandas as pd
+
     table = TABLES[name]
     if table.source == "scikit-learn":
         frame = getattr(datasets, f"load_{name}")(as_frame=True, **({"scaled": False} if table.is_regression else {}))
@@ -93,7 +96,7 @@ def package_folder(distribution: str, package: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def split(frame: pd.DataFrame, seed: int, *, stratify: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+def split(frame: Frame, seed: int, *, stratify: bool) -> tuple[Frame, Frame]:
     """Return training and test rows, drawn by the seed."""
     frame = frame.sample(min(len(frame), MOST_ROWS), random_state=seed)
     train, test = train_test_split(
@@ -102,11 +105,11 @@ def split(frame: pd.DataFrame, seed: int, *, stratify: bool) -> tuple[pd.DataFra
     return train.reset_index(drop=True), test.reset_index(drop=True)
 
 
-Contender = Callable[[pd.DataFrame, pd.DataFrame, bool, int], Any]
+Contender = Callable[[Frame, Frame, bool, int], Any]
 """``contender(train, test, is_regression, seed)``: the predictions for the test rows' inputs."""
 
 
-def xpmlp_default(train: pd.DataFrame, test: pd.DataFrame, is_regression: bool, seed: int) -> Any:
+def xpmlp_default(train: Frame, test: Frame, is_regression: bool, seed: int) -> Any:
     """``xpmlp.train`` on a CSV file."""
     import xpmlp
 
@@ -122,7 +125,7 @@ def xpmlp_default(train: pd.DataFrame, test: pd.DataFrame, is_regression: bool, 
 def skrub_pipeline(name: str, **settings: Any) -> Contender:
     """Return scikit-learn's estimator behind skrub's ``TableVectorizer``, as skrub recommends."""
 
-    def contender(train: pd.DataFrame, test: pd.DataFrame, is_regression: bool, seed: int) -> Any:
+    def contender(train: Frame, test: Frame, is_regression: bool, seed: int) -> Any:
         import sklearn.compose
         import sklearn.ensemble
         import sklearn.neural_network
@@ -143,7 +146,7 @@ def skrub_pipeline(name: str, **settings: Any) -> Contender:
     return contender
 
 
-def realmlp(train: pd.DataFrame, test: pd.DataFrame, is_regression: bool, seed: int) -> Any:
+def realmlp(train: Frame, test: Frame, is_regression: bool, seed: int) -> Any:
     """Return the predictions of RealMLP with its tuned defaults, by its authors' package."""
     import torch
     from pytabkit import RealMLP_TD_Classifier, RealMLP_TD_Regressor
@@ -181,13 +184,15 @@ def measure(name: str, contender: str, seed: int) -> dict[str, Any]:
     return {"table": name, "contender": contender, "seed": seed, "score": score, "seconds": seconds}
 
 
-def standard_error(scores: pd.Series) -> float:
+def standard_error(scores: Any) -> float:
     """Return the standard error of a mean of scores; 0 if it is unknown, as of a single score."""
     return float(np.std(scores) / max(len(scores) - 1, 1) ** 0.5)
 
 
 def report(results: list[dict[str, Any]], contenders: list[str]) -> Iterator[str]:
     """Yield the lines of the table of means, with the standard error of each, and the means of all tables."""
+    import pandas as pd
+
     frame = pd.DataFrame(results)
     scores = frame.pivot_table(index="table", columns="contender", values="score")
     errors = frame.pivot_table(index="table", columns="contender", values="score", aggfunc=standard_error)
