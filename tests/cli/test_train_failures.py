@@ -218,7 +218,8 @@ def test_a_run_interrupted_in_its_first_epoch_leaves_nothing(start: Run, empty_f
     read_until(process, "64-3000-3000-10")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    # A shell shows 130 for both: Python itself ends by the signal if it came during an import that runs text as code.
+    assert process.returncode in (130, -signal.SIGINT)
     assert err == "Error: Interrupted before the end of the first epoch. Nothing is saved.\n"
     assert list(empty_folder.iterdir()) == []
 
