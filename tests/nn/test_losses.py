@@ -175,7 +175,8 @@ def test_the_best_constant_is_what_each_loss_is_there_for() -> None:
         ("quantile:0.1,0.5,0.9", np.quantile(y, levels)),
     ):
         for side in (-1, 1):
-            _, gradient = find_loss(name).value_and_gradient(xp, np.zeros((4001, 3)) + best + side * 5e-3, y)
+            outputs = np.zeros((4001, np.size(best))) + best + side * 5e-3
+            _, gradient = find_loss(name).value_and_gradient(xp, outputs, y)
             assert np.all(side * gradient.sum(axis=0) > 0.0), name
 
 

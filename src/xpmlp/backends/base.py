@@ -10,7 +10,7 @@ from jaxtyping import Float, Integer, Shaped
 
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.samples import Samples, make_batch, take_rows
-from xpmlp.nn.step import Step, TrainingState
+from xpmlp.nn.step import State, Step
 
 from .devices import Device
 
@@ -84,18 +84,18 @@ class Backend:
         update(host)
         return self.asarray(host)
 
-    def synchronize(self, state: TrainingState) -> None:
+    def synchronize(self, state: State) -> None:
         """Block until queued device work, of which `state` is the result, finishes."""
 
     def run_epoch(
         self,
         step: Step,
-        state: TrainingState,
+        state: State,
         samples: Samples,
         order: Integer[Any, "*groups rows"],
         learning_rates: Float[Any, "steps ..."],
         batch_size: int,
-    ) -> tuple[TrainingState, Float[Any, "*models steps"]]:
+    ) -> tuple[State, Float[Any, "*models steps"]]:
         """Take one step for each batch, without reading anything back to the host.
 
         Parameters

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from xpmlp.errors import SettingsError
 from xpmlp.nn.samples import Samples, make_batch, take_rows
-from xpmlp.nn.step import Step, TrainingState
+from xpmlp.nn.step import State, Step
 from xpmlp.threads import describe_threads
 
 from .base import Backend
@@ -60,13 +60,13 @@ class JaxBackend(Backend):
         with jax.enable_x64(True), jax.default_device(self.device), jax.default_matmul_precision(precision):
             yield
 
-    def synchronize(self, state: TrainingState) -> None:
+    def synchronize(self, state: State) -> None:
         """Block until the state is computed."""
         jax.block_until_ready(state)
 
     def run_epoch(
-        self, step: Step, state: TrainingState, samples: Samples, order: Any, learning_rates: Any, batch_size: int
-    ) -> tuple[TrainingState, Any]:
+        self, step: Step, state: State, samples: Samples, order: Any, learning_rates: Any, batch_size: int
+    ) -> tuple[State, Any]:
         """Take one step for each batch; see `Backend.run_epoch`.
 
         The epoch is compiled once: nothing in it depends on the epoch or the learning rates.
@@ -115,15 +115,13 @@ def memory_of(device: jax.Device) -> tuple[int | None, int | None]:
 
 
 @functools.lru_cache(maxsize=8)
-def compiled_epoch(step: Step) -> Callable[..., tuple[TrainingState, Any]]:
+def compiled_epoch(step: Step) -> Callable[..., tuple[State, Any]]:
     """Compile the repetition of a step: a scan over the full batches, then the smaller one that may be left."""
 
-    def take_step(state: TrainingState, samples: Samples, rows: Any, learning_rate: Any) -> tuple[TrainingState, Any]:
+    def take_step(state: State, samples: Samples, rows: Any, learning_rate: Any) -> tuple[State, Any]:
         return step(jnp, state, *make_batch(jnp, take_rows(jnp, samples, rows)), learning_rate)
 
-    def epoch(
-        state: TrainingState, samples: Samples, order: Any, learning_rates: Any, batch_size: int
-    ) -> tuple[TrainingState, Any]:
+    def epoch(state: State, samples: Samples, order: Any, learning_rates: Any, batch_size: int) -> tuple[State, Any]:
         full = order.shape[-1] // batch_size
         batches = jnp.reshape(order[..., : full * batch_size], (*order.shape[:-1], full, batch_size))
         batches = jnp.moveaxis(batches, -2, 0)
@@ -138,5 +136,5 @@ def compiled_epoch(step: Step) -> Callable[..., tuple[TrainingState, Any]]:
             objectives = jnp.concatenate([objectives, objective[..., None]], axis=-1)
         return state, objectives
 
-    compiled: Callable[..., tuple[TrainingState, Any]] = jax.jit(epoch, static_argnames="batch_size")
+    compiled: Callable[..., tuple[State, Any]] = jax.jit(epoch, static_argnames="batch_size")
     return compiled

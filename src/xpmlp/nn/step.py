@@ -25,6 +25,9 @@ class TrainingState(NamedTuple):
     dropout: Any = ()
 
 
+State = Any
+"""A `TrainingState`, or a named tuple that has more, such as settings in which the models of a population differ."""
+
 Step = Callable[[Any, TrainingState, Any, Any, Any, Any], tuple[TrainingState, Any]]
 """``step(xp, state, x, targets, sample_weight, learning_rate)``: a pure function from a state and a batch to the next
 state and the batch's objective, shape ``(*models,)``. `sample_weight` may be None."""

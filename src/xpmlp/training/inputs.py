@@ -79,7 +79,7 @@ def table_inputs(model: Model, table: Table) -> Rows:
     return rows_to_predict(table, plain_schema(table, target, model.input_scale, features))
 
 
-def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "rows features"]:
+def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
     """Return raw samples as the model's inputs: scaled, and encoded like the table that it was trained on.
 
     Parameters

@@ -80,7 +80,7 @@ def predict(model: Model, data: Any, backend: Backend | None = None, *, prepared
 
 def nearest_to_median(
     labels: Float[np.ndarray, "rows *outputs"], levels: tuple[float, ...]
-) -> Float[np.ndarray, "rows *outputs"]:
+) -> Float[np.ndarray, "rows ..."]:
     """Return, of predicted quantiles of one number, the one nearest to the median; other predictions unchanged."""
     if len(levels) < 2:
         return labels

@@ -22,7 +22,7 @@ from xpmlp.backends.engine.captured_epoch import CapturedEpoch
 from xpmlp.backends.engine.captured_step import DeviceStep
 from xpmlp.errors import BackendError, SettingsError
 from xpmlp.nn.samples import Samples
-from xpmlp.nn.step import Step, TrainingState
+from xpmlp.nn.step import State, Step
 
 from .kernels import compile_step
 from .resources import DeviceResources, thread_resources
@@ -98,7 +98,7 @@ class CupyBackend(Backend):
         """Move an array of the device to the host."""
         return np.asarray(cupy.asnumpy(array))
 
-    def synchronize(self, state: TrainingState) -> None:
+    def synchronize(self, state: State) -> None:
         """Block until queued device work finishes."""
         self.resources.stream.synchronize()
 
@@ -121,8 +121,8 @@ class CupyBackend(Backend):
         return self.recorded is not None
 
     def run_epoch(
-        self, step: Step, state: TrainingState, samples: Samples, order: Any, learning_rates: Any, batch_size: int
-    ) -> tuple[TrainingState, Any]:
+        self, step: Step, state: State, samples: Samples, order: Any, learning_rates: Any, batch_size: int
+    ) -> tuple[State, Any]:
         """Take one step for each batch; see `Backend.run_epoch`."""
         run = super().run_epoch if self.recorded is None else self.recorded.run
         return run(step, state, samples, order, learning_rates, batch_size)

@@ -8,7 +8,7 @@ from typing import Any
 from jaxtyping import Float, Integer
 
 from xpmlp.nn.samples import Samples
-from xpmlp.nn.step import Step, TrainingState
+from xpmlp.nn.step import State, Step
 
 from .captured_step import DeviceStep, HostStep
 
@@ -58,12 +58,12 @@ class CapturedEpoch(threading.local):
     def run(
         self,
         step: Step,
-        state: TrainingState,
+        state: State,
         samples: Samples,
         order: Integer[Any, "*groups rows"],
         learning_rates: Float[Any, "steps ..."],
         batch_size: int,
-    ) -> tuple[TrainingState, Float[Any, "*models steps"]]:
+    ) -> tuple[State, Float[Any, "*models steps"]]:
         """Take one step for each batch; see `Backend.run_epoch`."""
         xp = self.xp
         models = state.layers[0].weight.shape[:-2]

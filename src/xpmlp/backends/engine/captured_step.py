@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from xpmlp.nn.samples import Samples, make_batch, take_rows
-from xpmlp.nn.step import Step, TrainingState
+from xpmlp.nn.step import State, Step
 from xpmlp.nn.tree import tree_map
 
 from .buffers import aligned_copy
@@ -37,7 +37,7 @@ class CapturedStep:
         self,
         xp: Any,
         step: Step,
-        state: TrainingState,
+        state: State,
         samples: Samples,
         batches: Integer[Any, "steps *groups batch"],
         learning_rates: Float[Any, "steps ..."],
@@ -47,7 +47,7 @@ class CapturedStep:
         self.samples = samples
         self.state = tree_map(self.copy, state)
         self.steps = batches.shape[0]
-        self.returned: TrainingState | None = None
+        self.returned: State | None = None
 
     def run(self) -> None:
         """Take the step of one batch."""
@@ -56,10 +56,10 @@ class CapturedStep:
     def execute(
         self,
         execute_step: Callable[[], None],
-        state: TrainingState,
+        state: State,
         batches: Integer[Any, "steps *groups batch"],
         learning_rates: Float[Any, "steps ..."],
-    ) -> tuple[TrainingState, Float[Any, "*models steps"]]:
+    ) -> tuple[State, Float[Any, "*models steps"]]:
         """Execute the captured step once for each batch; return the state and the objectives, which are copies."""
         if state is not self.returned:  # else it is in the buffers already
             tree_map(overwrite, self.state, state)

@@ -19,7 +19,7 @@ from xpmlp.backends.engine.tracing import TracedArray, trace_update
 from xpmlp.errors import SettingsError
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.samples import Samples
-from xpmlp.nn.step import Step, TrainingState
+from xpmlp.nn.step import State, Step
 from xpmlp.nn.tree import tree_map
 from xpmlp.threads import RUNS, available_threads, describe_threads, limit_threads, threads_in_use
 
@@ -75,8 +75,8 @@ class NumpyBackend(Backend):
         return super().update_on_host(update, array)
 
     def run_epoch(
-        self, step: Step, state: TrainingState, samples: Samples, order: Any, learning_rates: Any, batch_size: int
-    ) -> tuple[TrainingState, Any]:
+        self, step: Step, state: State, samples: Samples, order: Any, learning_rates: Any, batch_size: int
+    ) -> tuple[State, Any]:
         """Take one step for each batch; see `Backend.run_epoch`.
 
         A step that is taken often on the same data is executed by the engine, with the same results to the bit.

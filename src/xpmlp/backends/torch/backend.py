@@ -17,7 +17,7 @@ from xpmlp.backends.engine.captured_step import DeviceStep
 from xpmlp.errors import SettingsError
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.samples import Samples
-from xpmlp.nn.step import Step, TrainingState
+from xpmlp.nn.step import State, Step
 from xpmlp.nn.tree import tree_map
 from xpmlp.threads import RUNS, count_cores, describe_threads, use_threads
 
@@ -90,7 +90,7 @@ class TorchBackend(Backend):
         """Move an array of the device to the host."""
         return np.asarray(array.cpu())
 
-    def synchronize(self, state: TrainingState) -> None:
+    def synchronize(self, state: State) -> None:
         """Block until queued device work finishes."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
@@ -98,8 +98,8 @@ class TorchBackend(Backend):
             torch.mps.synchronize()
 
     def run_epoch(
-        self, step: Step, state: TrainingState, samples: Samples, order: Any, learning_rates: Any, batch_size: int
-    ) -> tuple[TrainingState, Any]:
+        self, step: Step, state: State, samples: Samples, order: Any, learning_rates: Any, batch_size: int
+    ) -> tuple[State, Any]:
         """Take one step for each batch; see `Backend.run_epoch`.
 
         On NVIDIA GPUs a step is captured once as a CUDA graph and replayed, because launching its kernels one by one
