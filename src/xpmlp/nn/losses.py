@@ -128,7 +128,7 @@ def gamma(
 def absolute_error(
     xp: Any, logits: Float[Any, "*models batch outputs"], targets: Float[Any, "*#models batch outputs"]
 ) -> tuple[Float[Any, "*models batch"], Float[Any, "*models batch outputs"]]:
-    """L = Σₖ |zₖ − yₖ| and ∂L/∂z = sign(z − y), which is 0 at z = y. Its best constant is the median."""
+    """``L = Σₖ |zₖ − yₖ|`` and ∂L/∂z = sign(z − y), which is 0 at z = y. Its best constant is the median."""
     difference = logits - targets
     return xp.sum(xp.abs(difference), axis=-1), xp.sign(difference)
 
