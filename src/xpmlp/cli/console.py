@@ -77,6 +77,11 @@ def writes_to_terminal(console: Console) -> bool:
     return console.file.isatty() and place_among_processes() is None
 
 
+def can_move(console: Console) -> bool:
+    """Return whether what a console shows can be drawn over."""
+    return writes_to_terminal(console) and not console.is_dumb_terminal and not console.quiet
+
+
 def make_table(title: str = "", *columns: str, left: int = 1) -> Table:
     """Return an empty table without a frame; the first `left` columns are aligned left, the others right."""
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)

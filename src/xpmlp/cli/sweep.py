@@ -18,15 +18,16 @@ from xpmlp import plots
 from xpmlp.backends import load_backend
 from xpmlp.datasets import Dataset
 from xpmlp.datasets.load import load_by_options
+from xpmlp.plots.sweep import describe_value
 from xpmlp.threads import use_threads
 from xpmlp.training import RECIPES, Recipe, fit_dataset
 from xpmlp.training.distributed import Communicator
 from xpmlp.training.sweep import Range, Space, Sweep, Trial, default_space, parse_space
 from xpmlp.training.sweep import sweep as search
 from xpmlp.training.sweep.search import PRUNERS, SAMPLERS, count_trials, rank
-from xpmlp.training.sweep.space import SWEPT, check_space, describe_value
+from xpmlp.training.sweep.space import SWEPT, check_space
 
-from .console import describe_seconds, make_console, make_table, print_error, writes_to_terminal
+from .console import can_move, describe_seconds, make_console, make_table, print_error
 from .options import (
     DATA,
     INTERRUPTED,
@@ -210,8 +211,7 @@ def score_name(dataset: Dataset) -> str:
 
 def make_board(console: Console, dataset: Dataset, trials: int) -> "Board":
     """Return a table of the best trials so far that moves on a terminal, or lines for anything else."""
-    can_move = writes_to_terminal(console) and not console.is_dumb_terminal and not console.quiet
-    return LiveBoard(console, dataset, trials) if can_move else Board(console, dataset, trials)
+    return LiveBoard(console, dataset, trials) if can_move(console) else Board(console, dataset, trials)
 
 
 class Board:

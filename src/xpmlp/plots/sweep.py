@@ -128,7 +128,7 @@ def place_values(axis: Any, set_scale: Any, values: Sequence[Any]) -> list[float
         else:
             write_numbers(axis, most=5)
         return [float(value) for value in values]
-    axis.set_ticks(range(len(kinds)), [describe(kind) for kind in kinds])
+    axis.set_ticks(range(len(kinds)), [describe_value(kind) for kind in kinds])
     return [float(kinds.index(value)) for value in values]
 
 
@@ -144,7 +144,9 @@ def scale_values(values: Sequence[Any], *, is_score: bool) -> tuple[list[float],
         return places, [(place, f"{value:.3g}") for place, value in ends]
     scale = max(len(kinds) - 1, 1)
     shown = kinds if len(kinds) <= MOST_LABELS else [kinds[0], kinds[-1]]
-    return [kinds.index(value) / scale for value in values], [(kinds.index(k) / scale, describe(k)) for k in shown]
+    return [kinds.index(value) / scale for value in values], [
+        (kinds.index(k) / scale, describe_value(k)) for k in shown
+    ]
 
 
 def sort_key(value: Any) -> tuple[Any, ...]:
@@ -154,7 +156,7 @@ def sort_key(value: Any) -> tuple[Any, ...]:
     return (0, value) if is_number(value) else (2, str(value))
 
 
-def describe(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """Return a value in few characters."""
     if isinstance(value, tuple):
         return "-".join(map(str, value)) or "none"

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -15,12 +15,13 @@ from xpmlp.backends import Backend, load_backend
 from xpmlp.datasets import Dataset
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.optional_imports import import_optional
+from xpmlp.plots.sweep import describe_value
 from xpmlp.training.distributed import Communicator, SingleProcess, digest
 from xpmlp.training.inputs import as_dataset
 from xpmlp.training.recipes import Recipe
 from xpmlp.training.train import choose_loss, class_weights, default_recipe, make_samples, with_smooth_labels
 
-from .space import Range, Space, as_setting, check_space, default_space, describe_value, size_of_grid
+from .space import WHOLE, Range, Space, as_setting, check_space, default_space, size_of_grid
 from .trials import Trial, make_rows, make_splits, train_trials
 
 SAMPLERS = ("tpe", "random", "grid")
@@ -330,10 +331,10 @@ class Account:
         params = {}
         for name, values in self.space.items():
             if isinstance(values, Range):
-                whole = isinstance(getattr(self.recipe, name), int) and float(values.low).is_integer()
-                suggest = proposed.suggest_int if whole and name in WHOLE_SETTINGS else proposed.suggest_float
-                bounds = (int(values.low), int(values.high)) if suggest == proposed.suggest_int else values[:2]
-                params[name] = suggest(name, *bounds, log=values.log)
+                if name in WHOLE and float(values.low).is_integer():
+                    params[name] = proposed.suggest_int(name, int(values.low), int(values.high), log=values.log)
+                else:
+                    params[name] = proposed.suggest_float(name, values.low, values.high, log=values.log)
             else:
                 params[name] = proposed.suggest_categorical(name, list(self.choices[name]))
         self.asked[proposed.number] = proposed
@@ -380,9 +381,6 @@ class Account:
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
         found = optuna.importance.get_param_importances(study, evaluator=evaluator)
         return {name: float(value) for name, value in found.items()}
-
-
-WHOLE_SETTINGS: Sequence[str] = ("batch_size", "epochs")
 
 
 def describe_choice(value: Any) -> Any:

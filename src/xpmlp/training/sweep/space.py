@@ -130,10 +130,3 @@ def size_of_grid(space: Space) -> int | None:
     if any(isinstance(values, Range) for values in space.values()):
         return None
     return math.prod(len(set(values)) for values in space.values())
-
-
-def describe_value(value: Any) -> str:
-    """Return a value in few characters."""
-    if isinstance(value, tuple):
-        return "-".join(map(str, value)) or "none"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
