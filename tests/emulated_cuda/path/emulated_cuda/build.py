@@ -98,11 +98,14 @@ def kernel_folder() -> Path:
     if (folder / "ready").exists():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    header = folder / "prelude.h"
-    header.write_text(PRELUDE)
-    errors = run([*KERNEL, *include_options(), "-x", "c++-header", str(header), "-o", f"{header}.gch"])
-    if errors:
-        raise RuntimeError(f"CuPy's headers do not compile:\n{errors}")
+    with tempfile.TemporaryDirectory(dir=folder) as name:  # several processes may build it at once
+        header = Path(name) / "prelude.h"
+        header.write_text(PRELUDE)
+        errors = run([*KERNEL, *include_options(), "-x", "c++-header", str(header), "-o", f"{header}.gch"])
+        if errors:
+            raise RuntimeError(f"CuPy's headers do not compile:\n{errors}")
+        for path in (header, header.with_suffix(".h.gch")):
+            path.replace(folder / path.name)
     (folder / "ready").touch()
     return folder
 
