@@ -59,7 +59,8 @@ def save_run(
         console.print(message, style="yellow")
     report = evaluate(model, dataset.test, backend=backend)
     print_scores(console, report, result.seconds)
-    linear = linear_score(dataset.train, dataset.test, dataset.classes)
+    # Not of pictures: importing scikit-learn for it would take longer than training on the digits.
+    linear = linear_score(dataset.train, dataset.test, dataset.classes) if dataset.table_schema else None
     console.print(describe_baselines(report, linear))
 
     def describe() -> dict[str, Any]:
