@@ -80,7 +80,8 @@ def mpi(session: nox.Session) -> None:
             *(session.posargs or ["tests/training/test_distributed.py"]),
             env=environment,
         )
-    session.run("pytest", "tests/cli/test_processes.py", env=environment)
+    page = "tests/test_docs.py::test_the_python_of_a_page_runs_from_top_to_bottom[clusters.md]"
+    session.run("pytest", "tests/cli/test_processes.py", page, env=environment)
 
 
 @nox.session(default=False)
