@@ -56,7 +56,7 @@ class Browser:
         pressed = {"button": "left", "clickCount": 1, "buttons": int(kind != "mouseReleased")}
         self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, **pressed})
 
-    def draw(self, strokes: list[list[tuple[float, float]]], brush: int = 22) -> None:
+    def draw(self, strokes: list[list[tuple[float, float]]], brush: int = 15) -> None:
         """Draw with the mouse on the cleared drawing area; strokes are points from 0 to 1."""
         self.run("page.pad.clear(); page.pad.brush = arguments[0]; scrollTo(0, 0)", brush)
         box = self.run("const box = byId('pad').getBoundingClientRect(); return [box.x, box.y, box.width, box.height]")
@@ -68,8 +68,8 @@ class Browser:
             self.mouse("mouseReleased", *places[-1])
 
     def drawing(self, path: Path) -> Path:
-        """Write what is on the drawing area to a PNG file."""
-        url = self.run("return byId('pad').toDataURL('image/png')")
+        """Write the sheet that is drawn on to a PNG file."""
+        url = self.run("return page.pad.sheet.toDataURL('image/png')")
         path.write_bytes(base64.b64decode(url.partition(",")[2]))
         return path
 

@@ -79,8 +79,8 @@ def drawings() -> list[tuple[int, int, list[Stroke]]]:
     found = []
     for digit, ways in DIGITS.items():
         for way in ways:
-            found.append((digit, 22, way))
-            found.append((digit, 16, [[slanted(point) for point in stroke] for stroke in way]))
+            found.append((digit, 15, way))
+            found.append((digit, 11, [[slanted(point) for point in stroke] for stroke in way]))
     return found
 
 

@@ -7,30 +7,22 @@ const WORKING_SIDE = 1024;
 
 const roundEven = (value) => (Math.abs(value % 1) === 0.5 ? 2 * Math.round(value / 2) : Math.round(value));
 
-// Return the k-th smallest value, counted from 0, by quickselect.
-function ranked(values, k) {
-  const copy = values.slice();
-  for (let left = 0, right = copy.length - 1; left < right; ) {
-    const pivot = copy[(left + right) >> 1];
-    let [i, j] = [left, right];
-    while (i <= j) {
-      while (copy[i] < pivot) i++;
-      while (copy[j] > pivot) j--;
-      if (i > j) break;
-      [copy[i], copy[j]] = [copy[j], copy[i]];
-      i++;
-      j--;
-    }
-    if (k <= j) right = j;
-    else if (k >= i) left = i;
-    else break;
+// Return the k-th largest value, of few.
+function kthLargest(values, k) {
+  const found = new Float64Array(k).fill(-Infinity); // in ascending order
+  for (let i = 0; i < values.length; i++) {
+    if (values[i] <= found[0]) continue;
+    let place = 0;
+    for (; place + 1 < k && found[place + 1] < values[i]; place++) found[place] = found[place + 1];
+    found[place] = values[i];
   }
-  return copy[k];
+  return found[0];
 }
 
 function median(values) {
-  const middle = values.length >> 1;
-  return values.length % 2 ? ranked(values, middle) : (ranked(values, middle - 1) + ranked(values, middle)) / 2;
+  const sorted = Float64Array.from(values).sort();
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
 // Return the indices of an image's border: its outermost pixels, or a fortieth of the shorter side if wide.
@@ -46,32 +38,32 @@ function borderOf(height, width, wide = false) {
   return found;
 }
 
+const luminance = (red, green, blue) => (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
+
 // Return the luminance of RGBA pixels, from 0 to 1; if they have color, also red, green and blue.
 function greyPlanes({ data, width, height }) {
-  const planes = [0, 1, 2, 3].map(() => new Float32Array(width * height));
+  const grey = new Float32Array(width * height);
   let hasColor = false;
-  for (let i = 0, place = 0; i < width * height; i++, place += 4) {
+  for (let i = 0, place = 0; i < grey.length; i++, place += 4) {
     const [red, green, blue] = [data[place], data[place + 1], data[place + 2]];
-    planes[0][i] = ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16) / 255;
-    planes[1][i] = red / 255;
-    planes[2][i] = green / 255;
-    planes[3][i] = blue / 255;
+    grey[i] = luminance(red, green, blue) / 255;
     hasColor ||= red !== green || green !== blue;
   }
-  return hasColor ? planes : planes.slice(0, 1);
+  return hasColor ? [grey, ...[0, 1, 2].map((band) => grey.map((_, i) => data[4 * i + band] / 255))] : [grey];
 }
 
-// Return coefficients of the first `count` of the terms that fit some samples best, by the normal equations.
+// Return coefficients of the first `count` of six terms that fit some of the samples best, by the normal equations.
 function leastSquares(terms, count, samples, chosen, weightOf) {
   const matrix = Array.from({ length: count }, () => new Float64Array(count + 1));
   for (const sample of chosen) {
     const weight = weightOf ? weightOf(sample) ** 2 : 1;
     for (let i = 0; i < count; i++) {
-      const factor = weight * terms[i][sample];
-      for (let j = 0; j < count; j++) matrix[i][j] += factor * terms[j][sample];
-      matrix[i][count] += factor * samples[sample];
+      const [row, factor] = [matrix[i], weight * terms[6 * sample + i]];
+      for (let j = i; j < count; j++) row[j] += factor * terms[6 * sample + j];
+      row[count] += factor * samples[sample];
     }
   }
+  matrix.forEach((row, i) => row.subarray(0, i).forEach((_, j) => (row[j] = matrix[j][i])));
   const scale = Math.max(...matrix.map((row, i) => row[i]));
   const solved = matrix.map(() => false);
   for (let column = 0; column < count; column++) {
@@ -84,100 +76,88 @@ function leastSquares(terms, count, samples, chosen, weightOf) {
     matrix[column] = row;
     solved[column] = true;
   }
-  return Float64Array.from(matrix, (row, i) => (solved[i] ? row[count] : 0));
+  return Float64Array.from({ length: 6 }, (_, i) => (solved[i] ? matrix[i][count] : 0));
 }
 
 const linspace = (start, end, count) =>
   Float64Array.from({ length: count }, (_, i) => (i && i === count - 1 ? end : start + (i * (end - start)) / Math.max(count - 1, 1)));
 
-// Return the samples of a picture of some size at which its background is fitted, and the terms of a surface there.
-function samplesOf(height, width) {
+// Return how far a picture stands out from the background under the ink: a quadratic surface, for uneven light and soft
+// shadows. It starts as the plane through most of the border, or of the picture if that is more and reaches the border:
+// a sheet on a table.
+function withoutBackground(plane, height, width) {
   const [rows, columns] = [height, width].map((side) => linspace(0, side - 1, Math.min(side, 64)).map(roundEven));
   const [y, x] = [height, width].map((side) => linspace(-1, 1, side));
-  const places = Array.from(rows, (row) => Array.from(columns, (column) => row * width + column)).flat();
-  const [v, u] = [places.map((place) => y[Math.floor(place / width)]), places.map((place) => x[place % width])];
-  const terms = [() => 1, (i) => u[i], (i) => v[i], (i) => u[i] ** 2, (i) => v[i] * u[i], (i) => v[i] ** 2].map((term) => Float64Array.from(places, (_, i) => term(i)));
-  return { places, terms, x, y, border: borderOf(rows.length, columns.length, true) };
-}
-
-// Return a function that remembers its last result, for strokes on one drawing area.
-function remembering(compute) {
-  let [key, result] = [null, null];
-  return (...sizes) => {
-    if (key !== String(sizes)) [key, result] = [String(sizes), compute(...sizes)];
-    return result;
-  };
-}
-const rememberedSamples = remembering(samplesOf);
-const wideBorder = remembering((height, width) => borderOf(height, width, true));
-
-// Return the brightness of the background under the ink: a quadratic surface, for uneven light and soft shadows. It starts
-// as the plane through most of the border, or of the picture if that is more and reaches the border: a sheet on a table.
-function fitBackground(plane, height, width) {
-  const { places, terms, x, y, border } = rememberedSamples(height, width);
-  const samples = Float64Array.from(places, (place) => plane[place]);
+  const samples = new Float64Array(rows.length * columns.length);
+  const terms = new Float64Array(6 * samples.length);
+  for (let i = 0; i < samples.length; i++) {
+    const [row, column] = [rows[Math.floor(i / columns.length)], columns[i % columns.length]];
+    const [v, u] = [y[row], x[column]];
+    samples[i] = plane[row * width + column];
+    terms.set([1, u, v, u * u, v * u, v * v], 6 * i);
+  }
+  const border = borderOf(rows.length, columns.length, true);
   let { coefficients, isNear } = fitSurface(terms, samples, border);
   const share = (chosen, flags) => chosen.filter((i) => flags[i]).length / chosen.length;
-  const all = [...places.keys()];
+  const all = [...samples.keys()];
   if (share(all, isNear) < 0.8) {
     const other = fitSurface(terms, samples, all);
     const better = share(all, other.isNear) > Math.max(share(all, isNear), 0.5);
     if (better && share(border, other.isNear) >= 0.35) ({ coefficients } = other);
   }
   const [c0, c1, c2, c3, c4, c5] = coefficients;
-  const result = new Float32Array(height * width);
+  const contrast = new Float32Array(plane.length);
   for (let row = 0, place = 0; row < height; row++) {
     const v = y[row];
     for (let column = 0; column < width; column++, place++) {
       const u = x[column];
-      result[place] = c0 + c1 * u + c2 * v + c3 * u * u + c4 * v * u + c5 * v * v;
+      contrast[place] = plane[place] - Math.fround(c0 + c1 * u + c2 * v + c3 * u * u + c4 * v * u + c5 * v * v);
     }
   }
-  return result;
+  return contrast;
 }
 
 // Fit a surface that starts among some of the samples; return its coefficients and which samples lie on it.
 function fitSurface(terms, samples, among) {
   let coefficients = Float64Array.of(median(among.map((i) => samples[i])), 0, 0, 0, 0, 0);
-  const residual = (i) => {
+  const distance = (i) => {
     let value = samples[i];
-    for (let term = 0; term < 6; term++) value -= coefficients[term] * terms[term][i];
-    return value;
+    for (let term = 0; term < 6; term++) value -= coefficients[term] * terms[6 * i + term];
+    return Math.abs(value);
   };
   // Least absolute residuals, by iteratively reweighted least squares: the ink does not move the plane.
-  const weightOf = (i) => 1 / Math.sqrt(Math.max(Math.abs(residual(i)), 1e-3));
-  for (let round = 0; round < 20; round++) {
-    coefficients = Float64Array.of(...leastSquares(terms, 3, samples, among, weightOf), 0, 0, 0);
+  const weightOf = (i) => 1 / Math.sqrt(Math.max(distance(i), 1e-3));
+  for (let round = 0, before = null; round < 20 && String(before) !== String(coefficients); round++) {
+    before = coefficients;
+    coefficients = leastSquares(terms, 3, samples, among, weightOf);
   }
-  const tolerance = Math.min(Math.max(4 * median(among.map((i) => Math.abs(residual(i)))), 0.02), 0.25);
+  const tolerance = Math.min(Math.max(4 * median(among.map(distance)), 0.02), 0.25);
   for (let round = 0, before = []; round < 5; round++) {
     const agreeing = [];
-    for (let i = 0; i < samples.length; i++) if (Math.abs(residual(i)) <= tolerance) agreeing.push(i);
+    for (let i = 0; i < samples.length; i++) if (distance(i) <= tolerance) agreeing.push(i);
     if (agreeing.length < 12 || (agreeing.length === before.length && agreeing.every((i, k) => i === before[k]))) break;
     before = agreeing;
     coefficients = leastSquares(terms, 6, samples, agreeing);
   }
-  return { coefficients, isNear: Uint8Array.from(samples, (_, i) => Math.abs(residual(i)) <= FAINTEST_INK) };
+  return { coefficients, isNear: Uint8Array.from(samples, (_, i) => distance(i) <= FAINTEST_INK) };
 }
 
 // Smooth with a Gaussian of σ = 1 pixel, mirrored at the edges.
 function gaussian(plane, height, width) {
-  const kernel = Float64Array.from({ length: 9 }, (_, i) => Math.exp(-0.5 * (i - 4) ** 2));
-  const total = sum(kernel);
-  const taps = kernel.map((value) => value / total);
-  const mirrored = (i, n) => {
-    const place = ((i % (2 * n)) + 2 * n) % (2 * n);
-    return place < n ? place : 2 * n - 1 - place;
-  };
+  const kernel = [0, 1, 2, 3, 4].map((distance) => Math.exp(-0.5 * distance ** 2));
+  const [w0, w1, w2, w3, w4] = kernel.map((weight) => weight / (2 * sum(kernel) - kernel[0]));
   const pass = (source, lines, length, lineStep, stepAlong) => {
+    const places = Int32Array.from({ length: length + 8 }, (_, i) => {
+      const place = (i - 4 + 8 * length) % (2 * length);
+      return stepAlong * Math.min(place, 2 * length - 1 - place);
+    });
     const result = new Float32Array(source.length);
     const line = new Float64Array(length + 8);
-    for (let l = 0; l < lines; l++) {
-      for (let i = -4; i < length + 4; i++) line[i + 4] = source[l * lineStep + (i >= 0 && i < length ? i : mirrored(i, length)) * stepAlong];
-      for (let i = 0; i < length; i++) {
-        let value = 0;
-        for (let k = 0; k < 9; k++) value += taps[k] * line[i + k];
-        result[l * lineStep + i * stepAlong] = value;
+    for (let first = 0; first < lines * lineStep; first += lineStep) {
+      for (let i = 0; i < line.length; i++) line[i] = source[first + places[i]];
+      for (let i = 4; i < length + 4; i++) {
+        result[first + places[i]] = w0 * line[i] + w1 * (line[i - 1] + line[i + 1]) + w2 * (line[i - 2] + line[i + 2]) +
+          w3 * (line[i - 3] + line[i + 3]) + w4 * (line[i - 4] + line[i + 4]);
       }
     }
     return result;
@@ -185,67 +165,64 @@ function gaussian(plane, height, width) {
   return pass(pass(plane, width, height, 1, width), height, width, width, 1);
 }
 
-// Number the connected parts above a threshold, diagonal neighbours included, from 1; return labels and each part's box.
+// Number the connected parts above a threshold, diagonal neighbours included, from 1; return labels, the places that have
+// one, and each part's box.
 function labelParts(values, threshold, height, width) {
   const labels = new Int32Array(values.length);
+  const places = [];
   const boxes = [null];
-  const stack = [];
   for (let start = 0; start < values.length; start++) {
     if (!(values[start] > threshold) || labels[start]) continue;
     const label = boxes.length;
-    const box = { top: height, bottom: 0, left: width, right: 0 };
+    let [top, bottom, left, right] = [height, 0, width, 0];
     labels[start] = label;
-    stack.push(start);
-    while (stack.length) {
-      const place = stack.pop();
+    let next = places.push(start) - 1; // the places from here on are a queue
+    while (next < places.length) {
+      const place = places[next++];
       const y = Math.floor(place / width);
       const x = place - y * width;
-      box.top = Math.min(box.top, y);
-      box.bottom = Math.max(box.bottom, y + 1);
-      box.left = Math.min(box.left, x);
-      box.right = Math.max(box.right, x + 1);
+      [top, bottom] = [Math.min(top, y), Math.max(bottom, y + 1)];
+      [left, right] = [Math.min(left, x), Math.max(right, x + 1)];
       for (let v = Math.max(y - 1, 0); v <= Math.min(y + 1, height - 1); v++) {
-        for (let u = Math.max(x - 1, 0); u <= Math.min(x + 1, width - 1); u++) {
-          const neighbour = v * width + u;
-          if (!labels[neighbour] && values[neighbour] > threshold) {
-            labels[neighbour] = label;
-            stack.push(neighbour);
-          }
+        for (let neighbour = v * width + Math.max(x - 1, 0); neighbour <= v * width + Math.min(x + 1, width - 1); neighbour++) {
+          if (labels[neighbour] || !(values[neighbour] > threshold)) continue;
+          labels[neighbour] = label;
+          places.push(neighbour);
         }
       }
     }
-    boxes.push(box);
+    boxes.push({ top, bottom, left, right });
   }
-  return { labels, boxes };
+  return { labels, places, boxes };
 }
 
 // Find the ink: how far each pixel stands out from the background, and which pixels are ink. Null if there is none.
 function findInk(planes, height, width, blurs) {
   const rank = Math.max(1, Math.floor((height * width) / 10000)); // of a level that a speck of dust does not reach
-  let best = { contrast: planes[0], smooth: planes[0], peak: -Infinity };
+  let best = { peak: -Infinity };
   planes.forEach((plane, index) => {
-    const background = fitBackground(plane, height, width);
-    let candidate = plane.map((value, i) => value - background[i]);
-    let blurred = blurs ? gaussian(candidate, height, width) : candidate;
+    const contrast = withoutBackground(plane, height, width);
+    const smooth = blurs ? gaussian(contrast, height, width) : contrast;
     let balance = 0;
-    for (let i = 0; i < blurred.length; i++) balance += blurred[i] * Math.abs(blurred[i]);
-    if (balance < 0) {
-      candidate = candidate.map((value) => -value);
-      blurred = blurs ? blurred.map((value) => -value) : candidate;
+    for (let i = 0; i < smooth.length; i++) balance += smooth[i] * Math.abs(smooth[i]);
+    const sign = balance < 0 ? -1 : 1;
+    for (let i = 0; i < smooth.length; i++) {
+      contrast[i] *= sign;
+      if (blurs) smooth[i] *= sign;
     }
-    const reached = ranked(blurred, blurred.length - rank);
+    const peak = kthLargest(smooth, rank);
     // Luminance comes first and is the least noisy: a color must show the ink clearly better.
-    if (index === 0 || reached > 1.5 * best.peak) best = { contrast: candidate, smooth: blurred, peak: reached };
+    if (index === 0 || peak > 1.5 * best.peak) best = { contrast, smooth, peak };
   });
   let { contrast, smooth, peak } = best;
-  const atBorder = median(wideBorder(height, width).map((i) => Math.abs(smooth[i])));
-  const noise = 1.4826 * (atBorder && Math.min(atBorder, median(smooth.map(Math.abs))));
+  let noise = 1.4826 * median(borderOf(height, width, true).map((i) => Math.abs(smooth[i])));
+  if (5 * noise > FAINTEST_INK / 2) noise = Math.min(noise, 1.4826 * median(smooth.map(Math.abs))); // less makes no difference
   if (peak < Math.max(FAINTEST_INK, Math.min(5 * noise, 0.4))) return null;
   const lowest = Math.max(5 * noise, FAINTEST_INK / 2);
   const { inside, level } = insideBorder(smooth, height, width, lowest, peak);
   if (inside) {
     smooth = smooth.map((value, i) => (inside[i] ? value : 0));
-    peak = ranked(smooth, smooth.length - rank);
+    peak = kthLargest(smooth, rank);
   }
   let [total, strong] = [0, 0];
   for (let i = 0; i < smooth.length; i++) {
@@ -255,20 +232,18 @@ function findInk(planes, height, width, blurs) {
   }
   const full = total / strong;
   const threshold = Math.max(level, Math.min(Math.max(BOX_THRESHOLD * full, lowest), 0.4 * full));
-  const { labels, boxes } = labelParts(smooth, threshold, height, width);
+  const { labels, places, boxes } = labelParts(smooth, threshold, height, width);
   // Shadows have no core as strong as ink, and dust is small.
   const mass = new Float64Array(boxes.length);
   const hasCore = new Uint8Array(boxes.length);
-  for (let i = 0; i < labels.length; i++) {
-    if (!labels[i]) continue;
+  for (const i of places) {
     mass[labels[i]] += smooth[i];
     if (smooth[i] >= full / 2) hasCore[labels[i]] = 1;
   }
-  const heaviest = mass.reduce((most, value, i) => (hasCore[i] ? Math.max(most, value) : most), 0);
-  const kept = boxes.map((_, i) => hasCore[i] && mass[i] >= 0.03 * heaviest);
+  const heaviest = mass.reduce((most, value, part) => (hasCore[part] ? Math.max(most, value) : most), 0);
   // Smoothing spread the ink by a pixel: undo that.
   const isInk = new Uint8Array(labels.length);
-  for (let i = 0; i < labels.length; i++) isInk[i] = Number(kept[labels[i]] && contrast[i] > threshold);
+  for (const i of places) isInk[i] = Number(hasCore[labels[i]] && mass[labels[i]] >= 0.03 * heaviest && contrast[i] > threshold);
   return { contrast, isInk };
 }
 
@@ -282,9 +257,9 @@ function insideBorder(smooth, height, width, lowest, peak) {
   const highest = Math.max(0.7 * peak, lowest);
   for (let step = 0; step < 10; step++) {
     const level = lowest * (highest / lowest) ** (step / 9);
-    const { labels, boxes } = labelParts(smooth, level, height, width);
+    const { labels, places, boxes } = labelParts(smooth, level, height, width);
     const [energy, contact] = [new Float64Array(boxes.length), new Int32Array(boxes.length)];
-    for (let i = 0; i < labels.length; i++) energy[labels[i]] += smooth[i] ** 2;
+    for (const i of places) energy[labels[i]] += smooth[i] ** 2;
     border.forEach((i) => contact[labels[i]]++);
     let [free, cut] = [0, 0];
     for (let part = 1; part < boxes.length; part++) {

@@ -1,13 +1,19 @@
 // The drawing area: strokes and pictures, each of which can be undone. Ink is black on white, whatever the page's colors.
+// All is drawn twice: on the canvas that is seen, and smaller on the sheet that the network's input is made of, for speed.
+
+const SHEET_SIDE = 168; // pixels, about; also the unit of places and brushes
+const SHARPNESS = 3; // pixels of the canvas for one of the sheet
 
 class Pad {
   constructor(canvas, form, onChange) {
-    const zoom = Math.max(2, Math.round(252 / Math.max(form.height, form.width)));
-    canvas.width = form.width * zoom;
-    canvas.height = form.height * zoom;
-    canvas.style.aspectRatio = `${form.width} / ${form.height}`;
-    Object.assign(this, { canvas, form, onChange, items: [], brush: 20, isDirty: false, pen: null, onPen() {} });
-    this.context = canvas.getContext("2d", { willReadFrequently: true });
+    const zoom = Math.max(2, Math.round(SHEET_SIDE / Math.max(form.height, form.width)));
+    const [width, height] = [form.width * zoom, form.height * zoom];
+    const sheet = make("canvas", { width, height });
+    Object.assign(canvas, { width: width * SHARPNESS, height: height * SHARPNESS });
+    canvas.style.aspectRatio = `${width} / ${height}`;
+    this.contexts = [canvas.getContext("2d"), sheet.getContext("2d", { willReadFrequently: true })];
+    this.contexts[0].scale(SHARPNESS, SHARPNESS);
+    Object.assign(this, { canvas, sheet, width, height, form, onChange, items: [], brush: 13, isDirty: false, pen: null, onPen() {} });
     this.redraw();
     this.listen();
   }
@@ -41,11 +47,11 @@ class Pad {
     const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (!move && event.key !== " ") return;
     event.preventDefault();
-    this.pen ??= { x: this.canvas.width / 2, y: this.canvas.height / 2, isDown: false };
+    this.pen ??= { x: this.width / 2, y: this.height / 2, isDown: false };
     if (move) {
-      const distance = event.shiftKey ? 24 : 8;
-      this.pen.x = Math.min(Math.max(this.pen.x + move[0] * distance, 0), this.canvas.width);
-      this.pen.y = Math.min(Math.max(this.pen.y + move[1] * distance, 0), this.canvas.height);
+      const distance = event.shiftKey ? 15 : 5;
+      this.pen.x = Math.min(Math.max(this.pen.x + move[0] * distance, 0), this.width);
+      this.pen.y = Math.min(Math.max(this.pen.y + move[1] * distance, 0), this.height);
       if (this.pen.isDown) this.extend([this.pen.x, this.pen.y]);
     } else {
       this.pen.isDown = !this.pen.isDown;
@@ -56,7 +62,7 @@ class Pad {
 
   placeOf(event) {
     const box = this.canvas.getBoundingClientRect();
-    return [((event.clientX - box.left) * this.canvas.width) / box.width, ((event.clientY - box.top) * this.canvas.height) / box.height];
+    return [((event.clientX - box.left) * this.width) / box.width, ((event.clientY - box.top) * this.height) / box.height];
   }
 
   start(place) {
@@ -74,18 +80,19 @@ class Pad {
   }
 
   drawSegment({ brush, places }, index) {
-    const { context } = this;
-    context.fillStyle = context.strokeStyle = "#000";
-    context.lineWidth = brush;
-    context.lineCap = "round";
-    context.beginPath();
-    if (index === 0) {
-      context.arc(...places[0], brush / 2, 0, 2 * Math.PI);
-      context.fill();
-    } else {
-      context.moveTo(...places[index - 1]);
-      context.lineTo(...places[index]);
-      context.stroke();
+    for (const context of this.contexts) {
+      context.fillStyle = context.strokeStyle = "#000";
+      context.lineWidth = brush;
+      context.lineCap = "round";
+      context.beginPath();
+      if (index === 0) {
+        context.arc(...places[0], brush / 2, 0, 2 * Math.PI);
+        context.fill();
+      } else {
+        context.moveTo(...places[index - 1]);
+        context.lineTo(...places[index]);
+        context.stroke();
+      }
     }
   }
 
@@ -109,16 +116,16 @@ class Pad {
   }
 
   redraw() {
-    const { context, canvas } = this;
-    context.fillStyle = "#fff";
-    context.fillRect(0, 0, canvas.width, canvas.height);
     const last = this.items.findLastIndex((item) => item.picture);
-    if (last >= 0) {
+    for (const context of this.contexts) {
+      context.fillStyle = "#fff";
+      context.fillRect(0, 0, this.width, this.height);
+      if (last < 0) continue;
       const { picture, isSmooth } = this.items[last];
-      const scale = Math.min(canvas.width / picture.width, canvas.height / picture.height);
+      const scale = Math.min(this.width / picture.width, this.height / picture.height);
       const [width, height] = [picture.width * scale, picture.height * scale];
       context.imageSmoothingEnabled = isSmooth;
-      context.drawImage(picture, (canvas.width - width) / 2, (canvas.height - height) / 2, width, height);
+      context.drawImage(picture, (this.width - width) / 2, (this.height - height) / 2, width, height);
     }
     this.items.slice(last + 1).forEach((stroke) => stroke.places.forEach((_, index) => this.drawSegment(stroke, index)));
   }
@@ -127,7 +134,11 @@ class Pad {
   get input() {
     if (!this.items.length) return null;
     const last = this.items.at(-1);
-    return last.picture ? last.input : prepare(this.context.getImageData(0, 0, this.canvas.width, this.canvas.height), this.form);
+    return last.picture ? last.input : this.prepare();
+  }
+
+  prepare() {
+    return prepare(this.contexts[1].getImageData(0, 0, this.width, this.height), this.form);
   }
 
   // Tell once before the next frame, however many points a stroke has gained.

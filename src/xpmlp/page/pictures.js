@@ -107,9 +107,8 @@ function showPictures({ network, form, examples }, onInput) {
     marker.hidden = !pen;
     if (!pen) return;
     marker.classList.toggle("down", pen.isDown);
-    const { offsetWidth, offsetHeight, width, height } = pad.canvas;
-    marker.style.left = `${(pen.x * offsetWidth) / width}px`;
-    marker.style.top = `${(pen.y * offsetHeight) / height}px`;
+    marker.style.left = `${(pen.x * pad.canvas.offsetWidth) / pad.width}px`;
+    marker.style.top = `${(pen.y * pad.canvas.offsetHeight) / pad.height}px`;
   };
   showExamples();
   update();
@@ -117,6 +116,13 @@ function showPictures({ network, form, examples }, onInput) {
     buttons[0].click();
     pad.items[0].isWelcome = true;
   }
+  // Browsers compile what has run some times: let the first stroke be as quick as the others.
+  const whenIdle = globalThis.requestIdleCallback ?? setTimeout;
+  const warmUp = (times) => whenIdle(() => {
+    pad.prepare();
+    if (times > 1) warmUp(times - 1);
+  });
+  warmUp(12);
   return pad;
 }
 
