@@ -77,7 +77,7 @@ def mpi(session: nox.Session) -> None:
     for processes in ("2", "3"):
         session.run(
             *("mpiexec", "--oversubscribe", "-n", processes, "python", "-m", "pytest", "-p", "no:cacheprovider"),
-            *(session.posargs or ["tests/training/test_distributed.py"]),
+            *(session.posargs or ["tests/training/test_distributed.py", "tests/estimators/test_processes.py"]),
             env=environment,
         )
     page = "tests/test_docs.py::test_the_python_of_a_page_runs_from_top_to_bottom[clusters.md]"

@@ -4,7 +4,7 @@ import contextlib
 import math
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,14 +21,18 @@ from xpmlp.nn.optimizers import Optimizer, adam, sgd
 from xpmlp.nn.samples import Samples
 from xpmlp.nn.tree import tree_map
 from xpmlp.training import Callback, EarlyStopping, FitResult, Run, constant, fit
-from xpmlp.training.distributed import Communicator, Share
+from xpmlp.training.distributed import Communicator, OwnRows, OwnShare, Share
 
 
 class Place:
     """Stands for one of several processes."""
 
-    def __init__(self, rank: int, size: int) -> None:
-        self.rank, self.size = rank, size
+    def __init__(self, rank: int, size: int, everywhere: Sequence[Any] = ()) -> None:
+        self.rank, self.size, self.everywhere = rank, size, everywhere
+
+    def allgather(self, value: Any) -> Sequence[Any]:
+        """Return the values of all processes."""
+        return self.everywhere
 
 
 @given(rows=st.integers(1, 40), batch_size=st.integers(1, 12), size=st.integers(1, 5), seed=st.integers(0))
@@ -43,6 +47,23 @@ def test_the_shares_of_each_batch_are_the_batch(rows: int, batch_size: int, size
         assert whole[: len(expected)].tolist() == expected.tolist()  # in order, on which dropout depends
         assert (whole[len(expected) :] == rows).all()
     assert [share.first_row for share in shares] == [rank * shares[0].rows for rank in range(size)]
+
+
+@given(counts=st.lists(st.integers(1, 30), min_size=1, max_size=4), batch_size=st.integers(1, 12), seed=st.integers(0))
+def test_shares_of_processes_with_their_own_rows_are_the_batch(counts: list[int], batch_size: int, seed: int) -> None:
+    trained_on = max(1, sum(counts) - seed % 2)  # the others are held out
+    order = np.random.default_rng(seed).permutation(sum(counts))[:trained_on]
+    steps = math.ceil(trained_on / batch_size)
+    parts = []
+    for rank, count in enumerate(counts):
+        share = OwnShare(OwnRows(Place(rank, len(counts), counts), count), batch_size, fill=count)
+        part = share.order(order).reshape(steps, share.rows)
+        parts.append(np.where(part < count, part + sum(counts[:rank]), -1))
+    assert len({part.shape for part in parts}) == 1  # all take the same steps
+    for step in range(steps):
+        whole = np.concatenate([part[step] for part in parts])
+        expected = order[step * batch_size : (step + 1) * batch_size]
+        assert sorted(whole[whole >= 0].tolist()) == sorted(expected.tolist())
 
 
 def test_a_share_is_filled_up_with_a_row_that_weighs_nothing() -> None:

@@ -264,9 +264,7 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
             machines = ", ".join(sorted(set(hosts)))
             console.print(f"{processes.size} processes on {machines}; each computes a part of every batch")
         several = processes if isinstance(processes, Communicator) else None
-        threads = values["threads"] or (None if checkpoint is None else checkpoint.threads)
-        if threads is None and processes.processes_here() > 1:
-            threads = 1
+        threads = values["threads"] or (None if checkpoint is None or several else checkpoint.threads)
         if checkpoint is not None:
             in_threads = f", in {describe_threads(threads)}" if threads else ""
             console.print(f"resuming after epoch {checkpoint.epoch}{in_threads}")

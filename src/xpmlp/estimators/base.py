@@ -1,5 +1,6 @@
 """The part of scikit-learn's interface that the classifier and the regressor share."""
 
+import functools
 import math
 from abc import ABC, abstractmethod
 from dataclasses import KW_ONLY, dataclass
@@ -25,6 +26,7 @@ from xpmlp.nn.layers import Layer, Layers
 from xpmlp.nn.loss_names import LossName
 from xpmlp.nn.samples import Samples
 from xpmlp.training import Callback
+from xpmlp.training.distributed import SingleProcess
 from xpmlp.training.prediction import predict_outputs
 
 from .arrays import (
@@ -49,6 +51,7 @@ from .functions import (
 from .lbfgs import minimize
 from .portable import PortableMixin
 from .problem import NO_ROWS, Problem, Rows
+from .processes import check_input_together, connect_rows
 from .sklearn_callbacks import CallbackSupportMixin
 from .stochastic import fit_stochastic, reset_curves
 from .validation import check_samples, check_targets, check_weight, refuse_lazy
@@ -95,8 +98,9 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
     device: Any = None
     dtype: Any = None
     callbacks: Any = ()
+    communicator: Any = None
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseMultilayerPerceptron._parameter_constraints,
         "activation": [StrOptions(set(ACTIVATIONS)), tuple, list],
         "solver": [StrOptions({"lbfgs", *STOCHASTIC_SOLVERS})],
@@ -106,6 +110,7 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
         "device": [str, None],
         "dtype": [StrOptions({"float32", "float64"}), Options(type, {np.float32, np.float64}), None],
         "callbacks": [list, tuple],
+        "communicator": "no_validation",
         "early_stopping": ["boolean", StrOptions({"loss", *get_scorer_names()}), callable],
     }
 
@@ -169,15 +174,20 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
         self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any] = NO_ROWS, *, incremental: bool
     ) -> None:
         """Train from new weights or from the current ones."""
+        processes = connect_rows(self, X, y, sample_weight=sample_weight, X_val=validation[0])
         refuse_lazy(X=X, y=y, X_val=validation[0], y_val=validation[1])
         sizes = self._hidden_sizes()
         self._check_settings(sizes)
         from_scratch = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         source = backend_of(X)
-        x, targets, weight = self._check_input(source, X, y, sample_weight, reset=from_scratch, incremental=incremental)
+        check = self._check_input if processes is None else functools.partial(check_input_together, self, processes)
+        x, targets, weight = check(source, X, y, sample_weight, reset=from_scratch, incremental=incremental)
         units = [x.shape[1], *sizes, targets.shape[1] * self._outputs_per_target()]
         random_state = check_random_state(self.random_state)
         backend = self._find_backend(source, x)
+        if processes is not None:
+            processes.compare({"backend": backend.name})
+            random_state = processes.from_first(random_state)
         dtype = dtype_name(x)
         if from_scratch:
             self._initialize(units, random_state, dtype)
@@ -186,7 +196,7 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
         self._check_units(units)
         if not same_device(source, backend):
             x, targets, weight = to_host(x), to_host(targets), to_host(weight)
-        held_out = self._check_validation(source, *validation)
+        held_out = (processes or SingleProcess()).together(lambda: self._check_validation(source, *validation))
         problem = Problem(
             given=Rows(X, y, sample_weight),
             given_validation=None if held_out is None else Rows(*validation),
@@ -198,6 +208,7 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
             activation=activations_of(self.activation, len(sizes)),
             loss=reported_loss(self),
             l2=None if self.solver == "adamw" else float(self.alpha) or None,
+            processes=processes,
         )
         if self.solver == "lbfgs":
             layers = minimize(self, problem, exact_loss(self))

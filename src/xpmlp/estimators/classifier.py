@@ -60,6 +60,9 @@ class MLPClassifier(ClassifierMixin, MLPBase):
         ``"float32"`` or ``"float64"`` to compute in. None: the dtype of X.
     callbacks
         Instances of `xpmlp.training.Callback`, called after each epoch of sgd and adam.
+    communicator
+        Several processes that call `fit` together, such as ``mpi4py.MPI.COMM_WORLD``, each with samples of its own. All
+        get the network of one process that holds all samples; see ``docs/clusters.md``.
     """
 
     _: KW_ONLY
@@ -67,7 +70,7 @@ class MLPClassifier(ClassifierMixin, MLPBase):
     loss: Any = "log_loss"
     label_smoothing: Any = 0.0
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         **MLPBase._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
         "loss": [StrOptions({"log_loss"}), callable],

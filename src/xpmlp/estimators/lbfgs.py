@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from xpmlp.backends import Backend
 from xpmlp.data.placement import move_samples
 from xpmlp.nn.layers import Layer, Layers
 from xpmlp.nn.losses import Loss
 from xpmlp.nn.objective import objective_and_gradients
 from xpmlp.nn.samples import Samples, make_batch, slice_rows
 from xpmlp.nn.tree import tree_map
+from xpmlp.training.distributed import Combine
 
 from .problem import Problem
 
@@ -39,7 +39,7 @@ def minimize(estimator: Any, problem: Problem, loss: Loss) -> Layers:
 
     with backend.scope():
         samples = move_samples(backend, problem.samples, dtype)
-        blocks = split_into_blocks(backend, samples, initial)
+        blocks = split_into_blocks(problem, samples, initial)
 
     def evaluate(layers: Layers, loss: Loss) -> Any:
         total: Any = None
@@ -50,12 +50,12 @@ def minimize(estimator: Any, problem: Problem, loss: Loss) -> Layers:
                 *make_batch(xp, slice_rows(samples, start, stop)),
                 activation=problem.activation,
                 loss=loss,
-                penalty=problem.l2 if start == 0 else None,
+                penalty=problem.l2 if start == 0 and problem.is_first else None,
             )
-            if len(blocks) > 1:
+            if len(blocks) > 1 or problem.processes is not None:
                 part = tree_map(functools.partial(operator.mul, share), part)
             total = part if total is None else tree_map(operator.add, total, part)
-        return total
+        return total if problem.processes is None else Combine(problem.processes, backend)(total)
 
     def objective(vector: Float64[np.ndarray, " parameters"]) -> tuple[float, Float64[np.ndarray, " parameters"]]:
         value, gradients = evaluate(unpack(xp, backend.asarray(vector, dtype), shapes), loss)
@@ -75,7 +75,7 @@ def minimize(estimator: Any, problem: Problem, loss: Loss) -> Layers:
             backend.to_numpy(pack(xp, initial)).astype(np.float64),
             method="L-BFGS-B",
             jac=True,
-            callback=report if estimator.verbose >= 1 else None,
+            callback=report if estimator.verbose >= 1 and problem.is_first else None,
             options={"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol},
         )
         # Copied: views would keep the whole vector in memory.
@@ -87,16 +87,16 @@ def minimize(estimator: Any, problem: Problem, loss: Loss) -> Layers:
     return layers
 
 
-def split_into_blocks(backend: Backend, samples: Samples, layers: Layers) -> list[tuple[int, int, float]]:
+def split_into_blocks(problem: Problem, samples: Samples, layers: Layers) -> list[tuple[int, int, float]]:
     """Return the first row of each block, the row after its last, and its share of the total weight."""
     rows = max(1, BLOCK_VALUES // sum(int(layer.weight.shape[-1]) for layer in layers))
     ends = [(start, min(start + rows, samples.rows)) for start in range(0, samples.rows, rows)]
     if samples.weight is None:
         sums = [float(stop - start) for start, stop in ends]
     else:
-        weight = backend.to_numpy(samples.weight).astype(np.float64)
+        weight = problem.backend.to_numpy(samples.weight).astype(np.float64)
         sums = [float(np.sum(weight[start:stop])) for start, stop in ends]
-    total = sum(sums)
+    (total,) = problem.sum_numbers(sum(sums))
     # The objective divides by 1 if all weights of a block are 0.
     return [(start, stop, (part or 1.0) / total) for (start, stop), part in zip(ends, sums, strict=True)]
 

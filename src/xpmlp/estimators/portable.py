@@ -1,5 +1,6 @@
 """Estimators that leave the process: to and from files, pickles, and scikit-learn's own."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -25,6 +26,7 @@ class PortableMixin(BaseEstimator):
     intercepts_: list[Any]
     _layers: Any
     _keep: Any
+    communicator: Any
 
     @classmethod
     def from_sklearn(cls: type[Estimator], estimator: Any, **settings: Any) -> Estimator:
@@ -51,9 +53,17 @@ class PortableMixin(BaseEstimator):
         """
         return cast(Estimator, read_estimator(cls, path, **settings))
 
+    def __sklearn_clone__(self: Estimator) -> Estimator:
+        """Return an unfitted estimator with the same communicator, of which there is no copy."""
+        if self.communicator is None:
+            return cast(Estimator, super().__sklearn_clone__())
+        clone = BaseEstimator.__sklearn_clone__(copy.copy(self))
+        return cast(Estimator, clone.set_params(communicator=self.communicator))
+
     def __getstate__(self) -> dict[str, Any]:
         """Return the state to pickle: all arrays as NumPy's, and the name of their backend and device."""
         state: dict[str, Any] = dict(super().__getstate__())
+        state["communicator"] = None  # of running processes only
         if "coefs_" not in state:
             return state
         source = backend_of(self.coefs_[0])

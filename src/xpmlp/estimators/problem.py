@@ -7,6 +7,7 @@ gradients are those of `xpmlp.nn.losses`.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from jaxtyping import Float
@@ -15,6 +16,7 @@ from xpmlp.backends import Backend
 from xpmlp.nn.activations import Activations
 from xpmlp.nn.losses import LOSSES, Loss, logistic, softmax_cross_entropy, squared_error
 from xpmlp.nn.samples import Samples
+from xpmlp.training.distributed import OwnRows
 
 
 class Rows(NamedTuple):
@@ -41,6 +43,20 @@ class Problem(NamedTuple):
     activation: Activations
     loss: Loss
     l2: float | None  # the penalty λ
+    processes: OwnRows | None = None  # that each hold samples of their own
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process speaks for all."""
+        return self.processes is None or self.processes.rank == 0
+
+    def sum_numbers(self, *numbers: float) -> Sequence[float]:
+        """Return the sums over all processes of some numbers."""
+        return numbers if self.processes is None else self.processes.sum_numbers(*numbers)
+
+    def of_all(self, array: Any) -> Any:
+        """Return an array of all rows, of which each process has given its part."""
+        return array if self.processes is None else self.processes.concatenate(array)
 
 
 def clipped_softmax_cross_entropy(

@@ -68,6 +68,9 @@ class MLPRegressor(RegressorMixin, MLPBase, RegressionLoss):
         ``"float32"`` or ``"float64"`` to compute in. None: the dtype of X.
     callbacks
         Instances of `xpmlp.training.Callback`, called after each epoch of sgd and adam.
+    communicator
+        Several processes that call `fit` together, such as ``mpi4py.MPI.COMM_WORLD``, each with samples of its own. All
+        get the network of one process that holds all samples; see ``docs/clusters.md``.
     """
 
     _: KW_ONLY
@@ -75,7 +78,7 @@ class MLPRegressor(RegressorMixin, MLPBase, RegressionLoss):
     huber_delta: Any = 1.0
     out_activation: Any = "identity"
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         **MLPBase._parameter_constraints,
         "loss": [StrOptions(set(REGRESSION_LOSSES)), callable],
         "quantiles": [Interval(Real, 0, 1, closed="neither"), tuple, list],

@@ -69,9 +69,11 @@ def fit_stochastic(
         score = make_score(estimator, problem, problem.validation, problem.given_validation)
     elif validates:
         rows, validation_rows = split_rows(estimator, problem, random_state)
+        if problem.processes is not None:
+            validation_rows = problem.processes.own(validation_rows)
         given = [part if part is None else _safe_indexing(part, validation_rows) for part in problem.given]
         score = make_score(estimator, problem, select_rows(problem, validation_rows), Rows(*given))
-    trained_on = problem.samples.rows if rows is None else len(rows)
+    trained_on = total_rows(problem) if rows is None else len(rows)
     if not incremental or getattr(estimator, "_optimizer", (None,))[0] != estimator.solver:
         reset_optimizer(estimator)
     solver, settings = estimator._optimizer
@@ -100,6 +102,7 @@ def fit_stochastic(
             optimizer_state=estimator._optimizer_state,
             backend=problem.backend,
             callbacks=(stopping, *theirs, *estimator.callbacks),
+            communicator=problem.processes,
         )
     except DivergedError as error:
         if stopping.best_layers is None:
@@ -177,17 +180,22 @@ def split_rows(
     estimator: Any, problem: Problem, random_state: np.random.RandomState
 ) -> tuple[Int64[np.ndarray, " rows"], Int64[np.ndarray, " validation_rows"]]:
     """Draw training and validation rows; stratified for two classes."""
-    samples = problem.samples
-    is_binary = is_classifier(estimator) and samples.targets.shape[-1] == 1
+    targets = problem.samples.targets
+    is_binary = is_classifier(estimator) and targets.shape[-1] == 1
     rows, validation_rows = train_test_split(
-        np.arange(samples.rows, dtype=np.int64),
+        np.arange(total_rows(problem), dtype=np.int64),
         random_state=random_state,
         test_size=estimator.validation_fraction,
-        stratify=to_host(samples.targets) if is_binary else None,
+        stratify=problem.of_all(to_host(targets)) if is_binary else None,
     )
     if len(validation_rows) < 2:
         raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
     return rows, validation_rows
+
+
+def total_rows(problem: Problem) -> int:
+    """Return the number of samples, of all processes together."""
+    return problem.samples.rows if problem.processes is None else sum(problem.processes.counts)
 
 
 def batch_size(estimator: Any, rows: int) -> int:

@@ -1,5 +1,6 @@
 """scikit-learn's learning rate, its records of every epoch, and its rule for stopping."""
 
+import functools
 import math
 import sys
 from collections.abc import Callable
@@ -135,7 +136,7 @@ class Stopping(Callback):
 
     def print(self, line: str) -> None:
         """Print a line if the estimator is verbose."""
-        if self.estimator.verbose:
+        if self.estimator.verbose and self.problem.is_first:
             sys.stdout.write(line + "\n")
 
 
@@ -157,22 +158,37 @@ def make_score(estimator: Any, problem: Problem, samples: Samples, given: Rows |
     backend, activation, loss = problem.backend, problem.activation, problem.loss
     with backend.scope():
         samples = move_samples(backend, samples, problem.dtype)
-        truth = None if loss.is_correct is not None else backend.to_numpy(samples.targets)
-        weight = None if samples.weight is None else backend.to_numpy(samples.weight)
+        truth = None if loss.is_correct is not None else problem.of_all(backend.to_numpy(samples.targets))
+        weight = None if samples.weight is None else problem.of_all(backend.to_numpy(samples.weight))
     stopping = estimator.early_stopping
     scorer = None if isinstance(stopping, bool) or stopping == "loss" else check_scoring(estimator, stopping)
+
+    evaluate = functools.partial(
+        loss_and_accuracy,
+        backend,
+        samples=samples,
+        activation=activation,
+        loss=loss,
+        combine=problem.sum_numbers,
+    )
+    if scorer is not None and problem.processes is not None:
+        raise ValueError(
+            f"early_stopping={stopping!r}: a scorer needs all validation samples in one process. With a communicator, "
+            "use early_stopping=True or 'loss'."
+        )
 
     def r2(layers: Layers) -> float:
         assert truth is not None
         if truth.shape[1] != layers[-1].weight.shape[-1]:  # quantiles
-            return -loss_and_accuracy(backend, layers, samples, activation=activation, loss=loss)[0]
+            return -evaluate(layers)[0]
         predictions = backend.to_numpy(predict_outputs(backend, layers, samples.x, activation=activation, loss=loss))
+        predictions = problem.of_all(predictions)
         return (
             float(r2_score(truth, predictions, sample_weight=weight)) if np.all(np.isfinite(predictions)) else math.nan
         )
 
     def score(layers: Layers) -> tuple[float, float]:
-        value, accuracy = loss_and_accuracy(backend, layers, samples, activation=activation, loss=loss)
+        value, accuracy = evaluate(layers)
         if stopping == "loss":
             return value, -value
         if scorer is None:

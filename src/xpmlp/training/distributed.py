@@ -8,6 +8,7 @@ rounding: rows are added in another order.
 
 import contextlib
 import math
+import os
 import signal
 import threading
 import zlib
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
+import array_api_compat
 import numpy as np
 from jaxtyping import Int64, Shaped
 
@@ -23,6 +25,7 @@ from xpmlp.errors import SettingsError, XpmlpError
 from xpmlp.nn.samples import Samples, slice_rows
 from xpmlp.nn.tree import tree_map
 from xpmlp.optional_imports import import_optional
+from xpmlp.threads import use_threads
 
 Result = TypeVar("Result")
 LARGE = 2**14  # elements of an array whose copy into a common buffer takes longer than a message of its own
@@ -49,10 +52,6 @@ class SingleProcess:
     def compare(self, values: Mapping[str, Any]) -> None:
         """Compare nothing."""
 
-    def processes_here(self) -> int:
-        """Return 1."""
-        return 1
-
     def hosts(self) -> list[str]:
         """Return nothing: a single machine is described elsewhere."""
         return []
@@ -76,8 +75,19 @@ class Communicator(SingleProcess):
     @classmethod
     def of(cls, value: Any) -> "Communicator | None":
         """Return a communicator, from one of mpi4py too; None if there is one process only."""
+        if not (value is None or isinstance(value, cls) or hasattr(value, "Allreduce")):
+            raise SettingsError(f"communicator: {value!r} is none of mpi4py's, such as mpi4py.MPI.COMM_WORLD.")
         communicator = value if value is None or isinstance(value, cls) else cls(value)
         return communicator if communicator is not None and communicator.size > 1 else None
+
+    def share(self, batch_size: int, rows: int) -> "Share":
+        """Return this process's share of each batch, of that many training rows."""
+        if batch_size < self.size:
+            raise SettingsError(
+                f"batch_size: {batch_size} rows are too few for {self.size} processes, which each take a part of every "
+                "batch. Use larger batches, or fewer processes."
+            )
+        return Share(self, batch_size, rows)
 
     def add_up(self, array: Shaped[np.ndarray, "..."]) -> None:
         """Replace an array by the sum over all processes, which is the same to the bit in each of them."""
@@ -109,7 +119,7 @@ class Communicator(SingleProcess):
         result, failure = None, None
         try:
             result = function()
-        except (XpmlpError, OSError, MemoryError) as error:
+        except Exception as error:  # noqa: BLE001 - all have to end, whatever it is
             failure = error
         failures = self.mpi.allgather(failure and (type(failure), str(failure)))
         failed = [rank for rank, found in enumerate(failures) if found]
@@ -119,7 +129,11 @@ class Communicator(SingleProcess):
         where = "" if failed[0] == 0 else f"process {failed[0]} of {self.size}: "
         if failure is not None and not where:
             raise failure
-        raise error_type(f"{where}{message}") from failure
+        try:
+            raised = error_type(f"{where}{message}")
+        except TypeError:  # it is made of more than a message
+            raised = XpmlpError(f"{where}{message}")
+        raise raised from failure
 
     def compare(self, values: Mapping[str, Any]) -> None:
         """Refuse values that are not the same in every process.
@@ -138,12 +152,11 @@ class Communicator(SingleProcess):
                         "all processes with the same version, settings and data."
                     )
 
-    def processes_here(self) -> int:
-        """Return the number of processes on this machine."""
-        import mpi4py.MPI
-
-        size: int = self.mpi.Split_type(mpi4py.MPI.COMM_TYPE_SHARED).size
-        return size
+    def threads_each(self, threads: int | None) -> int | None:
+        """Return the threads of each process: of several on a machine one by default, and no more than it has cores."""
+        hosts = self.hosts()
+        here = hosts.count(hosts[self.rank])
+        return threads if here == 1 else min(threads or 1, max(1, (os.cpu_count() or 1) // here))
 
     def hosts(self) -> list[str]:
         """Return the name of each process's machine."""
@@ -151,6 +164,12 @@ class Communicator(SingleProcess):
 
         names: list[str] = self.mpi.allgather(mpi4py.MPI.Get_processor_name())
         return names
+
+    @contextlib.contextmanager
+    def begin(self, threads: int | None) -> Iterator[None]:
+        """Take part in a run, whose checkpoint or user asks for that many threads."""
+        with use_threads(self.threads_each(threads)), self.hold_interrupts():
+            yield
 
     @contextlib.contextmanager
     def hold_interrupts(self) -> Iterator[None]:
@@ -174,6 +193,38 @@ class Communicator(SingleProcess):
         reasons = self.mpi.allgather((self.interrupted, stop_reason))
         self.interrupted = any(interrupted for interrupted, _ in reasons)
         return next((reason for _, reason in reasons if reason is not None), None)
+
+
+class OwnRows(Communicator):
+    """Processes that each hold training rows of their own, which together are all: the first process's come first.
+
+    Parameters
+    ----------
+    rows
+        Number of rows that this process holds.
+    """
+
+    def __init__(self, mpi: Any, rows: int) -> None:
+        super().__init__(mpi)
+        self.counts: list[int] = mpi.allgather(rows)
+
+    def share(self, batch_size: int, rows: int) -> "Share":
+        """Return this process's share of each batch: the rows of it that it holds."""
+        return OwnShare(self, batch_size, rows)
+
+    def concatenate(self, array: Shaped[np.ndarray, "rows *axes"]) -> Shaped[np.ndarray, "all *axes"]:
+        """Return an array of all rows, of which each process has given its part."""
+        return np.concatenate(self.mpi.allgather(array))
+
+    def own(self, rows: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, " own"]:
+        """Return the positions in this process of those of the given rows that it holds, in their order."""
+        held: Int64[np.ndarray, " own"] = rows[self.holder(rows) == self.rank] - sum(self.counts[: self.rank])
+        return held
+
+    def holder(self, rows: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, " rows"]:
+        """Return which process holds each of the given rows."""
+        ranks: Int64[np.ndarray, " rows"] = np.searchsorted(np.cumsum(self.counts), rows, side="right")
+        return ranks
 
 
 def connect() -> Communicator:
@@ -221,7 +272,7 @@ class Combine(NamedTuple):
         return tree_map(combine, tree)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Share:
     """This process's share of each batch.
 
@@ -261,13 +312,60 @@ class Share:
         """Return training samples with weights, and with the row that fills up a share after the last."""
         weight = np.ones(samples.rows, np.float32) if samples.weight is None else samples.weight
         with_weight = samples._replace(weight=weight)
-        return with_weight.map(lambda array: np.concatenate([array, np.zeros_like(array[:1])]))
+        return with_weight.map(with_zero_row)
 
     def validation(self, samples: Samples) -> Samples:
         """Return this process's part of validation samples; it may be empty."""
         rows = math.ceil(samples.rows / self.communicator.size)
         start = min(self.communicator.rank * rows, samples.rows)
         return slice_rows(samples, start, start + rows)
+
+
+class OwnShare(Share):
+    """A process's share of each batch if it holds training rows of its own: as many as happen to be among its rows.
+
+    All shares are as large as the largest of any process so far: all processes capture a step at the same time.
+    """
+
+    communicator: OwnRows
+    largest = 0
+
+    @property
+    def rows(self) -> int:
+        """Number of rows in the share."""
+        return max(self.largest, super().rows)
+
+    @property
+    def first_row(self) -> int:
+        """Position that no other process's rows have; not that in the batch."""
+        return self.communicator.rank * self.batch_size
+
+    def order(self, order: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, " own"]:
+        """Return the rows of this process, batch by batch, out of the order of all rows."""
+        steps = math.ceil(len(order) / self.batch_size)
+        holder = self.communicator.holder(order)
+        shares = np.arange(len(order)) // self.batch_size * self.communicator.size + holder
+        self.largest = max(self.rows, int(np.bincount(shares).max()))
+        batch = np.flatnonzero(holder == self.communicator.rank) // self.batch_size
+        counts = np.bincount(batch, minlength=steps)
+        place = np.arange(len(batch)) - (np.cumsum(counts) - counts)[batch]
+        batches = np.full((steps, self.rows), self.fill, order.dtype)
+        batches[batch, place] = self.communicator.own(order)
+        return batches.reshape(-1)
+
+    def validation(self, samples: Samples) -> Samples:
+        """Return the validation samples, which are this process's own."""
+        return samples
+
+
+def with_zero_row(array: Any) -> Any:
+    """Return an array of any library, or a sparse matrix, with a further row of zeros."""
+    if hasattr(array, "tocsr"):
+        import scipy.sparse
+
+        return scipy.sparse.vstack([array, 0 * array[:1]], format="csr")
+    xp = array_api_compat.array_namespace(array)
+    return xp.concat([array, xp.zeros_like(array[:1])])
 
 
 def digest(*arrays: Shaped[np.ndarray, "..."]) -> str:

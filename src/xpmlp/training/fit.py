@@ -26,7 +26,7 @@ from xpmlp.nn.tree import tree_map
 from xpmlp.threads import check_threads
 
 from .checkpoint import Checkpoint
-from .distributed import Combine, Communicator, Share
+from .distributed import Combine, Communicator, OwnRows, Share
 from .errors import DivergedError, FitError, OutOfMemoryError, describe_divergence, describe_shortage
 from .evaluation import loss_and_accuracy
 from .run import LOSSES, Callback, EpochRow, FitResult, Run, Shuffler
@@ -131,7 +131,9 @@ def fit(
         checkpoint's, else those available, or fewer on a busy machine.
     communicator
         The processes that call this function together, with equal arguments: a communicator of mpi4py, or one of
-        `xpmlp.training.distributed`. Each computes a part of every batch, and all return the same network.
+        `xpmlp.training.distributed`. Each computes a part of every batch, by default in one thread if they share a
+        machine, and all return the same network. With `OwnRows`, each has given samples of its own, `rows` counts
+        through those of all, and `loss_rows` must be 0.
 
     Raises
     ------
@@ -145,7 +147,9 @@ def fit(
     DeviceMemoryError
         If it has too little memory even to begin.
     """
-    row_count = train.rows if rows is None else len(rows)
+    communicator = Communicator.of(communicator)
+    given_rows = sum(communicator.counts) if isinstance(communicator, OwnRows) else train.rows
+    row_count = given_rows if rows is None else len(rows)
     for name, count in (
         ("epochs", epochs),
         ("batch_size", batch_size),
@@ -162,7 +166,6 @@ def fit(
     given = [samples for samples in (train, validation, test) if samples is not None]
     backend = backend or infer_backend(*(array for samples in given for array in samples.arrays))
     share = None
-    communicator = Communicator.of(communicator)
     if communicator is not None:
         share = make_share(communicator, backend, min(batch_size, row_count), train.rows)
     with backend.scope():
@@ -200,8 +203,8 @@ def fit(
         threads = threads or (None if checkpoint is None else checkpoint.threads)
         batch_rows = share.rows if share else min(batch_size, run.rows)
         with (
-            backend.run_threads(run.state.layers, batch_rows, threads) as run.threads,
-            contextlib.nullcontext() if communicator is None else communicator.hold_interrupts(),
+            contextlib.nullcontext() if communicator is None else communicator.begin(threads),
+            backend.run_threads(run.state.layers, batch_rows, None if communicator else threads) as run.threads,
         ):
             failure = train_epochs(run, settings, checkpoint)
         result = run.result(time.perf_counter() - began)
@@ -218,12 +221,7 @@ def make_share(communicator: Communicator, backend: Backend, batch_size: int, ro
             f"backend {backend.name}: compiles an epoch as a whole, which cannot wait for other processes. Train in "
             "several processes with numpy, torch or cupy."
         )
-    if batch_size < communicator.size:
-        raise SettingsError(
-            f"batch_size: {batch_size} rows are too few for {communicator.size} processes, which each take a part of "
-            "every batch. Use larger batches, or fewer processes."
-        )
-    return Share(communicator, batch_size, rows)
+    return communicator.share(batch_size, rows)
 
 
 def spread_rows(
