@@ -141,7 +141,8 @@ def describe(summary: ColumnSummary, longest_name: int) -> dict[str, str]:
 
 def describe_concerns(summary: ColumnSummary) -> str:
     """Return what is notable about a column."""
-    mostly = [] if summary.top is None else [f"mostly {cell(summary.top)} ({summary.top_count:,})"]
+    top_count = summary.top_count or 0
+    mostly = [f"mostly {cell(summary.top)} ({top_count:,})"] if top_count > 1 else []
     return "; ".join([*concerns(summary), *mostly])
 
 

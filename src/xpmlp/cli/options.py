@@ -147,7 +147,7 @@ def with_table_options(command: Callable[..., None], names: Collection[str] | No
     `collect_table_options` reads them.
     """
     types: dict[str, Any] = {"test": Path | None, "test_fraction": float | None, "missing": str, "strict": bool}
-    types |= {"header": bool | None, "skip_rows": int | None}
+    types |= {"header": bool | None, "skip_rows": int | None, "skip_footer": int | None}
     hints = get_type_hints(TableOptions)
     types |= {name: list[str] | None for name, hint in hints.items() if hint == tuple[str, ...]}
     options = {

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from xpmlp.datasets import TableOptions
-from xpmlp.datasets.tables.csv_file import markers
-from xpmlp.datasets.tables.numbers import MARKERS_AMONG_NUMBERS
+from xpmlp.datasets.tables.numbers import MAGNITUDES, MARKERS_AMONG_NUMBERS
+from xpmlp.datasets.tables.values import markers
 from xpmlp.model import Model, TableSchema
 from xpmlp.model.table_schema import Reading
 
@@ -97,7 +97,8 @@ def constants(model: Model) -> str:
         for column in model.raw_columns.columns:
             described = column.to_json()
             if column.name in formats:
-                described["format"] = (formats[column.name].decimal, formats[column.name].unit)
+                form = formats[column.name]
+                described["format"] = (form.decimal, form.unit, MAGNITUDES if form.magnitudes else {})
             lines.append(textwrap.indent(f"{literal(described, WIDTH - 4)},", "    "))
         lines.append("]")
     return "\n".join(lines)

@@ -187,13 +187,16 @@ NUMBER_IN_FORMAT = """if "format" in column and isinstance(cell, str):
     return float(TRUTHS.get(str(cell).strip().lower(), cell))"""
 DECORATED = '''
 
-def decorated_number(text, decimal, unit):
-    """Return the number in text such as "$$1,234" or "45 %"."""
+def decorated_number(text, decimal, unit, magnitudes):
+    """Return the number in text such as "$$1,234", "45 %" or, with magnitudes, "1.2 M"."""
     text = text.replace(unit, "").replace("\\N{MINUS SIGN}", "-").strip()
     text = "-" + text.strip("()") if text.startswith("(") else text
     for between in " '\\u2019_\\xa0\\u202f" + ",.".replace(decimal, ""):
         text = text.replace(between, "")
-    return float(text.replace(decimal, "."))
+    word = text.lower().lstrip("+-.,0123456789")
+    factor = magnitudes.get(word)
+    text = text if factor is None else text[: -len(word)]
+    return float(text.replace(decimal, ".")) * (factor or 1.0)
 '''
 
 SCALED = 'inputs = [(numbers - column.get("offset", 0.0)) / column.get("scale", 1.0)]'

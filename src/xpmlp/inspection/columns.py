@@ -2,7 +2,8 @@
 
 import math
 from collections import defaultdict
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from xpmlp.datasets.tables.table import ColumnType, Table, column_type, import_polars, without_nan
@@ -30,6 +31,10 @@ class ColumnSummary:
         The most frequent value of text or booleans, and its number of rows.
     duplicate_of
         The first column with the same values, if there is one.
+    used_as
+        What training would make of it: its kind, with the format of dates, or why it is dropped. None for the target.
+    missing_markers
+        How often each marker of a missing value stands in it, such as ``?``; empty cells are not among them.
     """
 
     name: str
@@ -49,6 +54,8 @@ class ColumnSummary:
     top: str | None = None
     top_count: int | None = None
     duplicate_of: str | None = None
+    used_as: str | None = None
+    missing_markers: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_constant(self) -> bool:
@@ -57,7 +64,8 @@ class ColumnSummary:
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary as a JSON object, with null for infinities."""
-        return {name: plain(value) for name, value in asdict(self).items()} | {"constant": self.is_constant}
+        values = {name: plain(value) for name, value in vars(self).items()}
+        return values | {"missing_markers": dict(self.missing_markers), "constant": self.is_constant}
 
 
 def plain(value: Any) -> Any:
@@ -115,7 +123,9 @@ def mark_duplicates(table: Table, summaries: list[ColumnSummary]) -> list[Column
     alike: defaultdict[tuple[Any, ...], list[str]] = defaultdict(list)
     for summary in summaries:
         if summary.kind != "other" and not summary.is_constant:
-            alike[(*asdict(replace(summary, name="", type="")).values(),)].append(summary.name)
+            alike[(*[getattr(summary, name) for name in (*COUNTS, *STATISTICS, "kind", "top", "top_count")],)].append(
+                summary.name
+            )
     originals: dict[str, str] = {}
     for names in alike.values():
         firsts: list[tuple[str, Any]] = []
@@ -156,11 +166,14 @@ def by_interest(summaries: list[ColumnSummary], target: str | None = None) -> li
 
 def concerns(summary: ColumnSummary) -> list[str]:
     """Return what is noteworthy about a column, in words."""
+    markers = ", ".join(f"{count:,} {marker}" for marker, count in summary.missing_markers.items())
+    used_as = summary.used_as or ""
     found = {
-        f"{summary.missing:,} missing": summary.missing,
+        f"{summary.missing:,} missing" + (f" ({markers})" if markers else ""): summary.missing,
         f"{summary.infinite:,} infinite": summary.infinite,
         "constant" if summary.count else "empty": summary.is_constant,
         f"same as {summary.duplicate_of}": summary.duplicate_of is not None,
         "neither numbers nor categories": summary.kind == "other",
+        used_as: used_as.startswith(("date (", "number (")) or (used_as.startswith("dropped") and summary.count > 0),
     }
     return [words for words, applies in found.items() if applies]

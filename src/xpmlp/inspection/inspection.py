@@ -3,7 +3,7 @@
 import itertools
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from jaxtyping import Num
 from xpmlp.datasets import ByteSplit, Dataset, Split, load_dataset
 from xpmlp.datasets.load import is_table
 from xpmlp.datasets.tables.columns import Target, check_names, find_target, image_shape, read_target
+from xpmlp.datasets.tables.kinds import find_kinds
 from xpmlp.datasets.tables.loading import NAMED_TABLES, open_tables
 from xpmlp.datasets.tables.options import TableOptions, Task
 from xpmlp.datasets.tables.suspicions import note_suspicions
@@ -177,6 +178,15 @@ def inspect_table(table: Table, *, target: str | None = None, task: Task | None 
             column.name for column in columns if column.name != target and (column.missing or not column.is_constant)
         ]
         notes += note_suspicions(table, names, found, None if found is None else ~found.missing)
+        kinds = find_kinds(table, [name for name in table.schema if name != target], TableOptions())
+        columns = [
+            replace(
+                column,
+                used_as=None if column.name == target else kinds.use_of(column.name),
+                missing_markers=table.markers.get(column.name, {}),
+            )
+            for column in columns
+        ]
     duplicates, contradictions = find_duplicate_rows(table, target)
     return Inspection(
         name=table.name,

@@ -105,10 +105,13 @@ class NumberFormat(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
         The decimal separator. The other one, spaces and apostrophes may stand between thousands.
     unit
         The currency, percent sign or unit beside each number; empty if there is none. It does not change the number.
+    magnitudes
+        Whether ``k``, ``M``, ``bn`` and the like multiply the number.
     """
 
     decimal: Literal[".", ","] = "."
     unit: str = ""
+    magnitudes: bool = False
 
 
 class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -12,6 +12,7 @@ import pytest
 from xpmlp import load_dataset
 from xpmlp.datasets.tables.files import read_table
 from xpmlp.datasets.tables.loading import rows_to_predict
+from xpmlp.datasets.tables.numbers import apply_format, find_format
 from xpmlp.datasets.tables.options import TableOptions
 from xpmlp.errors import DataError, SettingsError
 
@@ -151,7 +152,8 @@ def test_columns_that_cannot_help_are_dropped_in_one_note_or_refused(tmp_path: P
         with pytest.raises(DataError, match="columns that cannot be inputs: ") as caught:
             load_dataset(path, **options)
         assert [name for name in frame.columns if f"'{name}' (" in str(caught.value)] == names
-        assert "Leave them out with --exclude" in str(caught.value)
+        remedy = "No others are left" if "exclude" in options else "Leave them out with --exclude"
+        assert remedy in str(caught.value)
 
 
 def test_spaces_around_texts_are_of_no_importance(tmp_path: Path) -> None:
@@ -169,3 +171,68 @@ def test_spaces_around_texts_are_of_no_importance(tmp_path: Path) -> None:
         schema = msgspec.structs.replace(dataset.table_schema, columns=(old,))
         x = rows_to_predict(read_table(tmp_path / "data.csv"), schema).x
         np.testing.assert_array_equal(x[:4], [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]])
+
+
+@pytest.mark.parametrize("write", [pl.DataFrame.write_csv, pl.DataFrame.write_parquet, pl.DataFrame.write_ipc])
+def test_text_is_read_alike_whatever_the_format(tmp_path: Path, write: Callable[..., None]) -> None:
+    numbers = np.random.default_rng(0).uniform(5, 5000, 60)
+    frame = pl.DataFrame(
+        {
+            "price": [f"${value:,.2f}" for value in numbers],
+            "share": [f"{value / 100:.1f} %" for value in numbers],
+            "when": [f"2026-{1 + row % 12:02d}-{1 + row % 28:02d}" for row in range(60)],
+            "zip": [f"{row % 5:05d}" for row in range(60)],
+            "mark": ["?" if row % 9 == 0 else f"{value:.2f}" for row, value in enumerate(numbers)],
+            "cost": [f"{value:.2f} €" for value in numbers],
+        }
+    )
+    path = tmp_path / ("data" + {"write_csv": ".csv", "write_parquet": ".parquet"}.get(write.__name__, ".arrow"))
+    write(frame, path)
+    dataset = load_dataset(path, target="cost")
+    assert dataset.table_schema is not None
+    assert [column.kind for column in dataset.table_schema.columns] == [
+        "number",
+        "number",
+        "date",
+        "category",
+        "number",
+    ]
+    assert dataset.classes == ()
+    np.testing.assert_allclose(np.sort([*dataset.train.labels, *dataset.test.labels]), np.sort(numbers.round(2)))
+    assert dict(read_table(path).markers) == {"mark": {"?": 7}}
+    with pytest.raises(DataError, match=r"--strict: .*'mark' \(7\).*'price' \(\$.*--numbers.*'zip' \(00000\)"):
+        load_dataset(path, target="cost", strict=True)
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (["€110.5M", "€565K", "€0"], [110.5e6, 565e3, 0]),
+        (["19M", "14k", "1.2k"], [19e6, 14e3, 1200]),
+        (["3 bn", "4 bn"], [3e9, 4e9]),
+        (["1,5 Mio €", "2 Mrd €"], [1.5e6, 2e9]),
+        (["(2k)", "-1.5 million"], [-2000, -1.5e6]),
+        (["5 m", "6.5 m"], [5, 6.5]),  # metres
+        (["5 kg", "6 M"], None),
+    ],
+)
+def test_magnitudes_multiply(cells: list[str], values: list[float] | None) -> None:
+    form = find_format(pl.Series(cells), decimal_comma=False)
+    assert (form is None) == (values is None)
+    if form is not None:
+        np.testing.assert_allclose(apply_format(pl.Series(cells), form).to_numpy(), values)
+
+
+def test_a_few_texts_among_numbers_are_missing_and_those_that_recur_are_categories(write: Write) -> None:
+    rows = "".join(f"{i},{i % 3 or 'many'},{i * 2}\n" for i in range(60))
+    path = write(f"a,doors,y\n{rows}inf,1,3\n7,2,oops\n8,1,inf\n")
+    dataset = load_dataset(path, target="y")
+    assert dataset.table_schema is not None
+    assert {column.name: column.kind for column in dataset.table_schema.columns} == {"a": "number", "doors": "category"}
+    assert dataset.train.rows + dataset.test.rows == 61
+    notes = "\n".join(dataset.notes)
+    assert "without a target: row 62 (line 63), column 'y': 'oops' is not a number" in notes
+    assert "row 63 (line 64), column 'y': the value is infinite" in notes
+    assert "used as missing values: row 61 (line 62), column 'a': inf is infinite" in notes
+    grades = write("a,y\n" + "".join(f"{i},{'X' if i % 4 == 0 else i % 4}\n" for i in range(40)), "grades.csv")
+    assert load_dataset(grades, target="y").classes == ("1", "2", "3", "X")

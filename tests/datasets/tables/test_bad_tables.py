@@ -39,7 +39,7 @@ QUOTE = GOOD.replace("20,10.0,2", '20,"10.0,2')
         ('note,b,label\n"one\ntwo",1,0\nx,2\nx,3,1\n', {}, "row 2 (line 4) has 2 values"),
         (QUOTE, {}, ""),
         (QUOTE.split("\n", 1)[1], {"target": "column_1"}, ""),
-        (GOOD + "cheap,1,0\n", {"target": "a"}, "row 31 (line 32), column 'a': 'cheap' is not a number"),
+        (GOOD + "cheap,1,0\n", {"target": "a", "strict": True}, "no value in column 'a', the first of them row 31"),
         ("", {}, "is empty. Give a table"),
         ("a,b,label", {}, "has a header and no rows"),
         ("a,b,label\n\n\n", {}, "has a header and no rows"),
@@ -72,7 +72,8 @@ def test_missing_files_and_infinite_values_are_named(tmp_path: Path) -> None:
     path = tmp_path / "data.parquet"
     assert "there is no such file" in refused(path)
     pl.DataFrame({"a": [*range(11), np.inf] * 4, "label": [0, 1] * 24}, strict=False).write_parquet(path)
-    assert "row 12, column 'a'" in refused(path)
+    assert "row 12, column 'a': inf (and 3 more) is infinite" in refused(path, strict=True)
+    assert any("used as missing values: row 12, column 'a': inf" in note for note in load_dataset(path).notes)
 
 
 def test_a_missing_target_is_answered_with_the_near_names(write: Write) -> None:

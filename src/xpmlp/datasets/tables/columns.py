@@ -23,6 +23,7 @@ from .task import decide_task
 USUAL_TARGETS = ("label", "target", "class", "y")
 # If at least this fraction of a column's text is numbers, the rest are mistakes.
 NUMERIC_FRACTION = 0.5
+MISTAKES_RECUR, FEW_TEXTS = 5, 20
 SMALLEST_SIDE = 8  # of images
 BRIGHTEST = 255
 # Whole numbers that stay far below 255 are counts or percentages.
@@ -86,27 +87,14 @@ def option_text(option: str, names: Iterable[str]) -> str:
     return f"{option} {shlex.quote(line.getvalue())}"
 
 
-def refuse_text_among_numbers(table: Table, name: str, values: Any, *, remedy: str | None = None) -> None:
-    """Refuse a column of text in which most values are numbers, naming the first value that is not."""
-    count, row = text_among_numbers(values)
-    present = len(values) - values.null_count()
-    if not count or present - count < NUMERIC_FRACTION * present or table.find_line is None:
-        return
-    others = f" (and {count - 1:,} more)" if count > 1 else ""
-    remedy = remedy or (
-        f"Correct the cell, leave the column out with {option_text('--exclude', [name])}, or use all its values as "
-        f"categories with {option_text('--categories', [name])}."
-    )
-    raise DataError(
-        f"{table.name}: {table.place(row)}, column {name!r}: {values[row]!r}{others} is not a number, but the other "
-        f"{present - count:,} values of this column are. {remedy}"
-    )
-
-
-def text_among_numbers(values: Any) -> tuple[int, int]:
-    """Return how many texts of a series are no numbers, and the row of the first."""
-    wrong = values.is_not_null() & values.cast(import_polars().Float64, strict=False).is_null()
-    return int(wrong.sum()), int(np.argmax(wrong.to_numpy())) if len(values) else 0
+def is_numeric(texts: Any) -> bool:
+    """Return whether most texts are numbers and the others mistakes; a few that recur are categories: 2, 3, many."""
+    texts = texts.drop_nulls()
+    wrong = texts.filter(texts.cast(import_polars().Float64, strict=False).is_null())
+    if not len(texts) or len(wrong) > (1 - NUMERIC_FRACTION) * len(texts):
+        return False
+    recur = len(wrong) >= MISTAKES_RECUR * max(1, wrong.n_unique())
+    return not recur or texts.n_unique() > FEW_TEXTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +108,7 @@ class Target:
     missing
         Which rows have no value.
     note
-        A note if the task was inferred.
+        A note if the task was inferred, or values were no numbers.
     """
 
     name: str
@@ -133,46 +121,55 @@ class Target:
 def read_target(table: Table, name: str, task: Task | None) -> Target:
     """Read a table's target, and infer the task if it is not given."""
     polars = import_polars()
-    series, dtype = table.column(name), table.schema[name]
+    series, dtype, note = table.column(name), table.schema[name], None
     if column_type(dtype) in ("text", "boolean"):
-        series = as_text(series)
-        if task == "regression":
-            remedy = "Correct the cell, or learn classes with --task classification."
-            refuse_text_among_numbers(table, name, series, remedy=remedy)
-            raise DataError(f"{table.name}: the target {name!r} is text, which no regression can predict. {remedy}")
-        if task is None:
-            remedy = "Correct the cell, or give --task classification if these are classes."
-            refuse_text_among_numbers(table, name, series, remedy=remedy)
-        values = np.asarray(series.fill_null("").to_list(), dtype=np.str_)
-        return Target(name, "classification", values, series.is_null().to_numpy())
+        text = as_text(series)
+        numbers = text.cast(polars.Float64, strict=False)
+        if task == "classification" or not is_numeric(text):
+            if task == "regression":
+                raise DataError(
+                    f"{table.name}: the target {name!r} is text, which no regression can predict. Correct the cells, "
+                    "or learn classes with --task classification."
+                )
+            values = np.asarray(text.fill_null("").to_list(), dtype=np.str_)
+            return Target(name, "classification", values, text.is_null().to_numpy())
+        wrong = (numbers.is_null() & text.is_not_null()).to_numpy()
+        row, count = int(np.argmax(wrong)), int(wrong.sum())
+        if count:
+            others = f" (and {count - 1:,} more)" if count > 1 else ""
+            note = (
+                f"{table.name}: without a target: {table.place(row)}, column {name!r}: {text[row]!r}{others} is not a "
+                "number; use all values as classes with --task classification"
+            )
+        series, dtype = numbers, polars.Float64
     if not dtype.is_numeric():
         raise DataError(f"{table.name}: the target {name!r} is of type {dtype}; expected numbers or classes.")
     if dtype.is_integer() and dtype not in (polars.Int128, polars.UInt64):
-        return integer_target(
-            name, series.fill_null(0).cast(polars.Int64).to_numpy(), series.is_null().to_numpy(), task
-        )
+        values = series.fill_null(0).cast(polars.Int64).to_numpy()
+        return integer_target(name, values, series.is_null().to_numpy(), task, note)
     numbers = series.cast(polars.Float64).fill_null(np.nan).to_numpy()
-    missing = np.isnan(numbers)
+    missing = ~np.isfinite(numbers)
     if np.isinf(numbers).any():
         row = int(np.argmax(np.isinf(numbers)))
-        raise DataError(f"{table.name}: {table.place(row)}, column {name!r}: the target is infinite. Correct it.")
+        more = f"{table.place(row)}, column {name!r}: the value is infinite"
+        note = f"{note}; {more}" if note else f"{table.name}: without a target: {more}"
     present = np.where(missing, 0.0, numbers)
     is_whole = (np.abs(present) <= 2**53) & (np.trunc(present) == present)
     if is_whole.all():
-        return integer_target(name, present.astype(np.int64), missing, task)
+        return integer_target(name, present.astype(np.int64), missing, task, note)
     if task == "classification":
         raise DataError(
             f"{table.name}: the target {name!r} has fractions, such as {float(present[~is_whole][0])!r}, so its values "
             "cannot be classes. Give --task regression, or name the classes with whole numbers or text."
         )
-    return Target(name, "regression", numbers, missing)
+    return Target(name, "regression", present, missing, note)
 
 
-def integer_target(name: str, values: Any, missing: Any, task: Task | None) -> Target:
+def integer_target(name: str, values: Any, missing: Any, task: Task | None, note: str | None) -> Target:
     """Return a target of whole numbers, which may be classes or amounts."""
-    note = None
     if task is None:
-        task, note = decide_task(name, values[~missing])
+        task, why = decide_task(name, values[~missing])
+        note = why if note is None else f"{note}; {why}"
     return Target(name, task, values if task == "classification" else values.astype(np.float64), missing, note)
 
 

@@ -10,22 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from msgspec.structs import replace as replace_fields
 
 from xpmlp.errors import DataError
-from xpmlp.model.table_schema import NumberFormat, Reading, TableSchema
+from xpmlp.model.table_schema import Reading, TableSchema
 
 from ..memory import check_memory
 from .columns import option_text
+from .footer import without_footer
 from .layout import Layout, Record, find_layout, split_records
-from .numbers import MARKERS_AMONG_NUMBERS, MISSING_MARKERS, apply_format, as_numbers, find_format
 from .options import NO_MARKERS, TableOptions
 from .table import Table, import_polars, polars_errors, reports_polars_errors
 from .text_file import Text, guess_encoding, read_text
+from .values import LEADING_ZERO, markers, read_values, refuse_doubts
 
 SAMPLE_ROWS = 100
 MOST_CODES = 200  # columns of whole numbers that are searched for leading zeros; pixels are more
-LEADING_ZERO = r"^[+-]?0\d+$"
 
 
 @dataclass(frozen=True)
@@ -117,6 +116,8 @@ def read_table_text(text: Text, options: TableOptions, schema: TableSchema | Non
     layout = find_layout(str(path), text.head(), options, schema)
     reading = Reading(text.encoding, layout.separator, layout.has_header, layout.comment)
     file = canonical(CsvFile(text, layout))
+    kept, footer = without_footer(file.text, file.layout, options)
+    file = replace(file, text=kept)
     try:
         with polars_errors(f"{path}: cannot be read as CSV", "Is it a table with a separator, and whole?"):
             frame = read_frame(file, options, schema)
@@ -130,21 +131,27 @@ def read_table_text(text: Text, options: TableOptions, schema: TableSchema | Non
         frame = without_blank_lines(file, frame)
     if frame.height == 0:  # only blank lines, or damage
         raise DataError(f"{path}: has no rows that can be read. Give a table with at least two rows.")
-    frame, reading, notes = read_values(frame, options, schema, reading)
+    texts = frame.select(import_polars().selectors.string())
+    found = read_values(texts.get_columns(), options, schema, reading)
+    frame, reading, notes = frame.with_columns(found.columns), found.reading, found.notes
+    harmless: list[str] = []
     empty = [name for name in layout.unnamed if frame[name].null_count() == frame.height]
     if empty and len(empty) < frame.width:
         frame = frame.drop(empty)
-        notes.append(f"columns dropped: {', '.join(empty)} (no name, no values)")
-    nameless = [name for name in layout.unnamed if name in frame.columns]
+        harmless.append(f"{path}: columns dropped: {', '.join(empty)} (no name, no values)")
+    nameless = [name for name in layout.unnamed if name in frame.columns and name not in options.exclude]
     if nameless:
         leave = option_text("--exclude", nameless)
         notes.append(f"columns without a name are called {', '.join(nameless)}; leave them out with {leave}")
+    doubts = [f"{path}: {note}" for note in (note, footer, *layout.notes, *notes) if note]
+    refuse_doubts(str(path), doubts, options)
     return Table.of(
         str(path),
         frame,
-        notes=(*([f"{path}: {note}"] if note else []), *layout.notes, *(f"{path}: {found}" for found in notes)),
+        notes=(*doubts, *harmless),
         find_line=file.find_line,
         reading=None if reading == Reading() else reading,
+        markers=found.markers,
     )
 
 
@@ -161,12 +168,6 @@ def canonical(file: CsvFile) -> CsvFile:
         written = record.end
     content = text.getvalue().encode(errors="replace")
     return CsvFile(replace(file.text, content=content), replace(layout, separator=",", comment=None))
-
-
-def markers(options: TableOptions) -> list[str]:
-    """Return the cells that are missing values in any column."""
-    usual = [""] if NO_MARKERS in options.na else MISSING_MARKERS
-    return [*usual, *(marker for marker in options.na if marker != NO_MARKERS)]
 
 
 def read_frame(file: CsvFile, options: TableOptions, schema: TableSchema | None) -> Any:
@@ -248,76 +249,3 @@ def without_blank_lines(file: CsvFile, frame: Any) -> Any:
     blank = [row for row, record in enumerate(file.records()) if not record.cells]
     is_row[[row for row in blank if row < len(is_row)]] = False
     return frame.filter(is_row)
-
-
-def read_values(
-    frame: Any, options: TableOptions, schema: TableSchema | None, reading: Reading
-) -> tuple[Any, Reading, list[str]]:
-    """Return the frame with its text stripped or as numbers, how it was read, and notes."""
-    known = Reading() if schema is None or schema.reading is None else schema.reading
-    columns: list[Any] = []
-    counts: dict[str, int] = {}
-    formats: dict[str, NumberFormat] = {}
-    codes: list[str] = []
-    examples: dict[str, str] = {}
-    for name, dtype in frame.schema.items():
-        if dtype != import_polars().String:
-            continue
-        text = frame[name].str.strip_chars()
-        text = text.set(text.is_in(markers(options)), None)
-        is_code = text.str.contains(LEADING_ZERO).fill_null(value=False)
-        if name in options.categories:
-            columns.append(text)
-        elif name not in options.numbers and (name in known.texts or is_code.any()) and as_numbers(text) is not None:
-            columns.append(text)
-            codes.append(name)
-            examples[name] = next(iter(text.filter(is_code)), "")
-        else:
-            values, form, counts[name] = text_to_numbers(
-                text, known.formats.get(name), decimal_comma=reading.separator == ";", keep=NO_MARKERS in options.na
-            )
-            columns.append(values)
-            if form is not None:
-                formats[name] = form
-                row = int(np.argmax(values.is_not_null().to_numpy()))
-                examples[name] = f"{text[row]} as {values[row]:g}"
-    reading = replace_fields(reading, formats=formats, texts=tuple(codes))
-    usual = NumberFormat(",") if reading.separator == ";" else None
-    decorated = [name for name, form in formats.items() if form not in (usual, known.formats.get(name))]
-    marked = {name: f"{count:,}" for name, count in counts.items() if count}
-    new_codes = {name: examples[name] for name in codes if examples[name] and name not in known.texts}
-    notes = []
-    if marked:
-        notes.append(
-            f"read markers such as ? and - as missing values in {with_examples(marked)}; keep them with --na none"
-        )
-    if decorated:
-        shown = with_examples({name: examples[name] for name in decorated})
-        notes.append(f"read as numbers: {shown}; keep the text with {option_text('--categories', decorated)}")
-    if new_codes:
-        numbers = option_text("--numbers", new_codes)
-        notes.append(f"kept as text, for leading zeros: {with_examples(new_codes)}; read numbers with {numbers}")
-    return frame.with_columns(columns), reading, notes
-
-
-def text_to_numbers(
-    text: Any, form: NumberFormat | None, *, decimal_comma: bool, keep: bool
-) -> tuple[Any, NumberFormat | None, int]:
-    """Return text as numbers if all of it is numbers or markers, their format unless plain, and the markers' number.
-
-    Other text is returned as it is. `form` is the format of numbers if it is known; with `keep`, markers are text.
-    """
-    is_marker = text.str.to_lowercase().is_in([] if keep else MARKERS_AMONG_NUMBERS).fill_null(value=False)
-    present = text.set(is_marker, None)
-    values = as_numbers(present) if form is None else None
-    if values is None:
-        form = form or find_format(present, decimal_comma=decimal_comma)
-        values = None if form is None else apply_format(present, form)
-        if values is None or values.null_count() > present.null_count():
-            return text, None, 0
-    return values, form, int(is_marker.sum())
-
-
-def with_examples(examples: dict[str, str]) -> str:
-    """Return columns, each with an example in brackets."""
-    return ", ".join(f"{name!r} ({example})" for name, example in examples.items())

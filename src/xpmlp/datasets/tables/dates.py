@@ -11,15 +11,15 @@ from xpmlp.model.table_schema import DatePart
 from .table import import_polars
 
 # As chrono, and so Polars, writes formats. Before a pair that the same text may fit stands the one that is preferred:
-# months first between slashes, as pandas does, and two digits of a year before four.
+# months first between slashes, as pandas does, and two digits of a year before four. %B also reads short names.
 DAYS = (
     *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d"),
     *("%m/%d/%y", "%d/%m/%y", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%y", "%d.%m.%Y"),
     *("%d-%m-%y", "%m-%d-%y", "%d-%m-%Y", "%m-%d-%Y"),
-    *("%d %b %y", "%d %b %Y", "%d %B %Y", "%d-%b-%y", "%d-%b-%Y", "%d-%B-%Y", "%d. %B %Y"),
-    *("%b %d %Y", "%B %d %Y", "%b %d, %Y", "%B %d, %Y", "%a, %d %b %Y", "%a %b %d %Y", "%A, %B %d, %Y"),
+    *("%d %B %y", "%d %B %Y", "%d-%B-%y", "%d-%B-%Y", "%d. %B %Y"),
+    *("%B %d %Y", "%B %d, %Y", "%B-%d-%y", "%B-%d-%Y", "%a, %d %B %Y", "%a %B %d %Y", "%A, %B %d, %Y"),
 )
-MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%b %Y", "%B %Y", "%b-%y", "%b-%Y")
+MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%B %Y", "%B-%y", "%B-%Y")
 TIMES = ("%H:%M:%S%.f", "%H:%M", "%I:%M:%S %p", "%I:%M %p")
 FORMATS = (
     *DAYS,

@@ -27,6 +27,7 @@ from .csv_file import read_csv
 from .options import TableOptions
 from .table import Table, import_polars, polars_errors, silent_panics
 from .text_file import is_unicode
+from .values import read_texts
 
 SUFFIXES = {
     "parquet": (".parquet", ".pq"),
@@ -90,14 +91,16 @@ def read_tables(
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path}: is empty. Give a table with a header and at least two rows.")
-        if kind == "npz":
-            return read_npz(path)
-        if kind == "parquet":
-            return open_lazily(path, import_polars().scan_parquet, "Parquet"), None
-        if kind == "arrow":
-            return open_arrow(path), None
         if kind == "csv":
             return read_csv(path, options, schema), None
+        if kind == "npz":
+            table, test = read_npz(path)
+            return read_texts(table, options, schema), test and read_texts(test, options, schema)
+        if kind is not None:
+            table = (
+                open_lazily(path, import_polars().scan_parquet, "Parquet") if kind == "parquet" else open_arrow(path)
+            )
+            return read_texts(table, options, schema), None
     except PermissionError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
     raise DataError(f"{path}: unknown format. Give {FORMATS}.")

@@ -1,5 +1,6 @@
 """Finding the kind of each column, and converting its values to that kind."""
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,13 +13,13 @@ from jaxtyping import Bool
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Kind, NumberFormat, Reading
 
-from .columns import NUMERIC_FRACTION, option_text
-from .csv_file import LEADING_ZERO
+from .columns import NUMERIC_FRACTION, is_numeric, option_text
 from .dates import WHOLE_DATE, find_format, fraction_in_format, parse_dates, to_days
 from .numbers import DECORATED, MARKERS_AMONG_NUMBERS, apply_format
 from .numbers import find_format as find_number_format
 from .options import TableOptions
 from .table import Table, column_type, import_polars, without_nan
+from .values import LEADING_ZERO
 
 MOST_CATEGORIES = 1000
 # With more different values than this, text that differs in every other row is names or remarks, not categories.
@@ -28,6 +29,7 @@ FEWEST_IDS = 20
 WORDS_OF_A_REMARK = 5
 # Whole numbers in this range that are all dates are dates.
 FIRST_DATE, LAST_DATE, FEWEST_DATES = 19000101, 21001231, 10
+INFINITE = (math.inf, -math.inf)
 EMPTY, CONSTANT, ID, REMARKS = "no values", "constant", "ids or names: different in all rows", "free text"
 ROW_NUMBERS, EMPTY_IN_TRAINING = "numbers the rows", "no values in the training rows"
 # What readers call columns without a name, as pandas and R write in front of the others.
@@ -77,6 +79,13 @@ class Found:
             notes.append(f"{table.name}: dates: {listed}; {change}")
         return notes
 
+    def use_of(self, name: str) -> str:
+        """Return what a column becomes: its kind and format, or why it is dropped."""
+        if name in self.unusable:
+            return f"dropped: {self.unusable[name]}"
+        form = self.formats.get(name) or (self.number_formats[name].unit if name in self.number_formats else "")
+        return f"{self.kinds[name]} ({form})" if form else self.kinds[name]
+
 
 def find_kinds(table: Table, features: list[str], options: TableOptions) -> Found:
     """Find the kind of each feature."""
@@ -118,19 +127,20 @@ def find_kinds(table: Table, features: list[str], options: TableOptions) -> Foun
             found.kinds[name], found.formats[name] = "date", WHOLE_DATE
         else:
             found.kinds[name] = kind
+    if options.strict and found.ambiguous:
+        name, other = next(iter(found.ambiguous.items()))
+        raise DataError(
+            f"{table.name}: column {name!r}: days and months could be exchanged. Give --date-format "
+            f"{found.formats[name]} or --date-format {other}."
+        )
     return found
-
-
-def is_numeric(texts: Any) -> bool:
-    """Return whether most texts are numbers, so that the others are mistakes."""
-    numbers = texts.cast(import_polars().Float64, strict=False)
-    return len(texts) > 0 and len(texts) - numbers.null_count() >= NUMERIC_FRACTION * len(texts)
 
 
 def decorated_format(distinct: Any) -> NumberFormat | None:
     """Return the format of different texts if most are numbers beside a unit or with separators; else None."""
     fits = distinct.str.contains(DECORATED)
-    if not len(distinct) or fits.mean() < NUMERIC_FRACTION:
+    decorated = distinct.filter(fits).cast(import_polars().Float64, strict=False)
+    if not len(distinct) or fits.mean() < NUMERIC_FRACTION or not decorated.null_count():
         return None
     return find_number_format(distinct.filter(fits), decimal_comma=False)
 
@@ -184,7 +194,8 @@ def as_kinds(table: Table, found: Found, options: TableOptions) -> tuple[Table, 
             f"Correct the cell, leave the column out with {option_text('--exclude', names)}, or use all its values as "
             f"categories with {option_text('--categories', names)}.",
         )
-    use = f"; use all values as categories with {option_text('--categories', wrong)}" if wrong else ""
+    texts = [name for name, cells in wrong.items() if isinstance(cells.value, str)]
+    use = f"; use all values as categories with {option_text('--categories', texts)}" if texts else ""
     return table, [note + use for note in wrong_cells_note(table, found.kinds, wrong)]
 
 
@@ -216,12 +227,12 @@ def drop_unusable(table: Table, kinds: dict[str, Kind], unusable: dict[str, str]
     refused = [name for name in unusable if options.strict or name in options.features or not kinds]
     reasons = ", ".join(f"{name!r} ({unusable[name]})" for name in refused or unusable)
     if refused:
-        left = "" if kinds else ", and no others are left"
-        raise DataError(
-            f"{table.name}: columns that cannot be inputs: {reasons}{left}. Leave them out with "
-            f"{option_text('--exclude', refused)}, use text as categories with {option_text('--categories', refused)}, "
-            "or turn them into numbers."
-        )
+        remedy = f"Leave them out with {option_text('--exclude', refused)}" if kinds else "No others are left"
+        if texts := [name for name in refused if column_type(table.schema[name]) == "text"]:
+            remedy += f"; use text as categories with {option_text('--categories', texts)}"
+        if numbers := [name for name in refused if unusable[name] == ROW_NUMBERS]:
+            remedy += f"; use the rows' numbers with {option_text('--features', numbers)}"
+        raise DataError(f"{table.name}: columns that cannot be inputs: {reasons}. {remedy}.")
     if not unusable:
         return []
     texts = [
@@ -244,21 +255,31 @@ class WrongCells:
 
 
 def convert(table: Table, kinds: Mapping[str, Kind]) -> tuple[Table, dict[str, WrongCells]]:
-    """Return the table with each column as values of its kind, and the cells that are none, which become missing.
+    """Return the table with each column as values of its kind, and the cells that are none or infinite: now missing.
 
     Numbers become numbers, dates days since 1970; categories stay as they are.
     """
     polars = import_polars()
     expressions, wrong = {}, {}
     number_formats = {} if table.reading is None else table.reading.formats
+    infinite: set[str] = set()
+    floats = [name for name, kind in kinds.items() if kind == "number" and table.schema[name].is_float()]
+    for group in table.column_groups(floats):
+        infinite.update(name for name in group.columns if group[name].is_infinite().any())
     for name, kind in kinds.items():
-        dtype, form = table.schema[name], number_formats.get(name)
+        dtype, form, expression = table.schema[name], number_formats.get(name), polars.col(name)
         function = converter(dtype, kind, table.formats.get(name))
-        if function is None:
+        if function is None and name not in infinite:
             continue
-        expressions[name] = function(polars.col(name))
-        if kind == "number" and form is not None and column_type(dtype) == "text":
-            expressions[name] = polars.lit(apply_format(trimmed(table.column(name)), form))
+        if function is not None:
+            expression = function(expression)
+        if kind == "number" and column_type(dtype) == "text":
+            if form is not None:
+                expression = polars.lit(apply_format(trimmed(table.column(name)), form))
+            expression = expression.cast(polars.Float64)
+        if kind == "number" and column_type(dtype) in ("text", "number"):
+            expression = polars.when(expression.is_finite()).then(expression)
+        expressions[name] = expression
         if column_type(dtype) in ("text", "number"):
             values = without_nan(table.column(name).to_frame())[name]
             present = ~is_missing(values)
@@ -311,14 +332,15 @@ def converter(dtype: Any, kind: Kind, name: str | None) -> Callable[[Any], Any] 
 def wrong_cell(table: Table, name: str, kind: Kind, cells: WrongCells) -> str:
     """Return what is wrong with the first wrong cell of a column."""
     others = f" (and {cells.count - 1:,} more)" if cells.count > 1 else ""
-    return f"{table.place(cells.row)}, column {name!r}: {cells.value!r}{others} is not a {kind}"
+    what = "is infinite" if cells.value in INFINITE else f"is not a {kind}"
+    return f"{table.place(cells.row)}, column {name!r}: {cells.value!r}{others} {what}"
 
 
 def refuse_wrong_cells(table: Table, kinds: Mapping[str, Kind], wrong: Mapping[str, WrongCells], remedy: str) -> None:
     """Refuse the first cell that is not of its column's kind."""
     for name, cells in wrong.items():
         others = f", but the other {cells.present - cells.count:,} values of this column are"
-        others = others if cells.count < cells.present else ""
+        others = others if cells.count < cells.present and cells.value not in INFINITE else ""
         raise DataError(f"{table.name}: {wrong_cell(table, name, kinds[name], cells)}{others}. {remedy}")
 
 

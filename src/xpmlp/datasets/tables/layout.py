@@ -289,7 +289,7 @@ def name_columns(
         names.append(name)
         repeated += [cell] * bool(count)
         unnamed += [name] * (not cell)
-    if not has_header and not options.names:
+    if not has_header and not options.names and options.header is None:
         notes.append(
             "has no header: its first line is like the others. The columns are called column_1, column_2, …; name them "
             "with --names A,B,… or use the line as names with --header"
@@ -303,5 +303,5 @@ def name_columns(
     return {
         "names": tuple(names),
         "unnamed": tuple(unnamed) if has_header else (),
-        "notes": tuple(f"{path}: {note}" for note in notes),
+        "notes": tuple(notes),
     }

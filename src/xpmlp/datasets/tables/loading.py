@@ -30,6 +30,7 @@ from .options import TableOptions, Task
 from .schema import check_table, dropped_note, fit_schema, infrequent_notes, missing_notes, refuse_missing, usable_rows
 from .suspicions import note_suspicions
 from .table import Table, import_polars, reports_polars_errors
+from .values import read_texts
 
 USE_MISSING = "Use them with --missing auto, mean or median, or drop such rows with --missing drop."
 NAMED_TABLES = ("iris", "wine", "breast_cancer", "diabetes")  # of scikit-learn
@@ -135,7 +136,7 @@ def open_tables(
 ) -> tuple[Table, Table | None]:
     """Open a table by its name or path, perhaps for a model, and the table of its test rows if it has one."""
     if isinstance(data, Table):
-        return data, None
+        return read_texts(data, options, schema), None
     return (named_table(str(data)), None) if str(data) in NAMED_TABLES else read_tables(Path(data), options, schema)
 
 
@@ -166,7 +167,7 @@ def kept_rows(
     counts = table.missing_counts(features)
     if options.missing == "refuse":
         in_target = {target.name: int(target.missing.sum())} if target.missing.any() else {}
-        refuse_missing(table, in_target | counts, USE_MISSING)
+        refuse_missing(table, in_target | counts, USE_MISSING, target.missing if in_target else None)
     kept = ~target.missing
     notes = []
     if target.missing.any():

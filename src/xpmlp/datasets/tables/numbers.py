@@ -21,11 +21,14 @@ PLAIN = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 CURRENCY = (
     r"(?:US|R|A|C|NZ|HK)?\$|[€£¥₹₩₽₺₫₴₦฿¢]|(?:USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|SEK|NOK|DKK|PLN|BRL|kr|Rs|Fr)\.?"
 )
+MAGNITUDES = {"k": 1e3, "thousand": 1e3, "m": 1e6, "mn": 1e6, "mio": 1e6, "mln": 1e6, "million": 1e6}
+MAGNITUDES |= {"b": 1e9, "bn": 1e9, "mrd": 1e9, "billion": 1e9, "t": 1e12, "tn": 1e12, "trillion": 1e12}
+ALSO_UNITS = ("m", "b", "t")  # metres, bytes and tonnes, where all cells have them
 UNIT = r"%|‰|°?[^\W\d_](?:[^\W\d_]|[/²³µ.]){0,9}|[\"'+°]"
 # In brackets it is negative, as in accounts. The same for Python and for Polars.
 DECORATED = (
     rf"^(\(?)\s*([+−-]?)\s*({CURRENCY})?\s*([+−-]?)\s*([\d.,][\d.,'’_ \x{{a0}}\x{{202f}}]*?(?:[eE][+-]?\d+)?)\s*"
-    rf"({CURRENCY}|{UNIT})?\s*\)?$"
+    rf"({CURRENCY}|{UNIT})?\s*({CURRENCY})?\s*\)?$"
 )
 GROUPS = r"['’_ \x{a0}\x{202f}]"  # between thousands
 POINT = rf"^(\d{{1,3}}((,\d{{2,3}})*,\d{{3}}|({GROUPS}\d{{3}})+)(\.\d*)?|\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
@@ -69,11 +72,17 @@ def find_format(text: Any, *, decimal_comma: bool) -> NumberFormat | None:
     digits = parts.struct.field("5")
     if digits.null_count():
         return None
-    units = polars.concat([parts.struct.field("3"), parts.struct.field("6")]).drop_nulls().unique()
+    after = parts.struct.field("6").drop_nulls().unique()
+    magnitudes = after.str.to_lowercase()
+    has_magnitudes = bool(len(after)) and bool(magnitudes.is_in(list(MAGNITUDES)).all())
+    if has_magnitudes and len(after) == 1 and not parts.struct.field("3").count() + parts.struct.field("7").count():
+        has_magnitudes = after[0] not in ALSO_UNITS
+    units = [parts.struct.field(place) for place in (("3", "7") if has_magnitudes else ("3", "6", "7"))]
+    units = polars.concat(units).drop_nulls().unique()
     if len(units) > 1:
         return None
     unit = units[0] if len(units) else ""
-    forms = [NumberFormat(".", unit), NumberFormat(",", unit)]
+    forms = [NumberFormat(".", unit, has_magnitudes), NumberFormat(",", unit, has_magnitudes)]
     for form in reversed(forms) if decimal_comma else forms:
         if digits.str.contains(POINT if form.decimal == "." else COMMA).all():
             return form
@@ -84,14 +93,19 @@ def apply_format(text: Any, form: NumberFormat) -> Any:
     """Return text in a format as numbers; null where it is not in that format."""
     polars = import_polars()
     parts = text.str.extract_groups(DECORATED)
-    bracket, sign, before, other, digits, after = (parts.struct.field(str(index)) for index in range(1, 7))
+    bracket, sign, before, other, digits, after, last = (parts.struct.field(str(index)) for index in range(1, 8))
     fits = digits.str.contains(POINT if form.decimal == "." else COMMA)
-    for unit in (before, after):
+    for unit in (before, last) if form.magnitudes else (before, after, last):
         fits &= unit.is_null() | (unit == form.unit)
     plain = digits.str.replace_all(GROUPS, "").str.replace_all("," if form.decimal == "." else ".", "", literal=True)
     values = plain.str.replace(",", ".", literal=True).cast(polars.Float64, strict=False)
     negative = (bracket != "") | sign.is_in(["-", "−"]) | other.is_in(["-", "−"])
     values = values * (1.0 - 2.0 * negative.cast(polars.Float64))
+    if form.magnitudes:
+        factors = list(MAGNITUDES.values())
+        values *= (
+            after.str.to_lowercase().fill_null("").replace_strict(["", *MAGNITUDES], [1.0, *factors], default=None)
+        )
     values = values.set(~fits.fill_null(value=False), None).alias(text.name)
     whole = values.cast(polars.Int64, strict=False)
     return whole if bool((whole == values).all()) and whole.null_count() == values.null_count() else values

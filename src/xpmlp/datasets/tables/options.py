@@ -11,7 +11,17 @@ from xpmlp.model.table_schema import MISSING, SCALINGS, Missing, Scaling
 
 from ..splitting import TEST_FRACTION
 
-READING = ("encoding", "header", "names", "separator", "skip_rows", "comment", "na", "numbers")  # options of text files
+READING = (
+    "encoding",
+    "header",
+    "names",
+    "separator",
+    "skip_rows",
+    "skip_footer",
+    "comment",
+    "na",
+    "numbers",
+)  # options of text files
 NO_MARKERS = "none"  # the choice of --na
 TASKS = ("classification", "regression")
 
@@ -78,6 +88,9 @@ class TableOptions:
         str | None, Help("TEXT", "Between the cells of a text file: ',', ';', '|', tab or space; found by default.")
     ] = None
     skip_rows: Annotated[int | None, Help("N", "Lines before the table in a text file; found by default.")] = None
+    skip_footer: Annotated[
+        int | None, Help("N", "Lines after the table in a text file, such as totals and remarks; found by default.")
+    ] = None
     comment: Annotated[
         str | None, Help("TEXT", "Beginning of lines to leave out of a text file, or none; found by default.")
     ] = None
@@ -111,8 +124,9 @@ class TableOptions:
             raise SettingsError(
                 f"--encoding: {self.encoding!r} is unknown. Give a name such as utf-8, cp1252 or utf-16."
             )
-        if self.skip_rows is not None and self.skip_rows < 0:
-            raise SettingsError(f"--skip-rows: {self.skip_rows} is less than 0. Give the number of lines to skip.")
+        for option, count in (("--skip-rows", self.skip_rows), ("--skip-footer", self.skip_footer)):
+            if count is not None and count < 0:
+                raise SettingsError(f"{option}: {count} is less than 0. Give the number of lines to skip.")
         if self.separator is not None and (not self.separator or set(self.separator) & set('"\r\n')):
             raise SettingsError(f"--separator: {self.separator!r} cannot be one. Give ',', ';', '|', tab or space.")
         if len(set(self.names)) != len(self.names):

@@ -289,12 +289,14 @@ def dropped_note(table: Table, dropped: int, counts: dict[str, int]) -> str:
     return f"{table.name}: {dropped:,} of {table.rows:,} rows dropped: missing values in {listing(counts, most=5)}"
 
 
-def refuse_missing(table: Table, counts: dict[str, int], remedy: str) -> None:
-    """Refuse missing values, naming their number and the place of the first."""
+def refuse_missing(
+    table: Table, counts: dict[str, int], remedy: str, missing: Bool[np.ndarray, " rows"] | None = None
+) -> None:
+    """Refuse missing values, naming their number and the place of the first; `missing` is known of the first column."""
     if not counts:
         return
     name, count = next(iter(counts.items()))
-    row = int(np.argmax(table.rows_with_missing([name])))
+    row = int(np.argmax(table.rows_with_missing([name]) if missing is None else missing))
     others = f"; {len(counts) - 1:,} more columns have missing values" if len(counts) > 1 else ""
     raise DataError(
         f"{table.name}: {count:,} of {table.rows:,} rows have no value in column {name!r}, the first of them "

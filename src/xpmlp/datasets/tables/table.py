@@ -112,6 +112,8 @@ class Table:
         How a text file was read; None if in the usual way, and of other files.
     formats
         How the text of columns of dates is read.
+    markers
+        How often each marker of a missing value, such as ``?``, stands in each column of text.
     """
 
     name: str
@@ -123,6 +125,7 @@ class Table:
     row_shape: tuple[int, ...] | None = None
     reading: Reading | None = None
     formats: Mapping[str, str] = field(default_factory=dict)
+    markers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @staticmethod
     def of(name: str, frame: Any, **attributes: Any) -> "Table":

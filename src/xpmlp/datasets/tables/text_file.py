@@ -53,12 +53,27 @@ class Text:
 
     def open(self) -> Any:
         """Open it for Python."""
-        file = self.path.open("rb") if self.content is None else io.BytesIO(self.content)
-        return io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
+        return io.TextIOWrapper(self.open_bytes(), encoding="utf-8-sig", errors="replace", newline="")
+
+    def open_bytes(self) -> Any:
+        """Open its bytes."""
+        return self.path.open("rb") if self.content is None else io.BytesIO(self.content)
+
+    def head_bytes(self, size: int) -> bytes:
+        """Return the first bytes."""
+        with self.open_bytes() as file:
+            content: bytes = file.read(size)
+        return content
+
+    def tail(self, size: int) -> tuple[int, bytes]:
+        """Return the last bytes, and how many are before them."""
+        with self.open_bytes() as file:
+            start: int = file.seek(max(0, self.size - size))
+            return start, file.read()
 
     def head(self) -> list[str]:
         """Return the first whole lines."""
-        with self.path.open("rb") if self.content is None else io.BytesIO(self.content) as file:
+        with self.open_bytes() as file:
             start = read_lines(file)
         try:
             text = start.decode("utf-8-sig")
@@ -172,8 +187,7 @@ def guess_encoding(text: Text) -> str:
     with suppress(ImportError):
         from charset_normalizer import from_bytes
 
-        with text.path.open("rb") if text.content is None else io.BytesIO(text.content) as file:
-            found = from_bytes(file.read(SAMPLE_BYTES), cp_isolation=LIKELY_ENCODINGS).best()
+        found = from_bytes(text.head_bytes(SAMPLE_BYTES), cp_isolation=LIKELY_ENCODINGS).best()
         if found is not None and found.encoding in LIKELY_ENCODINGS:
             return str(found.encoding)
     return "cp1252"
