@@ -19,6 +19,8 @@ from jaxtyping import Shaped
 
 from xpmlp.errors import DataError
 
+from .memory import check_memory
+
 ELEMENT_TYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype(">u1"),
     0x09: np.dtype(">i1"),
@@ -29,6 +31,7 @@ ELEMENT_TYPES: dict[int, np.dtype[Any]] = {
 }
 GZIP_MAGIC = b"\x1f\x8b"
 CHUNK_BYTES = 2**20
+MOST_INFLATED = 1032  # bytes that DEFLATE makes of one
 
 # Files that are often downloaded in place of IDX files, by their first bytes in lower case.
 FOREIGN_FILES = {
@@ -116,6 +119,9 @@ def read_stream(path: Path, stream: BufferedIOBase) -> Shaped[np.ndarray, "..."]
         )
     shape = struct.unpack(f">{dimensions}I", sizes)
     expected = math.prod(shape) * dtype.itemsize
+    check_memory(
+        min(expected, MOST_INFLATED * os.path.getsize(path)), what=str(path), remedy="Use fewer of its values."
+    )
     content = read_up_to(stream, expected + 1)
     if len(content) != expected:
         problem = "cut short" if len(content) < expected else "too long"

@@ -14,7 +14,8 @@ import polars as pl
 import pytest
 
 from xpmlp import load_dataset
-from xpmlp.datasets.tables import text_file
+from xpmlp.datasets import memory, read_idx
+from xpmlp.datasets.tables import text_file, trial
 from xpmlp.datasets.tables.files import read_table
 from xpmlp.datasets.tables.loading import rows_to_predict
 from xpmlp.datasets.tables.table import Table
@@ -69,13 +70,14 @@ def test_a_damaged_page_is_refused(tmp_path: Path) -> None:
             use(path)
 
 
-# Not Parquet and Arrow: on one in thousands of damaged files, Polars ends the process.
-@pytest.mark.parametrize("name", ["data.csv", "data.csv.gz", "data.npz"])
+@pytest.mark.parametrize("name", ["data.csv", "data.csv.gz", "data.npz", "data.parquet", "data.arrow"])
 def test_any_damage_is_refused_with_the_files_name_or_leaves_a_table(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     frame = pl.DataFrame({"a": np.arange(40) * 1.5, "c": ["x", "y é", "z,", "?"] * 10, "label": np.arange(40) % 2})
     if name.endswith("npz"):
         np.savez(path, x=np.zeros((40, 3)), y=np.arange(40) % 2)
+    elif name.endswith(("parquet", "arrow")):
+        (frame.write_parquet if name.endswith("parquet") else frame.write_ipc)(path)
     else:
         text = frame.write_csv().encode()
         path.write_bytes(gzip.compress(text) if name.endswith("gz") else text)
@@ -143,3 +145,51 @@ def test_a_gzip_file_that_holds_far_more_than_memory_is_refused(
     path.write_bytes(gzip.compress(b"a" * 10**8, 1))
     with pytest.raises(DataError, match=r"bomb.csv.gz: holds a line of more than 64 MB"):
         read_table(path)
+
+
+def test_a_zstandard_file_that_holds_far_more_than_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bomb.csv.zst"
+    blocks = [((2**17) << 3 | 1 << 1 | (index == 99)).to_bytes(3, "little") + b"a" for index in range(100)]
+    path.write_bytes(text_file.ZSTD_MAGIC + bytes([0, 0x50]) + b"".join(blocks))  # runs of one letter, RFC 8878
+    assert len(text_file.decompress_zstd(path)) == 100 * 2**17 + 1
+    monkeypatch.setattr(text_file, "available_memory", lambda: 10**7)
+    with pytest.raises(DataError, match=r"bomb.csv.zst: holds more than 0.0 GB"):
+        read_table(path)
+
+
+def test_the_size_of_a_zstandard_file_is_known_before_it_is_read(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"a": np.random.default_rng(0).normal(size=50_000), "b": np.arange(50_000) % 7})
+    frame.write_csv(tmp_path / "data.csv.zst", compression="zstd")
+    with (tmp_path / "data.csv.zst").open("rb") as file:
+        assert 0 <= text_file.zstd_size(file) - len(frame.write_csv()) < 2 * 2**17
+    assert read_table(tmp_path / "data.csv.zst").rows == 50_000
+
+
+def test_an_array_that_an_idx_file_promises_must_fit_into_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "images.gz"
+    path.write_bytes(gzip.compress(bytes([0, 0, 8, 1]) + (10**7).to_bytes(4, "big") + bytes(10**7)))
+    assert read_idx(path).shape == (10**7,)
+    monkeypatch.setattr(memory, "available_memory", lambda: 10**6)
+    with pytest.raises(DataError, match=r"images.gz: needs about 0.0 GB of memory"):
+        read_idx(path)
+
+
+# One in thousands: a length that Polars tries to allocate, and Rust ends the process that it cannot.
+@pytest.mark.parametrize("name", ["parquet", "arrow"])
+def test_a_file_that_ends_the_process_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    path = tmp_path / f"data.{name}"
+    frame = pl.DataFrame({"a": np.arange(20.0), "label": np.arange(20) % 2})
+    (frame.write_parquet if name == "parquet" else frame.write_ipc)(path)
+    assert load_dataset(path).train.rows == 16
+    process = trial.reader()
+    monkeypatch.setattr(trial, "READER", "import os, sys\nsys.stdin.readline()\nos.abort()")
+    process.kill()  # as if the file did
+    for _ in range(2):
+        with pytest.raises(DataError, match=rf"data.{name}: is damaged, or larger than memory"):
+            load_dataset(path)
+    monkeypatch.undo()
+    assert load_dataset(path).train.rows == 16

@@ -6,8 +6,6 @@ import io
 import math
 import os
 import re
-import subprocess
-import sys
 import warnings
 import zipfile
 import zlib
@@ -27,6 +25,7 @@ from .csv_file import read_csv
 from .options import TableOptions
 from .table import Table, import_polars, polars_errors, silent_panics
 from .text_file import is_unicode
+from .trial import Scan, refuse_crashing
 from .values import read_texts
 
 SUFFIXES = {
@@ -43,7 +42,6 @@ FIRST_BYTES = 4096
 GZIP_MAGIC = b"\x1f\x8b"
 UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 NPY_MAGIC = b"\x93NUMPY"
-PANIC = 3  # exit code of a process in which Polars panicked
 # The usual names of arrays in an .npz.
 FEATURES = ("x", "X", "data", "images", "features", "inputs")
 TARGETS = ("y", "Y", "label", "labels", "target", "targets", "class", "classes")
@@ -97,9 +95,7 @@ def read_tables(
             table, test = read_npz(path)
             return read_texts(table, options, schema), test and read_texts(test, options, schema)
         if kind is not None:
-            table = (
-                open_lazily(path, import_polars().scan_parquet, "Parquet") if kind == "parquet" else open_arrow(path)
-            )
+            table = open_lazily(path, "scan_parquet", "Parquet") if kind == "parquet" else open_arrow(path)
             return read_texts(table, options, schema), None
     except PermissionError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
@@ -119,44 +115,25 @@ def open_arrow(path: Path) -> Table:
         magic = file.read(6)
     if magic[:4] == b"FEA1":
         raise DataError(f"{path}: is a Feather file of version 1. Save it as version 2, which is Arrow, or as Parquet.")
-    refuse_crashing(path, "read_ipc" if magic == b"ARROW1" else "read_ipc_stream")
     if magic == b"ARROW1":
-        return open_lazily(path, polars.scan_ipc, "Arrow")
+        return open_lazily(path, "scan_ipc", "Arrow")
+    refuse_crashing(path, "read_ipc_stream")
     with polars_errors(f"{path}: cannot be read as Arrow"), path.open("rb") as file:
         frame = polars.read_ipc_stream(file)
     return checked(Table.of(str(path), frame))
 
 
-def refuse_crashing(path: Path, function: str) -> None:
-    """Refuse an Arrow file that ends the process which reads it, as a few damaged ones do, by reading it in another."""
-    code = (
-        "import sys, polars\n"
-        "try:\n"
-        f"    polars.{function}(open(sys.argv[1], 'rb'))\n"
-        "except polars.exceptions.PanicException:\n"
-        f"    sys.exit({PANIC})\n"
-        "except Exception:\n"
-        "    pass"  # it is raised again here
-    )
-    child = subprocess.run(
-        [sys.executable, "-P", "-c", code, path],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
-    if child.returncode not in (0, 1):
-        raise DataError(f"{path}: is damaged: Polars fails while reading it. Copy or download it again.")
-
-
-def open_lazily(path: Path, scan: Any, kind: str) -> Table:
+def open_lazily(path: Path, scan: Scan, kind: str) -> Table:
     """Open a Parquet or Arrow file; its values are read when they are used, some rows at a time."""
+    refuse_crashing(path, scan)
     # Polars takes only names in Unicode.
-    frame = scan(path if is_unicode(path) else io.BytesIO(path.read_bytes()), glob=False)
+    source = path if is_unicode(path) else io.BytesIO(path.read_bytes())
+    frame = getattr(import_polars(), scan)(source, glob=False)
     table = Table(str(path), frame, {}, 0)
     with polars_errors(f"{path}: cannot be read as {kind}"), silent_panics():
         schema = dict(frame.collect_schema())
     rows = int(table.collect(frame.select(import_polars().len())).item()) if schema else 0
+    check_memory(16 * rows, what=f"{path}: a column of {rows:,} rows", remedy="Take fewer rows.")
     return checked(replace(table, schema=schema, rows=rows))
 
 

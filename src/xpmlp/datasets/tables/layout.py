@@ -141,7 +141,7 @@ def split_records(lines: Iterable[str], separator: str, comment: str | None, sta
 
     reader, before = read_cells(without_comments(), separator), 0
     with suppress(csv.Error):
-        for cells in reader:
+        while (cells := next_row(reader)) is not None:
             is_blank = len(cells) == 1 and not cells[0].strip()
             yield Record(taken - (reader.line_num - before), taken, [] if is_blank else cells)
             before = reader.line_num
@@ -154,12 +154,20 @@ def filled_records(lines: Sequence[str], separator: str, comment: str | None, st
 
 def read_cells(lines: Iterable[str], separator: str) -> Any:
     """Return a reader of the csv module for any separator."""
-    csv.field_size_limit(MOST_CHARACTERS)
     if separator == SPACE:
         return csv.reader((line.strip().replace("\t", " ") for line in lines), delimiter=" ", skipinitialspace=True)
     if len(separator) > 1:
         return csv.reader((line.replace(separator, "\x1f") for line in lines), delimiter="\x1f")
     return csv.reader(lines, delimiter=separator)
+
+
+def next_row(reader: Any) -> list[str] | None:
+    """Return the reader's next row, whose cells may be large, as the csv module allows only for a whole process."""
+    usual = csv.field_size_limit(MOST_CHARACTERS)
+    try:
+        return next(reader, None)
+    finally:
+        csv.field_size_limit(usual)
 
 
 def find_comment(lines: list[str]) -> str | None:
