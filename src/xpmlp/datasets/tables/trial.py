@@ -43,7 +43,8 @@ def reader() -> subprocess.Popen[bytes]:
     command = [sys.executable, "-P", "-c", READER, str((available_memory() or 2**42) // 2)]
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
     process = subprocess.Popen(command, bufsize=0, stdin=pipe, stdout=pipe, stderr=nothing)
-    atexit.register(lambda: (process.kill(), process.wait()))
+    atexit.register(process.wait)
+    atexit.register(process.kill)  # before, as the last one is called first
     return process
 
 
