@@ -51,7 +51,7 @@ class Answer {
     this.rows.forEach(({ row, name, fill, share }, place) => {
       const index = this.order[place];
       const isChosen = index === this.subject;
-      name.textContent = name.title = this.names[index];
+      setText(name, (name.title = this.names[index]));
       share.textContent = !output ? "" : task === "regression" ? number(values[index]) : percent(values[index]);
       fill.style.width = task === "regression" ? "0" : `${100 * values[index]}%`;
       row.classList.toggle("likeliest", task === "multilabel" ? values[index] > 0.5 : index === likeliest);

@@ -62,10 +62,14 @@ function divergingColors(largest, middle = colorOf("fill")) {
   };
 }
 
+// Set an element's text if it differs: setting it has the page laid out again.
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 // Paint values as an image, one pixel each.
 function paint(canvas, height, width, colorAt) {
-  canvas.width = width;
-  canvas.height = height;
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const image = new ImageData(width, height);
   for (let i = 0; i < width * height; i++) image.data.set([...colorAt(i), 255], 4 * i);
   canvas.getContext("2d").putImageData(image, 0, 0);

@@ -227,8 +227,10 @@ function step(network, { inputs }, { atSums }, rate) {
 }
 
 // Return the network's prediction for an input: its numbers, or the probability of each class.
-function predict(network, x) {
-  const output = lossOf(network).predict(forward(network, x).logits);
+const predict = (network, x) => outputOf(network, forward(network, x));
+
+function outputOf(network, { logits }) {
+  const output = lossOf(network).predict(logits);
   return network.task === "binary" ? Float64Array.of(1 - output[0], output[0]) : output;
 }
 

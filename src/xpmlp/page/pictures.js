@@ -18,7 +18,7 @@ function showPictures({ network, form, examples }, onInput) {
     byId("picture-problem").textContent = "";
     buttons.forEach((button) => button.setAttribute("aria-pressed", String(items.at(-1)?.button === button)));
     const silence = items.length ? "Nothing stands out from the background." : undefined;
-    answer.show(input && predict(network, input), { silence, truth: items.at(-1)?.label });
+    answer.show(trace && outputOf(network, trace), { silence, truth: items.at(-1)?.label });
     paintSeen();
     onInput(input, trace, items.at(-1)?.label);
     clearTimeout(speaking);
@@ -27,9 +27,9 @@ function showPictures({ network, form, examples }, onInput) {
 
   function paintSeen() {
     const wantsOverlay = byId("overlay").checked;
-    byId("overlay-class").textContent = network.task === "regression" ? answer.names[answer.subject] : `“${answer.names[answer.subject]}”`;
+    const subject = network.task === "regression" ? answer.names[answer.subject] : `“${answer.names[answer.subject]}”`;
+    setText(byId("overlay-class"), subject);
     byId("legend").hidden = !wantsOverlay;
-    byId("seen-caption").textContent = `What the network sees: ${form.width} × ${form.height} pixels`;
     const input = trace?.inputs[0];
     const grey = (i) => Math.round(255 * (input ? input[i] : form.background === "light" ? 1 : 0));
     let colorAt = (i) => [grey(i), grey(i), grey(i)];
@@ -81,6 +81,7 @@ function showPictures({ network, form, examples }, onInput) {
       make("div", {}, make("h3", {}, title), make("div", { class: "strip" }, found))));
   }
 
+  byId("seen-caption").textContent = `What the network sees: ${form.width} × ${form.height} pixels`;
   byId("undo").addEventListener("click", () => pad.undo());
   byId("clear").addEventListener("click", () => pad.clear());
   byId("brush").addEventListener("input", (event) => (pad.brush = Number(event.target.value)));

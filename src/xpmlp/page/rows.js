@@ -31,7 +31,7 @@ function showRows({ network, columns, missing, ranges, examples, exampleValues }
       problem = error.message;
     }
     const trace = input && forward(network, input);
-    answer.show(input && predict(network, input), { silence: problem, truth: typeof label === "number" ? number(label) : label });
+    answer.show(trace && outputOf(network, trace), { silence: problem, truth: typeof label === "number" ? number(label) : label });
     onInput(input, trace, label);
     clearTimeout(waiting);
     waiting = setTimeout(() => {

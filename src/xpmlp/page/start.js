@@ -24,11 +24,15 @@ async function start() {
   const steps = new Steps(network, names, inputNames);
   units.inputNames = inputNames;
   if (form) steps.shape = { rows: form.height, columns: form.width };
-  let waiting = 0;
+  let [latest, due, resting] = [null, 0, 0];
   const onInput = (input, trace, label) => {
-    units.show(trace);
-    clearTimeout(waiting); // the steps are read, not drawn with: they follow when the hand rests
-    waiting = setTimeout(() => steps.show(input, label), 120);
+    latest = trace;
+    due ||= setTimeout(() => {
+      due = 0;
+      units.show(latest);
+    }, 40); // after the stroke's frame
+    clearTimeout(resting); // the steps are read, not drawn with: they follow when the hand rests
+    resting = setTimeout(() => steps.show(input, label), 120);
   };
   if (form) page.pad = showPictures({ network, form, examples: { ...description.examples, values: arrays.at(-1) } }, onInput);
   else page.form = showRows({ ...description, network, exampleValues: arrays.at(-1) }, onInput);
