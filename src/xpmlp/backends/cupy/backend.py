@@ -212,9 +212,9 @@ def capture(stream: Any, pool: Any, static: DeviceStep) -> Callable[[], None]:
 
     A step that cannot be captured is taken eagerly, which is logged.
     """
+    run = compile_step(static)
+    # What the calls of a step compute lies in free blocks of the pool, so none may be taken from it for other arrays.
     with cupy.cuda.using_allocator(pool.malloc):
-        run = compile_step(static)
-        pool.free_all_blocks()
         if run is None:
             run = static.run
             for _ in range(WARM_UPS):
