@@ -130,6 +130,7 @@ class Runs:
                 threads = min(self.found or most, most)
             threads = threads or 1
             self.count += 1
+        del multiply  # it holds arrays
         try:
             with self.use(threads):
                 yield threads

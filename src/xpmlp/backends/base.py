@@ -119,6 +119,7 @@ class Backend:
             batch = make_batch(self.xp, take_rows(self.xp, samples, order[..., start : min(start + batch_size, rows)]))
             state, objective = step(self.xp, state, *batch, learning_rates[index, ...])
             objectives.append(objective)
+            del batch  # before the next one takes memory
         return state, self.xp.stack(objectives, axis=-1)
 
     def threads_for(self, layers: Layers, rows: int) -> AbstractContextManager[object]:

@@ -52,6 +52,35 @@ def objective_and_gradients(
     gradients
         Of the shapes of `layers`.
     """
+    objective, gradients, decay = loss_gradients(
+        xp,
+        layers,
+        x,
+        targets,
+        sample_weight,
+        activation=activation,
+        loss=loss,
+        penalty=penalty,
+        dropout=dropout,
+        combine=combine,
+    )
+    return objective, add_decay(gradients, layers, decay)
+
+
+def loss_gradients(
+    xp: Any,
+    layers: Layers,
+    x: Float[Any, "*#models batch features"],
+    targets: Float[Any, "*#models batch outputs"],
+    sample_weight: Float[Any, "*#models batch"] | None,
+    *,
+    activation: Activations,
+    loss: Loss,
+    penalty: Any,
+    dropout: Dropout | None,
+    combine: Callable[[Any], Any],
+) -> tuple[Float[Any, "*models"], Layers, Any]:
+    """Return J, its gradient without that of the penalty, and λ / Σᵢ sᵢ for `add_decay`; None without a penalty."""
     inputs, kept, logits = forward_pass(xp, layers, x, activation, dropout)
     losses, gradient = loss.value_and_gradient(xp, logits, targets)
     if sample_weight is None:
@@ -67,11 +96,15 @@ def objective_and_gradients(
         total = xp.expand_dims(weight_sum, axis=-1)
     gradients = backward(xp, layers, inputs, gradient, activation, dropout, kept)
     objective, gradients = combine((objective, gradients))
-    if penalty is not None:
-        decay = penalty / total
-        squares = sum(sum_of_squares(xp, layer.weight) for layer in layers)
-        objective = objective + (0.5 * decay * squares[..., None, None])[..., 0, 0]
-        gradients = tuple(
-            Layer(g.weight + decay * layer.weight, g.bias) for g, layer in zip(gradients, layers, strict=True)
-        )
-    return objective, gradients
+    if penalty is None:
+        return objective, gradients, None
+    decay = penalty / total
+    squares = sum(sum_of_squares(xp, layer.weight) for layer in layers)
+    return objective + (0.5 * decay * squares[..., None, None])[..., 0, 0], gradients, decay
+
+
+def add_decay(gradients: Layers, layers: Layers, decay: Any) -> Layers:
+    """Add the gradient of the penalty: λ W / Σᵢ sᵢ at the weights, none at the biases."""
+    if decay is None:
+        return gradients
+    return tuple(Layer(g.weight + decay * layer.weight, g.bias) for g, layer in zip(gradients, layers, strict=True))

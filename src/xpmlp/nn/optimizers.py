@@ -16,10 +16,17 @@ from .tree import tree_map
 
 
 class Optimizer(NamedTuple):
-    """A rule for updating weights; the module's docstring describes the two functions."""
+    """A rule for updating weights; the module's docstring describes the two functions.
+
+    Attributes
+    ----------
+    elementwise
+        Whether each element of the results depends on the elements at its own position alone.
+    """
 
     init: Callable[[Any, Layers], Any]
     update: Callable[[Any, Layers, Any, Layers, Any], tuple[Layers, Any]]
+    elementwise: bool = True
 
 
 class MomentumState(NamedTuple):
@@ -127,4 +134,4 @@ def clip_gradients(optimizer: Optimizer, largest_norm: Any) -> Optimizer:
         factor = largest_norm / xp.maximum(norm, largest_norm)
         return optimizer.update(xp, tree_map(lambda g: factor * g, gradients), state, layers, learning_rate)
 
-    return Optimizer(optimizer.init, update)
+    return Optimizer(optimizer.init, update, elementwise=False)

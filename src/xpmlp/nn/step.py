@@ -1,13 +1,14 @@
 """One training step: forward, the loss's gradient, backward, update."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .activations import Activations
 from .dropout import draw_dropout, has_dropout
 from .layers import Layers
 from .losses import Loss
-from .objective import keep, objective_and_gradients
+from .objective import add_decay, keep, loss_gradients
 from .optimizers import Optimizer
 
 
@@ -33,6 +34,32 @@ Step = Callable[[Any, TrainingState, Any, Any, Any, Any], tuple[TrainingState, A
 state and the batch's objective, shape ``(*models,)``. `sample_weight` may be None."""
 
 
+@dataclass(frozen=True, eq=False)
+class ComposedStep:
+    """A step made of its two parts, which a backend may also call one by one.
+
+    Attributes
+    ----------
+    gradients
+        ``gradients(xp, state, x, targets, sample_weight) → objective, gradients, decay, key``: forward and backward;
+        see `loss_gradients`. The dropout key is that of the next step.
+    optimizer
+        Makes new layers of them.
+    """
+
+    gradients: Callable[[Any, TrainingState, Any, Any, Any], tuple[Any, Layers, Any, Any]]
+    optimizer: Optimizer
+
+    def __call__(
+        self, xp: Any, state: TrainingState, x: Any, targets: Any, sample_weight: Any, learning_rate: Any
+    ) -> tuple[TrainingState, Any]:
+        """Take the step; see `Step`."""
+        objective, gradients, decay, key = self.gradients(xp, state, x, targets, sample_weight)
+        gradients = add_decay(gradients, state.layers, decay)
+        layers, optimizer_state = self.optimizer.update(xp, gradients, state.optimizer, state.layers, learning_rate)
+        return TrainingState(layers, optimizer_state, key), objective
+
+
 def make_step(
     *,
     activation: Activations,
@@ -42,7 +69,7 @@ def make_step(
     dropout: Any = 0.0,
     combine: Callable[[Any], Any] = keep,
     first_row: int = 0,
-) -> Step:
+) -> ComposedStep:
     """Compose a step from its parts.
 
     Parameters
@@ -58,14 +85,14 @@ def make_step(
         Position in the batch of the first row of this process's part, on which dropout depends.
     """
 
-    def step(
-        xp: Any, state: TrainingState, x: Any, targets: Any, sample_weight: Any, learning_rate: Any
-    ) -> tuple[TrainingState, Any]:
+    def gradients(
+        xp: Any, state: TrainingState, x: Any, targets: Any, sample_weight: Any
+    ) -> tuple[Any, Layers, Any, Any]:
         masks, key = None, state.dropout
         if has_dropout(dropout):
             masks = draw_dropout(xp, key, targets[..., 0], state.layers, dropout, first_row)
             key = key + 1
-        objective, gradients = objective_and_gradients(
+        objective, gradients, decay = loss_gradients(
             xp,
             state.layers,
             x,
@@ -77,7 +104,6 @@ def make_step(
             dropout=masks,
             combine=combine,
         )
-        layers, optimizer_state = optimizer.update(xp, gradients, state.optimizer, state.layers, learning_rate)
-        return TrainingState(layers, optimizer_state, key), objective
+        return objective, gradients, decay, key
 
-    return step
+    return ComposedStep(gradients, optimizer)

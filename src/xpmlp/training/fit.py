@@ -195,6 +195,7 @@ def fit(
             if not backend.is_out_of_memory(error):
                 raise
             raise DeviceMemoryError(describe_shortage(backend, layers, batch_size)) from error
+        del layers, state  # else they would stay in memory for the whole run
         part = {} if share is None else {"combine": Combine(share.communicator, backend), "first_row": share.first_row}
         step = cached_step(activation=activation, loss=loss, optimizer=optimizer, penalty=l2, dropout=dropout, **part)
         settings = EpochSettings(

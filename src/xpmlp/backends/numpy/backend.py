@@ -19,9 +19,11 @@ from xpmlp.backends.engine.tracing import TracedArray, trace_update
 from xpmlp.errors import SettingsError
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.samples import Samples
-from xpmlp.nn.step import State, Step
+from xpmlp.nn.step import ComposedStep, State, Step
 from xpmlp.nn.tree import tree_map
 from xpmlp.threads import RUNS, available_threads, describe_threads, limit_threads, threads_in_use
+
+from .in_place import InPlaceStep, has_large_weights
 
 logger = logging.getLogger(__name__)
 
@@ -79,10 +81,13 @@ class NumpyBackend(Backend):
     ) -> tuple[State, Any]:
         """Take one step for each batch; see `Backend.run_epoch`.
 
-        A step that is taken often on the same data is executed by the engine, with the same results to the bit.
+        A step that is taken often on the same data is executed by the engine, and large weights are updated in place,
+        with the same results to the bit.
         """
         arguments = (step, state, samples, order, learning_rates, batch_size)
         with self.threads_for(state.layers, batch_size):
+            if isinstance(step, ComposedStep) and step.optimizer.elementwise and has_large_weights(state.layers):
+                return super().run_epoch(InPlaceStep(step), *arguments[1:])
             if step is not self.untraceable and all(isinstance(array, np.ndarray) for array in samples.arrays):
                 try:
                     return self.captured.run(*arguments)
