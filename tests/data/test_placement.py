@@ -132,7 +132,7 @@ def test_a_block_outlives_the_work_that_reads_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(backend, "synchronize", lambda state: pending.append(alive[-1]() is not None))
     streamed = place_samples(backend, host_samples(), "float64")
     assert isinstance(streamed, StreamedSamples)
-    monkeypatch.setattr(StreamedSamples, "copy_to_buffer", lambda self, block: copy(block))
+    monkeypatch.setattr("xpmlp.data.placement.copy_to_buffer", lambda buffer, block: copy(block))
     layers = init_layers(np, np.random.default_rng(0), (FEATURES, OUTPUTS), glorot_uniform(), dtype=np.float64)
     step = make_step(activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=sgd())
     train_epoch(backend, step, TrainingState(layers, ()), streamed, np.arange(ROWS), np.full(16, 0.1), 64)

@@ -12,6 +12,7 @@ import typer
 
 from xpmlp.backends import BACKENDS
 from xpmlp.datasets import TableOptions
+from xpmlp.datasets.streaming.limit import parse_memory
 from xpmlp.datasets.tables.options import READING
 from xpmlp.errors import OutputError, SettingsError
 from xpmlp.threads import use_threads
@@ -70,6 +71,26 @@ Threads = Annotated[
         callback=use_given_threads,
         help="Threads per matrix product, on numpy and on torch's cpu; by default the cores this process may use, or "
         "fewer while other work keeps them busy.",
+        rich_help_panel=COMPUTE,
+    ),
+]
+
+
+def check_memory(text: str | None) -> str | None:
+    """Refuse a memory limit that is not a size."""
+    if text is not None:
+        parse_memory(text)
+    return text
+
+
+MemoryLimit = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        callback=check_memory,
+        help="Memory that the data may take, such as 2GB; by default most of what is free. Larger tables in Parquet "
+        "are streamed from disk.",
         rich_help_panel=COMPUTE,
     ),
 ]

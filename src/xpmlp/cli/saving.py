@@ -15,9 +15,10 @@ from xpmlp.environment import describe_machine, describe_versions
 from xpmlp.model.model import Model
 from xpmlp.model.model_file import model_to_bytes
 from xpmlp.page import to_page
-from xpmlp.training import FitResult, Recipe, RegressionReport, Report, evaluate, history_to_csv, make_model
+from xpmlp.training import FitResult, Recipe, RegressionReport, Report, history_to_csv, make_model
 from xpmlp.training.baseline import describe_baselines, linear_score
 from xpmlp.training.progress import describe_loss
+from xpmlp.training.streaming import evaluate_test_rows
 
 from .console import describe_seconds
 from .figures import run_figures
@@ -57,7 +58,7 @@ def save_run(
         chosen_by = "test" if dataset.validation is dataset.test else "validation"
         message = f"the weights are those of epoch {result.kept_epoch}, the best on the {chosen_by} rows"
         console.print(message, style="yellow")
-    report = evaluate(model, dataset.test, backend=backend)
+    report = evaluate_test_rows(model, dataset, backend)
     print_scores(console, report, result.seconds)
     # Not of pictures: importing scikit-learn for it would take longer than training on the digits.
     linear = linear_score(dataset.train, dataset.test, dataset.classes) if dataset.table_schema else None
@@ -124,9 +125,9 @@ def describe_run(
             "source": dataset.source,
             "provenance": None if dataset.provenance is None else dataset.provenance.to_json(),
             "task": dataset.task,
-            "train_rows": dataset.train.rows,
-            "validation_rows": 0 if dataset.validation is None else dataset.validation.rows,
-            "test_rows": dataset.test.rows,
+            "train_rows": dataset.train_rows,
+            "validation_rows": dataset.validation_rows,
+            "test_rows": dataset.test_rows,
             "notes": list(dataset.notes),
         },
         "settings": settings.to_json(),
@@ -137,6 +138,8 @@ def describe_run(
     }
     if hosts:
         record["compute"] |= {"processes": len(hosts), "hosts": sorted(set(hosts))}
+    if dataset.stream is not None:
+        record["data"]["memory"] = dataset.stream.memory
     if dataset.table_schema is not None:
         schema = dataset.table_schema
         record["data"] |= {"target": schema.target, "columns": len(schema.columns), "split": dataset.split}

@@ -184,6 +184,12 @@ def print_start(console: Console, dataset: Dataset, space: Space, recipe: Recipe
     """Print what is tried on what."""
     rows = f"{dataset.train.rows:,} training rows, {dataset.test.rows:,} test rows"
     console.print(Text.assemble((dataset.name, "bold"), f": {rows}"))
+    if dataset.stream is not None:
+        console.print(
+            f"they are a sample of {dataset.train_rows:,} and {dataset.test_rows:,}, as the data take "
+            f"{dataset.why_streamed}; the best settings are then trained on all",
+            style="yellow",
+        )
     for note in dataset.notes:
         console.print(f"note: {note}", style="yellow")
     for name, values in space.items():

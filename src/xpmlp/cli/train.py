@@ -35,6 +35,7 @@ from xpmlp.training import (
 )
 from xpmlp.training.distributed import Communicator, SingleProcess
 from xpmlp.training.recipes import DTYPES
+from xpmlp.training.train import describe_stream
 
 from .console import make_console, print_error
 from .folds import check_choices, score_folds
@@ -57,6 +58,7 @@ from .options import (
     CommandContext,
     DataDirectory,
     DeviceName,
+    MemoryLimit,
     Mpi,
     Threads,
     collect_table_options,
@@ -172,6 +174,7 @@ def train(
     backend: BackendName = "numpy",
     device: DeviceName = None,
     threads: Threads = None,
+    memory: MemoryLimit = None,
     mpi: Mpi = False,
     tf32: Annotated[
         bool,
@@ -235,7 +238,7 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
     # Validate settings and the output folder before data are read, or even downloaded.
     choose_settings(values["recipe"], **given)
     check_long_run(values)
-    options = collect_table_options(values)
+    options, memory = collect_table_options(values), values["memory"]
     if values["quiet"]:
         logging.getLogger("xpmlp").setLevel(logging.WARNING)
     console = make_console(quiet=values["quiet"], tolerant=True)
@@ -249,7 +252,9 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
     try:
         if folder is not None:
             write_command(folder.path, values)
-        whole = load_together(processes, lambda: load_by_options(values["data"], values["data_dir"], options))
+        whole = load_together(processes, lambda: load_by_options(values["data"], values["data_dir"], options, memory))
+        if whole.stream is not None:  # on which the order of the rows depends
+            values = {**values, "memory": str(whole.stream.memory)}
         check_choices(whole, values)
         dataset = hold_out(whole, values)
         settings = choose_settings(values["recipe"], dataset, **given)
@@ -260,6 +265,8 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
             write_command(folder.path, values)
         callbacks = make_callbacks(values, None if folder is None else folder.path)
         print_start(console, dataset, settings)
+        if streamed := describe_stream(dataset, settings):
+            console.print(streamed)
         if hosts := processes.hosts():
             machines = ", ".join(sorted(set(hosts)))
             console.print(f"{processes.size} processes on {machines}; each computes a part of every batch")
@@ -344,8 +351,8 @@ def print_start(console: Console, dataset: Dataset, settings: Recipe) -> None:
     """Print what is trained on what."""
     shape = " × ".join(map(str, dataset.input_shape))
     target = f"{len(dataset.classes)} classes" if dataset.classes else "a number to predict"
-    validation = "" if dataset.validation is None else f"{dataset.validation.rows:,} validation rows, "
-    rows = f"{dataset.train.rows:,} training rows, {validation}{dataset.test.rows:,} test rows"
+    validation = "" if dataset.validation is None else f"{dataset.validation_rows:,} validation rows, "
+    rows = f"{dataset.train_rows:,} training rows, {validation}{dataset.test_rows:,} test rows"
     console.print(Text.assemble((dataset.name, "bold"), f": {rows}, {shape} inputs, {target}"))
     for note in dataset.notes:
         console.print(f"note: {note}", style="yellow")

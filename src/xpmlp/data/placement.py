@@ -3,7 +3,7 @@
 import functools
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -15,6 +15,8 @@ from jaxtyping import Float, Integer
 from xpmlp.backends.base import Backend
 from xpmlp.nn.samples import Batch, Samples, make_batch, slice_rows
 from xpmlp.nn.step import Step, TrainingState
+
+from .disk import Block, DiskSamples
 
 logger = logging.getLogger(__name__)
 
@@ -55,17 +57,26 @@ class StreamedSamples:
         row_bytes = count_bytes(self.samples, self.dtype) // self.rows
         return max(self.block_bytes // (row_bytes * batch_size), 1) * batch_size
 
-    def copy_to_buffer(self, block: Samples) -> Samples:
-        """Copy a block into the buffer, and return the buffer; the first block becomes the buffer itself.
+    def blocks(self, order: Integer[np.ndarray, " rows"], batch_size: int) -> Iterator[Block]:
+        """Yield the rows of an epoch in order, in blocks of whole batches."""
+        size = self.block_rows(batch_size)
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            block = self.samples.map(lambda array, rows=rows: array[rows])  # type: ignore[misc]
+            yield Block(block, np.arange(len(rows)), start + size >= len(order))
 
-        The copy is only queued: keep `block` until the device has finished.
-        """
-        if not self.buffer or self.buffer[0].rows < block.rows:
-            self.buffer[:] = [block]
-            return block
-        for target, array in zip(self.buffer[0].arrays, block.arrays, strict=True):
-            target[: array.shape[0], ...] = array
-        return self.buffer[0]
+
+def copy_to_buffer(buffer: list[Samples], block: Samples) -> Samples:
+    """Copy a block into the buffer, and return the buffer; the first block becomes the buffer itself.
+
+    The copy is only queued: keep `block` until the device has finished.
+    """
+    if not buffer or buffer[0].rows < block.rows:
+        buffer[:] = [block]
+        return block
+    for target, array in zip(buffer[0].arrays, block.arrays, strict=True):
+        target[: array.shape[0], ...] = array
+    return buffer[0]
 
 
 def count_bytes(samples: Samples, dtype: str) -> int:
@@ -122,8 +133,8 @@ def train_epoch(
     backend: Backend,
     step: Step,
     state: TrainingState,
-    samples: Samples | StreamedSamples,
-    order: Integer[np.ndarray, " rows"],
+    samples: Samples | StreamedSamples | DiskSamples,
+    order: Integer[np.ndarray, " rows"] | int,
     learning_rates: Float[np.ndarray, " steps"],
     batch_size: int,
     *,
@@ -134,59 +145,62 @@ def train_epoch(
     Parameters
     ----------
     order, learning_rates
-        Host arrays.
+        Host arrays. For samples on disk, `order` is the seed of the epoch's order.
     captured
         Whether the backend may capture the step; not if the step calls the host, which no CUDA graph can.
     """
     dtype = str(state.layers[0].weight.dtype).rpartition(".")[2]
     run_epoch = backend.run_epoch if captured else functools.partial(Backend.run_epoch, backend)
+    if isinstance(samples, DiskSamples):
+        blocks = samples.blocks(int(order), batch_size)
+        return train_blocks(backend, run_epoch, step, state, blocks, [], dtype, learning_rates, batch_size)
     if isinstance(samples, StreamedSamples):
-        return train_streamed_epoch(backend, run_epoch, step, state, samples, order, learning_rates, batch_size)
+        blocks, buffer = samples.blocks(np.asarray(order), batch_size), samples.buffer
+        return train_blocks(backend, run_epoch, step, state, blocks, buffer, dtype, learning_rates, batch_size)
     return run_epoch(step, state, samples, backend.asarray(order), backend.asarray(learning_rates, dtype), batch_size)
 
 
-def train_streamed_epoch(
+def train_blocks(
     backend: Backend,
     run_epoch: Callable[..., tuple[TrainingState, Any]],
     step: Step,
     state: TrainingState,
-    streamed: StreamedSamples,
-    order: Integer[np.ndarray, " rows"],
+    blocks: Iterator[Block],
+    buffer: list[Samples],
+    dtype: str,
     learning_rates: Float[np.ndarray, " steps"],
     batch_size: int,
 ) -> tuple[TrainingState, Float[Any, "*models steps"]]:
-    """Take one step for each batch; the next block is gathered and copied while the device computes."""
-    size = streamed.block_rows(batch_size)
+    """Take one step for each batch; the next block is read and copied while the device computes.
 
-    def fetch(start: int, transfer_stream: AbstractContextManager[object]) -> Samples:
-        rows = order[start : start + size]
-        block = streamed.samples.map(lambda array: array[rows])
+    Parameters
+    ----------
+    buffer
+        The block on the device that recorded steps read; see `StreamedSamples`.
+    """
+
+    def fetch(transfer_stream: AbstractContextManager[object]) -> Block:
+        block = next(blocks)
         with transfer_stream:
-            return move_samples(backend, block, streamed.dtype)
+            return block._replace(samples=move_samples(backend, block.samples, dtype))
 
-    objectives = []
+    objectives, done, is_last = [], 0, False
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="xpmlp-transfer") as pool:
-        upcoming = pool.submit(fetch, 0, backend.transfer_stream())
-        for start in range(0, len(order), size):
-            fetched = upcoming.result()
-            is_last = start + size >= len(order)
+        upcoming = pool.submit(fetch, backend.transfer_stream())
+        while not is_last:
+            fetched, order, is_last = upcoming.result()
             # Device calls of other threads can invalidate a capture. The first block's steps are captured, and the
             # last block's, after which nothing is fetched.
-            captures = backend.records_steps and not streamed.buffer
+            captures = backend.records_steps and not buffer
+            block = copy_to_buffer(buffer, fetched) if backend.records_steps else fetched
             if not (is_last or captures):
-                upcoming = pool.submit(fetch, start + size, backend.transfer_stream())
-            block = streamed.copy_to_buffer(fetched) if backend.records_steps else fetched
-            rates = learning_rates[start // batch_size : math.ceil((start + fetched.rows) / batch_size)]
-            state, part = run_epoch(
-                step,
-                state,
-                block,
-                backend.asarray(np.arange(fetched.rows)),
-                backend.asarray(rates, streamed.dtype),
-                batch_size,
-            )
+                upcoming = pool.submit(fetch, backend.transfer_stream())
+            steps = math.ceil(len(order) / batch_size)
+            rates = backend.asarray(learning_rates[done : done + steps], dtype)
+            state, part = run_epoch(step, state, block, backend.asarray(order), rates, batch_size)
+            done += steps
             if captures and not is_last:
-                upcoming = pool.submit(fetch, start + size, backend.transfer_stream())
+                upcoming = pool.submit(fetch, backend.transfer_stream())
             # Until here `fetched` must live: its memory would go to the next block while this one is still read.
             backend.synchronize(state)
             objectives.append(part)

@@ -138,6 +138,11 @@ class Dataset:
         How a table was split into training and test rows, to find them again; None if it came split.
     provenance
         Where the data came from, to load it again; None if it came from no file.
+    stream
+        All rows, a `xpmlp.datasets.streaming.RowStream`, if they are larger than memory: the samples here are then a
+        few of them. None if the samples are all there are.
+    why_streamed
+        The reason, in words.
     """
 
     name: str
@@ -152,6 +157,25 @@ class Dataset:
     split: dict[str, Any] | None = None
     provenance: Provenance | None = None
     validation: Split | None = None
+    stream: Any = None
+    why_streamed: str = ""
+
+    @property
+    def train_rows(self) -> int:
+        """Number of training rows."""
+        return self.train.rows if self.stream is None else int(self.stream.train_counts.sum())
+
+    @property
+    def test_rows(self) -> int:
+        """Number of test rows."""
+        return self.test.rows if self.stream is None else int(self.stream.count("test").sum())
+
+    @property
+    def validation_rows(self) -> int:
+        """Number of validation rows."""
+        if self.stream is not None:
+            return int(self.stream.count("validation").sum())
+        return 0 if self.validation is None else self.validation.rows
 
     def with_validation(self, fraction: float = VALIDATION_FRACTION) -> "Dataset":
         """Return the dataset with a fraction of its training rows as validation rows.
@@ -163,10 +187,17 @@ class Dataset:
         """
         if not 0.0 < fraction < 1.0:
             raise SettingsError(f"validation fraction: {fraction} is not between 0 and 1. Give 0.1 for a tenth.")
-        train, validation = split_rows(self.train.labels, fraction, stratify=bool(self.classes))
-        if not len(validation):
+        stream = self.stream
+        if stream is None:
+            train, validation = split_rows(self.train.labels, fraction, stratify=bool(self.classes))
+        else:
+            stream = replace(stream, validation_fraction=fraction)
+            held_out = stream.sample_draws < stream.validation_end
+            train, validation = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+            stream = replace(stream, sample_draws=stream.sample_draws[train])
+        if not len(validation) or not len(train):
             raise SettingsError(f"{self.name}: {self.train.rows:,} training rows are too few for validation rows.")
-        return replace(self, train=self.train.take(train), validation=self.train.take(validation))
+        return replace(self, train=self.train.take(train), validation=self.train.take(validation), stream=stream)
 
     @property
     def task(self) -> Literal["classification", "regression"]:

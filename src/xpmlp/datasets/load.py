@@ -12,6 +12,7 @@ from .dataset import Dataset
 from .digits import load_digits
 from .idx_folder import idx_prefixes, load_idx_folder
 from .mnist import load_mnist
+from .streaming.load import load_stream
 from .tables.files import table_format
 from .tables.loading import NAMED_TABLES, load_table
 from .tables.options import TableOptions
@@ -39,7 +40,9 @@ SPREADSHEETS = (
 NAMES = (*NAMED_DATASETS, *NAMED_TABLES)
 
 
-def load_dataset(data: str | Path, data_dir: str | Path | None = None, **options: Any) -> Dataset:
+def load_dataset(
+    data: str | Path, data_dir: str | Path | None = None, memory: str | int | None = None, **options: Any
+) -> Dataset:
     """Load a dataset by its name or its path.
 
     Parameters
@@ -51,6 +54,9 @@ def load_dataset(data: str | Path, data_dir: str | Path | None = None, **options
         folder of the same name; write ``./mnist`` for the folder.
     data_dir
         Folder with the files of a named dataset. Datasets without files, and paths, ignore it.
+    memory
+        Memory that the data may take, such as ``"2GB"``; by default most of what is free. Larger tables in Parquet are
+        streamed from disk: the dataset then holds a sample of the rows, and trains on all.
     **options
         Options of tables, such as ``target="price"``: the fields of `xpmlp.datasets.TableOptions`.
 
@@ -61,12 +67,16 @@ def load_dataset(data: str | Path, data_dir: str | Path | None = None, **options
     SettingsError
         If a table option is invalid, or the dataset is no table.
     """
-    return load_by_options(data, data_dir, TableOptions.parse(**options))
+    return load_by_options(data, data_dir, TableOptions.parse(**options), memory)
 
 
-def load_by_options(data: str | Path, data_dir: str | Path | None, options: TableOptions) -> Dataset:
-    """Load a dataset as `load_dataset` does."""
+def load_by_options(
+    data: str | Path, data_dir: str | Path | None, options: TableOptions, memory: str | int | None = None
+) -> Dataset:
+    """Load a dataset as `load_dataset` does; stream it if it takes more than that memory, by default the free one."""
     name = str(data)
+    if (streamed := load_stream(data, options, memory)) is not None:
+        return streamed
     if is_table(data):
         return load_table(name if name in NAMED_TABLES else Path(os.path.expanduser(data)), options)
     if options.given:
@@ -95,4 +105,4 @@ def is_table(data: str | Path) -> bool:
     path = Path(os.path.expanduser(data))
     if str(data) in NAMED_TABLES:
         return True
-    return str(data) not in NAMED_DATASETS and table_format(path) is not None and not os.path.isdir(path)
+    return str(data) not in NAMED_DATASETS and table_format(path) is not None

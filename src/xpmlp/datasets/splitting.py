@@ -3,11 +3,12 @@
 import math
 
 import numpy as np
-from jaxtyping import Int64, Shaped
+from jaxtyping import Float64, Int64, Shaped
 
 SEED = 0  # of every split, so that runs with different seeds are tested on the same rows
 TEST_FRACTION = 0.2
 VALIDATION_FRACTION = 0.1  # of the training rows
+BY_ROW_NUMBER = "row number"  # how `draw` chooses test rows, in the record of a model
 
 
 def split_rows(
@@ -68,3 +69,14 @@ def apportion(
         if remaining == 0:
             break
     return np.asarray(result, dtype=np.int64)
+
+
+def draw(first: int, rows: int) -> Float64[np.ndarray, " rows"]:
+    """Return a random number from 0 to below 1 for each row, which depends on the row's number alone.
+
+    It is the output function of SplitMix64 (Steele, Lea and Flood 2014), which mixes the bits of a counter.
+    """
+    state = np.arange(first + 1, first + rows + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ((state ^ (state >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) * 2.0**-53

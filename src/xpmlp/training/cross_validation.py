@@ -64,6 +64,11 @@ def split_folds(dataset: Dataset, folds: int) -> Iterator[Dataset]:
     """Yield datasets in which each fold of the training rows is held out once as test rows."""
     from sklearn.model_selection import KFold, StratifiedKFold
 
+    if dataset.stream is not None:
+        raise SettingsError(
+            f"folds: {dataset.name} is streamed, as it takes {dataset.why_streamed}. Leave the folds out, or cross-"
+            "validate on a file with fewer of its rows."
+        )
     labels = dataset.train.labels
     if not 2 <= folds <= dataset.train.rows:
         raise SettingsError(f"folds: {folds} is not from 2 to {dataset.train.rows:,}, the number of training rows.")

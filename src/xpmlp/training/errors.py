@@ -5,7 +5,7 @@ from typing import Any
 
 from xpmlp.backends import Backend
 from xpmlp.data.placement import format_bytes
-from xpmlp.errors import DeviceMemoryError, XpmlpError
+from xpmlp.errors import DataError, DeviceMemoryError, XpmlpError
 from xpmlp.nn.layers import Layers
 
 from .run import FitResult
@@ -43,6 +43,10 @@ class DivergedError(FitError, ArithmeticError, ValueError):
 
 class OutOfMemoryError(FitError, DeviceMemoryError):
     """The device has too little memory for a step."""
+
+
+class UnreadableDataError(FitError, DataError):
+    """Training data on disk that can no longer be read, or are no longer what they were."""
 
 
 def describe_divergence(epoch: int, objective: float | None, learning_rate: float) -> str:

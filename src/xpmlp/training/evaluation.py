@@ -204,22 +204,30 @@ def evaluate_classifier(model: Model, split: Split, backend: Backend | None = No
     predicted = (outputs[:, 0] > 0.5).astype(np.int64) if model.task == "binary" else np.argmax(outputs, axis=1)
     count = len(model.classes)
     confusion = np.bincount(truth * count + predicted, minlength=count**2).reshape(count, count).astype(np.int64)
+    has_both = count == 2 and confusion.sum(axis=1).all()
+    return Report(
+        loss=mean_loss,
+        accuracy=float(np.mean(predicted == truth)),
+        per_class=class_scores(model.classes, confusion),
+        confusion=confusion,
+        roc_auc=area_under_roc(margins, truth == 1) if has_both else None,
+    )
+
+
+def class_scores(
+    classes: tuple[int | str, ...], confusion: Int64[np.ndarray, "classes classes"]
+) -> tuple[ClassScore, ...]:
+    """Return the scores of each class."""
     hits, predictions, support = np.diag(confusion), confusion.sum(axis=0), confusion.sum(axis=1)
     scores = zip(
-        model.classes,
+        classes,
         (hits / np.maximum(predictions, 1)).tolist(),
         (hits / np.maximum(support, 1)).tolist(),
         (2 * hits / np.maximum(predictions + support, 1)).tolist(),
         support.tolist(),
         strict=True,
     )
-    return Report(
-        loss=mean_loss,
-        accuracy=float(np.mean(predicted == truth)),
-        per_class=tuple(ClassScore(*score) for score in scores),
-        confusion=confusion,
-        roc_auc=area_under_roc(margins, truth == 1) if count == 2 and support.all() else None,
-    )
+    return tuple(ClassScore(*score) for score in scores)
 
 
 def area_under_roc(scores: Float[np.ndarray, " rows"], positive: Bool[np.ndarray, " rows"]) -> float:

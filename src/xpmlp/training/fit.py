@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from xpmlp.backends import Backend, infer_backend, load_backend
-from xpmlp.data import StreamedSamples, place_samples
+from xpmlp.data import DiskSamples, StreamedSamples, place_samples
 from xpmlp.data.placement import train_epoch
-from xpmlp.errors import DeviceMemoryError, SettingsError
+from xpmlp.errors import DataError, DeviceMemoryError, SettingsError
 from xpmlp.nn.activations import Activations
 from xpmlp.nn.dropout import has_dropout
 from xpmlp.nn.layers import Layers
@@ -27,7 +27,14 @@ from xpmlp.threads import check_threads
 
 from .checkpoint import Checkpoint
 from .distributed import Combine, Communicator, OwnRows, Share
-from .errors import DivergedError, FitError, OutOfMemoryError, describe_divergence, describe_shortage
+from .errors import (
+    DivergedError,
+    FitError,
+    OutOfMemoryError,
+    UnreadableDataError,
+    describe_divergence,
+    describe_shortage,
+)
 from .evaluation import loss_and_accuracy
 from .run import LOSSES, Callback, EpochRow, FitResult, Run, Shuffler
 from .schedules import Schedule
@@ -47,7 +54,7 @@ class EpochSettings(NamedTuple):
     """What stays the same from epoch to epoch. `rows` are the indices of the rows to train on; None for all."""
 
     step: Step
-    samples: Samples | StreamedSamples
+    samples: Samples | StreamedSamples | DiskSamples
     rows: Int64[np.ndarray, " rows"] | None
     schedule: Schedule
     batch_size: int
@@ -59,7 +66,7 @@ class EpochSettings(NamedTuple):
 
 
 def fit(
-    train: Samples,
+    train: Samples | DiskSamples,
     *,
     layers: Layers,
     activation: Activations,
@@ -91,8 +98,8 @@ def fit(
     ----------
     train, validation, test
         Arrays on the host or of the backend's library. They are moved to the device once, in the dtype of `layers`
-        (bytes with a divisor stay bytes); if they do not fit, they are streamed to it block by block. Callbacks choose
-        an epoch by the validation rows; the test rows are only reported.
+        (bytes with a divisor stay bytes); if they do not fit, they are streamed to it block by block, and training
+        samples on disk always are. Callbacks choose an epoch by the validation rows; the test rows are only reported.
     layers
         Initial weights, likewise.
     schedule
@@ -163,7 +170,7 @@ def fit(
     began = time.perf_counter()
     if isinstance(backend, str):
         backend = load_backend(backend)
-    given = [samples for samples in (train, validation, test) if samples is not None]
+    given = [samples for samples in (train, validation, test) if isinstance(samples, Samples)]
     backend = backend or infer_backend(*(array for samples in given for array in samples.arrays))
     share = None
     if communicator is not None:
@@ -173,10 +180,14 @@ def fit(
         state = TrainingState(layers, optimizer_state, np.asarray(dropout_key) if has_dropout(dropout) else ())
         try:
             evaluated: list[Any] = [spread_rows(backend, train, rows, loss_rows), validation, test]
-            if share is not None:
-                train = share.samples(train)
+            if share is not None and communicator is not None:
+                if isinstance(train, DiskSamples):
+                    steps = math.ceil(train.rows / share.batch_size)
+                    train = train.for_process(communicator.rank, communicator.size, steps * share.rows)
+                else:
+                    train = share.samples(train)
                 evaluated = [part and share.validation(part) for part in evaluated]
-            samples = place_samples(backend, train, dtype)
+            samples = train if isinstance(train, DiskSamples) else place_samples(backend, train, dtype)
             measured, on_validation, on_test = (part and place_samples(backend, part, dtype) for part in evaluated)
             checkpoint = None if checkpoint is None else checkpoint.scaled(loss_scale)
             run = Run(
@@ -226,12 +237,12 @@ def make_share(communicator: Communicator, backend: Backend, batch_size: int, ro
 
 
 def spread_rows(
-    backend: Backend, samples: Samples, rows: Int64[np.ndarray, " rows"] | None, wanted: Samples | int
+    backend: Backend, samples: Samples | DiskSamples, rows: Int64[np.ndarray, " rows"] | None, wanted: Samples | int
 ) -> Samples | None:
     """Return as many of the rows to train on as are wanted, spread evenly over all, or samples that are given."""
     if isinstance(wanted, Samples):
         return wanted
-    if wanted < 1:
+    if wanted < 1 or isinstance(samples, DiskSamples):
         return None
     rows = np.arange(samples.rows) if rows is None else rows
     chosen = rows[np.linspace(0, len(rows) - 1, min(wanted, len(rows))).astype(np.int64)]
@@ -285,6 +296,11 @@ def train_epochs(run: Run, settings: EpochSettings, checkpoint: Checkpoint | Non
     except KeyboardInterrupt:
         run.interrupted = True
         run.stop("interrupted")
+    except DataError as error:
+        if not isinstance(settings.samples, DiskSamples):
+            raise
+        run.stop("the data can no longer be read")
+        return UnreadableDataError, str(error)
     except Exception as error:
         if not run.backend.is_out_of_memory(error):
             raise
@@ -305,11 +321,9 @@ def train_one_epoch(
 ) -> tuple[TrainingState, EpochRow]:
     """Train an epoch and evaluate; return the new state and the row for the history."""
     backend, started = run.backend, time.perf_counter()
-    order: Int64[np.ndarray, " rows"] = run.generator.permutation(run.rows)
-    order = order if settings.rows is None else settings.rows[order]
-    share, own_rows = settings.share, settings.batch_size
-    if share is not None:
-        order, own_rows = share.order(order), share.rows
+    share = settings.share
+    own_rows = settings.batch_size if share is None else share.rows
+    order = draw_order(run, settings)
     state, objectives = train_epoch(
         backend,
         settings.step,
@@ -355,6 +369,16 @@ def train_one_epoch(
         validation_accuracy=validation_accuracy,
     )
     return state, row.scaled(run.loss_scale)
+
+
+def draw_order(run: Run, settings: EpochSettings) -> Int64[np.ndarray, " rows"] | int:
+    """Draw the order of an epoch's rows: this process's part of them, or the seed of those on disk."""
+    if isinstance(settings.samples, DiskSamples):
+        assert isinstance(run.generator, np.random.Generator)
+        return int(run.generator.integers(2**63))
+    order: Int64[np.ndarray, " rows"] = run.generator.permutation(run.rows)
+    order = order if settings.rows is None else settings.rows[order]
+    return order if settings.share is None else settings.share.order(order)
 
 
 def is_finite(run: Run, state: TrainingState, row: EpochRow) -> bool:

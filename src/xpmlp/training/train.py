@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from xpmlp.backends import Backend, NumpyBackend, load_backend
+from xpmlp.data import DiskSamples
 from xpmlp.datasets import ByteSplit, Dataset, Split, TableOptions, class_indices, one_hot
 from xpmlp.errors import SettingsError
 from xpmlp.model.image_preprocessor import ImagePreprocessor, measured_rows
@@ -48,6 +49,7 @@ def train(
     threads: int | None = None,
     communicator: Communicator | Any = None,
     validation_fraction: float | None = None,
+    memory: str | int | None = None,
     **options: Any,
 ) -> tuple[Model, FitResult]:
     """Train a network, evaluating it after every epoch. Ctrl-C ends it and keeps what was learned.
@@ -73,6 +75,8 @@ def train(
         Several processes that train together, such as ``mpi4py.MPI.COMM_WORLD``; see `fit`.
     validation_fraction
         Fraction of the training rows to hold out; the weights of the epoch that is best on them are kept.
+    memory
+        Memory that the data of a path may take, such as ``"2GB"``; see `load_dataset`.
     **options
         Settings that differ from the recipe's, such as ``epochs=3``, and options of tables, such as
         ``target="price"``; see `Recipe` and `load_dataset`.
@@ -97,13 +101,14 @@ def train(
         close = difflib.get_close_matches(name, known, n=1)
         raise SettingsError(f"{name}: there is no such option.{f' Did you mean {close[0]}?' if close else ''}")
     changes = {name: options.pop(name) for name in settings & options.keys()}
-    dataset = as_dataset(data, y, **options)
+    dataset = as_dataset(data, y, memory=memory, **options)
     if validation_fraction is not None:
         dataset = dataset.with_validation(validation_fraction)
         if not any(isinstance(callback, EarlyStopping) for callback in callbacks):
             callbacks = (EarlyStopping(None), *callbacks)
     recipe = replace(recipe or default_recipe(dataset), **changes)
-    progress = make_progress(dataset.notes) if verbose and getattr(communicator, "rank", 0) == 0 else None
+    notes = [*dataset.notes, *filter(None, [describe_stream(dataset, recipe)])]
+    progress = make_progress(notes) if verbose and getattr(communicator, "rank", 0) == 0 else None
     callbacks = (*callbacks, progress) if progress else callbacks
     result = fit_dataset(
         dataset, recipe, backend=backend, callbacks=callbacks, threads=threads, communicator=communicator
@@ -117,7 +122,7 @@ def default_recipe(dataset: Dataset) -> Recipe:
     """Return the default recipe for a dataset: `table_recipe` for tables, else ``RECIPES["default"]``."""
     if dataset.table_schema is None or len(dataset.input_shape) == 2:
         return RECIPES["default"]
-    return table_recipe(dataset.train.rows)
+    return table_recipe(dataset.train_rows)
 
 
 def fit_dataset(
@@ -147,8 +152,13 @@ def fit_dataset(
     samples = make_samples(dataset, dataset.train, weight, loss, as_bytes=as_bytes)
     # With the targets that the validation and the test rows have, so that the losses can be compared.
     measured = spread_rows(backend, samples, None, LOSS_ROWS)
+
+    def prepare(split: Split) -> Samples:
+        made = make_samples(dataset, split, weight, loss, as_bytes=as_bytes)
+        return with_smooth_labels(made, dataset, recipe)
+
     return fit(
-        with_smooth_labels(samples, dataset, recipe),
+        with_smooth_labels(samples, dataset, recipe) if dataset.stream is None else on_disk(dataset, prepare),
         layers=layers,
         activation=find_activation(recipe.activation),
         loss=find_loss(str(loss)),
@@ -173,12 +183,38 @@ def fit_dataset(
     )
 
 
+def on_disk(dataset: Dataset, prepare: Callable[[Split], Samples]) -> DiskSamples:
+    """Return the training rows of a stream; `prepare` makes samples of some of them."""
+    row = prepare(dataset.train.take(slice(0, 1)))
+    return DiskSamples(dataset.stream, prepare, sum(array.nbytes for array in row.arrays))
+
+
+def describe_stream(dataset: Dataset, recipe: Recipe) -> str | None:
+    """Return that a dataset is streamed, in how many blocks, and why; None if it is not.
+
+    Raises
+    ------
+    DataError
+        If there is too little memory for a batch.
+    """
+    if dataset.stream is None:
+        return None
+    loss = choose_loss(dataset, recipe)
+    disk = on_disk(dataset, lambda split: make_samples(dataset, split, loss=loss))
+    size, count = disk.block_rows(recipe.batch_size), disk.count_blocks(recipe.batch_size)
+    blocks = "1 block" if count == 1 else f"about {count:,} blocks"
+    return f"streamed from disk in {blocks} of up to {size:,} rows an epoch: the data take {dataset.why_streamed}"
+
+
 def class_weights(dataset: Dataset) -> Float64[np.ndarray, " classes"]:
     """Return weights with which all classes weigh the same, and the training rows 1 on average."""
     if not dataset.classes:
         raise SettingsError("class_weight: balanced is for classes, but a number is predicted here. Leave it out.")
-    counts = np.bincount(class_indices(dataset.train.labels, dataset.classes), minlength=len(dataset.classes))
-    weights: Float64[np.ndarray, " classes"] = dataset.train.rows / np.maximum(counts * np.count_nonzero(counts), 1)
+    if dataset.stream is not None:
+        counts = np.asarray([dataset.stream.labels[label] for label in dataset.classes])
+    else:
+        counts = np.bincount(class_indices(dataset.train.labels, dataset.classes), minlength=len(dataset.classes))
+    weights: Float64[np.ndarray, " classes"] = counts.sum() / np.maximum(counts * np.count_nonzero(counts), 1)
     return weights
 
 
@@ -230,6 +266,7 @@ def choose_loss(dataset: Dataset, recipe: Recipe) -> LossName:
         raise SettingsError(f"loss: {recipe.loss} is not for {what} to predict; use {', '.join(kinds)}.")
     if loss.kind in POSITIVE:
         lowest = min(float(np.min(part.labels)) for part in (dataset.train, dataset.test) if part.rows)
+        lowest = lowest if dataset.stream is None else min(lowest, dataset.stream.lowest)
         if lowest < 0.0 or (lowest == 0.0 and loss.kind == "gamma"):
             above = "above 0" if loss.kind == "gamma" else "at least 0"
             raise SettingsError(f"loss: {loss.kind} is for targets {above}, but there is {lowest:g}. Use another loss.")
@@ -264,7 +301,10 @@ class TargetScale(NamedTuple):
 
 def target_scale(dataset: Dataset, loss: LossName = SQUARED_ERROR) -> TargetScale:
     """Return mean and standard deviation of the training targets; 0 and the mean if outputs are logarithms."""
-    mean, spread = float(np.mean(dataset.train.labels)), float(np.std(dataset.train.labels))
+    if dataset.stream is not None:
+        mean, spread = dataset.stream.mean, dataset.stream.deviation
+    else:
+        mean, spread = float(np.mean(dataset.train.labels)), float(np.std(dataset.train.labels))
     if loss.output != "identity":  # the outputs have bounds of their own
         return TargetScale(0.0, 1.0, False, 1.0)
     if loss.kind in POSITIVE:
@@ -295,7 +335,7 @@ def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:
     if dataset.split is not None:
         training["split"] = dataset.split
     if dataset.validation is not None:
-        training["validation_rows"] = dataset.validation.rows
+        training["validation_rows"] = dataset.validation_rows
     layers, output_names, loss = result.layers, tuple[str, ...](), choose_loss(dataset, recipe)
     if not dataset.classes:
         scale = target_scale(dataset, loss)

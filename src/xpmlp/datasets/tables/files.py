@@ -52,8 +52,11 @@ LAYOUTS = "x and y; x_train, y_train, x_test and y_test; or an array of one dime
 def table_format(path: Path) -> str | None:
     """Return a table's format: ``"csv"`` for text, ``"parquet"``, ``"arrow"`` or ``"npz"``; None if it is no table.
 
-    The end of its name tells; of other names, such as ``adult.data`` or ``table.txt``, the content.
+    The end of its name tells; of other names, such as ``adult.data`` or ``table.txt``, the content. A folder of Parquet
+    files is a table, too.
     """
+    if os.path.isdir(path):
+        return "parquet" if parquet_files(path) else None
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in COMPRESSED and len(suffixes) > 1 and suffixes[-2] in SUFFIXES["csv"]:
         return "csv"
@@ -83,9 +86,9 @@ def read_tables(
     """
     if not os.path.exists(path):
         raise DataError(f"{path}: there is no such file. Give {FORMATS}.")
-    if not os.path.isfile(path):
-        raise DataError(f"{path}: is not a file. Give {FORMATS}.")
     kind = table_format(path)
+    if not os.path.isfile(path) and kind != "parquet":
+        raise DataError(f"{path}: is not a file. Give {FORMATS}.")
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path}: is empty. Give a table with a header and at least two rows.")
@@ -95,7 +98,7 @@ def read_tables(
             table, test = read_npz(path)
             return read_texts(table, options, schema), test and read_texts(test, options, schema)
         if kind is not None:
-            table = open_lazily(path, "scan_parquet", "Parquet") if kind == "parquet" else open_arrow(path)
+            table = open_parquet(path) if kind == "parquet" else open_arrow(path)
             return read_texts(table, options, schema), None
     except PermissionError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
@@ -106,6 +109,37 @@ def read_table(path: Path, options: TableOptions | None = None, schema: TableSch
     """Read a table as `read_tables`; of a file with training and test rows, the test rows."""
     table, test = read_tables(path, options, schema)
     return table if test is None else test
+
+
+def parquet_files(path: Path) -> list[Path]:
+    """Return the Parquet files of a folder, in the order of their names; the path itself if it is no folder."""
+    if not os.path.isdir(path):
+        return [path]
+    found = [file for suffix in SUFFIXES["parquet"] for file in path.glob(f"*{suffix}") if file.is_file()]
+    return sorted(file for file in found if not file.name.startswith((".", "_")))
+
+
+def open_parquet(path: Path, *, trusted: bool = False) -> Table:
+    """Open a Parquet file, or a folder of such files with the same columns; see `open_lazily`."""
+    first, *others = (open_lazily(file, "scan_parquet", "Parquet", trusted=trusted) for file in parquet_files(path))
+    if not others:
+        return replace(first, name=str(path))
+    for other in others:
+        refuse_other_columns(first, other)
+    return open_frame(path, import_polars().concat([table.frame for table in (first, *others)]), "Parquet")
+
+
+def refuse_other_columns(table: Table, other: Table) -> None:
+    """Refuse a file of a folder whose columns are not those of the first, naming the first difference."""
+    for name in dict.fromkeys([*table.schema, *other.schema]):
+        found = [f"of type {one.schema[name]}" if name in one.schema else "missing" for one in (table, other)]
+        if found[0] != found[1]:
+            raise DataError(
+                f"{other.name}: its column {name!r} is {found[1]}, but {found[0]} in {table.name}. All files of a "
+                "folder need the same columns: correct the file, or move it to another folder."
+            )
+    if list(table.schema) != list(other.schema):
+        raise DataError(f"{other.name}: its columns have another order than in {table.name}. Write it in that order.")
 
 
 def open_arrow(path: Path) -> Table:
@@ -123,17 +157,27 @@ def open_arrow(path: Path) -> Table:
     return checked(Table.of(str(path), frame))
 
 
-def open_lazily(path: Path, scan: Scan, kind: str) -> Table:
-    """Open a Parquet or Arrow file; its values are read when they are used, some rows at a time."""
-    refuse_crashing(path, scan)
+def open_lazily(path: Path, scan: Scan, kind: str, *, trusted: bool = False) -> Table:
+    """Open a Parquet or Arrow file; its values are read when they are used, some rows at a time.
+
+    A file that is not `trusted` is read whole in another process first, and must have few enough rows.
+    """
+    if not trusted:
+        refuse_crashing(path, scan)
     # Polars takes only names in Unicode.
     source = path if is_unicode(path) else io.BytesIO(path.read_bytes())
-    frame = getattr(import_polars(), scan)(source, glob=False)
+    table = open_frame(path, getattr(import_polars(), scan)(source, glob=False), kind)
+    if not trusted:
+        check_memory(16 * table.rows, what=f"{path}: a column of {table.rows:,} rows", remedy="Take fewer rows.")
+    return table
+
+
+def open_frame(path: Path, frame: Any, kind: str) -> Table:
+    """Return the table of a LazyFrame that reads a file, or a folder of files."""
     table = Table(str(path), frame, {}, 0)
     with polars_errors(f"{path}: cannot be read as {kind}"), silent_panics():
         schema = dict(frame.collect_schema())
     rows = int(table.collect(frame.select(import_polars().len())).item()) if schema else 0
-    check_memory(16 * rows, what=f"{path}: a column of {rows:,} rows", remedy="Take fewer rows.")
     return checked(replace(table, schema=schema, rows=rows))
 
 

@@ -13,7 +13,7 @@ from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Column, TableSchema
 
 from ..dataset import Dataset, Provenance, Split, class_indices, listing
-from ..splitting import TEST_FRACTION, split_rows
+from ..splitting import BY_ROW_NUMBER, TEST_FRACTION, draw, split_rows
 from .columns import (
     BRIGHTEST,
     Target,
@@ -265,6 +265,8 @@ def held_out_rows(
         return None
     if (split.get("file"), split.get("rows")) != (Path(table.name).name, table.rows):
         return None
+    if split.get("drawn_by") == BY_ROW_NUMBER and isinstance(split.get("test_fraction"), float):
+        return np.asarray(draw(0, table.rows) < split["test_fraction"])
     options = TableOptions(target=schema.target, missing=schema.missing, task=task_of(classes))
     target = read_target(table, schema.target, options.task)
     try:

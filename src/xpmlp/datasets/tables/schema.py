@@ -73,14 +73,21 @@ def fit_number(table: Table, values: Any, missing: Missing, scaling: Scaling) ->
     name, fill = values.name, fill_value(values, missing)
     present = (values if fill is None else values.fill_null(fill)).drop_nulls().to_numpy()
     offset, scale = measure(present, scaling)
-    if not np.isfinite([present.min(), present.max(), offset, scale]).all():
-        infinite = table.column(name).cast(import_polars().Float64).is_infinite().fill_null(value=False).to_numpy()
-        where = f"{table.place(int(np.argmax(infinite)))}, " if infinite.any() else ""
-        raise DataError(
-            f"{table.name}: {where}column {name!r} has an infinite value, or values too far apart to compute with. "
-            f"Correct it, or leave the column out with {option_text('--exclude', [name])}."
-        )
-    return Column(name, "number", fill=fill, offset=offset, scale=scale, indicator=needs_mark(values, missing))
+    refuse_infinite(table, name, present.min(), present.max(), offset, scale)
+    mark = needs_mark(values.null_count(), len(values), missing)
+    return Column(name, "number", fill=fill, offset=offset, scale=scale, indicator=mark)
+
+
+def refuse_infinite(table: Table, name: str, *measured: float) -> None:
+    """Refuse a column of numbers if what was measured of it is not finite."""
+    if np.isfinite(measured).all():
+        return
+    infinite = table.column(name).cast(import_polars().Float64).is_infinite().fill_null(value=False).to_numpy()
+    where = f"{table.place(int(np.argmax(infinite)))}, " if infinite.any() else ""
+    raise DataError(
+        f"{table.name}: {where}column {name!r} has an infinite value, or values too far apart to compute with. "
+        f"Correct it, or leave the column out with {option_text('--exclude', [name])}."
+    )
 
 
 def fit_date(table: Table, days: Any, latest: float, missing: Missing, scaling: Scaling) -> Column:
@@ -88,7 +95,7 @@ def fit_date(table: Table, days: Any, latest: float, missing: Missing, scaling: 
     fill = fill_value(days, missing)
     present = (days if fill is None else days.fill_null(fill)).drop_nulls().to_numpy()
     parts = tuple((part, *measure(date_part(present, part), scaling)) for part in varying_parts(present))
-    mark, form = needs_mark(days, missing), table.formats.get(days.name)
+    mark, form = needs_mark(days.null_count(), len(days), missing), table.formats.get(days.name)
     return Column(days.name, "date", fill=fill, parts=parts, latest=latest, format=form, indicator=mark)
 
 
@@ -99,9 +106,9 @@ def fill_value(values: Any, missing: Missing) -> float | None:
     return float(values.mean() if missing == "mean" else values.median())
 
 
-def needs_mark(values: Any, missing: Missing) -> bool:
-    """Return whether missing values are many enough to be marked."""
-    return missing == "auto" and not is_rare(values.null_count(), len(values))
+def needs_mark(count: int, rows: int, missing: Missing) -> bool:
+    """Return whether so many missing values are enough to be marked."""
+    return missing == "auto" and not is_rare(count, rows)
 
 
 def is_rare(count: int, rows: int) -> bool:
@@ -120,21 +127,34 @@ def mean_and_deviation(values: Float64[np.ndarray, " rows"]) -> tuple[float, flo
     """Return mean and standard deviation; 1 in place of a deviation that is no more than rounding."""
     with np.errstate(over="ignore", invalid="ignore"):
         mean, deviation = float(np.mean(values)), float(np.std(values))
-        rounding = len(values) * np.finfo(np.float64).eps
-        is_constant = deviation**2 <= rounding * deviation**2 + (rounding * mean) ** 2
-    return mean, 1.0 if is_constant else deviation
+    return mean, deviation_or_one(mean, deviation, len(values))
+
+
+def deviation_or_one(mean: float, deviation: float, rows: int) -> float:
+    """Return a standard deviation; 1 if it is no more than rounding."""
+    rounding = rows * float(np.finfo(np.float64).eps)
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = np.float64(deviation) ** 2
+        return 1.0 if square <= rounding * square + np.float64(rounding * mean) ** 2 else deviation
 
 
 def fit_boolean(texts: Any, missing: Missing) -> Column:
     """Find the most frequent of the values ``"true"`` and ``"false"``."""
     fill = None if missing in ("refuse", "drop") else float((texts.drop_nulls() == "true").mean() > 0.5)
-    return Column(texts.name, "boolean", fill=fill, indicator=needs_mark(texts, missing))
+    return Column(texts.name, "boolean", fill=fill, indicator=needs_mark(texts.null_count(), len(texts), missing))
 
 
 def fit_category(texts: Any, options: TableOptions, *, keep_rare: bool) -> Column:
     """Find the categories of a column of text."""
-    name, rows = texts.name, len(texts)
-    found = dict(texts.drop_nulls().value_counts().sort(name).rows())
+    found = dict(texts.drop_nulls().value_counts().sort(texts.name).rows())
+    return category_column(texts.name, found, texts.null_count(), options, keep_rare=keep_rare)
+
+
+def category_column(
+    name: str, found: Mapping[str, int], missing: int, options: TableOptions, *, keep_rare: bool
+) -> Column:
+    """Return a column of categories, by how many rows each has, in order, and how many have none."""
+    rows = sum(found.values()) + missing
     by_frequency = sorted(found, key=lambda text: -found[text])
     rare = set() if keep_rare else {text for text, count in found.items() if is_rare(count, rows)}
     if len(found) - len(rare) > MOST_CATEGORIES:
@@ -144,7 +164,7 @@ def fit_category(texts: Any, options: TableOptions, *, keep_rare: bool) -> Colum
     fill = by_frequency[0] if options.missing in ("mean", "median") else None
     if options.missing == "auto":
         fill = infrequent or by_frequency[0]
-        fill = fill if is_rare(texts.null_count(), rows) else MISSING_CATEGORY
+        fill = fill if is_rare(missing, rows) else MISSING_CATEGORY
     categories |= dict.fromkeys(text for text in (infrequent, fill) if text is not None)
     return Column(name, "category", tuple(categories), fill, infrequent=infrequent)
 

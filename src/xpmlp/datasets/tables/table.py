@@ -114,6 +114,8 @@ class Table:
         How the text of columns of dates is read.
     markers
         How often each marker of a missing value, such as ``?``, stands in each column of text.
+    first
+        Number of its first row, if it is a part of a larger table.
     """
 
     name: str
@@ -126,6 +128,7 @@ class Table:
     reading: Reading | None = None
     formats: Mapping[str, str] = field(default_factory=dict)
     markers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    first: int = 0
 
     @staticmethod
     def of(name: str, frame: Any, **attributes: Any) -> "Table":
@@ -135,7 +138,8 @@ class Table:
     def place(self, row: int) -> str:
         """Return where a row is, counted from 1: ``"row 17 (line 18)"``."""
         line = None if self.find_line is None else self.find_line(row)
-        return f"row {row + 1:,}" if line is None else f"row {row + 1:,} (line {line:,})"
+        number = f"row {self.first + row + 1:,}"
+        return number if line is None else f"{number} (line {line:,})"
 
     def collect(self, frame: Any = None) -> Any:
         """Return a LazyFrame made from `frame`, by default itself, as a DataFrame."""

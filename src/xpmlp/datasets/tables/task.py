@@ -12,12 +12,16 @@ Few are classes however unequal, such as the grades of wine; many are if all hav
 
 
 def decide_task(name: str, values: Int64[np.ndarray, " rows"]) -> tuple[Task, str]:
-    """Return the task for a target of whole numbers, and a note with the reason.
+    """Return the task for a target of whole numbers, and a note with the reason."""
+    return decide_by_counts(name, np.unique(values, return_counts=True)[1].tolist())
+
+
+def decide_by_counts(name: str, counts: list[int]) -> tuple[Task, str]:
+    """Return the task for a target by how many rows each of its whole numbers has, and a note with the reason.
 
     Many numbers, some of them rare, are amounts: counts, ages, prices. Two are always classes.
     """
-    counts = np.unique(values, return_counts=True)[1].tolist()
-    distinct, rarest, mean = len(counts), min(counts, default=0), len(values) / max(len(counts), 1)
+    distinct, rarest, mean = len(counts), min(counts, default=0), sum(counts) / max(len(counts), 1)
     is_class = distinct == 2 or any(
         distinct <= most and rarest >= rarest_needed and mean >= mean_needed
         for most, rarest_needed, mean_needed in CLASSES

@@ -1,0 +1,118 @@
+"""The rows of a stream: in which pieces they are read, and which are held out."""
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from ..dataset import Split
+from ..splitting import draw
+
+Part = Literal["train", "validation", "test"]
+
+BLOCK_FRACTION = 4  # one block is trained on while the next is read: of the limit, each takes 1 / 4
+PIECE_FRACTION = 16  # a piece's decoded values take 1 / 16, as several are copied and converted at a time
+
+
+class Piece(NamedTuple):
+    """Rows that are read together.
+
+    Attributes
+    ----------
+    first
+        Number of the first row among all rows.
+    file, start
+        The file, and the number of the first row in it.
+    is_part
+        Whether they are a part of what the file stores together.
+    usable
+        Which rows can be used, as bits; None for all.
+    """
+
+    first: int
+    rows: int
+    file: int = 0
+    start: int = 0
+    is_part: bool = False
+    usable: bytes | None = None
+
+    def usable_rows(self) -> Bool[np.ndarray, " rows"]:
+        """Return which rows can be used."""
+        if self.usable is None:
+            return np.ones(self.rows, np.bool_)
+        return np.unpackbits(np.frombuffer(self.usable, np.uint8), count=self.rows).astype(np.bool_)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RowStream(ABC):
+    """Rows that are read piece by piece.
+
+    Attributes
+    ----------
+    name
+        Of the data, for messages.
+    pieces
+        In the order of their rows.
+    memory
+        Limit of the memory that they may take, in bytes.
+    test_fraction
+        Of all rows, those that are held out for the test.
+    validation_fraction
+        Of the others, those that are held out to choose by.
+    labels
+        Number of usable rows of each class, the held-out ones included; empty for regression.
+    mean, deviation, lowest
+        Of the targets of a regression in the training rows.
+    sample_draws
+        Of the training rows in the dataset's sample, the numbers by which they are drawn; see `draw`.
+    """
+
+    name: str
+    pieces: tuple[Piece, ...]
+    memory: int
+    test_fraction: float
+    validation_fraction: float = 0.0
+    labels: Mapping[int | str, int] = field(default_factory=dict)
+    mean: float = 0.0
+    deviation: float = 1.0
+    lowest: float = 0.0
+    sample_draws: Float64[np.ndarray, " sample"]
+
+    @abstractmethod
+    def read(self, piece: Piece, part: Part) -> Split:
+        """Return the rows of a piece that belong to a part of the data, as inputs with their labels."""
+
+    def mask(self, piece: Piece, part: Part) -> Bool[np.ndarray, " rows"]:
+        """Return which rows of a piece belong to a part of the data."""
+        drawn, held = draw(piece.first, piece.rows), (self.test_fraction, self.validation_end)
+        low, high = {"test": (0.0, held[0]), "validation": held, "train": (held[1], 1.0)}[part]
+        return np.asarray((drawn >= low) & (drawn < high) & piece.usable_rows())
+
+    @property
+    def rows(self) -> int:
+        """Number of all rows."""
+        return sum(piece.rows for piece in self.pieces)
+
+    @functools.cached_property
+    def train_counts(self) -> Int64[np.ndarray, " pieces"]:
+        """Number of training rows in each piece."""
+        return self.count("train")
+
+    def count(self, part: Part) -> Int64[np.ndarray, " pieces"]:
+        """Return the number of rows of a part of the data in each piece."""
+        counts = [np.count_nonzero(self.mask(piece, part)) for piece in self.pieces]
+        return np.asarray(counts, np.int64)
+
+    @property
+    def validation_end(self) -> float:
+        """Training rows are those that draw at least this number; validation rows draw less, but no test row's."""
+        return self.test_fraction + (1.0 - self.test_fraction) * self.validation_fraction
+
+
+def pack(usable: Bool[np.ndarray, " rows"]) -> bytes | None:
+    """Return which rows can be used as bits; None for all."""
+    return None if usable.all() else np.packbits(usable).tobytes()

@@ -1,0 +1,114 @@
+"""Training and evaluating on a table that is streamed."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import xpmlp
+from xpmlp.datasets import Dataset, Split, load_dataset
+from xpmlp.errors import SettingsError
+from xpmlp.training import Callback, Recipe, Run, cross_validate, evaluate, fit_dataset, make_model
+from xpmlp.training.checkpoint import take_checkpoint
+from xpmlp.training.errors import UnreadableDataError
+from xpmlp.training.streaming import evaluate_blocks, evaluate_test_rows
+
+ROWS = 14_000
+RECIPE = Recipe(hidden_layer_sizes=(32,), epochs=4, batch_size=64, optimizer="adam", learning_rate=0.02)
+
+
+def write(path: Path, *, regression: bool = False) -> Path:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(ROWS, 8))
+    value = x[:, 0] + np.sin(2 * x[:, 1])
+    target = 100 + 7 * value if regression else np.where(value > 0.5, "high", "low")
+    frame = pl.DataFrame({f"x{index}": x[:, index] for index in range(8)} | {"target": target})
+    # In order of the target, which a block of neighbours would show.
+    frame.sort("target").write_parquet(path, row_group_size=400)
+    return path
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    return load_dataset(write(tmp_path / "table.parquet"), memory="1MB")
+
+
+@pytest.mark.parametrize("regression", [False, True])
+def test_a_network_trained_on_a_stream_is_as_good(tmp_path: Path, regression: bool) -> None:
+    path = write(tmp_path / "table.parquet", regression=regression)
+    scores = []
+    for memory in ("1MB", None):
+        dataset = load_dataset(path, memory=memory)
+        model = make_model(dataset, RECIPE, fit_dataset(dataset, RECIPE))
+        report: Any = evaluate_test_rows(model, dataset)
+        scores.append(report.r2 if regression else report.accuracy)
+    assert min(scores) > 0.9
+    assert scores[0] == pytest.approx(scores[1], abs=0.03)
+
+
+@pytest.mark.parametrize("regression", [False, True])
+def test_the_report_of_blocks_is_that_of_all_rows(tmp_path: Path, regression: bool) -> None:
+    dataset = load_dataset(write(tmp_path / "table.parquet", regression=regression))
+    model = make_model(dataset, RECIPE, fit_dataset(dataset, RECIPE))
+    test = dataset.test
+    blocks = [test.take(slice(start, end)) for start, end in ((0, 100), (100, 100), (100, 101), (101, test.rows))]
+    found, expected = evaluate_blocks(model, blocks).to_json(), evaluate(model, test).to_json()
+    for name in expected.keys() - {"roc_auc", "per_class"}:
+        np.testing.assert_allclose(np.float64(found[name]), np.float64(expected[name]), rtol=1e-5, err_msg=name)
+    assert found.get("per_class") == expected.get("per_class")
+
+
+class StopAfter(Callback):
+    """Takes a checkpoint and stops."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_epoch_end(self, run: Run) -> None:
+        if len(run.history) == self.epoch:
+            self.checkpoint = take_checkpoint(run, run.state, {})
+            run.stop("enough")
+
+
+def test_a_resumed_run_ends_with_the_same_bits(dataset: Dataset) -> None:
+    whole = fit_dataset(dataset, RECIPE)
+    stop = StopAfter(2)
+    fit_dataset(dataset, RECIPE, callbacks=[stop])
+    resumed = fit_dataset(dataset, RECIPE, checkpoint=stop.checkpoint)
+    for layer, other in zip(whole.layers, resumed.layers, strict=True):
+        np.testing.assert_array_equal(layer.weight, other.weight)
+
+
+def test_a_file_that_vanishes_costs_no_epoch_before(dataset: Dataset, tmp_path: Path) -> None:
+    class Delete(Callback):
+        def on_epoch_end(self, run: Run) -> None:
+            if len(run.history) == 2:
+                (tmp_path / "table.parquet").unlink()
+
+    with pytest.raises(UnreadableDataError, match=r"table\.parquet: can no longer be read") as raised:
+        fit_dataset(dataset, RECIPE, callbacks=[Delete()])
+    assert len(raised.value.result.history) == 2
+
+
+def test_what_needs_all_rows_is_refused(dataset: Dataset) -> None:
+    with pytest.raises(SettingsError, match=r"folds: table is streamed, as it takes about .* the limit of 1 MB"):
+        next(cross_validate(dataset, RECIPE, 3))
+
+
+def test_class_weights_are_those_of_all_rows(dataset: Dataset) -> None:
+    from xpmlp.training.train import class_weights
+
+    weights = dict(zip(dataset.classes, class_weights(dataset), strict=True))
+    counts = dataset.stream.labels
+    assert sum(counts.values()) == ROWS
+    assert weights["high"] * counts["high"] == pytest.approx(weights["low"] * counts["low"])
+
+
+def test_train_streams_with_a_memory_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "table.parquet")
+    model, result = xpmlp.train(path, memory="1MB", epochs=2, hidden_layer_sizes=(8,), validation_fraction=0.1)
+    assert "streamed from disk in " in capsys.readouterr().out
+    assert result.history[-1].validation_accuracy is not None
+    assert isinstance(xpmlp.predict(model, Split(np.zeros((3, 8), np.float32), np.zeros(3))).labels[0], str)
