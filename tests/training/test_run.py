@@ -18,14 +18,14 @@ from xpmlp.training import Callback, EarlyStopping, EpochRow, FitResult, Run, hi
 Fit = Callable[..., FitResult]
 
 NAMES = ["epoch", "train_loss", "test_loss", "test_accuracy", "learning_rate", "seconds", "samples_per_second"]
-NAMES += ["objective", "validation_loss", "validation_accuracy"]
+NAMES += ["objective", "validation_loss", "validation_accuracy", "train_rmse", "validation_rmse", "test_rmse"]
 FIRST = EpochRow(1, 0.1 + 0.2, 1 / 3, 0.9605, 1e-05, 0.25, 240000.0, 0.5)
 SECOND = EpochRow(2, 5e-324, None, None, 0.1, 0.5, 120000.0, None, 0.25, 1.0)
 
 
 def test_a_history_becomes_a_header_and_a_line_per_epoch_that_read_back_the_same() -> None:
     text = history_to_csv([FIRST, SECOND])
-    assert text.split("\n")[2:] == ["2,5e-324,,,0.1,0.5,120000.0,,0.25,1.0", ""]
+    assert text.split("\n")[2:] == ["2,5e-324,,,0.1,0.5,120000.0,,0.25,1.0,,,", ""]
     table = pl.read_csv(io.StringIO(text))
     assert table.columns == NAMES
     assert [EpochRow(*row) for row in table.rows()] == [FIRST, SECOND]

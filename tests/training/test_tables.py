@@ -15,6 +15,7 @@ import xpmlp
 from xpmlp.datasets.tables.loading import named_table
 from xpmlp.errors import DataError
 from xpmlp.training import default_recipe, evaluate_classifier, evaluate_regression, table_recipe
+from xpmlp.training.progress import describe_epoch, describe_number
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,8 @@ def test_a_regression_answers_in_the_targets_own_units(line: xpmlp.Dataset) -> N
     assert result.history[-1].test_loss == pytest.approx(judged.loss, rel=1e-3)
     residuals = xpmlp.predict(model, line.train).labels - line.train.labels
     assert result.history[-1].train_loss == pytest.approx(np.mean(residuals**2) / 2, rel=1e-3)
+    assert result.history[-1].test_rmse == pytest.approx(judged.rmse, rel=1e-3)
+    assert f"test RMSE {describe_number(judged.rmse)}" in describe_epoch(result.history[-1], 1)
     assert result.history[-1].test_accuracy is None
 
 

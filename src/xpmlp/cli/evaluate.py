@@ -16,7 +16,7 @@ from xpmlp.errors import DataError
 from xpmlp.model.model_file import load_model
 from xpmlp.nn.loss_names import LossName
 from xpmlp.training.baseline import describe_baselines, linear_score
-from xpmlp.training.progress import describe_loss
+from xpmlp.training.progress import describe_loss, describe_number
 
 from .console import FILE_WIDTH, make_console, make_table, print_note
 from .evaluation_data import find_rows
@@ -86,7 +86,8 @@ def evaluate(
     console = make_console()
     where = f" on {len(rows.split.x):,} {rows.which} of {rows.name}"
     if isinstance(report, training.RegressionReport):
-        score, errors = f"R² {report.r2:.4f}", f", RMSE {report.rmse:.4g}, MAE {report.mae:.4g}{where}"
+        score = f"R² {report.r2:.4f}"
+        errors = f", RMSE {describe_number(report.rmse)}, MAE {describe_number(report.mae)}{where}"
         if not math.isnan(report.coverage):
             low, *_, high = LossName.parse(trained.loss).levels
             inside = (

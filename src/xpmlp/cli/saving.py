@@ -17,7 +17,7 @@ from xpmlp.model.model_file import model_to_bytes
 from xpmlp.page import to_page
 from xpmlp.training import FitResult, Recipe, RegressionReport, Report, history_to_csv, make_model
 from xpmlp.training.baseline import describe_baselines, linear_score
-from xpmlp.training.progress import describe_loss
+from xpmlp.training.progress import describe_loss, describe_number
 from xpmlp.training.streaming import evaluate_test_rows
 
 from .console import describe_seconds
@@ -84,19 +84,20 @@ def print_scores(console: Console, report: Report | RegressionReport, seconds: f
         score, loss = f"test accuracy {100 * report.accuracy:.2f} %", f"test loss {describe_loss(report.loss)}"
         if abs(report.balanced_accuracy - report.accuracy) > NOTEWORTHY:
             loss = f"balanced accuracy {100 * report.balanced_accuracy:.2f} %, {loss}"
-        constant = "the most common class"
+        constant, remedy = "the most common class", "more epochs, or --class-weight balanced"
         chance = 1.0 / sum(score.support > 0 for score in report.per_class)
         is_useful = report.accuracy > report.constant_accuracy or report.balanced_accuracy > chance + NOTEWORTHY
     else:
-        score, loss = f"test R² {report.r2:.4f}", f"RMSE {report.rmse:.4g}, MAE {report.mae:.4g}"
+        score = f"test R² {report.r2:.4f}"
+        loss = f"RMSE {describe_number(report.rmse)}, MAE {describe_number(report.mae)}"
         if not math.isnan(report.coverage):
             loss += f", {100 * report.coverage:.1f} % of the targets inside the predicted interval"
-        constant = "the mean"
+        constant, remedy = "the mean", "or more epochs"
         is_useful = not report.r2 <= 0.0
     console.print(Text.assemble((score, "bold"), f", {loss}, trained in {describe_seconds(seconds)}"))
     if not is_useful:
         console.print(
-            f"That is no better than always predicting {constant}. Try another learning rate, or more epochs.",
+            f"That is no better than always predicting {constant}. Try another learning rate, {remedy}.",
             style="yellow",
         )
 

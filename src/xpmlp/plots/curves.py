@@ -33,6 +33,8 @@ MARKED_EPOCHS = 30  # of longer runs, only the line is drawn
 def draw_curves(history: Sequence[Any], title: str, kept: int | None = None, loss: str = "loss") -> Picture:
     """Draw the losses and the held-out accuracy by epoch, side by side; the losses alone if there is no accuracy.
 
+    If the history has them, RMSEs are drawn instead of losses.
+
     Parameters
     ----------
     history
@@ -45,9 +47,14 @@ def draw_curves(history: Sequence[Any], title: str, kept: int | None = None, los
     kept_row = find_kept(history, kept)
     is_last = kept_row is history[-1]
     held_out = name_held_out(history)
+    error = "loss" if history[0].train_rmse is None else "rmse"
+
+    def points_of(name: str) -> list[tuple[int, float]]:
+        return [(row.epoch, getattr(row, name)) for row in history if getattr(row, name) is not None]
+
     curves = {
-        "train": (ORANGE, "--", [(row.epoch, row.train_loss) for row in history if row.train_loss is not None]),
-        held_out: (BLUE, "-", [(row.epoch, row.held_out_loss) for row in history if row.held_out_loss is not None]),
+        "train": (ORANGE, "--", points_of(f"train_{error}")),
+        held_out: (BLUE, "-", points_of(f"held_out_{error}")),
     }
     if not curves["train"][2]:  # of a run of an earlier version
         curves["train, while learning, with penalty"] = (ORANGE, "--", [(row.epoch, row.objective) for row in history])
@@ -62,7 +69,7 @@ def draw_curves(history: Sequence[Any], title: str, kept: int | None = None, los
     for label, (color, style, points) in curves.items():
         if points:
             loss_axes.plot(*zip(*points, strict=True), color=color, marker=marker, ms=4, ls=style, label=label)
-    loss_axes.set_ylabel(loss)
+    loss_axes.set_ylabel(loss if error == "loss" else "RMSE, in the target's unit")
     if is_diverging:
         loss_axes.set_yscale("log")
         write_numbers(loss_axes.yaxis, most=8, log=True)

@@ -7,6 +7,7 @@ import numpy as np
 from xpmlp.datasets import Split
 
 from .evaluation import RegressionReport, Report
+from .progress import describe_number
 
 MOST_VALUES, MOST_ROWS = 10_000_000, 100_000  # rows × inputs × classes; fitting more takes longer than seconds
 
@@ -37,5 +38,5 @@ def describe_baselines(report: Report | RegressionReport, linear: float | None) 
     if isinstance(report, Report):
         constant = f"{100 * report.constant_accuracy:.2f} % by always predicting {report.commonest.label!r}"
         return f"for comparison: {constant}" + ("" if linear is None else f", {100 * linear:.2f} % by a linear model")
-    constant = f"R² 0 and RMSE {report.constant_rmse:.4g} by always predicting the mean"
+    constant = f"R² 0 and RMSE {describe_number(report.constant_rmse)} by always predicting the mean"
     return f"for comparison: {constant}" + ("" if linear is None else f", R² {linear:.4f} by a linear model")

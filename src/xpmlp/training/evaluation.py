@@ -25,6 +25,7 @@ from xpmlp.plots import Picture, draw_confusion
 
 from .inputs import labelled_split
 from .prediction import ROWS_AT_A_TIME, check_features, model_logits, nearest_to_median, predict
+from .progress import describe_number
 
 CLASSES_SHOWN = 40  # in the confusion matrix of a notebook
 NOTHING = "There is nothing to evaluate on: no rows, or rows that all weigh 0."
@@ -148,7 +149,10 @@ class RegressionReport:
     coverage: float = math.nan
 
     def _repr_html_(self) -> str:
-        rows = [("R²", f"{self.r2:.4f}"), *((name.upper(), f"{getattr(self, name):.4g}") for name in ("rmse", "mae"))]
+        rows = [
+            ("R²", f"{self.r2:.4f}"),
+            *((name.upper(), describe_number(getattr(self, name))) for name in ("rmse", "mae")),
+        ]
         return html_table((), rows)
 
     def to_json(self) -> dict[str, Any]:

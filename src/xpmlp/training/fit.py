@@ -18,7 +18,7 @@ from xpmlp.errors import DataError, DeviceMemoryError, SettingsError
 from xpmlp.nn.activations import Activations
 from xpmlp.nn.dropout import has_dropout
 from xpmlp.nn.layers import Layers
-from xpmlp.nn.losses import Loss
+from xpmlp.nn.losses import Loss, squared_error
 from xpmlp.nn.optimizers import Optimizer
 from xpmlp.nn.samples import Samples, take_rows
 from xpmlp.nn.step import Step, TrainingState, make_step
@@ -368,7 +368,9 @@ def train_one_epoch(
         validation_loss=validation_loss,
         validation_accuracy=validation_accuracy,
     )
-    return state, row.scaled(run.loss_scale)
+    row = row.scaled(run.loss_scale)
+    has_rmse = settings.loss.value_and_gradient is squared_error and state.layers[-1].bias.shape[-1] == 1
+    return state, row.with_rmse() if has_rmse else row
 
 
 def draw_order(run: Run, settings: EpochSettings) -> Int64[np.ndarray, " rows"] | int:

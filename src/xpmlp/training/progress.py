@@ -17,14 +17,23 @@ def describe_loss(loss: float) -> str:
     return f"{loss:.4f}" if loss < 1e4 else f"{loss:.3e}"
 
 
+def describe_number(number: float) -> str:
+    """Return a number of any unit with about four digits: ``0.0123``, ``45.67``, ``29,458``."""
+    return f"{number:,.0f}" if 1e4 <= abs(number) < 1e12 else f"{number:.4g}"
+
+
 def describe_epoch(row: EpochRow, epochs: int) -> str:
     """Return one epoch as a line of text."""
     width = len(str(epochs))
     parts = [f"epoch {row.epoch:>{width}}/{epochs}"]
-    if row.train_loss is not None:
-        parts.append(f"loss {describe_loss(row.train_loss)}")
     held_out = "test" if row.validation_loss is None else "validation"
-    if row.held_out_loss is not None:
+    if row.train_rmse is not None:
+        parts.append(f"RMSE {describe_number(row.train_rmse)}")
+    elif row.train_loss is not None:
+        parts.append(f"loss {describe_loss(row.train_loss)}")
+    if row.held_out_rmse is not None:
+        parts.append(f"{held_out} RMSE {describe_number(row.held_out_rmse)}")
+    elif row.held_out_loss is not None:
         parts.append(f"{held_out} loss {describe_loss(row.held_out_loss)}")
     if row.held_out_accuracy is not None:
         parts.append(f"{held_out} accuracy {100 * row.held_out_accuracy:5.2f} %")

@@ -4,6 +4,7 @@ import csv
 import functools
 import html
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Protocol, runtime_checkable
@@ -41,6 +42,9 @@ class EpochRow:
         Training rows per second.
     objective
         Mean objective of the batches, L2 penalty included, with the weights as they were at each batch.
+    train_rmse, validation_rmse, test_rmse
+        Root of the mean squared error, in the target's unit: of the same rows as the losses, which are half its square.
+        None for other losses.
     """
 
     epoch: int
@@ -53,6 +57,14 @@ class EpochRow:
     objective: float | None = None
     validation_loss: float | None = None
     validation_accuracy: float | None = None
+    train_rmse: float | None = None
+    validation_rmse: float | None = None
+    test_rmse: float | None = None
+
+    @property
+    def held_out_rmse(self) -> float | None:
+        """The RMSE of the validation rows; of the test rows if there are no validation rows."""
+        return self.test_rmse if self.validation_loss is None else self.validation_rmse
 
     @property
     def held_out_loss(self) -> float | None:
@@ -68,6 +80,12 @@ class EpochRow:
         """Return the row with its losses in another unit."""
         losses: dict[str, Any] = {name: getattr(self, name) for name in LOSSES}
         return replace(self, **{name: loss and loss * factor for name, loss in losses.items()})
+
+    def with_rmse(self) -> "EpochRow":
+        """Return the row with the root of the mean squared error, of which its losses are half the square."""
+        losses = {name: getattr(self, f"{name}_loss") for name in ("train", "validation", "test")}
+        roots: dict[str, Any] = {f"{k}_rmse": None if v is None else math.sqrt(2.0 * v) for k, v in losses.items()}
+        return replace(self, **roots)
 
 
 LOSSES = ("objective", "train_loss", "validation_loss", "test_loss")
