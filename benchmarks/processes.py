@@ -4,14 +4,16 @@
 
 Both train the same network on random data of MNIST's shape, in turn; the first process trains alone while the others
 sleep. The figures are medians over rounds. In a further run, "waiting" is the share of its time until the last process
-has come to a sum, "Allreduce" that of adding up, and "model" what docs/clusters.md predicts for it: latency + bytes /
+has come to a sum, "adding up" that of the sum, and "model" what docs/clusters.md predicts for it: latency + bytes /
 bandwidth, both measured at the start.
 """
 
 import argparse
+import functools
 import platform
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,10 +24,10 @@ from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import sgd
 from xpmlp.nn.samples import Samples
 from xpmlp.training import constant, fit
-from xpmlp.training.distributed import Communicator, connect
+from xpmlp.training.distributed import LARGE, Communicator, connect
+from xpmlp.training.shared_memory import SharedSum
 
-MESSAGES = 3  # of a step, at least: the weight of the batch, small arrays together, and each large one
-SMALL, LARGE = 2**10, 2**22  # bytes of the messages from which latency and bandwidth are found
+SMALL, FULL = 2**10, 2**22  # bytes of the messages from which latency and bandwidth are found
 
 
 class Workload(NamedTuple):
@@ -39,9 +41,14 @@ class Workload(NamedTuple):
         return f"{'-'.join(map(str, self.sizes))}, batch {self.batch_size:,}"
 
     @property
-    def message(self) -> int:
-        """Bytes that a step adds up: weights, biases, the loss and the batch's weight, in float32."""
-        return 4 * (sum((a + 1) * b for a, b in zip(self.sizes, self.sizes[1:], strict=False)) + 2)
+    def large(self) -> list[int]:
+        """Bytes of the gradients that are added up by themselves, in float32."""
+        return [4 * a * b for a, b in zip(self.sizes, self.sizes[1:], strict=False) if a * b >= LARGE]
+
+    @property
+    def messages(self) -> int:
+        """Number of sums in a step: the weight of the batch, the small arrays together, and each large one."""
+        return 2 + len(self.large)
 
 
 WORKLOADS = (
@@ -53,16 +60,27 @@ WORKLOADS = (
 
 
 class TimedCommunicator(Communicator):
-    """A communicator that adds up the time of waiting for the others, and the time in ``Allreduce`` after that."""
+    """A communicator that notes the time of waiting for the others, and the time of adding up after that."""
 
     waiting = seconds = 0.0
 
     def add_up(self, array: Any) -> None:
         """Add up, and note the time."""
+        self.note(super().add_up, array)
+
+    def add_up_large(self, *array: Any) -> Any:
+        """Return what adds up a large array, and notes the time."""
+        add_up = super().add_up_large(*array)
+        if isinstance(add_up, SharedSum) and "add_up" not in vars(add_up):
+            vars(add_up)["add_up"] = functools.partial(self.note, add_up.add_up)
+        return add_up
+
+    def note(self, add_up: Callable[..., None], *arguments: Any) -> None:
+        """Call a function when all processes are there, and note the time."""
         started = time.perf_counter()
         self.mpi.Barrier()
         ready = time.perf_counter()
-        super().add_up(array)
+        add_up(*arguments)
         self.waiting += ready - started
         self.seconds += time.perf_counter() - ready
 
@@ -83,23 +101,28 @@ def wait_for_first(communicator: Communicator) -> None:
 
 
 def measure_messages(communicator: Communicator) -> tuple[float, float]:
-    """Return the latency of an ``Allreduce`` in seconds, and its bandwidth in bytes per second.
+    """Return the latency of a sum in seconds, and the bandwidth of a large one in bytes per second.
 
-    Between two messages other numbers fill the caches, as they do in a step.
+    Before each, every process writes its numbers anew, and others fill the caches, as in a step.
     """
     times = {}
     other = np.ones(2**22, np.float32)
-    for size in (SMALL, LARGE):
+    for size in (SMALL, FULL):
         message = np.ones(size // 4, np.float32)
+        add_up: Any = communicator.add_up
+        if size == FULL:
+            add_up = communicator.add_up_large(0, message.shape, message.dtype)
+        shared = isinstance(add_up, SharedSum)
         found = []
         for _ in range(30):
             other += 1.0
+            np.copyto(add_up.source if shared else message, 1.0)
             communicator.mpi.Barrier()
             started = time.perf_counter()
-            communicator.add_up(message)
+            add_up.add_up() if shared else add_up(message)
             found.append(time.perf_counter() - started)
         times[size] = statistics.median(found)
-    bandwidth = (LARGE - SMALL) / (times[LARGE] - times[SMALL])
+    bandwidth = (FULL - SMALL) / (times[FULL] - times[SMALL])
     return max(times[SMALL] - SMALL / bandwidth, 0.0), bandwidth
 
 
@@ -133,9 +156,9 @@ def main() -> None:
     latency, bandwidth = measure_messages(communicator)
     if leads:
         print(f"{platform.platform()}, NumPy {np.__version__}, {size} processes, {rounds} rounds, interleaved")
-        print(f"Allreduce: {1e6 * latency:.0f} µs and {bandwidth / 1e9:.2f} GB/s")
+        print(f"a sum takes {1e6 * latency:.0f} µs and, if it is large, its bytes at {bandwidth / 1e9:.2f} GB/s")
         print()
-        print(f"| workload | one, {size} threads | {size} processes | times as fast | waiting | Allreduce | model |")
+        print(f"| workload | one, {size} threads | {size} processes | times as fast | waiting | adding up | model |")
         print("|---|---|---|---|---|---|---|")
     for workload in WORKLOADS:
         data = np.random.default_rng(1)
@@ -161,7 +184,7 @@ def main() -> None:
         if leads:
             one, several = statistics.median(alone), statistics.median(together)
             ratio = statistics.median(a / b for a, b in zip(alone, together, strict=True))
-            predicted = steps * (MESSAGES * latency + workload.message / bandwidth) / several
+            predicted = steps * (workload.messages * latency + sum(workload.large) / bandwidth) / several
             share, wait = statistics.median(shares), statistics.median(waits)
             times = f"{1000 * one / steps:.3f} ms a step | {1000 * several / steps:.3f} ms | {ratio:.2f}"
             parts = " | ".join(f"{100 * part:.1f} %" for part in (wait, share, predicted))

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from xpmlp import Model, load_model, predict, save_model
-from xpmlp.cli.evaluation_data import find_provenance
 from xpmlp.cli.figures import FIGURES, MOST_CLASSES, run_figures
 from xpmlp.cli.run_folder import read_history
 from xpmlp.datasets import Provenance, Split
@@ -17,6 +16,7 @@ from xpmlp.datasets.tables.loading import named_table
 from xpmlp.errors import DataError
 from xpmlp.nn.layers import Layer
 from xpmlp.training import EpochRow, history_to_csv
+from xpmlp.training.evaluation_rows import find_provenance
 
 Run = Callable[..., Any]
 OF_IMAGES = set(FIGURES) - {"predicted.png", "residuals.png"}

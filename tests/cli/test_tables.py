@@ -288,3 +288,14 @@ def test_a_table_as_people_have_it_is_trained_at_once_and_predicted_in_any_order
 def write_without(frame: pl.DataFrame, name: str) -> str:
     frame.drop(name).write_csv("lacking.csv")
     return "lacking.csv"
+
+
+def test_predictions_of_a_target_with_a_unit_name_it(xpmlp: Run, no_pictures: None) -> None:
+    rows = "".join(f"{i % 9},{i % 9 * 10 + i % 3} m²\n" for i in range(60))
+    Path("flats.csv").write_text(f"rooms,size\n{rows}", encoding="utf-8")
+    assert xpmlp("train", "flats.csv", "--target", "size", "--epochs", "1", "-o", "run").code == 0
+    Path("new.csv").write_text("rooms\n3\n4\n", encoding="utf-8")
+    result = xpmlp("predict", "run", "new.csv", "-o", "out.csv")
+    assert (result.code, result.err) == (0, "")
+    assert Path("out.csv").read_text(encoding="utf-8").splitlines()[0] == "rooms,prediction (m²)"
+    assert json.loads(xpmlp("predict", "run", "new.csv", "--json").out)[0]["unit"] == "m²"

@@ -98,6 +98,7 @@ class Problem:
     backend: str = "numpy"
     dtype: str = "float64"
     epochs: int = 20
+    hidden: int = 16
     callbacks: Callable[[], list[Callback]] = list
 
     def fit(self, communicator: Communicator | None, **settings: Any) -> FitResult:
@@ -106,7 +107,7 @@ class Problem:
         x = generator.normal(size=(self.rows, 20))
         targets = np.eye(4)[generator.integers(4, size=self.rows)]
         weight = generator.uniform(0.0, 2.0, self.rows) if self.weighted else None
-        layers = init_layers(np, generator, (20, 16, 4), glorot_uniform(), dtype=getattr(np, self.dtype))
+        layers = init_layers(np, generator, (20, self.hidden, 4), glorot_uniform(), dtype=getattr(np, self.dtype))
         given: dict[str, Any] = {
             "layers": layers,
             "activation": ACTIVATIONS["tanh"],
@@ -141,9 +142,10 @@ def numbers(result: FitResult) -> list[list[float]]:
         Problem(adam(), l2=0.1, dropout=0.3),
         Problem(sgd(), rows=128, loss="squared_error"),
         Problem(sgd(), rows=10, batch_size=200, l2=0.1),
+        Problem(sgd(momentum=0.9), hidden=2048),
         Problem(adam(), rows=97, batch_size=96, dropout=0.3, weighted=True, backend="torch"),
     ],
-    ids=["sgd", "nesterov", "adam", "no trailing batch", "one batch", "torch"],
+    ids=["sgd", "nesterov", "adam", "no trailing batch", "one batch", "large", "torch"],
 )
 def test_processes_train_the_network_of_one(processes: Communicator, problem: Problem) -> None:
     if problem.backend != "numpy":
@@ -159,6 +161,17 @@ def test_the_engine_executes_steps_that_are_combined(processes: Communicator, ca
     caplog.set_level("DEBUG", "xpmlp")
     Problem(sgd(), dtype="float32", epochs=30).fit(processes)
     assert "call by call" not in caplog.text
+
+
+def test_large_arrays_are_added_up_without_shared_memory_too(
+    processes: Communicator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = Problem(sgd(), hidden=2048, epochs=3)
+    shared = problem.fit(processes)
+    assert not processes.sums  # released
+    monkeypatch.setattr("xpmlp.training.shared_memory.FOLDER", "/no such folder")
+    by_messages = problem.fit(processes)
+    tree_map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), shared.layers, by_messages.layers)
 
 
 def test_all_stop_where_one_would(processes: Communicator) -> None:

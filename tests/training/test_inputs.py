@@ -205,3 +205,14 @@ def test_a_notebook_shows_the_progress_in_its_cell(monkeypatch: pytest.MonkeyPat
     assert "epoch 1/2" in shown[0]
     assert "<progress" not in shown[-1]
     assert f"test accuracy {100 * (result.history[-1].test_accuracy or 0):.2f} %" in shown[-1]
+
+
+def test_each_mark_of_one_picture_is_a_sample_and_each_of_several_pictures(tmp_path: Path) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    pixels = np.full((60, 120), 255, np.uint8)
+    for left in (15, 55, 95):
+        pixels[10:50, left : left + 8] = 0
+    pillow.fromarray(pixels).save(tmp_path / "111.png")
+    model, _ = xpmlp.train("digits", recipe=xpmlp.Recipe(hidden_layer_sizes=(4,), epochs=1))
+    assert len(xpmlp.predict(model, tmp_path / "111.png").labels) == 3
+    assert len(xpmlp.predict(model, [tmp_path / "111.png"] * 2).labels) == 2

@@ -16,10 +16,10 @@ from xpmlp.errors import DataError
 from xpmlp.model.model_file import load_model
 from xpmlp.nn.loss_names import LossName
 from xpmlp.training.baseline import describe_baselines, linear_score
+from xpmlp.training.evaluation_rows import find_rows
 from xpmlp.training.progress import describe_loss, describe_number
 
 from .console import FILE_WIDTH, make_console, make_table, print_note
-from .evaluation_data import find_rows
 from .options import (
     TABLES,
     BackendName,
@@ -74,7 +74,7 @@ def evaluate(
         report = training.evaluate(trained, rows.split, backend=compute, prepared=True)
     except DataError as error:
         raise DataError(f"{rows.name}: {error} Use a model that was trained on these classes.") from error
-    for note in rows.notes:
+    for note in (*rows.facts, *rows.notes):
         print_note(note)
     linear = None
     with contextlib.suppress(DataError):  # the training rows may have values that the model does not take

@@ -8,11 +8,11 @@ import typer
 
 from xpmlp.backends import load_backend
 from xpmlp.model.model_file import load_model
+from xpmlp.training.evaluation_rows import find_rows
 from xpmlp.training.importance import permutation_importance
 from xpmlp.whole_files import write_whole
 
 from .console import make_console, make_table, print_note
-from .evaluation_data import find_rows
 from .options import TABLES, BackendName, DeviceName, ModelPath, Threads, check_output, find_model_file, option
 
 BAR = 30  # characters of the longest bar

@@ -20,10 +20,10 @@ from xpmlp.model import Model, TableSchema, load_model
 from xpmlp.optional_imports import import_optional
 from xpmlp.page import to_page
 from xpmlp.training import predict
+from xpmlp.training.evaluation_rows import find_provenance, find_recorded_rows
 from xpmlp.whole_files import write_whole
 
 from .console import make_console, print_note
-from .evaluation_data import find_provenance, find_recorded_rows
 from .options import DataDirectory, ModelPath, check_output, find_model_file
 from .page_content import content_of_run, read_run
 

@@ -15,10 +15,10 @@ from xpmlp.errors import DataError, ModelFileError, OutputError, SettingsError
 from xpmlp.model.model import Model
 from xpmlp.model.model_file import load_model
 from xpmlp.training import EpochRow
+from xpmlp.training.evaluation_rows import find_recorded_rows, find_rows
 from xpmlp.whole_files import write_whole
 
 from .console import make_console, print_note
-from .evaluation_data import find_recorded_rows, find_rows
 from .figures import kept_epoch, run_figures
 from .options import BackendName, DataDirectory, DeviceName, output_folder
 from .run_folder import read_history

@@ -24,12 +24,12 @@ from xpmlp.model.picture_file import read_picture
 from xpmlp.plots.inputs import draw_inputs
 from xpmlp.training import Prediction
 from xpmlp.training import predict as predict_samples
+from xpmlp.training.evaluation_rows import check_shape, unusual_scale
 from xpmlp.training.inputs import LARGEST_SCALED
 from xpmlp.training.prediction import STRANGE_FRACTION, unfamiliar
 from xpmlp.whole_files import write_whole
 
 from .console import make_console, make_table, print_error, print_note, writes_to_terminal
-from .evaluation_data import check_shape, note_unusual_scale
 from .options import (
     BackendName,
     CommandContext,
@@ -212,7 +212,8 @@ def scaled_as_in_training(
         )
         return scaled(images, white, what=str(path))
     if images.dtype == np.uint8:
-        note_unusual_scale(x, model, what=str(path))
+        for note in unusual_scale(x, model, what=str(path)):
+            print_note(note)
         return x
     raise DataError(
         f"{path}: its largest value is {largest:g}, but the model was trained on values up to {model.input_scale:g}. "

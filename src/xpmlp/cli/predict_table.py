@@ -70,7 +70,9 @@ def prediction_columns(model: Model, table: Table, rows: Rows, prediction: Predi
     names, columns = [f"probability_{label}" for label in model.classes], list(prediction.probabilities.T)
     if model.task == "regression":
         many = len(model.output_names) > 1
+        unit = target_unit(model)
         names = [f"prediction_{name}" if many else "prediction" for name in model.output_names]
+        names = [f"{name} ({unit})" if unit else name for name in names]
         columns = list(prediction.labels.reshape(len(rows.x), -1).T)
     elif model.task == "multilabel":
         names = [*(f"prediction_{label}" for label in model.classes), *names]
@@ -87,6 +89,14 @@ def prediction_columns(model: Model, table: Table, rows: Rows, prediction: Predi
         values = [*column.tolist(), None]  # the last one for rows without a prediction
         series.append(polars.Series(name, [values[position] for position in positions], strict=False))
     return series
+
+
+def target_unit(model: Model) -> str:
+    """Return the unit beside the target's numbers in the training data, such as €; empty if there was none."""
+    schema = model.table_schema
+    formats = {} if schema is None or schema.reading is None else schema.reading.formats
+    form = formats.get(schema.target or "") if schema is not None else None
+    return "" if form is None else form.unit
 
 
 def frame_to_bytes(frame: Any, suffix: str) -> bytes:
@@ -113,6 +123,7 @@ def to_json(model: Model, places: Iterable[tuple[Path, int | None]], prediction:
         if model.task == "regression":
             is_one = len(model.output_names) == 1
             values["prediction"] = label if is_one else dict(zip(model.output_names, label, strict=True))
+            values |= {"unit": unit} if (unit := target_unit(model)) else {}
         else:
             named = dict(zip(map(str, model.classes), probabilities, strict=True))
             values |= {"label": label, "probability": max(probabilities), "probabilities": named}

@@ -27,8 +27,10 @@ from xpmlp.nn.tree import tree_map
 from xpmlp.optional_imports import import_optional
 from xpmlp.threads import use_threads
 
+from .shared_memory import SharedSum, length, share_memory
+
 Result = TypeVar("Result")
-LARGE = 2**14  # elements of an array whose copy into a common buffer takes longer than a message of its own
+LARGE = 2**15  # elements of an array that is added up by itself; at least horizontal_fusion.SMALL, which moves buffers
 
 
 class SingleProcess:
@@ -71,6 +73,7 @@ class Communicator(SingleProcess):
         self.rank: int = mpi.rank
         self.size: int = mpi.size
         self.interrupted = False
+        self.sums: dict[Any, SharedSum | None] = {}
 
     @classmethod
     def of(cls, value: Any) -> "Communicator | None":
@@ -94,6 +97,14 @@ class Communicator(SingleProcess):
         from mpi4py.MPI import IN_PLACE
 
         self.mpi.Allreduce(IN_PLACE, array)
+
+    def add_up_large(self, number: int, shape: tuple[int, ...], dtype: Any) -> Callable[[Any], None]:
+        """Return what adds up the large array with that number in a tree: through shared memory if there is any."""
+        key = number, shape, dtype
+        if key not in self.sums:
+            memory = share_memory(self.mpi, (self.size + 1) * length(shape, dtype))
+            self.sums[key] = None if memory is None else SharedSum(self.mpi, memory, shape, dtype)
+        return self.sums[key] or self.add_up
 
     def sum_numbers(self, *numbers: float) -> list[float]:
         """Return the sums over all processes of some numbers."""
@@ -169,7 +180,10 @@ class Communicator(SingleProcess):
     def begin(self, threads: int | None) -> Iterator[None]:
         """Take part in a run, whose checkpoint or user asks for that many threads."""
         with use_threads(self.threads_each(threads)), self.hold_interrupts():
-            yield
+            try:
+                yield
+            finally:
+                self.sums.clear()
 
     @contextlib.contextmanager
     def hold_interrupts(self) -> Iterator[None]:
@@ -260,12 +274,15 @@ class Combine(NamedTuple):
         tree_map(lambda array: small.append(array) if math.prod(array.shape) < LARGE else None, tree)
         flat = xp.concat(tuple(xp.reshape(array, (-1,)) for array in small)) if len(small) > 1 else small[0]
         flat = self.backend.update_on_host(self.communicator.add_up, flat)
-        start = 0
+        start = number = 0
 
         def combine(array: Any) -> Any:
-            nonlocal start
+            nonlocal start, number
             if math.prod(array.shape) >= LARGE:
-                return self.backend.update_on_host(self.communicator.add_up, array)
+                number += 1
+                dtype = np.dtype(str(array.dtype).rpartition(".")[2])
+                add_up = self.communicator.add_up_large(number, tuple(array.shape), dtype)
+                return self.backend.update_on_host(add_up, array)
             first, start = start, start + math.prod(array.shape)
             return xp.reshape(flat[first:start], array.shape)
 

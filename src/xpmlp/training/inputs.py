@@ -11,22 +11,21 @@ from jaxtyping import Float, Shaped
 
 from xpmlp.backends import infer_backend
 from xpmlp.datasets import Dataset, Split, TableOptions, load_dataset, load_table
-from xpmlp.datasets.load import is_table
 from xpmlp.datasets.tables.files import read_table, table_format
 from xpmlp.datasets.tables.frames import is_frame, table_in_memory, target_name
 from xpmlp.datasets.tables.loading import (
-    NAMED_TABLES,
     Rows,
-    held_out_rows,
     labelled_rows,
-    open_tables,
     plain_schema,
     rows_to_predict,
 )
 from xpmlp.datasets.tables.table import Table
+from xpmlp.datasets.tables.values import read_texts
 from xpmlp.errors import DataError, SettingsError
-from xpmlp.model.image_preprocessor import prepare_image
+from xpmlp.model.image_preprocessor import prepare_marks
 from xpmlp.model.model import Model
+
+from .evaluation_rows import find_rows
 
 LARGEST_SCALED = 2.0  # scaled values of images lie between -1 and 1, or little beyond
 
@@ -86,7 +85,7 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
     ----------
     data
         Samples as in training, before scaling: an array of any library, a data frame or a dict of columns; or the path
-        of a table or a picture, or several paths of pictures.
+        of a table or a picture, each mark of which is a row, or several paths of pictures, each of which is one.
 
     Raises
     ------
@@ -97,12 +96,12 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
     if isinstance(data, str | os.PathLike):
         path = Path(os.path.expanduser(data))
         if table_format(path) is None:
-            return read_pictures(model, [path])
+            return read_marks(model, path)
         return whole_rows(
             table_inputs(model, read_table(path, TableOptions.recorded(model.training), model.table_schema))
         )
     if isinstance(data, Sequence) and data and all(isinstance(item, str | os.PathLike) for item in data):
-        return read_pictures(model, [Path(os.path.expanduser(item)) for item in data])
+        return np.concatenate([read_marks(model, Path(os.path.expanduser(item)), single=True) for item in data])
     if is_frame(data):
         return whole_rows(table_inputs(model, table_in_memory(data)))
     x = np.asarray(data)
@@ -139,11 +138,11 @@ def whole_rows(rows: Rows) -> Float[np.ndarray, "rows features"]:
     return rows.x
 
 
-def read_pictures(model: Model, paths: Sequence[Path]) -> Float[np.ndarray, "rows features"]:
-    """Read pictures as the model's inputs."""
+def read_marks(model: Model, path: Path, *, single: bool = False) -> Float[np.ndarray, "marks features"]:
+    """Read each mark in a picture, or the whole picture, as the model's inputs."""
     if model.image_preprocessor is None:
-        raise DataError(f"{paths[0]}: the model was not trained on images, so it cannot classify a picture.")
-    return np.stack([prepare_image(path, model.image_preprocessor) for path in paths])
+        raise DataError(f"{path}: the model was not trained on images, so it cannot classify a picture.")
+    return prepare_marks(path, model.image_preprocessor, single=single)
 
 
 def warn_of_range(model: Model, x: Shaped[np.ndarray, "..."], *, raw: bool) -> None:
@@ -164,15 +163,11 @@ def warn_of_range(model: Model, x: Shaped[np.ndarray, "..."], *, raw: bool) -> N
 
 def labelled_split(model: Model, data: Any, y: Any = None, *, prepared: bool = False) -> Split:
     """Return labelled samples as the model's inputs; see `xpmlp.evaluate`."""
-    split = None  # of the file that the model was trained on, whose test rows were held out
     if isinstance(data, str | os.PathLike):
-        split, name = model.training.get("split"), os.fspath(data)
-        if is_table(name):
-            path = name if name in NAMED_TABLES else Path(os.path.expanduser(name))
-            table, test_table = open_tables(path, TableOptions.recorded(model.training), model.table_schema)
-            data = test_table or table
-        else:
-            data = load_dataset(name)
+        rows = find_rows(model, os.fspath(data))
+        for note in rows.notes:
+            warnings.warn(note, stacklevel=4)
+        return rows.split
     if isinstance(data, Dataset):
         if data.table_schema != model.table_schema:
             raise DataError(f"{data.name}: its columns are prepared for another model. Give the table itself.")
@@ -184,12 +179,9 @@ def labelled_split(model: Model, data: Any, y: Any = None, *, prepared: bool = F
         return data
     data, y = to_host(data), to_host(y)
     schema = model.raw_columns if not prepared else None
-    if isinstance(data, Table) or (schema is not None and is_frame(data)):
-        if not isinstance(data, Table):
-            data = table_in_memory(data, y, schema.target if schema is not None else None)
-        schema = schema or plain_schema(data, "label", model.input_scale, model.layer_sizes[0])
-        rows = held_out_rows(data, schema, split, model.classes)
-        samples, notes = labelled_rows(data, schema, model.classes, rows)
+    if schema is not None and is_frame(data):
+        data = read_texts(table_in_memory(data, y, schema.target), None, schema)
+        samples, notes = labelled_rows(data, schema, model.classes)
         for note in notes:
             warnings.warn(note, stacklevel=4)
         return samples

@@ -50,8 +50,9 @@ def predict(model: Model, data: Any, backend: Backend | None = None, *, prepared
     ----------
     data
         Raw samples, which the model scales and encodes as in training: an array of any library, with a row or an image
-        for each sample; a data frame; the path of a table or of a picture, or several paths of pictures. Or a
-        `Split` of a dataset, which is prepared already.
+        for each sample; a data frame; the path of a table; the path of a picture, in which each mark is a sample, such
+        as the digits of 314; a list of such paths, in which each picture is one. Or a `Split` of a dataset, which is
+        prepared already.
     backend
         Where to compute; NumPy by default.
     prepared

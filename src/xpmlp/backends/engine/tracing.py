@@ -231,11 +231,25 @@ def call_and_copy(output: Array, function: Callable[..., Any], *arguments: Any) 
     np.copyto(output, function(*arguments))
 
 
-def trace_update(tracer: Tracer, update: Callable[[Array], None], array: Any) -> Any:
-    """Trace a function that changes an array in place."""
+def trace_update(tracer: Tracer, update: Any, array: Any) -> Any:
+    """Trace a function that changes an array in place.
+
+    If it does so by way of a `source` that it reads, and leaves the sum in a `result`, the array is computed in the
+    first, and the second is used instead of it.
+    """
     plain = tracer.untraced(array)
+    if hasattr(update, "source"):
+        tracer.trace(update.source)[...] = array
+        tracer.trace(update.result)
+        update.add_up()
+        return tracer.add(Op(call_exchange, (update.add_up, update.source, update.result), 2))
     update(plain)
     return tracer.add(Op(call_update, (update, plain, plain), 2))
+
+
+def call_exchange(exchange: Callable[[], None], read: Array, written: Array) -> None:
+    """Call a function that reads an array and writes another."""
+    exchange()
 
 
 def call_update(update: Callable[[Array], None], read: Array, written: Array) -> None:

@@ -42,10 +42,16 @@ def reader() -> subprocess.Popen[bytes]:
     """Start the process that reads files; it ends with this one, or if it has nothing to do for a while."""
     command = [sys.executable, "-P", "-c", READER, str((available_memory() or 2**42) // 2)]
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
-    process = subprocess.Popen(command, bufsize=0, stdin=pipe, stdout=pipe, stderr=nothing)
-    atexit.register(process.wait)
-    atexit.register(process.kill)  # before, as the last one is called first
-    return process
+    return subprocess.Popen(command, bufsize=0, stdin=pipe, stdout=pipe, stderr=nothing)
+
+
+@atexit.register
+def stop() -> None:
+    """Stop the process, if it was started."""
+    if reader.cache_info().currsize:
+        with reader() as process:
+            process.kill()
+        reader.cache_clear()
 
 
 def refuse_crashing(path: Path, scan: Scan) -> None:

@@ -92,6 +92,8 @@ def read_values(
     usual = NumberFormat(",") if decimal_comma else None
     decorated = [name for name, form in formats.items() if form not in (usual, known.formats.get(name))]
     new_codes = {name: examples[name] for name in codes if examples[name] and name not in known.texts}
+    if schema is not None:  # what columns are is known
+        decorated, new_codes = [], {}
     found.notes.extend(value_notes(amongst, {name: examples[name] for name in decorated}, new_codes, options))
     return found
 

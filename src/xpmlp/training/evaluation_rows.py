@@ -15,12 +15,10 @@ from jaxtyping import Float32
 from xpmlp.datasets import Provenance, Split, load_dataset
 from xpmlp.datasets.load import is_table
 from xpmlp.datasets.tables.columns import find_target
-from xpmlp.datasets.tables.loading import held_out_rows, labelled_rows, open_tables, plain_schema
+from xpmlp.datasets.tables.loading import NAMED_TABLES, held_out_rows, labelled_rows, open_tables, plain_schema
 from xpmlp.datasets.tables.options import TableOptions
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.model import Model
-
-from .console import print_note
 
 # The sentences that models before version 0.2 have instead of a provenance; the first that fits counts.
 OLD_SOURCES: dict[Literal["scikit-learn", "mnist", "idx", "table"], str] = {
@@ -37,12 +35,17 @@ class EvaluationRows(NamedTuple):
     split: Split
     name: str  # of the data
     which: str  # of its rows: "test rows", or "rows" if it has no test rows
-    notes: tuple[str, ...]  # for the user
+    notes: tuple[str, ...]  # on what was made of them
     load_train: Callable[[], Split] | None = None  # the training rows beside the test rows
+    facts: tuple[str, ...] = ()  # how they were chosen
 
 
 def find_rows(
-    model: Model, data: str, data_dir: Path | None, target: str | None, given: TableOptions | None = None
+    model: Model,
+    data: str,
+    data_dir: Path | None = None,
+    target: str | None = None,
+    given: TableOptions | None = None,
 ) -> EvaluationRows:
     """Return the test rows of a dataset, or the rows of a table; raise a DataError if they do not fit the model."""
     if is_table(data):
@@ -51,43 +54,43 @@ def find_rows(
         raise SettingsError(f"{data}: is not a table, so --target cannot be used. Leave it out.")
     dataset = load_dataset(data, data_dir=data_dir)
     check_shape(model, dataset.input_shape, dataset.name)
-    x = dataset.test.x
+    test, notes = dataset.test, dataset.notes
     if dataset.input_scale != model.input_scale:
-        x = (x * (dataset.input_scale / model.input_scale)).astype(x.dtype)
-        note_unusual_scale(x, model, what=dataset.name)
-    test = Split(x, dataset.test.labels)
-    return EvaluationRows(test, dataset.name, "test rows", dataset.notes, lambda: dataset.train)
+        test = Split((test.x * (dataset.input_scale / model.input_scale)).astype(test.x.dtype), test.labels)
+        notes += unusual_scale(test.x, model, what=dataset.name)
+    return EvaluationRows(test, dataset.name, "test rows", notes, lambda: dataset.train)
 
 
 def rows_of_table(model: Model, data: str, target: str | None, given: TableOptions | None) -> EvaluationRows:
     """Return a table's own test rows, those held out in training, or else all rows."""
-    table, test_table = open_tables(data, TableOptions.recorded(model.training, given), model.table_schema)
+    path = data if data in NAMED_TABLES else os.path.expanduser(data)
+    table, test_table = open_tables(path, TableOptions.recorded(model.training, given), model.table_schema)
     whole = table
     table, which = (table, "rows") if test_table is None else (test_table, "test rows")
-    notes: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
     if model.table_schema is None:
         name, guess = find_target(table, target)
         schema = plain_schema(table, name, model.input_scale, model.layer_sizes[0])
-        notes = () if guess is None else (guess,)
+        facts = () if guess is None else (guess,)
     else:
         schema = model.table_schema if target is None else msgspec.structs.replace(model.table_schema, target=target)
     rows = held_out_rows(table, schema, model.training.get("split"), model.classes) if test_table is None else None
     if rows is not None:
         which = "test rows"
-        notes = (*notes, f"{table.name}: evaluated on the rows held out in training")
+        facts = (*facts, f"{table.name}: evaluated on the rows held out in training")
     elif test_table is None:
         with contextlib.suppress(DataError):  # if the model does not say what it was trained on
             if find_provenance(model).data == os.path.abspath(os.path.expanduser(data)):
                 known = f"{table.name}: the model was trained on this table, so this says little about other rows"
-                notes = (*notes, known)
-    split, more = labelled_rows(table, schema, model.classes, rows)
+                facts = (*facts, known)
+    split, notes = labelled_rows(table, schema, model.classes, rows)
     if model.table_schema is None:
-        note_unusual_scale(split.x, model, what=table.name)
+        notes += unusual_scale(split.x, model, what=table.name)
 
     def load_train() -> Split:
         return labelled_rows(whole, schema, model.classes, None if rows is None else ~rows)[0]
 
-    return EvaluationRows(split, table.name, which, (*notes, *more), load_train if which == "test rows" else None)
+    return EvaluationRows(split, table.name, which, notes, load_train if which == "test rows" else None, facts)
 
 
 def check_shape(model: Model, shape: tuple[int, ...], what: str) -> None:
@@ -100,14 +103,16 @@ def check_shape(model: Model, shape: tuple[int, ...], what: str) -> None:
         )
 
 
-def note_unusual_scale(x: Float32[np.ndarray, "rows features"], model: Model, *, what: str) -> None:
-    """Print a note if values have another range than in training, where they lay between -1 and 1."""
+def unusual_scale(x: Float32[np.ndarray, "rows features"], model: Model, *, what: str) -> tuple[str, ...]:
+    """Return a note if values have another range than in training, where they lay between -1 and 1."""
     largest = float(max(x.max(), -x.min()))
-    if not 0.1 <= largest <= 2.0:
-        print_note(
-            f"{what}: its largest value is {largest * model.input_scale:g}, but the model was trained on values up to "
-            f"about {model.input_scale:g}. Scale them in the same way, or the predictions are meaningless."
-        )
+    if 0.1 <= largest <= 2.0:
+        return ()
+    note = (
+        f"{what}: its largest value is {largest * model.input_scale:g}, but the model was trained on values up to "
+        f"about {model.input_scale:g}. Scale them in the same way, or the predictions are meaningless."
+    )
+    return (note,)
 
 
 def find_provenance(model: Model) -> Provenance:
