@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,7 @@ import xpmlp
 from xpmlp.datasets.tables.loading import named_table
 from xpmlp.errors import DataError
 from xpmlp.training import default_recipe, evaluate_classifier, evaluate_regression, table_recipe
+from xpmlp.training.inputs import as_dataset
 from xpmlp.training.progress import describe_epoch, describe_number
 
 
@@ -67,6 +69,23 @@ def test_the_default_recipe_suits_images_or_tables_whose_few_rows_are_seen_more_
     assert table_recipe(2000) == xpmlp.RECIPES["table"]
     assert (table_recipe(8000).epochs, table_recipe(100_000).epochs) == (32, 20)
     assert table_recipe(0).epochs == 200
+
+
+@pytest.mark.parametrize("is_class", [False, True])
+def test_a_target_that_inputs_say_little_of_is_guarded_against_being_learned_by_heart(is_class: bool) -> None:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(1500, 4))
+    clear = x[:, 0] - x[:, 1]
+    noisy = clear + 4.0 * generator.normal(size=len(x))
+
+    def recipe(rows: int, target: Any) -> xpmlp.Recipe:
+        target = np.where(target > 1.0, "high", "low") if is_class else target
+        return default_recipe(as_dataset(x[:rows], target[:rows]))
+
+    assert recipe(1500, clear) == table_recipe(1200)
+    assert recipe(1500, noisy).dropout > recipe(1500, clear).dropout
+    assert recipe(500, clear) == table_recipe(400)
+    assert recipe(500, noisy).penalty > recipe(500, clear).penalty
 
 
 @pytest.mark.slow

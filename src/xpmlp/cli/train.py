@@ -363,11 +363,13 @@ def print_start(console: Console, dataset: Dataset, settings: Recipe) -> None:
     )
     activation = f"{settings.activation}, " if settings.hidden_layer_sizes else ""
     parameters = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
+    regularization = {"penalty": settings.penalty, "dropout": settings.dropout}
+    regularized = "".join(f"{name} {value:g}, " for name, value in regularization.items() if value)
     console.print(
         Text.assemble(
             ("-".join(map(str, sizes)), "bold"),
             f" network: {parameters:,} parameters, {activation}{settings.dtype}; {settings.optimizer}, "
             f"learning rate {settings.learning_rate:g} ({settings.schedule}), batch size {settings.batch_size:,}, "
-            f"seed {settings.seed}",
+            f"{regularized}seed {settings.seed}",
         )
     )

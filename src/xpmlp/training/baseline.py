@@ -4,12 +4,13 @@ import warnings
 
 import numpy as np
 
-from xpmlp.datasets import Split
+from xpmlp.datasets import Dataset, Split
 
 from .evaluation import RegressionReport, Report
 from .progress import describe_number
 
 MOST_VALUES, MOST_ROWS = 10_000_000, 100_000  # rows × inputs × classes; fitting more takes longer than seconds
+NOISE_ROWS, NOISY = 2_000, 0.3
 
 
 def linear_score(train: Split, test: Split, classes: tuple[int | str, ...] = ()) -> float | None:
@@ -31,6 +32,23 @@ def linear_score(train: Split, test: Split, classes: tuple[int | str, ...] = ())
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = (LogisticRegression(max_iter=200) if classes else Ridge()).fit(train.x, texts[0])
     return float(model.score(test.x, texts[1]))
+
+
+def has_noisy_target(dataset: Dataset) -> bool:
+    """Return whether a linear model explains little of the target: of its variance, or of the other classes' rows.
+
+    It is trained on up to 1,000 of the training rows, and scored on as many others.
+    """
+    order = np.random.default_rng(0).permutation(dataset.train.rows)[:NOISE_ROWS]
+    train, test = (dataset.train.take(np.sort(part)) for part in np.array_split(order, 2))
+    score = linear_score(train, test, dataset.classes)
+    if score is None:
+        return False
+    constant = 0.0
+    if dataset.classes:
+        counts = np.unique(np.asarray(list(map(str, test.labels))), return_counts=True)[1]
+        constant = float(counts.max() / test.rows)
+    return score - constant < NOISY * (1.0 - constant)
 
 
 def describe_baselines(report: Report | RegressionReport, linear: float | None) -> str:

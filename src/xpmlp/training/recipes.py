@@ -216,16 +216,21 @@ learn by heart."""
 FEW_ROWS = 1000  # fewer are a small table
 TABLE_STEPS, SMALL_TABLE_STEPS = 1000, 2000
 FEWEST_TABLE_EPOCHS = 20
+NOISY_PENALTY, NOISY_DROPOUT = 1.0, 0.3
 
 
-def table_recipe(rows: int) -> Recipe:
+def table_recipe(rows: int, *, is_noisy: bool = False) -> Recipe:
     """Return ``RECIPES["table"]``, or ``"small_table"`` below 1,000 rows, adapted to the number of rows.
 
     Few rows are seen more often, many at least 20 times. The penalty of a small table falls beyond 500 rows, because
-    what guards few rows against overfitting holds many back.
+    what guards few rows against overfitting holds many back. Targets that are noisy, as their inputs say little of
+    them, need more dropout, or a higher penalty.
     """
     is_small = rows < FEW_ROWS
     recipe, steps = (RECIPES["small_table"], SMALL_TABLE_STEPS) if is_small else (RECIPES["table"], TABLE_STEPS)
     epochs = round(steps * recipe.batch_size / max(rows, 1))
-    penalty = float(f"{recipe.penalty * min(1.0, 500 / max(rows, 1)):.2g}") if is_small else recipe.penalty
-    return replace(recipe, epochs=min(max(epochs, FEWEST_TABLE_EPOCHS), recipe.epochs), penalty=penalty)
+    recipe = replace(recipe, epochs=min(max(epochs, FEWEST_TABLE_EPOCHS), recipe.epochs))
+    if is_small:
+        penalty = (NOISY_PENALTY if is_noisy else recipe.penalty) * min(1.0, 500 / max(rows, 1))
+        return replace(recipe, penalty=float(f"{penalty:.2g}"))
+    return replace(recipe, dropout=NOISY_DROPOUT) if is_noisy else recipe

@@ -22,6 +22,7 @@ from xpmlp.nn.loss_names import LossName, find_loss
 from xpmlp.nn.losses import REGRESSION_LOSSES, smooth_targets
 from xpmlp.nn.samples import Samples
 
+from .baseline import has_noisy_target
 from .callbacks import EarlyStopping
 from .checkpoint import Checkpoint
 from .distributed import Communicator
@@ -122,7 +123,7 @@ def default_recipe(dataset: Dataset) -> Recipe:
     """Return the default recipe for a dataset: `table_recipe` for tables, else ``RECIPES["default"]``."""
     if dataset.table_schema is None or len(dataset.input_shape) == 2:
         return RECIPES["default"]
-    return table_recipe(dataset.train_rows)
+    return table_recipe(dataset.train_rows, is_noisy=has_noisy_target(dataset))
 
 
 def fit_dataset(
