@@ -5,13 +5,14 @@ import errno
 import os
 import stat
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from .errors import OutputError
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that readers find the old content or the new, never a part.
+def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Write a file, perhaps in parts, so that readers find the old content or the new, never a part.
 
     The bytes go to a temporary file in the same folder, reach the disk, and take the name in one step. If `path` is a
     link, its target is written.
@@ -30,7 +31,7 @@ def write_whole(path: Path, content: bytes) -> None:
         # The temporary name is longer than the name, which may be as long as the file system allows.
         descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:40]}.")
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(file.fileno())
         # mkstemp creates files that only their owner may read; the result is as readable as any new file.

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,11 +14,13 @@ from rich.text import Text
 from xpmlp import training
 from xpmlp.backends import load_backend
 from xpmlp.errors import DataError
+from xpmlp.model.model import Model
 from xpmlp.model.model_file import load_model
 from xpmlp.nn.loss_names import LossName
 from xpmlp.training.baseline import describe_baselines, linear_score
-from xpmlp.training.evaluation_rows import find_rows
+from xpmlp.training.evaluation_rows import find_large_rows, find_rows
 from xpmlp.training.progress import describe_loss, describe_number
+from xpmlp.training.streaming import evaluate_blocks
 
 from .console import FILE_WIDTH, make_console, make_table, print_note
 from .options import (
@@ -27,6 +30,7 @@ from .options import (
     Data,
     DataDirectory,
     DeviceName,
+    MemoryLimit,
     ModelPath,
     Threads,
     collect_table_options,
@@ -60,6 +64,7 @@ def evaluate(
     backend: BackendName = "numpy",
     device: DeviceName = None,
     threads: Threads = None,
+    memory: MemoryLimit = None,
 ) -> None:
     """Evaluate MODEL on the test rows of DATA.
 
@@ -69,22 +74,43 @@ def evaluate(
     """
     compute = load_backend(backend, device)
     trained = load_model(find_model_file(model))
-    rows = find_rows(trained, data, data_dir, target, collect_table_options(context.params))
+    given = collect_table_options(context.params)
+    large = find_large_rows(trained, data, memory, target, given)
+    if large is not None:
+        report = evaluate_blocks(trained, large, compute)
+        which = "rows" if large.is_held_out is None else "test rows"
+        notes, where = (*large.facts, *large.notes), f" on {large.rows:,} {which} of {large.table.files.table.name}"
+        print_report(trained, report, notes, None, where, as_json=as_json)
+        return
+    rows = find_rows(trained, data, data_dir, target, given)
     try:
         report = training.evaluate(trained, rows.split, backend=compute, prepared=True)
     except DataError as error:
         raise DataError(f"{rows.name}: {error} Use a model that was trained on these classes.") from error
-    for note in (*rows.facts, *rows.notes):
-        print_note(note)
     linear = None
     with contextlib.suppress(DataError):  # the training rows may have values that the model does not take
         if rows.load_train is not None and trained.task in ("multiclass", "binary", "regression"):
             linear = linear_score(rows.load_train(), rows.split, trained.classes)
+    where = f" on {len(rows.split.x):,} {rows.which} of {rows.name}"
+    print_report(trained, report, (*rows.facts, *rows.notes), linear, where, as_json=as_json)
+
+
+def print_report(
+    trained: Model,
+    report: training.Report | training.RegressionReport,
+    notes: Iterable[str],
+    linear: float | None,
+    where: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Print notes, and an evaluation of rows that are described by `where`."""
+    for note in notes:
+        print_note(note)
     if as_json:
         typer.echo(json.dumps(report.to_json() | {"linear_model": linear}))
         return
     console = make_console()
-    where = f" on {len(rows.split.x):,} {rows.which} of {rows.name}"
     if isinstance(report, training.RegressionReport):
         score = f"R² {report.r2:.4f}"
         errors = f", RMSE {describe_number(report.rmse)}, MAE {describe_number(report.mae)}{where}"

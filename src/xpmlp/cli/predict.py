@@ -34,6 +34,7 @@ from .options import (
     BackendName,
     CommandContext,
     DeviceName,
+    MemoryLimit,
     ModelPath,
     Threads,
     check_output,
@@ -94,6 +95,7 @@ def predict(
     backend: BackendName = "numpy",
     device: DeviceName = None,
     threads: Threads = None,
+    memory: MemoryLimit = None,
 ) -> None:
     """Classify pictures with MODEL, or predict each row of a table."""
     is_table = are_tables(inputs)
@@ -107,7 +109,7 @@ def predict(
     trained = load_model(find_model_file(model))
     if is_table:
         given = collect_table_options(context.params)
-        predict_table(trained, inputs[0], compute, given, output=output, as_json=as_json)
+        predict_table(trained, inputs[0], compute, given, output=output, as_json=as_json, memory=memory)
         return
     samples, x, failures = read_inputs(inputs, trained, single=single)
     if samples:

@@ -2,7 +2,8 @@
 
 import io
 import json
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import numpy as np
 import typer
 
 from xpmlp.backends import Backend
+from xpmlp.datasets.streaming.load import LargeTable, find_large_table
 from xpmlp.datasets.tables.files import read_table, table_format
 from xpmlp.datasets.tables.loading import Rows
 from xpmlp.datasets.tables.options import TableOptions
 from xpmlp.datasets.tables.table import Table, import_polars
+from xpmlp.datasets.tables.values import read_texts
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.model import Model
 from xpmlp.training import Prediction, predict
@@ -24,21 +27,33 @@ from .console import make_console, make_table, print_note, writes_to_terminal
 
 ROWS_SHOWN = 40  # on a terminal; a file gets all of them
 PROBABILITIES_SHOWN = 6  # columns on a screen
+STREAMED_FORMATS = (".csv", ".parquet")
 FORMATS = (".csv", ".parquet", ".arrow", ".feather", ".json")
 
 
 def are_tables(inputs: list[Path]) -> bool:
     """Return whether the inputs are a table; refuse one among several inputs, as each has columns of its own."""
-    tables = [path for path in inputs if table_format(path) is not None and not path.is_dir()]
+    tables = [path for path in inputs if table_format(path) is not None]
     if tables and len(inputs) > 1:
         raise SettingsError(f"{tables[0]}: is a table, and a table must be the only input. Give one at a time.")
     return bool(tables)
 
 
 def predict_table(
-    model: Model, path: Path, backend: Backend, given: TableOptions, *, output: Path | None, as_json: bool
+    model: Model,
+    path: Path,
+    backend: Backend,
+    given: TableOptions,
+    *,
+    output: Path | None,
+    as_json: bool,
+    memory: str | None = None,
 ) -> None:
     """Predict each row of a table, and write or print the table with the predictions."""
+    large = find_large_table(path, memory)
+    if large is not None:
+        predict_pieces(model, large, backend, TableOptions.recorded(model.training, given), output)
+        return
     table = read_table(path, TableOptions.recorded(model.training, given), model.table_schema)
     rows = table_inputs(model, table)
     for note in rows.notes:
@@ -57,6 +72,52 @@ def predict_table(
     frame = table.collect().with_columns(added)
     write_whole(output, frame_to_bytes(frame, output.suffix.lower()))
     make_console().print(f"{describe_count(len(rows.x))} written to {output}")
+
+
+def predict_pieces(
+    model: Model, large: LargeTable, backend: Backend, options: TableOptions, output: Path | None
+) -> None:
+    """Predict each row of a table larger than memory, and write the table with the predictions, piece by piece."""
+    name = large.files.table.name
+    if output is None or output.suffix.lower() not in STREAMED_FORMATS:
+        raise SettingsError(
+            f"{name}: takes more memory than {large.memory.reason}, so its predictions are written piece by piece. "
+            f"Give --output FILE{' or FILE'.join(STREAMED_FORMATS)}, or a larger --memory."
+        )
+    count = 0
+
+    def predicted() -> Iterator[Any]:
+        nonlocal count
+        noted = False
+        for piece in large.read():
+            rows = table_inputs(model, read_texts(piece, options, model.table_schema))
+            for note in () if noted else rows.notes:
+                print_note(f"rows {piece.first + 1:,} to {piece.first + piece.rows:,}: {note}")
+                noted = True
+            count += len(rows.x)
+            added = prediction_columns(model, piece, rows, predict(model, rows.x, backend, prepared=True))
+            yield piece.collect().with_columns(added)
+
+    if output.suffix.lower() == ".csv":
+        frames = enumerate(predicted())
+        write_whole(output, (frame.write_csv(include_header=number == 0).encode() for number, frame in frames))
+    else:
+        write_parquet_parts(output, predicted())
+    make_console().print(f"{describe_count(count)} written to {output}")
+
+
+def write_parquet_parts(output: Path, frames: Iterable[Any]) -> None:
+    """Write one Parquet file from frames, of which one at a time is in memory."""
+    polars = import_polars()
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name[:40]}.") as name:
+        parts = list[Path]()
+        for frame in frames:
+            parts.append(Path(name) / f"{len(parts)}.parquet")
+            frame.write_parquet(parts[-1])
+        whole = Path(name) / "whole.parquet"
+        polars.concat([polars.scan_parquet(part) for part in parts]).sink_parquet(whole)
+        with whole.open("rb") as file:
+            write_whole(output, iter(lambda: file.read(2**24), b""))
 
 
 def describe_count(count: int) -> str:

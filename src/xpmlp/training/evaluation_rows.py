@@ -4,21 +4,26 @@ import contextlib
 import glob
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
 from xpmlp.datasets import Provenance, Split, load_dataset
 from xpmlp.datasets.load import is_table
+from xpmlp.datasets.splitting import BY_ROW_NUMBER, draw
+from xpmlp.datasets.streaming.load import LargeTable, find_large_table
 from xpmlp.datasets.tables.columns import find_target
 from xpmlp.datasets.tables.loading import NAMED_TABLES, held_out_rows, labelled_rows, open_tables, plain_schema
 from xpmlp.datasets.tables.options import TableOptions
+from xpmlp.datasets.tables.values import read_texts
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.model import Model
+from xpmlp.model.table_schema import TableSchema
 
 # The sentences that models before version 0.2 have instead of a provenance; the first that fits counts.
 OLD_SOURCES: dict[Literal["scikit-learn", "mnist", "idx", "table"], str] = {
@@ -91,6 +96,75 @@ def rows_of_table(model: Model, data: str, target: str | None, given: TableOptio
         return labelled_rows(whole, schema, model.classes, None if rows is None else ~rows)[0]
 
     return EvaluationRows(split, table.name, which, notes, load_train if which == "test rows" else None, facts)
+
+
+@dataclass
+class LargeRows:
+    """The rows of a table larger than memory to evaluate a model on, as an iterable of blocks.
+
+    Attributes
+    ----------
+    notes
+        On the first block that has any; known after the iteration.
+    rows
+        Number of rows so far.
+    """
+
+    model: Model
+    table: LargeTable
+    schema: TableSchema
+    options: TableOptions
+    facts: tuple[str, ...]
+    is_held_out: Callable[[int, int], Bool[np.ndarray, " rows"]] | None
+    notes: tuple[str, ...] = ()
+    rows: int = 0
+
+    def __iter__(self) -> Iterator[Split]:
+        for piece in self.table.read():
+            chosen = None if self.is_held_out is None else self.is_held_out(piece.first, piece.rows)
+            if chosen is None or chosen.any():
+                table = read_texts(piece, self.options, self.schema)
+                split, notes = labelled_rows(table, self.schema, self.model.classes, chosen)
+                self.notes = self.notes or notes
+                self.rows += split.rows
+                yield split
+
+
+def find_large_rows(
+    model: Model, data: str, memory: str | None, target: str | None, given: TableOptions | None = None
+) -> LargeRows | None:
+    """Return the rows of a table that takes more than that memory to evaluate a model on; None for other data.
+
+    They are those held out in training, or else all rows.
+    """
+    large = find_large_table(data, memory)
+    if large is None:
+        return None
+    table, options, split = large.files.table, TableOptions.recorded(model.training, given), model.training.get("split")
+    schema = model.table_schema
+    if schema is None:
+        name, _ = find_target(table, target)
+        schema = plain_schema(table, name, model.input_scale, model.layer_sizes[0])
+    elif target is not None:
+        schema = msgspec.structs.replace(schema, target=target)
+    facts: tuple[str, ...] = (f"{table.name}: read in pieces, as it takes more memory than {large.memory.reason}",)
+    is_held_out: Any = None
+    if isinstance(split, dict) and (split.get("file"), split.get("rows")) == (Path(table.name).name, table.rows):
+        if split.get("drawn_by") == BY_ROW_NUMBER:
+            fraction = float(split["test_fraction"])
+
+            def is_held_out(first: int, rows: int) -> Any:
+                return draw(first, rows) < fraction
+
+        elif (chosen := held_out_rows(read_texts(table, options, schema), schema, split, model.classes)) is not None:
+            held_out = chosen
+
+            def is_held_out(first: int, rows: int) -> Any:
+                return held_out[first : first + rows]
+
+    if is_held_out is not None:
+        facts = (*facts, f"{table.name}: evaluated on the rows held out in training")
+    return LargeRows(model, large, schema, options, facts, is_held_out)
 
 
 def check_shape(model: Model, shape: tuple[int, ...], what: str) -> None:

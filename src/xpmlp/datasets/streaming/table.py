@@ -34,7 +34,7 @@ from ..tables.table import Table, import_polars, reports_polars_errors
 from ..tables.task import decide_by_counts
 from ..tables.values import read_texts
 from .limit import Memory, describe_size
-from .parquet import ParquetFiles, open_files
+from .parquet import ParquetFiles
 from .rows import PIECE_FRACTION, Piece, RowStream, pack
 from .statistics import Moments, TableStatistics, moments
 
@@ -97,13 +97,12 @@ def needed_memory(rows: int, columns: int) -> int:
 
 
 @reports_polars_errors
-def load_table_stream(path: Path, options: TableOptions, memory: Memory) -> Dataset:
+def load_table_stream(path: Path, files: ParquetFiles, options: TableOptions, memory: Memory) -> Dataset:
     """Measure a table in one pass, and return a sample of its rows together with the stream of all.
 
     Columns are judged by the sample: their kinds, formats of dates, images. Means, deviations, extremes, categories and
     numbers of missing values are those of all training rows; medians are the sample's.
     """
-    files = open_files(path)
     if options.test is not None:
         raise DataError(f"{path}: is streamed, so --test cannot be used. Leave it out: test rows are held out.")
     pieces = files.pieces(memory.limit // PIECE_FRACTION)

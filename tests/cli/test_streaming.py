@@ -1,0 +1,97 @@
+"""Training, evaluating and predicting with data larger than the memory they may take."""
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+ROWS = 15_000
+QUICK = ("--hidden", "8", "--epochs", "2", "--batch-size", "128", "-o", "run")
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def path(empty_folder: Path) -> Path:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(ROWS, 8))
+    frame = pl.DataFrame({f"x{index}": x[:, index] for index in range(8)})
+    frame = frame.with_columns(x0=pl.when(pl.col("x0") < 2).then("x0"), target=np.where(x[:, 1] > 0, "up", "down"))
+    frame.write_parquet(empty_folder / "big.parquet", row_group_size=1000)
+    return empty_folder / "big.parquet"
+
+
+def test_a_stream_is_trained_evaluated_and_predicted_like_the_table(path: Path, xpmlp: Run) -> None:
+    trained = xpmlp("train", "big.parquet", "--memory", "1MB", *QUICK)
+    assert trained.code == 0, trained.err
+    assert "streamed from disk in about" in trained.out.replace("\n", " ")
+    assert "more than the limit of 1 MB" in trained.out.replace("\n", " ")
+    record = json.loads(Path("run/run.json").read_text())
+    assert record["data"]["train_rows"] + record["data"]["test_rows"] == ROWS
+
+    reports = []
+    for memory in ((), ("--memory", "1MB")):
+        found = xpmlp("evaluate", "run", "big.parquet", "--json", *memory)
+        assert found.code == 0, found.err
+        assert "evaluated on the rows held out in training" in found.err.replace("\n", " ")
+        reports.append(json.loads(found.out))
+    assert reports[0]["confusion"] == reports[1]["confusion"]
+    assert reports[1]["loss"] == pytest.approx(reports[0]["loss"], rel=1e-5)
+    assert sum(map(sum, reports[1]["confusion"])) == record["data"]["test_rows"]
+    assert record["test_accuracy"] == pytest.approx(reports[0]["accuracy"])
+
+    for name in ("out.csv", "out.parquet"):
+        whole, pieces = f"whole-{name}", f"pieces-{name}"
+        assert xpmlp("predict", "run", "big.parquet", "-o", whole).code == 0
+        streamed = xpmlp("predict", "run", "big.parquet", "-o", pieces, "--memory", "1MB")
+        assert streamed.code == 0, streamed.err
+        assert f"{ROWS:,} predictions written" in streamed.out
+        read = pl.read_csv if name.endswith("csv") else pl.read_parquet
+        frames = [read(file) for file in (whole, pieces)]
+        assert frames[0].columns == frames[1].columns
+        assert (frames[0]["prediction"] == frames[1]["prediction"]).all()
+        first, second = (frame["probability_up"].to_numpy() for frame in frames)
+        np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-6)
+    assert not [file for file in Path().iterdir() if file.name.startswith(".")]
+
+
+def test_predictions_of_a_stream_need_a_file(path: Path, xpmlp: Run) -> None:
+    assert xpmlp("train", "big.parquet", "--memory", "1MB", *QUICK).code == 0
+    for output in ((), ("-o", "out.json"), ("--json",)):
+        found = xpmlp("predict", "run", "big.parquet", "--memory", "1MB", *output)
+        assert found.code == 1
+        assert "Give --output FILE.csv or FILE.parquet" in found.err.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--memory", "2 Gigs"), "--memory: '2 Gigs' is not a size. Write 2GB, 500MB or 1.5GiB."),
+        (("--memory", "1MB", "--batch-size", "100000"), "are too few for a batch of 100,000 rows"),
+        (("--memory", "1MB", "--folds", "3"), "--folds: big is streamed"),
+    ],
+)
+def test_what_cannot_be_streamed_is_refused(path: Path, xpmlp: Run, arguments: tuple[str, ...], message: str) -> None:
+    found = xpmlp("train", "big.parquet", *arguments)
+    assert found.code == 1
+    assert message in found.err.replace("\n", " ")
+    assert "Traceback" not in found.err
+    assert not Path("runs").exists() or not list(Path("runs").iterdir())
+
+
+def test_a_large_csv_is_converted_with_the_command_that_is_shown(path: Path, xpmlp: Run) -> None:
+    pl.read_parquet(path).write_csv("large.csv")
+    found = xpmlp("train", "large.csv", "--memory", "1MB")
+    assert found.code == 1
+    command = found.err.replace("\n", " ").split("Convert it once: ")[1].split(". Then give")[0]
+    python, *arguments = shlex.split(command)
+    assert python == "python"
+    subprocess.run([sys.executable, *arguments], check=True)
+    assert pl.read_parquet("large.parquet").height == ROWS
