@@ -115,21 +115,52 @@ def pictures() -> dict[str, tuple[str, Any]]:
     return found
 
 
+def odd_files() -> dict[str, tuple[str, bytes]]:
+    """Return files of other formats and modes by name, each with the name of a form."""
+    gray, color = paper(200, 160, 235, "L")[0], paper(200, 160, (250, 240, 200))[0]
+    seven(ImageDraw.Draw(gray), 60, 30, 90, 14, 20)
+    seven(ImageDraw.Draw(color), 60, 30, 90, 14, (40, 60, 160))
+    turned = Image.Exif()
+    turned[0x112] = 6
+    deep = Image.fromarray(np.asarray(gray).astype(np.uint16) * 250 + 7)
+    few = color.quantize(8)
+    saved: dict[str, tuple[Any, str, dict[str, Any]]] = {
+        "a photo that is turned": (gray, "JPEG", {"exif": turned}),
+        "a JPEG in four printing colors": (color.convert("CMYK"), "JPEG", {}),
+        "an animation": (gray, "GIF", {"save_all": True, "append_images": [paper(200, 160, 90, "L")[0]]}),
+        "a palette with a transparent color": (few, "PNG", {"transparency": few.getpixel((0, 0))}),
+        "sixteen bits of gray": (deep, "PNG", {}),
+        "a single pixel": (paper(1, 1, 0, "L")[0], "PNG", {}),
+    }
+    found = {}
+    for name, (picture, kind, options) in saved.items():
+        content = io.BytesIO()
+        picture.save(content, kind, **options)
+        found[name] = "mnist", content.getvalue()
+    return found
+
+
+def to_png(picture: Any) -> bytes:
+    """Return a picture as a PNG file."""
+    content = io.BytesIO()
+    picture.save(content, "PNG", optimize=True)
+    return content.getvalue()
+
+
 def main() -> None:
     """Write the file."""
     described = []
-    for name, (form, picture) in pictures().items():
-        content = io.BytesIO()
-        picture.save(content, "PNG", optimize=True)
+    drawn = {name: (form, to_png(picture)) for name, (form, picture) in pictures().items()}
+    for name, (form, content) in (drawn | odd_files()).items():
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "picture.png"
-            path.write_bytes(content.getvalue())
+            path.write_bytes(content)
             try:
                 prepared = prepare_image(path, ImagePreprocessor(**FORMS[form]))
                 text = base64.b64encode(np.rint(255 * prepared).astype(np.uint8).tobytes()).decode()
             except DataError:
                 text = None
-        png = base64.b64encode(content.getvalue()).decode()
+        png = base64.b64encode(content).decode()
         described.append({"name": name, "form": FORMS[form], "png": png, "prepared": text})
     FILE.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
 

@@ -109,6 +109,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "amounts": {"loss": "gamma", "classes": (), "outputs": 1, "image": False},
     "quantiles": {"loss": "quantile:0.1,0.5,0.8,0.9", "classes": (), "outputs": 4, "image": False},
     "bounded": {"loss": "squared_error of logistic", "classes": (), "outputs": 2, "image": False},
+    "bounds of sizes": {"loss": "huber:0.3", "classes": (), "outputs": 2, "image": False},
+    "positive": {"loss": "absolute_error of softplus", "classes": (), "outputs": 1, "image": False},
     "several activations": {"activation": "tanh,relu,gelu", "hidden": (9, 8, 7)},
 }
 
@@ -182,7 +184,7 @@ def test_what_speaks_for_a_class_adds_up_to_its_sum_without_biases(browser: Any,
         const trace = forward(page.network, x);
         const back = backward(page.network, trace, Float64Array.from({ length: 10 }, (_, k) => Number(k === 4)));
         const biases = page.network.layers.map(({ bias }, l) => sum(back.atSums[l].map((slope, j) => slope * bias[j])));
-        return [sum(contributions(page.network, trace, 4)), trace.logits[4], sum(biases)];
+        return [sum(contributions(page.network, x, 4)), trace.logits[4], sum(biases)];
         """,
         x.tolist(),
     )

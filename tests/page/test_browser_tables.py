@@ -186,3 +186,81 @@ def test_examples_fill_the_form_with_the_rows_own_values(page: Any, trained: tup
         " decodeRow(page.description.columns, row))))"
     )
     np.testing.assert_allclose(encoded, dataset.test.x[:6], atol=1e-4)
+
+
+def houses(rows: int, rng: np.random.Generator) -> tuple[str, str]:
+    """American houses: areas with units, prices in thousands and millions, dates month first, seldom towns."""
+    area, sold = rng.integers(500, 5000, rows), np.datetime64("2015-01-01") + rng.integers(0, 3000, rows)
+    town = rng.choice(["Salem", "Dover", *(f"Ham {index}" for index in range(40))], rows, p=[0.5, 0.4, *[0.0025] * 40])
+    tax = [f"${value / 1000:.1f}k" if value < 1e6 else f"${value / 1e6:.2f}M" for value in area * 400.0]
+    lines = ["area,sold,town,tax,garage,price"]
+    for index in range(rows):
+        day = sold[index].astype(object)
+        garage = ("Yes", "No", "n/a")[int(rng.choice(3, p=[0.5, 0.4, 0.1]))]
+        price = 100 * area[index] + 5000 * (garage == "Yes") + 10_000 * rng.standard_normal()
+        lines.append(f'"{area[index]:,} sqft",{day:%m/%d/%Y},{town[index]},{tax[index]},{garage},{price:.0f}')
+    return "\n".join(lines), "price"
+
+
+def machines(rows: int, rng: np.random.Generator) -> tuple[str, str]:
+    """German machines: semicolons, decimal commas, days with a time, degrees, question marks where none is known."""
+    start = np.datetime64("2023-01-01T00:00") + rng.integers(0, 500_000, rows)
+    heat, load = 60 + 15 * rng.standard_normal(rows), rng.random(rows)
+    lines = ["Beginn;Temperatur;Last;Schicht;Ausfall"]
+    for index in range(rows):
+        degrees = "?" if rng.random() < 0.1 else f"{heat[index]:.1f}".replace(".", ",") + " °C"
+        failed = "ja" if heat[index] + 20 * load[index] > 75 else "nein"
+        share = f"{100 * load[index]:.1f}".replace(".", ",") + " %"
+        time_of_day = start[index].astype(object)
+        lines.append(f"{time_of_day:%d.%m.%Y %H:%M};{degrees};{share};{'ABC'[index % 3]};{failed}")
+    return "\n".join(lines), "Ausfall"
+
+
+def accounts(rows: int, rng: np.random.Generator) -> tuple[str, str]:
+    """Accounts: losses in brackets, times of day, whole numbers as categories and as numbers, empty cells."""
+    lines = ["customer,balance,opened,branch,visits,churn"]
+    for index in range(rows):
+        balance = float(rng.normal(0, 5000))
+        money = f"€{balance:,.2f}" if balance >= 0 else f"(€{-balance:,.2f})"
+        visits = "" if rng.random() < 0.15 else str(rng.poisson(4))
+        opened = f"{rng.integers(0, 24):02d}:{rng.integers(0, 60):02d}"
+        churn = "left" if balance < -2000 or visits in ("0", "1") else "stayed"
+        branch = rng.choice(["N", "S", '"E, W"'])
+        lines.append(f'c{index},"{money}",{opened},{branch},{visits},{churn}')
+    return "\n".join(lines), "churn"
+
+
+@pytest.mark.parametrize("make", [houses, machines, accounts])
+def test_tables_as_people_have_them_are_read_as_by_python(
+    make: Callable[..., tuple[str, str]], browser: Any, write_page: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Rows pasted as they are, and the form's fields read back, predict what `xpmlp predict` does."""
+    text, target = make(400, np.random.default_rng(0))
+    path = tmp_path / "table.csv"
+    path.write_text(text, encoding="utf-8")
+    with warnings.catch_warnings(action="ignore"):
+        dataset = xpmlp.load_dataset(path, target=target)
+        model = xpmlp.train(dataset, xpmlp.Recipe(epochs=10, hidden_layer_sizes=(16,)), verbose=False)[0]
+        assert model.table_schema is not None
+        table = read_table(path)
+        x = rows_to_predict(table, model.table_schema).x
+    expected = xpmlp.predict(model, x, prepared=True)
+    outputs = expected.probabilities if model.classes else expected.labels[:, None]
+    content = PageContent("table", examples=x[:12], labels=dataset.train.labels[:12].tolist(), training_rows=x)
+    browser.open(write_page(model, content))
+    paste(browser, text)
+    assert browser.text("#csv-problem") == ""
+    lines = browser.run("return predictRows(page.network, page.description, arguments[0]).lines", text)
+    found = np.array([line[-outputs.shape[1] :] for line in lines], np.float64)
+    np.testing.assert_allclose(found, outputs, rtol=1e-5, atol=1e-5)
+    read_back = browser.run(
+        """
+        const fields = [...document.querySelectorAll("#form select, #form input:is([type=number], [id^=column])")];
+        return page.form.rows.map((row) => {
+          page.form.setRow(row);
+          fields.forEach((field) => field.dispatchEvent(new Event("input", { bubbles: true })));
+          return Array.from(predict(page.network, encodeRow(page.description.columns, page.form.values)));
+        });
+        """
+    )
+    np.testing.assert_allclose(read_back, outputs[:12], rtol=1e-3, atol=1e-3)

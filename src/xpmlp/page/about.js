@@ -10,7 +10,7 @@ function showAbout({ network, facts, history, report }) {
   byId("about-content").replaceChildren(...columns);
 }
 
-function architecture({ layers, activation, loss }) {
+function architecture({ layers, activation, loss, members }) {
   const box = (size, what) => make("span", { class: "layer" }, make("b", {}, size.toLocaleString("en")), what);
   const parts = [box(layers[0].inputs, "inputs")];
   layers.forEach(({ inputs, outputs }, index) => {
@@ -18,7 +18,7 @@ function architecture({ layers, activation, loss }) {
     parts.push(make("span", { class: "link" }, `${((inputs + 1) * outputs).toLocaleString("en")} →`), box(outputs, isLast ? (outputs === 1 ? "output" : "outputs") : activationName({ activation }, index)));
   });
   const weights = sum(layers.map(({ inputs, outputs }) => (inputs + 1) * outputs));
-  return make("div", {}, make("h3", {}, `Layers, ${weights.toLocaleString("en")} parameters`), make("div", { class: "architecture" }, parts),
+  return make("div", {}, make("h3", {}, `Layers, ${weights.toLocaleString("en")} parameters${members.length > 1 ? ` × ${members.length} networks, whose predictions are averaged` : ""}`), make("div", { class: "architecture" }, parts),
     make("p", { class: "quiet" }, `Loss: ${loss.replaceAll("_", " ")}`));
 }
 
@@ -82,5 +82,5 @@ function confusion({ confusion: matrix }, names) {
     return cell;
   })));
   const head = make("tr", {}, make("td"), names.map((name) => make("th", { scope: "col" }, name)));
-  return make("div", {}, title, make("div", { class: "scroll" }, make("table", { class: "confusion" }, make("thead", {}, head), make("tbody", {}, body))));
+  return make("div", {}, title, scrolling("Confusion matrix", make("table", { class: "confusion" }, make("thead", {}, head), make("tbody", {}, body))));
 }

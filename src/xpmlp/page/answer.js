@@ -31,7 +31,7 @@ class Answer {
 
   select(index) {
     this.chosen = index;
-    this.show(this.output, { truth: this.truth });
+    this.show(this.output, { truth: this.truth, spread: this.spread });
     this.choose();
   }
 
@@ -42,8 +42,8 @@ class Answer {
   }
 
   // Show an output, and the truth where it is known.
-  show(output, { silence = "Nothing is drawn yet.", truth } = {}) {
-    Object.assign(this, { output, truth });
+  show(output, { silence = "Nothing is drawn yet.", truth, spread } = {}) {
+    Object.assign(this, { output, truth, spread });
     const { task } = this.network;
     const values = output ?? new Float64Array(this.names.length);
     this.order = this.names.length > MOST_BARS && task !== "regression" ? topBy(values, MOST_BARS) : values.length ? Array.from(this.rows, (_, i) => i) : [];
@@ -74,7 +74,8 @@ class Answer {
     }
     if (task === "regression") {
       const names = this.names.length > 1 ? this.names[this.subject] : this.names[0];
-      return [number(output[this.subject], 5), names];
+      const spread = this.spread ? `, ± ${number(this.spread[this.subject], 2)} between the ${this.network.members.length} networks` : "";
+      return [number(output[this.subject], 5), names + spread];
     }
     if (task === "multilabel") {
       const present = this.names.filter((_, index) => output[index] > 0.5);

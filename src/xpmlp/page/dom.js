@@ -95,6 +95,9 @@ function chooseWithArrows(container, choose) {
   });
 }
 
+// A part that scrolls sideways, for the keyboard too.
+const scrolling = (name, child) => make("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": name }, child);
+
 function makeTable(headings, rows, { name = "", total = false } = {}) {
   return make("table", { "aria-label": name },
     make("thead", {}, make("tr", {}, headings.map((heading) => make("th", { scope: "col" }, heading)))),

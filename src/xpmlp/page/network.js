@@ -226,20 +226,32 @@ function step(network, { inputs }, { atSums }, rate) {
   return { ...network, layers };
 }
 
-// Return the network's prediction for an input: its numbers, or the probability of each class.
-const predict = (network, x) => outputOf(network, forward(network, x));
+// Return what each network of an ensemble gives for an input.
+const ofMembers = (network, f) => (network.members ?? [network]).map(f);
+const meanOf = (vectors) => vectors[0].map((_, k) => sum(vectors.map((vector) => vector[k])) / vectors.length);
 
-function outputOf(network, { logits }) {
-  const output = lossOf(network).predict(logits);
+// Return the prediction for an input: numbers, or the probability of each class; of an ensemble, its members' mean.
+function predict(network, x) {
+  const output = meanOf(ofMembers(network, (member) => lossOf(member).predict(forward(member, x).logits)));
   return network.task === "binary" ? Float64Array.of(1 - output[0], output[0]) : output;
 }
 
+// Return the standard deviation of the members' predictions.
+function spreadOf(network, x) {
+  const outputs = ofMembers(network, (member) => predict(member, x));
+  const mean = meanOf(outputs);
+  return meanOf(outputs.map((output) => output.map((value, k) => (value - mean[k]) ** 2))).map(Math.sqrt);
+}
+
 // Return how much each input speaks for an output: input × the slope of its logit, which is traced back through the layers.
-function contributions(network, trace, output) {
-  const gradient = new Float64Array(trace.logits.length);
-  if (network.task === "binary") gradient[0] = output === 1 ? 1 : -1;
-  else gradient[output] = 1;
-  return backward(network, trace, gradient).atInputs[0].map((slope, i) => slope * trace.inputs[0][i]);
+function contributions(network, x, output) {
+  return meanOf(ofMembers(network, (member) => {
+    const trace = forward(member, x);
+    const gradient = new Float64Array(trace.logits.length);
+    if (network.task === "binary") gradient[0] = output === 1 ? 1 : -1;
+    else gradient[output] = 1;
+    return backward(member, trace, gradient).atInputs[0].map((slope, i) => slope * x[i]);
+  }));
 }
 
 // Return the targets of a label: a class's index, a number for each output, or whether each class is present.

@@ -2,6 +2,7 @@
 // All is drawn twice: on the canvas that is seen, and smaller on the sheet that the network's input is made of, for speed.
 
 const SHEET_SIDE = 168; // pixels, about; also the unit of places and brushes
+const MOST_PIXELS = 89_478_485; // of a picture file, as Pillow's limit
 const SHARPNESS = 3; // pixels of the canvas for one of the sheet
 
 class Pad {
@@ -154,14 +155,21 @@ class Pad {
 
 // Read a picture file as RGBA pixels, upright, with its colors as they are stored.
 async function readPicture(file) {
+  const name = visible(file.name || "This file");
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
   } catch {
-    throw new Error(`${visible(file.name || "This file")} is not a picture that this browser can read. Save it as PNG or JPEG.`);
+    throw new Error(`${name} is not a picture that this browser can read. Save it as PNG or JPEG.`);
   }
-  const canvas = make("canvas", { width: bitmap.width, height: bitmap.height });
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.drawImage(bitmap, 0, 0);
-  return { canvas, pixels: context.getImageData(0, 0, bitmap.width, bitmap.height) };
+  const { width, height } = bitmap;
+  try {
+    if (width * height > MOST_PIXELS) throw new RangeError();
+    const canvas = make("canvas", { width, height });
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    context.drawImage(bitmap, 0, 0);
+    return { canvas, pixels: context.getImageData(0, 0, width, height) };
+  } catch {
+    throw new Error(`${name} is too large: ${width.toLocaleString("en")} × ${height.toLocaleString("en")} pixels. Save a smaller copy.`);
+  }
 }

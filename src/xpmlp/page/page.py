@@ -4,6 +4,7 @@ import base64
 import hashlib
 import html
 import json
+import math
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -135,7 +136,10 @@ def describe(model: Model, content: PageContent, *, small: bool) -> tuple[dict[s
             "task": model.task,
             "classes": list(map(str, model.classes)),
             "output_names": model.output_names,
-            "layers": [dict(zip(("inputs", "outputs"), layer.weight.shape, strict=True)) for layer in model.layers],
+            "layers": [
+                dict(zip(("inputs", "outputs"), layer.weight.shape[-2:], strict=True)) for layer in model.layers
+            ],
+            "members": math.prod(model.layers[0].weight.shape[:-2]),  # of an ensemble
         },
         "facts": list(content.facts),
         "history": [finite(row) for row in content.history],

@@ -18,7 +18,7 @@ function showPictures({ network, form, examples }, onInput) {
     byId("picture-problem").textContent = "";
     buttons.forEach((button) => button.setAttribute("aria-pressed", String(items.at(-1)?.button === button)));
     const silence = items.length ? "Nothing stands out from the background." : undefined;
-    answer.show(trace && outputOf(network, trace), { silence, truth: items.at(-1)?.label });
+    answer.show(input && predict(network, input), { silence, truth: items.at(-1)?.label });
     paintSeen();
     onInput(input, trace, items.at(-1)?.label);
     clearTimeout(speaking);
@@ -34,7 +34,7 @@ function showPictures({ network, form, examples }, onInput) {
     const grey = (i) => Math.round(255 * (input ? input[i] : form.background === "light" ? 1 : 0));
     let colorAt = (i) => [grey(i), grey(i), grey(i)];
     if (wantsOverlay && trace) {
-      const parts = contributions(network, trace, answer.subject);
+      const parts = contributions(network, input, answer.subject);
       const color = divergingColors(largestSize(parts), [0, 0, 0]);
       const largest = largestSize(parts) || 1;
       colorAt = (i) => {
@@ -78,7 +78,7 @@ function showPictures({ network, form, examples }, onInput) {
       groups[Number(isMistake)][1].push(button);
     });
     byId("examples").replaceChildren(...groups.filter(([, found]) => found.length).map(([title, found]) =>
-      make("div", {}, make("h3", {}, title), make("div", { class: "strip" }, found))));
+      make("div", {}, make("h2", {}, title), make("div", { class: "strip" }, found))));
   }
 
   byId("seen-caption").textContent = `What the network sees: ${form.width} × ${form.height} pixels`;

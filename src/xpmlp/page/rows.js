@@ -18,6 +18,7 @@ function showRows({ network, columns, missing, ranges, examples, exampleValues }
     update();
   }));
   const exampleButtons = [];
+  const isEnsemble = network.members.length > 1 && network.task === "regression";
   let waiting = 0;
   let table = null;
 
@@ -31,7 +32,8 @@ function showRows({ network, columns, missing, ranges, examples, exampleValues }
       problem = error.message;
     }
     const trace = input && forward(network, input);
-    answer.show(trace && outputOf(network, trace), { silence: problem, truth: typeof label === "number" ? number(label) : label });
+    const spread = input && isEnsemble && spreadOf(network, input);
+    answer.show(input && predict(network, input), { silence: problem, spread, truth: typeof label === "number" ? number(label) : label });
     onInput(input, trace, label);
     clearTimeout(waiting);
     waiting = setTimeout(() => {

@@ -1,18 +1,21 @@
 // Read what the page holds, and show it.
 
-// Return the network of a description, with its weights.
-function readNetwork(description, arrays) {
-  const layers = description.layers.map(({ inputs, outputs }, index) => {
-    const values = arrays[index];
-    return { inputs, outputs, weight: values.subarray(0, inputs * outputs), bias: values.subarray(inputs * outputs) };
+// Return the networks of a description, with their weights: the members of an ensemble, or one.
+function readNetworks(description, arrays) {
+  return Array.from({ length: description.members }, (_, member) => {
+    const layers = description.layers.map(({ inputs, outputs }, index) => {
+      const part = (start, size) => arrays[index].subarray(start + member * size, start + (member + 1) * size);
+      return { inputs, outputs, weight: part(0, inputs * outputs), bias: part(description.members * inputs * outputs, outputs) };
+    });
+    return { ...description, layers, members: null };
   });
-  return { ...description, layers };
 }
 
 async function start() {
   const description = JSON.parse(byId("description").textContent);
   const arrays = await readArrays(byId("arrays").textContent, description.arrays);
-  const network = readNetwork(description.network, arrays);
+  const members = readNetworks(description.network, arrays);
+  const network = { ...members[0], members };
   const { form, columns } = description;
   const names = (network.task === "regression" ? network.output_names : network.classes).map(visible);
   byId("summary").textContent = visible(description.summary);
@@ -20,8 +23,9 @@ async function start() {
   document.documentElement.lang = "en";
 
   const inputNames = columns && inputNamesOf(columns);
-  const units = new Units(network, names, form);
-  const steps = new Steps(network, names, inputNames);
+  const units = new Units(members[0], names, form);
+  const steps = new Steps(members[0], names, inputNames);
+  if (members.length > 1) ["units", "steps"].forEach((id) => byId(id).querySelector("p").append(` Shown: the first of the ${members.length} networks.`));
   units.inputNames = inputNames;
   if (form) steps.shape = { rows: form.height, columns: form.width };
   let [latest, due, resting] = [null, 0, 0];

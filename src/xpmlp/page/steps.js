@@ -144,7 +144,7 @@ class Steps {
     rows.push(["bias", "", "", number(bias[j], 3), number(slope, 2)]);
     rows.push(["z", "", "", number(trace.sums[index][j], 4), ""]);
     return make("div", { class: "card" }, make("h3", {}, title), make("p", { class: "equation" }, ...equation), ...choice,
-      make("div", { class: "scroll" }, makeTable([index === 0 && this.shape ? "pixel (row, column)" : "input", "x", "w", "x · w", "∂L/∂w"], rows, { name: title, total: true })));
+      scrolling(title, makeTable([index === 0 && this.shape ? "pixel (row, column)" : "input", "x", "w", "x · w", "∂L/∂w"], rows, { name: title, total: true })));
   }
 
   firstLayer(state) {
@@ -190,7 +190,7 @@ class Steps {
     return make("div", { class: "card" }, make("h3", {}, "Output"),
       make("p", { class: "equation" }, ...subscripted("z", last), " = ", ...input, " ", ...subscripted("W", last), " + ", ...subscripted("b", last)),
       make("p", { class: "equation" }, lossOf(this.network).prediction),
-      make("div", { class: "scroll" }, makeTable(["", "z", "ŷ", "y", "∂L/∂z"], rows, { name: "Output" })));
+      scrolling("Output", makeTable([task === "regression" ? "output" : "class", "z", "ŷ", "y", "∂L/∂z"], rows, { name: "Output" })));
   }
 
   stepCard({ loss, back, trace, output }) {
