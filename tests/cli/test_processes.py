@@ -43,14 +43,23 @@ def test_the_first_process_alone_speaks_and_writes(tmp_path: Path) -> None:
     assert refused.stderr.count("already holds a run") == 1
 
 
-def test_processes_with_other_settings_are_refused(tmp_path: Path) -> None:
-    first, second = ([*TRAIN, "digits", "--seed", seed, "--output", "run"] for seed in ("1", "2"))
+@pytest.mark.parametrize(
+    ("option", "values", "message"),
+    [
+        ("--seed", ("1", "2"), "seed: is 1 in process 0, but 2 in process 1."),
+        ("--epochs", ("1", "0"), "process 1 of 2: --epochs: 0 is not a whole number of at least 1."),
+    ],
+)
+def test_processes_with_other_settings_are_refused(
+    option: str, values: tuple[str, str], message: str, tmp_path: Path
+) -> None:
+    first, second = ([*TRAIN, "digits", option, value, "--output", "run"] for value in values)
     command = [*LAUNCH, "1", *first, ":", "-n", "1", *second]
     done = subprocess.run(
         command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=100, check=False
     )
     assert done.returncode == 1
-    assert "seed: is 1 in process 0, but 2 in process 1." in done.stderr
+    assert message in done.stderr
     assert not (tmp_path / "run").exists()
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from xpmlp import plots
 from xpmlp.backends import load_backend
-from xpmlp.datasets import Dataset
+from xpmlp.datasets import Dataset, TableOptions
 from xpmlp.datasets.load import load_by_options
 from xpmlp.plots.sweep import describe_value
 from xpmlp.threads import use_threads
@@ -127,15 +127,19 @@ def sweep(
         name: values[0] for name, values in space.items() if not isinstance(values, Range) and len(values) == 1
     }
     space = {name: values for name, values in space.items() if name not in fixed}
-    base = choose_settings(recipe, None, **fixed)
-    if space:
-        check_space(space, base)
-        count_trials(space, sampler, trials)
-    options = collect_table_options(context.params)
+    processes = connect_processes(required=mpi)
+
+    def check() -> TableOptions:
+        base = choose_settings(recipe, None, **fixed)
+        if space:
+            check_space(space, base)
+            count_trials(space, sampler, trials)
+        return collect_table_options(context.params)
+
+    options = processes.together(check)
     if quiet:
         logging.getLogger("xpmlp").setLevel(logging.WARNING)
     console = make_console(quiet=quiet, tolerant=True)
-    processes = connect_processes(required=mpi)
     leads = processes.rank == 0  # the first process alone speaks and writes
     compute = processes.together(lambda: load_backend(backend, device))
     folder = processes.together(lambda: RunFolder(output, force=force) if leads and output is not None else None)
@@ -143,8 +147,8 @@ def sweep(
         dataset = load_together(processes, lambda: load_by_options(data, data_dir, options))
         base = choose_settings(recipe, dataset, **fixed)
         space = space or {name: values for name, values in default_space(base).items() if name not in fixed}
-        if folder is None and leads:
-            folder = make_run_folder(f"{dataset.name}-sweep")
+        if output is None:
+            folder = processes.together(lambda: make_run_folder(f"{dataset.name}-sweep") if leads else None)
         print_start(console, dataset, space, base)
         with contextlib.closing(make_board(console, dataset, count_trials(space, sampler, trials))) as board:
             found = search(

@@ -232,13 +232,9 @@ def train(
 
 def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None:
     """Train with these values of the arguments and options of `train`, from the beginning or from a checkpoint."""
-    hidden = values["hidden"]
-    given = {name: values[name] for name in SETTINGS}
-    given["hidden_layer_sizes"] = None if hidden is None else parse_sizes(hidden)
     # Validate settings and the output folder before data are read, or even downloaded.
-    choose_settings(values["recipe"], **given)
-    check_long_run(values)
-    options, memory = collect_table_options(values), values["memory"]
+    given, options = processes.together(lambda: check_values(values))
+    memory = values["memory"]
     if values["quiet"]:
         logging.getLogger("xpmlp").setLevel(logging.WARNING)
     console = make_console(quiet=values["quiet"], tolerant=True)
@@ -250,19 +246,15 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
         folder = processes.together(lambda: RunFolder(values["output"], force=values["force"]) if leads else None)
     failure: FitError | None = None
     try:
-        if folder is not None:
-            write_command(folder.path, values)
+        processes.together(lambda: None if folder is None else write_command(folder.path, values))
         whole = load_together(processes, lambda: load_by_options(values["data"], values["data_dir"], options, memory))
         if whole.stream is not None:  # on which the order of the rows depends
             values = {**values, "memory": str(whole.stream.memory)}
-        check_choices(whole, values)
-        dataset = hold_out(whole, values)
-        settings = choose_settings(values["recipe"], dataset, **given)
+        dataset, settings = processes.together(lambda: prepare(whole, values, given))
         if processes.size > 1:
             processes.compare(describe_inputs(dataset, settings, compute))
-        if folder is None and leads:
-            folder = make_run_folder(dataset.name)
-            write_command(folder.path, values)
+        if values["output"] is None:
+            folder = processes.together(lambda: begin_run_folder(dataset.name, values) if leads else None)
         callbacks = make_callbacks(values, None if folder is None else folder.path)
         print_start(console, dataset, settings)
         if streamed := describe_stream(dataset, settings):
@@ -323,6 +315,29 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
         raise XpmlpError(f"{failure} {kept if result.history else NOTHING_SAVED}") from failure
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+def check_values(values: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+    """Return the settings that are given, and the options of a table; refuse those that are wrong for any data."""
+    given = {name: values[name] for name in SETTINGS}
+    given["hidden_layer_sizes"] = None if values["hidden"] is None else parse_sizes(values["hidden"])
+    choose_settings(values["recipe"], **given)
+    check_long_run(values)
+    return given, collect_table_options(values)
+
+
+def prepare(whole: Dataset, values: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[Dataset, Recipe]:
+    """Return the dataset with its validation rows, and the settings for it."""
+    check_choices(whole, values)
+    dataset = hold_out(whole, values)
+    return dataset, choose_settings(values["recipe"], dataset, **given)
+
+
+def begin_run_folder(name: str, values: Mapping[str, Any]) -> RunFolder:
+    """Return a new folder, which holds the command."""
+    folder = make_run_folder(name)
+    write_command(folder.path, values)
+    return folder
 
 
 def hold_out(dataset: Dataset, values: Mapping[str, Any]) -> Dataset:
