@@ -28,8 +28,9 @@ class Library:
 
 
 @pytest.fixture
-def blas() -> BlasThreads:
+def blas(monkeypatch: pytest.MonkeyPatch) -> BlasThreads:
     blas = BlasThreads()
+    monkeypatch.setattr(blas, "find_libraries", lambda: None)
     blas.libraries = [Library(4), Library(6)]
     return blas
 

@@ -6,13 +6,13 @@ few hundred). It is recorded with a run, so that a resumed run equals an unbroke
 
 import logging
 import statistics
+import sys
 import threading
 import time
 import timeit
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cached_property
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
@@ -28,7 +28,7 @@ FEWEST_PRODUCTS = 3 * PRODUCTS_IN_A_ROW
 
 
 class BlasThreads:
-    """The number of threads of this process's BLAS libraries (NumPy's, SciPy's).
+    """The number of threads of this process's BLAS libraries (NumPy's, SciPy's, PyTorch's), as they are loaded.
 
     There is one number for all Python threads. Several may hold the same number at once; a Python thread that needs
     another one waits, so that no training changes another's results, and lets nobody pass, so that it does not wait for
@@ -41,15 +41,21 @@ class BlasThreads:
         self.held: list[int] = []  # the same number for each holder
         self.before: list[int] = []
         self.mine = threading.local()
+        self.libraries: list[Any] = []
+        self.modules = 0  # that were imported when the libraries were looked up
 
-    @cached_property
-    def libraries(self) -> list[Any]:
-        """The BLAS libraries; finding them takes milliseconds."""
-        return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
+    def find_libraries(self) -> None:
+        """Look the libraries up, which takes milliseconds, if modules have been imported that may bring another one."""
+        if self.modules != len(sys.modules):
+            self.modules = len(sys.modules)
+            found = ThreadpoolController().lib_controllers
+            self.libraries = [library for library in found if library.user_api == "blas"]
 
     def available(self) -> int:
         """Return the number of threads that this process may use: its cores, or fewer if the user has limited BLAS."""
         with self.condition:
+            if not self.held:
+                self.find_libraries()
             limits = self.before if self.held else [library.num_threads for library in self.libraries]
         most = min(limits, default=1)
         return min(most, count_cores()) if most > 1 else 1
@@ -85,6 +91,7 @@ class BlasThreads:
         with self.entrance, self.condition:
             self.condition.wait_for(lambda: not self.held or threads in self.held)
             if not self.held:
+                self.find_libraries()
                 self.before = [library.num_threads for library in self.libraries]
                 for library in self.libraries:
                     library.set_num_threads(threads)
