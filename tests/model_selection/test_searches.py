@@ -13,6 +13,7 @@ import sklearn.tree
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
@@ -125,6 +126,40 @@ def test_sample_weights_and_class_weights_are_those_of_the_fold() -> None:
     assert len(set(expected)) > 1
 
 
+@pytest.mark.parametrize(
+    ("network", "settings", "grid"),
+    [
+        (
+            "MLPClassifier",
+            {"solver": "adamw", "hidden_layer_sizes": (8, 6), "activation": ["mish", "tanh"], "dropout": 0.2},
+            {"alpha": [0.0, 0.3], "max_grad_norm": [0.1, 10.0], "label_smoothing": [0.0, 0.1, 0.2]},
+        ),
+        (
+            "MLPClassifier",
+            {"solver": "sgd", "max_grad_norm": 0.5},
+            {"label_smoothing": [0.1, 0.2], "momentum": [0.0, 0.9]},
+        ),
+        ("MLPRegressor", {"loss": "huber", "activation": "gelu"}, {"max_grad_norm": [0.1, None], "alpha": [0.0, 1.0]}),
+        ("MLPRegressor", {"loss": "gamma", "early_stopping": True}, {"learning_rate_init": [1e-3, 1e-2]}),
+    ],
+)
+def test_settings_that_scikit_learn_lacks_are_trained_at_once_like_one_by_one(
+    network: str, settings: Any, grid: Any, caplog: Any
+) -> None:
+    x, y = IRIS
+    data = (x, y) if network == "MLPClassifier" else (x[:, :3], x[:, 3] + 0.1)
+    curves = []
+    for tools in (sklearn.model_selection, model_selection):
+        estimator = getattr(xpmlp, network)(random_state=0, **(SMALL | settings))
+        candidates = [estimator.__class__(**(estimator.get_params() | each)) for each in ParameterGrid(grid)]
+        search = tools.GridSearchCV(Pipeline([("mlp", estimator)]), {"mlp": candidates}, cv=3).fit(*data)
+        found = tools.cross_validate(search.best_estimator_, *data, cv=3, return_estimator=True)
+        curves.append([search.cv_results_["mean_test_score"], *(each[-1].loss_curve_ for each in found["estimator"])])
+    for found, expected in zip(*curves, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+    assert "left to scikit-learn" not in caplog.text
+
+
 def test_what_cannot_be_batched_is_left_to_scikit_learn_and_said_once(caplog: Any) -> None:
     grid = {"mlp__solver": ["adam", "lbfgs"]}
     with caplog.at_level(logging.WARNING):
@@ -186,20 +221,14 @@ def test_every_candidate_that_does_not_converge_is_warned_of() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("data", "hidden", "epochs", "solver", "early_stopping"),
-    [
-        ("iris", (16,), 30, "sgd", False),
-        ("iris", (16,), 30, "adam", True),
-        ("breast_cancer", (32,), 15, "adam", False),
-        ("breast_cancer", (32,), 15, "sgd", True),
-        ("digits", (64,), 5, "adam", False),
-    ],
-)
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+@pytest.mark.parametrize(("data", "hidden", "epochs"), [("iris", 16, 30), ("breast_cancer", 16, 10), ("digits", 16, 5)])
 def test_64_candidates_on_5_folds_have_scikit_learns_results(
-    data: str, hidden: tuple[int, ...], epochs: int, solver: str, early_stopping: bool
+    data: str, hidden: int, epochs: int, solver: str, early_stopping: bool, caplog: Any
 ) -> None:
     load = {"iris": load_iris, "breast_cancer": load_breast_cancer, "digits": load_digits}[data]
     grid = {"mlp__alpha": np.logspace(-5, 0, 8).tolist(), "mlp__learning_rate_init": np.logspace(-3.5, -1, 8).tolist()}
     network = {"hidden_layer_sizes": hidden, "solver": solver, "early_stopping": early_stopping, "max_iter": epochs}
     same_search("GridSearchCV", "MLPClassifier", load(return_X_y=True), grid, cv=5, of_network=network)
+    assert "left to scikit-learn" not in caplog.text

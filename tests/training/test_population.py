@@ -11,15 +11,16 @@ from xpmlp.backends import Backend, NumpyBackend, load_backend
 from xpmlp.errors import SettingsError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
-from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.loss_names import find_loss
 from xpmlp.nn.network import forward
-from xpmlp.nn.optimizers import adam, sgd
+from xpmlp.nn.optimizers import adam, adamw, sgd
 from xpmlp.nn.samples import Samples
 from xpmlp.training import Callback, FitResult, Run, constant, fit, warmup_cosine
-from xpmlp.training.population import Member, Rows, train_population
+from xpmlp.training.population import Member, Rows, train_population, with_largest_norm
 from xpmlp.training.population.planning import arrange
 
 BATCH = 16
+REGRESSION = ("squared_error", "huber:0.5")
 nesterov = functools.partial(sgd, nesterov=True)
 
 
@@ -92,8 +93,8 @@ def train_alone(member: Member, number: int, data: Samples, optimizer: Any, loss
     return fit(
         data,
         layers=draw(number),
-        activation=ACTIVATIONS["tanh"],
-        loss=LOSSES[loss],
+        activation=ACTIVATIONS["mish" if loss == "huber:0.5" else "tanh"],
+        loss=find_loss(loss),
         optimizer=optimizer(**member.optimizer),
         schedule=member.schedule,
         epochs=member.epochs,
@@ -112,8 +113,8 @@ def train(members: list[Member], data: Samples, optimizer: Any, loss: str, backe
     train_population(
         data,
         members,
-        activation=ACTIVATIONS["tanh"],
-        loss=LOSSES[loss],
+        activation=ACTIVATIONS["mish" if loss == "huber:0.5" else "tanh"],
+        loss=find_loss(loss),
         optimizer=optimizer,
         batch_size=BATCH,
         backend=backend,
@@ -127,17 +128,22 @@ BETAS: list[dict[str, float]] = [
 ]
 
 
+DECAYS: list[dict[str, float]] = [
+    {"weight_decay": decay, "beta_1": beta, "max_grad_norm": norm}
+    for decay, beta, norm in ((0.01, 0.9, 0.1), (0.3, 0.8, 2.0))
+]
 CASES: dict[str, tuple[Any, list[dict[str, float]], str, float]] = {
     "momenta": (nesterov, MOMENTA, "softmax_cross_entropy", 0.0),
     "betas": (adam, BETAS, "squared_error", 0.0),
     "dropout": (adam, BETAS[:1], "softmax_cross_entropy", 0.3),
+    "decays and short gradients": (with_largest_norm(adamw), DECAYS, "huber:0.5", 0.0),
 }
 
 
 @functools.cache
 def trained_alone(case: str) -> list[FitResult]:
     optimizer, settings, loss, dropout = CASES[case]
-    data = samples(loss == "squared_error")
+    data = samples(loss in REGRESSION)
     members = make_members(settings, dropout)
     return [train_alone(member, number, data, optimizer, loss) for number, member in enumerate(members)]
 
@@ -160,9 +166,7 @@ def test_every_member_equals_the_same_network_trained_alone(backend_name: str, c
         pytest.importorskip(backend_name)
     optimizer, settings, loss, dropout = CASES[case]
     members = make_members(settings, dropout)
-    train(
-        members, samples(loss == "squared_error"), optimizer, loss, load_backend(backend_name, "cpu"), compact_below=0.5
-    )
+    train(members, samples(loss in REGRESSION), optimizer, loss, load_backend(backend_name, "cpu"), compact_below=0.5)
     for member, alone in zip(members, trained_alone(case), strict=True):
         assert_equal(member.layers, alone.layers)
         assert member.stop_reason == alone.stop_reason

@@ -133,6 +133,12 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
         """Return the targets to train on."""
         return targets
 
+    @classmethod
+    @functools.cache  # a search asks for them ten times a fit
+    def _get_param_names(cls) -> list[str]:
+        """Return the names of the parameters."""
+        return list(super()._get_param_names())
+
     # Training
 
     @_fit_context(prefer_skip_nested_validation=True)

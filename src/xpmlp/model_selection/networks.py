@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics._scorer import _PassthroughScorer
 from sklearn.model_selection._validation import _check_method_params
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
@@ -20,25 +21,21 @@ from sklearn.utils.metaestimators import _safe_split
 
 from xpmlp.backends import Backend
 from xpmlp.estimators import MLPClassifier, MLPRegressor
-from xpmlp.estimators.arrays import backend_of, dtype_name, find_backend, numpy_backend, to_host
+from xpmlp.estimators.arrays import backend_of, dtype_name, find_backend, is_numpy, numpy_backend, to_host
 from xpmlp.estimators.functions import activations_of, reported_loss
+from xpmlp.estimators.problem import NO_ROWS, Problem
 from xpmlp.estimators.stochastic import Reshuffler, batch_size, explain_divergence, reset_optimizer, split_rows
 from xpmlp.estimators.stopping import Stopping
 from xpmlp.nn.activations import Activations
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import Loss
-from xpmlp.nn.optimizers import Optimizer, adam, sgd
+from xpmlp.nn.optimizers import Optimizer, adam, adamw, sgd
 from xpmlp.nn.samples import Samples
 from xpmlp.training import FitResult
 from xpmlp.training.errors import DivergedError, describe_divergence
-from xpmlp.training.population import Member, Rows
+from xpmlp.training.population import Member, Rows, with_largest_norm
 
-OPTIMIZERS: dict[Any, Callable[..., Optimizer]] = {
-    ("sgd", False): sgd,
-    ("sgd", True): functools.partial(sgd, nesterov=True),
-    ("adam", True): adam,
-    ("adam", False): adam,
-}
+nesterov = functools.partial(sgd, nesterov=True)
 
 
 class UnsuitableError(Exception):
@@ -64,12 +61,12 @@ class Inputs:
     train: Any
     source: Any
     place: Backend  # of the search's samples
+    loss: Any  # name, and label smoothing
 
     def same_targets(self, other: "Inputs") -> bool:
         """Return whether two folds have the same classes, so that a row's target is the same in both."""
-        return self.x.dtype == other.x.dtype and np.array_equal(
-            self.attributes.get("classes_", ()), other.attributes.get("classes_", ())
-        )
+        classes = (each.attributes.get("classes_", ()) for each in (self, other))
+        return self.x.dtype == other.x.dtype and self.loss == other.loss and np.array_equal(*classes)
 
 
 @dataclass(eq=False)
@@ -100,6 +97,8 @@ class Fit:
         What all members of a population have in common.
     seconds
         Its share of the time.
+    test_score
+        Its accuracy, if the networks of its fold have been scored at once.
     """
 
     estimator: Any
@@ -110,6 +109,7 @@ class Fit:
     batch_size: int
     seconds: float
     stopping: Any = None
+    test_score: float | None = None
     error: Exception | None = None
     stopped_early: bool = False
     warned: str = ""
@@ -120,10 +120,9 @@ class Fit:
         return self.start.rows
 
     @property
-    def problem(self) -> Any:
-        """The part of its `Problem` that explains why training diverged."""
-        inputs = self.inputs
-        return SimpleNamespace(samples=Samples(inputs.x, inputs.targets), source=inputs.place)
+    def problem(self) -> Problem:
+        """Its rows, as `fit` has them."""
+        return make_problem(self.network, self.inputs)
 
     @property
     def loss(self) -> Loss:
@@ -138,7 +137,10 @@ class Fit:
     @property
     def optimizer(self) -> Callable[..., Optimizer]:
         """The function that makes the optimizer."""
-        return OPTIMIZERS[self.network.solver, bool(self.network.nesterovs_momentum)]
+        network = self.network
+        of_sgd = nesterov if network.nesterovs_momentum else sgd
+        optimizer: Callable[..., Optimizer] = {"sgd": of_sgd, "adam": adam, "adamw": adamw}[network.solver]
+        return optimizer if network.max_grad_norm is None else with_largest_norm(optimizer)
 
     @property
     def kind(self) -> Any:
@@ -151,7 +153,9 @@ class Fit:
     def member(self, rows: Rows) -> Member:
         """Return the member of a population that trains this network on rows of the population's samples."""
         network = self.network
-        _, settings = network._optimizer
+        settings = {name: value for name, value in network._optimizer[1].items() if name != "nesterov"}
+        if network.max_grad_norm is not None:
+            settings["max_grad_norm"] = float(network.max_grad_norm)
         score = None
         if network.early_stopping == "loss":
             score = lambda _: (run.history[-1].validation_loss, -run.history[-1].validation_loss)  # noqa: E731
@@ -173,11 +177,22 @@ class Fit:
             rows=rows,
             schedule=network._learning_rate,
             epochs=network.max_iter,
-            optimizer={name: value for name, value in settings.items() if name != "nesterov"},
-            l2=float(network.alpha),
+            optimizer=settings,
+            l2=0.0 if network.solver == "adamw" else float(network.alpha),
             dropout=float(network.dropout),
             dropout_key=self.start.dropout_key,
             on_epoch_end=end_epoch,
+        )
+
+    def has_accuracy(self, task: dict[str, Any], y: Any) -> bool:
+        """Return whether its score is the accuracy of its labels, of which each sample has one, on NumPy arrays."""
+        return (
+            type(task["scorer"]) is _PassthroughScorer
+            and not (task.get("score_params") or task.get("return_train_score") or self.error)
+            and isinstance(self.network, MLPClassifier)
+            and isinstance(y, np.ndarray)
+            and y.ndim == 1
+            and is_numpy(self.inputs.place)
         )
 
     def finish(self, member: Member) -> None:
@@ -245,10 +260,10 @@ class Preparation:
             if task["parameters"] is not None:
                 estimator = estimator.set_params(**clone(task["parameters"], safe=False))
             network, prefix = find_network(estimator)
-            check_network(network, task, prefix)
-            network._validate_params()
-            network._check_settings(network._hidden_sizes())
-            check_functions(network)
+            others = (task["fit_params"] or {}).keys() - {f"{prefix}sample_weight"}
+            if others:
+                raise UnsuitableError(f"the fit parameters {sorted(others)} are not for the network")
+            self.once((id(task["parameters"]), "valid"), lambda: check_settings(network))
             if isinstance(estimator, Pipeline):
                 estimator.steps = [*self.transform(estimator, X, y, task)[0], estimator.steps[-1]]
             inputs = self.inputs(estimator, network, X, y, task, prefix)
@@ -300,11 +315,12 @@ class Preparation:
             if scipy.sparse.issparse(valid[0]):
                 raise UnsuitableError("their inputs are sparse")
             x, targets, weight = map(to_host, valid)
-            return Inputs(x, targets, weight, attributes, np.asarray(train), None if is_pipeline else X, place)
+            targets = network._training_targets(numpy_backend(), targets, dtype_name(x))
+            return Inputs(x, targets, weight, attributes, np.asarray(train), None if is_pipeline else X, place, loss)
 
         steps = id(self.transform(estimator, X, y, task)[1]) if is_pipeline else None
         weights = joblib.hash(network.class_weight) if getattr(network, "class_weight", None) is not None else None
-        loss = getattr(network, "loss", None)
+        loss = (getattr(network, "loss", None), getattr(network, "label_smoothing", None))
         valid: Inputs = self.once((id(train), steps, type(network), loss, str(network.dtype), weights), make)
         return valid
 
@@ -319,8 +335,7 @@ class Preparation:
             network._initialize(list(units), random_state, dtype)
             train, validation = np.arange(len(inputs.x)), None
             if network.early_stopping:
-                problem: Any = SimpleNamespace(samples=Samples(inputs.x, inputs.targets))
-                train, validation = split_rows(network, problem, random_state)
+                train, validation = split_rows(network, make_problem(network, inputs), random_state)
             rows = Rows(train, Reshuffler(random_state if network.shuffle else None), validation)
             return Start(network._layers(numpy_backend()), network._dropout_key, rows)
 
@@ -334,6 +349,22 @@ class Preparation:
         return start
 
 
+def make_problem(network: Any, inputs: Inputs) -> Problem:
+    """Return what `fit` would be given."""
+    return Problem(
+        given=NO_ROWS,
+        given_validation=None,
+        validation=None,
+        source=inputs.place,
+        backend=numpy_backend(),
+        samples=Samples(inputs.x, inputs.targets, inputs.weight),
+        dtype=dtype_name(inputs.x),
+        activation=activations_of(network.activation, len(network._hidden_sizes())),
+        loss=reported_loss(network),
+        l2=None,
+    )
+
+
 def find_network(estimator: Any) -> tuple[Any, str]:
     """Return the network that an estimator is or ends in, and the prefix of its parameters."""
     network, prefix = estimator, ""
@@ -345,42 +376,23 @@ def find_network(estimator: Any) -> tuple[Any, str]:
     return network, prefix
 
 
-def check_functions(network: Any) -> None:
-    """Refuse what the networks of a population do not know yet."""
+def check_settings(network: Any) -> None:
+    """Refuse a network whose settings are not valid, or that cannot be part of a population."""
+    network._validate_params()
+    network._check_settings(network._hidden_sizes())
+    early, loss = network.early_stopping, getattr(network, "loss", None)
+    functions = [loss, *(network.activation if isinstance(network.activation, tuple | list) else [network.activation])]
     unsuitable = {
-        f"solver={network.solver!r}": network.solver not in ("sgd", "adam"),
-        "max_grad_norm": network.max_grad_norm is not None,
-        "a dropout for each layer": isinstance(network.dropout, tuple | list),
-        "label_smoothing": bool(getattr(network, "label_smoothing", 0.0)),
-        "a loss of one's own, or with levels": not isinstance(network.loss, str) or ":" in network.loss,
+        "solver='lbfgs' takes steps of its own length for each network": network.solver == "lbfgs",
+        "warm_start=True continues an earlier fit": network.warm_start,
+        "verbose=True prints each epoch": network.verbose,
+        "early_stopping with a scorer predicts with each network by itself": early not in (True, False, "loss"),
+        "callbacks follow the run of one network": bool(network.callbacks) or hasattr(network, "_skl_callbacks"),
+        "a communicator shares the rows of one network": network.communicator is not None,
+        "a dropout for each layer is for one network": isinstance(network.dropout, tuple | list),
+        "functions of one's own are for one network": any(not isinstance(each, str | None) for each in functions),
+        "loss='quantile' has several outputs for a target": loss == "quantile",
     }
-    for what, is_unsuitable in unsuitable.items():
-        if is_unsuitable:
-            raise UnsuitableError(f"populations do not know {what}")
-
-
-def check_network(network: Any, task: dict[str, Any], prefix: str) -> None:
-    """Refuse a network that cannot be part of a population."""
-    if network.solver == "lbfgs":
-        raise UnsuitableError("solver='lbfgs' takes steps of its own length for each network")
-    for name, what in (("warm_start", "continues an earlier fit"), ("verbose", "prints each epoch")):
-        if getattr(network, name):
-            raise UnsuitableError(f"{name}=True {what}")
-    if not isinstance(network.early_stopping, bool) and network.early_stopping != "loss":
-        raise UnsuitableError("early_stopping with a scorer predicts with each network by itself")
-    if network.solver == "adamw" or network.max_grad_norm is not None or isinstance(network.dropout, tuple | list):
-        raise UnsuitableError("adamw, max_grad_norm and a dropout for each layer are for one network")
-    usual = network.loss in ("log_loss", "squared_error", "poisson") and isinstance(network.activation, str)
-    if (
-        not usual
-        or getattr(network, "label_smoothing", None)
-        or getattr(network, "out_activation", None) not in (None, "identity")
-    ):
-        raise UnsuitableError(
-            "the loss, an activation for each layer, label_smoothing or out_activation is for one network"
-        )
-    if network.callbacks or hasattr(network, "_skl_callbacks"):
-        raise UnsuitableError("callbacks follow the run of one network")
-    others = (task["fit_params"] or {}).keys() - {f"{prefix}sample_weight"}
-    if others:
-        raise UnsuitableError(f"the fit parameters {sorted(others)} are not for the network")
+    for reason, applies in unsuitable.items():
+        if applies:
+            raise UnsuitableError(reason)

@@ -1,16 +1,26 @@
 """The fits of a search: prepared, trained as populations, and scored by scikit-learn's own function."""
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.model_selection._validation import _fit_and_score
+from sklearn.utils.metaestimators import _safe_split
+from sklearn.utils.validation import validate_data
 
+from xpmlp.estimators.arrays import numpy_backend
+from xpmlp.estimators.functions import prediction_functions
+from xpmlp.estimators.labels import decode
+from xpmlp.nn.network import forward
 from xpmlp.nn.samples import Samples
+from xpmlp.nn.tree import tree_map
 from xpmlp.training.population import Rows, train_population
 
 from .networks import Fit, Inputs, Preparation, UnsuitableError
+
+SCORED_AT_ONCE = 2**21  # units
 
 
 class Task(NamedTuple):
@@ -40,14 +50,15 @@ def train_and_score(tasks: Sequence[Task]) -> tuple[dict[int, Any], dict[int, st
             fits[index] = preparation.prepare(estimator, X, y, task.keywords)
         except UnsuitableError as error:
             reasons[index] = str(error)
-    kinds: dict[Any, list[Fit]] = {}
-    for fit in fits.values():
-        kinds.setdefault(fit.kind, []).append(fit)
+    kinds: dict[Any, dict[int, Fit]] = {}
+    for index, fit in fits.items():
+        kinds.setdefault(fit.kind, {})[index] = fit
     for of_kind in kinds.values():
         began = time.perf_counter()
-        train(of_kind)
-        for fit in of_kind:
+        train(list(of_kind.values()))
+        for fit in of_kind.values():
             fit.seconds += (time.perf_counter() - began) / len(of_kind)
+        score_together(of_kind, tasks)
     return {index: score(fit, tasks[index]) for index, fit in fits.items()}, reasons
 
 
@@ -106,16 +117,60 @@ def pool(inputs: dict[int, Inputs]) -> tuple[Samples, dict[int, Any]]:
     return samples, offsets
 
 
+def score_together(fits: dict[int, Fit], tasks: Sequence[Task]) -> None:
+    """Compute the accuracies on each fold's test rows of all networks of one architecture that are trained."""
+    folds: dict[Any, list[int]] = {}
+    for index, fit in fits.items():
+        task = tasks[index]
+        if fit.has_accuracy(task.keywords, task.arguments[2]):
+            folds.setdefault((id(fit.inputs), id(task.keywords["test"])), []).append(index)
+    for fold in folds.values():
+        with contextlib.suppress(Exception):  # scikit-learn then scores them one by one, and says what is wrong
+            score_fold([fits[index] for index in fold], tasks[fold[0]])
+
+
+def score_fold(fits: list[Fit], task: Task) -> None:
+    """Compute the accuracies of networks on the test rows that they share."""
+    first, (_, X, y) = fits[0], task.arguments
+    x, truth = _safe_split(first.estimator, X, y, task.keywords["test"], task.keywords["train"])
+    if first.estimator is not first.network and len(first.estimator.steps) > 1:
+        x = first.estimator[:-1].transform(x)
+    widest = max(layer.weight.shape[-1] for layer in first.start.layers)
+    together = max(1, SCORED_AT_ONCE // (len(truth) * widest))
+    for start in range(0, len(fits), together):
+        some = fits[start : start + together]
+        for fit, accuracy in zip(some, accuracies(some, x, truth), strict=True):
+            fit.test_score = float(accuracy)
+
+
+def accuracies(fits: list[Fit], x: Any, truth: Any) -> Any:
+    """Return the accuracy of each network on the same rows."""
+    network, backend = fits[0].network, numpy_backend()
+    x = validate_data(network, x, reset=False)
+    of_each = [fit.network._layers(backend) for fit in fits]
+    layers = tree_map(lambda *arrays: np.stack(arrays), *of_each)
+    activation, loss = prediction_functions(network, backend)
+    x = np.asarray(x, layers[0].weight.dtype)
+    outputs = loss.predict(np, forward(np, layers, x, activation)[1])
+    binarizer = network._label_binarizer
+    labels = decode(backend, outputs.reshape(-1, outputs.shape[-1]), binarizer).reshape(len(fits), -1)
+    return np.mean(labels == truth, axis=-1)
+
+
 def score(fit: Fit, task: Task) -> Any:
     """Let scikit-learn's function score an estimator that is fitted already, and return what it returns."""
     estimator = fit.estimator
     _, *data = task.arguments
     # On this instance alone and for this call alone, there is nothing left to set or to fit.
-    vars(estimator).update(fit=fit.fitted, set_params=lambda **parameters: estimator)
+    replaced: dict[str, Any] = {"fit": fit.fitted, "set_params": lambda **parameters: estimator}
+    if fit.test_score is not None:
+        replaced["score"] = lambda *_: fit.test_score
+    vars(estimator).update(replaced)
     try:
         result = _fit_and_score(estimator, *data, **task.keywords)
     finally:
-        del vars(estimator)["fit"], vars(estimator)["set_params"]
+        for name in replaced:
+            del vars(estimator)[name]
     if "fit_time" in result:
         result["fit_time"] += fit.seconds
     return result

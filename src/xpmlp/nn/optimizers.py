@@ -104,11 +104,11 @@ def adam(*, beta_1: Any = 0.9, beta_2: Any = 0.999, epsilon: Any = 1e-8) -> Opti
     return Optimizer(init, update)
 
 
-def adamw(*, weight_decay: Any = 0.01, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> Optimizer:
+def adamw(*, weight_decay: Any = 0.01, beta_1: Any = 0.9, beta_2: Any = 0.999, epsilon: Any = 1e-8) -> Optimizer:
     """Adam with decoupled weight decay: Adam's step, and W ← W − η w W (Loshchilov and Hutter 2019).
 
     Unlike an L2 penalty, which goes through Adam's running means, the decay w shrinks all weights alike. It spares the
-    biases. It may be an array of shape ``(*models, 1, 1)``.
+    biases. Arrays of shape ``(*models, 1, 1)`` give each model its own settings.
     """
     plain = adam(beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
 

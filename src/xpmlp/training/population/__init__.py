@@ -9,6 +9,7 @@ are done that the rest is worth moving closer together; no member's numbers depe
 """
 
 from .member import Member, Rows
+from .step import with_largest_norm
 from .train import train_population
 
-__all__ = ["Member", "Rows", "train_population"]
+__all__ = ["Member", "Rows", "train_population", "with_largest_norm"]

@@ -96,7 +96,9 @@ def train_population(
         samples=samples,
         activation=activation,
         loss=loss,
-        step=population_step(activation, loss, optimizer, fixed, varying, has_dropout),
+        step=population_step(
+            activation, loss, optimizer, fixed, varying, has_dropout, short_sums=backend.trains_in_threads
+        ),
         optimizer=optimizer,
         varying=varying,
         has_dropout=has_dropout,
@@ -270,12 +272,13 @@ class Part:
     def learning_rates(self, epoch: int) -> Float[np.ndarray, "steps groups models"]:
         """Return the learning rate of each step of an epoch."""
         first = epoch * self.steps
-        return np.asarray(
-            [
-                [[m.schedule(step, m.epochs * self.steps) for m in row] for row in self.grid]
-                for step in range(first, first + self.steps)
-            ]
-        )
+        shape = (self.steps, len(self.grid), len(self.grid[0]))
+        if all(getattr(member.schedule, "by_epoch", False) for member in self.members):
+            now = [[m.schedule(first, m.epochs * self.steps) for m in row] for row in self.grid]
+            return np.broadcast_to(np.asarray(now), shape)
+        steps = range(first, first + self.steps)
+        rates = {id(m): [m.schedule(step, m.epochs * self.steps) for step in steps] for m in self.members}
+        return np.asarray([[rates[id(m)] for m in row] for row in self.grid]).transpose(2, 0, 1)
 
     def draw_order(self, active: list[Member]) -> Int64[np.ndarray, "groups rows"]:
         """Return an epoch's rows for each group, filled up with the empty row."""
