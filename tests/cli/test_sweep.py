@@ -41,7 +41,7 @@ def test_it_leaves_a_run_of_the_best_settings(xpmlp: Any, tmp_path: Path) -> Non
             "learning_rate: 'quick' is not a number. Write values as 0.001,0.01 or a range as",
         ),
         (("--learning-rate", "0.1..0.01"), "learning_rate: 0.1..0.01 is not a range from low to high"),
-        (("--hidden", "8;16"), "hidden: '8;16' is not a list of sizes"),
+        (("--hidden", "8;16"), "--hidden: '8;16' is not a list of sizes"),
         (("--activation", "relu,tahn"), "activation: 'tahn' is not one of"),
         (("--sampler", "grid", "--penalty", "0..1"), "a grid has no ranges, but penalty has one"),
     ],

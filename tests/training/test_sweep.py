@@ -1,5 +1,9 @@
 """Sweeps find what is better, keep what is finished, and say what they were asked for wrongly."""
 
+import random
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,7 +71,7 @@ def test_spaces_that_make_no_sense_are_refused(iris: Any, space: Any, message: s
         ({"sampler": "cmaes"}, "sampler: 'cmaes' is not one of tpe, random, grid"),
         ({"prune": "median"}, "prune: 'median' is not one of none, halving, hyperband"),
         ({"trials": 0}, "trials: 0 is too few"),
-        ({"folds": 121}, "folds: 121 are too many for 120 training rows"),
+        ({"folds": 121}, "folds: 121 is not from 2 to 120, the number of training rows"),
         ({"storage": "nowhere:///x"}, r"storage: 'nowhere:///x' cannot be opened"),
         ({"sampler": "grid", "space": {"penalty": Range(0.0, 1.0)}}, "a grid has no ranges, but penalty has one"),
     ],
@@ -190,6 +194,59 @@ def test_a_stored_sweep_goes_on_and_tries_nothing_twice(iris: Any, tmp_path: Pat
     }.items()
     with pytest.raises(SettingsError, match="holds another sweep: its folds is 1, but now it is 3"):
         sweep(iris, space, recipe=QUICK, sampler="grid", storage=storage, folds=3)
+
+
+KILLED = """
+import sys
+import xpmlp
+from xpmlp.training.sweep import Range
+
+storage, sampler, log = sys.argv[1:]
+with open(log, "a", buffering=1) as file:
+    xpmlp.sweep(
+        "digits",
+        {"learning_rate": Range(1e-4, 0.1, log=True), "hidden_layer_sizes": [(16,), (32,)]},
+        recipe=xpmlp.Recipe(epochs=3),
+        trials=90,
+        sampler=sampler,
+        storage=storage,
+        on_trial=lambda trial: file.write(f"{trial.number} {trial.settings} {trial.score!r}\\n"),
+    )
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_sweep_that_is_killed_again_and_again_loses_no_trial_and_trains_none_twice(
+    sampler: str, tmp_path: Path
+) -> None:
+    storage, log = f"sqlite:///{tmp_path / 'trials.db'}", tmp_path / "log"
+    log.touch()
+    chance, kills = random.Random(0), 0
+    while True:
+        before = len(log.read_text().splitlines())
+        process = subprocess.Popen([sys.executable, "-c", KILLED, storage, sampler, str(log)])
+        enough = before + chance.randint(0, 8) if kills < 10 else 10**6
+        while process.poll() is None and len(log.read_text().splitlines()) <= enough:
+            time.sleep(0.001)
+        time.sleep(chance.uniform(0.0, 0.05))
+        if process.poll() is not None:
+            assert process.returncode == 0
+            break
+        process.kill()
+        process.wait()
+        kills += 1
+    assert kills == 10
+    told = [line.split(" ", 1) for line in log.read_text().rpartition("\n")[0].splitlines()]
+    study = optuna.load_study(study_name="xpmlp", storage=storage)
+    finished = [trial for trial in study.trials if "result" in trial.user_attrs]
+    assert len(finished) == 90
+    assert len({number for number, _ in told}) == len(told)
+    settings = [text.rsplit(" ", 1)[0] for _, text in told]
+    assert len(set(settings)) == len(settings)
+    scores = {str(trial.number): repr(trial.user_attrs["result"]["score"]) for trial in finished}
+    assert {number: text.rsplit(" ", 1)[1] for number, text in told}.items() <= scores.items()
+    assert len({str(trial.params) for trial in finished}) == 90
 
 
 def test_what_matters_is_found_among_many_values_in_little_time(iris: Any) -> None:

@@ -30,6 +30,7 @@ from xpmlp.bench.worker import share_gpus
 from xpmlp.datasets import TableOptions
 from xpmlp.datasets.load import load_by_options
 from xpmlp.errors import SettingsError, XpmlpError
+from xpmlp.training.recipes import parse_sizes
 
 from .console import make_console, make_table, print_error, print_note, writes_to_terminal
 from .options import (
@@ -38,7 +39,6 @@ from .options import (
     DataDirectory,
     collect_table_options,
     output_folder,
-    parse_sizes,
     with_table_options,
 )
 

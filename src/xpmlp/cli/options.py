@@ -14,12 +14,11 @@ from xpmlp.backends import BACKENDS
 from xpmlp.datasets import TableOptions
 from xpmlp.datasets.streaming.limit import parse_memory
 from xpmlp.datasets.tables.options import READING
-from xpmlp.errors import OutputError, SettingsError
+from xpmlp.errors import OutputError
 from xpmlp.threads import use_threads
 
 COMPUTE, TABLES = "Compute", "Tables"
 INTERRUPTED = 130  # the exit code that shells know for Ctrl-C
-MOST_UNITS = 100_000_000  # in a layer: larger weights are beyond NumPy's indices and any memory
 
 # Commands receive a context of Click's class, of which typer.Context is a subclass for annotations only.
 CommandContext: Any = typer.Context.__base__
@@ -137,22 +136,6 @@ def check_output(path: Path, kinds: tuple[str, ...], *, force: bool) -> None:
         raise OutputError(f"{path}: already exists. Choose another name, or give --force to replace it.")
     if not path.parent.is_dir():
         raise OutputError(f"{path.parent}: no such folder. Create it first, or choose another.")
-
-
-def parse_sizes(text: str) -> tuple[int, ...]:
-    """Return the sizes of the hidden layers, written as ``"256,128"`` or ``"none"``."""
-    if text.strip().lower() in ("none", "0"):
-        return ()
-    try:
-        sizes = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        sizes = (0,)
-    if not all(1 <= size <= MOST_UNITS for size in sizes):
-        raise SettingsError(
-            f"--hidden: {text!r} is not a list of sizes from 1 to {MOST_UNITS:,}. Write 128, or 256,128 for two "
-            "layers, or none."
-        )
-    return sizes
 
 
 def table_option(name: str) -> Any:

@@ -34,7 +34,7 @@ from xpmlp.training import (
     fit_dataset,
 )
 from xpmlp.training.distributed import Communicator, SingleProcess
-from xpmlp.training.recipes import DTYPES
+from xpmlp.training.recipes import DTYPES, parse_sizes
 from xpmlp.training.train import describe_stream
 
 from .console import make_console, print_error
@@ -64,7 +64,6 @@ from .options import (
     collect_table_options,
     option,
     output_folder,
-    parse_sizes,
     with_table_options,
 )
 from .processes import abort, connect_processes, describe_inputs, load_together

@@ -62,6 +62,12 @@ def cross_validate(
 
 def split_folds(dataset: Dataset, folds: int) -> Iterator[Dataset]:
     """Yield datasets in which each fold of the training rows is held out once as test rows."""
+    for train, test in split_rows_into_folds(dataset, folds):
+        yield replace(dataset, train=dataset.train.take(train), test=dataset.train.take(test), validation=None)
+
+
+def split_rows_into_folds(dataset: Dataset, folds: int) -> list[tuple[Any, Any]]:
+    """Return for each fold the positions of the training rows that are trained on, and of those held out."""
     from sklearn.model_selection import KFold, StratifiedKFold
 
     if dataset.stream is not None:
@@ -76,11 +82,9 @@ def split_folds(dataset: Dataset, folds: int) -> Iterator[Dataset]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of classes with fewer rows than folds
         try:
-            parts = list(splitter.split(labels, list(map(str, labels)) if dataset.classes else None))
+            return list(splitter.split(labels, list(map(str, labels)) if dataset.classes else None))
         except ValueError as error:
             raise SettingsError(f"folds: {folds} is more than the rows of every class. Use fewer folds.") from error
-    for train, test in parts:
-        yield replace(dataset, train=dataset.train.take(train), test=dataset.train.take(test), validation=None)
 
 
 def describe_scores(scores: list[float], *, is_classifier: bool) -> str:

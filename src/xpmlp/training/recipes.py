@@ -28,6 +28,7 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 
 DTYPES = ("float32", "float64")
 CLASS_WEIGHTS = ("none", "balanced")
+MOST_UNITS = 100_000_000  # in a layer: larger weights are beyond NumPy's indices and any memory
 
 
 def one_of(names: Iterable[str]) -> Any:
@@ -67,6 +68,22 @@ DECLARED: dict[str, Any] = {
     "seed": Annotated[int, Meta(ge=0, description="a whole number of at least 0")],
 }
 """What each setting may be, for msgspec to check; the description goes into the error message."""
+
+
+def parse_sizes(text: str) -> tuple[int, ...]:
+    """Return the sizes of the hidden layers, written as ``"256,128"`` or ``"none"``."""
+    if text.strip().lower() in ("none", "0"):
+        return ()
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        sizes = (0,)
+    if not all(1 <= size <= MOST_UNITS for size in sizes):
+        raise SettingsError(
+            f"--hidden: {text!r} is not a list of sizes from 1 to {MOST_UNITS:,}. Write 128, or 256,128 for two "
+            "layers, or none."
+        )
+    return sizes
 
 
 @dataclass(frozen=True)

@@ -240,16 +240,11 @@ def open_study(storage: str | None, sampler: str, prune: str, recipe: Recipe, as
         "halving": optuna.pruners.SuccessiveHalvingPruner(first),
         "hyperband": optuna.pruners.HyperbandPruner(first, recipe.epochs),
     }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        # Trials of one population are asked for before any of them is told: each is to avoid the others.
-        tpe = optuna.samplers.TPESampler(seed=recipe.seed, constant_liar=True)
     try:
         study = optuna.create_study(
             study_name="xpmlp",
             storage=storage,
             direction="maximize",
-            sampler=tpe if sampler == "tpe" else optuna.samplers.RandomSampler(recipe.seed),
             pruner=pruners[prune],
             load_if_exists=True,
         )
@@ -267,6 +262,12 @@ def open_study(storage: str | None, sampler: str, prune: str, recipe: Recipe, as
                 "Choose another file."
             )
     study.set_user_attr(ASKED, dict(asked))
+    seed = recipe.seed + len(study.get_trials(deepcopy=False))  # a sweep that goes on draws other settings
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        # Trials of one population are asked for before any of them is told: each is to avoid the others.
+        tpe = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+    study.sampler = tpe if sampler == "tpe" else optuna.samplers.RandomSampler(seed)
     return study
 
 

@@ -7,10 +7,10 @@ from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 from xpmlp.errors import SettingsError
-from xpmlp.training.recipes import Recipe
+from xpmlp.training.recipes import Recipe, parse_sizes
 
 # Settings of a recipe that all trials share: with several of them, losses could not be compared.
-FIXED = ("loss", "label_smoothing", "max_grad_norm", "class_weight", "dtype", "seed")
+FIXED = ("loss", "label_smoothing", "class_weight", "dtype", "seed")
 RANGE = re.compile(r"\s*([^\s.][^\s]*?)\s*\.\.\s*([^\s]+?)(\s+log)?\s*")
 WHOLE = ("batch_size", "epochs")  # settings whose values are whole numbers
 SPREAD = 10.0  # of the learning rate, below the recipe's, by default
@@ -66,16 +66,6 @@ def parse_space(texts: Mapping[str, Sequence[str]]) -> Space:
     return space
 
 
-def parse_sizes(text: str) -> tuple[int, ...]:
-    """Return the sizes of the hidden layers."""
-    if text.strip().lower() in ("none", "0"):
-        return ()
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise SettingsError(f"hidden: {text!r} is not a list of sizes. Write 128, or 256,128, or none.") from None
-
-
 def parse_number(name: str, text: str) -> float:
     """Return a finite number."""
     try:
@@ -102,8 +92,6 @@ def check_space(space: Space, recipe: Recipe) -> None:
     """Raise an error for a space that is empty, contradicts itself, or has a value that no recipe can have."""
     if not space:
         raise SettingsError("There is nothing to try: give at least one setting several values.")
-    if recipe.max_grad_norm is not None:
-        raise SettingsError("max_grad_norm: networks that are trained at once have no such limit. Leave it out.")
     for name, values in space.items():
         if name not in SWEPT:
             raise SettingsError(f"{name}: is not a setting that can be swept. These can: {', '.join(SWEPT)}.")
@@ -112,7 +100,7 @@ def check_space(space: Space, recipe: Recipe) -> None:
                 raise SettingsError(f"{name}: {values.low:g}..{values.high:g} is not a range from low to high.")
             if values.log and values.low <= 0.0:
                 raise SettingsError(f"{name}: a range in powers of ten begins above 0, not at {values.low:g}.")
-            if not isinstance(getattr(recipe, name), int | float):
+            if not isinstance(getattr(recipe, name), int | float | None):
                 raise SettingsError(f"{name}: has no range. List its values.")
         elif not values:
             raise SettingsError(f"{name}: has no values.")

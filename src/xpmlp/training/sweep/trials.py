@@ -14,12 +14,12 @@ from jaxtyping import Int64
 from xpmlp.backends import Backend
 from xpmlp.datasets import Dataset
 from xpmlp.datasets.splitting import split_rows
-from xpmlp.errors import SettingsError
 from xpmlp.nn.activations import find_activation
 from xpmlp.nn.initializers import INITIALIZERS, init_layers
 from xpmlp.nn.loss_names import find_loss
 from xpmlp.nn.samples import Samples
-from xpmlp.training.population import Member, Rows, train_population
+from xpmlp.training.cross_validation import split_rows_into_folds
+from xpmlp.training.population import Member, Rows, train_population, with_largest_norm
 from xpmlp.training.recipes import OPTIMIZERS, Recipe
 from xpmlp.training.schedules import SCHEDULES
 from xpmlp.training.train import choose_loss
@@ -72,13 +72,7 @@ def make_splits(dataset: Dataset, folds: int) -> list[Split]:
     stratify = bool(dataset.classes)
     if folds < 2:
         return [split_rows(labels, VALIDATION_FRACTION, stratify=stratify)]
-    if folds > len(labels):
-        raise SettingsError(f"folds: {folds} are too many for {len(labels)} training rows.")
-    from sklearn.model_selection import KFold, StratifiedKFold
-
-    _, counts = np.unique(labels, return_counts=True)
-    kind = StratifiedKFold if stratify and counts.min() >= folds else KFold
-    return list(kind(folds, shuffle=True, random_state=0).split(np.zeros(len(labels)), labels))
+    return split_rows_into_folds(dataset, folds)
 
 
 def make_rows(splits: Sequence[Split], seeds: Sequence[int]) -> dict[tuple[int, int], Rows]:
@@ -120,7 +114,8 @@ def train_trials(
     groups: dict[Any, list[tuple[Trial, Recipe]]] = {}
     for trial in trials:
         own = replace(recipe, **trial.settings)
-        groups.setdefault(tuple(getattr(own, name) for name in TOGETHER), []).append((trial, own))
+        kind = (own.max_grad_norm is None, *(getattr(own, name) for name in TOGETHER))
+        groups.setdefault(kind, []).append((trial, own))
     for group in groups.values():
         followed = [(Followed(trial, len(group), should_prune, on_finish, lock), own) for trial, own in group]
         members = [
@@ -129,12 +124,13 @@ def train_trials(
             for (seed, _), part in rows.items()
         ]
         shared = group[0][1]
+        optimizer = OPTIMIZERS[shared.optimizer]
         train_population(
             samples,
             members,
             activation=find_activation(shared.activation),
             loss=find_loss(str(loss)),
-            optimizer=OPTIMIZERS[shared.optimizer],
+            optimizer=optimizer if shared.max_grad_norm is None else with_largest_norm(optimizer),
             batch_size=shared.batch_size,
             backend=backend,
         )
@@ -151,6 +147,9 @@ def make_member(
     sizes = (math.prod(dataset.input_shape), *recipe.hidden_layer_sizes, outputs)
     generator = np.random.default_rng(seed)
     layers = init_layers(np, generator, sizes, INITIALIZERS[recipe.initializer](), dtype=getattr(np, recipe.dtype))
+    settings = {"weight_decay": recipe.penalty} if recipe.optimizer == "adamw" else {}
+    if recipe.max_grad_norm is not None:
+        settings["max_grad_norm"] = recipe.max_grad_norm
     member = Member(
         layers=layers,
         rows=rows,
@@ -159,7 +158,7 @@ def make_member(
         l2=recipe.l2 or 0.0,
         dropout=recipe.dropout,
         dropout_key=int(generator.integers(2**31)) if recipe.dropout else 0,
-        optimizer={"weight_decay": recipe.penalty} if recipe.optimizer == "adamw" else {},
+        optimizer=settings,
         on_epoch_end=followed.on_epoch_end,
     )
     followed.members.append(member)
