@@ -2,7 +2,8 @@
 
 ``python benchmarks/searches.py`` runs both in turn, `ROUNDS` times, each as a whole call with the refit of the best;
 both in as many processes as there are cores, started before. It prints medians and their ratio, and whether
-both find the same. ``--size iris`` runs one of the sizes, ``--growth`` the time a model by the number of models.
+both find the same. ``--size iris`` runs one of the sizes. ``--growth benchmarks/results/population_growth.png`` draws
+the time a network by their number, and ``--peak`` compares populations with the machine's matrix products.
 """
 
 import argparse
@@ -13,15 +14,26 @@ from collections.abc import Callable
 from typing import Any
 
 import joblib
+import machine
+import matplotlib.pyplot as plt
 import numpy as np
 import sklearn.model_selection
 import sklearn.neural_network
+from roofline import count_operations, measure_backend
 from sklearn.datasets import load_digits, load_iris, make_classification
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import xpmlp
 from xpmlp import model_selection
+from xpmlp.backends import load_backend
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.initializers import glorot_uniform, init_layers
+from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.optimizers import adam
+from xpmlp.nn.samples import Samples
+from xpmlp.training import constant
+from xpmlp.training.population import Member, Rows, train_population
 
 ROUNDS = 3
 # Data, hidden layers, batch size, epochs, candidates along each of two axes.
@@ -71,12 +83,52 @@ def compare(size: str, rounds: int, side: int | None) -> None:
     )
 
 
-def grow() -> None:
-    """Print the time a model by the number of models, at iris size."""
-    data = SIZES["iris"][0]()
-    for side in (1, 2, 3, 4, 6, 8, 11, 14):
-        seconds, _ = min((search(True, data, "iris", side, 1) for _ in range(2)), key=lambda result: result[0])
-        print(f"{5 * side**2:5} models: {1e3 * seconds / (5 * side**2):6.2f} ms each", flush=True)
+def train_models(count: int, sizes: tuple[int, ...], rows: int, batch_size: int, epochs: int, dtype: str) -> float:
+    """Train so many networks on the same rows with Adam, and return the seconds of the whole call."""
+    generator = np.random.default_rng(0)
+    targets = np.eye(sizes[-1], dtype=dtype)[generator.integers(sizes[-1], size=rows)]
+    samples = Samples(generator.random((rows, sizes[0])).astype(dtype), targets)
+    shared = Rows(np.arange(rows), np.random.default_rng(0))
+    members = [
+        Member(
+            layers=init_layers(np, np.random.default_rng(seed), sizes, glorot_uniform(), dtype=getattr(np, dtype)),
+            rows=shared,
+            schedule=constant(1e-3 * 1.001**seed),
+            epochs=epochs,
+        )
+        for seed in range(count)
+    ]
+    settings: Any = {"activation": ACTIVATIONS["relu"], "loss": LOSSES["softmax_cross_entropy"], "optimizer": adam}
+    began = time.perf_counter()
+    train_population(samples, members, **settings, batch_size=batch_size, backend=load_backend("numpy"))
+    return time.perf_counter() - began
+
+
+def grow(path: str) -> None:
+    """Print and draw the time a model by the number of models, at iris size."""
+    counts = [2**power for power in range(11)]
+    times = [min(train_models(count, (4, 16, 3), 150, 32, 20, "float64") for _ in range(3)) for count in counts]
+    each = [1e3 * seconds / count for count, seconds in zip(counts, times, strict=True)]
+    for count, milliseconds in zip(counts, each, strict=True):
+        print(f"{count:5} models: {milliseconds:7.3f} ms each", flush=True)
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    axes.loglog(counts, each, "o-", base=2)
+    axes.yaxis.set_major_formatter("{x:.3g}")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.set(xlabel="networks trained at once", ylabel="milliseconds a network")
+    axes.set_title("4-16-3, 150 rows, batch 32, 20 epochs of Adam, float64\n" + machine.describe().split("\n")[0][:90])
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
+
+
+def measure_peak() -> None:
+    """Print which share of the float32 matrix products' peak networks of 784-128-10 reach, one and 64 at once."""
+    sizes, rows, epochs = (784, 128, 10), 8192, 2
+    for count in (1, 64):
+        seconds = min(train_models(count, sizes, rows, 128, epochs, "float32") for _ in range(2))
+        peak = measure_backend("numpy", "cpu", "float32").arithmetic
+        rate = count * epochs * count_operations(sizes, rows) / seconds
+        print(f"{count} networks: {rate / 1e9:.0f} of {peak / 1e9:.0f} GFLOP/s, {100 * rate / peak:.0f} %", flush=True)
 
 
 def main() -> None:
@@ -85,11 +137,15 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, action="append")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--side", type=int, help="candidates along each axis")
-    parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--growth", metavar="PICTURE", help="draw the time a network by their number")
+    parser.add_argument("--peak", action="store_true", help="the share of the matrix products' peak")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     if arguments.growth:
-        grow()
+        grow(arguments.growth)
+    if arguments.peak:
+        measure_peak()
+    if arguments.growth or arguments.peak:
         return
     for size in arguments.size or SIZES:
         compare(size, arguments.rounds, arguments.side)
