@@ -7,7 +7,7 @@ import array_api_compat.numpy
 import numpy as np
 import pytest
 
-from xpmlp.backends import Backend, NumpyBackend, load_backend
+from xpmlp.backends import Backend, NumpyBackend, load_backend, usable_backends
 from xpmlp.errors import SettingsError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
@@ -158,15 +158,18 @@ def assert_equal(found: Any, expected: Any, tolerance: float = 1e-9) -> None:
     ("backend_name", "case"),
     [
         *(pytest.param(name, case) for name in ("numpy", "torch") for case in CASES),
-        *(pytest.param("jax", case, marks=pytest.mark.slow) for case in CASES),
+        *(pytest.param(name, case, marks=pytest.mark.slow) for name in ("jax", "cupy") for case in CASES),
     ],
 )
 def test_every_member_equals_the_same_network_trained_alone(backend_name: str, case: str) -> None:
     if backend_name != "numpy":
         pytest.importorskip(backend_name)
+    if backend_name not in usable_backends():
+        pytest.skip(f"{backend_name} finds no device")
     optimizer, settings, loss, dropout = CASES[case]
     members = make_members(settings, dropout)
-    train(members, samples(loss in REGRESSION), optimizer, loss, load_backend(backend_name, "cpu"), compact_below=0.5)
+    backend = load_backend(backend_name, None if backend_name == "cupy" else "cpu")
+    train(members, samples(loss in REGRESSION), optimizer, loss, backend, compact_below=0.5)
     for member, alone in zip(members, trained_alone(case), strict=True):
         assert_equal(member.layers, alone.layers)
         assert member.stop_reason == alone.stop_reason
