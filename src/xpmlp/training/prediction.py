@@ -21,7 +21,7 @@ from xpmlp.nn.tree import tree_map
 from .inputs import model_inputs
 
 LEAST_EVIDENCE = "least_evidence"  # in a model's record of its training
-STRANGE_FRACTION = 0.015  # of the rows held out in training that are taken for strange
+STRANGE_FRACTION = 0.015  # of the validation or training rows that are taken for strange
 ROWS_AT_A_TIME = 4096  # bounds the memory of the hidden layers, whatever the number of rows
 
 
@@ -119,7 +119,7 @@ def compute_logits(
 
 
 def unfamiliar(model: Model, x: Num[np.ndarray, "rows features"], backend: Backend) -> Bool[np.ndarray, " rows"]:
-    """Return which inputs have less evidence for every class than all but a few of the rows held out in training."""
+    """Return which inputs have less evidence for every class than all but a few of the training rows."""
     least = model.training.get(LEAST_EVIDENCE)
     if not isinstance(least, float):
         return np.zeros(len(x), np.bool_)

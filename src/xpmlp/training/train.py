@@ -358,8 +358,9 @@ def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:
         table_schema=dataset.table_schema,
     )
     if form is not None and dataset.classes:
-        held_out = dataset.test.take(measured_rows(dataset.test.rows)).x
-        least = float(np.quantile(evidence(model, held_out, NumpyBackend()), STRANGE_FRACTION))
+        known = dataset.validation or dataset.train
+        known = known.take(measured_rows(known.rows))
+        least = float(np.quantile(evidence(model, known.x, NumpyBackend()), STRANGE_FRACTION))
         if math.isfinite(least):
             model.training[LEAST_EVIDENCE] = least
     return model

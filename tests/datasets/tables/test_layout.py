@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from xpmlp import load_dataset
 from xpmlp.datasets.tables.files import read_table
 from xpmlp.datasets.tables.options import TableOptions
+from xpmlp.datasets.tables.table import column_type
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.table_schema import Column, NumberFormat, Reading, TableSchema
 
@@ -161,3 +163,34 @@ def test_a_file_for_a_model_is_read_as_its_training_data_were(write: Write) -> N
     assert read("title\n\nn,2\n1,3\n", names=("n", "2")) == {"n": [1], "2": [3]}
     assert read("n::k\n1::2\n", separator="::") == {"n": [1], "k": [2]}
     assert read("#n,k\nn,k\n1,2\n#3,4\n", comment="#") == {"n": [1], "k": [2]}
+
+
+NUMBERS = "".join(f"{i}.5,{i * 2},{'no' if i % 2 else 'yes'}\n" for i in range(30))
+MARKDOWN = NUMBERS.strip().replace(",", " | ").replace("\n", " |\n| ")
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("Report,,\nMade in 2026,,\n\na,b,y\n" + NUMBERS + ",,\nSource: me,,\n", "the table begins in line 4"),
+        (
+            "a,b,y\nm,kg,-\n" + NUMBERS,
+            "line 2 left out, for units or more names: 'm, kg, -'; keep it with --skip-rows 0",
+        ),
+        ("| a | b | y |\n|---|:-:|--:|\n| " + MARKDOWN + " |\n", ""),
+    ],
+)
+def test_titles_units_and_rules_around_a_table_are_no_rows(write: Write, text: str, note: str) -> None:
+    table = read_table(write(text))
+    assert table.rows == 30
+    assert list(table.schema) == ["a", "b", "y"]
+    assert [column_type(dtype) for dtype in table.schema.values()] == ["number", "number", "text"]
+    assert note in "\n".join(table.notes)
+
+
+def test_codes_with_letters_and_numbered_names_are_no_numbers_with_units(write: Write) -> None:
+    jobs = ("1. Industrial", "2. Information")
+    rows = "".join(f"{'136A' if i % 3 else '007'},{jobs[i % 2]},{i}\n" for i in range(40))
+    dataset = load_dataset(write("family,job,y\n" + rows), target="y")
+    assert dataset.table_schema is not None
+    assert [column.categories for column in dataset.table_schema.columns] == [("007", "136A"), jobs]

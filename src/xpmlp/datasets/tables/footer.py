@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from .layout import Layout, Record, is_value, split_records
+from .layout import Layout, Record, is_padded_text, is_value, split_records
 from .options import TableOptions
 from .text_file import SAMPLE_BYTES, Text
 
@@ -44,6 +44,12 @@ def find_footer(records: list[Record], width: int, *, is_part: bool, is_cut: boo
     A file that was cut in the middle of its last line has no footer.
     """
     rows = [index for index, record in enumerate(records) if len(record.cells) >= width]
+    end = len(records)
+    while end and (not any(map(str.strip, cells := records[end - 1].cells)) or (width > 2 and is_padded_text(cells))):
+        end -= 1
+    blank = next((index for index in range(end, len(records)) if not any(map(str.strip, records[index].cells))), None)
+    if blank is not None and any(record.cells and record.cells[0].strip() for record in records[blank:]):
+        rows = [index for index in rows if index < blank]
     if width == 1 or len(rows) < FEWEST_ROWS:
         return len(records)
     first = rows[-1] + 1

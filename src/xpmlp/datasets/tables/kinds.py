@@ -27,6 +27,7 @@ MANY_CATEGORIES = 50
 # Text of so many rows that is different in all of them names the rows.
 FEWEST_IDS = 20
 WORDS_OF_A_REMARK = 5
+FEW_OTHERS = 0.1  # of a column of decorated numbers may have digits in another form
 # Whole numbers in this range that are all dates are dates.
 FIRST_DATE, LAST_DATE, FEWEST_DATES = 19000101, 21001231, 10
 INFINITE = (math.inf, -math.inf)
@@ -111,10 +112,8 @@ def find_kinds(table: Table, features: list[str], options: TableOptions) -> Foun
             if dates is not None:
                 found.kinds[name], (found.formats[name], other) = "date", dates
                 found.ambiguous |= {} if other is None else {name: other}
-            elif is_numeric(values) and distinct.str.contains(LEADING_ZERO).any():
-                found.kinds[name] = "category"
             elif is_numeric(values):
-                found.kinds[name] = "number"
+                found.kinds[name] = "category" if distinct.str.contains(LEADING_ZERO).any() else "number"
             elif form := decorated_format(distinct):
                 found.kinds[name], found.number_formats[name] = "number", form
             elif reason := why_no_categories(table, values, distinct, options):
@@ -142,6 +141,9 @@ def decorated_format(distinct: Any) -> NumberFormat | None:
     decorated = distinct.filter(fits).cast(import_polars().Float64, strict=False)
     if not len(distinct) or fits.mean() < NUMERIC_FRACTION or not decorated.null_count():
         return None
+    others = distinct.filter(~fits).str.contains(r"\d").sum()
+    if others > FEW_OTHERS * len(distinct) or distinct.str.contains(LEADING_ZERO).any():
+        return None  # as in "1. Industrial", "2. Information", or in "136A", "007"
     return find_number_format(distinct.filter(fits), decimal_comma=False)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Reading, TableSchema
 
-from .numbers import MARKERS_AMONG_NUMBERS, is_number
+from .numbers import MARKERS_AMONG_NUMBERS, MISSING_MARKERS, is_number
 from .options import TableOptions
 
 SEPARATORS = "\t;|,"  # of equally good ones, the first: commas also stand in texts and numbers
@@ -33,6 +33,7 @@ MOST_LINES = 100  # that are looked at
 WELL_FORMED = 0.5  # share of the first lines that must have equally many cells
 MOST_CHARACTERS = 2**24  # in a cell; the csv module's own limit is too low
 EARLIEST, LATEST = 1800, 2100  # years
+RULE = re.compile("[-=:+]{2,}|")  # below a header, as in Markdown
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?")
 
 
@@ -105,10 +106,18 @@ def find_layout(path: str, lines: list[str], options: TableOptions, schema: Tabl
         has_header = is_known or (reading.header and is_header(first, rows))
         if is_known:  # names that were given for the training data are not needed
             options = replace(options, names=())
-    rest = records[index + has_header :]
+    rest, notes = records[index + has_header :], []
+    if has_header and len(rest) > 1 and options.skip_rows is None:
+        if any(rest[0].cells) and all(RULE.fullmatch(cell.strip()) for cell in rest[0].cells):
+            del rest[0]
+        elif is_second_header(rest[0].cells, [record.cells for record in rest[1:]]):
+            left_out = (
+                f"line {rest[0].start + 1:,} left out, for units or more names: {', '.join(rest[0].cells)[:60]!r}"
+            )
+            notes.append(f"{left_out}; keep it with --skip-rows {records[index].start}")
+            del rest[0]
     if not rest:
         raise DataError(f"{path}: has a header and no rows. Give a table with at least two rows.")
-    notes = []
     if index and records[index].start > start:
         notes.append(f"the table begins in line {records[index].start + 1:,}; read all lines with --skip-rows 0")
     if comment and not options.comment:
@@ -210,17 +219,41 @@ def find_first(records: list[Record], expected: set[str]) -> int:
     if usual == 1 or widths[usual] < WELL_FORMED * len(records):
         return 0
     index = next(index for index, record in enumerate(records) if len(record.cells) == usual)
+    while usual > 2 and index < len(records) - 2 and is_padded_text(records[index].cells):
+        index += 1
     before, rows = records[:index], [record.cells for record in records[index:]]
     if before and fits_rows(before[-1].cells, rows):
         return index - 1
     # A line with several cells may be a header with a mistake, which must not be skipped in silence.
-    is_title = all(len(record.cells) == 1 for record in before) or is_header(rows[0], rows[1:])
+    is_title = all(len(record.cells) == 1 or is_padded_text(record.cells) for record in before) or is_header(
+        rows[0], rows[1:]
+    )
     return index if is_title else 0
+
+
+def is_padded_text(cells: list[str]) -> bool:
+    """Return whether a line holds text in its first cell only, as spreadsheets write titles and remarks."""
+    return (
+        bool(cells)
+        and not any(cell.strip() for cell in cells[1:])
+        and bool(cells[0])
+        and not is_value(cells[0].strip())
+    )
 
 
 def has_names(cells: list[str], expected: set[str]) -> bool:
     """Return whether a line has at least half of the names that are expected."""
     return bool(expected) and 2 * len(expected.intersection(map(str.strip, cells))) >= len(expected)
+
+
+def is_second_header(cells: list[str], rows: list[list[str]]) -> bool:
+    """Return whether a line below the header has text above most columns of numbers, and no numbers."""
+    above = [cell.strip() for cell in cells]
+    columns = [[row[index].strip() for row in rows if index < len(row)] for index in range(len(above))]
+    numbers = [bool(column) and all(cell == "" or is_value(cell) for cell in column) for column in columns]
+    is_text = [cell not in MISSING_MARKERS and not is_value(cell) for cell in above]
+    both = sum(number and text for number, text in zip(numbers, is_text, strict=True))
+    return not any(map(is_number, above)) and both > 1 and 2 * both > sum(numbers)
 
 
 def fits_rows(header: list[str], rows: list[list[str]]) -> bool:

@@ -69,10 +69,11 @@ def read_values(
         is_code = text.str.contains(LEADING_ZERO).fill_null(value=False)
         if name in options.categories:
             found.columns.append(text)
-        elif name not in options.numbers and (name in known.texts or is_code.any()) and as_numbers(text) is not None:
+        elif name not in (*options.numbers, *known.formats) and (name in known.texts or is_code.any()):
             found.columns.append(text)
-            codes.append(name)
-            examples[name] = next(iter(text.filter(is_code)), "")
+            if as_numbers(text) is not None:
+                codes.append(name)
+                examples[name] = next(iter(text.filter(is_code)), "")
         else:
             values, form, others = text_to_numbers(
                 text, known.formats.get(name), decimal_comma=decimal_comma, keep=NO_MARKERS in options.na
