@@ -301,3 +301,48 @@ def test_what_cannot_be_saved_leaves_the_old_model(path: Path, monkeypatch: pyte
         with pytest.raises(OutputError, match=r"model.safetensors: cannot be written \(No space left on device\)"):
             save_model(path, make_model(classes=(1, 2, 3)))
     assert path.read_bytes() == CONTENT
+
+
+# Ensembles
+
+
+def ensemble(members: int = 5, **changes: Any) -> Model:
+    """An ensemble of which the first network is `make_model`'s."""
+    generator = np.random.default_rng(1)
+    layers = tuple(
+        Layer(*(np.concatenate([array[None], generator.normal(0, 1, (members - 1, *array.shape))]) for array in layer))
+        for layer in make_model(dtype=np.float64).layers
+    )
+    return make_model(layers=layers, **changes)
+
+
+def test_an_ensemble_comes_back_from_its_file(scratch: Path) -> None:
+    for expected in (ensemble(), ensemble(1), ensemble(2, **IS_TABLE)):
+        save_model(scratch, expected)
+        model = load_model(scratch)
+        assert_same(model, expected)
+        assert (model.members, model.layer_sizes) == (expected.layers[0].weight.shape[0], (6, 4, 3))
+        with safetensors.safe_open(scratch, framework="numpy") as file:
+            assert file.metadata()["format_version"] == "4"
+            assert file.get_tensor("layers.1.weight").shape == (model.members, 4, 3)
+            assert file.get_tensor("layers.1.bias").shape == (model.members, 3)
+    assert make_model().members is None
+    assert (ensemble().parameters, repr(ensemble())[:16]) == (5 * make_model().parameters, "Model(5 × 6-4-3,")
+
+
+def test_networks_of_an_ensemble_that_differ_are_refused(scratch: Path) -> None:
+    first, last = ensemble().layers
+    for layers, message in (
+        ((first, Layer(last.weight[:4], last.bias)), r"layer 1's weight has shape (4, 4, 3), expected (5, 4, outputs)"),
+        ((first, Layer(last.weight, last.bias[:4])), r"layer 1's bias has shape (4, 1, 3), expected (5, 1, 3)"),
+        ((first, Layer(last.weight[0], last.bias[0])), r"layer 1's weight has shape (4, 3), expected (5, 4, outputs)"),
+        ((Layer(first.weight[:0], first.bias[:0]), last), r"layer 0's weight has shape (0, 6, 4)"),
+        ((Layer(first.weight[None], first.bias[None]), last), r"layer 0's weight has shape (1, 5, 6, 4)"),
+    ):
+        with pytest.raises(ModelError) as error:
+            make_model(layers=layers)
+        assert message in str(error.value)
+    content = model_to_bytes(ensemble())
+    scratch.write_bytes(content.replace(b'"format_version":"4"', b'"format_version":"3"'))
+    with pytest.raises(XpmlpError, match=r"layer 0's bias has shape \(5, 4\), expected \(outputs,\)"):
+        load_model(scratch)

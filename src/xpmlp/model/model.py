@@ -35,7 +35,7 @@ class Model:
     Attributes
     ----------
     layers
-        NumPy arrays, float32 or float64.
+        NumPy arrays, float32 or float64. Those of an ensemble have a leading axis, one network behind the other.
     activation
         A name in `ACTIVATIONS`, or one for each hidden layer, separated by commas.
     loss
@@ -81,7 +81,7 @@ class Model:
             of_each_layer(find_activation(self.activation), len(self.layers) - 1)
         except ValueError as error:
             raise ModelError(str(error)) from error
-        features = self.layers[0].weight.shape[0]
+        features = self.layers[0].weight.shape[-2]
         if not self.input_shape or any(size < 1 for size in self.input_shape):
             raise ModelError(f"the input shape {self.input_shape} holds no values")
         if math.prod(self.input_shape) != features:
@@ -98,7 +98,7 @@ class Model:
             )
 
     def _check_outputs(self) -> None:
-        outputs = self.layers[-1].weight.shape[1]
+        outputs = self.layers[-1].weight.shape[-1]
         is_classifier = find_loss(self.loss).is_correct is not None
         if self.output_names and (self.classes or is_classifier):
             raise ModelError(f"the outputs have names {self.output_names}, which is only valid for regression")
@@ -114,17 +114,20 @@ class Model:
     def _check_layers(self) -> None:
         if not self.layers:
             raise ModelError("there is no layer")
-        width = self.layers[0].weight.shape[0] if self.layers[0].weight.ndim == 2 else -1
-        dtype = self.layers[0].weight.dtype
+        first, dtype = self.layers[0].weight, self.layers[0].weight.dtype
+        models = first.shape[:-2] if first.ndim == 3 else ()
+        width = first.shape[-2] if first.ndim in (2, 3) else -1
         if dtype not in (np.float32, np.float64):
             raise ModelError(f"the weights are {dtype}, expected float32 or float64")
         for index, (weight, bias) in enumerate(self.layers):
-            if weight.ndim != 2 or 0 in weight.shape or weight.shape[0] != width:
-                expected = "(inputs, outputs)" if index == 0 else f"({width}, outputs)"
-                raise ModelError(f"layer {index}'s weight has shape {weight.shape}, expected {expected}")
-            width = weight.shape[1]
-            if bias.shape != (1, width):
-                raise ModelError(f"layer {index}'s bias has shape {bias.shape}, expected {(1, width)}")
+            if weight.ndim < 2 or 0 in weight.shape or weight.shape[:-1] != (*models, width):
+                names = ("inputs", "outputs") if index == 0 else (*models, width, "outputs")
+                raise ModelError(
+                    f"layer {index}'s weight has shape {weight.shape}, expected ({', '.join(map(str, names))})"
+                )
+            width = weight.shape[-1]
+            if bias.shape != (*models, 1, width):
+                raise ModelError(f"layer {index}'s bias has shape {bias.shape}, expected {(*models, 1, width)}")
             if weight.dtype != dtype or bias.dtype != dtype:
                 raise ModelError(f"layer {index} is not {dtype} like the first weight")
             if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
@@ -142,8 +145,14 @@ class Model:
             return "regression"
         if self.loss != "logistic_cross_entropy":
             return "multiclass"
-        is_single = self.layers[-1].weight.shape[1] == 1 and len(self.classes) == 2
+        is_single = self.layers[-1].weight.shape[-1] == 1 and len(self.classes) == 2
         return "binary" if is_single else "multilabel"
+
+    @property
+    def members(self) -> int | None:
+        """Number of networks of an ensemble, whose predictions are averaged; None for one network."""
+        weight = self.layers[0].weight
+        return weight.shape[0] if weight.ndim == 3 else None
 
     @property
     def activations(self) -> tuple[str, ...]:
@@ -160,7 +169,7 @@ class Model:
     @property
     def layer_sizes(self) -> tuple[int, ...]:
         """Number of features, units of each hidden layer, outputs."""
-        return (self.layers[0].weight.shape[0], *(layer.weight.shape[1] for layer in self.layers))
+        return (self.layers[0].weight.shape[-2], *(layer.weight.shape[-1] for layer in self.layers))
 
     @property
     def parameters(self) -> int:
@@ -168,21 +177,26 @@ class Model:
         return sum(array.size for layer in self.layers for array in layer)
 
     def plot_weights(self, title: str = "") -> Picture:
-        """Draw the first layer's weights as images, if the samples are images; see `xpmlp.plots.draw_weights`."""
+        """Draw the first layer's weights as images, if the samples are images; see `xpmlp.plots.draw_weights`.
+
+        Of an ensemble, those of the first network.
+        """
         if len(self.input_shape) != 2:
             raise ModelError("The samples are not gray images, so the weights cannot be drawn as images.")
         classes = self.classes if len(self.layers) == 1 else ()
-        return draw_weights(self.layers[0].weight, self.input_shape, title, classes=classes)
+        weight = self.layers[0].weight if self.members is None else self.layers[0].weight[0]
+        return draw_weights(weight, self.input_shape, title, classes=classes)
 
     def __repr__(self) -> str:
         """Return what the network is in a line."""
         outputs = f"{len(self.classes)} classes" if self.classes else ", ".join(self.output_names)
-        return f"Model({'-'.join(map(str, self.layer_sizes))}, {self.activation}, {self.task}: {outputs})"
+        times = "" if self.members is None else f"{self.members} × "
+        return f"Model({times}{'-'.join(map(str, self.layer_sizes))}, {self.activation}, {self.task}: {outputs})"
 
     def _repr_html_(self) -> str:
         units = [*self.activations, self.out_activation]
         layers = [
-            (index, *layer.weight.shape, name, f"{layer.weight.size + layer.bias.size:,}")
+            (index, *layer.weight.shape[-2:], name, f"{layer.weight.size + layer.bias.size:,}")
             for index, (layer, name) in enumerate(zip(self.layers, units, strict=True), start=1)
         ]
         trained = {"data": self.training.get("data"), "epochs": self.training.get("epochs")}

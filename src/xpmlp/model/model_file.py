@@ -6,7 +6,8 @@ metadata are ``format`` (``"xpmlp"``), ``format_version``, and ``model``, a JSON
 A file has the lowest version that can hold its model, so that older installations read what they can. Version 1 holds
 classifiers with an output for each class. Version 2 adds ``output_names`` and ``table_form``, and with them regression,
 two classes on one output, and models of tables. Version 3 adds dates, infrequent categories and marks of missing values
-to these, and more activations and losses.
+to these, and more activations and losses. Version 4 holds ensembles: weights have the shape
+(members, inputs, outputs), and biases (members, outputs).
 """
 
 import json
@@ -62,8 +63,8 @@ OLD_NAMES = (
     "squared_error",
     "poisson",
 )
-DESCRIPTIONS = {"1": Description, "2": Description2, "3": Description2}
-NEWEST = "3"
+DESCRIPTIONS = {"1": Description, "2": Description2, "3": Description2, "4": Description2}
+NEWEST = "4"
 
 
 def save_model(path: str | Path, model: Model) -> None:
@@ -82,12 +83,14 @@ def model_to_bytes(model: Model) -> bytes:
     tensors = {}
     for index, layer in enumerate(model.layers):
         tensors[f"layers.{index}.weight"] = np.ascontiguousarray(layer.weight)
-        tensors[f"layers.{index}.bias"] = np.ascontiguousarray(layer.bias[0])
+        tensors[f"layers.{index}.bias"] = np.ascontiguousarray(layer.bias[..., 0, :])
     version = "2" if model.table_schema is not None or model.task in ("regression", "binary") else "1"
     if model.activation not in OLD_NAMES or model.loss not in OLD_NAMES:
         version = "3"
     if model.table_schema is not None and not model.table_schema.is_of_version_2:
         version = "3"
+    if model.members is not None:
+        version = "4"
     description = DESCRIPTIONS[version]
     names = zip(description.__struct_encode_fields__, description.__struct_fields__, strict=True)
     values = {key: getattr(model, name) for key, name in names}
@@ -195,10 +198,10 @@ def parse_model(text: str, tensors: dict[str, Any], version: str) -> Model:
         raise ModelError(f"its description is invalid: {explain_invalid(error, values)}") from error
     except (ValueError, RecursionError) as error:
         raise ModelError(f"its description is not JSON ({error})") from error
-    return Model(parse_layers(tensors), **msgspec.structs.asdict(description))
+    return Model(parse_layers(tensors, version), **msgspec.structs.asdict(description))
 
 
-def parse_layers(tensors: dict[str, Any]) -> Layers:
+def parse_layers(tensors: dict[str, Any], version: str) -> Layers:
     """Return the tensors of a file as layers, in order."""
     expected = {f"layers.{i}.{part}" for i in range((len(tensors) + 1) // 2) for part in ("weight", "bias")}
     # Unknown names first: they count towards the number of layers, so that a file seems to lack others.
@@ -209,7 +212,8 @@ def parse_layers(tensors: dict[str, Any]) -> Layers:
     layers = []
     for index in range(len(tensors) // 2):
         weight, bias = tensors[f"layers.{index}.weight"], tensors[f"layers.{index}.bias"]
-        if bias.ndim != 1:
-            raise ModelError(f"layer {index}'s bias has shape {bias.shape}, expected (outputs,)")
-        layers.append(Layer(weight, bias[None, :]))
+        if bias.ndim != (1 if version < "4" else 2):
+            shape = "(outputs,)" if version < "4" else "(members, outputs)"
+            raise ModelError(f"layer {index}'s bias has shape {bias.shape}, expected {shape}")
+        layers.append(Layer(weight, bias[..., None, :]))
     return tuple(layers)

@@ -22,7 +22,7 @@ def with_output(loss: Loss, activation: Activation) -> Loss:
         values, gradient = loss.value_and_gradient(xp, a, targets)
         return values, activation.backward(xp, logits if activation.from_input else a, gradient)
 
-    return Loss(predict, value_and_gradient, None)
+    return Loss(predict, value_and_gradient, None, of_predictions=loss)
 
 
 class LossName(NamedTuple):

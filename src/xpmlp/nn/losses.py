@@ -25,11 +25,14 @@ class Loss(NamedTuple):
     is_correct
         ``is_correct(xp, logits, targets)`` says which predictions are correct, shape ``(*models, batch)``; None for
         regression.
+    of_predictions
+        The loss as a function of the predictions, if these are an output function of the logits; else None.
     """
 
     predict: Callable[[Any, Any], Any]
     value_and_gradient: Callable[[Any, Any, Any], tuple[Any, Any]]
     is_correct: Callable[[Any, Any, Any], Any] | None
+    of_predictions: Any = None
 
 
 def softmax(xp: Any, logits: Float[Any, "*models batch outputs"]) -> Float[Any, "*models batch outputs"]:

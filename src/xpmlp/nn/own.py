@@ -62,4 +62,4 @@ def own_loss(function: Callable[[Any, Any, Any], Any], like: Loss) -> Loss:
         check_shape(f"the loss {name} returned as gradient", result[1], logits.shape)
         return result
 
-    return like._replace(value_and_gradient=value_and_gradient)
+    return like._replace(value_and_gradient=value_and_gradient, of_predictions=None)

@@ -15,6 +15,7 @@ from xpmlp.datasets import Split, class_indices, one_hot
 from xpmlp.errors import DataError
 from xpmlp.model.model import Model
 from xpmlp.nn.activations import Activations
+from xpmlp.nn.ensembles import average_logits, loss_of
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.loss_names import LossName, find_loss
 from xpmlp.nn.losses import Loss
@@ -24,7 +25,7 @@ from xpmlp.notebooks import html_table
 from xpmlp.plots import Picture, draw_confusion
 
 from .inputs import labelled_split
-from .prediction import ROWS_AT_A_TIME, check_features, model_logits, nearest_to_median, predict
+from .prediction import check_features, model_logits, nearest_to_median, predict, rows_at_a_time
 from .progress import describe_number
 
 CLASSES_SHOWN = 40  # in the confusion matrix of a notebook
@@ -199,6 +200,7 @@ def evaluate_classifier(model: Model, split: Split, backend: Backend | None = No
     loss = find_loss(model.loss)
     with backend.scope():
         logits = model_logits(model, split.x, backend)
+        logits = logits if model.members is None else average_logits(backend.xp, loss, logits)
         targets = backend.asarray(targets, str(model.layers[0].weight.dtype))
         losses, _ = loss.value_and_gradient(backend.xp, logits, targets)
         mean_loss = float(backend.xp.mean(losses))
@@ -271,7 +273,8 @@ def evaluate_regression(model: Model, split: Split, backend: Backend | None = No
 def mean_loss(model: Model, split: Split) -> float:
     """Return the mean loss of a regression, in its own loss."""
     logits = model_logits(model, split.x, NumpyBackend())
-    return float(np.mean(find_loss(model.loss).value_and_gradient(np, logits, split.labels[:, None])[0]))
+    loss = loss_of(model.layers, find_loss(model.loss))
+    return float(np.mean(loss.value_and_gradient(np, logits, split.labels[:, None])[0]))
 
 
 def loss_and_accuracy(
@@ -286,7 +289,7 @@ def loss_and_accuracy(
 ) -> tuple[float, float | None]:
     """Return a network's mean loss and accuracy, weighted by row; the accuracy is None for regression.
 
-    Nothing is read back from the device before all rows are computed.
+    Those of an ensemble are its average's. Nothing is read back from the device before all rows are computed.
 
     Parameters
     ----------
@@ -302,10 +305,10 @@ def loss_and_accuracy(
     DataError
         If there are no rows, or all have weight 0.
     """
-    xp = backend.xp
+    xp, loss, at_a_time = backend.xp, loss_of(layers, loss), rows_at_a_time(layers)
     loss_sums, weight_sums, correct_sums, counted_sums = [], [], [], []
-    for start in range(0, samples.rows, ROWS_AT_A_TIME):
-        x, targets, weight = rows_on_device(backend, samples, start, start + ROWS_AT_A_TIME)
+    for start in range(0, samples.rows, at_a_time):
+        x, targets, weight = rows_on_device(backend, samples, start, start + at_a_time)
         with backend.threads_for(layers, x.shape[-2]):
             _, logits = forward(xp, layers, x, activation)
         losses, _ = loss.value_and_gradient(xp, logits, targets)

@@ -1,5 +1,6 @@
 """Predictions of a model: labels and probabilities for new samples."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from xpmlp.datasets.scaling import check_finite
 from xpmlp.errors import DataError
 from xpmlp.model.model import Model
 from xpmlp.nn.activations import Activations, find_activation
+from xpmlp.nn.ensembles import loss_of
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.loss_names import find_loss
 from xpmlp.nn.losses import Loss
@@ -37,10 +39,14 @@ class Prediction:
     probabilities
         Probability of each class, in the order of the model's `classes`. Rows sum to 1, except for multilabel
         classification. For regression the shape is ``(rows, 0)``.
+    spread
+        For the regression of an ensemble, the standard deviation of its members' predictions, of the shape of `labels`;
+        else None.
     """
 
     labels: Shaped[np.ndarray, "rows *outputs"]
     probabilities: Float[np.ndarray, "rows classes"]
+    spread: Float[np.ndarray, "rows *outputs"] | None = None
 
 
 def predict(model: Model, data: Any, backend: Backend | None = None, *, prepared: bool = False) -> Prediction:
@@ -68,10 +74,12 @@ def predict(model: Model, data: Any, backend: Backend | None = None, *, prepared
     check_features(model, x)
     with backend.scope():
         logits = model_logits(model, x, backend)
-        outputs = backend.to_numpy(find_loss(model.loss).predict(backend.xp, logits))
+        of_members = backend.to_numpy(find_loss(model.loss).predict(backend.xp, logits))
+    outputs = of_members if model.members is None else np.mean(of_members, axis=0)
     if model.task == "regression":
-        labels = outputs[:, 0] if outputs.shape[1] == 1 else outputs
-        return Prediction(labels, np.empty((len(outputs), 0), outputs.dtype))
+        place = (..., 0) if outputs.shape[1] == 1 else ...
+        spread = None if model.members is None else np.std(of_members, axis=0)[place]
+        return Prediction(outputs[place], np.empty((len(outputs), 0), outputs.dtype), spread)
     if model.task == "multilabel":
         return Prediction(outputs > 0.5, outputs)
     if model.task == "binary":
@@ -89,8 +97,10 @@ def nearest_to_median(
     return nearest
 
 
-def model_logits(model: Model, x: Num[np.ndarray, "rows features"], backend: Backend) -> Float[Any, "rows outputs"]:
-    """Return a model's logits for samples on the host, as an array of `backend`."""
+def model_logits(
+    model: Model, x: Num[np.ndarray, "rows features"], backend: Backend
+) -> Float[Any, "*members rows outputs"]:
+    """Return a model's logits, of each member if it has several, for samples on the host, as an array of `backend`."""
     x = backend.asarray(x, str(model.layers[0].weight.dtype))
     return compute_logits(backend, tree_map(backend.asarray, model.layers), x, find_activation(model.activation))
 
@@ -98,24 +108,29 @@ def model_logits(model: Model, x: Num[np.ndarray, "rows features"], backend: Bac
 def predict_outputs(
     backend: Backend, layers: Layers, x: Float[Any, "rows features"], *, activation: Activations, loss: Loss
 ) -> Float[Any, "rows outputs"]:
-    """Return the network's predictions, such as the probability of each class, as an array of `backend`."""
-    return loss.predict(backend.xp, compute_logits(backend, layers, x, activation))
+    """Return the predictions of a network or an ensemble, such as the probability of each class, on `backend`."""
+    return loss_of(layers, loss).predict(backend.xp, compute_logits(backend, layers, x, activation))
 
 
 def compute_logits(
     backend: Backend, layers: Layers, x: Float[Any, "rows features"], activation: Activations
-) -> Float[Any, "rows outputs"]:
+) -> Float[Any, "*members rows outputs"]:
     """Return the network's logits, a chunk of rows at a time. `layers`, `x` and the result are arrays of `backend`."""
     xp = backend.xp
-    rows = x.shape[0]
-    with backend.threads_for(layers, min(rows, ROWS_AT_A_TIME)):
+    rows, at_a_time = x.shape[0], rows_at_a_time(layers)
+    with backend.threads_for(layers, min(rows, at_a_time)):
         return xp.concat(
             [
-                forward(xp, layers, x[start : min(start + ROWS_AT_A_TIME, rows), :], activation)[1]
-                for start in range(0, max(rows, 1), ROWS_AT_A_TIME)  # no rows are one empty chunk
+                forward(xp, layers, x[start : min(start + at_a_time, rows), :], activation)[1]
+                for start in range(0, max(rows, 1), at_a_time)  # no rows are one empty chunk
             ],
-            axis=0,
+            axis=-2,
         )
+
+
+def rows_at_a_time(layers: Layers) -> int:
+    """Return how many rows to compute at once; an ensemble's members share them."""
+    return max(1, ROWS_AT_A_TIME // int(math.prod(layers[0].weight.shape[:-2])))
 
 
 def unfamiliar(model: Model, x: Num[np.ndarray, "rows features"], backend: Backend) -> Bool[np.ndarray, " rows"]:
@@ -130,11 +145,12 @@ def evidence(model: Model, x: Num[np.ndarray, "rows features"], backend: Backend
     """Return log Σₖ exp(zₖ) of each row's logits: what the softmax divides by, and so the probabilities do not show.
 
     It is large if something speaks for a class, however many speak against it (Liu et al. 2020, "Energy-based
-    out-of-distribution detection").
+    out-of-distribution detection"). For an ensemble it is the mean over the members.
     """
     with backend.scope():
         logits = backend.to_numpy(model_logits(model, x, backend)).astype(np.float64)
-    return np.asarray(np.logaddexp.reduce(logits, axis=1))
+    of_members = np.logaddexp.reduce(logits, axis=-1)
+    return np.asarray(np.mean(of_members.reshape(-1, len(x)), axis=0))
 
 
 def class_labels(classes: tuple[int | str, ...]) -> Shaped[np.ndarray, " classes"]:
@@ -148,7 +164,7 @@ def class_labels(classes: tuple[int | str, ...]) -> Shaped[np.ndarray, " classes
 
 def check_features(model: Model, x: Num[np.ndarray, "..."]) -> None:
     """Raise an error for samples of another size than the model's inputs, and for NaN and infinity."""
-    expected = model.layers[0].weight.shape[0]
+    expected = model.layer_sizes[0]
     if x.ndim != 2:
         raise DataError(
             f"The samples are an array of shape {x.shape}, but must be a row of {expected} values each: reshape them, "

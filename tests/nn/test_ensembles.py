@@ -1,0 +1,88 @@
+"""The average of an ensemble's predictions and its loss, against SciPy and NumPy by hand."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import expit, softmax, xlogy
+
+from xpmlp.nn.ensembles import average, average_logits
+from xpmlp.nn.loss_names import find_loss
+
+MEMBERS, ROWS = 3, 5
+
+
+def draw_logits(outputs: int, scale: float = 2.0) -> Any:
+    return np.random.default_rng(0).normal(0.0, scale, (MEMBERS, ROWS, outputs))
+
+
+def test_probabilities_of_classes_are_averaged_and_so_is_the_loss(place: Any) -> None:
+    logits, targets = draw_logits(4), np.eye(4)[[0, 3, 1, 2, 2]]
+    p = softmax(logits, axis=-1).mean(axis=0)
+    loss = average(find_loss("softmax_cross_entropy"))
+    z, y = place.asarray(logits), place.asarray(targets)
+    assert_allclose(place.to_numpy(loss.predict(place.xp, z)), p, atol=1e-12)
+    values, gradient = loss.value_and_gradient(place.xp, z, y)
+    assert_allclose(place.to_numpy(values), -xlogy(targets, p).sum(axis=-1), atol=1e-12)
+    assert gradient is None
+    assert loss.is_correct is not None
+    assert_array_equal(place.to_numpy(loss.is_correct(place.xp, z, y)), p.argmax(-1) == targets.argmax(-1))
+
+
+def test_probabilities_of_yes_and_no_are_averaged_and_so_is_the_loss(place: Any) -> None:
+    logits, targets = draw_logits(2), np.array([[0, 1], [1, 1], [0, 0], [1, 0], [0, 1]], float)
+    p = expit(logits).mean(axis=0)
+    loss = average(find_loss("logistic_cross_entropy"))
+    z, y = place.asarray(logits), place.asarray(targets)
+    assert_allclose(place.to_numpy(loss.predict(place.xp, z)), p, atol=1e-12)
+    expected = -(xlogy(targets, p) + xlogy(1 - targets, 1 - p)).sum(axis=-1)
+    assert_allclose(place.to_numpy(loss.value_and_gradient(place.xp, z, y)[0]), expected, atol=1e-12)
+
+
+def test_members_that_are_sure_and_wrong_cost_what_the_others_leave() -> None:
+    logits = np.array([200.0, -200.0, 300.0], np.float32)[:, None, None]
+    loss = average(find_loss("logistic_cross_entropy"))
+    values, _ = loss.value_and_gradient(np, logits, np.array([[0.0]], np.float32))
+    assert_allclose(values, -np.log(1 / 3), rtol=1e-6)
+    of_classes = np.concatenate([logits, np.zeros_like(logits)], axis=-1)
+    values, _ = average(find_loss("softmax_cross_entropy")).value_and_gradient(np, of_classes, np.array([[0.0, 1.0]]))
+    assert_allclose(values, -np.log(1 / 3), rtol=1e-6)
+    alone, _ = find_loss("logistic_cross_entropy").value_and_gradient(np, logits[:1, 0], np.array([[0.0]], np.float32))
+    assert_array_equal(
+        average(find_loss("logistic_cross_entropy")).value_and_gradient(np, logits[:1], np.array([[0.0]], np.float32))[
+            0
+        ],
+        alone,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "predict"),
+    [
+        ("squared_error", lambda z: z),
+        ("absolute_error", lambda z: z),
+        ("poisson", np.exp),
+        ("gamma", np.exp),
+        ("squared_error of logistic", expit),
+        ("huber:0.5 of tanh", np.tanh),
+        ("quantile:0.1,0.5,0.9", lambda z: np.sort(z, axis=-1)),
+    ],
+)
+def test_numbers_are_averaged_after_the_output_function(name: str, predict: Any) -> None:
+    logits = draw_logits(3 if "quantile" in name else 1, 0.7)
+    y = np.random.default_rng(1).uniform(0.1, 2.0, (ROWS, 1))
+    mean = predict(logits).mean(axis=0)
+    loss = average(find_loss(name))
+    assert_allclose(loss.predict(np, logits), mean, atol=1e-12)
+    # One network that predicts the mean itself has the same loss.
+    plain = find_loss(name.partition(" of ")[0])
+    alone = np.log(mean) if name in ("poisson", "gamma") else mean
+    expected = plain.value_and_gradient(np, alone, y)[0]
+    assert_allclose(loss.value_and_gradient(np, logits, y)[0], expected, atol=1e-12)
+
+
+def test_a_single_member_is_averaged_to_itself() -> None:
+    for name, outputs in (("softmax_cross_entropy", 4), ("logistic_cross_entropy", 2), ("poisson", 1)):
+        loss, logits = find_loss(name), draw_logits(outputs)[:1]
+        assert_allclose(loss.predict(np, average_logits(np, loss, logits)), loss.predict(np, logits[0]), atol=1e-12)
