@@ -63,6 +63,18 @@ def test_processes_with_other_settings_are_refused(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
+def test_an_ensemble_of_several_processes_is_that_of_one(tmp_path: Path) -> None:
+    settings = ("digits", "--ensemble", "3", "--epochs", "2", "--hidden", "8", "--dropout", "0.2", "--dtype", "float64")
+    for processes in (1, 2):
+        done = launch(processes, *settings, "--output", str(processes), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    one, two = (safetensors.numpy.load_file(tmp_path / name / "model.safetensors") for name in ("1", "2"))
+    assert one["layers.0.weight"].shape == (3, 64, 8)
+    for name, array in one.items():
+        np.testing.assert_allclose(two[name], array, atol=1e-9)
+
+
 def test_mpi_without_a_launcher_is_refused(tmp_path: Path) -> None:
     done = subprocess.run([*TRAIN, "digits", "--mpi"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -65,11 +65,7 @@ def run_figures(
     else:
         figures.omit(["curves.png"], "there is no history")
     if len(model.input_shape) == 2:
-        height, width = model.input_shape
-        classes = model.classes if len(model.layers) == 1 else ()
-        figures.drawn["weights.png"] = lambda: plots.draw_weights(
-            model.layers[0].weight, (height, width), title, classes=classes
-        )
+        figures.drawn["weights.png"] = lambda: model.plot_weights(title)
     else:
         figures.omit(["weights.png"], "the samples are not gray images")
     return RunFigures({file: figures.drawn[file] for file in FIGURES if file in figures.drawn}, figures.omitted)

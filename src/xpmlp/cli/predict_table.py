@@ -132,9 +132,11 @@ def prediction_columns(model: Model, table: Table, rows: Rows, prediction: Predi
     if model.task == "regression":
         many = len(model.output_names) > 1
         unit = target_unit(model)
-        names = [f"prediction_{name}" if many else "prediction" for name in model.output_names]
+        kinds = ["prediction"] if prediction.spread is None else ["prediction", "spread"]
+        names = [f"{kind}_{name}" if many else kind for kind in kinds for name in model.output_names]
         names = [f"{name} ({unit})" if unit else name for name in names]
-        columns = list(prediction.labels.reshape(len(rows.x), -1).T)
+        numbers = [prediction.labels] if prediction.spread is None else [prediction.labels, prediction.spread]
+        columns = [column for array in numbers for column in array.reshape(len(rows.x), -1).T]
     elif model.task == "multilabel":
         names = [*(f"prediction_{label}" for label in model.classes), *names]
         columns = [*prediction.labels.T, *columns]
@@ -177,13 +179,15 @@ def frame_to_bytes(frame: Any, suffix: str) -> bytes:
 def to_json(model: Model, places: Iterable[tuple[Path, int | None]], prediction: Prediction) -> str:
     """Return a list with an object for each prediction, with its file and the row in it."""
     objects = []
-    for (path, row), label, probabilities in zip(
-        places, prediction.labels.tolist(), prediction.probabilities.tolist(), strict=True
-    ):
+    labels, probabilities_of = prediction.labels.tolist(), prediction.probabilities.tolist()
+    spreads = [None] * len(labels) if prediction.spread is None else prediction.spread.tolist()
+    for (path, row), label, probabilities, spread in zip(places, labels, probabilities_of, spreads, strict=True):
         values: dict[str, Any] = {"input": str(path), "row": row}
         if model.task == "regression":
-            is_one = len(model.output_names) == 1
-            values["prediction"] = label if is_one else dict(zip(model.output_names, label, strict=True))
+            numbers = {"prediction": label} | ({} if spread is None else {"spread": spread})
+            if len(model.output_names) > 1:
+                numbers = {name: dict(zip(model.output_names, row, strict=True)) for name, row in numbers.items()}
+            values |= numbers
             values |= {"unit": unit} if (unit := target_unit(model)) else {}
         else:
             named = dict(zip(map(str, model.classes), probabilities, strict=True))

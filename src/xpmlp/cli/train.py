@@ -112,6 +112,10 @@ def train(
         str | None,
         option("NAMES", f"Activation function, or one for each hidden layer: {', '.join(ACTIVATIONS)}.", NETWORK),
     ] = None,
+    ensemble: Annotated[
+        int | None,
+        option("N", "Networks to train at once, from different initial weights; predictions are averaged.", NETWORK),
+    ] = None,
     initializer: Annotated[str | None, option("NAME", f"Initial weights: {', '.join(INITIALIZERS)}.", NETWORK)] = None,
     dtype: Annotated[str | None, option("NAME", f"{' or '.join(DTYPES)}.", NETWORK)] = None,
     optimizer: Annotated[str | None, option("NAME", f"{', '.join(OPTIMIZERS)}.", TRAINING)] = None,
@@ -381,8 +385,10 @@ def print_start(console: Console, dataset: Dataset, settings: Recipe) -> None:
     regularized = "".join(f"{name} {value:g}, " for name, value in regularization.items() if value)
     console.print(
         Text.assemble(
+            ("" if settings.ensemble == 1 else f"{settings.ensemble} × ", "bold"),
             ("-".join(map(str, sizes)), "bold"),
-            f" network: {parameters:,} parameters, {activation}{settings.dtype}; {settings.optimizer}, "
+            f" network{'s' if settings.ensemble > 1 else ''}: {settings.ensemble * parameters:,} parameters, "
+            f"{activation}{settings.dtype}; {settings.optimizer}, "
             f"learning rate {settings.learning_rate:g} ({settings.schedule}), batch size {settings.batch_size:,}, "
             f"{regularized}seed {settings.seed}",
         )

@@ -61,7 +61,8 @@ def step_bytes(layers: Layers) -> tuple[int, int]:
     """Estimate the bytes of a step: those of weights, gradients and optimizer state, and those per row of its batch."""
     itemsize = 8 if "64" in str(layers[0].weight.dtype) else 4
     values = sum(math.prod(array.shape) for layer in layers for array in layer)
-    row_values = layers[0].weight.shape[-2] + COPIES_OF_OUTPUTS * sum(layer.weight.shape[-1] for layer in layers)
+    outputs = sum(math.prod(layer.bias.shape) for layer in layers)  # of all networks of an ensemble
+    row_values = layers[0].weight.shape[-2] + COPIES_OF_OUTPUTS * outputs
     return COPIES_OF_NETWORK * values * itemsize, row_values * itemsize
 
 

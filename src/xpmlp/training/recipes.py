@@ -64,6 +64,7 @@ DECLARED: dict[str, Any] = {
         Annotated[float, Meta(gt=0, le=LARGEST)] | None, Meta(description="a number above 0, or None")
     ],
     "class_weight": one_of(CLASS_WEIGHTS),
+    "ensemble": Count,
     "dtype": one_of(DTYPES),
     "seed": Annotated[int, Meta(ge=0, description="a whole number of at least 0")],
 }
@@ -117,6 +118,8 @@ class Recipe:
         Longer gradients are shortened to this length; None for no limit.
     class_weight
         ``"balanced"`` gives every class the same weight in the loss, however few rows it has; ``"none"`` every row.
+    ensemble
+        Number of networks that are trained at once, from different initial weights, and whose predictions are averaged.
     dtype
         ``"float32"`` or ``"float64"``.
     seed
@@ -142,6 +145,7 @@ class Recipe:
     max_grad_norm: float | int | None = None
     loss: str = "auto"
     class_weight: str = "none"
+    ensemble: int = 1
     dtype: str = "float32"
     seed: int = 0
 

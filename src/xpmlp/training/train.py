@@ -1,6 +1,7 @@
 """From a dataset and a recipe to a trained model."""
 
 import difflib
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
@@ -11,11 +12,14 @@ from jaxtyping import Float64
 
 from xpmlp.backends import Backend, NumpyBackend, load_backend
 from xpmlp.data import DiskSamples
+from xpmlp.data.placement import format_bytes
 from xpmlp.datasets import ByteSplit, Dataset, Split, TableOptions, class_indices, one_hot
+from xpmlp.datasets.memory import available_memory
 from xpmlp.errors import SettingsError
 from xpmlp.model.image_preprocessor import ImagePreprocessor, measured_rows
 from xpmlp.model.model import Model
 from xpmlp.nn.activations import find_activation
+from xpmlp.nn.ensembles import stack_networks
 from xpmlp.nn.initializers import INITIALIZERS, init_layers
 from xpmlp.nn.layers import Layer
 from xpmlp.nn.loss_names import LossName, find_loss
@@ -26,6 +30,7 @@ from .baseline import has_noisy_target
 from .callbacks import EarlyStopping
 from .checkpoint import Checkpoint
 from .distributed import Communicator
+from .errors import step_bytes
 from .fit import LOSS_ROWS, fit, spread_rows
 from .inputs import as_dataset
 from .prediction import LEAST_EVIDENCE, STRANGE_FRACTION, evidence
@@ -138,16 +143,14 @@ def fit_dataset(
 ) -> FitResult:
     """Train as `train` does, and return the result of `fit`; resume from a checkpoint if one is given."""
     backend = load_backend(backend) if isinstance(backend, str) else backend or NumpyBackend()
-    generator = np.random.default_rng(recipe.seed)
     loss = choose_loss(dataset, recipe)
+    sizes = (math.prod(dataset.input_shape), *recipe.hidden_layer_sizes, len(dataset.classes) or len(loss.levels) or 1)
+    check_ensemble(recipe, sizes, backend)
     # Drawn in NumPy on every backend, so that one seed gives one network everywhere.
-    layers = init_layers(
-        np,
-        generator,
-        (math.prod(dataset.input_shape), *recipe.hidden_layer_sizes, len(dataset.classes) or len(loss.levels) or 1),
-        INITIALIZERS[recipe.initializer](),
-        dtype=getattr(np, recipe.dtype),
-    )
+    generators = [np.random.default_rng((recipe.seed, member)) for member in range(recipe.ensemble)]
+    initializer, dtype = INITIALIZERS[recipe.initializer](), getattr(np, recipe.dtype)
+    networks = [init_layers(np, generator, sizes, initializer, dtype=dtype) for generator in generators]
+    keys = [int(generator.integers(2**31)) if recipe.dropout else 0 for generator in generators]
     weight = class_weights(dataset) if recipe.class_weight == "balanced" else None
     as_bytes = backend.gathers_bytes and recipe.dtype == "float32"
     samples = make_samples(dataset, dataset.train, weight, loss, as_bytes=as_bytes)
@@ -160,17 +163,17 @@ def fit_dataset(
 
     return fit(
         with_smooth_labels(samples, dataset, recipe) if dataset.stream is None else on_disk(dataset, prepare),
-        layers=layers,
+        layers=stack_networks(np, networks) if recipe.ensemble > 1 else networks[0],
         activation=find_activation(recipe.activation),
         loss=find_loss(str(loss)),
         optimizer=recipe.make_optimizer(),
         schedule=SCHEDULES[recipe.schedule](recipe.learning_rate),
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
-        generator=generator,
+        generator=generators[0],
         l2=recipe.l2,
         dropout=recipe.dropout,
-        dropout_key=int(generator.integers(2**31)) if recipe.dropout else 0,
+        dropout_key=np.asarray(keys) if recipe.ensemble > 1 else keys[0],
         validation=None if dataset.validation is None else make_samples(dataset, dataset.validation, weight, loss),
         test=make_samples(dataset, dataset.test, weight, loss) if dataset.validation is None else None,
         loss_rows=measured or 0,
@@ -205,6 +208,23 @@ def describe_stream(dataset: Dataset, recipe: Recipe) -> str | None:
     size, count = disk.block_rows(recipe.batch_size), disk.count_blocks(recipe.batch_size)
     blocks = "1 block" if count == 1 else f"about {count:,} blocks"
     return f"streamed from disk in {blocks} of up to {size:,} rows an epoch: the data take {dataset.why_streamed}"
+
+
+def check_ensemble(recipe: Recipe, sizes: Sequence[int], backend: Backend) -> None:
+    """Refuse an ensemble that does not fit into memory before it is drawn."""
+    free = backend.free_memory() or available_memory()
+    if recipe.ensemble == 1 or free is None:
+        return
+    number, shapes = np.zeros((), recipe.dtype), itertools.pairwise(sizes)
+    layers = tuple(Layer(np.broadcast_to(number, shape), np.broadcast_to(number, (1, shape[1]))) for shape in shapes)
+    network, row = step_bytes(layers)
+    of_each = network + recipe.batch_size * row
+    if recipe.ensemble * of_each > free:
+        raise SettingsError(
+            f"ensemble: training {recipe.ensemble:,} networks takes about {format_bytes(recipe.ensemble * of_each)} of "
+            f"memory, but {format_bytes(free)} are free: {max(free // of_each, 1):,} fit. Use fewer, or smaller hidden "
+            "layers."
+        )
 
 
 def class_weights(dataset: Dataset) -> Float64[np.ndarray, " classes"]:

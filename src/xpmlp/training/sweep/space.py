@@ -10,7 +10,7 @@ from xpmlp.errors import SettingsError
 from xpmlp.training.recipes import Recipe, parse_sizes
 
 # Settings of a recipe that all trials share: with several of them, losses could not be compared.
-FIXED = ("loss", "label_smoothing", "class_weight", "dtype", "seed")
+FIXED = ("loss", "label_smoothing", "class_weight", "ensemble", "dtype", "seed")
 RANGE = re.compile(r"\s*([^\s.][^\s]*?)\s*\.\.\s*([^\s]+?)(\s+log)?\s*")
 WHOLE = ("batch_size", "epochs")  # settings whose values are whole numbers
 SPREAD = 10.0  # of the learning rate, below the recipe's, by default
@@ -92,6 +92,10 @@ def check_space(space: Space, recipe: Recipe) -> None:
     """Raise an error for a space that is empty, contradicts itself, or has a value that no recipe can have."""
     if not space:
         raise SettingsError("There is nothing to try: give at least one setting several values.")
+    if recipe.ensemble > 1:
+        raise SettingsError(
+            "ensemble: a sweep compares single networks. Sweep without it, then train the best with it."
+        )
     for name, values in space.items():
         if name not in SWEPT:
             raise SettingsError(f"{name}: is not a setting that can be swept. These can: {', '.join(SWEPT)}.")

@@ -1,0 +1,180 @@
+"""Ensembles: members are trained like the same networks alone, and their predictions are averaged."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import expit, softmax
+
+from xpmlp import sweep
+from xpmlp.backends import NumpyBackend
+from xpmlp.datasets import Split, load_dataset
+from xpmlp.errors import SettingsError
+from xpmlp.model import Model
+from xpmlp.nn.ensembles import stack_networks
+from xpmlp.nn.initializers import glorot_uniform, init_layers
+from xpmlp.nn.layers import Layer
+from xpmlp.nn.losses import LOSSES, smooth_targets
+from xpmlp.nn.optimizers import adam, adamw, clip_gradients, sgd
+from xpmlp.nn.samples import Samples
+from xpmlp.training import Recipe, constant, evaluate, predict, train
+from xpmlp.training.prediction import ROWS_AT_A_TIME, evidence
+
+MEMBERS = 3
+
+
+def draw_ensemble(outputs: int, loss: str, **fields: Any) -> Model:
+    members = [
+        init_layers(np, np.random.default_rng(seed), (4, 5, outputs), glorot_uniform(draw_bias=True), dtype=np.float64)
+        for seed in range(MEMBERS)
+    ]
+    layers = tuple(Layer(*map(np.stack, zip(*group, strict=True))) for group in zip(*members, strict=True))
+    return Model(layers, "tanh", loss, fields.pop("classes", ()), (4,), 1.0, **fields)
+
+
+def sums_of(model: Model, x: Any) -> Any:
+    """The last layer's sums of each member, one after the other."""
+    first, last = model.layers
+    return np.stack(
+        [np.tanh(x @ first.weight[i] + first.bias[i]) @ last.weight[i] + last.bias[i] for i in range(MEMBERS)]
+    )
+
+
+X = np.random.default_rng(9).normal(0.0, 2.0, (40, 4))
+
+
+def test_probabilities_are_the_members_mean_and_so_are_all_scores() -> None:
+    model = draw_ensemble(3, "softmax_cross_entropy", classes=("a", "b", "c"))
+    p = softmax(sums_of(model, X), axis=-1).mean(axis=0)
+    prediction = predict(model, X, prepared=True)
+    assert_allclose(prediction.probabilities, p, atol=1e-12)
+    assert prediction.labels.tolist() == np.array(list("abc"))[p.argmax(axis=1)].tolist()
+    assert prediction.spread is None
+    truth = np.random.default_rng(0).integers(0, 3, len(X))
+    report: Any = evaluate(model, Split(X, np.array(list("abc"))[truth]), prepared=True)
+    assert report.loss == pytest.approx(-np.log(p[np.arange(len(X)), truth]).mean(), abs=1e-12)
+    assert report.accuracy == np.mean(p.argmax(axis=1) == truth)
+    assert_allclose(
+        evidence(model, X, NumpyBackend()), np.log(np.exp(sums_of(model, X)).sum(axis=-1)).mean(axis=0), atol=1e-12
+    )
+
+
+def test_two_classes_and_many_rows_are_averaged_alike() -> None:
+    model = draw_ensemble(1, "logistic_cross_entropy", classes=("no", "yes"))
+    x = np.random.default_rng(8).normal(0.0, 2.0, (ROWS_AT_A_TIME + 1, 4))
+    p = expit(sums_of(model, x)).mean(axis=0)
+    assert_allclose(predict(model, x, prepared=True).probabilities, np.concatenate([1 - p, p], axis=1), atol=1e-12)
+    truth = np.random.default_rng(0).integers(0, 2, len(x))
+    report: Any = evaluate(model, Split(x, np.array(["no", "yes"])[truth]), prepared=True)
+    assert report.loss == pytest.approx(-np.log(np.where(truth == 1, p[:, 0], 1 - p[:, 0])).mean(), abs=1e-12)
+    above = p[truth == 1] > p[truth == 0].T
+    assert report.roc_auc == pytest.approx(above.mean(), abs=1e-12)
+
+
+@pytest.mark.parametrize(("loss", "function"), [("squared_error", lambda z: z), ("poisson", np.exp)])
+def test_numbers_have_the_members_mean_and_spread(loss: str, function: Any) -> None:
+    model = draw_ensemble(1, loss, output_names=("price",))
+    of_members = function(sums_of(model, X))[..., 0]
+    prediction = predict(model, X, prepared=True)
+    assert_allclose(prediction.labels, of_members.mean(axis=0), atol=1e-12)
+    assert prediction.spread is not None
+    assert_allclose(prediction.spread, of_members.std(axis=0), atol=1e-12)
+    report: Any = evaluate(model, Split(X, np.abs(X[:, 0])), prepared=True)
+    assert report.mae == pytest.approx(np.abs(of_members.mean(axis=0) - np.abs(X[:, 0])).mean(), abs=1e-12)
+
+
+def test_several_numbers_have_a_spread_each() -> None:
+    model = draw_ensemble(2, "squared_error", output_names=("a", "b"))
+    prediction = predict(model, X, prepared=True)
+    assert_array_equal(prediction.spread, sums_of(model, X).std(axis=0))
+    assert prediction.labels.shape == (40, 2)
+    empty = predict(model, X[:0], prepared=True)
+    assert (empty.labels.shape, empty.spread.shape) == ((0, 2), (0, 2))  # type: ignore[union-attr]
+
+
+# Training
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": sgd()},
+        {"optimizer": clip_gradients(adamw(weight_decay=0.1), 0.2), "schedule": constant(0.01), "dropout": 0.3},
+        {"optimizer": adam(), "l2": 0.5, "dropout": (0.5,), "loss": LOSSES["logistic_cross_entropy"]},
+    ],
+)
+def test_each_member_is_trained_like_the_same_network_alone(
+    small_fit: Any, samples: Samples, validation: Samples, backend: str, settings: Any
+) -> None:
+    pytest.importorskip(backend)
+    networks = [
+        init_layers(np, np.random.default_rng(seed), (4, 5, 3), glorot_uniform(), dtype=np.float64)
+        for seed in (3, 1, 2)
+    ]
+    smooth = samples._replace(targets=smooth_targets(samples.targets, 0.2, 3))
+    keys = np.array([5, 17, 6])
+
+    def run(layers: Any, key: Any) -> Any:
+        changes = {"epochs": 12, "generator": np.random.default_rng(7), "validation": validation, "backend": backend}
+        return small_fit(smooth, layers=layers, dropout_key=key, loss_rows=0, **(changes | settings))
+
+    together = run(stack_networks(np, networks), keys)
+    alone = [run(layers, int(key)) for layers, key in zip(networks, keys, strict=True)]
+    for index, result in enumerate(alone):
+        for layer, expected in zip(together.layers, result.layers, strict=True):
+            assert_allclose(layer.weight[index], expected.weight, atol=1e-9)
+            assert_allclose(layer.bias[index], expected.bias, atol=1e-9)
+    objectives = [[row.objective for row in result.history] for result in alone]
+    assert_allclose([row.objective for row in together.history], np.mean(objectives, axis=0), atol=1e-9)
+
+
+def test_an_ensemble_is_trained_and_the_epoch_chosen_by_its_average() -> None:
+    settings: dict[str, Any] = {"recipe": Recipe(hidden_layer_sizes=(9,), dropout=0.2, optimizer="adamw", seed=5)}
+    settings |= {"dtype": "float64", "label_smoothing": 0.1, "class_weight": "balanced", "epochs": 9, "verbose": False}
+    model, result = train("iris", ensemble=3, validation_fraction=0.2, **settings)
+    assert model.members == 3
+    first, last = model.layers
+    assert (first.weight.shape, last.bias.shape) == ((3, 4, 9), (3, 1, 3))
+    losses = [row.validation_loss or 0.0 for row in result.history]
+    assert result.kept_epoch == 1 + int(np.argmin(losses))
+    held_out = load_dataset("iris").with_validation(0.2).validation
+    report: Any = evaluate(model, held_out, prepared=True)
+    assert report.accuracy == result.history[result.kept_epoch - 1].validation_accuracy
+    # The first member is the network that the seed trains alone.
+    several, _ = train("iris", ensemble=2, **settings)
+    alone, _ = train("iris", **settings)
+    for layer, expected in zip(several.layers, alone.layers, strict=True):
+        assert_allclose(layer.weight[0], expected.weight, atol=1e-9)
+        assert np.abs(layer.weight[1] - expected.weight).max() > 0.01
+
+
+def test_numbers_are_trained_in_their_own_unit() -> None:
+    model, _ = train("diabetes", ensemble=3, epochs=20, verbose=False)
+    assert evaluate(model, "diabetes").r2 > 0.2  # type: ignore[union-attr]
+    spread = predict(model, load_dataset("diabetes").test).spread
+    assert spread is not None
+    assert 0.0 < spread.min() < spread.max() < 100.0
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "message"),
+    [
+        (0, "ensemble: 0 is not a whole number of at least 1"),
+        (2.5, "ensemble: 2.5 is not a whole number of at least 1"),
+        (10**9, "ensemble: training 1,000,000,000 networks takes about .* but .* are free: [0-9,]+ fit"),
+    ],
+)
+def test_too_few_or_too_many_networks_are_refused_before_they_are_drawn(ensemble: Any, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        train("iris", ensemble=ensemble, verbose=False)
+
+
+def test_a_sweep_of_ensembles_is_refused() -> None:
+    with pytest.raises(SettingsError, match="ensemble: a sweep compares single networks"):
+        sweep("iris", {"learning_rate": [0.1, 0.01]}, recipe=Recipe(ensemble=2))
+
+
+def test_one_network_is_no_ensemble() -> None:
+    assert train("iris", ensemble=1, epochs=1, verbose=False)[0].members is None
