@@ -21,6 +21,7 @@ from xpmlp.backends import BACKENDS, Backend
 from xpmlp.backends.select import AUTO
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.dropout import has_dropout
+from xpmlp.nn.ensembles import stack_networks
 from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.layers import Layer, Layers
 from xpmlp.nn.loss_names import LossName
@@ -94,6 +95,7 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
     # Not in scikit-learn:
     dropout: Any = 0.0
     max_grad_norm: Any = None
+    ensemble: Any = None
     backend: Any = None
     device: Any = None
     dtype: Any = None
@@ -106,6 +108,7 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
         "solver": [StrOptions({"lbfgs", *STOCHASTIC_SOLVERS})],
         "dropout": [Interval(Real, 0, 1, closed="left"), tuple, list],
         "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "ensemble": [Interval(Integral, 1, None, closed="left"), None],
         "backend": [StrOptions({*BACKENDS, AUTO}), None],
         "device": [str, None],
         "dtype": [StrOptions({"float32", "float64"}), Options(type, {np.float32, np.float64}), None],
@@ -310,16 +313,13 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
     def _initialize(self, units: list[int], random_state: np.random.RandomState, dtype: str) -> None:
         """Draw the initial weights, like scikit-learn."""
         gain = 1.0 / math.sqrt(3.0) if self.activation == "logistic" else 1.0
-        layers = init_layers(
-            array_api_compat.numpy,
-            random_state,
-            units,
-            glorot_uniform(gain=gain, draw_bias=True),
-            dtype=getattr(np, dtype),
-        )
+        draw, xp = glorot_uniform(gain=gain, draw_bias=True), array_api_compat.numpy
+        count = self.ensemble or 1
+        networks = [init_layers(xp, random_state, units, draw, dtype=getattr(np, dtype)) for _ in range(count)]
+        layers = networks[0] if self.ensemble is None else stack_networks(np, networks)
         self.coefs_ = [layer.weight for layer in layers]
-        self.intercepts_ = [layer.bias[0, :] for layer in layers]
-        self._dropout_key = int(random_state.randint(2**31)) if has_dropout(dropout_of(self)) else 0
+        self.intercepts_ = [layer.bias[..., 0, :] for layer in layers]
+        self._dropout_key = random_state.randint(2**31, size=self.ensemble) if has_dropout(dropout_of(self)) else 0
         self._reset_attributes(units)
 
     def _reset_attributes(self, units: list[int]) -> None:
@@ -335,7 +335,10 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
 
     def _check_units(self, units: list[int]) -> None:
         """Raise an error if the current weights do not fit the settings and the data."""
-        present = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
+        members = self.coefs_[0].shape[0] if self.coefs_[0].ndim == 3 else None
+        if members != self.ensemble:
+            raise ValueError(f"The fit has ensemble={members}, not {self.ensemble}: start over with warm_start=False.")
+        present = [self.coefs_[0].shape[-2], *(coef.shape[-1] for coef in self.coefs_)]
         if present != units:
             raise ValueError(
                 f"The fitted network has layers of {present} units, but the settings and the data need {units}. "
@@ -348,14 +351,14 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
         """Return the network as arrays of a backend."""
         source = backend_of(self.coefs_[0])
         return tuple(
-            Layer(move(coef, source, backend, dtype), move(intercept[None, :], source, backend, dtype))
+            Layer(move(coef, source, backend, dtype), move(intercept[..., None, :], source, backend, dtype))
             for coef, intercept in zip(self.coefs_, self.intercepts_, strict=True)
         )
 
     def _keep(self, layers: Layers, backend: Backend, target: Backend) -> None:
         """Move a network from `backend` to `target` and store it in `coefs_` and `intercepts_`."""
         self.coefs_ = [move(layer.weight, backend, target) for layer in layers]
-        self.intercepts_ = [move(layer.bias, backend, target)[0, :] for layer in layers]
+        self.intercepts_ = [move(layer.bias, backend, target)[..., 0, :] for layer in layers]
 
     def _outputs(self, X: Any) -> tuple[Any, Backend, Backend]:
         """Return the network's predictions, the backend they belong to, and the backend of X."""

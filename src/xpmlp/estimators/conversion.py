@@ -108,13 +108,13 @@ def read_estimator(make: type[Any], path: str | Path, **settings: Any) -> Any:
     estimator = make(**saved_parameters(make, model, record) | settings)
     layers = layers_for_raw_values(model)
     estimator.coefs_ = [layer.weight for layer in layers]
-    estimator.intercepts_ = [layer.bias[0, :] for layer in layers]
+    estimator.intercepts_ = [layer.bias[..., 0, :] for layer in layers]
     estimator.n_features_in_ = model.layer_sizes[0]
     if not is_regression:
         labels = restore_labels(model.classes, record.get("label_dtype"))
         estimator._label_binarizer = binarizer_of(labels, multilabel=model.task == "multilabel")
         estimator.classes_ = estimator._label_binarizer.classes_
-    estimator._reset_attributes([model.layer_sizes[0], *(layer.weight.shape[1] for layer in layers)])
+    estimator._reset_attributes([model.layer_sizes[0], *(layer.weight.shape[-1] for layer in layers)])
     restore_attributes(estimator, record)
     return estimator
 
@@ -126,6 +126,7 @@ def saved_parameters(make: type[Any], model: Model, record: dict[str, Any]) -> d
     known = {name: recorded[name] for name in make().get_params() if name in recorded}
     known = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
     names = tuple(model.activation.split(","))
+    known |= {"ensemble": model.members}
     known |= {"hidden_layer_sizes": model.layer_sizes[1:-1], "activation": names if len(names) > 1 else names[0]}
     if model.task != "regression":
         return known
@@ -143,7 +144,7 @@ def layers_for_raw_values(model: Model) -> Layers:
     if model.task == "multiclass" and len(model.classes) == 2:
         # The softmax of two outputs is the logistic function of their difference.
         last = layers[-1]
-        layers[-1] = Layer(last.weight[:, 1:] - last.weight[:, :1], last.bias[:, 1:] - last.bias[:, :1])
+        layers[-1] = Layer(*(array[..., 1:] - array[..., :1] for array in last))
     return tuple(layers)
 
 

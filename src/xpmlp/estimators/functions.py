@@ -97,6 +97,11 @@ def check_functions(estimator: Any, sizes: list[int]) -> None:
     rate = dropout_of(estimator)
     if isinstance(rate, tuple) and (len(rate) != len(sizes) or not all(0.0 <= part < 1.0 for part in rate)):
         raise ValueError(f"dropout: {rate} must be a number for each of {len(sizes)} hidden layers, in [0, 1).")
+    if estimator.solver == "lbfgs" and estimator.ensemble is not None:
+        raise ValueError("solver='lbfgs' trains one network: use sgd, adam or adamw for ensemble.")
+    has_output = getattr(estimator, "out_activation", "identity") != "identity"
+    if estimator.ensemble is not None and callable(estimator.loss) and has_output:
+        raise ValueError("ensemble: the average of a loss of one's own after out_activation is unknown. Leave one out.")
     if estimator.solver == "lbfgs" and has_dropout(rate):
         raise ValueError("solver='lbfgs' needs a deterministic objective: use sgd or adam for dropout.")
     if estimator.solver == "lbfgs" and estimator.max_grad_norm is not None:

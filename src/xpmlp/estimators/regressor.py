@@ -60,6 +60,10 @@ class MLPRegressor(RegressorMixin, MLPBase, RegressionLoss):
         Longer gradients are shortened to this length; None for no limit.
     dropout
         Probability of dropping each hidden unit during training, in [0, 1); a tuple with one for each hidden layer.
+    ensemble
+        Number of networks to train at once, from different initial weights and on the same batches; predictions are
+        their mean. None: one network. With an ensemble, `coefs_` have the shape ``(members, inputs, outputs)`` and
+        `intercepts_` ``(members, outputs)``, and `loss_` and `loss_curve_` are means over the members.
     backend
         Library to compute with: ``"numpy"``, ``"cupy"``, ``"torch"``, ``"jax"`` or ``"auto"``. None: the library of X.
     device

@@ -117,7 +117,8 @@ def fit_stochastic(
             warnings.warn(f"Stochastic Optimizer: {message}", ConvergenceWarning, stacklevel=5)
     estimator._optimizer_state = result.state.optimizer
     if has_dropout(dropout_of(estimator)):
-        estimator._dropout_key = int(result.state.dropout)
+        key = to_host(result.state.dropout)
+        estimator._dropout_key = key if key.ndim else int(key)
     return result.state.layers
 
 

@@ -386,6 +386,7 @@ def check_settings(network: Any) -> None:
         "solver='lbfgs' takes steps of its own length for each network": network.solver == "lbfgs",
         "warm_start=True continues an earlier fit": network.warm_start,
         "verbose=True prints each epoch": network.verbose,
+        f"ensemble={network.ensemble} is a population already": network.ensemble is not None,
         "early_stopping with a scorer predicts with each network by itself": early not in (True, False, "loss"),
         "callbacks follow the run of one network": bool(network.callbacks) or hasattr(network, "_skl_callbacks"),
         "a communicator shares the rows of one network": network.communicator is not None,
