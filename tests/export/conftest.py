@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -82,10 +83,19 @@ def dtype(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(params=[*MODELS, *(f"ensemble: {name}" for name in MODELS)])
 def any_model(request: pytest.FixtureRequest, make_model: Callable[..., Any], dtype: str) -> Any:
-    """Networks of every kind of output and every activation, with 0 to 3 hidden layers, in either precision."""
-    return make_model(dtype=dtype, spread=0.4, **MODELS[request.param])
+    """Networks of every kind of output and activation, 0 to 3 hidden layers, and ensembles, in either precision."""
+    model = make_model(dtype=dtype, spread=0.4, **MODELS[request.param.removeprefix("ensemble: ")])
+    return as_ensemble(model) if request.param.startswith("ensemble: ") else model
+
+
+def as_ensemble(model: Any) -> Any:
+    """Return an ensemble of the model and two more, which predict something else."""
+    from xpmlp.nn.layers import Layer
+
+    layers = (Layer(*(np.stack([array, -array, array[::-1]]) for array in layer)) for layer in model.layers)
+    return replace(model, layers=tuple(layers))
 
 
 PARTS: Any = tuple(

@@ -36,6 +36,8 @@ def network_source(model: Model) -> tuple[str, str, str]:
     elif (predict := LOSSES[loss.kind].predict) is not LOSSES["squared_error"].predict:
         functions.append(source_of(predict, "output"))
         output = "output(np, z)"
+    if model.members is not None:
+        output = f"np.mean({output.partition('  #')[0]}, axis=0)  # over the members"
     return "\n\n\n".join(functions), ", ".join(hidden), output
 
 

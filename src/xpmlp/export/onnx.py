@@ -265,17 +265,23 @@ def add_layers(graph: Graph, model: Model, x: str) -> str:
     """Add a Gemm for each layer and the activation between them, and return the last layer's sums."""
     loss = LossName.parse(model.loss)
     # The sums are the output if no function is applied to them.
-    last = "logits" if loss.kind in OUTPUT_OPERATORS or loss.levels or loss.output != "identity" else output_name(model)
+    has_function = loss.kind in OUTPUT_OPERATORS or loss.levels or loss.output != "identity"
+    last = "logits" if has_function or model.members is not None else output_name(model)
     names = [*model.activations, "identity"]
     dtype = model.layers[0].weight.dtype
     if model.raw_columns is not None and dtype != np.float32:
         x = graph.cast(x, dtype, name="as_weights")
     for index, (weight, bias) in enumerate(model.layers):
         if index == 0 and model.raw_columns is not None:
-            weight = weight[encoded_order(model.raw_columns)]
+            weight = weight[..., encoded_order(model.raw_columns), :]
         name, is_last = f"layers.{index}", index == len(model.layers) - 1
-        parameters = graph.constant(f"{name}.weight", weight), graph.constant(f"{name}.bias", bias[0])
-        x = graph.add("Gemm", x, *parameters, name=last if is_last else f"{name}.sums")
+        sums = last if is_last else f"{name}.sums"
+        if model.members is None:
+            parameters = graph.constant(f"{name}.weight", weight), graph.constant(f"{name}.bias", bias[0])
+            x = graph.add("Gemm", x, *parameters, name=sums)
+        else:  # values have the shape (members, rows, units)
+            x = graph.add("MatMul", x, graph.constant(f"{name}.weight", weight), name=f"{name}.products")
+            x = graph.add("Add", x, graph.constant(f"{name}.bias", bias), name=sums)
         x = add_activation(graph, names[index], x, name=f"{name}.activations", dtype=dtype)
     return x
 
@@ -297,7 +303,12 @@ def output_name(model: Model) -> str:
 def add_outputs(graph: Graph, model: Model, logits: str) -> None:
     """Add probabilities and labels, or numbers."""
     dtype, outputs = model.layers[-1].weight.dtype, model.layer_sizes[-1]
-    output = add_output_function(graph, LossName.parse(model.loss), logits, name=output_name(model), dtype=dtype)
+    name = output_name(model)
+    if model.members is None:
+        output = add_output_function(graph, LossName.parse(model.loss), logits, name=name, dtype=dtype)
+    else:
+        output = add_output_function(graph, LossName.parse(model.loss), logits, name=f"{name}.of_members", dtype=dtype)
+        output = graph.add("ReduceMean", output, name=name, axes=[0], keepdims=0)
     if model.task in ("regression", "multilabel"):
         if model.task == "multilabel":
             graph.add("Greater", output, graph.constant("half", np.asarray(0.5, dtype)), name="label")
@@ -319,18 +330,18 @@ def add_outputs(graph: Graph, model: Model, logits: str) -> None:
 def add_output_function(graph: Graph, loss: LossName, logits: str, *, name: str, dtype: Any) -> str:
     """Apply the function that makes predictions of the logits."""
     if (operator := OUTPUT_OPERATORS.get(loss.kind)) is not None:
-        axis: dict[str, Any] = {"axis": 1} if operator == "Softmax" else {}
+        axis: dict[str, Any] = {"axis": -1} if operator == "Softmax" else {}
         return graph.add(operator, logits, name=name, **axis)
     bounded = add_activation(graph, loss.output, logits, name="bounded", dtype=dtype)
     if not loss.levels:
         return graph.add("Identity", bounded, name=name) if bounded != logits else logits
-    shape = graph.constant(
-        "quantiles.shape", np.array([0, -1, len(loss.levels)], np.int64)
-    )  # 0: as many rows as before
+    # The quantiles of each target along an axis of their own: -1 is the rest, whatever stands before it.
+    before = graph.add("Shape", bounded, name="quantiles.shape")
+    shape = graph.constant("quantiles.groups", np.array([-1, len(loss.levels)], np.int64))
     groups = graph.add("Reshape", bounded, shape, name="quantiles.of_targets")
     count = graph.constant("quantiles.count", np.array([len(loss.levels)], np.int64))
     ordered = graph.add_first("TopK", groups, count, names=("quantiles.ordered", "quantiles.order"), largest=0)
-    return graph.add("Flatten", ordered, name=name, axis=1)
+    return graph.add("Reshape", ordered, before, name=name)
 
 
 def describe(model: Model) -> dict[str, str]:

@@ -41,6 +41,9 @@ def to_script(model: Model, name: str = "network") -> str:
         docstring=describe(model, name),
         more_imports="import datetime\nimport re\n" if schema is not None and schema.dates else "",
         constants=constants(model),
+        times="" if model.members is None else "MEMBERS * ",
+        members="" if model.members is None else "MEMBERS, ",
+        as_bias="" if model.members is None else ".reshape(MEMBERS, 1, outputs)",
         functions=f"{functions}\n\n\n" if functions else "",
         activations=activations,
         output=output,
@@ -77,6 +80,8 @@ def describe(model: Model, name: str) -> str:
         limits = f", 0 to {model.input_scale:g}" if model.input_scale != 1.0 else ""
         shape = ", ".join(map(str, model.input_shape))
         samples = f"`samples` is an array of shape (rows, {shape}){flat} of raw values{limits}."
+    if model.members is not None:
+        does = f"{does}, {model.members} times with averaged predictions"
     return Template(parts.DOCSTRING).substitute(
         sizes="-".join(map(str, model.layer_sizes)), does=does, module=module, file=file, calls=calls, samples=samples
     )
@@ -85,6 +90,7 @@ def describe(model: Model, name: str) -> str:
 def constants(model: Model) -> str:
     """Return the file's constants, as assignments."""
     values: dict[str, Any] = {"LAYER_SIZES": model.layer_sizes, "DTYPE": str(model.layers[0].weight.dtype)}
+    values |= {} if model.members is None else {"MEMBERS": model.members}
     values |= {"CLASSES": model.classes} if model.classes else {"OUTPUT_NAMES": model.output_names}
     if model.raw_columns is None:
         values |= {"INPUT_SHAPE": model.input_shape, "INPUT_SCALE": model.input_scale}

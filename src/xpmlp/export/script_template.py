@@ -17,8 +17,8 @@ def read_layers():
     values = np.frombuffer(base64.b64decode(WEIGHTS), np.dtype(DTYPE).newbyteorder("<")).astype(DTYPE)
     layers, start = [], 0
     for inputs, outputs in zip(LAYER_SIZES[:-1], LAYER_SIZES[1:]):
-        middle, end = start + inputs * outputs, start + (inputs + 1) * outputs
-        layers.append((values[start:middle].reshape(inputs, outputs), values[middle:end]))
+        middle, end = start + ${times}inputs * outputs, start + ${times}(inputs + 1) * outputs
+        layers.append((values[start:middle].reshape(${members}inputs, outputs), values[middle:end]${as_bias}))
         start = end
     return layers
 

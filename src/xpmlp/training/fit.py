@@ -101,8 +101,8 @@ def fit(
         (bytes with a divisor stay bytes); if they do not fit, they are streamed to it block by block, and training
         samples on disk always are. Callbacks choose an epoch by the validation rows; the test rows are only reported.
     layers
-        Initial weights, likewise. An ensemble's have a leading axis: its members are trained at once, on the same
-        batches, and the history has the mean of their objectives, and the losses and accuracies of their average.
+        Initial weights, likewise. With a leading axis they are an ensemble's, trained on the same batches: the history
+        has the mean of their objectives, and the losses and accuracies of their average.
     schedule
         Learning rate of each step; see `xpmlp.training.schedules`.
     batch_size
@@ -115,8 +115,8 @@ def fit(
         L2 penalty λ on the weights; see `xpmlp.nn.objective`.
     dropout, dropout_key
         Probability of leaving out a hidden unit, from 0 to below 1, or one for each hidden layer; and the key that
-        determines which, at least 0; for an ensemble one for each member. The key increases by one at every step: to
-        continue an earlier fit, start with the key of its final state.
+        determines which, at least 0, or one for each member. It increases by one at every step: to continue an earlier
+        fit, start with the key of its final state.
     loss_rows
         Training rows whose loss is measured after each epoch: how many, spread evenly over all, or 0 for none; or their
         samples, if their targets differ, as when those of `train` are smoothed.
@@ -337,8 +337,7 @@ def train_one_epoch(
     )
     backend.synchronize(state)
     seconds = time.perf_counter() - started
-    objectives = backend.to_numpy(objectives)
-    *full, last = np.mean(objectives.reshape(-1, objectives.shape[-1]), axis=0).tolist()  # over an ensemble's members
+    *full, last = np.mean(np.atleast_2d(backend.to_numpy(objectives)), axis=0).tolist()  # over an ensemble's members
     last_size = run.rows - len(full) * settings.batch_size  # it counts by its size
 
     def measure(samples: Samples | StreamedSamples | None, loss: Loss) -> tuple[float | None, float | None]:
