@@ -96,7 +96,7 @@ def test_several_numbers_have_a_spread_each() -> None:
 # Training
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
+@pytest.mark.parametrize("backend", ["numpy", "torch", pytest.param("jax", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "settings",
     [

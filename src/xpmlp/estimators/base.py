@@ -313,8 +313,7 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
     def _initialize(self, units: list[int], random_state: np.random.RandomState, dtype: str) -> None:
         """Draw the initial weights, like scikit-learn."""
         gain = 1.0 / math.sqrt(3.0) if self.activation == "logistic" else 1.0
-        draw, xp = glorot_uniform(gain=gain, draw_bias=True), array_api_compat.numpy
-        count = self.ensemble or 1
+        draw, xp, count = glorot_uniform(gain=gain, draw_bias=True), array_api_compat.numpy, self.ensemble or 1
         networks = [init_layers(xp, random_state, units, draw, dtype=getattr(np, dtype)) for _ in range(count)]
         layers = networks[0] if self.ensemble is None else stack_networks(np, networks)
         self.coefs_ = [layer.weight for layer in layers]
