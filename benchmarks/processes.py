@@ -4,8 +4,8 @@
 
 Both train the same network on random data of MNIST's shape, in turn; the first process trains alone while the others
 sleep. The figures are medians over rounds. In a further run, "waiting" is the share of its time until the last process
-has come to a sum, "adding up" that of the sum, and "model" what docs/clusters.md predicts for it: latency + bytes /
-bandwidth, both measured at the start.
+has come to a sum, "adding up" that of the sum, and "model" what docs/clusters.md predicts for it, from sums of the same
+sizes that are measured by themselves.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from xpmlp.training import constant, fit
 from xpmlp.training.distributed import LARGE, Communicator, connect
 from xpmlp.training.shared_memory import SharedSum
 
-SMALL, FULL = 2**10, 2**22  # bytes of the messages from which latency and bandwidth are found
+SMALL = 2**10  # bytes of a sum that takes no longer than one of a single number
 
 
 class Workload(NamedTuple):
@@ -45,10 +45,15 @@ class Workload(NamedTuple):
         """Bytes of the gradients that are added up by themselves, in float32."""
         return [4 * a * b for a, b in zip(self.sizes, self.sizes[1:], strict=False) if a * b >= LARGE]
 
-    @property
-    def messages(self) -> int:
-        """Number of sums in a step: the weight of the batch, the small arrays together, and each large one."""
-        return 2 + len(self.large)
+    def written(self, processes: int) -> int:
+        """Bytes that a process writes in a step: layers and their gradients, for its rows and for the weights."""
+        return 2 * (4 * sum(self.sizes) * self.batch_size // processes + sum(self.large))
+
+    def predict(self, communicator: Communicator) -> float:
+        """Return the seconds of a step's sums: of the batch's weight, of all small arrays, and of each large one."""
+        written = self.written(communicator.size)
+        small = measure_sum(communicator, SMALL, written)
+        return 2 * small + sum(measure_sum(communicator, size, written) for size in self.large)
 
 
 WORKLOADS = (
@@ -100,30 +105,25 @@ def wait_for_first(communicator: Communicator) -> None:
         time.sleep(0.005)
 
 
-def measure_messages(communicator: Communicator) -> tuple[float, float]:
-    """Return the latency of a sum in seconds, and the bandwidth of a large one in bytes per second.
+def measure_sum(communicator: Communicator, size: int, others: int) -> float:
+    """Return the seconds of a sum of so many bytes.
 
-    Before each, every process writes its numbers anew, and others fill the caches, as in a step.
+    Before it, every process writes its numbers anew, and so many bytes of others, which fill the caches as a step does.
     """
-    times = {}
-    other = np.ones(2**22, np.float32)
-    for size in (SMALL, FULL):
-        message = np.ones(size // 4, np.float32)
-        add_up: Any = communicator.add_up
-        if size == FULL:
-            add_up = communicator.add_up_large(0, message.shape, message.dtype)
-        shared = isinstance(add_up, SharedSum)
-        found = []
-        for _ in range(30):
-            other += 1.0
-            np.copyto(add_up.source if shared else message, 1.0)
-            communicator.mpi.Barrier()
-            started = time.perf_counter()
-            add_up.add_up() if shared else add_up(message)
-            found.append(time.perf_counter() - started)
-        times[size] = statistics.median(found)
-    bandwidth = (FULL - SMALL) / (times[FULL] - times[SMALL])
-    return max(times[SMALL] - SMALL / bandwidth, 0.0), bandwidth
+    numbers, other = np.ones(size // 4, np.float32), np.ones(others // 4, np.float32)
+    add_up: Any = communicator.add_up
+    if numbers.size >= LARGE:
+        add_up = communicator.add_up_large(size, numbers.shape, numbers.dtype)
+    shared = isinstance(add_up, SharedSum)
+    found = []
+    for _ in range(30):
+        np.copyto(add_up.source if shared else numbers, 1.0)
+        other += 1.0
+        communicator.mpi.Barrier()
+        started = time.perf_counter()
+        add_up.add_up() if shared else add_up(numbers)
+        found.append(time.perf_counter() - started)
+    return statistics.median(found)
 
 
 def train(workload: Workload, samples: Samples, communicator: Communicator | None, threads: int, epochs: int) -> float:
@@ -153,10 +153,8 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     communicator = connect_several()
     leads, size = communicator.rank == 0, communicator.size
-    latency, bandwidth = measure_messages(communicator)
     if leads:
         print(f"{platform.platform()}, NumPy {np.__version__}, {size} processes, {rounds} rounds, interleaved")
-        print(f"a sum takes {1e6 * latency:.0f} µs and, if it is large, its bytes at {bandwidth / 1e9:.2f} GB/s")
         print()
         print(f"| workload | one, {size} threads | {size} processes | times as fast | waiting | adding up | model |")
         print("|---|---|---|---|---|---|---|")
@@ -168,6 +166,7 @@ def main() -> None:
         )
         steps = -(-workload.rows // workload.batch_size)
         epochs = 2 + 60 // steps  # the engine captures a step after 50
+        predicted = workload.predict(communicator)
         timed = TimedCommunicator(communicator.mpi)
         alone, together, shares, waits = [], [], [], []
         for _ in range(rounds):
@@ -184,10 +183,9 @@ def main() -> None:
         if leads:
             one, several = statistics.median(alone), statistics.median(together)
             ratio = statistics.median(a / b for a, b in zip(alone, together, strict=True))
-            predicted = steps * (workload.messages * latency + sum(workload.large) / bandwidth) / several
             share, wait = statistics.median(shares), statistics.median(waits)
             times = f"{1000 * one / steps:.3f} ms a step | {1000 * several / steps:.3f} ms | {ratio:.2f}"
-            parts = " | ".join(f"{100 * part:.1f} %" for part in (wait, share, predicted))
+            parts = " | ".join(f"{100 * part:.1f} %" for part in (wait, share, steps * predicted / several))
             print(f"| {workload} | {times} | {parts} |", flush=True)
 
 

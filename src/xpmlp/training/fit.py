@@ -323,8 +323,8 @@ def train_one_epoch(
     """Train an epoch and evaluate; return the new state and the row for the history."""
     backend, started = run.backend, time.perf_counter()
     share = settings.share
-    own_rows = settings.batch_size if share is None else share.rows
     order = draw_order(run, settings)
+    own_rows = settings.batch_size if share is None else share.rows  # which the order may have changed
     state, objectives = train_epoch(
         backend,
         settings.step,
