@@ -6,6 +6,7 @@ from typing import Any
 import array_api_compat.numpy
 import numpy as np
 import pytest
+from threadpoolctl import ThreadpoolController
 
 from xpmlp.backends import Backend, NumpyBackend, load_backend, usable_backends
 from xpmlp.errors import SettingsError
@@ -222,6 +223,17 @@ def test_r2_is_scikit_learns() -> None:
             x, targets, weight = (array[member.rows.validation] for array in data.arrays)
             predictions = forward(array_api_compat.numpy, member.layers, x, ACTIVATIONS["tanh"])[1]
             assert member.score == pytest.approx(r2_score(targets, predictions, sample_weight=weight), abs=1e-12)
+
+
+def test_matrix_products_have_their_threads_again_after_populations_in_several() -> None:
+    pools = ThreadpoolController().select(user_api="blas")
+    shared = Rows(np.arange(90), np.random.default_rng(0))
+    layers = init_layers(array_api_compat.numpy, np.random.default_rng(0), (5, 128, 3), glorot_uniform(), dtype=float)
+    with pools.limit(limits=2):
+        for _ in range(5):
+            members = [Member(layers, shared, constant(0.01), epochs=1) for _ in range(40)]
+            train(members, samples(), nesterov, "softmax_cross_entropy", NumpyBackend(), models_at_once=20)
+            assert {pool["num_threads"] for pool in pools.info()} == {2}
 
 
 def test_members_that_do_not_belong_together_are_refused() -> None:

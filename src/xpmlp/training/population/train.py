@@ -20,7 +20,7 @@ from xpmlp.nn.optimizers import Optimizer
 from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import Step, TrainingState
 from xpmlp.nn.tree import tree_map
-from xpmlp.threads import threads_in_use, use_threads
+from xpmlp.threads import limit_threads, threads_in_use, use_threads
 from xpmlp.training.run import EpochRow
 
 from .member import Member
@@ -118,7 +118,8 @@ def train_population(
         finally:
             backend.release_recordings()
         return
-    with ThreadPoolExecutor(workers) as pool:
+    # OpenBLAS takes its number of threads back only from the Python thread that set it: this one, which leaves last.
+    with limit_threads(1), ThreadPoolExecutor(workers) as pool:
         try:
             for future in [pool.submit(train_part, plan, part, 1) for part in parts]:
                 future.result()
