@@ -216,22 +216,54 @@ def standard_error(scores: Any) -> float:
 
 
 def report(results: list[dict[str, Any]], contenders: list[str]) -> Iterator[str]:
-    """Yield the lines of the table of means, with the standard error of each, and the means of all tables."""
+    """Yield the lines of the table of means, with the standard error of each and the number of seeds if it is not 5."""
     import pandas as pd
 
     frame = pd.DataFrame(results)
     scores = frame.pivot_table(index="table", columns="contender", values="score")
     errors = frame.pivot_table(index="table", columns="contender", values="score", aggfunc=standard_error)
-    seconds = frame.pivot_table(index="table", columns="contender", values="seconds").mean()
+    seconds = frame.pivot_table(index="table", columns="contender", values="seconds")
     contenders = [contender for contender in contenders if contender in scores]
+    counts = frame.pivot_table(index="table", columns="contender", values="score", aggfunc="count")
+
+    def cell(name: str, contender: str) -> str:
+        count = counts[contender].get(name, 0)
+        if not count > 0:
+            return ""
+        text = f"{scores.loc[name, contender]:.3f}"
+        text += f" ± {errors.loc[name, contender]:.3f}" if count > 1 else ""
+        return text if count == 5 else f"{text} ({count:.0f})"
+
     rows = []
     for name in (name for name in TABLES if name in scores.index):
-        pairs = [(scores.loc[name, c], errors.loc[name, c]) for c in contenders]
-        cells = [f"{score:.3f} ± {error:.3f}" if error > 0 else f"{score:.3f}" for score, error in pairs]
-        rows.append((name, "R²" if TABLES[name].is_regression else "accuracy", *cells))
-    rows.append(("mean", "", *(f"{scores[c].mean():.3f}" for c in contenders)))
-    rows.append(("CPU seconds, mean", "", *(f"{seconds[c]:.1f}" for c in contenders)))
+        kind = "R²" if TABLES[name].is_regression else "accuracy"
+        rows.append((f"{name} \\*" if name in FRESH else name, kind, *(cell(name, c) for c in contenders)))
+    scores, seconds = scores[contenders].dropna(), seconds[contenders].dropna()
+    rows.append((f"mean of {len(scores)} tables", "", *(f"{scores[c].mean():.3f}" for c in contenders)))
+    rows.append(("CPU seconds, mean", "", *(f"{seconds[c].mean():.1f}" for c in contenders)))
     yield from markdown_table(("table", "score", *contenders), rows)
+    yield "\n\\*: not used to choose the default settings"
+
+
+def compare(results: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield how xpmlp compares with the other networks, over the tables and seeds that they have in common."""
+    import pandas as pd
+
+    pairs = pd.DataFrame(results).pivot_table(index=["table", "seed"], columns="contender", values=["score", "seconds"])
+    score, seconds = pairs["score"], pairs["seconds"]
+    ahead = (score["xpmlp"] - score["skrub + MLP"]).dropna().groupby("table").agg(["mean", standard_error, "count"])
+    below = ahead[(ahead["count"] > 2) & (ahead["mean"] < -2 * ahead["standard_error"])]
+    named = [f"{name} ({row['mean']:.3f} ± {row['standard_error']:.3f})" for name, row in below.iterrows()]
+    yield f"below skrub + MLP by more than two standard errors, of {len(ahead)} tables: {', '.join(named) or 'none'}"
+    common = score[["xpmlp", "skrub + MLP", "RealMLP"]].dropna()
+    for label, names in (("all", TABLES), ("tuned", TUNED), ("fresh", FRESH)):
+        part = common[common.index.get_level_values("table").isin(list(names))].groupby("table").mean()
+        if len(part):
+            ours, base, best = part.mean()
+            closed = f"{(ours - base) / (best - base):.0%} of the distance closed" if best > base else "no distance"
+            yield f"{label}, {len(part)} tables: {ours:.3f}, {base:.3f} and {best:.3f}, {closed}"
+    both = seconds[["xpmlp", "RealMLP"]].dropna().sum()
+    yield f"RealMLP's time: {both['RealMLP'] / both['xpmlp']:.2f} times as long"
 
 
 def main() -> None:
@@ -258,6 +290,8 @@ def main() -> None:
                     file.write(json.dumps(result) + "\n")
     print(f"{machine.describe()}; {arguments.seeds} seeds; mean ± standard error\n")
     print("\n".join(report(results, arguments.contenders)))
+    if {"xpmlp", "skrub + MLP", "RealMLP"} <= {row["contender"] for row in results}:
+        print("\n" + "\n".join(compare(results)))
 
 
 if __name__ == "__main__":
