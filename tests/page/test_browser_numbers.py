@@ -1,6 +1,7 @@
 """The page's arithmetic in a real browser, compared with the package's own."""
 
 import base64
+import dataclasses
 import itertools
 import json
 from collections.abc import Callable
@@ -121,6 +122,28 @@ def test_every_kind_of_output_has_the_same_predictions(browser: Any, write_page:
     x = np.random.default_rng(3).random((200, model.layer_sizes[0]), np.float32)
     browser.open(write_page(model))
     np.testing.assert_allclose(in_page(browser, x), predicted(model, x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["several classes", "two classes", "labels", "quantiles", "bounded", "amounts"])
+def test_an_ensembles_predictions_and_their_spread_are_the_same(browser: Any, write_page: WritePage, kind: str) -> None:
+    one, rng = network(**KINDS[kind]), np.random.default_rng(7)
+
+    def members(array: np.ndarray) -> np.ndarray:
+        return np.stack([array, *(array * rng.normal(1, 0.3, (2, *array.shape)))]).astype(np.float32)
+
+    model = dataclasses.replace(one, layers=tuple(Layer(*map(members, layer)) for layer in one.layers))
+    x = rng.random((100, model.layer_sizes[0]), np.float32)
+    browser.open(write_page(model))
+    np.testing.assert_allclose(in_page(browser, x), predicted(model, x), rtol=1e-5, atol=1e-5)
+    if not model.classes:
+        spread = browser.run("return Array.from(spreadOf(page.network, arguments[0]))", x[0].tolist())
+        expected: Any = xpmlp.predict(model, x[:1], prepared=True)
+        np.testing.assert_allclose(spread, expected.spread.reshape(-1), rtol=1e-4, atol=1e-5)
+        header = browser.run(
+            "const { columns } = page.description, names = columns.map(({ name }) => name).join();"
+            "return predictRows(page.network, page.description, `${names}\\n${columns.map(() => 1).join()}`).header"
+        )
+        assert sum(name.startswith("spread") for name in header) == len(spread)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -42,15 +43,17 @@ def content_of_run(
     data = model.training.get("data")
     name = data if isinstance(data, str) else "A"
     sizes = "-".join(map(str, model.layer_sizes))
-    summary, report, examples, labels = f"A {sizes} network.", None, None, ()
+    members = math.prod(model.layers[0].weight.shape[:-2])
+    what = f"A {sizes} network" if members == 1 else f"The average of {members} {sizes} networks"
+    summary, report, examples, labels = f"{what}.", None, None, ()
     if rows is not None and rows.rows:
         with contextlib.suppress(DataError):  # some models cannot be scored: several labels, several numbers
             scores = evaluate(model, rows)
             report = scores.to_json()
-            what = "images" if model.image_preprocessor else "rows"
+            kind = "images" if model.image_preprocessor else "rows"
             how = f"{100 * scores.accuracy:.2f} % of" if isinstance(scores, Report) else f"R² {scores.r2:.4f} on"
             right = " are right" if isinstance(scores, Report) else ""
-            summary = f"A {sizes} network: {how} {rows.rows:,} test {what}{right}."
+            summary = f"{what}: {how} {rows.rows:,} test {kind}{right}."
         chosen = choose_examples(model, rows)
         examples, labels = rows.x[chosen], np.asarray(rows.labels)[chosen].tolist()
     return PageContent(

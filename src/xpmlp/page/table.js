@@ -254,8 +254,9 @@ const toCsv = (lines) => lines.map((cells) => cells.map((cell) => (/[",\r\n]/.te
 function predictRows(network, { columns, missing }, text) {
   const { header, lines, rows, notes } = readRows(text, columns, missing);
   const isNumber = network.task === "regression";
+  const whats = network.members.length > 1 ? ["prediction", "spread"] : ["prediction"];
   const names = isNumber
-    ? network.output_names.map((name) => (network.output_names.length > 1 ? `prediction_${name}` : "prediction"))
+    ? whats.flatMap((what) => network.output_names.map((name) => (network.output_names.length > 1 ? `${what}_${name}` : what)))
     : network.task === "multilabel"
       ? ["prediction", "probability"].flatMap((what) => network.classes.map((name) => `${what}_${name}`))
       : ["prediction", ...network.classes.map((name) => `probability_${name}`)];
@@ -271,7 +272,8 @@ function predictRows(network, { columns, missing }, text) {
       skipped++;
       return null;
     }
-    return predict(network, encodeRow(columns, values));
+    const x = encodeRow(columns, values);
+    return isNumber && whats.length > 1 ? [...predict(network, x), ...spreadOf(network, x)] : predict(network, x);
   });
   const predicted = lines.map((cells, row) => {
     const output = outputs[row];
