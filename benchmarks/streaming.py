@@ -22,12 +22,14 @@ import polars as pl
 COLUMNS, GROUP_ROWS = 20, 2**18
 TRAIN = ("--hidden", "64", "--activation", "relu", "--batch-size", "1024", "--optimizer", "sgd", "--dropout", "0")
 MEASURE = (
-    "import resource, runpy, sys\n"
+    "import pathlib, runpy, sys\n"
     "sys.argv = ['xpmlp', *sys.argv[1:]]\n"
     "try:\n"
     "    runpy.run_module('xpmlp', run_name='__main__')\n"
     "finally:\n"
-    "    print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, file=sys.stderr)\n"
+    # Of this process alone: what getrusage returns may be that of the process which started it.
+    "    status = pathlib.Path('/proc/self/status').read_text()\n"
+    "    print('peak', 1024 * int(status.split('VmHWM:')[1].split()[0]), file=sys.stderr)\n"
 )
 
 
@@ -76,6 +78,8 @@ def main() -> None:
             print(next(line for line in printed.splitlines() if "streamed" in line))
             print(f"{size / 1e9:.2f} GB, {rows:,} rows: peak {peak / 1e9:.2f} GB, {rate:,.0f} rows/s")
             shutil.rmtree(data)
+        if not options.rounds:
+            return
         data = write_groups(folder / "small", 4 * GROUP_ROWS)
         rates: dict[str, list[float]] = {"in memory": [], "streamed": []}
         for _ in range(options.rounds):

@@ -70,7 +70,7 @@ class ParquetFiles:
                 step = -(-group.rows // parts)
                 for offset in range(0, group.rows, max(step, 1)):
                     rows = min(step, group.rows - offset)
-                    pieces.append(Piece(first + offset, rows, number, start + offset, is_part=parts > 1))
+                    pieces.append(Piece(first + offset, rows, number, start + offset))
                 first, start = first + group.rows, start + group.rows
         return tuple(pieces)
 
@@ -82,7 +82,7 @@ class ParquetFiles:
         with polars_errors(f"{file.path}: cannot be read as Parquet"):
             wanted = polars.scan_parquet(file.path, glob=False).select(columns).slice(piece.start, piece.rows)
             # The streaming engine decodes the pages that it needs, not the whole group.
-            frame = wanted.collect(engine="streaming" if piece.is_part else "in-memory")
+            frame = wanted.collect(engine="streaming")
         return Table.of(self.table.name, frame, first=piece.first)
 
 

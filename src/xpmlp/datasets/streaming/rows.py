@@ -27,8 +27,6 @@ class Piece(NamedTuple):
         Number of the first row among all rows.
     file, start
         The file, and the number of the first row in it.
-    is_part
-        Whether they are a part of what the file stores together.
     usable
         Which rows can be used, as bits; None for all.
     """
@@ -37,7 +35,6 @@ class Piece(NamedTuple):
     rows: int
     file: int = 0
     start: int = 0
-    is_part: bool = False
     usable: bytes | None = None
 
     def usable_rows(self) -> Bool[np.ndarray, " rows"]:
