@@ -34,34 +34,6 @@ def split_settings(members: Sequence[Member]) -> tuple[tuple[tuple[str, float], 
     return tuple((name, float(value)) for name, value in settings[0].items() if name not in varying), varying
 
 
-class ShortSums:
-    """NumPy's namespace for many small networks: sums over an axis of rows or outputs are products with ones.
-
-    NumPy adds up a short axis some ten times more slowly than it multiplies a small matrix.
-    """
-
-    def __init__(self, xp: Any) -> None:
-        self.xp = xp
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.xp, name)
-
-    def sum(self, array: Any, *, axis: int, keepdims: bool = False) -> Any:
-        """Return the sums along the last axis or the one before; others are left to NumPy."""
-        if not keepdims or axis not in (-1, -2) or array.ndim < 4:
-            return self.xp.sum(array, axis=axis, keepdims=keepdims)
-        ones = self.xp.ones(array.shape[axis], dtype=array.dtype)
-        if axis == -1:
-            return self.xp.matmul(array, ones[:, None])
-        return self.xp.matmul(ones[None, :], array)
-
-    def vecdot(self, a: Any, b: Any) -> Any:
-        """Return the scalar products along the last axis, which are many and short for rows of outputs."""
-        if min(a.ndim, b.ndim) < 4:
-            return self.xp.vecdot(a, b)
-        return self.sum(a * b, axis=-1, keepdims=True)[..., 0]
-
-
 @functools.cache
 def with_largest_norm(optimizer: Callable[..., Optimizer]) -> Callable[..., Optimizer]:
     """Return a function like that of an optimizer, with the setting `max_grad_norm` of `clip_gradients`."""
@@ -80,7 +52,6 @@ def population_step(
     fixed: tuple[tuple[str, float], ...],
     varying: tuple[str, ...],
     has_dropout: bool,
-    short_sums: bool,
 ) -> Step:
     """Compose the step of a population, which reads the settings in which its members differ from its state."""
 
@@ -95,7 +66,6 @@ def population_step(
             dropout=dropout,
         )
         inner = TrainingState(state.layers, state.optimizer, state.dropout)
-        xp = ShortSums(xp) if short_sums else xp
         inner, objective = of_members(xp, inner, x, targets, sample_weight, learning_rate)
         return PopulationState(*inner, state.settings), objective
 

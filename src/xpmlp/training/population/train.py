@@ -96,9 +96,7 @@ def train_population(
         samples=samples,
         activation=activation,
         loss=loss,
-        step=population_step(
-            activation, loss, optimizer, fixed, varying, has_dropout, short_sums=backend.trains_in_threads
-        ),
+        step=population_step(activation, loss, optimizer, fixed, varying, has_dropout),
         optimizer=optimizer,
         varying=varying,
         has_dropout=has_dropout,
