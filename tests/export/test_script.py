@@ -120,7 +120,7 @@ def test_a_csv_gives_what_the_command_line_gives(
     from xpmlp.datasets.tables.loading import rows_to_predict
 
     path = tmp_path / "my table.csv"
-    pl.DataFrame(mixed_table).write_csv(path)
+    path.write_text("Report of 2026\n\n" + pl.DataFrame(mixed_table).write_csv(), encoding="utf-8")
     (tmp_path / "network.py").write_text(to_script(table_model), encoding="utf-8")
     finished = run_python(tmp_path, "network.py", path)
     assert finished.returncode == 0, finished.stderr
@@ -219,3 +219,15 @@ def test_it_can_be_read(make_model: MakeModel, table_model: Any) -> None:
         assert all(ast.get_docstring(node) for node in tree.body if isinstance(node, ast.FunctionDef))
         assert "$" not in source
         assert "PROBABILITIES" not in source
+
+
+def test_magnitudes_and_infinite_values_are_read_as_in_predict(tmp_path: Path) -> None:
+    values = [f"€{index + 0.5}{'M' if index % 3 else 'K'}" for index in range(60)]
+    table: dict[str, list[Any]] = {"value": values, "size": [index % 7 + 0.5 for index in range(60)]}
+    rows = [f"{a},{b},{index % 2}\n" for index, (a, b) in enumerate(zip(*table.values(), strict=True))]
+    (tmp_path / "data.csv").write_text("value,size,y\n" + "".join(rows), encoding="utf-8")
+    model, _ = xpmlp.train(tmp_path / "data.csv", recipe=xpmlp.Recipe(hidden_layer_sizes=(4,), epochs=1))
+    table["size"][3] = np.inf
+    with pytest.warns(UserWarning, match="missing values"), pytest.warns(UserWarning, match="inf is infinite"):
+        expected = xpmlp.predict(model, table).probabilities
+    np.testing.assert_allclose(imported(to_script(model))["predict_probabilities"](table), expected, rtol=1e-5)

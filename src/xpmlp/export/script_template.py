@@ -133,9 +133,10 @@ def read_cell(cell, column):
     if is_missing(cell, column):
         return None
     try:
-        return READERS[column["kind"]](cell, column)
+        value = READERS[column["kind"]](cell, column)
     except ValueError$as_error:
         $wrong_cell
+    $value
 
 
 def is_missing(cell, column):
@@ -173,12 +174,18 @@ READERS = {"number": as_number, "boolean": as_number, "category": as_text$date_r
 
 WRONG_CELLS = {
     "refused": {
+        "value": "return value",
         "or_wrong": "",
         "as_error": " as error",
         "wrong_cell": """text = f"column {column['name']!r}: {cell!r} is not a {column['kind']}"
         raise ValueError(text) from error""",
     },
-    "missing": {"or_wrong": ", or if it is not of the column's kind", "as_error": "", "wrong_cell": "return None"},
+    "missing": {
+        "value": "return None if value in (np.inf, -np.inf) else value",
+        "or_wrong": ", or if it is not of the column's kind",
+        "as_error": "",
+        "wrong_cell": "return None",
+    },
 }
 
 NUMBER = "return float(TRUTHS.get(str(cell).strip().lower(), cell))"
@@ -331,6 +338,9 @@ def read_file(path):
     """Read the columns of a CSV file."""
     with open(path, newline="", encoding=ENCODING) as file:
         lines = [line.lstrip(" ") for line in file if not (COMMENT and line.startswith(COMMENT))]
+    if HEADER and lines:  # the line with the most names; titles may stand before it
+        found = [sum(column["name"] in line for column in COLUMNS) for line in lines[:100]]
+        lines = lines[found.index(max(found)) :]
     first = lines[0] if lines else ""
     separator = SEPARATOR if SEPARATOR in first else max(",;\\t|", key=first.count)
     rows = [row for row in csv.reader(lines, delimiter=separator, skipinitialspace=separator != "\\t") if row]
