@@ -286,6 +286,9 @@ def test_scikit_learns_callbacks_watch_every_epoch_and_may_stop(iris: Any) -> No
 
     assert MLPClassifier(**SETTINGS).set_callbacks(Stop()).fit(*iris).n_iter_ == 3
 
+    estimator = MLPClassifier(**SETTINGS | {"solver": "lbfgs"}).set_callbacks(monitor).fit(*iris)
+    assert [row["accuracy"] for row in monitor.get_logs().data] == [estimator.score(*iris)]
+
 
 class Stop:
     """A callback of scikit-learn's kind that stops after the third epoch."""
@@ -373,6 +376,7 @@ MISTAKES: list[tuple[Callable[[Any, Any], Any], type[Exception], str]] = [
     ),
     (lambda x, y: MLPClassifier(solver="lbfgs", dropout=0.1).fit(x, y), ValueError, "use sgd or adam for dropout"),
     (lambda x, y: MLPClassifier().fit(pl.LazyFrame(x), y), TypeError, r"X is a LazyFrame.*X\.collect\(\)"),
+    (lambda x, y: MLPClassifier(max_iter=1).fit(x, y).score(pl.LazyFrame(x), y), TypeError, r"give X\.collect\(\)"),
     (
         lambda x, y: MLPClassifier().fit(x, y, X_val=pl.LazyFrame(x), y_val=y),
         TypeError,

@@ -154,6 +154,8 @@ def mean_error(xp: Any, outputs: Any, targets: Any) -> Any:
         ({"activation": ("tanh", "sin"), "hidden_layer_sizes": (3, 3)}, 1.0, "'sin' is not one of identity"),
         ({"loss": "quantile", "quantiles": (0.5, 1.5)}, 1.0, "the quantile 1.5 is not between 0 and 1"),
         ({"loss": "quantile", "quantiles": (0.9, 0.1)}, 1.0, "not in ascending order"),
+        ({"loss": "quantile", "quantiles": ()}, 1.0, r"must be numbers between 0 and 1, got \(\)"),
+        ({"loss": "quantile", "quantiles": ("0.5",)}, 1.0, "must be numbers between 0 and 1"),
         ({"loss": "gamma"}, -1.0, "valid range of the loss 'gamma': they are not above 0"),
         ({"loss": "poisson", "out_activation": "tanh"}, 1.0, "poisson has an output function of its own"),
         ({"dropout": (0.1, 0.2)}, 1.0, "a number for each of 1 hidden layers"),

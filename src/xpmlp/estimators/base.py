@@ -53,7 +53,7 @@ from .lbfgs import minimize
 from .portable import PortableMixin
 from .problem import NO_ROWS, Problem, Rows
 from .processes import check_input_together, connect_rows
-from .sklearn_callbacks import CallbackSupportMixin
+from .sklearn_callbacks import CallbackSupportMixin, one_task
 from .stochastic import fit_stochastic, reset_curves
 from .validation import check_samples, check_targets, check_weight, refuse_lazy
 
@@ -220,16 +220,16 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
             processes=processes,
         )
         if self.solver == "lbfgs":
-            layers = minimize(self, problem, exact_loss(self))
+            with one_task(self, *problem.given):
+                self._keep(minimize(self, problem, exact_loss(self)), backend, source)
         else:
-            layers = fit_stochastic(self, problem, random_state, incremental=incremental)
-        self._keep(layers, backend, source)
+            self._keep(fit_stochastic(self, problem, random_state, incremental=incremental), backend, source)
 
     def _hidden_sizes(self) -> list[int]:
         """Return the number of units in each hidden layer."""
         sizes = self.hidden_layer_sizes
         sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
-        if not all(isinstance(size, Integral) for size in sizes):
+        if not all(isinstance(size, Integral) and not isinstance(size, bool) for size in sizes):
             raise ValueError(f"hidden_layer_sizes must be whole numbers, got {sizes}.")
         if any(size <= 0 for size in sizes):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
@@ -362,6 +362,7 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
     def _outputs(self, X: Any) -> tuple[Any, Backend, Backend]:
         """Return the network's predictions, the backend they belong to, and the backend of X."""
         check_is_fitted(self)
+        refuse_lazy(X=X)
         source = backend_of(X)
         if is_numpy(source):
             x = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)

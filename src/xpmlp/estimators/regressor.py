@@ -120,7 +120,10 @@ class MLPRegressor(RegressorMixin, MLPBase, RegressionLoss):
         """Return the loss with its numbers and output function."""
         kind = "squared_error" if callable(self.loss) else self.loss
         numbers: Any = {"huber": self.huber_delta, "quantile": self.quantiles}.get(kind, ())
-        numbers = tuple(map(float, numbers)) if isinstance(numbers, tuple | list) else (float(numbers),)
+        numbers = tuple(numbers) if isinstance(numbers, tuple | list) else (numbers,)
+        if not all(isinstance(number, Real) for number in numbers) or (kind == "quantile" and not numbers):
+            raise ValueError(f"quantiles must be numbers between 0 and 1, got {self.quantiles!r}.")
+        numbers = tuple(map(float, numbers))
         name = LossName(kind, numbers, self.out_activation)
         name.make()
         return kind if kind == "huber" and numbers == (1.0,) and name.output == "identity" else str(name)

@@ -1,10 +1,12 @@
 """scikit-learn's own callbacks, such as its ProgressBar and ScoringMonitor: every epoch is one of their tasks."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from xpmlp.training import Callback, Run
 
-__all__ = ["CallbackSupportMixin", "SklearnCallbacks"]
+__all__ = ["CallbackSupportMixin", "SklearnCallbacks", "one_task"]
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -50,3 +52,16 @@ class SklearnCallbacks(Callback):
     def fitted(self) -> dict[str, Any]:
         """Return the attributes of an estimator that was trained so far."""
         return {name: list(getattr(self.estimator, name)) for name in ("coefs_", "intercepts_")}
+
+
+@contextmanager
+def one_task(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Iterator[None]:
+    """Let the callbacks take what happens inside for one task: a solver that has no epochs."""
+    if not hasattr(estimator, "_skl_callbacks"):
+        yield
+        return
+    callbacks = SklearnCallbacks(estimator, X, y, sample_weight)
+    fit = estimator._init_callback_context(max_subtasks=0)
+    fit.call_on_fit_task_begin(**callbacks.data)
+    yield
+    fit.call_on_fit_task_end(**callbacks.data, reconstruction_attributes=callbacks.fitted)
