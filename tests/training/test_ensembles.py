@@ -51,6 +51,7 @@ def test_probabilities_are_the_members_mean_and_so_are_all_scores() -> None:
     assert_allclose(prediction.probabilities, p, atol=1e-12)
     assert prediction.labels.tolist() == np.array(list("abc"))[p.argmax(axis=1)].tolist()
     assert prediction.spread is None
+    assert evidence(model, X[:0], NumpyBackend()).shape == (0,)
     truth = np.random.default_rng(0).integers(0, 3, len(X))
     report: Any = evaluate(model, Split(X, np.array(list("abc"))[truth]), prepared=True)
     assert report.loss == pytest.approx(-np.log(p[np.arange(len(X)), truth]).mean(), abs=1e-12)

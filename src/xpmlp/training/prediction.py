@@ -150,7 +150,7 @@ def evidence(model: Model, x: Num[np.ndarray, "rows features"], backend: Backend
     with backend.scope():
         logits = backend.to_numpy(model_logits(model, x, backend)).astype(np.float64)
     of_members = np.logaddexp.reduce(logits, axis=-1)
-    return np.asarray(np.mean(of_members.reshape(-1, len(x)), axis=0))
+    return np.asarray(np.mean(np.atleast_2d(of_members), axis=0))
 
 
 def class_labels(classes: tuple[int | str, ...]) -> Shaped[np.ndarray, " classes"]:
