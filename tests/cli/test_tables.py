@@ -196,6 +196,7 @@ def test_a_model_of_images_judges_and_predicts_a_table_of_pixels(
     ("arguments", "message"),
     [
         (("train", "digits", "--target", "label"), "digits: is no table, so --target cannot be used"),
+        (("train", "digits", "--memory", "2GB"), "digits: is no table, so --memory cannot be used. Leave it out."),
         (("train", "iris", "--missing", "guess"), "--missing: 'guess' is not one of"),
         (("train", "iris", "--target", "specis"), "there is no column 'specis'"),
         (("train", "iris", "--test", "x.csv", "--test-fraction", "0.5"), "--test and --test-fraction: give one"),

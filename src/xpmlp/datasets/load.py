@@ -79,8 +79,8 @@ def load_by_options(
         return streamed
     if is_table(data):
         return load_table(name if name in NAMED_TABLES else Path(os.path.expanduser(data)), options)
-    if options.given:
-        raise SettingsError(f"{name}: is no table, so {', '.join(options.given)} cannot be used. Leave it out.")
+    if given := [*options.given, *([] if memory is None else ["--memory"])]:
+        raise SettingsError(f"{name}: is no table, so {', '.join(given)} cannot be used. Leave it out.")
     if name in NAMED_DATASETS:
         return NAMED_DATASETS[name](None if data_dir is None else Path(data_dir))
     path = Path(os.path.expanduser(data))
