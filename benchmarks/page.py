@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import machine
-from selenium import webdriver
 
 CORNERS = [(0.3, 0.25), (0.7, 0.25), (0.35, 0.75), (0.7, 0.75)]  # of a Z, across the drawing area
 POINTS = 16  # from a corner to the next
@@ -48,6 +47,8 @@ return [x, y, width, height, performance.getEntriesByName("first-contentful-pain
 
 def time_in_browser(page: Path, *, overlay: bool) -> tuple[float, float, list[float]]:
     """Return the times of first paint, of readiness, and of the answer to each event of a stroke, in milliseconds."""
+    from selenium import webdriver
+
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
     for argument in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "window-size=1280,900"):

@@ -123,6 +123,7 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in (name for name in plots.__all__ if name.startswith("draw_")):
         monkeypatch.setattr(f"xpmlp.plots.{name}", lambda *args, **kwargs: b"a picture")
+    monkeypatch.setattr("xpmlp.model.Model.plot_weights", lambda *args: b"a picture")
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,10 @@ Run = Callable[..., Any]
 def table(tmp_path: Path) -> Path:
     """A table with a number to predict."""
     path = tmp_path / "diabetes.csv"
-    load_diabetes(as_frame=True, scaled=False).frame.to_csv(path, index=False)
+    diabetes = load_diabetes(scaled=False)
+    names = ",".join([*diabetes.feature_names, "target"])
+    rows = np.column_stack([diabetes.data, diabetes.target])
+    np.savetxt(path, rows, fmt="%.10g", delimiter=",", header=names, comments="")
     return path
 
 

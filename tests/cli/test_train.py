@@ -119,6 +119,7 @@ def test_options_override_the_recipe_and_nothing_else(xpmlp: Run, no_pictures: N
         "max_grad_norm": 1.0,
         "label_smoothing": 0.1,
         "loss": "softmax_cross_entropy",
+        "ensemble": 2,
         "seed": 7,
     }
     assert changed.keys() == RECIPES[recipe].to_json().keys()

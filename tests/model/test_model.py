@@ -151,7 +151,7 @@ def f4(*shape: int, value: float = 0.0) -> np.ndarray:
         (with_array(0, "weight", f4(6, 4)), r"layer 0's bias has shape \(1, 5\), expected \(1, 4\)"),
         (with_array(1, "weight", f4(4, 3)), r"layer 1's weight has shape \(4, 3\), .* \(5, outputs"),
         (with_array(0, "weight", f4(6)), r"layer 0's weight has shape \(6,\), .* \(inputs, outputs\)"),
-        (with_array(0, "weight", f4(2, 6, 5)), r"layer 0's weight has shape \(2, 6, 5\)"),
+        (with_array(0, "weight", f4(2, 6, 5)), r"layer 0's bias has shape \(1, 5\), expected \(2, 1, 5\)"),
         (with_array(1, "weight", f4(5, 0)), r"layer 1's weight has shape \(5, 0\)"),
         (with_array(1, "bias", f4(3)), r"layer 1's bias has shape \(3,\)"),
         ({"layers": zeros(6, 5, 3, dtype=np.int64)}, "the weights are int64, expected float32 or float64"),
