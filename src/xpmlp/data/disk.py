@@ -106,7 +106,7 @@ class DiskSamples:
                 taken = int(ends[piece] - starts[piece])
                 if chosen and rows + taken > size:
                     break
-                chosen.append((order[piece], int(offsets[piece]), taken))
+                chosen.append((int(order[piece]), int(offsets[piece]), taken))
                 rows, position = rows + taken, position + 1
             samples = self.gather(left_over, chosen, rows)
             shuffled = generator.permutation(rows)

@@ -48,7 +48,7 @@ def parse_memory(text: str | int) -> int:
     return size
 
 
-def describe_size(size: float) -> str:
+def describe_size(size: int | float) -> str:
     """Return a number of bytes as text, such as ``"1.5 GB"``."""
     unit, factor = ("GB", 1e9) if size >= 1e9 else ("MB", 1e6)
     return f"{size / factor:.3g} {unit}"
