@@ -184,7 +184,9 @@ class Model:
         if len(self.input_shape) != 2:
             raise ModelError("The samples are not gray images, so the weights cannot be drawn as images.")
         classes = self.classes if len(self.layers) == 1 else ()
-        weight = self.layers[0].weight if self.members is None else self.layers[0].weight[0]
+        weight = self.layers[0].weight
+        if self.members is not None:
+            weight, title = weight[0], f"{title}\nThe first of {self.members} networks".strip()
         return draw_weights(weight, self.input_shape, title, classes=classes)
 
     def __repr__(self) -> str:
