@@ -1,4 +1,4 @@
-"""Measure what an ensemble buys on tables: accuracy, log-loss and calibration, and what it costs.
+"""Measure the benefit of an ensemble on tables, in accuracy, log-loss and calibration, and its cost.
 
     python benchmarks/ensembles.py --output RESULTS.jsonl
 
@@ -11,7 +11,6 @@ Each measurement is added to the output when it is done, and measurements that a
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -22,7 +21,7 @@ from typing import Any
 
 import machine
 import numpy as np
-from tables import TABLES, TARGET, read, split
+from tables import TABLES, TARGET, keep, read, read_results, split
 
 import xpmlp
 from xpmlp.bench.report import markdown_table
@@ -88,25 +87,21 @@ def report(results: list[dict[str, Any]], members: int) -> Iterator[str]:
 
 
 def main() -> None:
-    """Measure what is not measured yet, and print the table."""
+    """Make the measurements that are missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, metavar="RESULTS.jsonl", help="measurements, one a line")
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES), metavar="NAME")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
     parser.add_argument("--members", type=int, default=8, help="networks of an ensemble (default: 8)")
     arguments = parser.parse_args()
-    results = []
-    if arguments.output.exists():
-        results = [json.loads(line) for line in arguments.output.read_text().splitlines()]
+    results = read_results(arguments.output)
     done = {(row["table"], row["seed"], row["members"]) for row in results}
     for seed in range(arguments.seeds):
         for name in arguments.tables:
             if (name, seed, arguments.members) in done:
                 continue
-            results.append(measure(name, seed, arguments.members))
+            keep(measure(name, seed, arguments.members), results, arguments.output)
             sys.stderr.write(f"{name}, seed {seed}\n")
-            with arguments.output.open("a") as file:
-                file.write(json.dumps(results[-1]) + "\n")
     sys.stdout.write(f"{machine.describe()}; {arguments.seeds} seeds\n\n")
     sys.stdout.write("\n".join(report(results, arguments.members)) + "\n")
 

@@ -187,7 +187,7 @@ CONTENDERS: dict[str, Contender] = {
 
 @cache
 def warm_up(contender: str) -> None:
-    """Let a contender import what it needs, on a small table."""
+    """Fit a contender to a small table, so that it has imported its libraries."""
     iris = datasets.load_iris(as_frame=True).frame
     CONTENDERS[contender](*split(iris.assign(target="class " + iris[TARGET].astype(str)), 0, stratify=True), False, 0)
 
@@ -266,17 +266,27 @@ def compare(results: list[dict[str, Any]]) -> Iterator[str]:
     yield f"RealMLP's time: {both['RealMLP'] / both['xpmlp']:.2f} times as long"
 
 
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """Return the measurements of an earlier run, which goes on with those that are missing."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def keep(result: dict[str, Any], results: list[dict[str, Any]], path: Path) -> None:
+    """Add a measurement to the others, and to the file at once."""
+    results.append(result)
+    with path.open("a") as file:
+        file.write(json.dumps(result) + "\n")
+
+
 def main() -> None:
-    """Measure what is not measured yet, and print the table."""
+    """Make the measurements that are missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, metavar="RESULTS.jsonl", help="measurements, one a line")
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES), metavar="NAME")
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="NAME")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
     arguments = parser.parse_args()
-    results = []
-    if arguments.output.exists():
-        results = [json.loads(line) for line in arguments.output.read_text().splitlines()]
+    results = read_results(arguments.output)
     done = {(row["table"], row["contender"], row["seed"]) for row in results}
     for seed in range(arguments.seeds):
         for name in arguments.tables:
@@ -285,9 +295,7 @@ def main() -> None:
                     continue
                 result = measure(name, contender, seed)
                 print(f"{name}, {contender}, seed {seed}: {result['score']:.4f}", file=sys.stderr, flush=True)
-                results.append(result)
-                with arguments.output.open("a") as file:
-                    file.write(json.dumps(result) + "\n")
+                keep(result, results, arguments.output)
     print(f"{machine.describe()}; {arguments.seeds} seeds; mean ± standard error\n")
     print("\n".join(report(results, arguments.contenders)))
     if {"xpmlp", "skrub + MLP", "RealMLP"} <= {row["contender"] for row in results}:
