@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -43,7 +42,7 @@ def content_of_run(
     data = model.training.get("data")
     name = data if isinstance(data, str) else "A"
     sizes = "-".join(map(str, model.layer_sizes))
-    members = math.prod(model.layers[0].weight.shape[:-2])
+    members = model.members or 1
     what = f"A {sizes} network" if members == 1 else f"The average of {members} {sizes} networks"
     summary, report, examples, labels = f"{what}.", None, None, ()
     if rows is not None and rows.rows:

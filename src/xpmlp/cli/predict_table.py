@@ -178,7 +178,7 @@ def frame_to_bytes(frame: Any, suffix: str) -> bytes:
 
 def to_json(model: Model, places: Iterable[tuple[Path, int | None]], prediction: Prediction) -> str:
     """Return a list with an object for each prediction, with its file and the row in it."""
-    objects = []
+    objects, unit = [], target_unit(model)
     labels, probabilities_of = prediction.labels.tolist(), prediction.probabilities.tolist()
     spreads = [None] * len(labels) if prediction.spread is None else prediction.spread.tolist()
     for (path, row), label, probabilities, spread in zip(places, labels, probabilities_of, spreads, strict=True):
@@ -186,9 +186,11 @@ def to_json(model: Model, places: Iterable[tuple[Path, int | None]], prediction:
         if model.task == "regression":
             numbers = {"prediction": label} | ({} if spread is None else {"spread": spread})
             if len(model.output_names) > 1:
-                numbers = {name: dict(zip(model.output_names, row, strict=True)) for name, row in numbers.items()}
+                numbers = {
+                    name: dict(zip(model.output_names, of_each, strict=True)) for name, of_each in numbers.items()
+                }
             values |= numbers
-            values |= {"unit": unit} if (unit := target_unit(model)) else {}
+            values |= {"unit": unit} if unit else {}
         else:
             named = dict(zip(map(str, model.classes), probabilities, strict=True))
             values |= {"label": label, "probability": max(probabilities), "probabilities": named}

@@ -13,9 +13,9 @@ from sklearn.utils.validation import validate_data
 from xpmlp.estimators.arrays import numpy_backend
 from xpmlp.estimators.functions import prediction_functions
 from xpmlp.estimators.labels import decode
+from xpmlp.nn.ensembles import stack_networks
 from xpmlp.nn.network import forward
 from xpmlp.nn.samples import Samples
-from xpmlp.nn.tree import tree_map
 from xpmlp.training.population import Rows, train_population
 
 from .networks import Fit, Inputs, Preparation, UnsuitableError
@@ -147,8 +147,7 @@ def accuracies(fits: list[Fit], x: Any, truth: Any) -> Any:
     """Return the accuracy of each network on the same rows."""
     network, backend = fits[0].network, numpy_backend()
     x = validate_data(network, x, reset=False)
-    of_each = [fit.network._layers(backend) for fit in fits]
-    layers = tree_map(lambda *arrays: np.stack(arrays), *of_each)
+    layers = stack_networks(np, [fit.network._layers(backend) for fit in fits])
     activation, loss = prediction_functions(network, backend)
     x = np.asarray(x, layers[0].weight.dtype)
     outputs = loss.predict(np, forward(np, layers, x, activation)[1])

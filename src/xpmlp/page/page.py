@@ -4,7 +4,6 @@ import base64
 import hashlib
 import html
 import json
-import math
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -139,7 +138,7 @@ def describe(model: Model, content: PageContent, *, small: bool) -> tuple[dict[s
             "layers": [
                 dict(zip(("inputs", "outputs"), layer.weight.shape[-2:], strict=True)) for layer in model.layers
             ],
-            "members": math.prod(model.layers[0].weight.shape[:-2]),  # of an ensemble
+            "members": model.members or 1,
         },
         "facts": list(content.facts),
         "history": [finite(row) for row in content.history],

@@ -20,6 +20,7 @@ from xpmlp.datasets.streaming.load import LargeTable, find_large_table
 from xpmlp.datasets.tables.columns import find_target
 from xpmlp.datasets.tables.loading import NAMED_TABLES, held_out_rows, labelled_rows, open_tables, plain_schema
 from xpmlp.datasets.tables.options import TableOptions
+from xpmlp.datasets.tables.table import Table
 from xpmlp.datasets.tables.values import read_texts
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.model import Model
@@ -72,13 +73,8 @@ def rows_of_table(model: Model, data: str, target: str | None, given: TableOptio
     table, test_table = open_tables(path, TableOptions.recorded(model.training, given), model.table_schema)
     whole = table
     table, which = (table, "rows") if test_table is None else (test_table, "test rows")
-    facts: tuple[str, ...] = ()
-    if model.table_schema is None:
-        name, guess = find_target(table, target)
-        schema = plain_schema(table, name, model.input_scale, model.layer_sizes[0])
-        facts = () if guess is None else (guess,)
-    else:
-        schema = model.table_schema if target is None else msgspec.structs.replace(model.table_schema, target=target)
+    schema, guess = schema_for(model, table, target)
+    facts: tuple[str, ...] = () if guess is None else (guess,)
     rows = held_out_rows(table, schema, model.training.get("split"), model.classes) if test_table is None else None
     if rows is not None:
         which = "test rows"
@@ -96,6 +92,14 @@ def rows_of_table(model: Model, data: str, target: str | None, given: TableOptio
         return labelled_rows(whole, schema, model.classes, None if rows is None else ~rows)[0]
 
     return EvaluationRows(split, table.name, which, notes, load_train if which == "test rows" else None, facts)
+
+
+def schema_for(model: Model, table: Table, target: str | None) -> tuple[TableSchema, str | None]:
+    """Return how a model reads a table, with another target if one is given, and a note if the target was guessed."""
+    if model.table_schema is None:
+        name, guess = find_target(table, target)
+        return plain_schema(table, name, model.input_scale, model.layer_sizes[0]), guess
+    return model.table_schema if target is None else msgspec.structs.replace(model.table_schema, target=target), None
 
 
 @dataclass
@@ -141,12 +145,7 @@ def find_large_rows(
     if large is None:
         return None
     table, options, split = large.files.table, TableOptions.recorded(model.training, given), model.training.get("split")
-    schema = model.table_schema
-    if schema is None:
-        name, _ = find_target(table, target)
-        schema = plain_schema(table, name, model.input_scale, model.layer_sizes[0])
-    elif target is not None:
-        schema = msgspec.structs.replace(schema, target=target)
+    schema, _ = schema_for(model, table, target)
     facts: tuple[str, ...] = (f"{table.name}: read in pieces, as it takes more memory than {large.memory.reason}",)
     is_held_out: Any = None
     if isinstance(split, dict) and (split.get("file"), split.get("rows")) == (Path(table.name).name, table.rows):

@@ -146,7 +146,7 @@ def fit_dataset(
     loss = choose_loss(dataset, recipe)
     sizes = (math.prod(dataset.input_shape), *recipe.hidden_layer_sizes, len(dataset.classes) or len(loss.levels) or 1)
     check_ensemble(recipe, sizes, backend)
-    # Drawn in NumPy on every backend, so that one seed gives one network everywhere.
+    # Drawn in NumPy on every backend, so that one seed gives one network everywhere; (seed, 0) draws what seed does.
     generators = [np.random.default_rng((recipe.seed, member)) for member in range(recipe.ensemble)]
     initializer, dtype = INITIALIZERS[recipe.initializer](), getattr(np, recipe.dtype)
     networks = [init_layers(np, generator, sizes, initializer, dtype=dtype) for generator in generators]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from xpmlp.backends.engine.captured_step import overwrite
 from xpmlp.nn.layers import Layer, Layers
 from xpmlp.nn.objective import add_decay
 from xpmlp.nn.step import ComposedStep, TrainingState
@@ -62,9 +63,3 @@ def take_tile(tree: Any, index: int, start: int, stop: int) -> Any:
         weight, bias = tree[index]
         return (Layer(weight[start:stop], bias if start == 0 else bias[:0]),)
     return type(tree)(*(take_tile(part, index, start, stop) for part in tree))
-
-
-def overwrite(array: Any, result: Any) -> Any:
-    """Write a result into an array."""
-    array[...] = result
-    return array

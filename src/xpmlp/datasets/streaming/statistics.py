@@ -139,13 +139,11 @@ class TableStatistics:
             for part, part_values in parts.items():
                 column.numbers[part] = column.numbers.get(part, Moments()).merge(moments(part_values))
         for name, cells in wrong.items():
-            before = self.wrong.get(name)
-            cells = replace(cells, row=table.first + cells.row) if before is None else cells
-            self.wrong[name] = (
-                cells
-                if before is None
-                else replace(before, count=before.count + cells.count, present=before.present + cells.present)
-            )
+            if (before := self.wrong.get(name)) is None:
+                self.wrong[name] = replace(cells, row=table.first + cells.row)
+            else:
+                count, present = before.count + cells.count, before.present + cells.present
+                self.wrong[name] = replace(before, count=count, present=present)
 
     def unusable(self, *, are_pixels: bool, strict: bool) -> dict[str, str]:
         """Return the columns that cannot help, each with the reason."""

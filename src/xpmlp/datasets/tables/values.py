@@ -51,11 +51,8 @@ def read_values(
     texts: Iterable[Any], options: TableOptions, schema: TableSchema | None, reading: Reading | None = None
 ) -> Values:
     """Read columns of text as numbers if all their values are, apart from markers of missing values."""
-    polars, found, known = (
-        import_polars(),
-        Values(),
-        Reading() if schema is None or schema.reading is None else schema.reading,
-    )
+    polars, found = import_polars(), Values()
+    known = Reading() if schema is None or schema.reading is None else schema.reading
     decimal_comma = reading is not None and reading.separator == ";"
     amongst: dict[str, str] = {}
     formats: dict[str, NumberFormat] = {}
@@ -84,8 +81,9 @@ def read_values(
                 counts += others
             if form is not None:
                 formats[name] = form
-                decorated = values.is_not_null() & text.cast(polars.Float64, strict=False).is_null()
-                row = int(np.argmax((decorated if decorated.any() else values.is_not_null()).to_numpy()))
+                has_value = values.is_not_null()
+                is_decorated = has_value & text.cast(polars.Float64, strict=False).is_null()
+                row = int(np.argmax((is_decorated if is_decorated.any() else has_value).to_numpy()))
                 examples[name] = f"{text[row]} as {values[row]:.12g}"
         if counts:
             found.markers[name] = dict(counts.most_common())
