@@ -135,9 +135,9 @@ def read_idx(path: Path) -> None:
 
 def read_picture(path: Path) -> None:
     """Prepare a picture for a model of digits."""
-    from xpmlp.model.image_preprocessor import ImagePreprocessor, prepare_image
+    from xpmlp.model.image_preprocessor import ImagePreprocessor, prepare_marks
 
-    assert np.isfinite(prepare_image(path, ImagePreprocessor(28, 28, "dark", 20 / 28, "mass"))).all()
+    assert np.isfinite(prepare_marks(path, ImagePreprocessor(28, 28, "dark", 20 / 28, "mass"), single=True)[0]).all()
 
 
 def read_model(path: Path) -> None:

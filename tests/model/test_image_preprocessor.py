@@ -9,7 +9,7 @@ import pytest
 
 from xpmlp.datasets import load_mnist
 from xpmlp.errors import DataError
-from xpmlp.model.image_preprocessor import ImagePreprocessor, prepare_image
+from xpmlp.model.image_preprocessor import ImagePreprocessor, prepare_marks
 
 Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
 
@@ -143,7 +143,7 @@ def test_images_in_awkward_pictures_are_recognized_as_before(
     generator, options = np.random.default_rng(0), {"quality": 50} if suffix == "jpg" else {}
     for image in x[tested].reshape(-1, expected.height, expected.width):
         KINDS[kind](on_a_sheet(image, factor, generator), generator).save(path, **options)
-        pictures.append(prepare_image(path, preprocessor))
+        pictures.append(prepare_marks(path, preprocessor, single=True)[0])
     classifier = KNeighborsClassifier(3).fit(x[trained], labels[trained])
     original, changed = (
         classifier.score(x[tested], labels[tested]),

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 import xpmlp
 from xpmlp.backends import NumpyBackend
-from xpmlp.model.image_preprocessor import ImagePreprocessor, prepare_image, prepare_marks
+from xpmlp.model.image_preprocessor import ImagePreprocessor, prepare_marks
 from xpmlp.training.prediction import unfamiliar
 
 # Strokes of each digit, through points in a box of 1 × 1 (x to the right, y down); each in one or more hands.
@@ -141,7 +141,7 @@ def test_each_photograph_gives_as_many_images_as_it_shows_digits(tmp_path: Path)
 def test_a_picture_as_one_mark_shows_all_of_its_digits(tmp_path: Path) -> None:
     picture, digits, _ = photograph(4)
     assert len(digits) > 1
-    image = prepare_image(saved(picture, tmp_path), MNIST).reshape(28, 28)
+    image = prepare_marks(saved(picture, tmp_path), MNIST, single=True)[0].reshape(28, 28)
     rows, columns = np.nonzero(image > 0.2)
     assert np.ptp(columns) > 2 * np.ptp(rows)
 

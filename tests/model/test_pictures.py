@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from xpmlp.errors import DataError
-from xpmlp.model.image_preprocessor import ImagePreprocessor, prepare_image
+from xpmlp.model.image_preprocessor import ImagePreprocessor, prepare_marks
 
 Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
 
@@ -42,7 +42,7 @@ def prepared(
     """Save an image as a file of that suffix, prepare it, and return it as rows and columns."""
     path = folder / f"picture.{suffix}"
     image.save(path, **options)
-    pixels = prepare_image(path, preprocessor)
+    pixels = prepare_marks(path, preprocessor, single=True)[0]
     assert pixels.dtype == np.float32
     assert pixels.min() >= 0
     assert pixels.max() <= 1
@@ -304,7 +304,7 @@ def test_a_file_that_holds_no_usable_picture_is_refused_by_name(tmp_path: Path, 
     path = tmp_path / "picture.png"
     path.write_bytes(content)
     with pytest.raises(DataError, match=rf"picture\.png: .*({complaint})"):
-        prepare_image(path, MNIST)
+        prepare_marks(path, MNIST, single=True)[0]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -315,7 +315,7 @@ def test_a_truncated_picture_is_refused_by_name(tmp_path: Path, suffix: str) -> 
     for fraction in (0.05, 0.5, 0.9):
         path.write_bytes(content[: int(len(content) * fraction)])
         with pytest.raises(DataError, match=rf"picture\.{suffix}: (damaged or cut short|not a picture)"):
-            prepare_image(path, MNIST)
+            prepare_marks(path, MNIST, single=True)[0]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -331,7 +331,7 @@ def test_a_picture_with_damaged_bytes_never_fails_in_another_way(tmp_path: Path,
         damaged[rng.integers(0, min(len(content), 200), 3)] = rng.integers(0, 256, 3)
         path.write_bytes(damaged.tobytes())
         try:
-            pixels = prepare_image(path, MNIST)
+            pixels = prepare_marks(path, MNIST, single=True)[0]
         except DataError:
             refused += 1
         else:
@@ -341,9 +341,9 @@ def test_a_picture_with_damaged_bytes_never_fails_in_another_way(tmp_path: Path,
 
 def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match=r"seven\.png: no such file"):
-        prepare_image(tmp_path / "seven.png", MNIST)
+        prepare_marks(tmp_path / "seven.png", MNIST, single=True)[0]
     with pytest.raises(DataError, match="a folder, not a picture"):
-        prepare_image(tmp_path, MNIST)
+        prepare_marks(tmp_path, MNIST, single=True)[0]
     path = tmp_path / "picture.png"
     grey_image(drawing()).save(path)
 
@@ -353,7 +353,7 @@ def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path, monkeypat
     # Whoever runs the tests as root may read everything.
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(DataError, match=r"picture\.png: cannot be read \(Permission denied\)"):
-        prepare_image(path, MNIST)
+        prepare_marks(path, MNIST, single=True)[0]
 
 
 def test_a_pixel_limit_of_none_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from xpmlp.errors import DataError
 from xpmlp.model import ImagePreprocessor
-from xpmlp.model.image_preprocessor import prepare_image
+from xpmlp.model.image_preprocessor import prepare_marks
 
 FILE = Path(__file__).with_name("pictures.json")
 MNIST = {"height": 28, "width": 28, "background": "dark", "content_size": 20 / 28, "centering": "mass"}
@@ -156,7 +156,7 @@ def main() -> None:
             path = Path(folder) / "picture.png"
             path.write_bytes(content)
             try:
-                prepared = prepare_image(path, ImagePreprocessor(**FORMS[form]))
+                prepared = prepare_marks(path, ImagePreprocessor(**FORMS[form]), single=True)[0]
                 text = base64.b64encode(np.rint(255 * prepared).astype(np.uint8).tobytes()).decode()
             except DataError:
                 text = None

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from xpmlp import Model
 from xpmlp.model import Column, ImagePreprocessor, TableSchema
-from xpmlp.model.image_preprocessor import prepare_image
+from xpmlp.model.image_preprocessor import prepare_marks
 from xpmlp.nn.layers import Layer
 from xpmlp.page import PageContent
 
@@ -172,7 +172,7 @@ def test_a_damaged_page_says_so(browser: Any, write_page: WritePage) -> None:
 def test_a_photo_is_chosen_dropped_and_pasted(browser: Any, write_page: WritePage, tmp_path: Path) -> None:
     browser.open(write_page(picture_model()))
     path = picture_file(tmp_path / "photo.png")
-    expected = prepare_image(path, FORM)
+    expected = prepare_marks(path, FORM, single=True)[0]
     browser.find("#file").send_keys(str(path))
     browser.wait("return page.pad.input !== null")
     assert np.abs(np.array(browser.run("return Array.from(page.pad.input)")) - expected).max() <= 1 / 255

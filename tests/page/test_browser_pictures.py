@@ -12,7 +12,7 @@ import pytest
 
 from xpmlp import Model
 from xpmlp.model import ImagePreprocessor
-from xpmlp.model.image_preprocessor import prepare_image
+from xpmlp.model.image_preprocessor import prepare_marks
 from xpmlp.nn.layers import Layer
 
 pytestmark = pytest.mark.slow
@@ -132,7 +132,9 @@ def test_drawings_are_prepared_as_in_python_and_recognised(
     for digit, brush, strokes in drawings():
         browser.draw(strokes, brush)
         browser.settle()
-        expected = prepare_image(browser.drawing(tmp_path / "drawing.png"), mnist_model.image_preprocessor)
+        expected = prepare_marks(
+            browser.drawing(tmp_path / "drawing.png"), mnist_model.image_preprocessor, single=True
+        )[0]
         prepared = np.array(browser.run("return Array.from(page.pad.input)"))
         assert np.abs(prepared - expected).max() <= 1 / 255
         right += browser.text("#best") == str(digit)

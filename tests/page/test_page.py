@@ -13,7 +13,7 @@ import pytest
 from xpmlp import Model
 from xpmlp.errors import DataError, XpmlpError
 from xpmlp.model import Column, ImagePreprocessor, TableSchema
-from xpmlp.model.image_preprocessor import prepare_image
+from xpmlp.model.image_preprocessor import prepare_marks
 from xpmlp.model.table_schema import Kind
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.layers import Layer
@@ -85,10 +85,10 @@ def test_pictures_are_prepared_as_the_specification_says(tmp_path: Path) -> None
         form = ImagePreprocessor(**picture["form"])
         if picture["prepared"] is None:
             with pytest.raises(DataError, match="blank"):
-                prepare_image(path, form)
+                prepare_marks(path, form, single=True)[0]
         else:
             expected = np.frombuffer(base64.b64decode(picture["prepared"]), np.uint8) / 255
-            assert np.abs(prepare_image(path, form) - expected).max() <= 1 / 255, picture["name"]
+            assert np.abs(prepare_marks(path, form, single=True)[0] - expected).max() <= 1 / 255, picture["name"]
 
 
 def test_the_page_knows_every_field_of_a_schema() -> None:

@@ -101,11 +101,6 @@ def measured_rows(rows: int) -> slice:
     return slice(None, None, math.ceil(rows / MEASURED_IMAGES) or 1)
 
 
-def prepare_image(path: Path, preprocessor: ImagePreprocessor) -> Float32[np.ndarray, " features"]:
-    """Convert a picture file, as one mark, to an image like those of the training set; see `prepare_marks`."""
-    return np.asarray(prepare_marks(path, preprocessor, single=True)[0])
-
-
 def prepare_marks(
     path: Path, preprocessor: ImagePreprocessor, *, single: bool = False
 ) -> Float32[np.ndarray, "marks features"]:
