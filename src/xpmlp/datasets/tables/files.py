@@ -121,12 +121,11 @@ def parquet_files(path: Path) -> list[Path]:
 
 def open_parquet(path: Path, *, trusted: bool = False) -> Table:
     """Open a Parquet file, or a folder of such files with the same columns; see `open_lazily`."""
-    first, *others = (open_lazily(file, "scan_parquet", "Parquet", trusted=trusted) for file in parquet_files(path))
-    if not others:
-        return replace(first, name=str(path))
-    for other in others:
-        refuse_other_columns(first, other)
-    return open_frame(path, import_polars().concat([table.frame for table in (first, *others)]), "Parquet")
+    tables = [open_lazily(file, "scan_parquet", "Parquet", trusted=trusted) for file in parquet_files(path)]
+    for other in tables[1:]:
+        refuse_other_columns(tables[0], other)
+    frame = import_polars().concat([table.frame for table in tables])
+    return replace(tables[0], name=str(path), frame=frame, rows=sum(table.rows for table in tables))
 
 
 def refuse_other_columns(table: Table, other: Table) -> None:
@@ -166,19 +165,15 @@ def open_lazily(path: Path, scan: Scan, kind: str, *, trusted: bool = False) -> 
         refuse_crashing(path, scan)
     # Polars takes only names in Unicode.
     source = path if is_unicode(path) else io.BytesIO(path.read_bytes())
-    table = open_frame(path, getattr(import_polars(), scan)(source, glob=False), kind)
+    polars = import_polars()
+    frame = getattr(polars, scan)(source, glob=False)
+    with polars_errors(f"{path}: cannot be read as {kind}"), silent_panics():
+        schema = dict(frame.collect_schema())
+    table = Table(str(path), frame, schema, 0)
+    table = checked(replace(table, rows=table.collect(frame.select(polars.len())).item() if schema else 0))
     if not trusted:
         check_memory(16 * table.rows, what=f"{path}: a column of {table.rows:,} rows", remedy="Take fewer rows.")
     return table
-
-
-def open_frame(path: Path, frame: Any, kind: str) -> Table:
-    """Return the table of a LazyFrame that reads a file, or a folder of files."""
-    table = Table(str(path), frame, {}, 0)
-    with polars_errors(f"{path}: cannot be read as {kind}"), silent_panics():
-        schema = dict(frame.collect_schema())
-    rows = int(table.collect(frame.select(import_polars().len())).item()) if schema else 0
-    return checked(replace(table, schema=schema, rows=rows))
 
 
 def checked(table: Table) -> Table:
