@@ -40,12 +40,12 @@ def test_what_cannot_be_used_comes_with_the_reason_or_the_command_that_brings_it
 def test_every_device_has_a_line_with_its_memory_and_how_its_training_went(
     xpmlp: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gpu = Device("cuda:0", "NVIDIA H200", 140 * 2**30, 100 * 2**30)
+    gpu = Device("cuda:0", "NVIDIA H200", 141 * 10**9, 100 * 10**9)
     trials = (Trial(gpu, 1e-6, None), Trial(Device("cpu", "processor"), None, "it is on fire"))
     out = show(xpmlp, monkeypatch, BackendStatus("torch", "2.13.0", linear_algebra="cuBLAS", trials=trials))
     first, second = (line for line in out.splitlines() if "cuda:0" in line or "processor" in line)
     assert "NVIDIA H200" in first
-    assert "140 GiB, 100 GiB free" in first
+    assert "141 GB, 100 GB free" in first
     assert "as NumPy" in first
     assert "failed" in second
     assert "torch: it is on fire" in out

@@ -15,7 +15,8 @@ from xpmlp.backends import Backend, NumpyBackend, load_backend
 from xpmlp.backends.engine.captured_epoch import CapturedEpoch
 from xpmlp.backends.engine.captured_step import DeviceStep
 from xpmlp.data import StreamedSamples, place_samples
-from xpmlp.data.placement import format_bytes, rows_on_device, train_epoch
+from xpmlp.data.placement import rows_on_device, train_epoch
+from xpmlp.datasets.memory import format_bytes
 from xpmlp.errors import MissingDependencyError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
@@ -152,7 +153,7 @@ def test_samples_that_fit_are_moved_and_others_are_reported(
     with caplog.at_level(logging.WARNING):
         held = place_samples(lacks, samples, "float64")
     assert isinstance(held, StreamedSamples)
-    assert "need 187.5 KiB, but cpu has only 231.5 KiB free" in caplog.text
+    assert "need 192 kB, but cpu has only 237 kB free" in caplog.text
     # As float32 the same rows take half.
     assert isinstance(place_samples(lacks, samples, "float32"), Samples)
 
@@ -179,7 +180,8 @@ def test_rows_for_evaluation_come_from_streamed_samples_too(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 bytes"), (1000, "1000 bytes"), (1536, "1.5 KiB"), (2**21, "2 MiB"), (2**42, "4096 GiB")]
+    ("count", "text"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (999_600, "1 MB"), (2 * 10**9, "2 GB"), (4.1e12, "4.1 TB")],
 )
 def test_bytes_as_text(count: int, text: str) -> None:
     assert format_bytes(count) == text

@@ -7,7 +7,7 @@ import typer
 from rich.text import Text
 
 from xpmlp.backends import BackendStatus, check_backends
-from xpmlp.data.placement import format_bytes
+from xpmlp.datasets.memory import format_bytes
 
 from .console import make_console, make_table
 

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from xpmlp.datasets import Split, TableOptions
 from xpmlp.datasets.load import load_by_options
+from xpmlp.datasets.memory import format_bytes
 from xpmlp.datasets.tables.loading import rows_to_predict
 from xpmlp.datasets.tables.table import Table, import_polars
 from xpmlp.errors import SettingsError, XpmlpError
@@ -60,7 +61,7 @@ def export(
     trained = load_model(file)
     if output.suffix.lower() == ".html":
         write_whole(output, page_of(file, trained, data_dir, small=small))
-        make_console().print(f"written to {output}: {describe_size(output.stat().st_size)}")
+        make_console().print(f"written to {output}: {format_bytes(output.stat().st_size)}")
         return
     if small:
         raise SettingsError("--small: is for .html files. Leave it out.")
@@ -77,14 +78,9 @@ def export(
         )
     write_whole(output, content)
     agrees = "" if difference is None else f"; agrees with predict to {max(difference, 1e-16):.0e} on {SAMPLES} samples"
-    make_console().print(f"written to {output}: {describe_size(len(content))}{agrees}")
+    make_console().print(f"written to {output}: {format_bytes(len(content))}{agrees}")
     if difference is None:
         print_note("onnxruntime is not installed, so the graph was checked but not run. Run: pip install onnxruntime")
-
-
-def describe_size(size: int) -> str:
-    """Return a file's size as text."""
-    return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB"
 
 
 def page_of(file: Path, model: Model, data_dir: Path | None, *, small: bool) -> bytes:

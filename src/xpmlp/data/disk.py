@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from xpmlp.datasets import Split
-from xpmlp.datasets.streaming.limit import describe_size
+from xpmlp.datasets.memory import format_bytes
 from xpmlp.datasets.streaming.rows import BLOCK_FRACTION, RowStream
 from xpmlp.errors import DataError
 from xpmlp.nn.samples import Samples
@@ -72,8 +72,8 @@ class DiskSamples:
         if not rows:
             needed = BLOCK_FRACTION * self.row_bytes * batch_size
             raise DataError(
-                f"{self.stream.name}: --memory: {describe_size(self.stream.memory)} are too few for a batch of "
-                f"{batch_size:,} rows. {describe_size(math.ceil(1.01 * needed))} are needed; or use a smaller batch."
+                f"{self.stream.name}: --memory: {format_bytes(self.stream.memory)} are too few for a batch of "
+                f"{batch_size:,} rows. {format_bytes(math.ceil(1.01 * needed))} are needed; or use a smaller batch."
             )
         return rows
 

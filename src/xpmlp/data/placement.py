@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from xpmlp.backends.base import Backend
+from xpmlp.datasets.memory import format_bytes
 from xpmlp.nn.samples import Batch, Samples, make_batch, slice_rows
 from xpmlp.nn.step import Step, TrainingState
 
@@ -211,13 +212,3 @@ def train_blocks(
                 backend.release_recordings()
                 gc.collect()
     return state, backend.xp.concat(objectives, axis=-1)
-
-
-def format_bytes(count: int) -> str:
-    """Return a number of bytes as text, such as ``"1.5 KiB"``."""
-    amount = float(count)
-    for unit in ("bytes", "KiB", "MiB"):
-        if amount < 1024:
-            return f"{amount:.4g} {unit}"
-        amount /= 1024
-    return f"{amount:.4g} GiB"

@@ -47,5 +47,14 @@ def check_memory(needed: int, *, what: str, remedy: str) -> None:
     available = available_memory()
     if available is not None and needed > available:
         raise DataError(
-            f"{what}: needs about {needed / 1e9:.1f} GB of memory, but {available / 1e9:.1f} GB are free. {remedy}"
+            f"{what}: needs about {format_bytes(needed)} of memory, but {format_bytes(available)} are free. {remedy}"
         )
+
+
+def format_bytes(count: float) -> str:
+    """Return a number of bytes as text, such as ``"1.5 GB"``."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.3g} TB"

@@ -7,6 +7,8 @@ from jaxtyping import Float32, Num, Shaped, UInt8
 
 from xpmlp.errors import DataError
 
+from .memory import format_bytes
+
 
 def find_scale(images: Num[np.ndarray, "rows *shape"], *, what: str) -> float:
     """Return the divisor that brings values between -1 and 1."""
@@ -44,8 +46,8 @@ def allocate(images: Num[np.ndarray, "*shape"], dtype: np.dtype[Any], *, what: s
     try:
         return np.empty(images.shape, dtype)
     except MemoryError as error:
-        needed = images.size * dtype.itemsize / 1e9
-        raise DataError(f"{what}: its images take {needed:.1f} GB as {dtype}, but less memory is free.") from error
+        needed = format_bytes(images.size * dtype.itemsize)
+        raise DataError(f"{what}: its images take {needed} as {dtype}, but less memory is free.") from error
 
 
 def check_finite(x: Num[np.ndarray, "rows features"], *, what: str, input_shape: tuple[int, ...]) -> None:

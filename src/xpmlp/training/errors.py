@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from xpmlp.backends import Backend
-from xpmlp.data.placement import format_bytes
+from xpmlp.datasets.memory import format_bytes
 from xpmlp.errors import DataError, DeviceMemoryError, XpmlpError
 from xpmlp.nn.layers import Layers
 

@@ -12,9 +12,8 @@ from jaxtyping import Float64
 
 from xpmlp.backends import Backend, NumpyBackend, load_backend
 from xpmlp.data import DiskSamples
-from xpmlp.data.placement import format_bytes
 from xpmlp.datasets import ByteSplit, Dataset, Split, TableOptions, class_indices, one_hot
-from xpmlp.datasets.memory import available_memory
+from xpmlp.datasets.memory import available_memory, format_bytes
 from xpmlp.errors import SettingsError
 from xpmlp.model.image_preprocessor import ImagePreprocessor, measured_rows
 from xpmlp.model.model import Model

@@ -108,7 +108,7 @@ def test_a_table_that_cannot_fit_in_memory_is_refused(
     path = tmp_path / "data.parquet"
     pl.DataFrame({"a": np.arange(1000.0), "label": np.arange(1000) % 2}).write_parquet(path)
     monkeypatch.setattr(memory, "available_memory", lambda: 100)
-    assert "GB of memory" in refused(path)
+    assert "kB of memory, but 100 bytes are free" in refused(path)
     assert "Save it as Parquet" in refused(write(three_classes))
     monkeypatch.undo()
     if os.path.exists("/proc/meminfo"):

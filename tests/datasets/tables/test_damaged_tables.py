@@ -139,7 +139,7 @@ def test_a_gzip_file_that_holds_far_more_than_memory_is_refused(
     path = tmp_path / "bomb.csv.gz"
     path.write_bytes(gzip.compress(b"a,label\n" + b"1,0\n" * 10**6))
     monkeypatch.setattr(text_file, "available_memory", lambda: 10**7)
-    with pytest.raises(DataError, match=r"bomb.csv.gz: holds more than 0.0 GB"):
+    with pytest.raises(DataError, match=r"bomb.csv.gz: holds more than 2.5 MB"):
         read_table(path)
     monkeypatch.undo()
     path.write_bytes(gzip.compress(b"a" * 10**8, 1))
@@ -155,7 +155,7 @@ def test_a_zstandard_file_that_holds_far_more_than_memory_is_refused(
     path.write_bytes(text_file.ZSTD_MAGIC + bytes([0, 0x50]) + b"".join(blocks))  # runs of one letter, RFC 8878
     assert len(text_file.decompress_zstd(path)) == 100 * 2**17 + 1
     monkeypatch.setattr(text_file, "available_memory", lambda: 10**7)
-    with pytest.raises(DataError, match=r"bomb.csv.zst: holds more than 0.0 GB"):
+    with pytest.raises(DataError, match=r"bomb.csv.zst: holds more than 2.5 MB"):
         read_table(path)
 
 
@@ -174,7 +174,7 @@ def test_an_array_that_an_idx_file_promises_must_fit_into_memory(
     path.write_bytes(gzip.compress(bytes([0, 0, 8, 1]) + (10**7).to_bytes(4, "big") + bytes(10**7)))
     assert read_idx(path).shape == (10**7,)
     monkeypatch.setattr(memory, "available_memory", lambda: 10**6)
-    with pytest.raises(DataError, match=r"images.gz: needs about 0.0 GB of memory"):
+    with pytest.raises(DataError, match=r"images.gz: needs about .* of memory"):
         read_idx(path)
 
 

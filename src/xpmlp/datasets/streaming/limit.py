@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from xpmlp.errors import SettingsError
 
-from ..memory import available_memory
+from ..memory import available_memory, format_bytes
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 FRACTION = 0.7  # of the available memory, if no limit is given
@@ -25,10 +25,10 @@ class Memory(NamedTuple):
             return given
         if given is not None:
             limit = parse_memory(given)
-            return cls(limit, f"the limit of {describe_size(limit)}")
+            return cls(limit, f"the limit of {format_bytes(limit)}")
         if (available := available_memory()) is None:
             return None
-        return cls(int(FRACTION * available), f"most of the {describe_size(available)} of free memory")
+        return cls(int(FRACTION * available), f"most of the {format_bytes(available)} of free memory")
 
 
 def parse_memory(text: str | int) -> int:
@@ -46,9 +46,3 @@ def parse_memory(text: str | int) -> int:
     if size < SMALLEST:
         raise SettingsError(f"--memory: {str(text)!r} is less than 1 MB. Write 2GB, 500MB or 1.5GiB.")
     return size
-
-
-def describe_size(size: int | float) -> str:
-    """Return a number of bytes as text, such as ``"1.5 GB"``."""
-    unit, factor = ("GB", 1e9) if size >= 1e9 else ("MB", 1e6)
-    return f"{size / factor:.3g} {unit}"

@@ -9,10 +9,11 @@ from typing import NamedTuple
 from xpmlp.errors import DataError
 
 from ..dataset import Dataset
+from ..memory import format_bytes
 from ..tables.files import parquet_files, table_format
 from ..tables.options import TableOptions
 from ..tables.table import Table
-from .limit import Memory, describe_size
+from .limit import Memory
 from .parquet import ParquetFiles, open_files
 from .rows import PIECE_FRACTION
 from .table import load_table_stream, needed_memory
@@ -53,7 +54,7 @@ def find_large_table(data: str | Path, memory: str | int | None = None) -> Large
         is_large = needed_memory(files.table.rows, len(files.table.schema)) > limit.limit
         return LargeTable(files, limit) if is_large else None
     if kind is not None and TEXT_COPIES * size > limit.limit:
-        needed = describe_size(TEXT_COPIES * size)
+        needed = format_bytes(TEXT_COPIES * size)
         other = path.with_suffix(".parquet")
         code = f"import polars; polars.scan_csv({str(path)!r}).sink_parquet({str(other)!r})"
         convert = f"Convert it once: python -c {shlex.quote(code)}" if kind == "csv" else "Save it as Parquet"

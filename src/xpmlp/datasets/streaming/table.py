@@ -14,6 +14,7 @@ from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Kind, TableSchema
 
 from ..dataset import Dataset, Provenance, Split
+from ..memory import format_bytes
 from ..splitting import BY_ROW_NUMBER, TEST_FRACTION, draw
 from ..tables.columns import BRIGHTEST, Target, find_features, find_target, image_shape, read_target
 from ..tables.encoding import encode
@@ -33,7 +34,7 @@ from ..tables.suspicions import note_suspicions
 from ..tables.table import Table, import_polars, reports_polars_errors
 from ..tables.task import decide_by_counts
 from ..tables.values import read_texts
-from .limit import Memory, describe_size
+from .limit import Memory
 from .parquet import ParquetFiles
 from .rows import PIECE_FRACTION, Piece, RowStream, pack
 from .statistics import Moments, TableStatistics, moments
@@ -188,7 +189,7 @@ def load_table_stream(path: Path, files: ParquetFiles, options: TableOptions, me
         },
         provenance=Provenance("table", os.path.abspath(path), options=options.to_json()),
         stream=stream,
-        why_streamed=f"about {describe_size(needed_memory(whole.rows, len(whole.schema)))} in memory, more than "
+        why_streamed=f"about {format_bytes(needed_memory(whole.rows, len(whole.schema)))} in memory, more than "
         f"{memory.reason}",
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 from xpmlp.errors import DataError
 
 from ..idx import CHUNK_BYTES, FOREIGN_FILES, GZIP_MAGIC, looks_like
-from ..memory import available_memory, check_memory
+from ..memory import available_memory, check_memory, format_bytes
 from .table import import_polars
 
 ZSTD_MAGIC, ZSTD_BLOCK = b"\x28\xb5\x2f\xfd", 2**17
@@ -157,7 +157,7 @@ def inflate(path: Path, stream: Any) -> bytes:
 
 def too_large(path: Path, most: int) -> DataError:
     """Return the error for a compressed file that holds more than `most` bytes."""
-    return DataError(f"{path}: holds more than {most / 1e9:.1f} GB. Save it as Parquet, which is read in parts.")
+    return DataError(f"{path}: holds more than {format_bytes(most)}. Save it as Parquet, which is read in parts.")
 
 
 def zstd_size(file: Any) -> int:
