@@ -42,11 +42,11 @@ def prepared(
     """Save an image as a file of that suffix, prepare it, and return it as rows and columns."""
     path = folder / f"picture.{suffix}"
     image.save(path, **options)
-    pixels = prepare_marks(path, preprocessor, single=True)[0]
+    (pixels,) = prepare_marks(path, preprocessor, single=True)
     assert pixels.dtype == np.float32
     assert pixels.min() >= 0
     assert pixels.max() <= 1
-    return pixels.reshape(preprocessor.height, preprocessor.width)
+    return np.reshape(pixels, (preprocessor.height, preprocessor.width))
 
 
 @pytest.fixture
