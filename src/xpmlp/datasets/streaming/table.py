@@ -16,7 +16,7 @@ from xpmlp.model.table_schema import Kind, TableSchema
 from ..dataset import Dataset, Provenance, Split
 from ..memory import format_bytes
 from ..splitting import BY_ROW_NUMBER, TEST_FRACTION, draw
-from ..tables.columns import BRIGHTEST, Target, find_features, find_target, image_shape, read_target
+from ..tables.columns import BRIGHTEST, Target, decide_task, find_features, find_target, image_shape, read_target
 from ..tables.encoding import encode
 from ..tables.kinds import (
     WrongCells,
@@ -32,7 +32,6 @@ from ..tables.options import TableOptions, Task
 from ..tables.schema import dropped_note, infrequent_notes, missing_notes, refuse_missing
 from ..tables.suspicions import note_suspicions
 from ..tables.table import Table, import_polars, reports_polars_errors
-from ..tables.task import decide_by_counts
 from ..tables.values import read_texts
 from .limit import Memory
 from .parquet import ParquetFiles
@@ -262,7 +261,7 @@ class TargetStatistics:
             return task or "classification", None
         if not self.is_whole or is_many:
             return "regression", None
-        return decide_by_counts(self.name, list(self.labels.values()))
+        return decide_task(self.name, list(self.labels.values()))
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,6 @@ from xpmlp.model.table_schema import Kind
 from ..dataset import listing
 from .options import TableOptions, Task
 from .table import Table, as_text, column_type, import_polars
-from .task import decide_task
 
 USUAL_TARGETS = ("label", "target", "class", "y")
 # If at least this fraction of a column's text is numbers, the rest are mistakes.
@@ -28,6 +27,9 @@ SMALLEST_SIDE = 8  # of images
 BRIGHTEST = 255
 # Whole numbers that stay far below 255 are counts or percentages.
 DARKEST_WHITE = 128
+# At most so many different whole numbers are classes, if the rarest has so many rows and all have so many on average:
+# few are classes however unequal, such as the grades of wine; many are if all have many rows, such as letters.
+CLASSES = ((10, 1, 10), (20, 5, 10), (100, 5, 100))
 
 
 def find_target(table: Table, wanted: str | None) -> tuple[str, str | None]:
@@ -168,9 +170,27 @@ def read_target(table: Table, name: str, task: Task | None) -> Target:
 def integer_target(name: str, values: Any, missing: Any, task: Task | None, note: str | None) -> Target:
     """Return a target of whole numbers, which may be classes or amounts."""
     if task is None:
-        task, why = decide_task(name, values[~missing])
+        task, why = decide_task(name, np.unique(values[~missing], return_counts=True)[1].tolist())
         note = why if note is None else f"{note}; {why}"
     return Target(name, task, values if task == "classification" else values.astype(np.float64), missing, note)
+
+
+def decide_task(name: str, counts: list[int]) -> tuple[Task, str]:
+    """Return the task for a target by how many rows each of its whole numbers has, and a note with the reason.
+
+    Many numbers, some of them rare, are amounts: counts, ages, prices. Two are always classes.
+    """
+    distinct, rarest, mean = len(counts), min(counts, default=0), sum(counts) / max(len(counts), 1)
+    is_class = distinct == 2 or any(
+        distinct <= most and rarest >= rarest_needed and mean >= mean_needed
+        for most, rarest_needed, mean_needed in CLASSES
+    )
+    task: Task = "classification" if is_class else "regression"
+    other = "regression" if is_class else "classification"
+    return task, (
+        f"{name!r} has {distinct:,} different whole numbers, each in {mean:,.0f} rows on average, the rarest in "
+        f"{rarest:,}: {task}; change it with --task {other}"
+    )
 
 
 def image_shape(table: Table, kinds: dict[str, Kind], options: TableOptions) -> tuple[int, int] | None:

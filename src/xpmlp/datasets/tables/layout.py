@@ -45,8 +45,6 @@ class Layout:
     ----------
     separator
         One character, or several; a space stands for any number of spaces and tabs.
-    skipped
-        Number of lines before the table.
     first_line
         Number of lines before the first row: those skipped, the header, comments and blank lines.
     comment
@@ -58,7 +56,6 @@ class Layout:
     """
 
     separator: str
-    skipped: int
     first_line: int
     comment: str | None
     has_header: bool
@@ -126,7 +123,6 @@ def find_layout(path: str, lines: list[str], options: TableOptions, schema: Tabl
         notes.append("the cells are separated by spaces; change it with --separator ','")
     return Layout(
         separator,
-        skipped=records[index].start if index else start,
         first_line=rest[0].start,
         comment=comment,
         has_header=has_header,
