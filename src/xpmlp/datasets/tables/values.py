@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec.structs import replace as replace_fields
@@ -19,26 +19,13 @@ from .table import Table, import_polars
 LEADING_ZERO = r"^[+-]?0\d+$"
 
 
-@dataclass
-class Values:
-    """What text columns hold.
+class Values(NamedTuple):
+    """Columns of text as read: stripped, without markers, or as numbers; how; notes; and each column's markers."""
 
-    Attributes
-    ----------
-    columns
-        Those that differ from the file's: text without spaces around it and markers, or numbers.
-    reading
-        How they were read.
-    notes
-        Each names the option that changes it.
-    markers
-        How often each marker of a missing value stands in each column.
-    """
-
-    columns: list[Any] = field(default_factory=list)
-    reading: Reading = field(default_factory=Reading)
-    notes: list[str] = field(default_factory=list)
-    markers: dict[str, dict[str, int]] = field(default_factory=dict)
+    columns: list[Any]
+    reading: Reading
+    notes: list[str]
+    markers: dict[str, dict[str, int]]
 
 
 def markers(options: TableOptions) -> list[str]:
@@ -51,58 +38,61 @@ def read_values(
     texts: Iterable[Any], options: TableOptions, schema: TableSchema | None, reading: Reading | None = None
 ) -> Values:
     """Read columns of text as numbers if all their values are, apart from markers of missing values."""
-    polars, found = import_polars(), Values()
     known = Reading() if schema is None or schema.reading is None else schema.reading
     decimal_comma = reading is not None and reading.separator == ";"
-    amongst: dict[str, str] = {}
+    usual = NumberFormat(",") if decimal_comma else None
+    found = Values([], reading or Reading(), [], {})
     formats: dict[str, NumberFormat] = {}
     codes: list[str] = []
-    examples: dict[str, str] = {}
+    among: dict[str, str] = {}  # columns to note, each with a number or an example
+    decorated: dict[str, str] = {}
+    zeros: dict[str, str] = {}
     for original in texts:
         name, text = original.name, original.str.strip_chars()
         is_marker = text.is_in(markers(options)).fill_null(value=False)
         counts = Counter(text.filter(is_marker & (text != "")).to_list())
-        text = text.set(is_marker, None)
+        values = text = text.set(is_marker, None)
         is_code = text.str.contains(LEADING_ZERO).fill_null(value=False)
-        if name in options.categories:
-            found.columns.append(text)
-        elif name not in (*options.numbers, *known.formats) and (name in known.texts or is_code.any()):
-            found.columns.append(text)
-            if as_numbers(text) is not None:
-                codes.append(name)
-                examples[name] = next(iter(text.filter(is_code)), "")
-        else:
+        may_be_number = name in (*options.numbers, *known.formats) or not (name in known.texts or is_code.any())
+        if name not in options.categories and may_be_number:
             values, form, others = text_to_numbers(
                 text, known.formats.get(name), decimal_comma=decimal_comma, keep=NO_MARKERS in options.na
             )
-            found.columns.append(values)
+            counts += others
             if others:
-                amongst[name] = f"{others.total():,}"
-                counts += others
+                among[name] = f"{others.total():,}"
             if form is not None:
                 formats[name] = form
-                has_value = values.is_not_null()
-                is_decorated = has_value & text.cast(polars.Float64, strict=False).is_null()
-                row = int(np.argmax((is_decorated if is_decorated.any() else has_value).to_numpy()))
-                examples[name] = f"{text[row]} as {values[row]:.12g}"
+                if form != usual:
+                    decorated[name] = decorated_example(text, values)
+        elif name not in options.categories and as_numbers(text) is not None:
+            codes.append(name)
+            if is_code.any():
+                zeros[name] = text.filter(is_code)[0]
+        found.columns.append(values)
         if counts:
             found.markers[name] = dict(counts.most_common())
-    found.reading = replace_fields(reading or Reading(), formats=formats, texts=tuple(codes))
-    usual = NumberFormat(",") if decimal_comma else None
-    decorated = [name for name, form in formats.items() if form not in (usual, known.formats.get(name))]
-    new_codes = {name: examples[name] for name in codes if examples[name] and name not in known.texts}
     if schema is not None:  # what columns are is known
-        decorated, new_codes = [], {}
-    found.notes.extend(value_notes(amongst, {name: examples[name] for name in decorated}, new_codes, options))
-    return found
+        decorated, zeros = {}, {}
+    found.notes.extend(value_notes(among, decorated, zeros, options))
+    return found._replace(reading=replace_fields(found.reading, formats=formats, texts=tuple(codes)))
+
+
+def decorated_example(text: Any, values: Any) -> str:
+    """Return the first text that is not a plain number, or else the first, with its value."""
+    polars = import_polars()
+    has_value = values.is_not_null()
+    is_decorated = has_value & text.cast(polars.Float64, strict=False).is_null()
+    row = int(np.argmax((is_decorated if is_decorated.any() else has_value).to_numpy()))
+    return f"{text[row]} as {values[row]:.12g}"
 
 
 def value_notes(
-    amongst: dict[str, str], decorated: dict[str, str], codes: dict[str, str], options: TableOptions
+    among: dict[str, str], decorated: dict[str, str], codes: dict[str, str], options: TableOptions
 ) -> Iterator[str]:
     """Yield the notes on columns, each with a number or an example; with ``--strict`` `--numbers` confirms them."""
-    if amongst:
-        yield f"read markers such as ? and - as missing values in {with_examples(amongst)}; keep them with --na none"
+    if among:
+        yield f"read markers such as ? and - as missing values in {with_examples(among)}; keep them with --na none"
     if options.strict:
         decorated = {name: example for name, example in decorated.items() if name not in options.numbers}
     if decorated:
