@@ -76,6 +76,13 @@ def test_missing_files_and_infinite_values_are_named(tmp_path: Path) -> None:
     assert any("used as missing values: row 12, column 'a': inf" in note for note in load_dataset(path).notes)
 
 
+@pytest.mark.parametrize("scale", ["none", "unit", "standard"])
+def test_values_too_far_apart_are_refused(tmp_path: Path, scale: str) -> None:
+    path = tmp_path / "data.parquet"
+    pl.DataFrame({"a": [0.0, 1.7e308, 1.7e308] * 20, "label": [0, 1] * 30}).write_parquet(path)
+    assert "column 'a' has values too far apart to compute with" in refused(path, missing="mean", scale=scale)
+
+
 def test_a_missing_target_is_answered_with_the_near_names(write: Write) -> None:
     path = write("size,weight,Species,labels\n" + "1,2,x,0\n" * 10)
     message = refused(path, target="species")

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from xpmlp.model.table_schema import Column, DatePart, Kind, Missing, Scaling, TableSchema
+from xpmlp.model.table_schema import Column, DatePart, Kind, Scaling, TableSchema
 
 from ..tables.columns import BRIGHTEST
-from ..tables.dates import PARTS, date_part
+from ..tables.dates import PARTS, date_part, varying_parts
 from ..tables.kinds import CONSTANT, EMPTY, EMPTY_IN_TRAINING, WrongCells
 from ..tables.options import TableOptions
-from ..tables.schema import category_column, deviation_or_one, needs_mark, refuse_infinite
+from ..tables.schema import category_column, deviation_or_one, fill_or_none, needs_mark, refuse_overflow
 from ..tables.table import Table, as_text, import_polars, without_nan
 
 MOST_TEXTS = 200_000  # different ones in a column of categories, of which the most frequent thousand become inputs
@@ -131,8 +131,6 @@ class TableStatistics:
                 column.texts.update(dict(texts.value_counts().rows()))
                 continue
             numbers = values.cast(polars.Float64).drop_nulls().to_numpy()
-            if kind == "number" and len(numbers):
-                refuse_infinite(table, name, float(numbers.min()), float(numbers.max()))
             parts: dict[DatePart, Any] = {"elapsed": numbers}  # which is the number itself
             if kind == "date":
                 parts = {part: date_part(numbers, part) for part in PARTS}
@@ -197,24 +195,14 @@ class TableStatistics:
             return Column(name, kind, fill=fill, scale=float(BRIGHTEST))
         if kind == "number":
             offset, scale = measured.with_fill(fill, column.absent).scaling(scaling)
-            refuse_infinite(table, name, offset, scale)
+            refuse_overflow(table, name, offset, scale, fill or 0.0)
             return Column(name, kind, fill=fill, offset=offset, scale=scale, indicator=mark)
         parts = {
             part: found.with_fill(None if fill is None else date_part(np.asarray([fill]), part)[0], column.absent)
             for part, found in column.numbers.items()
         }
-        days = parts["elapsed"]
-        varying = [part for part in PARTS if parts[part].low < parts[part].high]
-        if math.floor(days.low) == math.floor(days.high):
-            varying = ["hour"]
-        elif parts["day"].low == parts["day"].high == 1.0:  # months
-            varying = [part for part in varying if part != "weekday"]
+        varying = varying_parts({part: (found.low, found.high) for part, found in parts.items()})
         scaled = tuple((part, *parts[part].scaling(scaling)) for part in varying)
         latest = None if column.extremes is None else float(column.extremes[1])
         form = table.formats.get(name)
         return Column(name, kind, fill=fill, parts=scaled, latest=latest, format=form, indicator=mark)
-
-
-def fill_or_none(value: float, missing: Missing) -> float | None:
-    """Return the replacement for missing values; None if there is none."""
-    return None if missing in ("refuse", "drop") else value

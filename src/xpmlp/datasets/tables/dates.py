@@ -1,6 +1,8 @@
 """Dates and times: how text writes them, and the numbers that a network takes in their place."""
 
 import itertools
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -109,11 +111,11 @@ def date_part(days: Float64[np.ndarray, " rows"], part: DatePart) -> Float64[np.
     return np.where(np.isnan(whole), np.nan, found)
 
 
-def varying_parts(days: Float64[np.ndarray, " rows"]) -> tuple[DatePart, ...]:
-    """Return the parts of dates that differ between rows; of times of one day, the hour alone."""
-    varying = [part for part in PARTS if len(np.unique(date_part(days, part))) > 1]
-    if len(np.unique(np.floor(days))) == 1:
-        return ("hour",)
-    if (date_part(days, "day") == 1.0).all():  # months
-        varying = [part for part in varying if part != "weekday"]
-    return tuple(varying)
+def varying_parts(extremes: Mapping[DatePart, tuple[float, float]]) -> list[DatePart]:
+    """Return the parts of dates that differ between rows, by their extremes; of times of one day, the hour alone."""
+    first, last = map(math.floor, extremes["elapsed"])
+    if first == last:
+        return ["hour"]
+    are_months = extremes["day"] == (1.0, 1.0)
+    varying: list[DatePart] = [part for part, (low, high) in extremes.items() if low < high]
+    return [part for part in varying if not (are_months and part == "weekday")]

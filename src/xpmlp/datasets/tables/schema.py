@@ -12,7 +12,7 @@ from xpmlp.model.table_schema import Column, Kind, Missing, Scaling, TableSchema
 
 from ..dataset import listing
 from .columns import BRIGHTEST, did_you_mean, option_text
-from .dates import ENOUGH, SECONDS_A_DAY, date_part, find_format, fraction_in_format, varying_parts
+from .dates import ENOUGH, PARTS, SECONDS_A_DAY, date_part, find_format, fraction_in_format, varying_parts
 from .kinds import MOST_CATEGORIES, convert, is_missing, refuse_wrong_cells, trimmed, wrong_cells_note
 from .options import TableOptions
 from .table import Table, as_text, column_type, import_polars
@@ -73,37 +73,39 @@ def fit_number(table: Table, values: Any, missing: Missing, scaling: Scaling) ->
     name, fill = values.name, fill_value(values, missing)
     present = (values if fill is None else values.fill_null(fill)).drop_nulls().to_numpy()
     offset, scale = measure(present, scaling)
-    refuse_infinite(table, name, present.min(), present.max(), offset, scale)
+    refuse_overflow(table, name, offset, scale, fill or 0.0)
     mark = needs_mark(values.null_count(), len(values), missing)
     return Column(name, "number", fill=fill, offset=offset, scale=scale, indicator=mark)
 
 
-def refuse_infinite(table: Table, name: str, *measured: float) -> None:
-    """Refuse a column of numbers if what was measured of it is not finite."""
-    if np.isfinite(measured).all():
-        return
-    infinite = table.column(name).cast(import_polars().Float64).is_infinite().fill_null(value=False).to_numpy()
-    where = f"{table.place(int(np.argmax(infinite)))}, " if infinite.any() else ""
-    raise DataError(
-        f"{table.name}: {where}column {name!r} has an infinite value, or values too far apart to compute with. "
-        f"Correct it, or leave the column out with {option_text('--exclude', [name])}."
-    )
+def refuse_overflow(table: Table, name: str, *measured: float) -> None:
+    """Refuse a column of finite numbers if what was measured of it is not finite."""
+    if not np.isfinite(measured).all():
+        raise DataError(
+            f"{table.name}: column {name!r} has values too far apart to compute with. Correct them, or leave the "
+            f"column out with {option_text('--exclude', [name])}."
+        )
 
 
 def fit_date(table: Table, days: Any, latest: float, missing: Missing, scaling: Scaling) -> Column:
     """Measure the parts of a column of dates."""
     fill = fill_value(days, missing)
     present = (days if fill is None else days.fill_null(fill)).drop_nulls().to_numpy()
-    parts = tuple((part, *measure(date_part(present, part), scaling)) for part in varying_parts(present))
+    values = {part: date_part(present, part) for part in PARTS}
+    varying = varying_parts({part: (float(found.min()), float(found.max())) for part, found in values.items()})
+    parts = tuple((part, *measure(values[part], scaling)) for part in varying)
     mark, form = needs_mark(days.null_count(), len(days), missing), table.formats.get(days.name)
     return Column(days.name, "date", fill=fill, parts=parts, latest=latest, format=form, indicator=mark)
 
 
 def fill_value(values: Any, missing: Missing) -> float | None:
-    """Return the replacement for missing numbers, None if there is none."""
-    if missing in ("refuse", "drop"):
-        return None
-    return float(values.mean() if missing == "mean" else values.median())
+    """Return the replacement for missing numbers; None if there is none."""
+    return fill_or_none(float(values.mean() if missing == "mean" else values.median()), missing)
+
+
+def fill_or_none(value: float, missing: Missing) -> float | None:
+    """Return the replacement for missing values; None if rows with missing values are refused or dropped."""
+    return None if missing in ("refuse", "drop") else value
 
 
 def needs_mark(count: int, rows: int, missing: Missing) -> bool:
@@ -140,7 +142,7 @@ def deviation_or_one(mean: float, deviation: float, rows: int) -> float:
 
 def fit_boolean(texts: Any, missing: Missing) -> Column:
     """Find the most frequent of the values ``"true"`` and ``"false"``."""
-    fill = None if missing in ("refuse", "drop") else float((texts.drop_nulls() == "true").mean() > 0.5)
+    fill = fill_or_none(float((texts.drop_nulls() == "true").mean() > 0.5), missing)
     return Column(texts.name, "boolean", fill=fill, indicator=needs_mark(texts.null_count(), len(texts), missing))
 
 
