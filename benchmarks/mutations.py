@@ -9,10 +9,13 @@ end or hang, and anything written to the terminal.
 """
 
 import argparse
+import bz2
 import contextlib
+import csv
 import gzip
 import io
 import json
+import lzma
 import os
 import random
 import signal
@@ -21,10 +24,12 @@ import sys
 import tempfile
 import traceback
 import warnings
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import numpy as np
 
@@ -53,6 +58,44 @@ def written(method: str, **options: Any) -> bytes:
     content = io.BytesIO()
     getattr(table_frame(), method)(content, **options)
     return content.getvalue()
+
+
+def archive() -> bytes:
+    """Return a table as CSV in a zip archive."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("table.csv", csv_text())
+    return content.getvalue()
+
+
+def spreadsheet() -> bytes:
+    """Return a table as the least that Excel writes."""
+    rows = csv.reader(io.StringIO(csv_text().decode()))
+    cells = ("".join(f'<c t="inlineStr"><is><t>{escape(cell)}</t></is></c>' for cell in row) for row in rows)
+    office = "http://schemas.openxmlformats.org"
+    parts = {
+        "_rels/.rels": f'<Relationships xmlns="{office}/package/2006/relationships"><Relationship Id="r1" '
+        f'Type="{office}/officeDocument/2006/relationships/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{office}/package/2006/relationships"><Relationship '
+        f'Id="r1" Type="{office}/officeDocument/2006/relationships/worksheet" Target="sheet.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{office}/spreadsheetml/2006/main" xmlns:r="{office}/officeDocument/2006/'
+        'relationships"><sheets><sheet name="data" sheetId="1" r:id="r1"/></sheets></workbook>',
+        "xl/sheet.xml": f'<worksheet xmlns="{office}/spreadsheetml/2006/main"><sheetData>'
+        + "".join(f"<row>{row}</row>" for row in cells)
+        + "</sheetData></worksheet>",
+    }
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        for name, text in parts.items():
+            file.writestr(name, text)
+    return content.getvalue()
+
+
+def arff() -> bytes:
+    """Return a table in Weka's format."""
+    header = "@relation t\n@attribute a numeric\n@attribute c {x,y}\n@attribute label {no,yes}\n@data\n"
+    rows = (f"{row * 1.5 if row else '?'},{'xy'[row % 2]},{('no', 'yes')[row // 3 % 2]}\n" for row in range(40))
+    return (header + "".join(rows)).encode()
 
 
 def npz() -> bytes:
@@ -179,6 +222,13 @@ READERS: dict[str, tuple[str, Callable[[], bytes], Callable[[Path], None]]] = {
     ),
     "csv-utf-16": (".csv", lambda: csv_text().decode().encode("utf-16"), read_dataset),
     "csv-gzip": (".csv.gz", lambda: gzip.compress(csv_text(), mtime=0), read_dataset),
+    "csv-bzip2": (".csv.bz2", lambda: bz2.compress(csv_text()), read_dataset),
+    "csv-xz": (".csv.xz", lambda: lzma.compress(csv_text()), read_dataset),
+    "zip": (".zip", archive, read_dataset),
+    "xlsx": (".xlsx", spreadsheet, read_dataset),
+    "json": (".json", lambda: written("write_json"), read_dataset),
+    "ndjson": (".ndjson", lambda: written("write_ndjson"), read_dataset),
+    "arff": (".arff", arff, read_dataset),
     "parquet": (".parquet", lambda: written("write_parquet"), read_dataset),
     "arrow": (".arrow", lambda: written("write_ipc", compression="uncompressed"), read_dataset),
     "arrow-stream": (".arrow", lambda: written("write_ipc_stream"), read_dataset),

@@ -13,7 +13,7 @@ from .digits import load_digits
 from .idx_folder import idx_prefixes, load_idx_folder
 from .mnist import load_mnist
 from .streaming.load import load_stream
-from .tables.files import table_format
+from .tables.files import FORMATS, table_format
 from .tables.loading import NAMED_TABLES, load_table
 from .tables.options import TableOptions
 
@@ -23,20 +23,10 @@ NAMED_DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
     "mnist": load_mnist,
 }
 # Tables of other programs, which can all write CSV.
-SPREADSHEETS = (
-    ".xlsx",
-    ".xls",
-    ".xlsm",
-    ".ods",
-    ".numbers",
-    ".json",
-    ".jsonl",
-    ".sav",
-    ".dta",
-    ".sas7bdat",
-    ".rds",
-    ".db",
-)
+FOREIGN_TABLES = (
+    ".numbers", ".sav", ".dta", ".sas7bdat", ".rds", ".rdata", ".mat", ".h5", ".hdf5", ".db", ".sqlite", ".sqlite3",
+    ".duckdb", ".pkl", ".pickle", ".joblib", ".html", ".xml", ".orc", ".avro", ".npy",
+)  # fmt: skip
 NAMES = (*NAMED_DATASETS, *NAMED_TABLES)
 
 
@@ -49,7 +39,7 @@ def load_dataset(
     ----------
     data
         ``"digits"``, ``"mnist"``, ``"iris"``, ``"wine"``, ``"breast_cancer"``, ``"diabetes"``; the path of a table
-        (CSV, plain or compressed with gzip or Zstandard, Parquet, Arrow or Feather, .npz); or that of a folder of IDX
+        (CSV, plain or compressed, Excel, ODS, JSON, ARFF, Parquet, Arrow or Feather, .npz); or that of a folder of IDX
         files, or ``FOLDER/PREFIX`` if it holds several datasets (``emnist/emnist-letters``). A name goes before a
         folder of the same name; write ``./mnist`` for the folder.
     data_dir
@@ -79,15 +69,15 @@ def load_by_options(
         return streamed
     if is_table(data):
         return load_table(name if name in NAMED_TABLES else Path(os.path.expanduser(data)), options)
+    path = Path(os.path.expanduser(data))
+    if path.suffix.lower() in FOREIGN_TABLES and os.path.isfile(path):
+        raise DataError(
+            f"{name}: {path.suffix} files cannot be read as tables. Save the table as {FORMATS}, and give that."
+        )
     if given := [*options.given, *([] if memory is None else ["--memory"])]:
         raise SettingsError(f"{name}: is no table, so {', '.join(given)} cannot be used. Leave it out.")
     if name in NAMED_DATASETS:
         return NAMED_DATASETS[name](None if data_dir is None else Path(data_dir))
-    path = Path(os.path.expanduser(data))
-    if path.suffix.lower() in SPREADSHEETS and os.path.isfile(path):
-        raise DataError(
-            f"{name}: {path.suffix} files cannot be read. Save the sheet or the table as CSV, and give that."
-        )
     if name and (os.path.exists(path) or path.name in idx_prefixes(path.parent)):
         return load_idx_folder(path)
 

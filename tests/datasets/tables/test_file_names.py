@@ -56,8 +56,9 @@ def test_other_files_are_no_tables(tmp_path: Path, name: str, content: bytes) ->
     assert table_format(path) is None
 
 
-@pytest.mark.parametrize("name", ["book.xlsx", "rows.jsonl", "study.sav"])
-def test_tables_of_other_programs_are_refused_with_a_remedy(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["study.sav", "rows.sqlite", "frame.pkl", "page.html"])
+@pytest.mark.parametrize("options", [{}, {"target": "y"}])
+def test_tables_of_other_programs_are_refused_with_a_remedy(tmp_path: Path, name: str, options: dict[str, str]) -> None:
     (tmp_path / name).write_bytes(b"PK\x03\x04")
-    with pytest.raises(DataError, match=rf"{name}: \.\w+ files cannot be read\. Save the sheet or the table as CSV"):
-        load_dataset(tmp_path / name)
+    with pytest.raises(DataError, match=rf"{name}: \.\w+ files cannot be read as tables\. Save the table as CSV"):
+        load_dataset(tmp_path / name, **options)

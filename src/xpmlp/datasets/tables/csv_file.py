@@ -143,7 +143,7 @@ def read_table_text(text: Text, options: TableOptions, schema: TableSchema | Non
     if nameless:
         leave = option_text("--exclude", nameless)
         notes.append(f"columns without a name are called {', '.join(nameless)}; leave them out with {leave}")
-    doubts = [f"{path}: {note}" for note in (note, footer, *layout.notes, *notes) if note]
+    doubts = [f"{path}: {note}" for note in (text.note, note, footer, *layout.notes, *notes) if note]
     refuse_doubts(str(path), doubts, options)
     return Table.of(
         str(path),

@@ -21,6 +21,7 @@ from xpmlp.model.table_schema import TableSchema
 
 from ..dataset import listing
 from ..memory import check_memory
+from .converted import READERS
 from .csv_file import read_csv
 from .options import TableOptions
 from .table import Table, import_polars, polars_errors, silent_panics
@@ -34,10 +35,10 @@ SUFFIXES = {
     "csv": (".csv", ".tsv"),
     "npz": (".npz",),
 }
-COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
-FORMATS = "CSV (plain, .gz or .zst), Parquet, Arrow or Feather, or .npz"
+COMPRESSED = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz", ".zip")
+FORMATS = "CSV (plain, .gz, .zst, .bz2, .xz or .zip), Excel, ODS, JSON, ARFF, Parquet, Arrow or Feather, or .npz"
 
-OTHER_TEXTS = (".json", ".jsonl", ".ndjson", ".svg", ".html", ".xml", ".py", ".md")  # not tables, though text
+OTHER_TEXTS = (".svg", ".html", ".xml", ".py", ".md")  # not tables, though text
 FIRST_BYTES = 4096
 GZIP_MAGIC = b"\x1f\x8b"
 UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -58,6 +59,8 @@ def table_format(path: Path) -> str | None:
     if os.path.isdir(path):
         return "parquet" if parquet_files(path) else None
     suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in READERS and os.path.isfile(path):
+        return "csv"
     if suffixes and suffixes[-1] in COMPRESSED and len(suffixes) > 1 and suffixes[-2] in SUFFIXES["csv"]:
         return "csv"
     known = next((name for name, known in SUFFIXES.items() if suffixes and suffixes[-1] in known), None)

@@ -228,13 +228,9 @@ def find_first(records: list[Record], expected: set[str]) -> int:
 
 
 def is_padded_text(cells: list[str]) -> bool:
-    """Return whether a line holds text in its first cell only, as spreadsheets write titles and remarks."""
-    return (
-        bool(cells)
-        and not any(cell.strip() for cell in cells[1:])
-        and bool(cells[0])
-        and not is_value(cells[0].strip())
-    )
+    """Return whether a line holds no more than text in its first cell, as spreadsheets write titles and empty rows."""
+    first, *others = [cell.strip() for cell in cells] or [""]
+    return not any(others) and (first == "" or not is_value(first))
 
 
 def has_names(cells: list[str], expected: set[str]) -> bool:

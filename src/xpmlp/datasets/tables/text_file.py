@@ -1,7 +1,9 @@
 """Text files: decompressed, and decoded from the encoding that is found."""
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import zlib
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
@@ -14,9 +16,15 @@ from xpmlp.errors import DataError
 
 from ..idx import CHUNK_BYTES, FOREIGN_FILES, GZIP_MAGIC, looks_like
 from ..memory import available_memory, check_memory, format_bytes
+from .converted import convert
 from .table import import_polars
 
 ZSTD_MAGIC, ZSTD_BLOCK = b"\x28\xb5\x2f\xfd", 2**17
+OPENERS: dict[bytes, tuple[str, Any]] = {
+    GZIP_MAGIC: ("gzip", gzip.open),
+    b"BZh": ("bzip2", bz2.open),
+    b"\xfd7zXZ": ("xz", lzma.open),
+}
 # The encodings other than Unicode that are looked for. Those of Central Europe look like Western ones, which are more
 # frequent.
 LIKELY_ENCODINGS = ["cp1252", "cp1251", "cp1253", "cp932", "gb18030", "big5", "euc_kr", "koi8_r"]
@@ -35,11 +43,14 @@ class Text:
         In UTF-8; None if the file itself is that, so that Polars can read it from the disk.
     encoding
         None for UTF-8.
+    note
+        Which part of a spreadsheet it is, if there are others.
     """
 
     path: Path
     content: bytes | None = None
     encoding: str | None = None
+    note: str = ""
 
     @property
     def source(self) -> Path | io.BytesIO:
@@ -98,7 +109,8 @@ def read_lines(file: Any) -> bytes:
 
 def read_text(path: Path, encoding: str | None = None, errors: str = "strict") -> Text:
     """Read a file's text, decompressed, in an encoding; by default UTF-8 or another form of Unicode."""
-    content = decompress(path)
+    converted = convert(path)
+    content, note = (decompress(path), "") if converted is None else converted
     if content is None and not is_unicode(path):
         content = path.read_bytes()  # Polars takes no other names
     with path.open("rb") if content is None else io.BytesIO(content) as file:
@@ -116,7 +128,7 @@ def read_text(path: Path, encoding: str | None = None, errors: str = "strict") -
         start = content[:SAMPLE_BYTES]
     if b"\r" in start and b"\n" not in start:  # as old Macs and some spreadsheets end lines
         content = (path.read_bytes() if content is None else content).replace(b"\r", b"\n")
-    return Text(path, content, encoding)
+    return Text(path, content, encoding, note)
 
 
 def is_unicode(path: Path) -> bool:
@@ -129,20 +141,23 @@ def is_unicode(path: Path) -> bool:
 def decompress(path: Path) -> bytes | None:
     """Return a compressed file's content if it fits in memory; None if the file is not compressed."""
     with path.open("rb") as file:
-        magic = file.read(4)
-        file.seek(0)
-        if magic == ZSTD_MAGIC:  # Python has no Zstandard before 3.14
+        magic = file.read(6)
+        if magic.startswith(ZSTD_MAGIC):  # Python has no Zstandard before 3.14
             return decompress_zstd(path)
-        if magic[:2] != GZIP_MAGIC:
-            return None
-        try:
-            return inflate(path, gzip.GzipFile(fileobj=file))
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"{path}: a damaged or incomplete gzip file ({error}). Is the file whole?") from error
+        file.seek(0)
+        for start, (name, opener) in OPENERS.items():
+            if magic.startswith(start):
+                try:
+                    return inflate(path, opener(file))
+                except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+                    raise DataError(
+                        f"{path}: a damaged or incomplete {name} file ({error}). Is the file whole?"
+                    ) from error
+    return None
 
 
 def inflate(path: Path, stream: Any) -> bytes:
-    """Return the content of a gzip stream if it is text that fits into memory."""
+    """Return the content of a compressed stream if it is text that fits into memory."""
     most = (available_memory() or 2**40) // SPACE_FOR_TEXT
     content, has_lines = io.BytesIO(), False
     while chunk := stream.read(CHUNK_BYTES):

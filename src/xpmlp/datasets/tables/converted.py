@@ -1,0 +1,125 @@
+"""Files of other programs, as the text of a CSV file: spreadsheets, JSON, ARFF, and zip archives with one table.
+
+From there on their cells are those of a CSV file: titles, totals, money, dates and missing markers are found.
+"""
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from xpmlp.errors import DataError
+from xpmlp.optional_imports import import_optional
+
+from ..dataset import listing
+from ..memory import check_memory
+from .table import import_polars, polars_errors, silent_panics
+
+SPACE_FOR_CELLS = 8  # cells in memory take about as many times a file's size
+BY_ROWS = 'Write one object for each row: [{"a": 1, "b": 2}, …], as pandas\' to_json(orient="records") does.'
+
+
+def convert(path: Path) -> tuple[bytes, str] | None:
+    """Return the file as CSV, and a note on what was read of it; None if it is none of these kinds."""
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        return None
+    check_memory(
+        SPACE_FOR_CELLS * content_size(path), what=str(path), remedy="Save it as Parquet, which is read in parts."
+    )
+    return reader(path)
+
+
+def content_size(path: Path) -> int:
+    """Return the size in bytes, unpacked, as spreadsheets are archives, too."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(member.file_size for member in archive.infolist())
+    except Exception:  # noqa: BLE001 - no archive, or a damaged one, which its reader refuses
+        return path.stat().st_size
+
+
+def read_spreadsheet(path: Path) -> tuple[bytes, str]:
+    """Return the cells of the first sheet that holds any."""
+    fastexcel = import_optional("fastexcel", extra="excel", purpose="Reading spreadsheets")
+    import_polars()
+    try:
+        with silent_panics():
+            book = fastexcel.read_excel(path.read_bytes())
+            sheets = {name: book.load_sheet(name, header_row=None, dtypes="string") for name in book.sheet_names}
+            frames = {name: sheet.to_polars() for name, sheet in sheets.items() if sheet.height}
+    except BaseException as error:  # damaged files raise errors of a dozen types, and Rust's panics
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(f"{path}: cannot be read as a spreadsheet ({reason}). Save the sheet as CSV.") from error
+    if not frames:
+        raise DataError(f"{path}: holds no cells. Give a sheet with a header and at least two rows.")
+    first, *others = frames
+    csv: str = frames[first].write_csv(include_header=False)
+    note = f"sheet {first!r} read, not {listing(others)}; to use another one, save it as CSV" if others else ""
+    return csv.encode(errors="replace"), note
+
+
+def read_json(path: Path) -> tuple[bytes, str]:
+    """Return the rows of a list of objects, or of one object a line."""
+    polars, content = import_polars(), path.read_bytes()
+    is_list = content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+    with polars_errors(f"{path}: cannot be read as a table in JSON", BY_ROWS), silent_panics():
+        frame = (polars.read_json if is_list else polars.read_ndjson)(io.BytesIO(content), infer_schema_length=None)
+    nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
+    if nested and len(nested) == frame.width:
+        raise DataError(f"{path}: holds no rows of values. {BY_ROWS}")
+    if nested:
+        raise DataError(f"{path}: values of {listing(nested)} are lists or objects. Give each part a name of its own.")
+    csv: str = frame.write_csv()
+    return csv.encode(), ""
+
+
+def read_arff(path: Path) -> tuple[bytes, str]:
+    """Return the rows of Weka's format, with the names of its attributes."""
+    from scipy.io import arff
+
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            rows, about = arff.loadarff(file)
+    except Exception as error:  # as above
+        raise DataError(
+            f"{path}: cannot be read as ARFF ({error}). Save it as CSV if attributes are texts or its rows are sparse."
+        ) from error
+    texts: dict[str, Any] = {
+        name: [cell.decode(errors="replace") for cell in rows[name]] if rows[name].dtype.kind == "S" else rows[name]
+        for name in about.names()
+    }
+    csv: str = import_polars().DataFrame(texts).fill_nan(None).write_csv()
+    return csv.encode(), ""
+
+
+def read_zip(path: Path) -> tuple[bytes, str]:
+    """Return the only file of an archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [
+                member.filename
+                for member in archive.infolist()
+                if not member.is_dir()
+                and not PurePosixPath(member.filename).name.startswith(".")
+                and not member.filename.startswith("__MACOSX/")
+            ]
+            if len(names) != 1:
+                held = listing(names) if names else "none"
+                raise DataError(f"{path}: one file is expected in an archive; it holds {held}. Unpack it.")
+            return archive.read(names[0]), ""
+    except DataError:
+        raise
+    except Exception as error:  # as above
+        raise DataError(f"{path}: cannot be unpacked ({error}). Is the file whole, and without a password?") from error
+
+
+READERS: dict[str, Callable[[Path], tuple[bytes, str]]] = {
+    **dict.fromkeys((".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"), read_spreadsheet),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson"), read_json),
+    ".arff": read_arff,
+    ".zip": read_zip,
+}
