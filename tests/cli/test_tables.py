@@ -267,6 +267,7 @@ def test_a_table_as_people_have_it_is_trained_at_once_and_predicted_in_any_order
     record = json.loads(Path("run/run.json").read_text(encoding="utf-8"))
     judged = json.loads(xpmlp("evaluate", "run", "houses.csv", "--json").out)
     assert judged["accuracy"] == record["test_accuracy"] > 0.9
+    assert f"ROC AUC {judged['roc_auc']:.4f}, test loss {judged['loss']:.4f}, trained in" in out
 
     later = frame[:20].with_columns(sold=pl.lit("01.02.2030"), town=pl.lit("Atlantis")).select(reversed(frame.columns))
     later.drop("large").write_csv("later.csv")

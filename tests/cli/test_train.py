@@ -130,7 +130,8 @@ def test_options_override_the_recipe_and_nothing_else(xpmlp: Run, no_pictures: N
     for given in every_second:
         given = {"--epochs": 1} | given
         arguments = [part for option in given.items() for part in option]
-        assert xpmlp("train", "digits", "--recipe", recipe, *arguments, "-o", "run", "--force").code == 0
+        out = xpmlp("train", "digits", "--recipe", recipe, *arguments, "-o", "run", "--force").out
+        assert ("without class weights, trained in" in out) == ("--class-weight" in given)
         names = ["hidden_layer_sizes" if option == "--hidden" else option[2:].replace("-", "_") for option in given]
         expected = RECIPES[recipe].to_json() | {name: changed[name] for name in names}
         assert settings_of(Path("run")) == Recipe.from_json(expected)

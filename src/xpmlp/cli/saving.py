@@ -59,7 +59,7 @@ def save_run(
         message = f"the weights are those of epoch {result.kept_epoch}, the best on the {chosen_by} rows"
         console.print(message, style="yellow")
     report = evaluate_test_rows(model, dataset, backend)
-    print_scores(console, report, result.seconds)
+    print_scores(console, report, result.seconds, is_weighted=settings.class_weight != "none")
     # Not of pictures: importing scikit-learn for it would take longer than training on the digits.
     linear = linear_score(dataset.train, dataset.test, dataset.classes) if dataset.table_schema else None
     console.print(describe_baselines(report, linear))
@@ -78,10 +78,12 @@ def save_run(
     console.print(Text.assemble("saved in ", (str(folder.path), "bold"), f": {', '.join(folder.saved)}"))
 
 
-def print_scores(console: Console, report: Report | RegressionReport, seconds: float) -> None:
+def print_scores(console: Console, report: Report | RegressionReport, seconds: float, *, is_weighted: bool) -> None:
     """Print how good the model is, with a warning if a constant prediction is as good."""
     if isinstance(report, Report):
         score, loss = f"test accuracy {100 * report.accuracy:.2f} %", f"test loss {describe_loss(report.loss)}"
+        loss += " without class weights" if is_weighted else ""
+        loss = loss if report.roc_auc is None else f"ROC AUC {report.roc_auc:.4f}, {loss}"
         if abs(report.balanced_accuracy - report.accuracy) > NOTEWORTHY:
             loss = f"balanced accuracy {100 * report.balanced_accuracy:.2f} %, {loss}"
         constant, remedy = "the most common class", "more epochs, or --class-weight balanced"
