@@ -304,7 +304,7 @@ def test_a_file_that_holds_no_usable_picture_is_refused_by_name(tmp_path: Path, 
     path = tmp_path / "picture.png"
     path.write_bytes(content)
     with pytest.raises(DataError, match=rf"picture\.png: .*({complaint})"):
-        prepare_marks(path, MNIST, single=True)[0]
+        prepare_marks(path, MNIST, single=True)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -315,7 +315,7 @@ def test_a_truncated_picture_is_refused_by_name(tmp_path: Path, suffix: str) -> 
     for fraction in (0.05, 0.5, 0.9):
         path.write_bytes(content[: int(len(content) * fraction)])
         with pytest.raises(DataError, match=rf"picture\.{suffix}: (damaged or cut short|not a picture)"):
-            prepare_marks(path, MNIST, single=True)[0]
+            prepare_marks(path, MNIST, single=True)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -341,9 +341,9 @@ def test_a_picture_with_damaged_bytes_never_fails_in_another_way(tmp_path: Path,
 
 def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match=r"seven\.png: no such file"):
-        prepare_marks(tmp_path / "seven.png", MNIST, single=True)[0]
+        prepare_marks(tmp_path / "seven.png", MNIST, single=True)
     with pytest.raises(DataError, match="a folder, not a picture"):
-        prepare_marks(tmp_path, MNIST, single=True)[0]
+        prepare_marks(tmp_path, MNIST, single=True)
     path = tmp_path / "picture.png"
     grey_image(drawing()).save(path)
 
@@ -353,7 +353,7 @@ def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path, monkeypat
     # Whoever runs the tests as root may read everything.
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(DataError, match=r"picture\.png: cannot be read \(Permission denied\)"):
-        prepare_marks(path, MNIST, single=True)[0]
+        prepare_marks(path, MNIST, single=True)
 
 
 def test_a_pixel_limit_of_none_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from xpmlp.datasets.tables.options import READING
 from xpmlp.errors import OutputError
-from xpmlp.inspection.columns import ColumnSummary, by_interest, concerns
+from xpmlp.inspection.columns import STATISTICS, ColumnSummary, by_interest, concerns
 from xpmlp.inspection.inspection import Inspection, inspect_table, open_data
 from xpmlp.inspection.report import html_report
 from xpmlp.plots import shortened
@@ -28,7 +28,6 @@ NARROWEST_NOTES = 10
 COMPACT = (0, 1, 0, 0)  # space around a cell
 # Headings left out on a narrow screen, the first ones first.
 LEFT_OUT_FIRST = (("type",), ("25 %", "75 %"), ("distinct",), ("50 %",), ("std",))
-STATISTICS = {"mean": "mean", "std": "std", "min": "min", "q25": "25 %", "median": "50 %", "q75": "75 %", "max": "max"}
 
 
 @functools.partial(with_table_options, names=("target", "task", "categories", *READING))

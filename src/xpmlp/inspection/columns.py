@@ -9,7 +9,7 @@ from typing import Any
 from xpmlp.datasets.tables.table import ColumnType, Table, column_type, import_polars, without_nan
 
 COUNTS = ("count", "missing", "distinct", "infinite")
-STATISTICS = ("mean", "std", "min", "q25", "median", "q75", "max")
+STATISTICS = {"mean": "mean", "std": "std", "min": "min", "q25": "25 %", "median": "50 %", "q75": "75 %", "max": "max"}
 
 
 @dataclass(frozen=True)

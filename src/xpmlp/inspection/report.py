@@ -20,7 +20,6 @@ BINS = 30
 MOST_BARS = 40
 GAP = 1  # pixels between two images of a sheet
 FIRST_COLUMNS = 20  # of the first rows; no one reads hundreds side by side
-STATISTIC_HEADINGS = ["mean", "std", "min", "25 %", "50 %", "75 %", "max"]
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -108,7 +107,7 @@ def column_table(ordered: list[ColumnSummary]) -> str:
         counts = [f"{summary.count:,}", f"{summary.missing:,}", summary.distinct and f"{summary.distinct:,}"]
         statistics = [getattr(summary, name) for name in STATISTICS]
         rows.append([summary.name, summary.type, *counts, *statistics, "; ".join(notes)])
-    return grid(["column", "type", "rows", "missing", "different", *STATISTIC_HEADINGS, "note"], rows, style="noted")
+    return grid(["column", "type", "rows", "missing", "different", *STATISTICS.values(), "note"], rows, style="noted")
 
 
 def grid(headings: list[str], rows: list[list[Any]], style: str = "plain") -> str:
