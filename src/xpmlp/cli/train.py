@@ -34,10 +34,11 @@ from xpmlp.training import (
     fit_dataset,
 )
 from xpmlp.training.distributed import Communicator, SingleProcess
+from xpmlp.training.progress import LiveProgress
 from xpmlp.training.recipes import DTYPES, parse_sizes
 from xpmlp.training.train import describe_stream
 
-from .console import make_console, print_error
+from .console import can_move, make_console, print_error
 from .folds import check_choices, score_folds
 from .long_run import (
     CHOSEN_BY_TEST_ROWS,
@@ -67,7 +68,6 @@ from .options import (
     with_table_options,
 )
 from .processes import abort, connect_processes, describe_inputs, load_together
-from .progress import make_progress
 from .run_folder import RunFolder, make_run_folder
 from .saving import save_run
 
@@ -272,7 +272,7 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
             console.print(f"resuming after epoch {checkpoint.epoch}{in_threads}")
         elif values["resume"] is not None:
             console.print("there is no checkpoint yet, so the run starts over")
-        with contextlib.closing(make_progress(console)) as progress:
+        with contextlib.closing(LiveProgress(console, can_move=can_move(console))) as progress:
             try:
                 result = fit_dataset(
                     dataset,

@@ -76,18 +76,16 @@ class Graph:
         self.outputs: list[Any] = []
         self.domains = {"": OPSET}
 
-    def add(self, operator: str, *inputs: str, name: str, domain: str = "", **attributes: Any) -> str:
-        """Apply an operator, and return the name of its output."""
+    def add(
+        self, operator: str, *inputs: str, name: str, domain: str = "", others: tuple[str, ...] = (), **attributes: Any
+    ) -> str:
+        """Apply an operator, and return the name of its first output; `others` names further ones."""
         if domain:
             self.domains[domain] = ML_OPSET
-        node = self.onnx.helper.make_node(operator, list(inputs), [name], name=name, domain=domain, **attributes)
+        outputs = (name, *others)
+        node = self.onnx.helper.make_node(operator, inputs, outputs, name=name, domain=domain, **attributes)
         self.nodes.append(node)
         return name
-
-    def add_first(self, operator: str, *inputs: str, names: tuple[str, ...], **attributes: Any) -> str:
-        """Apply an operator with several outputs, and return the name of the first."""
-        self.nodes.append(self.onnx.helper.make_node(operator, inputs, names, name=names[0], **attributes))
-        return names[0]
 
     def constant(self, name: str, value: Any) -> str:
         """Store numbers, or a list of texts, and return their name."""
@@ -340,7 +338,7 @@ def add_output_function(graph: Graph, loss: LossName, logits: str, *, name: str,
     shape = graph.constant("quantiles.groups", np.array([-1, len(loss.levels)], np.int64))
     groups = graph.add("Reshape", bounded, shape, name="quantiles.of_targets")
     count = graph.constant("quantiles.count", np.array([len(loss.levels)], np.int64))
-    ordered = graph.add_first("TopK", groups, count, names=("quantiles.ordered", "quantiles.order"), largest=0)
+    ordered = graph.add("TopK", groups, count, name="quantiles.ordered", others=("quantiles.order",), largest=0)
     return graph.add("Reshape", ordered, before, name=name)
 
 

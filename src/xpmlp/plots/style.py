@@ -73,7 +73,7 @@ class Picture(bytes):
 
 def to_png(figure: Any) -> Picture:
     """Render a figure."""
-    canvas = import_optional("matplotlib.backends.backend_agg", extra="cli", purpose="Drawing pictures").FigureCanvasAgg
+    canvas = import_matplotlib("backends.backend_agg").FigureCanvasAgg
     image = import_optional("PIL.Image", extra="cli", purpose="Drawing pictures")
     drawn = canvas(figure)
     drawn.draw()  # once; `savefig` draws everything twice
