@@ -181,28 +181,6 @@ def test_what_the_data_cannot_have_is_refused_before_any_training(
     assert list(empty_folder.iterdir()) == []
 
 
-def test_the_notebooks_recipe_is_the_notebooks_run(xpmlp: Run, no_pictures: None) -> None:
-    assert xpmlp("train", "digits", "--recipe", "notebook", "-o", "run").code == 0
-    settings = settings_of(Path("run"))
-    assert settings.hidden_layer_sizes == (128,)
-    assert (settings.activation, settings.initializer) == ("tanh", "normal")
-    assert (settings.optimizer, settings.learning_rate, settings.schedule) == ("sgd", 0.1, "constant")
-    assert (settings.batch_size, settings.epochs, settings.penalty) == (128, 50, 0.0)
-    rows = read_csv(Path("run/history.csv"))
-    assert len(rows) == 50
-    np.testing.assert_allclose([float(row["learning_rate"]) for row in rows], 0.1)
-
-
-def test_the_same_seed_gives_the_same_network_and_another_seed_another(xpmlp: Run, no_pictures: None) -> None:
-    for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
-        assert xpmlp("train", "digits", "--epochs", 2, "--seed", seed, "-o", folder).code == 0
-    a, b, c = (load_model(Path(folder) / "model.safetensors").layers for folder in "abc")
-    for first, again, other in zip(a, b, c, strict=True):
-        np.testing.assert_array_equal(first.weight, again.weight)
-        np.testing.assert_array_equal(first.bias, again.bias)
-        assert not np.array_equal(first.weight, other.weight)
-
-
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
@@ -288,6 +266,7 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_read(refused: Ru
     refused(("train", "no such data", "-o", "run"), "run: already holds a run (history.csv)", "--force")
     refused(("train", "no such data", "-o", "file"), "file: is a file, not a folder", "--output")
     refused(("train", "no such data", "-o", "file/run"), f"{Path('file/run')}: cannot be written", "--output")
+    refused(("train", "no such data", "-o", "x" * 400), "xxx: cannot be written (", "--output")
     if Path("/proc/self").is_dir():  # where nobody can make a folder
         refused(("train", "no such data", "-o", "/proc/runs/run"), "Error: /proc/runs/run: cannot be written (")
     assert [path.read_text(encoding="utf-8") for path in (Path("run/history.csv"), Path("file"))] == ["mine", "mine"]

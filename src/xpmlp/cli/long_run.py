@@ -82,7 +82,10 @@ def from_plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_checkpoints(folder: Path, *, force: bool) -> None:
     """Refuse a folder with the checkpoints of another run, which would be lost."""
-    if not force and checkpoint_files(folder / CHECKPOINTS):
+    found: list[tuple[int, Path]] = []
+    with contextlib.suppress(OSError):  # of a path that cannot be, `RunFolder` tells
+        found = checkpoint_files(folder / CHECKPOINTS)
+    if found and not force:
         raise OutputError(
             f"{folder}: holds the checkpoints of a run. Resume it: {shell_command('train', '--resume', folder)}. Or "
             "choose another --output, or give --force to start over."
