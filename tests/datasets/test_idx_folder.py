@@ -206,7 +206,7 @@ def test_images_for_which_there_is_no_memory_are_named(
     images = np.zeros((12, 4, 3), dtype)
     folder = make_folder("data", train_images=images, t10k_images=images[:6])
     monkeypatch.setattr(np, "empty", refuse)
-    with pytest.raises(DataError, match=f"train-images.*GB as {dtype}, but less memory is free"):
+    with pytest.raises(DataError, match=f"train-images.*bytes as {dtype}, but less memory is free"):
         load_idx_folder(folder)
 
 

@@ -1,14 +1,16 @@
 """A name or a path in, a dataset out."""
 
 import difflib
+import itertools
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from xpmlp.errors import DataError, SettingsError
 
-from .dataset import Dataset
+from .dataset import Dataset, listing
 from .digits import load_digits
 from .idx_folder import idx_prefixes, load_idx_folder
 from .mnist import load_mnist
@@ -25,8 +27,9 @@ NAMED_DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
 # Tables of other programs, which can all write CSV.
 FOREIGN_TABLES = (
     ".numbers", ".sav", ".dta", ".sas7bdat", ".rds", ".rdata", ".mat", ".h5", ".hdf5", ".db", ".sqlite", ".sqlite3",
-    ".duckdb", ".pkl", ".pickle", ".joblib", ".html", ".xml", ".orc", ".avro", ".npy",
+    ".duckdb", ".pkl", ".pickle", ".joblib", ".html", ".xml", ".orc", ".avro",
 )  # fmt: skip
+PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
 NAMES = (*NAMED_DATASETS, *NAMED_TABLES)
 
 
@@ -65,19 +68,16 @@ def load_by_options(
 ) -> Dataset:
     """Load a dataset as `load_dataset` does; stream it if it takes more than that memory, by default the free one."""
     name = str(data)
+    refuse_with_remedy(name)
     if (streamed := load_stream(data, options, memory)) is not None:
         return streamed
     if is_table(data):
         return load_table(name if name in NAMED_TABLES else Path(os.path.expanduser(data)), options)
-    path = Path(os.path.expanduser(data))
-    if path.suffix.lower() in FOREIGN_TABLES and os.path.isfile(path):
-        raise DataError(
-            f"{name}: {path.suffix} files cannot be read as tables. Save the table as {FORMATS}, and give that."
-        )
     if given := [*options.given, *([] if memory is None else ["--memory"])]:
         raise SettingsError(f"{name}: is no table, so {', '.join(given)} cannot be used. Leave it out.")
     if name in NAMED_DATASETS:
         return NAMED_DATASETS[name](None if data_dir is None else Path(data_dir))
+    path = Path(os.path.expanduser(data))
     if name and (os.path.exists(path) or path.name in idx_prefixes(path.parent)):
         return load_idx_folder(path)
 
@@ -88,6 +88,35 @@ def load_by_options(
         f"{name!r}: neither a known dataset nor a folder.{suggestion} Give {', '.join(NAMES)}, the path of a table, "
         "the path of a folder of IDX files in MNIST's layout, or FOLDER/PREFIX if a folder holds several datasets."
     )
+
+
+def refuse_with_remedy(name: str) -> None:
+    """Refuse what people try and what is in no known format, with the way to one."""
+    if name in NAMES or not name:
+        return
+    if name.lower().startswith(("http://", "https://", "ftp://", "s3://")):
+        raise DataError(f"{name}: is not on this machine. Download it first: curl -LO {shlex.quote(name)}")
+    path = Path(os.path.expanduser(name))
+    if path.suffix.lower() == ".npy" and os.path.isfile(path):
+        raise DataError(
+            f"{name}: holds a single array. Save inputs and labels together, with numpy.savez('data.npz', x=…, y=…)."
+        )
+    if path.suffix.lower() in FOREIGN_TABLES and os.path.isfile(path):
+        raise DataError(
+            f"{name}: {path.suffix} files cannot be read as tables. Save the table as {FORMATS}, and give that."
+        )
+    if not os.path.isdir(path) or idx_prefixes(path) or is_table(path):
+        return
+    files = sorted(file for file in path.iterdir() if not file.name.startswith("."))
+    if tables := [file for file in files if file.suffix not in ("", ".txt") and is_table(file)]:
+        given = f"as {tables[0]}" if len(tables) == 1 else f"one of {listing([str(table) for table in tables])}"
+        raise DataError(f"{name}: is a folder. Name the table in it, {given}.")
+    inside = [file for folder in files if folder.is_dir() for file in itertools.islice(folder.iterdir(), 1)]
+    if any(file.suffix.lower() in PICTURES for file in (*files, *inside)):
+        raise DataError(
+            f"{name}: holds pictures as files. To train on pictures, save their pixels and labels as arrays, with "
+            "numpy.savez('data.npz', x=…, y=…), where x has the shape (pictures, height, width)."
+        )
 
 
 def is_table(data: str | Path) -> bool:

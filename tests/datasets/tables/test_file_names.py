@@ -62,3 +62,25 @@ def test_tables_of_other_programs_are_refused_with_a_remedy(tmp_path: Path, name
     (tmp_path / name).write_bytes(b"PK\x03\x04")
     with pytest.raises(DataError, match=rf"{name}: \.\w+ files cannot be read as tables\. Save the table as CSV"):
         load_dataset(tmp_path / name, **options)
+
+
+@pytest.mark.parametrize(
+    ("file", "data", "message"),
+    [
+        ("a.csv", ".", r"is a folder\. Name the table in it, as .*a\.csv"),
+        ("cats/1.png", ".", r"holds pictures as files\. To train on pictures, save their pixels and labels as arrays"),
+        ("1.JPG", ".", "holds pictures as files"),
+        ("x.npy", "x.npy", r"holds a single array\. Save inputs and labels together"),
+        ("x.npy", "https://example.com/a b.csv", r"Download it first: curl -LO 'https://example\.com/a b\.csv'"),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"target": "y"}])
+def test_what_people_try_is_refused_with_the_way_to_a_known_format(
+    tmp_path: Path, file: str, data: str, message: str, options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_bytes(TEXT.encode() if file == "a.csv" else b"\x89PNG\r\n\x1a\n")
+    (tmp_path / "README.txt").write_text("All that is in this folder.")
+    with pytest.raises(DataError, match=message):
+        load_dataset(data, **options)
