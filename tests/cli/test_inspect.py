@@ -113,7 +113,7 @@ def test_whole_numbers_are_classes_or_amounts_as_one_says(xpmlp: Run, tmp_path: 
 
 
 def test_what_cannot_be_is_refused(xpmlp: Run, refused: Run) -> None:
-    refused(("inspect", "nothing.csv"), "nothing.csv: there is no such file. Give CSV (plain, .gz or .zst), Parquet, ")
+    refused(("inspect", "nothing.csv"), "nothing.csv: there is no such file. Give CSV (plain, .gz, ")
     refused(("inspect", "iris", "--target", "species"), "there is no column 'species'")
     Path("report.html").write_text("mine", encoding="utf-8")
     refused(("inspect", "iris", "--html", "report.html"), "already exists")
