@@ -6,7 +6,7 @@ from typing import Any
 from .errors import MissingDependencyError
 
 # Packages that are installed under another name than they are imported.
-DISTRIBUTIONS = {"PIL": "pillow"}
+DISTRIBUTIONS = {"PIL": "pillow", "backports": "backports.zstd"}
 
 
 def import_optional(module: str, *, extra: str, purpose: str) -> Any:

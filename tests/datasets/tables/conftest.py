@@ -1,7 +1,12 @@
 """Small tables to read, whole and damaged."""
 
+import bz2
+import gzip
+import lzma
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +21,19 @@ def write(tmp_path: Path) -> Callable[[str], Path]:
         return path
 
     return write_text
+
+
+@pytest.fixture
+def compress() -> Callable[[bytes, str], bytes]:
+    """A function that compresses a content as files with that suffix are; others as they are."""
+
+    def compressed(content: bytes, suffix: str) -> bytes:
+        module: Any = {"gz": gzip, "bz2": bz2, "xz": lzma}.get(suffix)
+        if suffix == "zst":
+            module = pytest.importorskip("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+        return content if module is None else bytes(module.compress(content))
+
+    return compressed
 
 
 def rows(count: int, line: str = "{i},{j},{k}") -> str:

@@ -1,8 +1,6 @@
 """Spreadsheets, JSON, ARFF, and archives hold the same table as CSV."""
 
-import bz2
 import json
-import lzma
 import sys
 import zipfile
 from collections.abc import Callable
@@ -66,8 +64,6 @@ def as_sheets(path: Path, sheets: dict[str, list[list[Any]]]) -> None:
 SPACES = ("office", "table", "text")
 ROWS = [FRAME.columns, *map(list, FRAME.rows())]
 WRITERS: dict[str, Callable[[Path], Any]] = {
-    "table.csv.bz2": lambda path: path.write_bytes(bz2.compress(CSV)),
-    "table.csv.xz": lambda path: path.write_bytes(lzma.compress(CSV)),
     "table.zip": lambda path: as_zip(path, {"folder/table.csv": CSV, "__MACOSX/folder/._table.csv": b"\0"}),
     "table.json": lambda path: path.write_text(FRAME.write_json()),
     "table.jsonl": lambda path: path.write_text(FRAME.write_ndjson()),

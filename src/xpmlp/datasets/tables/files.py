@@ -1,14 +1,12 @@
 """A path in, a table out, whatever its format."""
 
 import codecs
-import gzip
 import io
 import math
 import os
 import re
 import warnings
 import zipfile
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,7 @@ from .converted import READERS
 from .csv_file import read_csv
 from .options import TableOptions
 from .table import Table, import_polars, polars_errors, silent_panics
-from .text_file import is_unicode
+from .text_file import COMPRESSIONS, is_unicode, open_compressed
 from .trial import Scan, refuse_crashing
 from .values import read_texts
 
@@ -40,7 +38,6 @@ FORMATS = "CSV (plain, .gz, .zst, .bz2, .xz or .zip), Excel, ODS, JSON, ARFF, Pa
 
 OTHER_TEXTS = (".svg", ".html", ".xml", ".py", ".md")  # not tables, though text
 FIRST_BYTES = 4096
-GZIP_MAGIC = b"\x1f\x8b"
 UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 NPY_MAGIC = b"\x93NUMPY"
 # The usual names of arrays in an .npz.
@@ -69,10 +66,10 @@ def table_format(path: Path) -> str | None:
     try:
         with path.open("rb") as file:
             start = file.read(FIRST_BYTES)
-        if start.startswith(GZIP_MAGIC):
-            with gzip.open(path) as text:
-                start = text.read(FIRST_BYTES)
-    except (OSError, EOFError, zlib.error):
+            if name := next((name for magic, name in COMPRESSIONS.items() if start.startswith(magic)), None):
+                file.seek(0)
+                start = open_compressed(file, name).read(FIRST_BYTES)
+    except Exception:  # noqa: BLE001 - each of the libraries has its own
         return None
     if start.startswith((b"PAR1", b"ARROW1")):
         return "parquet" if start.startswith(b"PAR1") else "arrow"

@@ -5,26 +5,21 @@ import gzip
 import io
 import lzma
 import os
-import zlib
+import sys
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xpmlp.errors import DataError
+from xpmlp.errors import DataError, XpmlpError
+from xpmlp.optional_imports import import_optional
 
 from ..idx import CHUNK_BYTES, FOREIGN_FILES, GZIP_MAGIC, looks_like
 from ..memory import available_memory, check_memory, format_bytes
 from .converted import convert
-from .table import import_polars
 
-ZSTD_MAGIC, ZSTD_BLOCK = b"\x28\xb5\x2f\xfd", 2**17
-OPENERS: dict[bytes, tuple[str, Any]] = {
-    GZIP_MAGIC: ("gzip", gzip.open),
-    b"BZh": ("bzip2", bz2.open),
-    b"\xfd7zXZ": ("xz", lzma.open),
-}
+COMPRESSIONS = {GZIP_MAGIC: "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 # The encodings other than Unicode that are looked for. Those of Central Europe look like Western ones, which are more
 # frequent.
 LIKELY_ENCODINGS = ["cp1252", "cp1251", "cp1253", "cp932", "gb18030", "big5", "euc_kr", "koi8_r"]
@@ -139,21 +134,27 @@ def is_unicode(path: Path) -> bool:
 
 
 def decompress(path: Path) -> bytes | None:
-    """Return a compressed file's content if it fits in memory; None if the file is not compressed."""
+    """Return a compressed file's content if it is text that fits in memory; None if the file is not compressed."""
     with path.open("rb") as file:
-        magic = file.read(6)
-        if magic.startswith(ZSTD_MAGIC):  # Python has no Zstandard before 3.14
-            return decompress_zstd(path)
+        start = file.read(6)
         file.seek(0)
-        for start, (name, opener) in OPENERS.items():
-            if magic.startswith(start):
-                try:
-                    return inflate(path, opener(file))
-                except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-                    raise DataError(
-                        f"{path}: a damaged or incomplete {name} file ({error}). Is the file whole?"
-                    ) from error
-    return None
+        name = next((name for magic, name in COMPRESSIONS.items() if start.startswith(magic)), None)
+        if name is None:
+            return None
+        try:
+            return inflate(path, open_compressed(file, name))
+        except XpmlpError:
+            raise
+        except Exception as error:  # each of the libraries has its own
+            raise DataError(f"{path}: a damaged or incomplete {name} file ({error}). Is the file whole?") from error
+
+
+def open_compressed(file: Any, name: str) -> Any:
+    """Open a compressed file for reading its content."""
+    if name == "zstd":
+        module = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+        return import_optional(module, extra="cli", purpose="Reading .zst").open(file)
+    return {"gzip": gzip, "bzip2": bz2, "xz": lzma}[name].open(file)
 
 
 def inflate(path: Path, stream: Any) -> bytes:
@@ -164,50 +165,11 @@ def inflate(path: Path, stream: Any) -> bytes:
         content.write(chunk)
         has_lines = has_lines or b"\n" in chunk or b"\r" in chunk
         if content.tell() > most:
-            raise too_large(path, most)
+            remedy = "Save it as Parquet, which is read in parts."
+            raise DataError(f"{path}: holds more than {format_bytes(most)}. {remedy}")
         if content.tell() > LONGEST_LINE and not has_lines:
             raise DataError(f"{path}: holds a line of more than {LONGEST_LINE // 2**20} MB, so it is no table.")
     return content.getvalue()  # without a copy
-
-
-def too_large(path: Path, most: int) -> DataError:
-    """Return the error for a compressed file that holds more than `most` bytes."""
-    return DataError(f"{path}: holds more than {format_bytes(most)}. Save it as Parquet, which is read in parts.")
-
-
-def zstd_size(file: Any) -> int:
-    """Return the size of a Zstandard file's content, at most 128 kB a block too large, by the headers of its blocks.
-
-    It is too small for a damaged file, which Polars refuses; see RFC 8878.
-    """
-    size = 0
-    while len(start := file.read(5)) == 5:
-        if start[:4] != ZSTD_MAGIC:  # a frame to skip, or damage
-            file.seek(int.from_bytes(start[4:] + file.read(3), "little"), os.SEEK_CUR)
-            continue
-        content, is_single, has_checksum, dictionary = start[4] >> 6, start[4] & 32, start[4] & 4, start[4] & 3
-        file.seek((0, 1, 2, 4)[dictionary] + (0 if is_single else 1), os.SEEK_CUR)
-        file.seek((1 if is_single else 0, 2, 4, 8)[content], os.SEEK_CUR)
-        header = 0
-        while not header & 1 and len(block := file.read(3)) == 3:
-            header = int.from_bytes(block, "little")
-            kind, length = header >> 1 & 3, header >> 3
-            size += ZSTD_BLOCK if kind == 2 else length
-            file.seek(1 if kind == 1 else length, os.SEEK_CUR)
-        file.seek(4 if has_checksum else 0, os.SEEK_CUR)
-    return size
-
-
-def decompress_zstd(path: Path) -> bytes:
-    """Return the content of a Zstandard file, read by Polars."""
-    with path.open("rb") as file:
-        if zstd_size(file) > (most := (available_memory() or 2**40) // SPACE_FOR_TEXT):
-            raise too_large(path, most)
-    # With a separator that no file contains, each line is one value.
-    frame = import_polars().read_csv(
-        path.read_bytes(), has_header=False, separator="\x01", quote_char=None, infer_schema=False, new_columns=["line"]
-    )
-    return "\n".join(line or "" for line in frame["line"]).encode() + b"\n"
 
 
 def unicode_encoding(path: Path, start: bytes) -> str | None:
