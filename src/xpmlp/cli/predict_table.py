@@ -12,7 +12,7 @@ import typer
 
 from xpmlp.backends import Backend
 from xpmlp.datasets.streaming.load import LargeTable, find_large_table
-from xpmlp.datasets.tables.files import read_table, table_format
+from xpmlp.datasets.tables.files import read_table, refuse_foreign, table_format
 from xpmlp.datasets.tables.loading import Rows
 from xpmlp.datasets.tables.options import TableOptions
 from xpmlp.datasets.tables.table import Table, import_polars
@@ -33,6 +33,8 @@ FORMATS = (".csv", ".parquet", ".arrow", ".feather", ".json")
 
 def are_tables(inputs: list[Path]) -> bool:
     """Return whether the inputs are a table; refuse one among several inputs, as each has columns of its own."""
+    for path in inputs:
+        refuse_foreign(path)
     tables = [path for path in inputs if table_format(path) is not None]
     if tables and len(inputs) > 1:
         raise SettingsError(f"{tables[0]}: is a table, and a table must be the only input. Give one at a time.")

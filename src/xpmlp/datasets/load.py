@@ -3,7 +3,6 @@
 import difflib
 import itertools
 import os
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from .digits import load_digits
 from .idx_folder import idx_prefixes, load_idx_folder
 from .mnist import load_mnist
 from .streaming.load import load_stream
-from .tables.files import FORMATS, table_format
+from .tables.files import refuse_foreign, table_format
 from .tables.loading import NAMED_TABLES, load_table
 from .tables.options import TableOptions
 
@@ -24,11 +23,6 @@ NAMED_DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
     "digits": lambda data_dir: load_digits(),
     "mnist": load_mnist,
 }
-# Tables of other programs, which can all write CSV.
-FOREIGN_TABLES = (
-    ".numbers", ".sav", ".dta", ".sas7bdat", ".rds", ".rdata", ".mat", ".h5", ".hdf5", ".db", ".sqlite", ".sqlite3",
-    ".duckdb", ".pkl", ".pickle", ".joblib", ".html", ".xml", ".orc", ".avro",
-)  # fmt: skip
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
 NAMES = (*NAMED_DATASETS, *NAMED_TABLES)
 
@@ -94,16 +88,11 @@ def refuse_with_remedy(name: str) -> None:
     """Refuse what people try and what is in no known format, with the way to one."""
     if name in NAMES or not name:
         return
-    if name.lower().startswith(("http://", "https://", "ftp://", "s3://")):
-        raise DataError(f"{name}: is not on this machine. Download it first: curl -LO {shlex.quote(name)}")
     path = Path(os.path.expanduser(name))
+    refuse_foreign(path)
     if path.suffix.lower() == ".npy" and os.path.isfile(path):
         raise DataError(
             f"{name}: holds a single array. Save inputs and labels together, with numpy.savez('data.npz', x=…, y=…)."
-        )
-    if path.suffix.lower() in FOREIGN_TABLES and os.path.isfile(path):
-        raise DataError(
-            f"{name}: {path.suffix} files cannot be read as tables. Save the table as {FORMATS}, and give that."
         )
     if not os.path.isdir(path) or idx_prefixes(path) or is_table(path):
         return

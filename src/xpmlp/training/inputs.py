@@ -11,7 +11,7 @@ from jaxtyping import Float, Shaped
 
 from xpmlp.backends import infer_backend
 from xpmlp.datasets import Dataset, Split, TableOptions, load_dataset, load_table
-from xpmlp.datasets.tables.files import read_table, table_format
+from xpmlp.datasets.tables.files import read_table, refuse_foreign, table_format
 from xpmlp.datasets.tables.frames import is_frame, table_in_memory, target_name
 from xpmlp.datasets.tables.loading import (
     Rows,
@@ -95,6 +95,7 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
     data = to_host(data)
     if isinstance(data, str | os.PathLike):
         path = Path(os.path.expanduser(data))
+        refuse_foreign(path)
         if table_format(path) is None:
             return read_marks(model, path)
         return whole_rows(

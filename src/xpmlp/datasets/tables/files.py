@@ -5,6 +5,7 @@ import io
 import math
 import os
 import re
+import shlex
 import warnings
 import zipfile
 from dataclasses import replace
@@ -36,6 +37,11 @@ SUFFIXES = {
 COMPRESSED = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz", ".zip")
 FORMATS = "CSV (plain, .gz, .zst, .bz2, .xz or .zip), Excel, ODS, JSON, ARFF, Parquet, Arrow or Feather, or .npz"
 
+# Tables of other programs, which can all write CSV.
+FOREIGN_TABLES = (
+    ".numbers", ".sav", ".dta", ".sas7bdat", ".rds", ".rdata", ".mat", ".h5", ".hdf5", ".db", ".sqlite", ".sqlite3",
+    ".duckdb", ".pkl", ".pickle", ".joblib", ".html", ".xml", ".orc", ".avro",
+)  # fmt: skip
 OTHER_TEXTS = (".svg", ".html", ".xml", ".py", ".md")  # not tables, though text
 FIRST_BYTES = 4096
 UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -77,6 +83,17 @@ def table_format(path: Path) -> str | None:
     return "csv" if start and is_text else None
 
 
+def refuse_foreign(path: Path) -> None:
+    """Refuse an address on the web, and the files of other programs, with the way to a known format."""
+    if address := re.fullmatch(r"(https?|ftp|s3):/+(.+)", str(path), re.IGNORECASE):
+        url = f"{address[1]}://{address[2]}"
+        raise DataError(f"{url}: is not on this machine. Download it first: curl -LO {shlex.quote(url)}")
+    if path.suffix.lower() in FOREIGN_TABLES and os.path.isfile(path):
+        raise DataError(
+            f"{path}: {path.suffix} files cannot be read as tables. Save the table as {FORMATS}, and give that."
+        )
+
+
 def read_tables(
     path: Path, options: TableOptions | None = None, schema: TableSchema | None = None
 ) -> tuple[Table, Table | None]:
@@ -84,6 +101,7 @@ def read_tables(
 
     The `schema` is that of the model for which it is read: text is then read as its training data were.
     """
+    refuse_foreign(path)
     if not os.path.exists(path):
         raise DataError(f"{path}: there is no such file. Give {FORMATS}.")
     kind = table_format(path)
