@@ -204,8 +204,9 @@ def test_large_values_are_named_if_a_run_diverges(iris: Any, which: str) -> None
     x, y = iris[0].astype(np.float32), iris[1].astype(np.float32)
     x, y = (x * 1e25, y) if which == "X" else (x, y * 1e30)
     remedy = "StandardScaler" if which == "X" else "TransformedTargetRegressor"
-    with pytest.raises(DivergedError, match=rf"{which} has values up to \S+e[+]\d\d: scale them, .*{remedy}"):
+    with pytest.raises(DivergedError, match=rf"{which} has values up to \S+e[+]\d\d: scale them, .*{remedy}") as error:
         MLPRegressor(max_iter=3).fit(x, y)
+    assert "use a smaller one" not in str(error.value)
 
 
 # Validation
@@ -381,6 +382,20 @@ MISTAKES: list[tuple[Callable[[Any, Any], Any], type[Exception], str]] = [
         lambda x, y: MLPClassifier().fit(x, y, X_val=pl.LazyFrame(x), y_val=y),
         TypeError,
         r"X_val is a LazyFrame.*X_val\.collect\(\)",
+    ),
+    (lambda x, y: MLPClassifier().fit(x, y, pl.LazyFrame(y)), TypeError, "sample_weight is a LazyFrame"),
+    (
+        lambda x, y: MLPClassifier().fit(x, y, X_val=x, y_val=y, sample_weight_val=pl.LazyFrame(y)),
+        TypeError,
+        "sample_weight_val is a LazyFrame",
+    ),
+    (lambda x, y: MLPRegressor(max_iter=1).fit(x, y).score(x, pl.LazyFrame(y)), TypeError, r"give y\.collect\(\)"),
+    (lambda x, y: MLPClassifier(max_iter=1).fit(x, y).score(x, pl.LazyFrame(y)), TypeError, "y is a LazyFrame"),
+    (lambda x, y: MLPClassifier().fit(x, y, sample_weight_val=y), ValueError, "give both"),
+    (
+        lambda x, y: MLPRegressor().fit(x, y, X_val=x, y_val=np.c_[y, y]),
+        ValueError,
+        "X_val, y_val: y has 2 columns, but the training targets have 1",
     ),
     (lambda x, y: MLPClassifier().fit(x, y, X_val=x), ValueError, "X_val and y_val belong together"),
     (

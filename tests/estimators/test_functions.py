@@ -68,7 +68,7 @@ def test_quantiles_cover_what_they_say_never_cross_and_beat_straight_lines() -> 
     network = MLPRegressor(
         hidden_layer_sizes=(30,),
         loss="quantile",
-        quantiles=levels,
+        quantiles=np.asarray(levels),
         max_iter=150,
         random_state=0,
         learning_rate_init=0.01,

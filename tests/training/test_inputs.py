@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 import xpmlp
 from xpmlp.backends import usable_backends
-from xpmlp.errors import DataError, SettingsError
+from xpmlp.errors import DataError, ModelFileError, SettingsError
 from xpmlp.training import Callback, FitResult, Run
 
 SHORT: dict[str, Any] = {"hidden_layer_sizes": (16,), "epochs": 3, "verbose": False}
@@ -66,6 +66,42 @@ def test_raw_arrays_of_any_library_are_scaled_by_the_model(library: str) -> None
     report: Any = xpmlp.evaluate(model, module.asarray(x), module.asarray(y))
     assert report.accuracy > 0.9  # without scaling, no network learns these
     assert xpmlp.predict(model, module.asarray(x)).labels.tolist() == xpmlp.predict(model, x.tolist()).labels.tolist()
+
+
+@pytest.mark.parametrize("form", [np.asarray, lambda x: x.reshape(-1, 8, 8)])
+def test_arrays_with_columns_that_training_left_out_are_taken_as_they_were(form: Any, tmp_path: Path) -> None:
+    x, y = load_digits(return_X_y=True)  # three pixels are always 0
+    model, _ = xpmlp.train(form(x), y, **SHORT | {"epochs": 30})
+    xpmlp.save_model(tmp_path / "model.safetensors", model)
+    varies = x.std(axis=0) > 0
+    assert model.layer_sizes[0] == np.count_nonzero(varies) == 61
+    found = xpmlp.predict(tmp_path / "model.safetensors", form(x))
+    np.testing.assert_array_equal(found.probabilities, xpmlp.predict(model, x[:, varies]).probabilities)
+    report: Any = xpmlp.evaluate(model, form(x), y)
+    assert report.accuracy == np.mean(found.labels == y) > 0.9
+    assert xpmlp.predict(model, x[0]).labels == found.labels[0]
+    with pytest.raises(DataError, match="trained on 61 columns, and 3 that it left out"):
+        xpmlp.predict(model, x[:, :62])
+
+
+def test_a_values_table_of_a_frame_with_an_identifier_is_predicted() -> None:
+    frame = {"id": [f"row {index}" for index in range(150)]} | columns() | {"kind": NAMES.tolist()}
+    model, _ = xpmlp.train(frame, "kind", **LONGER)
+    values = list(zip(*(frame[name] for name in ("id", "length", "width", "color")), strict=True))
+    assert model.raw_columns is not None
+    assert "id" not in [column.name for column in model.raw_columns.columns]
+    assert xpmlp.predict(model, values).labels.tolist() == xpmlp.predict(model, columns()).labels.tolist()
+
+
+def test_short_reprs() -> None:
+    iris = load_iris(return_X_y=True)
+    model = trained()
+    assert repr(xpmlp.predict(model, iris[0])).startswith("Prediction(150 rows, labels [")
+    numbers, _ = xpmlp.train(iris[0][:, 1:], iris[0][:, 0], **SHORT)
+    report = xpmlp.evaluate(numbers, iris[0][:, 1:], iris[0][:, 0])
+    results = (model, xpmlp.predict(model, iris[0]), xpmlp.predict(numbers, iris[0][:, 1:]), report)
+    assert max(len(repr(result)) for result in results) < 100
+    assert f"R² {report.r2:.4f}" in repr(report)  # type: ignore[union-attr]
 
 
 def test_images_are_divided_by_what_the_training_images_were(tmp_path: Path) -> None:
@@ -144,6 +180,9 @@ MISTAKES: list[tuple[Callable[[Any, Any], object], type[Exception], str]] = [
     (lambda x, y: xpmlp.predict(trained(), {"a": y}), DataError, "x_0"),
     (lambda x, y: xpmlp.evaluate(trained(), x), DataError, r"y is missing: .*evaluate\(model, x, y\)"),
     (lambda x, y: xpmlp.evaluate(trained(), x, y + 1), DataError, "not among the known classes: 3"),
+    (lambda x, y: xpmlp.predict(trained(), xpmlp.load_dataset("iris")), DataError, "iris: is a Dataset.*dataset.test"),
+    (lambda x, y: xpmlp.predict("none.safetensors", x), ModelFileError, "none.safetensors"),
+    (lambda x, y: xpmlp.train({"a": y}, "b", target="a"), SettingsError, "y and target: give one"),
     (lambda x, y: xpmlp.evaluate(trained(), x, y[:3]), DataError, "150 samples, but 3"),
 ]
 

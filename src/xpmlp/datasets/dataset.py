@@ -135,7 +135,8 @@ class Dataset:
     table_schema
         How the rows of a table became inputs; None if the data is no table.
     split
-        How a table was split into training and test rows, to find them again; None if it came split.
+        How a table was split into training and test rows, to find them again, and the names of its columns if some are
+        not used; None if it came split.
     provenance
         Where the data came from, to load it again; None if it came from no file.
     stream

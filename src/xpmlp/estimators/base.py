@@ -26,7 +26,6 @@ from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.layers import Layer, Layers
 from xpmlp.nn.loss_names import LossName
 from xpmlp.nn.samples import Samples
-from xpmlp.training import Callback
 from xpmlp.training.distributed import SingleProcess
 from xpmlp.training.prediction import predict_outputs
 
@@ -184,9 +183,10 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
     ) -> None:
         """Train from new weights or from the current ones."""
         processes = connect_rows(self, X, y, sample_weight=sample_weight, X_val=validation[0])
-        refuse_lazy(X=X, y=y, X_val=validation[0], y_val=validation[1])
+        names = ("X", "y", "sample_weight", "X_val", "y_val", "sample_weight_val")
+        refuse_lazy(**dict(zip(names, (X, y, sample_weight, *validation), strict=True)))
         sizes = self._hidden_sizes()
-        self._check_settings(sizes)
+        check_functions(self, sizes)
         from_scratch = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         source = backend_of(X)
         check = self._check_input if processes is None else functools.partial(check_input_together, self, processes)
@@ -205,7 +205,8 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
         self._check_units(units)
         if not same_device(source, backend):
             x, targets, weight = to_host(x), to_host(targets), to_host(weight)
-        held_out = (processes or SingleProcess()).together(lambda: self._check_validation(source, *validation))
+        columns = targets.shape[1]
+        held_out = (processes or SingleProcess()).together(lambda: self._check_validation(source, columns, *validation))
         problem = Problem(
             given=Rows(X, y, sample_weight),
             given_validation=None if held_out is None else Rows(*validation),
@@ -239,17 +240,9 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
         """Return the number of outputs for each column of the targets."""
         return max(len(LossName.parse(self._loss_name()).levels), 1)
 
-    def _check_settings(self, sizes: list[int]) -> None:
-        """Raise an error for callbacks of another type, and for settings that exclude each other."""
-        if not all(isinstance(callback, Callback) for callback in self.callbacks):
-            raise TypeError(f"callbacks must be instances of xpmlp.training.Callback, got {self.callbacks!r}.")
-        check_functions(self, sizes)
-        if self.solver == "lbfgs" and self.callbacks:
-            raise ValueError("solver='lbfgs' has no epochs, so it cannot call callbacks; use sgd or adam.")
-
-    def _check_validation(self, source: Backend, X: Any, y: Any, sample_weight: Any) -> Samples | None:
-        """Return valid validation samples as arrays of `source`; None if there are none."""
-        if X is None and y is None:
+    def _check_validation(self, source: Backend, columns: int, X: Any, y: Any, sample_weight: Any) -> Samples | None:
+        """Return valid validation samples, with this many columns of targets, as arrays of `source`; None if none."""
+        if X is None and y is None and sample_weight is None:
             return None
         if X is None or y is None:
             raise ValueError("X_val and y_val belong together: give both.")
@@ -259,7 +252,10 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
         if not is_numpy(source) and is_numpy(backend_of(X)):
             X = source.asarray(np.asarray(X))
         try:
-            return Samples(*self._check_input(source, X, y, sample_weight, reset=False, incremental=None))
+            x, targets, weight = self._check_input(source, X, y, sample_weight, reset=False, incremental=None)
+            if targets.shape[1] != columns:
+                raise ValueError(f"y has {targets.shape[1]} columns, but the training targets have {columns}.")
+            return Samples(x, targets, weight)
         except ValueError as error:
             raise ValueError(f"X_val, y_val: {error}") from error
 

@@ -23,6 +23,7 @@ from xpmlp.nn.losses import smooth_targets
 from .arrays import backend_of, dtype_name, move, numpy_backend, to_host
 from .base import MLPBase
 from .labels import check_labels, decode, encode, find_classes, fit_binarizer, has_numeric_labels
+from .validation import refuse_lazy
 
 
 @dataclass(eq=False, repr=False)
@@ -211,6 +212,7 @@ class MLPClassifier(ClassifierMixin, MLPBase):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy; with several outputs, the fraction of samples with all of them correct."""
+        refuse_lazy(y=y, sample_weight=sample_weight)
         return float(accuracy_score(to_host(y), to_host(self.predict(X)), sample_weight=to_host(sample_weight)))
 
     def __sklearn_tags__(self) -> Any:

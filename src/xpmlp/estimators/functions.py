@@ -12,6 +12,7 @@ from xpmlp.nn.dropout import has_dropout
 from xpmlp.nn.loss_names import find_loss
 from xpmlp.nn.losses import Loss
 from xpmlp.nn.own import own_activation, own_loss
+from xpmlp.training import Callback
 
 from .problem import REPORTED_LOSSES
 
@@ -92,7 +93,9 @@ def dropout_of(estimator: Any) -> Any:
 
 
 def check_functions(estimator: Any, sizes: list[int]) -> None:
-    """Raise an error for parameters that name no function, or do not fit the hidden layers."""
+    """Raise an error for parameters that name no function, do not fit the hidden layers, or exclude each other."""
+    if not all(isinstance(callback, Callback) for callback in estimator.callbacks):
+        raise TypeError(f"callbacks must be instances of xpmlp.training.Callback, got {estimator.callbacks!r}.")
     activations_of(estimator.activation, len(sizes))
     rate = dropout_of(estimator)
     if isinstance(rate, tuple) and (len(rate) != len(sizes) or not all(0.0 <= part < 1.0 for part in rate)):
@@ -106,6 +109,8 @@ def check_functions(estimator: Any, sizes: list[int]) -> None:
         raise ValueError("solver='lbfgs' needs a deterministic objective: use sgd or adam for dropout.")
     if estimator.solver == "lbfgs" and estimator.max_grad_norm is not None:
         raise ValueError("solver='lbfgs' has no steps to shorten: use sgd or adam for max_grad_norm.")
+    if estimator.solver == "lbfgs" and estimator.callbacks:
+        raise ValueError("solver='lbfgs' has no epochs, so it cannot call callbacks; use sgd or adam.")
 
 
 def prediction_functions(estimator: Any, backend: Backend) -> tuple[Activations, Loss]:

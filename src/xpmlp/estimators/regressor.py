@@ -19,7 +19,7 @@ from xpmlp.nn.losses import DEFAULT_QUANTILES, REGRESSION_LOSSES
 
 from .arrays import move, to_host
 from .base import MLPBase
-from .validation import as_floats, ravel_column
+from .validation import as_floats, ravel_column, refuse_lazy
 
 
 @dataclass(eq=False, repr=False)
@@ -85,7 +85,7 @@ class MLPRegressor(RegressorMixin, MLPBase, RegressionLoss):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **MLPBase._parameter_constraints,
         "loss": [StrOptions(set(REGRESSION_LOSSES)), callable],
-        "quantiles": [Interval(Real, 0, 1, closed="neither"), tuple, list],
+        "quantiles": [Interval(Real, 0, 1, closed="neither"), "array-like"],
         "huber_delta": [Interval(Real, 0, None, closed="neither")],
         "out_activation": [StrOptions(set(ACTIVATIONS))],
     }
@@ -120,7 +120,7 @@ class MLPRegressor(RegressorMixin, MLPBase, RegressionLoss):
         """Return the loss with its numbers and output function."""
         kind = "squared_error" if callable(self.loss) else self.loss
         numbers: Any = {"huber": self.huber_delta, "quantile": self.quantiles}.get(kind, ())
-        numbers = tuple(numbers) if isinstance(numbers, tuple | list) else (numbers,)
+        numbers = tuple(np.atleast_1d(np.asarray(numbers, dtype=object)))
         if not all(isinstance(number, Real) for number in numbers) or (kind == "quantile" and not numbers):
             raise ValueError(f"quantiles must be numbers between 0 and 1, got {self.quantiles!r}.")
         numbers = tuple(map(float, numbers))
@@ -144,6 +144,7 @@ class MLPRegressor(RegressorMixin, MLPBase, RegressionLoss):
 
         For the loss ``"quantile"`` it is D², the same for the pinball loss, averaged over the quantiles.
         """
+        refuse_lazy(y=y, sample_weight=sample_weight)
         if self.loss == "quantile":
             truth, weight = to_host(y), to_host(sample_weight)
             levels = LossName.parse(self._loss_name()).levels

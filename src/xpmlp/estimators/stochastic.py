@@ -18,6 +18,7 @@ from xpmlp.nn.dropout import has_dropout
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.optimizers import Optimizer, adam, adamw, clip_gradients, sgd
 from xpmlp.training import DivergedError, fit
+from xpmlp.training.errors import USE_SMALLER
 
 from .arrays import to_host
 from .functions import dropout_of
@@ -124,10 +125,7 @@ def fit_stochastic(
 
 def explain_divergence(error: DivergedError, problem: Problem) -> DivergedError:
     """Return the error with scikit-learn's sentence, and advice on large values."""
-    text = (
-        f"{error} Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-        "preprocessed."
-    )
+    advice = ""
     x, y = problem.samples.x, problem.samples.targets
     with problem.source.scope():
         for name, values, remedy in (
@@ -136,8 +134,11 @@ def explain_divergence(error: DivergedError, problem: Problem) -> DivergedError:
         ):
             largest = 0.0 if values.dtype == bool else float(np.max(np.abs(to_host(values))))
             if largest > LARGE:
-                text += f" {name} has values up to {largest:.3g}: scale them, for example with {remedy}."
-    return DivergedError(text, error.epoch, error.result)
+                advice += f" {name} has values up to {largest:.3g}: scale them, for example with {remedy}."
+    # A smaller learning rate does not help large values.
+    text = f"{str(error).removesuffix(USE_SMALLER)}." if advice else str(error)
+    text += " Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+    return DivergedError(f"{text}preprocessed.{advice}", error.epoch, error.result)
 
 
 def reset_curves(estimator: Any, *, validates: bool | None = None) -> None:

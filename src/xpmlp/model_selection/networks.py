@@ -22,7 +22,7 @@ from sklearn.utils.metaestimators import _safe_split
 from xpmlp.backends import Backend
 from xpmlp.estimators import MLPClassifier, MLPRegressor
 from xpmlp.estimators.arrays import backend_of, dtype_name, find_backend, is_numpy, numpy_backend, to_host
-from xpmlp.estimators.functions import activations_of, reported_loss
+from xpmlp.estimators.functions import activations_of, check_functions, reported_loss
 from xpmlp.estimators.problem import NO_ROWS, Problem
 from xpmlp.estimators.stochastic import Reshuffler, batch_size, explain_divergence, reset_optimizer, split_rows
 from xpmlp.estimators.stopping import Stopping
@@ -379,7 +379,7 @@ def find_network(estimator: Any) -> tuple[Any, str]:
 def check_settings(network: Any) -> None:
     """Refuse a network whose settings are not valid, or that cannot be part of a population."""
     network._validate_params()
-    network._check_settings(network._hidden_sizes())
+    check_functions(network, network._hidden_sizes())
     early, loss = network.early_stopping, getattr(network, "loss", None)
     functions = [loss, *(network.activation if isinstance(network.activation, tuple | list) else [network.activation])]
     unsuitable = {

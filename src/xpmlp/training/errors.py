@@ -15,6 +15,8 @@ COPIES_OF_NETWORK = 6
 # Copies of each layer's outputs for a batch: its input, its output, their gradients and temporaries.
 COPIES_OF_OUTPUTS = 4
 
+USE_SMALLER = "; use a smaller one."
+
 
 class FitError(XpmlpError):
     """Training that had to stop.
@@ -53,7 +55,7 @@ def describe_divergence(epoch: int, objective: float | None, learning_rate: floa
     """Return in which epoch training diverged, and what to do."""
     return (
         f"Training diverged in epoch {epoch}: the loss is {objective:.3g}. "
-        f"The learning rate was {learning_rate:.3g}; use a smaller one."
+        f"The learning rate was {learning_rate:.3g}{USE_SMALLER}"
     )
 
 

@@ -1,6 +1,7 @@
 """How good a model is on labelled rows: loss, accuracy and scores per class, or R² and errors for regression."""
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,7 +25,7 @@ from xpmlp.nn.samples import Samples
 from xpmlp.notebooks import html_table
 from xpmlp.plots import Picture, draw_confusion
 
-from .inputs import labelled_split
+from .inputs import as_model, labelled_split
 from .prediction import check_features, model_logits, nearest_to_median, predict, rows_at_a_time
 from .progress import describe_number
 
@@ -149,6 +150,10 @@ class RegressionReport:
     constant_rmse: float = math.nan
     coverage: float = math.nan
 
+    def __repr__(self) -> str:
+        """Return R² and the errors."""
+        return f"RegressionReport(R² {self.r2:.4f}, RMSE {describe_number(self.rmse)}, MAE {describe_number(self.mae)})"
+
     def _repr_html_(self) -> str:
         rows = [
             ("R²", f"{self.r2:.4f}"),
@@ -162,12 +167,19 @@ class RegressionReport:
 
 
 def evaluate(
-    model: Model, data: Any, y: Any = None, *, backend: Backend | None = None, prepared: bool = False
+    model: Model | str | os.PathLike[str],
+    data: Any,
+    y: Any = None,
+    *,
+    backend: Backend | None = None,
+    prepared: bool = False,
 ) -> Report | RegressionReport:
     """Evaluate a model on labelled rows.
 
     Parameters
     ----------
+    model
+        A model, or the path of its file.
     data
         Raw samples, as for `predict`, with their labels or targets in `y`; or data that holds them: a data frame with
         the target's column, the path of a table (if the model was trained on it, its held-out rows count), the name of
@@ -183,6 +195,7 @@ def evaluate(
         If a label is not one of the model's classes, the samples have another number of features than the model, or
         the model has several targets.
     """
+    model = as_model(model)
     split = labelled_split(model, data, y, prepared=prepared)
     return (evaluate_regression if model.task == "regression" else evaluate_classifier)(model, split, backend)
 

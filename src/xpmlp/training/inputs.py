@@ -24,6 +24,7 @@ from xpmlp.datasets.tables.values import read_texts
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.image_preprocessor import prepare_marks
 from xpmlp.model.model import Model
+from xpmlp.model.model_file import load_model
 
 from .evaluation_rows import find_rows
 
@@ -54,6 +55,10 @@ def as_dataset(data: Any, y: Any = None, memory: str | int | None = None, **opti
             given = ", ".join(options) or "y"
             raise SettingsError(f"{given}: cannot be used with a Dataset, which has its targets and its test rows.")
         return data
+    if isinstance(y, str) and (is_frame(data) or isinstance(data, str | os.PathLike)):
+        if options.get("target") is not None:
+            raise SettingsError("y and target: give one of them.")
+        y, options["target"] = None, y  # the target's column, as in train(frame, "price")
     if isinstance(data, str | os.PathLike):
         if y is not None:
             raise SettingsError(f"{data}: is a name or a path, so y cannot be used. Name the column with target=.")
@@ -93,6 +98,8 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
         If they do not fit the model, or rows lack values that it needs.
     """
     data = to_host(data)
+    if isinstance(data, Dataset):
+        raise DataError(f"{data.name}: is a Dataset. Give the rows to predict, such as dataset.test.")
     if isinstance(data, str | os.PathLike):
         path = Path(os.path.expanduser(data))
         refuse_foreign(path)
@@ -111,12 +118,18 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
         x = x[None]  # a single sample
     columns = model.raw_columns
     if columns is not None:
-        if x.ndim != 2 or x.shape[1] != len(columns.columns):
+        names, given = [column.name for column in columns.columns], given_columns(model)
+        if x.ndim == 1 and len(x) in (len(names), len(given)):
+            x = x[None]  # a single sample
+        x = x.reshape(len(x), -1) if x.ndim > 2 else x
+        if x.ndim != 2 or x.shape[1] not in (len(names), len(given or names)):
+            left_out = f", and {len(given) - len(names)} that it left out" if given else ""
             raise DataError(
-                f"The samples are an array of shape {x.shape}, but the model was trained on {len(columns.columns)} "
-                "columns. Give one row for each sample, with these columns in the same order."
+                f"The samples are an array of shape {x.shape}, but the model was trained on {len(names)} columns"
+                f"{left_out}. Give one row for each sample, with these columns in the same order."
             )
-        frame = {column.name: x[:, index].tolist() for index, column in enumerate(columns.columns)}
+        places = range(len(names)) if x.shape[1] == len(names) else map(given.index, names)
+        frame = {name: x[:, place].tolist() for name, place in zip(names, places, strict=True)}
         return whole_rows(rows_to_predict(table_in_memory(frame), columns))
     if x.ndim > 2 and x.shape[1:] == model.input_shape:
         x = x.reshape(len(x), -1)
@@ -124,6 +137,18 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
     dtype = model.layers[0].weight.dtype
     with np.errstate(over="ignore"):
         return np.asarray(x / dtype.type(model.input_scale), dtype) if model.input_scale != 1.0 else x
+
+
+def as_model(model: Model | str | os.PathLike[str]) -> Model:
+    """Return a model; read it if its path is given."""
+    return load_model(Path(os.path.expanduser(model))) if isinstance(model, str | os.PathLike) else model
+
+
+def given_columns(model: Model) -> list[str]:
+    """Return the names of all columns of the training table, if the model left some out, such as constant ones."""
+    split = model.training.get("split")
+    given = split.get("columns") if isinstance(split, dict) else None
+    return given if isinstance(given, list) and all(isinstance(name, str) for name in given) else []
 
 
 def whole_rows(rows: Rows) -> Float[np.ndarray, "rows features"]:

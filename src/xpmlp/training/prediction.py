@@ -1,6 +1,7 @@
 """Predictions of a model: labels and probabilities for new samples."""
 
 import math
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from xpmlp.nn.losses import Loss
 from xpmlp.nn.network import forward
 from xpmlp.nn.tree import tree_map
 
-from .inputs import model_inputs
+from .inputs import as_model, model_inputs
 
 LEAST_EVIDENCE = "least_evidence"  # in a model's record of its training
 STRANGE_FRACTION = 0.015  # of the validation or training rows that are taken for strange
@@ -48,12 +49,21 @@ class Prediction:
     probabilities: Float[np.ndarray, "rows classes"]
     spread: Float[np.ndarray, "rows *outputs"] | None = None
 
+    def __repr__(self) -> str:
+        """Return the first labels, and the number of samples."""
+        labels = np.array2string(self.labels, threshold=6, edgeitems=3, separator=", ", precision=4)
+        return f"Prediction({len(self.labels):,} rows, labels {' '.join(labels.split())})"
 
-def predict(model: Model, data: Any, backend: Backend | None = None, *, prepared: bool = False) -> Prediction:
+
+def predict(
+    model: Model | str | os.PathLike[str], data: Any, backend: Backend | None = None, *, prepared: bool = False
+) -> Prediction:
     """Predict the class or the number of each sample.
 
     Parameters
     ----------
+    model
+        A model, or the path of its file.
     data
         Raw samples, which the model scales and encodes as in training: an array of any library, with a row or an image
         for each sample; a data frame; the path of a table; the path of a picture, in which each mark is a sample, such
@@ -69,7 +79,7 @@ def predict(model: Model, data: Any, backend: Backend | None = None, *, prepared
     DataError
         If the samples do not fit the model, or lack values that it needs.
     """
-    backend = backend or NumpyBackend()
+    backend, model = backend or NumpyBackend(), as_model(model)
     x = data.x if isinstance(data, Split) else data if prepared else model_inputs(model, data)
     check_features(model, x)
     with backend.scope():

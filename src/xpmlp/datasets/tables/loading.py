@@ -100,6 +100,7 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
     if test_table is not None:
         splits[1], test_notes = labelled_rows(test_table, schema, classes)
         unknown += test_notes
+    given = [column for column in table.schema if column != name]
     in_memory, is_named = isinstance(data, Table), str(data) in NAMED_TABLES
     data = table.name if isinstance(data, Table) else data
     return Dataset(
@@ -120,6 +121,7 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
             "file": Path(table.name).name,
             "rows": table.rows,
             "test_fraction": options.test_fraction or TEST_FRACTION,
+            **({"columns": given} if len(given) > len(schema.columns) else {}),
         },
         provenance=None
         if in_memory
