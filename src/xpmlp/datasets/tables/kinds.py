@@ -227,23 +227,18 @@ def drop_unusable(table: Table, kinds: dict[str, Kind], unusable: dict[str, str]
     for name in unusable:
         kinds.pop(name, None)
     refused = [name for name in unusable if options.strict or name in options.features or not kinds]
-    reasons = ", ".join(f"{name!r} ({unusable[name]})" for name in refused or unusable)
+    named = refused or list(unusable)
+    reasons = ", ".join(f"{name!r} ({unusable[name]})" for name in named)
+    texts = [name for name in named if column_type(table.schema[name]) == "text"]
+    texts = [name for name in texts if unusable[name] not in (EMPTY, CONSTANT)]
+    use = f"; use text as categories with {option_text('--categories', texts)}" if texts else ""
     if refused:
         remedy = f"Leave them out with {option_text('--exclude', refused)}" if kinds else "No others are left"
-        if texts := [name for name in refused if column_type(table.schema[name]) == "text"]:
-            remedy += f"; use text as categories with {option_text('--categories', texts)}"
+        remedy += use
         if numbers := [name for name in refused if unusable[name] == ROW_NUMBERS]:
             remedy += f"; use the rows' numbers with {option_text('--features', numbers)}"
         raise DataError(f"{table.name}: columns that cannot be inputs: {reasons}. {remedy}.")
-    if not unusable:
-        return []
-    texts = [
-        name
-        for name, reason in unusable.items()
-        if column_type(table.schema[name]) == "text" and reason not in (EMPTY, CONSTANT)
-    ]
-    use = f"; use text as categories with {option_text('--categories', texts)}" if texts else ""
-    return [f"{table.name}: columns dropped: {reasons}{use}"]
+    return [f"{table.name}: columns dropped: {reasons}{use}"] if unusable else []
 
 
 @dataclass(frozen=True)

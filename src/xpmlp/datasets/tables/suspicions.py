@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from ..dataset import listing
 from .columns import Target, option_text
 from .table import Table, column_type, import_polars
 
@@ -42,19 +43,14 @@ def note_suspicions(
     notes = []
     if ids:
         what = "numbers the rows" if len(ids) == 1 else "number the rows"
-        notes.append(f"{listed(ids)} {what}, which says nothing about new ones; {exclude(ids)}")
+        notes.append(f"{listing(ids)} {what}, which says nothing about new ones; {exclude(ids)}")
     if leaks and target is not None:
         what = "alone predicts" if len(leaks) == 1 else "each alone predict"
         notes.append(
-            f"{listed(leaks)} {what} {target.name!r} nearly perfectly on held-out rows; if that is unknown when "
+            f"{listing(leaks)} {what} {target.name!r} nearly perfectly on held-out rows; if that is unknown when "
             f"predictions are made, {exclude(leaks)}"
         )
     return notes
-
-
-def listed(names: list[str]) -> str:
-    """Return names in quotes with commas."""
-    return ", ".join(map(repr, names))
 
 
 def exclude(names: list[str]) -> str:
