@@ -111,23 +111,6 @@ def test_what_is_no_model_is_named_with_the_remedy(refused: Run, digits_run: Pat
         refused(("evaluate", "other.safetensors", "digits"), "other.safetensors", remedy)
 
 
-def test_classes_names_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    from xpmlp.cli.evaluate import print_scores
-
-    names = ("[red]", ":smile:", "🚀[/]")
-    judged = Report(
-        loss=1.0,
-        accuracy=0.5,
-        per_class=tuple(ClassScore(name, 0.5, 0.5, 0.5, 2) for name in names),
-        confusion=np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1]]),
-    )
-    print_scores(make_console(), judged)
-    print_mistakes(make_console(), judged)
-    out = capsys.readouterr().out
-    for name in names:
-        assert out.count(name) == 3
-
-
 def test_a_matrix_too_wide_for_a_terminal_becomes_a_list_of_the_commonest_mistakes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -190,7 +190,7 @@ def test_every_so_many_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert epochs == [0, 2, 4, 6, 7]
 
 
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_and_a_foreign_one_is_refused(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     train(Checkpointing(tmp_path))
@@ -206,6 +206,13 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
         assert f"{newest}: " in caplog.text
         assert "passed over for an older one" in caplog.text
     assert_same_run(train(checkpoint=newest_checkpoint(tmp_path)), train())
+    for right, wrong, message in (
+        (b'"xpmlp checkpoint"', b'"xpmlp chequepoin"', "not one of xpmlp's checkpoints"),
+        (b'"format_version":"1"', b'"format_version":"9"', "format version '9'"),
+    ):
+        newest.write_bytes(content.replace(right, wrong))
+        with pytest.raises(DataError, match=message):
+            load_checkpoint(newest)
     older.write_bytes(b"")
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(DataError, match="holds no checkpoint that can be read"):
@@ -276,19 +283,6 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         assert set(description) == {"history", "generator", "callbacks", "settings", "threads", "loss_scale"}
         parts = itertools.product(("layers", "callbacks.EarlyStopping"), "01", ("weight", "bias"))
         assert set(file.keys()) == {*map(".".join, parts), *(f"optimizer.{index}" for index in range(9))}
-
-
-def test_a_file_of_another_kind_or_version_is_refused(tmp_path: Path) -> None:
-    train(Checkpointing(tmp_path))
-    (_, path), _ = checkpoint_files(tmp_path)
-    content = path.read_bytes()
-    for right, wrong, message in (
-        (b'"xpmlp checkpoint"', b'"xpmlp chequepoin"', "not one of xpmlp's checkpoints"),
-        (b'"format_version":"1"', b'"format_version":"9"', "format version '9'"),
-    ):
-        path.write_bytes(content.replace(right, wrong))
-        with pytest.raises(DataError, match=message):
-            load_checkpoint(path)
 
 
 def test_another_optimizer_generator_or_dropout_is_refused(tmp_path: Path) -> None:

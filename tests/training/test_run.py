@@ -158,30 +158,32 @@ class SetLosses(Callback):
 
 
 @pytest.mark.parametrize(
-    ("losses", "patience", "epochs", "best"),
+    ("losses", "patience", "min_delta", "epochs", "best"),
     [
-        ((3.0, 2.0, 2.5, 2.4, 1.0), 2, 4, 2),
-        ((3.0, 2.0, 2.5, 2.4, 1.0, 1.0), 3, 6, 5),
-        ((3.0, 2.0, 2.5, 1.5, 1.6, 1.0), 2, 6, 6),
-        ((1.0, 1.0, 0.5), 1, 2, 1),  # as good is not better
-        ((1.0, 2.0, 3.0, 4.0), 5, 4, 1),  # the run ends first: the best weights all the same
+        ((3.0, 2.0, 2.5, 2.4, 1.0), 2, 0.0, 4, 2),
+        ((3.0, 2.0, 2.5, 2.4, 1.0, 1.0), 3, 0.0, 6, 5),
+        ((3.0, 2.0, 2.5, 1.5, 1.6, 1.0), 2, 0.0, 6, 6),
+        ((1.0, 1.0, 0.5), 1, 0.0, 2, 1),  # as good is not better
+        ((1.0, 2.0, 3.0, 4.0), 5, 0.0, 4, 1),  # the run ends first: the best weights all the same
+        ((1.0, 0.95, 0.91, 0.5), 2, 0.1, 3, 1),
+        ((1.0, 0.95, 0.91, 0.5), 2, 0.01, 4, 4),
     ],
 )
 def test_early_stopping_stops_when_patience_is_over_and_goes_back_to_the_best_weights(
-    small_fit: Fit, validation: Samples, losses: tuple[float, ...], patience: int, epochs: int, best: int
+    small_fit: Fit,
+    validation: Samples,
+    losses: tuple[float, ...],
+    patience: int,
+    min_delta: float,
+    epochs: int,
+    best: int,
 ) -> None:
-    callbacks = [SetLosses(*losses), EarlyStopping(patience)]
+    callbacks = [SetLosses(*losses), EarlyStopping(patience, min_delta=min_delta)]
     result = small_fit(epochs=len(losses), validation=validation, callbacks=callbacks)
     assert (len(result.history), result.kept_epoch, result.interrupted) == (epochs, best, False)
     assert_same_layers(result.layers, small_fit(epochs=best).layers)
     if epochs < len(losses):
         assert result.stop_reason == f"no lower loss for {patience} epoch{'s' if patience > 1 else ''}"
-
-
-def test_an_improvement_below_min_delta_is_none(small_fit: Fit, validation: Samples) -> None:
-    for min_delta, epochs in ((0.1, 3), (0.01, 4)):
-        callbacks = [SetLosses(1.0, 0.95, 0.91, 0.5), EarlyStopping(2, min_delta=min_delta)]
-        assert len(small_fit(epochs=4, validation=validation, callbacks=callbacks).history) == epochs
 
 
 def test_early_stopping_refuses_no_patience_and_no_validation(small_fit: Fit) -> None:
