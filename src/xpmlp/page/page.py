@@ -24,21 +24,6 @@ SCRIPTS = (
     *("dom", "arrays", "network", "ink", "table"),
     *("answer", "pad", "pictures", "rows", "units", "steps", "about", "start"),
 )
-KINDS = ("number", "boolean", "category", "date")
-# The fields of a column that the page's own code knows, with their defaults.
-COLUMN: dict[str, Any] = {
-    "name": "",
-    "kind": "",
-    "categories": (),
-    "fill": None,
-    "offset": 0.0,
-    "scale": 1.0,
-    "indicator": False,
-    "infrequent": None,
-    "parts": (),
-    "latest": None,
-    "format": None,
-}
 LARGEST_PAGE = 50_000_000  # bytes; browsers take long to open more
 
 
@@ -174,12 +159,9 @@ def describe_columns(model: Model, rows: Any) -> dict[str, Any]:
     described = []
     place = 0
     for column in schema.columns:
-        values = column.to_json()
-        unknown = [name for name in values if name not in COLUMN] or ([column.kind] if column.kind not in KINDS else [])
-        if unknown:
-            raise XpmlpError(f"a page cannot show the column {column.name!r}: it does not know its {unknown[0]!r}.")
         number_format = schema.reading.formats.get(column.name) if schema.reading else None
-        values = COLUMN | values | {"number_format": number_format and msgspec.structs.asdict(number_format)}
+        values = msgspec.structs.asdict(column)
+        values["number_format"] = number_format and msgspec.structs.asdict(number_format)
         if rows is not None and column.kind == "number":
             raw = rows[:, place] * column.scale + column.offset
             values["whole"] = bool((np.abs(raw - np.rint(raw)) <= 1e-6 * column.scale).all())
