@@ -20,7 +20,7 @@ from xpmlp.training.population import Rows, train_population
 
 from .networks import Fit, Inputs, Preparation, UnsuitableError
 
-SCORED_AT_ONCE = 2**21  # units
+SCORED_AT_ONCE = 2**17  # units: a megabyte, which stays in the cache and is not asked for again
 
 
 class Task(NamedTuple):

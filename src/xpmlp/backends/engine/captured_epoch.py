@@ -72,6 +72,7 @@ class CapturedEpoch(threading.local):
             self.captured_for = (step, samples, models)
         full = order.shape[-1] // batch_size
         objectives = []
+        latest: DeviceStep | HostStep | None = None  # in whose buffers the state is
         for start, stop, size in ((0, full, batch_size), (full, full + 1, order.shape[-1] - full * batch_size)):
             if start == stop or size == 0:
                 continue
@@ -79,6 +80,7 @@ class CapturedEpoch(threading.local):
             rates = learning_rates[start:stop, ...]
             self.steps_taken[size] = self.steps_taken.get(size, 0) + (stop - start) * math.prod(models)
             if self.run_eagerly is not None and self.steps_taken[size] <= self.eager_steps:
+                state, latest = (state if latest is None else latest.copy_state()), None
                 state, part = self.run_eagerly(step, state, samples, rows, rates, size)
             else:
                 batches = xp.moveaxis(xp.reshape(rows, (*rows.shape[:-1], stop - start, size)), -2, 0)
@@ -86,8 +88,10 @@ class CapturedEpoch(threading.local):
                 if captured is None or captured[0].steps < stop - start:
                     new = self.kind(xp, step, state, samples, batches, rates)
                     captured = self.captured[size] = (new, self.capture(new))
-                state, part = captured[0].execute(captured[1], state, batches, rates)
+                part = captured[0].execute(captured[1], state, batches, rates)
+                latest, state = captured[0], captured[0].state
             objectives.append(part)
+        state = state if latest is None else latest.copy_state()
         return state, objectives[0] if len(objectives) == 1 else xp.concat(objectives, axis=-1)
 
 

@@ -59,13 +59,17 @@ class CapturedStep:
         state: State,
         batches: Integer[Any, "steps *groups batch"],
         learning_rates: Float[Any, "steps ..."],
-    ) -> tuple[State, Float[Any, "*models steps"]]:
-        """Execute the captured step once for each batch; return the state and the objectives, which are copies."""
+    ) -> Float[Any, "*models steps"]:
+        """Execute the captured step once for each batch; return the objectives. The state is then in the buffers."""
         if state is not self.returned:  # else it is in the buffers already
             tree_map(overwrite, self.state, state)
-        objectives = self.execute_batches(execute_step, batches, learning_rates)
+        self.returned = None
+        return self.execute_batches(execute_step, batches, learning_rates)
+
+    def copy_state(self) -> State:
+        """Return a copy of the state in the buffers."""
         self.returned = tree_map(functools.partial(self.xp.asarray, copy=True), self.state)
-        return self.returned, objectives
+        return self.returned
 
     def execute_batches(self, execute_step: Callable[[], None], batches: Any, learning_rates: Any) -> Any:
         """Execute the captured step once for each batch; return the objectives."""
