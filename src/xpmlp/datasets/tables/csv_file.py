@@ -95,14 +95,11 @@ def read_csv(path: Path, options: TableOptions | None = None, schema: TableSchem
     """Read a CSV file, perhaps for a model. Columns whose first values are 0 to 255 take a byte each if all are."""
     options = options or TableOptions()
     text = read_text(path, options.encoding)
-    if text.encoding is not None:
-        return read_table_text(
-            text, options, schema, "" if options.encoding else f"is encoded in {text.encoding.upper()}"
-        )
+    note = "" if text.encoding is None or options.encoding else f"is encoded in {text.encoding.upper()}"
     try:
-        return read_table_text(text, options, schema)
+        return read_table_text(text, options, schema, note)
     except DataError as error:
-        if "utf-8" not in str(error).lower():
+        if text.encoding is not None or "utf-8" not in str(error).lower():
             raise
     usual = None if schema is None or schema.reading is None else schema.reading.encoding
     encoding = usual or guess_encoding(text)
@@ -110,8 +107,8 @@ def read_csv(path: Path, options: TableOptions | None = None, schema: TableSchem
     return read_table_text(read_text(path, encoding, errors="replace"), options, schema, note)
 
 
-def read_table_text(text: Text, options: TableOptions, schema: TableSchema | None, note: str = "") -> Table:
-    """Read a CSV file in a known encoding, and add a note."""
+def read_table_text(text: Text, options: TableOptions, schema: TableSchema | None, note: str) -> Table:
+    """Read a CSV file in a known encoding, and add a note if there is one."""
     path = text.path
     layout = find_layout(str(path), text.head(), options, schema)
     reading = Reading(text.encoding, layout.separator, layout.has_header, layout.comment)

@@ -121,12 +121,15 @@ def find_layout(path: str, lines: list[str], options: TableOptions, schema: Tabl
         notes.append(f"lines that begin with {comment} are comments; keep them with --comment none")
     if separator not in SEPARATORS and not options.separator:
         notes.append("the cells are separated by spaces; change it with --separator ','")
+    names, unnamed = name_columns(path, first, [record.cells for record in rest], has_header, options, notes)
     return Layout(
         separator,
         first_line=rest[0].start,
         comment=comment,
         has_header=has_header,
-        **name_columns(path, first, [record.cells for record in rest], has_header, options, notes),
+        names=names,
+        unnamed=unnamed,
+        notes=tuple(notes),
     )
 
 
@@ -301,8 +304,8 @@ def count_steadily(cells: list[str]) -> bool:
 
 def name_columns(
     path: str, first: list[str], rows: list[list[str]], has_header: bool, options: TableOptions, notes: list[str]
-) -> dict[str, Any]:
-    """Return the names of the columns, those that are made up, and notes."""
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of the columns, and those that are made up in a table with a header; add to the notes."""
     cells = [cell.strip() for cell in first] if has_header else [""] * len(first)
     if has_header and fits_rows(first, rows):
         if len(first) > len(rows[0]):
@@ -313,13 +316,13 @@ def name_columns(
             cells.append("")
     if options.names and len(options.names) != len(cells):
         raise DataError(f"{path}: --names: {len(options.names)} names for {len(cells)} columns. Name every column.")
-    names: list[str] = []
+    names: dict[str, None] = {}  # in order; there may be thousands
     unnamed, repeated = [], []
     for index, cell in enumerate(options.names or cells):
         name, count = cell or f"column_{index + 1}", 0
         while name in names or (count and name in cells):
             name, count = f"{cell}_duplicated_{count}", count + 1
-        names.append(name)
+        names[name] = None
         repeated += [cell] * bool(count)
         unnamed += [name] * (not cell)
     if not has_header and not options.names and options.header is None:
@@ -333,8 +336,4 @@ def name_columns(
             f"several columns are called {listed}; the later ones have _duplicated_0, … appended. Rename them with "
             f"--names {shlex.quote(','.join(names))}"
         )
-    return {
-        "names": tuple(names),
-        "unnamed": tuple(unnamed) if has_header else (),
-        "notes": tuple(notes),
-    }
+    return tuple(names), tuple(unnamed) if has_header else ()
