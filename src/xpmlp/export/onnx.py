@@ -167,12 +167,11 @@ def add_table_inputs(graph: Graph, columns: TableSchema) -> str:
 
 def encoded_order(columns: TableSchema) -> list[int]:
     """Return the inputs of the network in the order of the graph: numbers, marks, dates, and then categories."""
-    ends = np.cumsum([column.inputs for column in columns.columns]).tolist()
-    starts = {column.name: end - column.inputs for column, end in zip(columns.columns, ends, strict=True)}
-    plain = [starts[column.name] for column in columns.numbers if column.kind != "date"]
-    marks = [starts[column.name] + column.inputs - 1 for column in columns.numbers if column.indicator]
-    dates = [starts[column.name] + index for column in columns.dates for index in range(len(column.parts))]
-    codes = [starts[column.name] + index for column in columns.categories for index in range(column.inputs)]
+    places = columns.places
+    plain = [places[column.name].start for column in columns.numbers if column.kind != "date"]
+    marks = [places[column.name].stop - 1 for column in columns.numbers if column.indicator]
+    dates = [places[column.name].start + index for column in columns.dates for index in range(len(column.parts))]
+    codes = [places[column.name].start + index for column in columns.categories for index in range(column.inputs)]
     return [*plain, *marks, *dates, *codes]
 
 

@@ -3,6 +3,7 @@
 A `TableSchema` is fitted to the training rows alone, kept in the model file, and applied alike to later rows.
 """
 
+import itertools
 import math
 from typing import Annotated, Any, Literal, get_args
 
@@ -199,6 +200,12 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def inputs(self) -> int:
         """Number of inputs of the network that a row becomes."""
         return sum(column.inputs for column in self.columns)
+
+    @property
+    def places(self) -> dict[str, slice]:
+        """The inputs of the network that each column becomes."""
+        ends = itertools.accumulate(column.inputs for column in self.columns)
+        return {column.name: slice(end - column.inputs, end) for column, end in zip(self.columns, ends, strict=True)}
 
     @property
     def is_of_version_2(self) -> bool:

@@ -156,17 +156,15 @@ def describe_columns(model: Model, rows: Any) -> dict[str, Any]:
             Column(f"input {index + 1}", "number", scale=model.input_scale) for index in range(model.layer_sizes[0])
         ]
         schema = TableSchema(tuple(columns))
-    described = []
-    place = 0
+    described, places = [], schema.places
     for column in schema.columns:
         number_format = schema.reading.formats.get(column.name) if schema.reading else None
         values = msgspec.structs.asdict(column)
         values["number_format"] = number_format and msgspec.structs.asdict(number_format)
         if rows is not None and column.kind == "number":
-            raw = rows[:, place] * column.scale + column.offset
+            raw = rows[:, places[column.name].start] * column.scale + column.offset
             values["whole"] = bool((np.abs(raw - np.rint(raw)) <= 1e-6 * column.scale).all())
         described.append(values)
-        place += column.inputs
     ranges = None if rows is None or not len(rows) else np.stack([rows.min(axis=0), rows.max(axis=0)], axis=1).tolist()
     return {"columns": described, "missing": schema.missing, "ranges": ranges}
 

@@ -1,7 +1,5 @@
 """Permutation importance: how much worse a model is on a table if one column is shuffled."""
 
-import itertools
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -85,7 +83,7 @@ def permutation_importance(
         split = Split(split.x[chosen], split.labels[chosen])
     score = score_of(model, split.x, split.labels, backend)
     found = []
-    for name, inputs in columns_of(model):
+    for name, inputs in model.raw_columns.places.items():
         falls = []
         x = split.x.copy()
         for _ in range(repeats):
@@ -95,15 +93,6 @@ def permutation_importance(
     found.sort(key=lambda column: -column.mean)
     metric = "R²" if model.task == "regression" else "accuracy"
     return Importances(metric, score, split.rows, tuple(found))
-
-
-def columns_of(model: Model) -> Iterator[tuple[str, slice]]:
-    """Iterate over the names of a model's columns, and the inputs that each became."""
-    assert model.raw_columns is not None
-    columns = model.raw_columns.columns
-    ends = itertools.accumulate(column.inputs for column in columns)
-    for column, end in zip(columns, ends, strict=True):
-        yield column.name, slice(end - column.inputs, end)
 
 
 def score_of(model: Model, x: Any, labels: Shaped[np.ndarray, " rows"], backend: Backend) -> float:
