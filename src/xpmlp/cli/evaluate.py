@@ -24,7 +24,6 @@ from xpmlp.training.streaming import evaluate_blocks
 
 from .console import FILE_WIDTH, make_console, make_table, print_note
 from .options import (
-    TABLES,
     BackendName,
     CommandContext,
     Data,
@@ -32,10 +31,10 @@ from .options import (
     DeviceName,
     MemoryLimit,
     ModelPath,
+    TargetName,
     Threads,
     collect_table_options,
     find_model_file,
-    option,
     with_reading_options,
 )
 
@@ -56,10 +55,7 @@ def evaluate(
             "mae; and the scores of simple models.",
         ),
     ] = False,
-    target: Annotated[
-        str | None,
-        option("COLUMN", "Column of the true values, if its name differs from the one in training.", TABLES),
-    ] = None,
+    target: TargetName = None,
     table: Any = None,
     backend: BackendName = "numpy",
     device: DeviceName = None,

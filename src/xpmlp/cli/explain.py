@@ -13,7 +13,7 @@ from xpmlp.training.importance import permutation_importance
 from xpmlp.whole_files import write_whole
 
 from .console import make_console, make_table, print_note
-from .options import TABLES, BackendName, DeviceName, ModelPath, Threads, check_output, find_model_file, option
+from .options import BackendName, DeviceName, ForceFile, ModelPath, TargetName, Threads, check_output, find_model_file
 
 BAR = 30  # characters of the longest bar
 
@@ -24,13 +24,10 @@ def explain(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Also draw them, as a .png picture.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace that file if it exists.")] = False,
+    force: ForceFile = False,
     repeats: Annotated[int, typer.Option(metavar="N", min=1, help="How often each column is shuffled.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
-    target: Annotated[
-        str | None,
-        option("COLUMN", "Column of the true values, if its name differs from the one in training.", TABLES),
-    ] = None,
+    target: TargetName = None,
     backend: BackendName = "numpy",
     device: DeviceName = None,
     threads: Threads = None,

@@ -25,7 +25,7 @@ from xpmlp.training.evaluation_rows import find_provenance, find_recorded_rows
 from xpmlp.whole_files import write_whole
 
 from .console import make_console, print_note
-from .options import DataDirectory, ModelPath, check_output, find_model_file
+from .options import DataDirectory, ForceFile, ModelPath, check_output, find_model_file
 from .page_content import content_of_run, read_run
 
 KINDS = (".html", ".onnx", ".py")
@@ -48,7 +48,7 @@ def export(
         bool, typer.Option("--small", help="Store the weights of a .html file as float16, for half its size.")
     ] = False,
     data_dir: DataDirectory = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace that file if it exists.")] = False,
+    force: ForceFile = False,
 ) -> None:
     """Write MODEL as a page to look at, as an ONNX graph, or as a Python file.
 

@@ -18,7 +18,7 @@ from xpmlp.plots import shortened
 from xpmlp.whole_files import write_whole
 
 from .console import make_console, make_table
-from .options import CommandContext, Data, DataDirectory, collect_table_options, with_table_options
+from .options import CommandContext, Data, DataDirectory, ForceFile, collect_table_options, with_table_options
 
 MOST_COLUMNS = 24  # described on a screen
 MOST_CLASSES = 26
@@ -41,7 +41,7 @@ def inspect(
         Path | None,
         typer.Option(metavar="FILE", help="Also write everything to an HTML page, with figures."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace that file if it exists.")] = False,
+    force: ForceFile = False,
 ) -> None:
     """Describe DATA: first rows, column statistics, missing values, classes, duplicates."""
     if html is not None and html.exists() and not force:

@@ -17,7 +17,7 @@ from xpmlp.datasets.tables.options import READING
 from xpmlp.errors import OutputError
 from xpmlp.threads import use_threads
 
-COMPUTE, TABLES = "Compute", "Tables"
+COMPUTE, TABLES, OUTPUT = "Compute", "Tables", "Output"
 INTERRUPTED = 130  # the exit code that shells know for Ctrl-C
 
 # Commands receive a context of Click's class, of which typer.Context is a subclass for annotations only.
@@ -105,6 +105,12 @@ ModelPath = Annotated[
     Path,
     typer.Argument(metavar="MODEL", help="A model.safetensors from [bold]xpmlp train[/bold], or its folder."),
 ]
+TargetName = Annotated[
+    str | None, option("COLUMN", "Column of the true values, if its name differs from the one in training.", TABLES)
+]
+ForceFile = Annotated[bool, typer.Option("--force", help="Replace that file if it exists.")]
+ForceRun = Annotated[bool, typer.Option("--force", help="Replace the run in that folder.", rich_help_panel=OUTPUT)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.", rich_help_panel=OUTPUT)]
 
 
 def parse_output(text: str) -> Path:

@@ -31,11 +31,14 @@ from .console import can_move, describe_seconds, make_console, make_table, print
 from .options import (
     DATA,
     INTERRUPTED,
+    OUTPUT,
     BackendName,
     CommandContext,
     DataDirectory,
     DeviceName,
+    ForceRun,
     Mpi,
+    Quiet,
     Threads,
     collect_table_options,
     option,
@@ -48,7 +51,7 @@ from .run_folder import RunFolder, make_run_folder
 from .saving import save_run
 from .train import choose_settings, option_name
 
-SETTINGS, SEARCH, OUTPUT = "Settings to try", "Search", "Output"
+SETTINGS, SEARCH = "Settings to try", "Search"
 SHOWN = 5  # of the best trials
 
 EPILOG = (
@@ -112,10 +115,8 @@ def sweep(
     output: Annotated[
         Path | None, output_folder("Folder for the results; by default a new one under runs/.", OUTPUT)
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace the run in that folder.", rich_help_panel=OUTPUT)
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.", rich_help_panel=OUTPUT)] = False,
+    force: ForceRun = False,
+    quiet: Quiet = False,
 ) -> None:
     """Try many settings on DATA at once, and train the best.
 

@@ -55,12 +55,15 @@ from .options import (
     COMPUTE,
     DATA,
     INTERRUPTED,
+    OUTPUT,
     BackendName,
     CommandContext,
     DataDirectory,
     DeviceName,
+    ForceRun,
     MemoryLimit,
     Mpi,
+    Quiet,
     Threads,
     collect_table_options,
     option,
@@ -72,7 +75,7 @@ from .run_folder import RunFolder, make_run_folder
 from .saving import save_run
 
 SETTINGS = tuple(field.name for field in fields(Recipe) if field.name != "hidden_layer_sizes")
-NETWORK, TRAINING, LONG_RUNS, OUTPUT = "Network", "Training", "Long runs", "Output"
+NETWORK, TRAINING, LONG_RUNS = "Network", "Training", "Long runs"
 NOTHING_SAVED = "Nothing is saved."
 
 
@@ -208,14 +211,12 @@ def train(
     output: Annotated[
         Path | None, output_folder("Folder for the run's files; by default a new one under runs/.", OUTPUT)
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace the run in that folder.", rich_help_panel=OUTPUT)
-    ] = False,
+    force: ForceRun = False,
     page: Annotated[
         bool,
         typer.Option("--page", help="Add model.html, a page that shows the network at work.", rich_help_panel=OUTPUT),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.", rich_help_panel=OUTPUT)] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a network on DATA.
 
