@@ -93,6 +93,22 @@ def test_a_values_table_of_a_frame_with_an_identifier_is_predicted() -> None:
     assert xpmlp.predict(model, values).labels.tolist() == xpmlp.predict(model, columns()).labels.tolist()
 
 
+def test_rows_are_predicted_one_by_one_as_dicts() -> None:
+    frame = columns() | {"kind": NAMES.tolist()}
+    model, _ = xpmlp.train(frame, "kind", **LONGER)
+    expected = xpmlp.predict(model, columns()).probabilities
+    rows = [{name: values[index] for name, values in columns().items()} for index in range(150)]
+    np.testing.assert_array_equal(xpmlp.predict(model, rows, backend="numpy").probabilities, expected)
+    np.testing.assert_array_equal(xpmlp.predict(model, rows[3]).probabilities, expected[3:4])
+    report: Any = xpmlp.evaluate(model, frame, "kind", backend="numpy")
+    assert report.accuracy == np.mean(xpmlp.predict(model, rows).labels == NAMES)
+    assert repr(xpmlp.evaluate(model, rows, NAMES)) == repr(report)
+    with pytest.raises(DataError, match="color: is not the column that the model predicts, which is 'kind'"):
+        xpmlp.evaluate(model, frame, "color")
+    row = pytest.importorskip("pandas").DataFrame(columns()).iloc[3]
+    np.testing.assert_array_equal(xpmlp.predict(model, row).probabilities, expected[3:4])
+
+
 def test_short_reprs() -> None:
     iris = load_iris(return_X_y=True)
     model = trained()

@@ -51,7 +51,7 @@ def check_memory(needed: int, *, what: str, remedy: str) -> None:
         )
 
 
-def format_bytes(count: float) -> str:
+def format_bytes(count: int | float) -> str:
     """Return a number of bytes as text, such as ``"1.5 GB"``."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 999.5:

@@ -25,7 +25,7 @@ from xpmlp.nn.samples import Samples
 from xpmlp.notebooks import html_table
 from xpmlp.plots import Picture, draw_confusion
 
-from .inputs import as_model, labelled_split
+from .inputs import as_backend, as_model, labelled_split
 from .prediction import check_features, model_logits, nearest_to_median, predict, rows_at_a_time
 from .progress import describe_number
 
@@ -171,7 +171,7 @@ def evaluate(
     data: Any,
     y: Any = None,
     *,
-    backend: Backend | None = None,
+    backend: Backend | str | None = None,
     prepared: bool = False,
 ) -> Report | RegressionReport:
     """Evaluate a model on labelled rows.
@@ -185,7 +185,7 @@ def evaluate(
         the target's column, the path of a table (if the model was trained on it, its held-out rows count), the name of
         a dataset or a `Dataset`, whose test rows count, or a `Split`.
     backend
-        Where to compute; NumPy by default.
+        Where to compute: a backend or its name; NumPy by default.
     prepared
         Whether `data` is an array of inputs as the network takes them, scaled and encoded.
 
@@ -195,7 +195,7 @@ def evaluate(
         If a label is not one of the model's classes, the samples have another number of features than the model, or
         the model has several targets.
     """
-    model = as_model(model)
+    model, backend = as_model(model), as_backend(backend)
     split = labelled_split(model, data, y, prepared=prepared)
     return (evaluate_regression if model.task == "regression" else evaluate_classifier)(model, split, backend)
 

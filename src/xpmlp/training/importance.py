@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 
-from xpmlp.backends import Backend, NumpyBackend
+from xpmlp.backends import Backend
 from xpmlp.datasets import Split
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.model import Model
 from xpmlp.plots import Picture, draw_importances
 
-from .inputs import labelled_split
+from .inputs import as_backend, labelled_split
 from .prediction import predict
 
 MOST_ROWS = 10_000  # more say little more, and take longer
@@ -54,7 +54,7 @@ def permutation_importance(
     repeats: int = 10,
     seed: int = 0,
     prepared: bool = False,
-    backend: Backend | None = None,
+    backend: Backend | str | None = None,
 ) -> Importances:
     """Return how much each column of a table matters to a model (Breiman 2001).
 
@@ -76,7 +76,7 @@ def permutation_importance(
         raise DataError("Importances are those of a table's columns, but the model was not trained on a table.")
     if repeats < 1:
         raise SettingsError(f"repeats: {repeats} is too few; at least 1 is needed.")
-    split, backend = labelled_split(model, data, y, prepared=prepared), backend or NumpyBackend()
+    split, backend = labelled_split(model, data, y, prepared=prepared), as_backend(backend)
     generator = np.random.default_rng(seed)
     if split.rows > MOST_ROWS:
         chosen = generator.permutation(split.rows)[:MOST_ROWS]

@@ -1,15 +1,16 @@
 """What people hand to `train`, `predict` and `evaluate`: names, files, data frames, arrays of any library."""
 
+import itertools
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from xpmlp.backends import infer_backend
+from xpmlp.backends import Backend, NumpyBackend, infer_backend, load_backend
 from xpmlp.datasets import Dataset, Split, TableOptions, load_dataset, load_table
 from xpmlp.datasets.tables.files import read_table, refuse_foreign, table_format
 from xpmlp.datasets.tables.frames import is_frame, table_in_memory, target_name
@@ -89,15 +90,16 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
     Parameters
     ----------
     data
-        Samples as in training, before scaling: an array of any library, a data frame or a dict of columns; or the path
-        of a table or a picture, each mark of which is a row, or several paths of pictures, each of which is one.
+        Samples as in training, before scaling: an array of any library, a data frame, a dict of columns or of a row, or
+        a list of rows; or the path of a table or a picture, each mark of which is a row, or several paths of pictures,
+        each of which is one.
 
     Raises
     ------
     DataError
         If they do not fit the model, or rows lack values that it needs.
     """
-    data = to_host(data)
+    data = columns_of_rows(to_host(data))
     if isinstance(data, Dataset):
         raise DataError(f"{data.name}: is a Dataset. Give the rows to predict, such as dataset.test.")
     if isinstance(data, str | os.PathLike):
@@ -142,6 +144,22 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
 def as_model(model: Model | str | os.PathLike[str]) -> Model:
     """Return a model; read it if its path is given."""
     return load_model(Path(os.path.expanduser(model))) if isinstance(model, str | os.PathLike) else model
+
+
+def as_backend(backend: Backend | str | None) -> Backend:
+    """Return a backend; NumPy's by default."""
+    return load_backend(backend) if isinstance(backend, str) else backend or NumpyBackend()
+
+
+def columns_of_rows(data: Any) -> Any:
+    """Return one or several rows, given as dicts or as a row of pandas, as columns, and everything else as it is."""
+    if hasattr(data, "to_dict") and hasattr(data, "index") and not hasattr(data, "columns"):
+        data = data.to_dict()  # a Series of pandas
+    if isinstance(data, Mapping):
+        return {key: [value] for key, value in data.items()} if all(map(np.isscalar, data.values())) else data
+    if not isinstance(data, list) or not data or not all(isinstance(row, Mapping) for row in data):
+        return data
+    return {key: [row.get(key) for row in data] for key in dict.fromkeys(itertools.chain.from_iterable(data))}
 
 
 def given_columns(model: Model) -> list[str]:
@@ -205,7 +223,12 @@ def labelled_split(model: Model, data: Any, y: Any = None, *, prepared: bool = F
         return data
     data, y = to_host(data), to_host(y)
     schema = model.raw_columns if not prepared else None
+    data = columns_of_rows(data)
     if schema is not None and is_frame(data):
+        if isinstance(y, str):  # the target's column, as in train(frame, "price")
+            if y != schema.target:
+                raise DataError(f"{y}: is not the column that the model predicts, which is {schema.target!r}.")
+            y = None
         data = read_texts(table_in_memory(data, y, schema.target), None, schema)
         samples, notes = labelled_rows(data, schema, model.classes)
         for note in notes:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Num, Shaped
 
-from xpmlp.backends import Backend, NumpyBackend
+from xpmlp.backends import Backend
 from xpmlp.datasets import Split
 from xpmlp.datasets.scaling import check_finite
 from xpmlp.errors import DataError
@@ -21,7 +21,7 @@ from xpmlp.nn.losses import Loss
 from xpmlp.nn.network import forward
 from xpmlp.nn.tree import tree_map
 
-from .inputs import as_model, model_inputs
+from .inputs import as_backend, as_model, model_inputs
 
 LEAST_EVIDENCE = "least_evidence"  # in a model's record of its training
 STRANGE_FRACTION = 0.015  # of the validation or training rows that are taken for strange
@@ -56,7 +56,7 @@ class Prediction:
 
 
 def predict(
-    model: Model | str | os.PathLike[str], data: Any, backend: Backend | None = None, *, prepared: bool = False
+    model: Model | str | os.PathLike[str], data: Any, backend: Backend | str | None = None, *, prepared: bool = False
 ) -> Prediction:
     """Predict the class or the number of each sample.
 
@@ -66,11 +66,11 @@ def predict(
         A model, or the path of its file.
     data
         Raw samples, which the model scales and encodes as in training: an array of any library, with a row or an image
-        for each sample; a data frame; the path of a table; the path of a picture, in which each mark is a sample, such
-        as the digits of 314; a list of such paths, in which each picture is one. Or a `Split` of a dataset, which is
-        prepared already.
+        for each sample; a data frame; a dict of one row, or a list of them; the path of a table; the path of a picture,
+        in which each mark is a sample, such as the digits of 314; a list of such paths, in which each picture is one.
+        Or a `Split` of a dataset, which is prepared already.
     backend
-        Where to compute; NumPy by default.
+        Where to compute: a backend or its name; NumPy by default.
     prepared
         Whether `data` is an array of inputs as the network takes them, scaled and encoded.
 
@@ -79,7 +79,7 @@ def predict(
     DataError
         If the samples do not fit the model, or lack values that it needs.
     """
-    backend, model = backend or NumpyBackend(), as_model(model)
+    backend, model = as_backend(backend), as_model(model)
     x = data.x if isinstance(data, Split) else data if prepared else model_inputs(model, data)
     check_features(model, x)
     with backend.scope():

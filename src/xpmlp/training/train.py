@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from xpmlp.backends import Backend, NumpyBackend, load_backend
+from xpmlp.backends import Backend, NumpyBackend
 from xpmlp.data import DiskSamples
 from xpmlp.datasets import ByteSplit, Dataset, Split, TableOptions, class_indices, one_hot
 from xpmlp.datasets.memory import available_memory, format_bytes
@@ -31,7 +31,7 @@ from .checkpoint import Checkpoint
 from .distributed import Communicator
 from .errors import step_bytes
 from .fit import LOSS_ROWS, fit, spread_rows
-from .inputs import as_dataset
+from .inputs import as_backend, as_dataset
 from .prediction import LEAST_EVIDENCE, STRANGE_FRACTION, evidence
 from .progress import make_progress
 from .recipes import RECIPES, Recipe, table_recipe
@@ -142,7 +142,7 @@ def fit_dataset(
     communicator: Communicator | Any = None,
 ) -> FitResult:
     """Train as `train` does, and return the result of `fit`; resume from a checkpoint if one is given."""
-    backend = load_backend(backend) if isinstance(backend, str) else backend or NumpyBackend()
+    backend = as_backend(backend)
     loss = choose_loss(dataset, recipe)
     sizes = (math.prod(dataset.input_shape), *recipe.hidden_layer_sizes, len(dataset.classes) or len(loss.levels) or 1)
     check_ensemble(recipe, sizes, backend)
