@@ -121,7 +121,8 @@ def is_rare(count: int, rows: int) -> bool:
 def measure(values: Float64[np.ndarray, " rows"], scaling: Scaling) -> tuple[float, float]:
     """Return the offset and the scale of numbers."""
     if scaling == "unit":
-        return float(values.min()), float(values.max() - values.min()) or 1.0
+        low, high = float(values.min()), float(values.max())
+        return low, (high - low) or 1.0
     return mean_and_deviation(values) if scaling == "standard" else (0.0, 1.0)
 
 
