@@ -105,21 +105,7 @@ def find_kinds(table: Table, features: list[str], options: TableOptions) -> Foun
         elif kind == "other":
             found.kinds[name] = "number"
         elif kind == "text":
-            values = table.column(name)
-            values = trimmed(values.filter(~is_missing(values)))
-            distinct = values.unique()
-            dates = None if is_numeric(distinct) else find_format(distinct, options.date_format)
-            if dates is not None:
-                found.kinds[name], (found.formats[name], other) = "date", dates
-                found.ambiguous |= {} if other is None else {name: other}
-            elif is_numeric(values):
-                found.kinds[name] = "category" if distinct.str.contains(LEADING_ZERO).any() else "number"
-            elif form := decorated_format(distinct):
-                found.kinds[name], found.number_formats[name] = "number", form
-            elif reason := why_no_categories(table, values, distinct, options):
-                found.unusable[name] = reason
-            else:
-                found.kinds[name] = "category"
+            find_kind_of_text(found, table, name, options)
         elif name not in options.features and numbers_the_rows(table, name):
             found.unusable[name] = ROW_NUMBERS
         elif name in whole_dates:
@@ -133,6 +119,25 @@ def find_kinds(table: Table, features: list[str], options: TableOptions) -> Foun
             f"{found.formats[name]} or --date-format {other}."
         )
     return found
+
+
+def find_kind_of_text(found: Found, table: Table, name: str, options: TableOptions) -> None:
+    """Add what a column of text is to `found`: dates, numbers, numbers beside units, or categories, in this order."""
+    values = table.column(name)
+    values = trimmed(values.filter(~is_missing(values)))
+    distinct = values.unique()
+    dates = None if is_numeric(distinct) else find_format(distinct, options.date_format)
+    if dates is not None:
+        found.kinds[name], (found.formats[name], other) = "date", dates
+        found.ambiguous |= {} if other is None else {name: other}
+    elif is_numeric(values):
+        found.kinds[name] = "category" if distinct.str.contains(LEADING_ZERO).any() else "number"
+    elif form := decorated_format(distinct):
+        found.kinds[name], found.number_formats[name] = "number", form
+    elif reason := why_no_categories(table, values, distinct, options):
+        found.unusable[name] = reason
+    else:
+        found.kinds[name] = "category"
 
 
 def decorated_format(distinct: Any) -> NumberFormat | None:
