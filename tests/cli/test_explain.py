@@ -58,5 +58,14 @@ def test_a_shuffled_columns_importance_is_the_fall_of_the_score(table: Path) -> 
     assert city.deviation == pytest.approx(np.std(falls), abs=0.02)
 
 
+def test_of_predicted_quantiles_the_median_is_scored(xpmlp: Run, refused: Callable[..., None], table: Path) -> None:
+    settings = ("--target", "size", "--loss", "quantile:0.1,0.5,0.9", "--epochs", 3)
+    assert xpmlp("train", table, *settings, "-o", "run", "-q").code == 0
+    said = json.loads(xpmlp("explain", "run", table, "--json").out)
+    assert said["score"] == json.loads(xpmlp("evaluate", "run", table, "--json").out)["r2"]
+    Path("one.csv").write_text("".join(table.read_text().splitlines(keepends=True)[:2]))
+    refused(["explain", "run", "one.csv"], "Of 1 rows no column can be shuffled; give 2 or more.")
+
+
 def test_a_model_of_images_has_no_columns(refused: Callable[..., None], digits_run: Path) -> None:
     refused(["explain", digits_run, "digits"], "the model was not trained on a table")

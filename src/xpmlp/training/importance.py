@@ -11,8 +11,8 @@ from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.model import Model
 from xpmlp.plots import Picture, draw_importances
 
+from .evaluation import RegressionReport, evaluate
 from .inputs import as_backend, labelled_split
-from .prediction import predict
 
 MOST_ROWS = 10_000  # more say little more, and take longer
 
@@ -70,13 +70,15 @@ def permutation_importance(
     Raises
     ------
     DataError
-        If the model was not trained on a table.
+        If the model was not trained on a table, or there are fewer than 2 rows.
     """
     if model.raw_columns is None or model.task not in ("binary", "multiclass", "regression"):
         raise DataError("Importances are those of a table's columns, but the model was not trained on a table.")
     if repeats < 1:
         raise SettingsError(f"repeats: {repeats} is too few; at least 1 is needed.")
     split, backend = labelled_split(model, data, y, prepared=prepared), as_backend(backend)
+    if split.rows < 2:
+        raise DataError(f"Of {split.rows} rows no column can be shuffled; give 2 or more.")
     generator = np.random.default_rng(seed)
     if split.rows > MOST_ROWS:
         chosen = generator.permutation(split.rows)[:MOST_ROWS]
@@ -97,8 +99,5 @@ def permutation_importance(
 
 def score_of(model: Model, x: Any, labels: Shaped[np.ndarray, " rows"], backend: Backend) -> float:
     """Return the accuracy, or R² for regression."""
-    predicted = predict(model, x, backend, prepared=True).labels
-    if model.task != "regression":
-        return float(np.mean(predicted == labels))
-    variance = float(np.var(labels)) or 1.0
-    return 1.0 - float(np.mean((predicted.astype(np.float64) - labels) ** 2)) / variance
+    report = evaluate(model, Split(x, labels), backend=backend, prepared=True)
+    return report.r2 if isinstance(report, RegressionReport) else report.accuracy
