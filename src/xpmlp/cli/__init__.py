@@ -3,6 +3,8 @@
 import os
 import sys
 
+USAGE_ERROR = 2  # the exit code of a wrong option, as typer has it
+
 
 def main() -> None:
     """Run the command line and exit.
@@ -26,6 +28,10 @@ def main() -> None:
             from .app import app
 
             app()
+        except SystemExit as error:
+            if error.code == USAGE_ERROR:
+                print_for_process()
+            raise
         except XpmlpError as error:
             print_error(str(error))
         except MemoryError as error:
@@ -41,6 +47,22 @@ def main() -> None:
         # Commands handle their own; this one came during an import.
         sys.exit(130)
     sys.exit(1)
+
+
+def print_for_process() -> None:
+    """Say which process of an MPI launcher has a wrong command line, unless it is the first, which has said it."""
+    import shlex
+    import time
+
+    from .console import place_among_processes
+
+    if (place := place_among_processes()) is not None and place[0] > 0:
+        time.sleep(0.3)  # if all have the same mistake, the first one's message ends the others meanwhile
+        command = shlex.join(["xpmlp", *sys.argv[1:]])
+        message = (
+            f"Error: process {place[0]} of {place[1]}: this command is wrong: {command}. Give all the same command."
+        )
+        print(message, file=sys.__stderr__, flush=True)
 
 
 def prepare_process() -> None:
