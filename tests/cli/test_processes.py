@@ -76,6 +76,24 @@ def test_an_ensemble_of_several_processes_is_that_of_one(tmp_path: Path) -> None
         np.testing.assert_allclose(two[name], array, atol=1e-9)
 
 
+@pytest.mark.slow
+def test_each_process_streams_its_own_part_of_a_folder(tmp_path: Path) -> None:
+    polars = pytest.importorskip("polars")
+    (tmp_path / "points").mkdir()
+    for seed in (0, 1):
+        x = np.random.default_rng(seed).normal(size=(20_000, 8))
+        frame = polars.DataFrame(x, schema=[f"x{index}" for index in range(8)])
+        target = polars.Series("y", np.where(x[:, 0] + x[:, 1] > 0, "above", "below"))
+        frame.with_columns(target).write_parquet(tmp_path / "points" / f"{seed}.parquet", row_group_size=1000)
+    settings = ("--target", "y", "--memory", "1MB", "--epochs", "2", "--hidden", "32")
+    done = launch(2, "points", *settings, "--output", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "streamed from disk" in done.stdout
+    record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    assert record["compute"]["processes"] == 2
+    assert record["test_accuracy"] > 0.9
+
+
 def test_mpi_without_a_launcher_is_refused(tmp_path: Path) -> None:
     done = subprocess.run([*TRAIN, "digits", "--mpi"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
