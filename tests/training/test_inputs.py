@@ -31,6 +31,7 @@ def columns() -> dict[str, Any]:
 
 FRAMES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "dict": dict,
+    "list of rows": lambda columns: pl.DataFrame(columns).to_dicts(),
     "polars": pl.DataFrame,
     "lazy": lambda columns: pl.DataFrame(columns).lazy(),
     "pandas": lambda columns: pytest.importorskip("pandas").DataFrame(columns),

@@ -47,7 +47,7 @@ def to_host(data: Any) -> Any:
 
 
 def as_dataset(data: Any, y: Any = None, memory: str | int | None = None, **options: Any) -> Dataset:
-    """Return training and test samples of a `Dataset`, a name, a path, a data frame, or samples and their targets.
+    """Return training and test samples of a `Dataset`, a name, a path, a frame or rows, or samples and their targets.
 
     `options` are those of `load_dataset`.
     """
@@ -56,6 +56,7 @@ def as_dataset(data: Any, y: Any = None, memory: str | int | None = None, **opti
             given = ", ".join(options) or "y"
             raise SettingsError(f"{given}: cannot be used with a Dataset, which has its targets and its test rows.")
         return data
+    data = columns_of_rows(data)
     if isinstance(y, str) and (is_frame(data) or isinstance(data, str | os.PathLike)):
         if options.get("target") is not None:
             raise SettingsError("y and target: give one of them.")
