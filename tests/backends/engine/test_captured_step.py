@@ -107,14 +107,14 @@ def test_each_size_of_batch_is_recorded_once_for_all_epochs(place: Any) -> None:
 def test_a_result_is_not_written_over_by_the_next_epoch(place: Any) -> None:
     case = Case(place, "adam")
     recorded = CapturedEpoch(place.xp, lambda static: static.run)
-    full = case.order[: 2 * BATCH_SIZE]
-    first = recorded.run(case.step, case.state, case.samples, full, case.rates, BATCH_SIZE)
+    full, rates = case.order[: 2 * BATCH_SIZE], case.rates[:2]
+    first = recorded.run(case.step, case.state, case.samples, full, rates, BATCH_SIZE)
     kept = case.host(first)
     recorded.run(case.step, first[0], case.samples, case.order, case.rates, BATCH_SIZE)
     assert_same(case.host(first), kept)
     # The same epoch once more, although the buffers that held its state are ahead.
-    again = recorded.run(case.step, first[0], case.samples, full, case.rates, BATCH_SIZE)
-    expected = case.backend.run_epoch(case.step, first[0], case.samples, full, case.rates, BATCH_SIZE)
+    again = recorded.run(case.step, first[0], case.samples, full, rates, BATCH_SIZE)
+    expected = case.backend.run_epoch(case.step, first[0], case.samples, full, rates, BATCH_SIZE)
     assert_same(case.host(again), case.host(expected))
 
 
