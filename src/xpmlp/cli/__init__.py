@@ -30,7 +30,7 @@ def main() -> None:
             app()
         except SystemExit as error:
             if error.code == USAGE_ERROR:
-                print_for_process()
+                explain_to_launcher()
             raise
         except XpmlpError as error:
             print_error(str(error))
@@ -49,20 +49,15 @@ def main() -> None:
     sys.exit(1)
 
 
-def print_for_process() -> None:
-    """Say which process of an MPI launcher has a wrong command line, unless it is the first, which has said it."""
+def explain_to_launcher() -> None:
+    """Name the process of an MPI launcher whose command line is wrong; the first one has printed a message itself."""
     import shlex
-    import time
 
-    from .console import place_among_processes
+    from .console import place_among_processes, print_as_process
 
     if (place := place_among_processes()) is not None and place[0] > 0:
-        time.sleep(0.3)  # if all have the same mistake, the first one's message ends the others meanwhile
         command = shlex.join(["xpmlp", *sys.argv[1:]])
-        message = (
-            f"Error: process {place[0]} of {place[1]}: this command is wrong: {command}. Give all the same command."
-        )
-        print(message, file=sys.__stderr__, flush=True)
+        print_as_process(*place, f"this command is wrong: {command}. Give all the same command.")
 
 
 def prepare_process() -> None:

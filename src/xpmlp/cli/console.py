@@ -4,6 +4,7 @@ import contextlib
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterable
 from typing import IO, Any, cast
 
@@ -29,6 +30,12 @@ def place_among_processes() -> tuple[int, int] | None:
         if size in os.environ and rank in os.environ:
             return int(os.environ[rank]), int(os.environ[size])
     return None
+
+
+def print_as_process(rank: int, size: int, message: str) -> None:
+    """Print an error of one of several processes, of which only the first has its standard error."""
+    time.sleep(0.3 * min(rank, 1))  # an error that all have is printed by the first, which ends the others
+    print(f"Error: process {rank} of {size}: {message}", file=sys.__stderr__, flush=True)
 
 
 class SafeConsole(Console):

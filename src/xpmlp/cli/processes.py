@@ -1,7 +1,5 @@
 """``mpiexec -n 4 xpmlp train …``: what the processes of one command say, read and write together."""
 
-import sys
-import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -12,7 +10,7 @@ from xpmlp.errors import SettingsError
 from xpmlp.training import Recipe
 from xpmlp.training.distributed import Communicator, SingleProcess, connect, digest
 
-from .console import place_among_processes
+from .console import place_among_processes, print_as_process
 
 
 def connect_processes(*, required: bool) -> SingleProcess:
@@ -33,9 +31,7 @@ def connect_processes(*, required: bool) -> SingleProcess:
 
 def abort(communicator: Communicator, error: BaseException) -> NoReturn:
     """Print the error of this process, and end all: the others wait for it, and would do so for ever."""
-    time.sleep(0.3 * min(communicator.rank, 1))  # an error that all have is printed by the first, which ends the others
-    where = f"process {communicator.rank} of {communicator.size}"
-    print(f"Error: {where}: {type(error).__name__}: {error}", file=sys.__stderr__, flush=True)
+    print_as_process(communicator.rank, communicator.size, f"{type(error).__name__}: {error}")
     communicator.mpi.Abort(1)
     raise SystemExit(1)
 
