@@ -95,3 +95,10 @@ def test_a_large_csv_is_converted_with_the_command_that_is_shown(path: Path, xpm
     assert python == "python"
     subprocess.run([sys.executable, *arguments], check=True)
     assert pl.read_parquet("large.parquet").height == ROWS
+
+
+def test_a_large_file_that_polars_cannot_scan_comes_without_the_command(path: Path, xpmlp: Run) -> None:
+    pl.read_parquet(path).write_ndjson("large.jsonl")
+    found = xpmlp("train", "large.jsonl", "--memory", "1MB")
+    assert found.code == 1
+    assert "Save it as Parquet. Then give the Parquet file" in found.err.replace("\n", " ")

@@ -10,6 +10,7 @@ from xpmlp.errors import DataError
 
 from ..dataset import Dataset
 from ..memory import format_bytes
+from ..tables.converted import READERS
 from ..tables.files import parquet_files, table_format
 from ..tables.options import TableOptions
 from ..tables.table import Table
@@ -57,7 +58,8 @@ def find_large_table(data: str | Path, memory: str | int | None = None) -> Large
         needed = format_bytes(TEXT_COPIES * size)
         other = path.with_suffix(".parquet")
         code = f"import polars; polars.scan_csv({str(path)!r}).sink_parquet({str(other)!r})"
-        convert = f"Convert it once: python -c {shlex.quote(code)}" if kind == "csv" else "Save it as Parquet"
+        can_scan = kind == "csv" and path.suffix.lower() not in (*READERS, ".bz2", ".xz")
+        convert = f"Convert it once: python -c {shlex.quote(code)}" if can_scan else "Save it as Parquet"
         raise DataError(
             f"{path}: takes about {needed} in memory, more than {limit.reason}, and only Parquet can be streamed. "
             f"{convert}. Then give the Parquet file, or a larger --memory."
