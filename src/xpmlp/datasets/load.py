@@ -24,6 +24,7 @@ NAMED_DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
     "mnist": load_mnist,
 }
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
+NO_TABLES = ("", ".txt", *PICTURES)  # so that none of many is opened
 NAMES = (*NAMED_DATASETS, *NAMED_TABLES)
 
 
@@ -62,7 +63,7 @@ def load_by_options(
 ) -> Dataset:
     """Load a dataset as `load_dataset` does; stream it if it takes more than that memory, by default the free one."""
     name = str(data)
-    refuse_with_remedy(name)
+    refuse_unsupported(name)
     if (streamed := load_stream(data, options, memory)) is not None:
         return streamed
     if is_table(data):
@@ -84,8 +85,8 @@ def load_by_options(
     )
 
 
-def refuse_with_remedy(name: str) -> None:
-    """Refuse what people try and what is in no known format, with the way to one."""
+def refuse_unsupported(name: str) -> None:
+    """Refuse paths in unsupported formats, and name a supported one."""
     if name in NAMES or not name:
         return
     path = Path(os.path.expanduser(name))
@@ -97,7 +98,7 @@ def refuse_with_remedy(name: str) -> None:
     if not os.path.isdir(path) or idx_prefixes(path) or is_table(path):
         return
     files = sorted(file for file in path.iterdir() if not file.name.startswith("."))
-    if tables := [file for file in files if file.suffix not in ("", ".txt") and is_table(file)]:
+    if tables := [file for file in files if file.suffix.lower() not in NO_TABLES and is_table(file)]:
         given = f"as {tables[0]}" if len(tables) == 1 else f"one of {listing([str(table) for table in tables])}"
         raise DataError(f"{name}: is a folder. Name the table in it, {given}.")
     inside = [file for folder in files if folder.is_dir() for file in itertools.islice(folder.iterdir(), 1)]

@@ -183,8 +183,8 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
     ) -> None:
         """Train from new weights or from the current ones."""
         processes = connect_rows(self, X, y, sample_weight=sample_weight, X_val=validation[0])
-        names = ("X", "y", "sample_weight", "X_val", "y_val", "sample_weight_val")
-        refuse_lazy(**dict(zip(names, (X, y, sample_weight, *validation), strict=True)))
+        x_val, y_val, weight_val = validation
+        refuse_lazy(X=X, y=y, sample_weight=sample_weight, X_val=x_val, y_val=y_val, sample_weight_val=weight_val)
         sizes = self._hidden_sizes()
         check_functions(self, sizes)
         from_scratch = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)

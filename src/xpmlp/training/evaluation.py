@@ -204,7 +204,7 @@ def evaluate_classifier(model: Model, split: Split, backend: Backend | None = No
     """Evaluate a binary or multiclass classifier; see `evaluate`."""
     if model.task not in ("multiclass", "binary"):
         raise DataError(f"The model is for {model.task}, not for one class out of several.")
-    backend = backend or NumpyBackend()
+    backend = as_backend(backend)
     check_features(model, split.x)
     if split.rows == 0:
         raise DataError(NOTHING)

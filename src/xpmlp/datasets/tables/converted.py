@@ -21,7 +21,7 @@ BY_ROWS = 'Write one object for each row: [{"a": 1, "b": 2}, …], as pandas\' t
 
 
 def convert(path: Path) -> tuple[bytes, str] | None:
-    """Return the file as CSV, and a note on what was read of it; None if it is none of these kinds."""
+    """Return the content as CSV, and a note on the sheet read; None for other formats."""
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         return None

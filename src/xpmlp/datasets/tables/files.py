@@ -24,7 +24,7 @@ from .converted import READERS
 from .csv_file import read_csv
 from .options import TableOptions
 from .table import Table, import_polars, polars_errors, silent_panics
-from .text_file import COMPRESSIONS, is_unicode, open_compressed
+from .text_file import find_compression, is_unicode, open_compressed
 from .trial import Scan, refuse_crashing
 from .values import read_texts
 
@@ -72,7 +72,7 @@ def table_format(path: Path) -> str | None:
     try:
         with path.open("rb") as file:
             start = file.read(FIRST_BYTES)
-            if name := next((name for magic, name in COMPRESSIONS.items() if start.startswith(magic)), None):
+            if name := find_compression(start):
                 file.seek(0)
                 start = open_compressed(file, name).read(FIRST_BYTES)
     except Exception:  # noqa: BLE001 - each of the libraries has its own
@@ -84,7 +84,7 @@ def table_format(path: Path) -> str | None:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Refuse an address on the web, and the files of other programs, with the way to a known format."""
+    """Refuse URLs and files of other programs, and name the supported formats."""
     if address := re.fullmatch(r"(https?|ftp|s3):/+(.+)", str(path), re.IGNORECASE):
         url = f"{address[1]}://{address[2]}"
         raise DataError(f"{url}: is not on this machine. Download it first: curl -LO {shlex.quote(url)}")

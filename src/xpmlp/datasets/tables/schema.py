@@ -79,7 +79,7 @@ def fit_number(table: Table, values: Any, missing: Missing, scaling: Scaling) ->
 
 
 def refuse_overflow(table: Table, name: str, *measured: float) -> None:
-    """Refuse a column of finite numbers if what was measured of it is not finite."""
+    """Refuse a column of numbers whose offset, scale or fill value overflows."""
     if not np.isfinite(measured).all():
         raise DataError(
             f"{table.name}: column {name!r} has values too far apart to compute with. Correct them, or leave the "

@@ -138,8 +138,7 @@ def decompress(path: Path) -> bytes | None:
     with path.open("rb") as file:
         start = file.read(6)
         file.seek(0)
-        name = next((name for magic, name in COMPRESSIONS.items() if start.startswith(magic)), None)
-        if name is None:
+        if (name := find_compression(start)) is None:
             return None
         try:
             return inflate(path, open_compressed(file, name))
@@ -147,6 +146,11 @@ def decompress(path: Path) -> bytes | None:
             raise
         except Exception as error:  # each of the libraries has its own
             raise DataError(f"{path}: a damaged or incomplete {name} file ({error}). Is the file whole?") from error
+
+
+def find_compression(start: bytes) -> str | None:
+    """Return the name of a compression by a file's first bytes; None without one."""
+    return next((name for magic, name in COMPRESSIONS.items() if start.startswith(magic)), None)
 
 
 def open_compressed(file: Any, name: str) -> Any:
