@@ -45,7 +45,7 @@ def test_binary_tables_are_known_without_their_names(tmp_path: Path) -> None:
         ("photo.png", b"\x89PNG\r\n\x1a\n" + bytes(20)),
         ("photo.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF"),
         ("drawing.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
-        ("images.gz", gzip.compress(struct.pack(">4B3I", 0, 0, 8, 3, 1, 2, 2))),
+        ("images.gz", gzip.compress(struct.pack(">4B3I", 0, 0, 8, 3, 1, 2, 2), mtime=0)),
         ("broken.gz", b"\x1f\x8b\x08\x00damaged"),
         ("empty", b""),
     ],
