@@ -85,7 +85,7 @@ def test_a_regression_of_a_table_shows_its_errors_and_has_no_weights_to_draw() -
     report = xpmlp.evaluate(model, {"<b>": x[:, 2], "b": x[:, 8]}, y)
     shown = dict(Cells(report._repr_html_()).rows)
     assert float(shown["RMSE"]) == pytest.approx(report.rmse, rel=1e-3)  # type: ignore[union-attr]
-    with pytest.raises(ModelError, match="not gray images"):
+    with pytest.raises(ModelError, match="not images"):
         model.plot_weights()
 
 

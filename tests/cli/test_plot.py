@@ -41,7 +41,7 @@ def test_a_runs_pictures_are_drawn_again(xpmlp: Run) -> None:
 @pytest.mark.parametrize(
     ("data", "expected", "note"),
     [
-        ("diabetes", {"curves.png", "predicted.png", "residuals.png"}, "weights.png (the samples are not gray images)"),
+        ("diabetes", {"curves.png", "predicted.png", "residuals.png"}, "weights.png (the samples are not images)"),
         ("iris", {"curves.png", "confusion.png", "calibration.png"}, "gallery.png, mistakes.png, weights.png (the sam"),
     ],
 )
@@ -208,8 +208,13 @@ def test_figures_that_would_show_nothing_are_left_out_with_the_reason() -> None:
 
     model, rows = network(3, (4, 2, 3))
     pictures = run_figures(model, EPOCHS, rows, "colors")
+    assert set(pictures.drawn) == OF_IMAGES
+    assert all(draw().startswith(b"\x89PNG") for draw in pictures.drawn.values())
+
+    model, rows = network(3, (4, 3, 2))
+    pictures = run_figures(model, EPOCHS, rows, "volumes")
     assert set(pictures.drawn) == {"curves.png", "confusion.png", "calibration.png"}
-    assert pictures.omitted["weights.png"] == "the samples are not gray images"
+    assert pictures.omitted["weights.png"] == "the samples are not images"
 
     model, rows = network(3, (4, 6))
     pictures = run_figures(model, EPOCHS, Split(rows.x, predict(model, rows).labels), "perfect")

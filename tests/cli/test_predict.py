@@ -1,6 +1,7 @@
 import csv
 import gzip
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -81,7 +82,8 @@ def test_a_folder_is_read_in_the_order_of_its_names_without_what_is_hidden(
     code, out, err = xpmlp("predict", digits_run, "pictures")
     assert (code, err) == (0, "")
     rows = [line.split() for line in out.splitlines() if ".png" in line]
-    assert [row[:2] for row in rows] == [[str(Path("pictures/a.png")), "0"], [str(Path("pictures/b.png")), "6"]]
+    names = [str(Path("pictures", name)) for name in ("a.png", "b.png", "folder/c.png")]
+    assert [row[:2] for row in rows] == [[name, label] for name, label in zip(names, "061", strict=True)]
     assert all(row[2].partition(".")[0].isdecimal() for row in rows)
 
 
@@ -222,7 +224,8 @@ def test_what_can_be_read_is_not_lost_to_what_cannot(
     assert [(Path(row["input"]).name, row["label"]) for row in json.loads(out)] == [("1.png", 7), ("4.png", 2)]
     said = err.splitlines()
     assert len(said) == 3
-    for line, name in zip(said, ("2.txt", "3.png", "missing.png"), strict=True):
+    assert said[0] == "note: pictures: left out what are no pictures: '2.txt'"
+    for line, name in zip(said[1:], ("3.png", "missing.png"), strict=True):
         assert line.startswith("Error: ")
         assert name in line
 
@@ -257,10 +260,10 @@ def test_what_is_no_input_is_refused_with_its_name(
     Path("empty/folder").mkdir(parents=True)
     check("empty", "no files")
 
-    def refuse(self: Path) -> None:
-        raise PermissionError(13, "Permission denied")
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(Path, "iterdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     check("empty", "Permission denied")
 
 

@@ -51,7 +51,7 @@ def test_what_is_neither_a_name_nor_a_path_is_told_what_can_be_given(
         load_dataset(data)
     assert f"{data!r}: neither" in str(caught.value)
     assert suggestion in str(caught.value)
-    assert "the path of a table, the path of a folder of IDX files" in str(caught.value)
+    assert "the path of a table, that of a folder of pictures with a folder for each class" in str(caught.value)
 
 
 def test_a_dataset_says_where_it_came_from_so_that_it_can_be_loaded_again(

@@ -28,6 +28,7 @@ from xpmlp.model import (
     model_to_bytes,
     save_model,
 )
+from xpmlp.model.picture_resizer import PictureResizer
 from xpmlp.nn.layers import Layer
 
 
@@ -244,6 +245,8 @@ def with_layout(layout: Callable[[Any], Any]) -> Model:
         (make_model(outputs=1, loss="poisson", classes=(), output_names=("count",)), "2"),
         (make_model(**IS_TABLE), "2"),
         (make_model(activation="mish"), "3"),
+        (make_model(image_preprocessor=PictureResizer(2, 3, 1)), "5"),
+        (make_model(image_preprocessor=PictureResizer(1, 2, 3), input_shape=(1, 2, 3), activation="mish"), "5"),
         (make_model(outputs=2, loss="quantile:0.1,0.9", classes=(), output_names=("low", "high")), "3"),
         (make_model(outputs=1, loss="huber:1.5 of logistic", classes=(), output_names=("share",)), "3"),
     ],
@@ -317,13 +320,19 @@ def ensemble(members: int = 5, **changes: Any) -> Model:
 
 
 def test_an_ensemble_comes_back_from_its_file(scratch: Path) -> None:
-    for expected in (ensemble(), ensemble(1), ensemble(2, **IS_TABLE)):
+    for expected in (
+        ensemble(image_preprocessor=PictureResizer(2, 3, 1)),
+        ensemble(),
+        ensemble(1),
+        ensemble(2, **IS_TABLE),
+    ):
         save_model(scratch, expected)
         model = load_model(scratch)
         assert_same(model, expected)
         assert (model.members, model.layer_sizes) == (expected.layers[0].weight.shape[0], (6, 4, 3))
         with safetensors.safe_open(scratch, framework="numpy") as file:
-            assert file.metadata()["format_version"] == "4"
+            is_resized = isinstance(expected.image_preprocessor, PictureResizer)
+            assert file.metadata()["format_version"] == ("5" if is_resized else "4")
             assert file.get_tensor("layers.1.weight").shape == (model.members, 4, 3)
             assert file.get_tensor("layers.1.bias").shape == (model.members, 3)
     assert make_model().members is None

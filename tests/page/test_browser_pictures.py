@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -13,7 +13,11 @@ import pytest
 from xpmlp import Model
 from xpmlp.model import ImagePreprocessor
 from xpmlp.model.image_preprocessor import prepare_marks
+from xpmlp.model.picture_resizer import PictureResizer
 from xpmlp.nn.layers import Layer
+from xpmlp.page import PageContent
+
+Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
 
 pytestmark = pytest.mark.slow
 
@@ -122,6 +126,41 @@ def test_pictures_of_every_kind_are_prepared_as_in_python(browser: Any, any_page
         else:
             expected = np.frombuffer(base64.b64decode(picture["prepared"]), np.uint8) / 255
             assert np.abs(np.array(prepared) - expected).max() <= 1 / 255, picture["name"]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_photos_are_resized_as_in_python_and_shown_in_color(
+    browser: Any, write_page: WritePage, tmp_path: Path, channels: Literal[1, 3]
+) -> None:
+    rng = np.random.default_rng(0)
+    form = PictureResizer(12, 16, channels)
+    layers = (
+        Layer((0.1 * rng.standard_normal((192 * channels, 2))).astype(np.float32), np.zeros((1, 2), np.float32)),
+        Layer(np.eye(2, dtype=np.float32), np.zeros((1, 2), np.float32)),
+    )
+    model = Model(layers, "relu", "softmax_cross_entropy", ("cat", "dog"), form.shape, 255.0, form)
+    examples = np.rint(255 * rng.random((4, 192 * channels))).astype(np.float32) / 255
+    content = PageContent("photos", examples=examples, labels=["cat", "dog", "dog", "cat"])
+    browser.open(write_page(model, content))
+    assert browser.messages() == []
+    for size in ((16, 12), (120, 90), (31, 200), (5, 3), (300, 40)):
+        colors = np.kron(rng.integers(0, 256, (size[1] // 3 + 1, size[0] // 5 + 1, 4)), np.ones((3, 5, 1)))
+        picture = Image.fromarray(colors[: size[1], : size[0]].astype(np.uint8))
+        if size != (120, 90):
+            picture.putalpha(255)  # elsewhere a browser multiplies colors by their opacity, in bytes
+        picture.save(tmp_path / "photo.png")
+        browser.find("#file").send_keys(str(tmp_path / "photo.png"))
+        browser.wait("return page.pad.items.length && !page.pad.items.at(-1).isWelcome && !page.pad.items.at(-1).seen")
+        browser.settle()
+        prepared = np.array(browser.run("page.pad.items.at(-1).seen = true; return Array.from(page.pad.input)"))
+        difference = np.abs(prepared - prepare_marks(tmp_path / "photo.png", form)[0])
+        assert difference.max() <= 3 / 255, size
+    seen = browser.run("return Array.from(byId('seen').getContext('2d').getImageData(0, 0, 16, 12).data)")
+    shown = np.array(seen).reshape(192, 4)[:, :3] if channels == 3 else np.array(seen).reshape(192, 4)[:, :1]
+    np.testing.assert_allclose(shown.ravel(), 255 * prepared, atol=0.51)
+    browser.run("byId('overlay').click()")
+    browser.settle()
+    assert browser.messages() == []
 
 
 def test_drawings_are_prepared_as_in_python_and_recognised(

@@ -8,7 +8,7 @@ import numpy as np
 from xpmlp import plots
 from xpmlp.backends import Backend
 from xpmlp.datasets import Split, class_indices
-from xpmlp.model.model import Model
+from xpmlp.model.model import Model, is_image_shape
 from xpmlp.nn.loss_names import LossName
 from xpmlp.training import EpochRow, evaluate_regression, predict
 from xpmlp.training.prediction import nearest_to_median
@@ -64,10 +64,10 @@ def run_figures(
         )
     else:
         figures.omit(["curves.png"], "there is no history")
-    if len(model.input_shape) == 2:
+    if is_image_shape(model.input_shape):
         figures.drawn["weights.png"] = lambda: model.plot_weights(title)
     else:
-        figures.omit(["weights.png"], "the samples are not gray images")
+        figures.omit(["weights.png"], "the samples are not images")
     return RunFigures({file: figures.drawn[file] for file in FIGURES if file in figures.drawn}, figures.omitted)
 
 
@@ -97,8 +97,8 @@ def add_classification(figures: RunFigures, model: Model, rows: Split, name: str
     else:
         figures.omit(["confusion.png"], f"a matrix of {count:,} classes would be unreadable")
     figures.drawn["calibration.png"] = lambda: plots.draw_calibration(confidence, is_correct, title)
-    if len(model.input_shape) != 2:
-        figures.omit(["gallery.png", "mistakes.png"], "the samples are not gray images")
+    if not is_image_shape(model.input_shape):
+        figures.omit(["gallery.png", "mistakes.png"], "the samples are not images")
         return title
     images = rows.x.reshape(-1, *model.input_shape)
     labels = np.asarray(rows.labels)

@@ -30,7 +30,7 @@ COMPACT = (0, 1, 0, 0)  # space around a cell
 LEFT_OUT_FIRST = (("type",), ("25 %", "75 %"), ("distinct",), ("50 %",), ("std",))
 
 
-@functools.partial(with_table_options, names=("target", "task", "categories", *READING))
+@functools.partial(with_table_options, names=("target", "task", "categories", "image_size", *READING))
 def inspect(
     context: CommandContext,
     data: Data,

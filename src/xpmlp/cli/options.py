@@ -27,7 +27,8 @@ DATA: Any = typer.Argument(
     metavar="DATA",
     help="[bold]digits[/bold], [bold]iris[/bold], [bold]wine[/bold], [bold]breast_cancer[/bold] or "
     "[bold]diabetes[/bold] (included), [bold]mnist[/bold] (downloaded on first use), a table (CSV, also .gz or .zst, "
-    "Excel, JSON, Parquet, Arrow, .npz), or a folder of IDX files such as Fashion-MNIST's.",
+    "Excel, JSON, Parquet, Arrow, .npz), a folder of pictures with a folder for each class, or one of IDX files "
+    "such as Fashion-MNIST's.",
 )
 Data = Annotated[str, DATA]
 

@@ -13,8 +13,10 @@ import typer
 from jaxtyping import Bool, Float32, Num
 
 from xpmlp.backends import load_backend
+from xpmlp.datasets.dataset import listing
 from xpmlp.datasets.idx import ELEMENT_TYPES, GZIP_MAGIC
 from xpmlp.datasets.idx_folder import FILE_NAME, read_images, stores_images_transposed
+from xpmlp.datasets.picture_folder import is_picture, walk
 from xpmlp.datasets.scaling import scaled
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.image_preprocessor import prepare_marks
@@ -66,8 +68,7 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="INPUT",
-            help="Pictures of any size and color, dark on light or light on dark; folders of pictures; IDX files; or "
-            "one table.",
+            help="Pictures of any size, photos or dark and light ink; folders of pictures; IDX files; or one table.",
         ),
     ],
     as_json: Annotated[
@@ -165,16 +166,14 @@ def read_inputs(
 
 
 def list_folder(path: Path) -> list[Path]:
-    """Return the files in a folder in the order of their names, without hidden ones."""
-    try:
-        files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror or error}). Check the folder's permissions."
-        ) from error
+    """Return the files in a folder and the folders in it, without hidden ones, and of some pictures only these."""
+    files = list(walk(path))
     if not files:
         raise DataError(f"{path}: holds no files. Give pictures, a folder of pictures, or an IDX file.")
-    return files
+    pictures = list(filter(is_picture, files))
+    if pictures and (others := [str(file.relative_to(path)) for file in files if not is_picture(file)]):
+        print_note(f"{path}: left out what are no pictures: {listing(others, most=5)}")
+    return pictures or files
 
 
 def read_samples(

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32, Int64, Num, Shaped, UInt8
 
 from xpmlp.errors import DataError, SettingsError
+from xpmlp.model.picture_resizer import PictureResizer
 from xpmlp.model.table_schema import TableSchema
 from xpmlp.notebooks import html_table
 
@@ -88,8 +89,8 @@ class Provenance:
     Attributes
     ----------
     kind
-        ``"scikit-learn"`` for the datasets that come with it, ``"mnist"``, ``"idx"`` for a folder of IDX files, or
-        ``"table"`` for a file.
+        ``"scikit-learn"`` for the datasets that come with it, ``"mnist"``, ``"idx"`` for a folder of IDX files,
+        ``"pictures"`` for one of class folders, or ``"table"`` for a file.
     data
         The argument for `load_dataset`: a name or an absolute path.
     data_dir
@@ -98,7 +99,7 @@ class Provenance:
         The table options that were given, by their Python names.
     """
 
-    kind: Literal["scikit-learn", "mnist", "idx", "table"]
+    kind: Literal["scikit-learn", "mnist", "idx", "pictures", "table"]
     data: str
     data_dir: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
@@ -125,7 +126,7 @@ class Dataset:
     classes
         The label of each output, in order; none for regression.
     input_shape
-        The shape of one sample before flattening: ``(28, 28)`` for MNIST.
+        The shape of one sample before flattening: ``(28, 28)`` for MNIST, ``(32, 32, 3)`` for pictures in color.
     input_scale
         The divisor of the raw values; 1 if each column of a table has its own.
     source
@@ -139,6 +140,8 @@ class Dataset:
         not used; None if it came split.
     provenance
         Where the data came from, to load it again; None if it came from no file.
+    resizer
+        How pictures became inputs; None if they were not resized, or are no pictures.
     stream
         All rows, a `xpmlp.datasets.streaming.RowStream`, if they are larger than memory: the samples here are then a
         few of them. None if the samples are all there are.
@@ -158,6 +161,7 @@ class Dataset:
     split: dict[str, Any] | None = None
     provenance: Provenance | None = None
     validation: Split | None = None
+    resizer: PictureResizer | None = None
     stream: Any = None
     why_streamed: str = ""
 
@@ -179,7 +183,7 @@ class Dataset:
         return 0 if self.validation is None else self.validation.rows
 
     def with_validation(self, fraction: float = VALIDATION_FRACTION) -> "Dataset":
-        """Return the dataset with a fraction of its training rows as validation rows.
+        """Return the dataset with a fraction of its training rows as validation rows, if it has none.
 
         Raises
         ------
@@ -188,6 +192,8 @@ class Dataset:
         """
         if not 0.0 < fraction < 1.0:
             raise SettingsError(f"validation fraction: {fraction} is not between 0 and 1. Give 0.1 for a tenth.")
+        if self.validation is not None:
+            return self
         stream = self.stream
         if stream is None:
             train, validation = split_rows(self.train.labels, fraction, stratify=bool(self.classes))

@@ -4,6 +4,7 @@ import difflib
 import itertools
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from .dataset import Dataset, listing
 from .digits import load_digits
 from .idx_folder import idx_prefixes, load_idx_folder
 from .mnist import load_mnist
+from .picture_folder import LAYOUT, USED_OPTIONS, holds_class_folders, is_picture, load_picture_folder, walk
 from .streaming.load import load_stream
 from .tables.files import refuse_foreign, table_format
 from .tables.loading import NAMED_TABLES, load_table
@@ -23,8 +25,8 @@ NAMED_DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
     "digits": lambda data_dir: load_digits(),
     "mnist": load_mnist,
 }
-PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
-NO_TABLES = ("", ".txt", *PICTURES)  # so that none of many is opened
+NO_TABLES = ("", ".txt")  # so that none of many is opened
+MOST_SEEN = 10_000  # files of a folder without classes
 NAMES = (*NAMED_DATASETS, *NAMED_TABLES)
 
 
@@ -37,23 +39,25 @@ def load_dataset(
     ----------
     data
         ``"digits"``, ``"mnist"``, ``"iris"``, ``"wine"``, ``"breast_cancer"``, ``"diabetes"``; the path of a table
-        (CSV, plain or compressed, Excel, ODS, JSON, ARFF, Parquet, Arrow or Feather, .npz); or that of a folder of IDX
-        files, or ``FOLDER/PREFIX`` if it holds several datasets (``emnist/emnist-letters``). A name goes before a
-        folder of the same name; write ``./mnist`` for the folder.
+        (CSV, plain or compressed, Excel, ODS, JSON, ARFF, Parquet, Arrow or Feather, .npz); that of a folder of
+        pictures with a folder for each class; or that of a folder of IDX files, or ``FOLDER/PREFIX`` if it holds
+        several datasets (``emnist/emnist-letters``). A name goes before a folder of the same name; write ``./mnist``
+        for the folder.
     data_dir
         Folder with the files of a named dataset. Datasets without files, and paths, ignore it.
     memory
         Memory that the data may take, such as ``"2GB"``; by default most of what is free. Larger tables in Parquet are
         streamed from disk: the dataset then holds a sample of the rows, and trains on all.
     **options
-        Options of tables, such as ``target="price"``: the fields of `xpmlp.datasets.TableOptions`.
+        Options of tables and pictures, such as ``target="price"`` or ``image_size="32x24"``: the fields of
+        `xpmlp.datasets.TableOptions`.
 
     Raises
     ------
     DataError
         If there is no such dataset, or it cannot be loaded.
     SettingsError
-        If a table option is invalid, or the dataset is no table.
+        If an option is invalid, or is not for this dataset.
     """
     return load_by_options(data, data_dir, TableOptions.parse(**options), memory)
 
@@ -66,13 +70,21 @@ def load_by_options(
     refuse_unsupported(name)
     if (streamed := load_stream(data, options, memory)) is not None:
         return streamed
+    path = Path(os.path.expanduser(data))
     if is_table(data):
-        return load_table(name if name in NAMED_TABLES else Path(os.path.expanduser(data)), options)
+        if options.image_size is not None:
+            raise SettingsError(f"{name}: is a table, so --image-size cannot be used. Leave it out.")
+        return load_table(name if name in NAMED_TABLES else path, options)
+    if is_picture_folder(data):
+        ours: dict[str, Any] = dict.fromkeys(USED_OPTIONS)
+        ours |= {"strict": False, "missing": "auto"} if options.strict else {}
+        if unused := [*replace(options, **ours).given, *([] if memory is None else ["--memory"])]:
+            raise SettingsError(f"{name}: holds pictures, so {', '.join(unused)} cannot be used. Leave it out.")
+        return load_picture_folder(path, options)
     if given := [*options.given, *([] if memory is None else ["--memory"])]:
         raise SettingsError(f"{name}: is no table, so {', '.join(given)} cannot be used. Leave it out.")
     if name in NAMED_DATASETS:
         return NAMED_DATASETS[name](None if data_dir is None else Path(data_dir))
-    path = Path(os.path.expanduser(data))
     if name and (os.path.exists(path) or path.name in idx_prefixes(path.parent)):
         return load_idx_folder(path)
 
@@ -81,7 +93,8 @@ def load_by_options(
     suggestion = f" Did you mean {close[0]}?" if close else ""
     raise DataError(
         f"{name!r}: neither a known dataset nor a folder.{suggestion} Give {', '.join(NAMES)}, the path of a table, "
-        "the path of a folder of IDX files in MNIST's layout, or FOLDER/PREFIX if a folder holds several datasets."
+        "that of a folder of pictures with a folder for each class, that of a folder of IDX files in MNIST's layout, "
+        "or FOLDER/PREFIX if a folder holds several datasets."
     )
 
 
@@ -95,18 +108,25 @@ def refuse_unsupported(name: str) -> None:
         raise DataError(
             f"{name}: holds a single array. Save inputs and labels together, with numpy.savez('data.npz', x=…, y=…)."
         )
-    if not os.path.isdir(path) or idx_prefixes(path) or is_table(path):
+    if not os.path.isdir(path) or idx_prefixes(path) or is_table(path) or is_picture_folder(name):
         return
     files = sorted(file for file in path.iterdir() if not file.name.startswith("."))
-    if tables := [file for file in files if file.suffix.lower() not in NO_TABLES and is_table(file)]:
+    if tables := [file for file in files if may_be_table(file)]:
         given = f"as {tables[0]}" if len(tables) == 1 else f"one of {listing([str(table) for table in tables])}"
         raise DataError(f"{name}: is a folder. Name the table in it, {given}.")
-    inside = [file for folder in files if folder.is_dir() for file in itertools.islice(folder.iterdir(), 1)]
-    if any(file.suffix.lower() in PICTURES for file in (*files, *inside)):
-        raise DataError(
-            f"{name}: holds pictures as files. To train on pictures, save their pixels and labels as arrays, with "
-            "numpy.savez('data.npz', x=…, y=…), where x has the shape (pictures, height, width)."
-        )
+    if any(map(is_picture, itertools.islice(walk(path), MOST_SEEN))):
+        raise DataError(f"{name}: holds pictures, but not those of several classes. {LAYOUT.format(path)}")
+
+
+def may_be_table(path: Path) -> bool:
+    """Return whether a file in a folder is worth a look as a table."""
+    return path.suffix.lower() not in NO_TABLES and not is_picture(path) and is_table(path)
+
+
+def is_picture_folder(data: str | Path) -> bool:
+    """Return whether a name or path is that of a folder with a folder of pictures for each class."""
+    path = Path(os.path.expanduser(data))
+    return str(data) not in NAMES and os.path.isdir(path) and not is_table(path) and holds_class_folders(path)
 
 
 def is_table(data: str | Path) -> bool:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Num
 
-from xpmlp.datasets import ByteSplit, Dataset, Split, load_dataset
-from xpmlp.datasets.load import is_table
+from xpmlp.datasets import ByteSplit, Dataset, Split
+from xpmlp.datasets.load import is_table, load_by_options
 from xpmlp.datasets.tables.columns import Target, check_names, find_target, image_shape, read_target
 from xpmlp.datasets.tables.kinds import find_kinds
 from xpmlp.datasets.tables.loading import NAMED_TABLES, open_tables
@@ -19,6 +19,7 @@ from xpmlp.datasets.tables.options import TableOptions, Task
 from xpmlp.datasets.tables.suspicions import note_suspicions
 from xpmlp.datasets.tables.table import Table, import_polars, reports_polars_errors
 from xpmlp.errors import DataError
+from xpmlp.model.model import is_image_shape
 
 from .columns import ColumnSummary, mark_duplicates, plain, summarise_columns
 
@@ -50,7 +51,8 @@ class Inspection:
     contradicting_rows
         Number of rows whose inputs also occur with another target; None without a target.
     image_shape, images
-        Height and width if the rows are images, and some images of each class, with values as in the table.
+        Height and width if the rows are images, with 3 for colors, and some images of each class, with values as in the
+        table.
     """
 
     name: str
@@ -64,8 +66,8 @@ class Inspection:
     contradicting_rows: int | None
     rows_with_missing: int
     notes: tuple[str, ...]
-    image_shape: tuple[int, int] | None = None
-    images: dict[int | str, Num[np.ndarray, "shown height width"]] = field(default_factory=dict)
+    image_shape: tuple[int, ...] | None = None
+    images: dict[int | str, Num[np.ndarray, "shown height width *color"]] = field(default_factory=dict)
 
     @property
     def constant(self) -> tuple[str, ...]:
@@ -124,7 +126,7 @@ def open_data(data: str | Path, data_dir: str | Path | None = None, options: Tab
     if is_table(data):
         return open_tables(data if str(data) in NAMED_TABLES else Path(os.path.expanduser(data)), options)[0]
     polars = import_polars()
-    dataset = load_dataset(data, data_dir)
+    dataset = load_by_options(data, data_dir, TableOptions(image_size=options.image_size if options else None))
     names = ["pixel_" + "_".join(map(str, index)) for index in itertools.product(*map(range, dataset.input_shape))]
     splits = (dataset.train, dataset.test)
     values = polars.concat([polars.from_numpy(raw_values(dataset, split), schema=names) for split in splits])
@@ -252,10 +254,10 @@ def count_classes(target: Target) -> tuple[ClassCount, ...]:
     return tuple(itertools.starmap(ClassCount, zip(labels.tolist(), counts.tolist(), shares.tolist(), strict=True)))
 
 
-def find_image_shape(table: Table, target: str | None) -> tuple[int, int] | None:
-    """Return height and width if the rows are images."""
-    if table.row_shape is not None and len(table.row_shape) == 2:
-        return table.row_shape[0], table.row_shape[1]
+def find_image_shape(table: Table, target: str | None) -> tuple[int, ...] | None:
+    """Return height and width if the rows are images, and 3 if they are in color."""
+    if table.row_shape is not None and is_image_shape(table.row_shape):
+        return table.row_shape
     features = [name for name in table.schema if name != target]
     if not all(table.schema[name].is_integer() for name in features):
         return None
@@ -263,8 +265,8 @@ def find_image_shape(table: Table, target: str | None) -> tuple[int, int] | None
 
 
 def pick_images(
-    table: Table, target: Target | None, shape: tuple[int, int]
-) -> dict[int | str, Num[np.ndarray, "shown height width"]]:
+    table: Table, target: Target | None, shape: tuple[int, ...]
+) -> dict[int | str, Num[np.ndarray, "shown height width *color"]]:
     """Return the first images of each class, or without classes the first of all under an empty name."""
     features = [name for name in table.schema if target is None or name != target.name]
     groups: dict[int | str, list[int]] = {"": list(range(min(table.rows, 5 * IMAGES_A_CLASS)))}

@@ -129,13 +129,14 @@ def shown(value: Any) -> str:
 def draw_contact_sheet(inspection: Inspection) -> bytes:
     """Draw some images of each class, one row for each."""
     assert inspection.image_shape is not None  # there are images
-    height, width = inspection.image_shape
+    height, width, *colors = inspection.image_shape
     most = max(len(images) for images in inspection.images.values())
     lines = []
     for images in inspection.images.values():
         low, high = float(images.min()), float(images.max())
         scaled = (images - low) / (high - low or 1.0)
-        padded = np.pad(scaled, ((0, most - len(images)), (0, GAP), (0, GAP)), constant_values=1.0)
+        gaps = ((0, most - len(images)), (0, GAP), (0, GAP), *[(0, 0) for _ in colors])
+        padded = np.pad(scaled, gaps, constant_values=1.0)
         lines.append(np.concatenate(list(padded), axis=1))
     sheet_width = 0.55 * most * min(width / height, 2.0) + 1.2
     figure = new_figure(max(sheet_width, 3.0), 0.55 * len(lines) * min(height / width, 2.0) + 0.5)

@@ -16,10 +16,13 @@ from xpmlp.errors import DataError
 
 from .ink import BOX_THRESHOLD, FAINTEST_INK, border_mask, find_marks, grey_planes
 from .picture_file import read_picture
+from .picture_resizer import PictureResizer
 
 # Placements that scatter by more than this fraction of the image's longest side are not centered.
 WIDEST_SCATTER = 0.1
 MEASURED_IMAGES = 5000
+# Images show ink if half of their border is as near as this to black, or to white.
+EVEN = 0.15
 # Larger pictures are first reduced to about this many pixels a side, which also averages out noise and texture.
 WORKING_SIDE = 1024
 
@@ -45,6 +48,11 @@ class ImagePreprocessor(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     background: Literal["dark", "light"]
     content_size: Annotated[float, msgspec.Meta(gt=0, le=1)]
     centering: Literal["mass", "box", "none"]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of an input."""
+        return self.height, self.width
 
     @staticmethod
     def measure(x: Float32[np.ndarray, "rows features"], input_shape: tuple[int, int]) -> "ImagePreprocessor":
@@ -96,15 +104,30 @@ class ImagePreprocessor(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
         return ImagePreprocessor(height, width, background, content_size, centering)
 
 
+def measure_images(
+    x: Float32[np.ndarray, "rows features"], input_shape: tuple[int, ...]
+) -> ImagePreprocessor | PictureResizer:
+    """Return how pictures become inputs like these images: their ink alone if these show ink, else as a whole."""
+    height, width, *colors = input_shape
+    if not colors:
+        border = x.reshape(-1, height, width)[:, border_mask(height, width)]
+        is_even = np.abs(border - np.round(np.median(border))) < EVEN
+        if not border.size or is_even.mean() >= 0.5:
+            return ImagePreprocessor.measure(x, (height, width))
+    return PictureResizer(height, width, 3 if colors else 1)
+
+
 def measured_rows(rows: int) -> slice:
     """Return the rows to measure, evenly spaced because images may be stored class by class."""
     return slice(None, None, math.ceil(rows / MEASURED_IMAGES) or 1)
 
 
 def prepare_marks(
-    path: Path, preprocessor: ImagePreprocessor, *, single: bool = False
+    path: Path, preprocessor: ImagePreprocessor | PictureResizer, *, single: bool = False
 ) -> Float32[np.ndarray, "marks features"]:
     """Read a picture file and convert each mark in it, such as a digit, to an image like those of the training set.
+
+    For a model of photos, the picture is resized as a whole.
 
     A picture of the right size is only converted to grey, and inverted if its background differs. In any other, the ink
     is found, split into marks (see `xpmlp.model.ink`), and each is cropped, scaled, stretched to full contrast and
@@ -130,6 +153,8 @@ def prepare_marks(
     MissingDependencyError
         If Pillow is not installed.
     """
+    if isinstance(preprocessor, PictureResizer):
+        return preprocessor.read(path).reshape(1, -1).astype(np.float32) / 255
     picture = read_picture(path)
     if picture.size == (preprocessor.width, preprocessor.height):
         grey = grey_planes(picture)[0]

@@ -14,12 +14,18 @@ from xpmlp.notebooks import html_table
 from xpmlp.plots import Picture, draw_weights
 
 from .image_preprocessor import ImagePreprocessor
+from .picture_resizer import PictureResizer
 from .table_schema import TableSchema
 
 Task = Literal["multiclass", "binary", "multilabel", "regression"]
 # Output functions of losses that have one of their own.
 OUTPUTS = {"softmax_cross_entropy": "softmax", "logistic_cross_entropy": "logistic"}
 OUTPUTS |= {"poisson": "exponential", "gamma": "exponential"}
+
+
+def is_image_shape(shape: tuple[int, ...]) -> bool:
+    """Return whether samples are images: height and width, and 3 if they are in color."""
+    return len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)
 
 
 class ModelError(XpmlpError, ValueError):
@@ -48,7 +54,8 @@ class Model:
     input_scale
         Divisor of raw values; 255 for images in bytes.
     image_preprocessor
-        Format of the training images, to which pictures are converted; None if the samples are not images.
+        How pictures become inputs: as their ink alone, in the format of the training images, or as a whole, resized.
+        None if the samples are not images.
     training
         Record of the training: anything that JSON can hold.
     output_names
@@ -68,7 +75,7 @@ class Model:
     classes: tuple[int | str, ...]
     input_shape: tuple[int, ...]
     input_scale: float
-    image_preprocessor: ImagePreprocessor | None = None
+    image_preprocessor: ImagePreprocessor | PictureResizer | None = None
     training: dict[str, Any] = field(default_factory=dict)
     output_names: tuple[str, ...] = ()
     table_schema: TableSchema | None = None
@@ -90,8 +97,10 @@ class Model:
         if not 0.0 < self.input_scale < math.inf:
             raise ModelError(f"the input scale {self.input_scale} is not a number above 0")
         form = self.image_preprocessor
-        if form is not None and (form.height, form.width) != self.input_shape:
-            raise ModelError(f"images of {form.height}×{form.width} do not have the input shape {self.input_shape}")
+        if form is not None and form.shape != self.input_shape:
+            raise ModelError(
+                f"images of {'×'.join(map(str, form.shape))} do not have the input shape {self.input_shape}"
+            )
         if self.table_schema is not None and self.table_schema.inputs != features:
             raise ModelError(
                 f"the first layer takes {features} values, but a row of the table becomes {self.table_schema.inputs}"
@@ -181,8 +190,8 @@ class Model:
 
         Of an ensemble, those of the first network.
         """
-        if len(self.input_shape) != 2:
-            raise ModelError("The samples are not gray images, so the weights cannot be drawn as images.")
+        if not is_image_shape(self.input_shape):
+            raise ModelError("The samples are not images, so the weights cannot be drawn as images.")
         classes = self.classes if len(self.layers) == 1 else ()
         weight = self.layers[0].weight
         if self.members is not None:

@@ -7,7 +7,8 @@ A file has the lowest version that can hold its model, so that older installatio
 classifiers with an output for each class. Version 2 adds ``output_names`` and ``table_form``, and with them regression,
 two classes on one output, and models of tables. Version 3 adds dates, infrequent categories and marks of missing values
 to these, and more activations and losses. Version 4 holds ensembles: weights have the shape
-(members, inputs, outputs), and biases (members, outputs).
+(members, inputs, outputs), and biases (members, outputs). Version 5 holds models of pictures that are resized; its
+``image_form`` is a `PictureResizer`.
 """
 
 import json
@@ -26,6 +27,7 @@ from xpmlp.whole_files import write_whole
 
 from .image_preprocessor import ImagePreprocessor
 from .model import Model, ModelError
+from .picture_resizer import PictureResizer
 from .table_schema import Column, TableSchema
 
 FORMAT = "xpmlp"
@@ -52,6 +54,12 @@ class Description2(Description):
     table_schema: TableSchema | None
 
 
+class Description5(Description2):
+    """The JSON object ``model`` of version 5."""
+
+    image_preprocessor: PictureResizer  # type: ignore[assignment]
+
+
 # Activations and losses before version 3.
 OLD_NAMES = (
     "identity",
@@ -63,8 +71,8 @@ OLD_NAMES = (
     "squared_error",
     "poisson",
 )
-DESCRIPTIONS = {"1": Description, "2": Description2, "3": Description2, "4": Description2}
-NEWEST = "4"
+DESCRIPTIONS = {"1": Description, "2": Description2, "3": Description2, "4": Description2, "5": Description5}
+NEWEST = "5"
 
 
 def save_model(path: str | Path, model: Model) -> None:
@@ -91,6 +99,8 @@ def model_to_bytes(model: Model) -> bytes:
         version = "3"
     if model.members is not None:
         version = "4"
+    if isinstance(model.image_preprocessor, PictureResizer):
+        version = "5"
     description = DESCRIPTIONS[version]
     names = zip(description.__struct_encode_fields__, description.__struct_fields__, strict=True)
     values = {key: getattr(model, name) for key, name in names}
@@ -212,8 +222,9 @@ def parse_layers(tensors: dict[str, Any], version: str) -> Layers:
     layers = []
     for index in range(len(tensors) // 2):
         weight, bias = tensors[f"layers.{index}.weight"], tensors[f"layers.{index}.bias"]
-        if bias.ndim != (1 if version < "4" else 2):
-            shape = "(outputs,)" if version < "4" else "(members, outputs)"
+        dimensions = {"4": (2,), "5": (1, 2)}.get(version, (1,))
+        if bias.ndim not in dimensions:
+            shape = "(members, outputs)" if version == "4" else "(outputs,)"
             raise ModelError(f"layer {index}'s bias has shape {bias.shape}, expected {shape}")
         layers.append(Layer(weight, bias[..., None, :]))
     return tuple(layers)

@@ -513,6 +513,7 @@ function reduceLarge(pixels) {
 
 // Return a picture's pixels as the network's input, from 0 to 1; null if nothing stands out from its background.
 function prepare(pixels, form) {
+  if (form.channels) return resizeWhole(pixels, form);
   const opaque = withoutTransparency(pixels);
   if (opaque.width === form.width && opaque.height === form.height) {
     const [grey] = greyPlanes(opaque);

@@ -21,7 +21,7 @@ from xpmlp.errors import XpmlpError
 from xpmlp.model import Column, Model, TableSchema
 
 SCRIPTS = (
-    *("dom", "arrays", "network", "ink", "table"),
+    *("dom", "arrays", "network", "ink", "resize", "table"),
     *("answer", "pad", "pictures", "rows", "units", "steps", "about", "start"),
 )
 LARGEST_PAGE = 50_000_000  # bytes; browsers take long to open more

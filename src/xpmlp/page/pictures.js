@@ -6,6 +6,7 @@ function showPictures({ network, form, examples }, onInput) {
   const answer = new Answer(network, elements, () => paintSeen());
   const pad = new Pad(byId("pad"), form, () => update());
   const buttons = [];
+  const channels = form.channels ?? 1;
   let trace = null;
   let speaking = 0;
 
@@ -31,10 +32,12 @@ function showPictures({ network, form, examples }, onInput) {
     setText(byId("overlay-class"), subject);
     byId("legend").hidden = !wantsOverlay;
     const input = trace?.inputs[0];
-    const grey = (i) => Math.round(255 * (input ? input[i] : form.background === "light" ? 1 : 0));
-    let colorAt = (i) => [grey(i), grey(i), grey(i)];
+    const blank = form.background === "dark" ? 0 : 255;
+    let colorAt = (i) => (input ? bandsOf(input, i, channels).map((value) => Math.round(255 * value)) : [blank, blank, blank]);
     if (wantsOverlay && trace) {
-      const parts = contributions(network, input, answer.subject);
+      const all = contributions(network, input, answer.subject);
+      const parts = Float64Array.from({ length: form.height * form.width }, (_, i) => sum(all.slice(i * channels, (i + 1) * channels)));
+      const grey = (i) => sum(bandsOf(input, i, channels)) * 85;
       const color = divergingColors(largestSize(parts), [0, 0, 0]);
       const largest = largestSize(parts) || 1;
       colorAt = (i) => {
@@ -58,16 +61,16 @@ function showPictures({ network, form, examples }, onInput) {
   }
 
   function showExamples() {
-    const size = form.height * form.width;
+    const size = form.height * form.width * channels;
     const groups = [["From the test set", []], ["Its mistakes in the test set", []]];
     examples.labels.forEach((label, index) => {
       const input = new Float32Array(size).map((_, i) => examples.values[index * size + i] / examples.scale);
       const predicted = network.task === "regression" ? null : argmax(predict(network, input));
       const isMistake = predicted !== null && network.classes[predicted] !== label;
       const thumbnail = make("canvas");
-      paint(thumbnail, form.height, form.width, (i) => Array(3).fill(Math.round(255 * input[i])));
+      paint(thumbnail, form.height, form.width, (i) => bandsOf(input, i, channels).map((value) => Math.round(255 * value)));
       const picture = make("canvas");
-      paint(picture, form.height, form.width, (i) => Array(3).fill(Math.round(255 * (form.background === "dark" ? 1 - input[i] : input[i]))));
+      paint(picture, form.height, form.width, (i) => bandsOf(input, i, channels).map((value) => Math.round(255 * (form.background === "dark" ? 1 - value : value))));
       const title = isMistake ? `${visible(label)}, taken for ${visible(network.classes[predicted])}` : visible(label);
       const button = make("button", { type: "button", title, "aria-label": `Test image: ${title}`, "aria-pressed": "false" }, thumbnail);
       button.addEventListener("click", () => {

@@ -27,7 +27,7 @@ async function start() {
   const steps = new Steps(members[0], names, inputNames);
   if (members.length > 1) ["units", "steps"].forEach((id) => byId(id).querySelector("p").append(` Shown: the first of the ${members.length} networks.`));
   units.inputNames = inputNames;
-  if (form) steps.shape = { rows: form.height, columns: form.width };
+  if (form) steps.shape = { rows: form.height, columns: form.width, channels: form.channels ?? 1 };
   let [latest, due, resting] = [null, 0, 0];
   const onInput = (input, trace, label) => {
     latest = trace;

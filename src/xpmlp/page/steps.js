@@ -119,14 +119,17 @@ class Steps {
   // What the input x is, in words.
   describeInput() {
     const nonzero = this.input.filter((value) => value !== 0).length;
-    const what = this.shape ? `the ${this.shape.rows} × ${this.shape.columns} pixels of the prepared picture, row by row` : "the prepared row, numbers scaled and categories as 0 and 1";
+    const what = this.shape ? `the ${this.shape.rows} × ${this.shape.columns} pixels of the prepared picture, row by row${this.shape.channels === 3 ? ", each red, green and blue" : ""}` : "the prepared row, numbers scaled and categories as 0 and 1";
     return make("p", { class: "quiet" }, `x is ${what}: ${count(this.input.length, "number")}, ${nonzero.toLocaleString("en")} of them not 0.`);
   }
 
   nameInput(i) {
     if (this.inputNames) return this.inputNames[i];
-    const { columns } = this.shape ?? {};
-    return columns ? `(${Math.floor(i / columns) + 1}, ${(i % columns) + 1})` : `x${i + 1}`;
+    if (!this.shape) return `x${i + 1}`;
+    const { columns, channels } = this.shape;
+    const pixel = Math.floor(i / channels);
+    const color = channels === 3 ? ` ${["red", "green", "blue"][i % 3]}` : "";
+    return `(${Math.floor(pixel / columns) + 1}, ${(pixel % columns) + 1})${color}`;
   }
 
   // One unit's sum term by term, with the gradient of each weight.

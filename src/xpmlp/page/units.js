@@ -53,9 +53,13 @@ class Units {
     const parts = [make("h3", {}, `Layer ${layer + 1}, unit ${j + 1}`)];
     if (layer === 0 && form) {
       const picture = make("canvas", { class: "unit-picture", role: "img", "aria-label": "The unit's weights as a picture" });
-      const color = divergingColors(largestSize(incoming), colorOf("surface"));
-      paint(picture, form.height, form.width, (i) => color(incoming[i]));
-      parts.push(picture, make("p", { class: "quiet legend" }, make("i", { class: "for" }), "excites", make("i", { class: "against" }), "inhibits"));
+      const largest = largestSize(incoming) || 1;
+      const color = divergingColors(largest, colorOf("surface"));
+      const isColored = form.channels === 3; // grey is 0 then, and the colors that excite are lighter
+      const shade = (value) => Math.round(127.5 + (127.5 * value) / largest);
+      paint(picture, form.height, form.width, (i) => (isColored ? bandsOf(incoming, i, 3).map(shade) : color(incoming[i])));
+      const legend = [make("i", { class: "for" }), "excites", make("i", { class: "against" }), "inhibits"];
+      parts.push(picture, make("p", { class: "quiet legend" }, isColored ? "Colors lighter than grey excite, darker ones inhibit." : legend));
     }
     if (trace) {
       const activation = trace.inputs[layer + 1][j];

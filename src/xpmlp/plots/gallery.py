@@ -28,16 +28,17 @@ class Sheet:
         self.axes.set(xlim=(0.0, width), ylim=(height, 0.0), autoscale_on=False)
 
     def add_image(
-        self, image: Float[np.ndarray, "rows columns"], left: float, top: float, width: float, height: float
+        self, image: Float[np.ndarray, "rows columns *color"], left: float, top: float, width: float, height: float
     ) -> tuple[float, float, float, float]:
         """Draw an image (0 black, 1 white) centered in a rectangle, and return its left, top, width and height."""
-        rows, columns = image.shape
+        rows, columns = image.shape[:2]
         scale = min(width / columns, height / rows)
         left, top = left + (width - scale * columns) / 2, top + (height - scale * rows) / 2
         extent = (left, left + scale * columns, top + scale * rows, top)
         # As bytes: matplotlib's color maps would take half of the figure's time.
-        gray = np.repeat((np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)[:, :, None], 3, axis=2)
-        self.axes.imshow(gray, extent=extent, aspect="auto", interpolation="nearest")
+        pixels = (np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
+        colors = pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
+        self.axes.imshow(colors, extent=extent, aspect="auto", interpolation="nearest")
         return left, top, scale * columns, scale * rows
 
     def add_rectangle(self, left: float, top: float, width: float, height: float, **style: Any) -> None:
@@ -51,7 +52,7 @@ class Sheet:
 
 @house_style()
 def draw_gallery(
-    images: Float[np.ndarray, "rows height width"],
+    images: Float[np.ndarray, "rows height width *color"],
     labels: Shaped[np.ndarray, " rows"],
     predicted: Shaped[np.ndarray, " rows"],
     probabilities: Float[np.ndarray, " rows"],
@@ -112,7 +113,7 @@ def draw_gallery(
 
 @house_style()
 def draw_mistakes(
-    images: Float[np.ndarray, "rows height width"],
+    images: Float[np.ndarray, "rows height width *color"],
     truth: Int64[np.ndarray, " rows"],
     probabilities: Float[np.ndarray, "rows classes"],
     classes: Sequence[int | str],

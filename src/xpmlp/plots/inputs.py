@@ -16,7 +16,7 @@ ROW, MARGIN, CAPTION = 168, 12, 16  # pixels
 def draw_inputs(
     names: Sequence[str],
     open_picture: Callable[[str], Any],
-    images: Float32[np.ndarray, "marks height width"],
+    images: Float32[np.ndarray, "marks height width *color"],
     labels: Shaped[np.ndarray, " marks"],
 ) -> bytes:
     """Return a PNG file with a row for each picture: the picture, and each input made of it with its label.
@@ -40,10 +40,10 @@ def draw_inputs(
             picture.thumbnail((2 * ROW, ROW))
             tiles.append((picture, name))
         for _, image, label in group:
-            grey = pillow.fromarray(np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)).convert("RGB")
-            factor = ROW / max(grey.size)
-            sides = [max(1, round(side * factor)) for side in grey.size]
-            tiles.append((grey.resize(sides, pillow.Resampling.NEAREST), str(label)))
+            seen = pillow.fromarray(np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)).convert("RGB")
+            factor = ROW / max(seen.size)
+            sides = [max(1, round(side * factor)) for side in seen.size]
+            tiles.append((seen.resize(sides, pillow.Resampling.NEAREST), str(label)))
         rows.append(tiles)
     width = max(sum(tile.width + MARGIN for tile, _ in tiles) for tiles in rows) + MARGIN
     sheet = pillow.new("RGB", (width, len(rows) * (ROW + CAPTION + MARGIN) + MARGIN), "white")

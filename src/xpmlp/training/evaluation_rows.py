@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from xpmlp.datasets import Provenance, Split, load_dataset
-from xpmlp.datasets.load import is_table
-from xpmlp.datasets.splitting import BY_ROW_NUMBER, draw
+from xpmlp.datasets.load import is_picture_folder, is_table
+from xpmlp.datasets.picture_folder import find_pictures, read_parts
+from xpmlp.datasets.splitting import BY_ROW_NUMBER, draw, split_rows
 from xpmlp.datasets.streaming.load import LargeTable, find_large_table
 from xpmlp.datasets.tables.columns import find_target
 from xpmlp.datasets.tables.loading import NAMED_TABLES, held_out_rows, labelled_rows, open_tables, plain_schema
@@ -23,7 +24,9 @@ from xpmlp.datasets.tables.options import TableOptions
 from xpmlp.datasets.tables.table import Table
 from xpmlp.datasets.tables.values import read_texts
 from xpmlp.errors import DataError, SettingsError
+from xpmlp.model.image_preprocessor import prepare_marks
 from xpmlp.model.model import Model
+from xpmlp.model.picture_resizer import PictureResizer
 from xpmlp.model.table_schema import TableSchema
 
 # The sentences that models before version 0.2 have instead of a provenance; the first that fits counts.
@@ -56,6 +59,8 @@ def find_rows(
     """Return the test rows of a dataset, or the rows of a table; raise a DataError if they do not fit the model."""
     if is_table(data):
         return rows_of_table(model, data, target, given)
+    if is_picture_folder(data) and target is None:
+        return rows_of_pictures(model, Path(os.path.expanduser(data)))
     if target is not None:
         raise SettingsError(f"{data}: is not a table, so --target cannot be used. Leave it out.")
     dataset = load_dataset(data, data_dir=data_dir)
@@ -65,6 +70,36 @@ def find_rows(
         test = Split((test.x * (dataset.input_scale / model.input_scale)).astype(test.x.dtype), test.labels)
         notes += unusual_scale(test.x, model, what=dataset.name)
     return EvaluationRows(test, dataset.name, "test rows", notes, lambda: dataset.train)
+
+
+def rows_of_pictures(model: Model, folder: Path) -> EvaluationRows:
+    """Return a folder's test pictures, those held out in training, or else all, prepared as in training."""
+    form, record = model.image_preprocessor, model.training.get("split")
+    if form is None:
+        raise DataError(f"{folder}: the model was not trained on images. Give data like those of its training.")
+    is_own = False
+    with contextlib.suppress(DataError):
+        is_own = find_provenance(model).data == os.path.abspath(folder)
+    found = find_pictures(folder)
+    resizer = PictureResizer(form.height, form.width, 3 if len(form.shape) == 3 else 1)
+
+    def read_as_photo(path: Path) -> Float32[np.ndarray, "mark features"]:
+        return prepare_marks(path, form, single=True)
+
+    # The pictures of its own training, unless resized, were images already.
+    parts = read_parts(found, resizer.read if is_own else read_as_photo, form.shape)
+    train, test = parts["train"], parts.get("test")
+    which, facts = "test rows", tuple[str, ...]()
+    if test is None and is_own and isinstance(record, dict) and record.get("rows") == train.rows:
+        first, second = split_rows(train.labels, record["test_fraction"], stratify=True)
+        train, test = train.take(first), train.take(second)
+        facts = (f"{folder}: evaluated on the pictures held out in training",)
+    elif test is None:
+        which, test = "rows", train
+        if is_own:
+            facts = (f"{folder}: has changed since the model was trained on it: this says little about other pictures",)
+    load_train = None if which == "rows" else lambda: train
+    return EvaluationRows(test, folder.resolve().name, which, tuple(found.notes), load_train, facts)
 
 
 def rows_of_table(model: Model, data: str, target: str | None, given: TableOptions | None) -> EvaluationRows:
@@ -212,7 +247,7 @@ def find_recorded_rows(model: Model, data_dir: Path | None) -> EvaluationRows:
     """Return the test rows of the data that a model was trained on; raise a DataError if they are not to be found."""
     provenance = find_provenance(model)
     data, folder = str(provenance.options.get("test", provenance.data)), provenance.data_dir
-    place = {"mnist": folder, "idx": data, "table": data}.get(provenance.kind)
+    place = {"mnist": folder, "idx": data, "pictures": data, "table": data}.get(provenance.kind)
     if place is not None and not glob.glob(f"{glob.escape(place)}*"):  # IDX files may begin with the path
         raise DataError(f"the model was trained on {place}, which does not exist; give the data with --data")
     rows = find_rows(model, data, data_dir or (None if folder is None else Path(folder)), None)

@@ -15,8 +15,9 @@ from xpmlp.data import DiskSamples
 from xpmlp.datasets import ByteSplit, Dataset, Split, TableOptions, class_indices, one_hot
 from xpmlp.datasets.memory import available_memory, format_bytes
 from xpmlp.errors import SettingsError
-from xpmlp.model.image_preprocessor import ImagePreprocessor, measured_rows
-from xpmlp.model.model import Model
+from xpmlp.model.image_preprocessor import ImagePreprocessor, measure_images, measured_rows
+from xpmlp.model.model import Model, is_image_shape
+from xpmlp.model.picture_resizer import PictureResizer
 from xpmlp.nn.activations import find_activation
 from xpmlp.nn.ensembles import stack_networks
 from xpmlp.nn.initializers import INITIALIZERS, init_layers
@@ -126,7 +127,7 @@ def train(
 
 def default_recipe(dataset: Dataset) -> Recipe:
     """Return the default recipe for a dataset: `table_recipe` for tables, else ``RECIPES["default"]``."""
-    if dataset.table_schema is None or len(dataset.input_shape) == 2:
+    if dataset.table_schema is None or is_image_shape(dataset.input_shape):
         return RECIPES["default"]
     return table_recipe(dataset.train_rows, is_noisy=has_noisy_target(dataset))
 
@@ -337,10 +338,10 @@ def target_scale(dataset: Dataset, loss: LossName = SQUARED_ERROR) -> TargetScal
 
 def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:
     """Return a model: the trained network with what the dataset says of its inputs and classes."""
-    form = None
-    if len(dataset.input_shape) == 2:
+    form: ImagePreprocessor | PictureResizer | None = dataset.resizer
+    if form is None and is_image_shape(dataset.input_shape):
         measured = dataset.train.take(measured_rows(dataset.train.rows))
-        form = ImagePreprocessor.measure(measured.x, dataset.input_shape)
+        form = measure_images(measured.x, dataset.input_shape)
     training: dict[str, Any] = {
         "data": dataset.name,
         "source": dataset.source,

@@ -68,8 +68,8 @@ def test_tables_of_other_programs_are_refused_with_a_remedy(tmp_path: Path, name
     ("file", "data", "message"),
     [
         ("a.csv", ".", r"is a folder\. Name the table in it, as .*a\.csv"),
-        ("cats/1.png", ".", r"holds pictures as files\. To train on pictures, save their pixels and labels as arrays"),
-        ("1.JPG", ".", "holds pictures as files"),
+        ("cats/1.png", ".", r"holds pictures, but not those of several classes\. Put the pictures of each class"),
+        ("1.JPG", ".", r"Put the pictures of each class into a folder of its own: .*/cat/1\.jpg"),
         ("x.npy", "x.npy", r"holds a single array\. Save inputs and labels together"),
         ("x.npy", "https://example.com/a b.csv", r"Download it first: curl -LO 'https://example\.com/a b\.csv'"),
     ],

@@ -78,6 +78,10 @@ class TableOptions:
             "and unit (0 to 1) for pixels.",
         ),
     ] = None
+    image_size: Annotated[
+        str | None,
+        Help("SIZE", "Width and height of pictures in class folders, such as 32 or 48x32; at most 32 by default."),
+    ] = None
     task: Annotated[Task | None, Help("NAME", f"{' or '.join(TASKS)}; inferred from the target by default.")] = None
 
     header: Annotated[
