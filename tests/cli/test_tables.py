@@ -261,7 +261,7 @@ def test_a_table_as_people_have_it_is_trained_at_once_and_predicted_in_any_order
         "read as numbers: 'price' (in $)",
         "dates: 'sold' (%d.%m.%Y); use them as categories with --categories sold",
         "'price': 'call us' (and 5 more) is not a number",
-        "rare categories are one, 'infrequent', in 'town'",
+        "rare categories of 'town' become one, 'infrequent'",
     ):
         assert note in out
     record = json.loads(Path("run/run.json").read_text(encoding="utf-8"))

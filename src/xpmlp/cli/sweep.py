@@ -66,7 +66,7 @@ def with_settings(command: Any) -> Any:
     for name in SWEPT:
         several = name == "hidden_layer_sizes"
         what = "SIZES" if several else "VALUES"
-        text = "A network: 128, or 256,128, or none. Repeat it for others." if several else ""
+        text = "A network: 128, or 256,128, or none. Repeat it for others." if several else "As for xpmlp train."
         options[name] = inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,

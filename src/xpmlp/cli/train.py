@@ -368,7 +368,7 @@ def choose_settings(recipe: str, dataset: Dataset | None = None, **given: Any) -
 
 def print_start(console: Console, dataset: Dataset, settings: Recipe) -> None:
     """Print what is trained on what."""
-    shape = " × ".join(map(str, dataset.input_shape))
+    shape = " × ".join(f"{size:,}" for size in dataset.input_shape)
     target = f"{len(dataset.classes)} classes" if dataset.classes else "a number to predict"
     validation = "" if dataset.validation is None else f"{dataset.validation_rows:,} validation rows, "
     rows = f"{dataset.train_rows:,} training rows, {validation}{dataset.test_rows:,} test rows"

@@ -277,6 +277,16 @@ def one_hot(
 
 def listing(values: Iterable[int | str | float], *, most: int = 20) -> str:
     """Return values as Python writes them, with commas; of more than `most`, the first ones and their number."""
-    values = list(values)
-    text = ", ".join(map(repr, values[:most]))
-    return text if len(values) <= most else f"{text}, … ({len(values):,} in all)"
+    return joined(map(repr, values), most=most)
+
+
+def joined(texts: Iterable[str], *, most: int, between: str = ", ") -> str:
+    """Return texts with commas between; of more than `most`, the first ones and their number."""
+    texts = list(texts)
+    text = between.join(texts[:most])
+    return text if len(texts) <= most else f"{text}{between}… ({len(texts):,} in all)"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number and its noun, in the plural unless it is one."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -201,7 +201,7 @@ def inspect_table(table: Table, *, target: str | None = None, task: Task | None 
         duplicate_rows=duplicates,
         contradicting_rows=contradictions,
         rows_with_missing=int(np.count_nonzero(table.rows_with_missing(lacking))),
-        notes=tuple(notes),
+        notes=tuple(note.removeprefix(f"{table.name}: ") for note in notes),
         image_shape=shape,
         images=pick_images(table, found, shape) if shape is not None else {},
     )

@@ -139,7 +139,7 @@ def test_columns_that_cannot_help_are_dropped_in_one_note_or_refused(tmp_path: P
     assert [column.name for column in dataset.table_schema.columns] == ["size"]
     (note,) = (note for note in dataset.notes if "dropped" in note)
     assert note == (
-        f"{path}: columns dropped: 'name' (ids or names: different in all rows), 'my, remark' (free text), 'list' (of "
+        "columns dropped: 'name' (ids or names: different in all rows), 'my, remark' (free text), 'list' (of "
         "type List(Int64)), 'nothing' (no values), 'when' (constant), 'gap' (no values), 'unit' (constant), 'one' "
         "(constant); use text as categories with --categories 'name,\"my, remark\"'"
     )

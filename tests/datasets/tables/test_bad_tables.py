@@ -109,7 +109,7 @@ def test_missing_values_are_refused_with_their_place_and_the_remedies(write: Wri
     assert "no value in column 'label', the first of them row 18 (line 19)" in refused(path, strict=True)
     dataset = load_dataset(path, missing="mean")
     assert dataset.train.rows + dataset.test.rows == 29
-    assert any("1 rows dropped: no value in 'label', the target" in note for note in dataset.notes)
+    assert any("1 row dropped: no value in 'label', the target" in note for note in dataset.notes)
 
 
 def test_a_table_that_cannot_fit_in_memory_is_refused(

@@ -102,7 +102,7 @@ def test_an_ambiguous_order_is_told_and_can_be_chosen(write: Write) -> None:
     dataset = load_dataset(path)
     (note,) = (note for note in dataset.notes if "dates" in note)
     assert note == (
-        f"{path}: dates: 'when' (%m/%d/%Y); use them as categories with --categories when, or read 'when' in the other "
+        "dates: 'when' (%m/%d/%Y); use them as categories with --categories when, or read 'when' in the other "
         "order with --date-format %d/%m/%Y"
     )
     assert schema_of(path, date_format="%d/%m/%Y").columns[0].format == "%d/%m/%Y"
@@ -175,7 +175,7 @@ def test_rare_categories_become_one_as_in_scikit_learn_and_so_do_unknown_ones(tm
     np.testing.assert_array_equal(dataset.train.x, truth)
     np.testing.assert_array_equal(dataset.test.x, encoder.transform(np.array([[*towns[500:599], "elsewhere"]]).T))
     (note,) = (note for note in dataset.notes if "rare categories" in note)
-    assert note.endswith("rare categories are one, 'infrequent', in 'town'; keep them with --categories town")
+    assert note.endswith("rare categories of 'town' become one, 'infrequent'; keep them with --categories town")
     assert schema_of(train, test=test, categories="town").inputs == len(set(towns[:500]))
 
 
@@ -232,7 +232,14 @@ def test_row_numbers_without_a_name_are_dropped(write: Write) -> None:
     dataset = load_dataset(write(text))
     assert dataset.table_schema is not None
     assert [column.name for column in dataset.table_schema.columns] == ["x"]
-    assert any("columns dropped: 'column_1' (numbers the rows)" in note for note in dataset.notes)
+    assert "columns dropped: 'column_1' (numbers the rows)" in dataset.notes
+    gaps = ",x,y\n" + "".join(f"{i + i // 2 * 5},{i % 7},{i % 2}\n" for i in range(40))
+    names = ",x,y\n" + "".join(f"Mazda {i},{i % 7},{i % 2}\n" for i in range(40))
+    for other in (gaps, names):  # as R writes the names of rows, some of which were left out
+        dataset = load_dataset(write(other))
+        assert dataset.table_schema is not None
+        assert len(dataset.table_schema.columns) == 1
+        assert not any("--exclude" in note for note in dataset.notes)
     assert len(schema_of(write(text), features=["column_1", "x"]).columns) == 2
 
 
@@ -246,3 +253,32 @@ def test_a_column_with_values_in_test_rows_alone_is_dropped(tmp_path: Path) -> N
         outcomes.append("rare" in [column.name for column in dataset.table_schema.columns])
         assert outcomes[-1] != any("'rare' (no values in the training rows)" in note for note in dataset.notes)
     assert set(outcomes) == {True, False}
+
+
+def test_none_is_a_category_among_others_and_missing_among_numbers_and_truths(write: Write) -> None:
+    """Pandas would take the least improvement for no answer."""
+    rows = [
+        f"{['None', 'Some', 'Marked'][i % 3]},{['None', i][i % 2]},{['None', True, False][i % 3]},{i}"
+        for i in range(60)
+    ]
+    path = write("improved,count,truth,x\n" + "\n".join(rows) + "\n")
+    dataset = load_dataset(path, target="improved")
+    assert dataset.classes == ("Marked", "None", "Some")
+    assert dataset.train_rows + dataset.test_rows == 60
+    schema = dataset.table_schema
+    assert schema is not None
+    assert {column.name: column.categories for column in schema.categories} == {"truth": ("False", "True", "missing")}
+    assert [column.indicator for column in schema.columns if column.name == "count"] == [True]
+    assert load_dataset(path, target="improved", na=["None"]).classes == ("Marked", "Some")
+    path.write_text(path.read_text().replace("None", "NA"))
+    left_out = load_dataset(path, target="improved")
+    assert left_out.classes == ("Marked", "Some")
+    assert any(note.endswith("'NA' is missing: make it a class with --na none") for note in left_out.notes)
+
+
+def test_text_that_recurs_beside_a_few_decorated_numbers_is_categories(write: Write) -> None:
+    vitamins = ["100%", *["enriched"] * 8, "none"]
+    path = write("vitamins,fat,y\n" + "".join(f"{vitamins[i % 10]},{i} g,{i % 2}\n" for i in range(60)))
+    schema = load_dataset(path).table_schema
+    assert schema is not None
+    assert [column.kind for column in schema.columns] == ["category", "number"]

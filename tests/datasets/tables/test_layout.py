@@ -64,6 +64,15 @@ def test_a_header_is_known_by_what_stands_below(write: Write, text: str, names: 
         ("a,b,\n1,2\n3,4\n", AB, "", 3),
         ("a b\nr1 1 2\nr2 3 4\n", {"column_1": ["r1", "r2"], **AB}, "--exclude column_1", 3),
         (",a,b\n7,1,2\n9,3,4\n", {"column_1": [7, 9], **AB}, "--exclude column_1", 3),
+        ("'a','b, c'\n1,'it''s'\n3,'say \"x\"'\n", {"a": [1, 3], "b, c": ["it's", 'say "x"']}, "", 3),
+        ("'a'\t'b'\n1\t2\n3\t4\n", AB, "", 3),
+        (
+            '"a", "b, c" , "d"\n1, "x, y" , 2\n3, "z""s",  4\n',
+            {"a": [1, 3], "b, c": ["x, y", 'z"s'], "d": [2, 4]},
+            "",
+            3,
+        ),
+        ("it's,b\nx's,2\n'y',4\n", {"it's": ["x's", "'y'"], "b": [2, 4]}, "", 3),
         ("a,,a\n1,2,3\n4,5,6\n", {"a": [1, 4], "column_2": [2, 5], "a_duplicated_0": [3, 6]}, "--names", 3),
     ],
 )

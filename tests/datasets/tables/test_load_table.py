@@ -111,6 +111,7 @@ def test_the_task_is_told_by_the_targets_values(tmp_path: Path, values: list[Any
         ([50] * 60, "regression"),  # int(60 * a) of 3,000 rows
         ([150] * 26, "classification"),  # letters, as codes
         ([2400] * 47, "classification"),  # those of EMNIST
+        ([40_000] * 20 + [2_000] * 10, "regression"),  # points in a test, or ages
         ([400] * 9 + [3], "classification"),
         ([40] * 15, "classification"),
         ([400] * 14 + [3], "regression"),

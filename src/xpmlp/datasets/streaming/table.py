@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float64, Int64
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Kind, TableSchema
 
-from ..dataset import Dataset, Provenance, Split
+from ..dataset import Dataset, Provenance, Split, counted
 from ..memory import format_bytes
 from ..splitting import BY_ROW_NUMBER, TEST_FRACTION, draw
 from ..tables.columns import BRIGHTEST, Target, decide_task, find_features, find_target, image_shape, read_target
@@ -296,7 +296,7 @@ def measure(tables: TablePieces, pieces: tuple[Piece, ...], options: TableOption
         train = usable & (draw(piece.first, piece.rows) >= test_fraction)
         statistics.add(table, train, wrong)
         targets.add(read, usable, train)
-    notes = [f"{without_target:,} rows dropped: no value in {target!r}, the target"] if without_target else []
+    notes = [f"{counted(without_target, 'row')} dropped: no value in {target!r}, the target"] if without_target else []
     notes += [dropped_note(tables.files.table, incomplete, counts)] if incomplete else []
     return Measured(statistics, targets, tuple(kept), notes)
 

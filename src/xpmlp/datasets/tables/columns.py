@@ -15,7 +15,7 @@ from jaxtyping import Shaped
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Kind
 
-from ..dataset import listing
+from ..dataset import counted, listing
 from .options import TableOptions, Task
 from .table import Table, as_text, column_type, import_polars
 
@@ -25,11 +25,13 @@ NUMERIC_FRACTION = 0.5
 MISTAKES_RECUR, FEW_TEXTS = 5, 20
 SMALLEST_SIDE = 8  # of images
 BRIGHTEST = 255
+MOST_NAMED = 10  # columns in a note
 # Whole numbers that stay far below 255 are counts or percentages.
 DARKEST_WHITE = 128
 # At most so many different whole numbers are classes, if the rarest has so many rows and all have so many on average:
 # few are classes however unequal, such as the grades of wine; many are if all have many rows, such as letters.
 CLASSES = ((10, 1, 10), (20, 5, 10), (100, 5, 100))
+FEW_CLASSES, MOST_UNEQUAL = 20, 10
 
 
 def find_target(table: Table, wanted: str | None) -> tuple[str, str | None]:
@@ -92,7 +94,11 @@ def option_text(option: str, names: Iterable[str]) -> str:
 def is_numeric(texts: Any) -> bool:
     """Return whether most texts are numbers and the others mistakes; a few that recur are categories: 2, 3, many."""
     texts = texts.drop_nulls()
-    wrong = texts.filter(texts.cast(import_polars().Float64, strict=False).is_null())
+    return are_mistakes(texts.filter(texts.cast(import_polars().Float64, strict=False).is_null()), texts)
+
+
+def are_mistakes(wrong: Any, texts: Any) -> bool:
+    """Return whether those of some texts that are no numbers are few, and not categories beside a few numbers."""
     if not len(texts) or len(wrong) > (1 - NUMERIC_FRACTION) * len(texts):
         return False
     recur = len(wrong) >= MISTAKES_RECUR * max(1, wrong.n_unique())
@@ -185,11 +191,12 @@ def decide_task(name: str, counts: list[int]) -> tuple[Task, str]:
         distinct <= most and rarest >= rarest_needed and mean >= mean_needed
         for most, rarest_needed, mean_needed in CLASSES
     )
+    is_class &= distinct <= FEW_CLASSES or rarest * MOST_UNEQUAL >= mean  # the scores of tests are not
     task: Task = "classification" if is_class else "regression"
     other = "regression" if is_class else "classification"
     return task, (
-        f"{name!r} has {distinct:,} different whole numbers, each in {mean:,.0f} rows on average, the rarest in "
-        f"{rarest:,}: {task}; change it with --task {other}"
+        f"{name!r} has {distinct:,} different whole numbers, the rarest in {counted(rarest, 'row')}: {task}; change it "
+        f"with --task {other}"
     )
 
 

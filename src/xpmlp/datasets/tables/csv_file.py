@@ -17,6 +17,7 @@ from xpmlp.model.table_schema import Reading, TableSchema
 from ..memory import check_memory
 from .columns import option_text
 from .footer import without_footer
+from .kinds import names_the_rows
 from .layout import Layout, Record, find_layout, split_records
 from .options import NO_MARKERS, TableOptions
 from .table import Table, import_polars, polars_errors, reports_polars_errors
@@ -137,6 +138,7 @@ def read_table_text(text: Text, options: TableOptions, schema: TableSchema | Non
         frame = frame.drop(empty)
         harmless.append(f"{path}: columns dropped: {', '.join(empty)} (no name, no values)")
     nameless = [name for name in layout.unnamed if name in frame.columns and name not in options.exclude]
+    nameless = [name for name in nameless if not names_the_rows(frame[name])]  # which another note tells
     if nameless:
         leave = option_text("--exclude", nameless)
         notes.append(f"columns without a name are called {', '.join(nameless)}; leave them out with {leave}")

@@ -13,13 +13,15 @@ from jaxtyping import Bool
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Kind, NumberFormat, Reading
 
-from .columns import NUMERIC_FRACTION, is_numeric, option_text
+from ..dataset import joined
+from .columns import MOST_NAMED, NUMERIC_FRACTION, are_mistakes, is_numeric, option_text
 from .dates import WHOLE_DATE, find_format, fraction_in_format, parse_dates, to_days
 from .numbers import DECORATED, MARKERS_AMONG_NUMBERS, apply_format
 from .numbers import find_format as find_number_format
 from .options import TableOptions
+from .suspicions import numbers_rows
 from .table import Table, column_type, import_polars, without_nan
-from .values import LEADING_ZERO
+from .values import LEADING_ZERO, TRUTHS
 
 MOST_CATEGORIES = 1000
 # With more different values than this, text that differs in every other row is names or remarks, not categories.
@@ -35,8 +37,6 @@ EMPTY, CONSTANT, ID, REMARKS = "no values", "constant", "ids or names: different
 ROW_NUMBERS, EMPTY_IN_TRAINING = "numbers the rows", "no values in the training rows"
 # What readers call columns without a name, as pandas and R write in front of the others.
 NAMELESS = re.compile(r"|column_\d+|Unnamed: \d+|rownames|index|__index_level_0__")
-TRUTHS = {"true": True, "t": True, "yes": True, "y": True, "1": True, "1.0": True}
-TRUTHS |= {"false": False, "f": False, "no": False, "n": False, "0": False, "0.0": False}
 
 
 @dataclass
@@ -106,7 +106,7 @@ def find_kinds(table: Table, features: list[str], options: TableOptions) -> Foun
             found.kinds[name] = "number"
         elif kind == "text":
             find_kind_of_text(found, table, name, options)
-        elif name not in options.features and numbers_the_rows(table, name):
+        elif name not in options.features and NAMELESS.fullmatch(name) and numbers_the_rows(table.column(name)):
             found.unusable[name] = ROW_NUMBERS
         elif name in whole_dates:
             found.kinds[name], found.formats[name] = "date", WHOLE_DATE
@@ -132,7 +132,7 @@ def find_kind_of_text(found: Found, table: Table, name: str, options: TableOptio
         found.ambiguous |= {} if other is None else {name: other}
     elif is_numeric(values):
         found.kinds[name] = "category" if distinct.str.contains(LEADING_ZERO).any() else "number"
-    elif form := decorated_format(distinct):
+    elif form := decorated_format(values, distinct):
         found.kinds[name], found.number_formats[name] = "number", form
     elif reason := why_no_categories(table, values, distinct, options):
         found.unusable[name] = reason
@@ -140,11 +140,13 @@ def find_kind_of_text(found: Found, table: Table, name: str, options: TableOptio
         found.kinds[name] = "category"
 
 
-def decorated_format(distinct: Any) -> NumberFormat | None:
-    """Return the format of different texts if most are numbers beside a unit or with separators; else None."""
+def decorated_format(values: Any, distinct: Any) -> NumberFormat | None:
+    """Return the format of texts if most are numbers beside a unit or with separators; else None."""
     fits = distinct.str.contains(DECORATED)
     decorated = distinct.filter(fits).cast(import_polars().Float64, strict=False)
-    if not len(distinct) or fits.mean() < NUMERIC_FRACTION or not decorated.null_count():
+    if not are_mistakes(values.filter(values.is_in(distinct.filter(~fits).implode())), values):
+        return None
+    if fits.mean() < NUMERIC_FRACTION or not decorated.null_count():
         return None
     others = distinct.filter(~fits).str.contains(r"\d").sum()
     if others > FEW_OTHERS * len(distinct) or distinct.str.contains(LEADING_ZERO).any():
@@ -163,11 +165,19 @@ def why_no_categories(table: Table, values: Any, distinct: Any, options: TableOp
     return f"{count:,} different texts" if is_varied or (options.strict and count > MOST_CATEGORIES) else None
 
 
-def numbers_the_rows(table: Table, name: str) -> bool:
-    """Return whether a column without a name numbers the rows."""
-    if NAMELESS.fullmatch(name) is None or not table.schema[name].is_integer() or table.rows < FEWEST_IDS:
+def numbers_the_rows(series: Any) -> bool:
+    """Return whether a column without a name numbers the rows, of which some may have been taken out since."""
+    if not NAMELESS.fullmatch(series.name) or not series.dtype.is_integer() or len(series) < FEWEST_IDS:
         return False
-    return bool((table.column(name).diff().drop_nulls() == 1).all())
+    if series.null_count() or series.n_unique() < len(series):
+        return False
+    return bool(series.is_sorted() or numbers_rows(series))
+
+
+def names_the_rows(series: Any) -> bool:
+    """Return whether a column without a name numbers the rows, or holds another text for each."""
+    is_text = column_type(series.dtype) == "text"
+    return numbers_the_rows(series) or (is_text and series.n_unique() == len(series) >= FEWEST_IDS)
 
 
 def find_whole_dates(table: Table, features: list[str]) -> list[str]:
@@ -233,7 +243,7 @@ def drop_unusable(table: Table, kinds: dict[str, Kind], unusable: dict[str, str]
         kinds.pop(name, None)
     refused = [name for name in unusable if options.strict or name in options.features or not kinds]
     named = refused or list(unusable)
-    reasons = ", ".join(f"{name!r} ({unusable[name]})" for name in named)
+    reasons = joined((f"{name!r} ({unusable[name]})" for name in named), most=MOST_NAMED)
     texts = [name for name in named if column_type(table.schema[name]) == "text"]
     texts = [name for name in texts if unusable[name] not in (EMPTY, CONSTANT)]
     use = f"; use text as categories with {option_text('--categories', texts)}" if texts else ""
@@ -348,5 +358,5 @@ def refuse_wrong_cells(table: Table, kinds: Mapping[str, Kind], wrong: Mapping[s
 
 def wrong_cells_note(table: Table, kinds: Mapping[str, Kind], wrong: Mapping[str, WrongCells]) -> list[str]:
     """Return the note on cells that are not of their column's kind."""
-    listed = "; ".join(wrong_cell(table, name, kinds[name], cells) for name, cells in wrong.items())
-    return [f"{table.name}: used as missing values: {listed}"] if wrong else []
+    cells = [wrong_cell(table, name, kinds[name], cells) for name, cells in wrong.items()]
+    return [f"{table.name}: used as missing values: {joined(cells, most=MOST_NAMED, between='; ')}"] if wrong else []

@@ -12,7 +12,7 @@ from msgspec.structs import replace as replace_fields
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Column, TableSchema
 
-from ..dataset import Dataset, Provenance, Split, class_indices, listing
+from ..dataset import Dataset, Provenance, Split, class_indices, counted, listing
 from ..splitting import BY_ROW_NUMBER, TEST_FRACTION, draw, split_rows
 from .columns import (
     BRIGHTEST,
@@ -29,7 +29,7 @@ from .kinds import as_kinds, drop_unusable, find_constant, find_empty, find_kind
 from .options import TableOptions, Task
 from .schema import check_table, dropped_note, fit_schema, infrequent_notes, missing_notes, refuse_missing, usable_rows
 from .suspicions import note_suspicions
-from .table import Table, import_polars, reports_polars_errors
+from .table import Table, column_type, import_polars, reports_polars_errors
 from .values import read_texts
 
 USE_MISSING = "Use them with --missing auto, mean or median, or drop such rows with --missing drop."
@@ -113,7 +113,7 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
         source="a table in memory"
         if in_memory
         else f"the table {data}{' that comes with scikit-learn' if is_named else ''}",
-        notes=(*notes, *unknown),
+        notes=tuple(note.removeprefix(f"{table.name}: ") for note in (*notes, *unknown)),
         table_schema=schema,
         split=None
         if test_table is not None
@@ -173,12 +173,19 @@ def kept_rows(
     kept = ~target.missing
     notes = []
     if target.missing.any():
-        notes.append(f"{int(target.missing.sum()):,} rows dropped: no value in {target.name!r}, the target")
+        notes.append(without_target_note(table, target.name, int(target.missing.sum())))
     if counts and options.missing == "drop":
         dropped = table.rows_with_missing(counts) & kept
         kept &= ~dropped
         notes.append(dropped_note(table, int(dropped.sum()), counts))
     return kept, notes
+
+
+def without_target_note(table: Table, target: str, count: int) -> str:
+    """Return the note on rows that are dropped because they lack the target."""
+    markers = table.markers.get(target) if column_type(table.schema[target]) == "text" else None
+    written = f"; {listing(markers)} is missing: make it a class with --na none" if markers else ""
+    return f"{counted(count, 'row')} dropped: no value in {target!r}, the target{written}"
 
 
 def split_table(

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float64
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Column, Kind, Missing, Scaling, TableSchema
 
-from ..dataset import listing
-from .columns import BRIGHTEST, did_you_mean, option_text
+from ..dataset import joined, listing
+from .columns import BRIGHTEST, MOST_NAMED, did_you_mean, option_text
 from .dates import ENOUGH, PARTS, SECONDS_A_DAY, date_part, find_format, fraction_in_format, varying_parts
 from .kinds import MOST_CATEGORIES, convert, is_missing, refuse_wrong_cells, trimmed, wrong_cells_note
 from .options import TableOptions
@@ -294,7 +294,7 @@ def missing_notes(
             way = f"the {average} of the training rows"
         way += ", with an input that marks them" if column.indicator else ""
         ways.setdefault(way, []).append(f"{column.name!r} ({counts[column.name]:,})")
-    listed = "; ".join(f"{', '.join(names)}: {way}" for way, names in ways.items())
+    listed = "; ".join(f"{joined(names, most=MOST_NAMED)}: {way}" for way, names in ways.items())
     change = "; change it with --missing mean, median, drop or refuse" if is_training else ""
     return [f"{table.name}: missing values: {listed}{change}"] if ways else []
 
@@ -303,7 +303,7 @@ def infrequent_notes(table: Table, schema: TableSchema) -> list[str]:
     """Return the note on categories that became one, if there are any."""
     merged = [column.name for column in schema.categories if column.infrequent is not None]
     keep = option_text("--categories", merged)
-    note = f"{table.name}: rare categories are one, {INFREQUENT!r}, in {listing(merged)}; keep them with {keep}"
+    note = f"{table.name}: rare categories of {listing(merged)} become one, {INFREQUENT!r}; keep them with {keep}"
     return [note] if merged else []
 
 

@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 import os
+import re
 import sys
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from contextlib import suppress
@@ -25,6 +26,9 @@ COMPRESSIONS = {GZIP_MAGIC: "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\x
 LIKELY_ENCODINGS = ["cp1252", "cp1251", "cp1253", "cp932", "gb18030", "big5", "euc_kr", "koi8_r"]
 SAMPLE_BYTES = 2**16  # of which the encoding is guessed, and the layout found
 LONGEST_LINE = 2**26
+SINGLE_QUOTES = re.compile(rb"(?:(?<=[,;|\t])|^)'((?:[^'\r\n]|'')*)'(?=[,;|\t\r\n]|$)", re.MULTILINE)
+SPACED_CELL = re.compile(rb'[,;|] +"[^"\r\n]*" *(?=[,;|\r\n]|$)')
+SPACES_AROUND_QUOTES = re.compile(rb'(?:(?<=[,;|])|^) +(?=")|(?<=") +(?=[,;|\r\n]|$)', re.MULTILINE)
 SPACE_FOR_TEXT = 4  # a text that is kept in memory may take this fraction of it
 
 
@@ -123,7 +127,23 @@ def read_text(path: Path, encoding: str | None = None, errors: str = "strict") -
         start = content[:SAMPLE_BYTES]
     if b"\r" in start and b"\n" not in start:  # as old Macs and some spreadsheets end lines
         content = (path.read_bytes() if content is None else content).replace(b"\r", b"\n")
+    if is_quoted_unusually(start):
+        content = quote_as_usual(path.read_bytes() if content is None else content)
     return Text(path, content, encoding, note)
+
+
+def is_quoted_unusually(start: bytes) -> bool:
+    """Return whether a text has single quotes around all names in its first line, or spaces around quotes."""
+    first = start.lstrip().split(b"\n", 1)[0].strip()
+    is_single = b"'" in first and not SINGLE_QUOTES.sub(b"", first).strip(b",;|\t")
+    return is_single or SPACED_CELL.search(start) is not None
+
+
+def quote_as_usual(content: bytes) -> bytes:
+    """Return a text with double quotes around its cells, and no spaces around these; lines keep their numbers."""
+    if not SPACED_CELL.search(content[:SAMPLE_BYTES]):
+        content = SINGLE_QUOTES.sub(lambda cell: b'"%b"' % cell[1].replace(b"''", b"'").replace(b'"', b'""'), content)
+    return SPACES_AROUND_QUOTES.sub(b"", content)
 
 
 def is_unicode(path: Path) -> bool:

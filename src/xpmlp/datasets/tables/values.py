@@ -11,12 +11,16 @@ from msgspec.structs import replace as replace_fields
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import NumberFormat, Reading, TableSchema
 
-from .columns import option_text
+from ..dataset import joined
+from .columns import MISTAKES_RECUR, MOST_NAMED, option_text
 from .numbers import MARKERS_AMONG_NUMBERS, MISSING_MARKERS, apply_format, as_numbers, find_format
 from .options import NO_MARKERS, TableOptions
 from .table import Table, import_polars
 
 LEADING_ZERO = r"^[+-]?0\d+$"
+NONE = "None"
+TRUTHS = {"true": True, "t": True, "yes": True, "y": True, "1": True, "1.0": True}
+TRUTHS |= {"false": False, "f": False, "no": False, "n": False, "0": False, "0.0": False}
 
 
 class Values(NamedTuple):
@@ -69,6 +73,9 @@ def read_values(
             codes.append(name)
             if is_code.any():
                 zeros[name] = text.filter(is_code)[0]
+        if counts[NONE] >= MISTAKES_RECUR and name not in codes and is_category(values, options, schema):
+            values = values.set((original.str.strip_chars() == NONE).fill_null(value=False), NONE)
+            del counts[NONE]
         found.columns.append(values)
         if counts:
             found.markers[name] = dict(counts.most_common())
@@ -76,6 +83,16 @@ def read_values(
         decorated, zeros = {}, {}
     found.notes.extend(value_notes(among, decorated, zeros, options))
     return found._replace(reading=replace_fields(found.reading, formats=formats, texts=tuple(codes)))
+
+
+def is_category(values: Any, options: TableOptions, schema: TableSchema | None) -> bool:
+    """Return whether "None" among these values is one of them, as the least of an amount, and not a missing value."""
+    known = () if schema is None else schema.columns
+    if any(NONE not in column.categories for column in known if column.name == values.name):
+        return False
+    if values.dtype != import_polars().String or NONE in options.na:
+        return False
+    return not values.drop_nulls().str.to_lowercase().is_in(list(TRUTHS)).all()
 
 
 def decorated_example(text: Any, values: Any) -> str:
@@ -124,7 +141,7 @@ def text_to_numbers(
 
 def with_examples(examples: dict[str, str]) -> str:
     """Return columns, each with an example in brackets."""
-    return ", ".join(f"{name!r} ({example})" for name, example in examples.items())
+    return joined((f"{name!r} ({example})" for name, example in examples.items()), most=MOST_NAMED)
 
 
 def refuse_doubts(name: str, notes: Iterable[str], options: TableOptions) -> None:
