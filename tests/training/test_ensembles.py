@@ -1,5 +1,6 @@
 """Ensembles: members are trained like the same networks alone, and their predictions are averaged."""
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy.special import expit, softmax
 
 from xpmlp import sweep
 from xpmlp.backends import NumpyBackend
+from xpmlp.backends.numpy import members
 from xpmlp.datasets import Split, load_dataset
 from xpmlp.errors import SettingsError
 from xpmlp.model import Model
@@ -25,11 +27,11 @@ MEMBERS = 3
 
 
 def draw_ensemble(outputs: int, loss: str, **fields: Any) -> Model:
-    members = [
+    networks = [
         init_layers(np, np.random.default_rng(seed), (4, 5, outputs), glorot_uniform(draw_bias=True), dtype=np.float64)
         for seed in range(MEMBERS)
     ]
-    layers = tuple(Layer(*map(np.stack, zip(*group, strict=True))) for group in zip(*members, strict=True))
+    layers = tuple(Layer(*map(np.stack, zip(*group, strict=True))) for group in zip(*networks, strict=True))
     return Model(layers, "tanh", loss, fields.pop("classes", ()), (4,), 1.0, **fields)
 
 
@@ -134,6 +136,45 @@ def test_each_member_is_trained_like_the_same_network_alone(
             assert_allclose(layer.bias[index], expected.bias, atol=1e-9)
     objectives = [[row.objective for row in result.history] for result in alone]
     assert_allclose([row.objective for row in together.history], np.mean(objectives, axis=0), atol=1e-9)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("bytes_that_fit", "parts"), [(1, 4), (13_000, 2)])
+def test_members_that_exceed_the_cache_are_trained_in_parts(
+    small_fit: Any, samples: Samples, monkeypatch: pytest.MonkeyPatch, threads: int, bytes_that_fit: int, parts: int
+) -> None:
+    keys = np.array([5, 17, 6, 2])
+    networks = [
+        init_layers(np, np.random.default_rng(seed), (4, 5, 3), glorot_uniform(), dtype=np.float64) for seed in range(4)
+    ]
+
+    def run(layers: Any, key: Any) -> Any:
+        optimizer = clip_gradients(adamw(weight_decay=0.1), 0.2)
+        changes: dict[str, Any] = {"epochs": 12, "generator": np.random.default_rng(7), "optimizer": optimizer}
+        return small_fit(samples, layers=layers, dropout=0.3, dropout_key=key, threads=threads, **changes)
+
+    alone = [run(layers, int(key)) for layers, key in zip(networks, keys, strict=True)]
+    monkeypatch.setattr(members, "CACHE_BYTES", bytes_that_fit)
+    trained, epochs = [], NumpyBackend.run_epoch
+
+    def run_epoch(backend: Any, step: Any, state: Any, *arguments: Any) -> Any:
+        trained.append((state.layers[0].weight.shape, threading.current_thread().name))
+        return epochs(backend, step, state, *arguments)
+
+    monkeypatch.setattr(NumpyBackend, "run_epoch", run_epoch)
+    together = run(stack_networks(np, networks), keys)
+    shape = (4, 5) if parts == 4 else (2, 4, 5)
+    assert [found for found, _ in trained] == [shape] * 12 * parts
+    assert len({name for _, name in trained}) <= threads
+    assert not [thread for thread in threading.enumerate() if thread.name in {name for _, name in trained}]
+    for index, result in enumerate(alone):
+        for layer, expected in zip(together.state.layers, result.state.layers, strict=True):
+            assert_array_equal(layer.weight[index], expected.weight)
+            assert_array_equal(layer.bias[index], expected.bias)
+    assert_array_equal(together.state.dropout, [result.state.dropout for result in alone])
+    assert_array_equal(together.state.optimizer.step, alone[0].state.optimizer.step)
+    objectives = [[row.objective for row in result.history] for result in alone]
+    assert_allclose([row.objective for row in together.history], np.mean(objectives, axis=0), rtol=1e-12)
 
 
 def test_an_ensemble_is_trained_and_the_epoch_chosen_by_its_average() -> None:

@@ -17,8 +17,9 @@ from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import sgd
 from xpmlp.nn.samples import Samples
+from xpmlp.nn.step import step_bytes
 from xpmlp.training import Callback, DivergedError, FitResult, OutOfMemoryError, Run, constant, fit
-from xpmlp.training.errors import describe_shortage, step_bytes
+from xpmlp.training.errors import describe_shortage
 
 Fit = Callable[..., FitResult]
 

@@ -122,6 +122,10 @@ class Backend:
             del batch  # before the next one takes memory
         return state, self.xp.stack(objectives, axis=-1)
 
+    def run_ensemble_epoch(self, *arguments: Any) -> tuple[State, Float[Any, "members steps"]]:
+        """Take one step for each batch with the members of an ensemble, which share their settings; see `run_epoch`."""
+        return self.run_epoch(*arguments)
+
     def threads_for(self, layers: Layers, rows: int) -> AbstractContextManager[object]:
         """Return a context with the number of threads for products of that many rows with a network's weights."""
         return nullcontext()

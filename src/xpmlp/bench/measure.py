@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from xpmlp.datasets.memory import available_memory
 from xpmlp.environment import describe_machine, describe_versions
-from xpmlp.training.errors import COPIES_OF_NETWORK, COPIES_OF_OUTPUTS
+from xpmlp.nn.step import COPIES_OF_NETWORK, COPIES_OF_OUTPUTS
 
 from .candidates import Candidate
 from .results import Case, Measurement, Results, Timing

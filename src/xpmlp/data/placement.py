@@ -140,7 +140,7 @@ def train_epoch(
     learning_rates: Float[np.ndarray, " steps"],
     batch_size: int,
     *,
-    captured: bool = True,
+    alone: bool = True,
 ) -> tuple[TrainingState, Float[Any, "*models steps"]]:
     """Take one step for each batch, wherever the samples are; see `Backend.run_epoch`.
 
@@ -148,11 +148,13 @@ def train_epoch(
     ----------
     order, learning_rates
         Host arrays. For samples on disk, `order` is the seed of the epoch's order.
-    captured
-        Whether the backend may capture the step; not if the step calls the host, which no CUDA graph can.
+    alone
+        Whether no other process takes part in the step. Else it calls the host, which no CUDA graph can, once a batch.
     """
     dtype = str(state.layers[0].weight.dtype).rpartition(".")[2]
-    run_epoch = backend.run_epoch if captured else functools.partial(Backend.run_epoch, backend)
+    run_epoch = backend.run_epoch if state.layers[0].weight.ndim == 2 else backend.run_ensemble_epoch
+    if not alone:
+        run_epoch = functools.partial(Backend.run_epoch, backend) if backend.records_steps else backend.run_epoch
     if isinstance(samples, DiskSamples):
         blocks = samples.blocks(int(order), batch_size)
         return train_blocks(backend, run_epoch, step, state, blocks, [], dtype, learning_rates, batch_size)

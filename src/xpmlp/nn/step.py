@@ -1,5 +1,6 @@
 """One training step: forward, the loss's gradient, backward, update."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,6 +11,11 @@ from .layers import Layers
 from .losses import Loss
 from .objective import add_decay, keep, loss_gradients
 from .optimizers import Optimizer
+
+# Copies of the network in a step: weights, gradients, new weights, optimizer state and temporaries.
+COPIES_OF_NETWORK = 6
+# Copies of each layer's outputs for a batch: its input, its output, their gradients and temporaries.
+COPIES_OF_OUTPUTS = 4
 
 
 class TrainingState(NamedTuple):
@@ -107,3 +113,12 @@ def make_step(
         return objective, gradients, decay, key
 
     return ComposedStep(gradients, optimizer)
+
+
+def step_bytes(layers: Layers) -> tuple[int, int]:
+    """Estimate the bytes of a step: those of weights, gradients and optimizer state, and those per row of its batch."""
+    itemsize = 8 if "64" in str(layers[0].weight.dtype) else 4
+    values = sum(math.prod(array.shape) for layer in layers for array in layer)
+    outputs = sum(math.prod(layer.bias.shape) for layer in layers)  # of all networks of an ensemble
+    row_values = layers[0].weight.shape[-2] + COPIES_OF_OUTPUTS * outputs
+    return COPIES_OF_NETWORK * values * itemsize, row_values * itemsize

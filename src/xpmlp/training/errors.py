@@ -1,19 +1,14 @@
 """Errors that end a training run: divergence, and too little memory, with advice on what would fit."""
 
-import math
 from typing import Any
 
 from xpmlp.backends import Backend
 from xpmlp.datasets.memory import format_bytes
 from xpmlp.errors import DataError, DeviceMemoryError, XpmlpError
 from xpmlp.nn.layers import Layers
+from xpmlp.nn.step import step_bytes
 
 from .run import FitResult
-
-# Copies of the network in a step: weights, gradients, new weights, optimizer state and temporaries.
-COPIES_OF_NETWORK = 6
-# Copies of each layer's outputs for a batch: its input, its output, their gradients and temporaries.
-COPIES_OF_OUTPUTS = 4
 
 USE_SMALLER = "; use a smaller one."
 
@@ -57,15 +52,6 @@ def describe_divergence(epoch: int, objective: float | None, learning_rate: floa
         f"Training diverged in epoch {epoch}: the loss is {objective:.3g}. "
         f"The learning rate was {learning_rate:.3g}{USE_SMALLER}"
     )
-
-
-def step_bytes(layers: Layers) -> tuple[int, int]:
-    """Estimate the bytes of a step: those of weights, gradients and optimizer state, and those per row of its batch."""
-    itemsize = 8 if "64" in str(layers[0].weight.dtype) else 4
-    values = sum(math.prod(array.shape) for layer in layers for array in layer)
-    outputs = sum(math.prod(layer.bias.shape) for layer in layers)  # of all networks of an ensemble
-    row_values = layers[0].weight.shape[-2] + COPIES_OF_OUTPUTS * outputs
-    return COPIES_OF_NETWORK * values * itemsize, row_values * itemsize
 
 
 def describe_shortage(backend: Backend, layers: Layers, batch_size: int) -> str:

@@ -333,7 +333,7 @@ def train_one_epoch(
         order,
         rates,
         own_rows,
-        captured=share is None or not backend.records_steps,
+        alone=share is None,
     )
     backend.synchronize(state)
     seconds = time.perf_counter() - started

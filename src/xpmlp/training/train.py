@@ -25,12 +25,12 @@ from xpmlp.nn.layers import Layer
 from xpmlp.nn.loss_names import LossName, find_loss
 from xpmlp.nn.losses import REGRESSION_LOSSES, smooth_targets
 from xpmlp.nn.samples import Samples
+from xpmlp.nn.step import step_bytes
 
 from .baseline import has_noisy_target
 from .callbacks import EarlyStopping
 from .checkpoint import Checkpoint
 from .distributed import Communicator
-from .errors import step_bytes
 from .fit import LOSS_ROWS, fit, spread_rows
 from .inputs import as_backend, as_dataset
 from .prediction import LEAST_EVIDENCE, STRANGE_FRACTION, evidence

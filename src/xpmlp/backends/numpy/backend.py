@@ -24,6 +24,7 @@ from xpmlp.nn.tree import tree_map
 from xpmlp.threads import RUNS, available_threads, describe_threads, limit_threads, threads_in_use
 
 from .in_place import InPlaceStep, has_large_weights
+from .members import MemberWorkers, count_parts
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class NumpyBackend(Backend):
             np, capture_step, kind=HostStep, run_eagerly=super().run_epoch, eager_steps=EAGER_STEPS
         )
         self.untraceable: Step | None = None
+        self.workers = MemberWorkers()
 
     @classmethod
     def list_devices(cls) -> tuple[Device, ...]:
@@ -97,13 +99,22 @@ class NumpyBackend(Backend):
                     self.release_recordings()
             return super().run_epoch(*arguments)
 
+    def run_ensemble_epoch(
+        self, step: Step, state: State, samples: Samples, order: Any, learning_rates: Any, batch_size: int
+    ) -> tuple[State, Any]:
+        """Take one step for each batch, with as many members at once as fit into the cache; see `run_epoch`."""
+        arguments = (step, state, samples, order, learning_rates, batch_size)
+        parts = count_parts(state, batch_size)
+        return self.run_epoch(*arguments) if parts == 1 else self.workers.run_epoch(self.run_epoch, parts, *arguments)
+
     def release_recordings(self) -> None:
         """Release the captured steps."""
         self.captured.release()
+        self.workers.release()
 
     def threads_for(self, layers: Layers, rows: int) -> AbstractContextManager[object]:
         """Return a context in which small matrix products run in one thread, and large ones in those of the run."""
-        elements = max(math.prod(layer.weight.shape) for layer in layers)
+        elements = max(math.prod(layer.weight.shape[-2:]) for layer in layers)  # each network has a product of its own
         operations = 2 * rows * elements
         if operations <= OPERATIONS_IN_ONE_THREAD and elements <= ELEMENTS_IN_ONE_THREAD:
             return nullcontext()
@@ -112,6 +123,7 @@ class NumpyBackend(Backend):
     def run_threads(self, layers: Layers, rows: int, threads: int | None) -> AbstractContextManager[int]:
         """Return a context for a run; see `Backend.run_threads`. If all its products are small, it has one thread."""
         weight = max((layer.weight for layer in layers), key=np.size)
+        weight = weight[(0,) * (weight.ndim - 2)]
         rows = min(rows, max(1, OPERATIONS_OF_A_TRIAL // (2 * weight.size)))
         x = np.ones((rows, weight.shape[-2]), weight.dtype)
         is_large = 2 * rows * weight.size >= OPERATIONS_WORTH_THREADS

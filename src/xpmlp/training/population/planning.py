@@ -4,15 +4,15 @@ import math
 from collections.abc import Sequence
 
 from xpmlp.backends import Backend
+from xpmlp.backends.numpy.members import CACHE_BYTES
 from xpmlp.datasets.memory import available_memory
 from xpmlp.errors import SettingsError
+from xpmlp.nn.step import step_bytes
 from xpmlp.threads import threads_in_use
-from xpmlp.training.errors import step_bytes
 
 from .member import Member
 
 MEMORY_FRACTION = 0.5  # of what is free, for the members that are trained at once
-CACHE_BYTES = 12 * 2**20  # of members that a core trains at once: beyond, a step waits for memory
 MOST_MODELS = 2**14
 GATHER_COST = 0.5  # of a group's own batch, relative to a step of one member
 CALLS_COST = 1.0  # of calling a step's functions, likewise
