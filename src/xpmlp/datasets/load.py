@@ -39,7 +39,7 @@ def load_dataset(
     ----------
     data
         ``"digits"``, ``"mnist"``, ``"iris"``, ``"wine"``, ``"breast_cancer"``, ``"diabetes"``; the path of a table
-        (CSV, plain or compressed, Excel, ODS, JSON, ARFF, Parquet, Arrow or Feather, .npz); that of a folder of
+        (CSV, plain or compressed, Excel, ODS, JSON, ARFF, Parquet, Arrow or Feather, .npz, .npy); that of a folder of
         pictures with a folder for each class; or that of a folder of IDX files, or ``FOLDER/PREFIX`` if it holds
         several datasets (``emnist/emnist-letters``). A name goes before a folder of the same name; write ``./mnist``
         for the folder.
@@ -67,7 +67,7 @@ def load_by_options(
 ) -> Dataset:
     """Load a dataset as `load_dataset` does; stream it if it takes more than that memory, by default the free one."""
     name = str(data)
-    refuse_unsupported(name)
+    refuse_unsupported(name, options)
     if (streamed := load_stream(data, options, memory)) is not None:
         return streamed
     path = Path(os.path.expanduser(data))
@@ -98,15 +98,16 @@ def load_by_options(
     )
 
 
-def refuse_unsupported(name: str) -> None:
+def refuse_unsupported(name: str, options: TableOptions) -> None:
     """Refuse paths in unsupported formats, and name a supported one."""
     if name in NAMES or not name:
         return
     path = Path(os.path.expanduser(name))
     refuse_foreign(path)
-    if path.suffix.lower() == ".npy" and os.path.isfile(path):
+    if path.suffix.lower() == ".npy" and os.path.isfile(path) and options.target_file is None:
         raise DataError(
-            f"{name}: holds a single array. Save inputs and labels together, with numpy.savez('data.npz', x=…, y=…)."
+            f"{name}: holds a single array. Give its targets, too, such as --target y.npy; or a folder with x.npy and "
+            "y.npy, or x_train.npy, y_train.npy, x_test.npy and y_test.npy."
         )
     if not os.path.isdir(path) or idx_prefixes(path) or is_table(path) or is_picture_folder(name):
         return

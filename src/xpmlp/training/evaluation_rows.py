@@ -5,7 +5,7 @@ import glob
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -105,8 +105,16 @@ def rows_of_pictures(model: Model, folder: Path) -> EvaluationRows:
 def rows_of_table(model: Model, data: str, target: str | None, given: TableOptions | None) -> EvaluationRows:
     """Return a table's own test rows, those held out in training, or else all rows."""
     path = data if data in NAMED_TABLES else os.path.expanduser(data)
-    table, test_table = open_tables(path, TableOptions.recorded(model.training, given), model.table_schema)
-    whole = table
+    options, is_own = TableOptions.recorded(model.training, given), False
+    with contextlib.suppress(DataError):  # if the model does not say what it was trained on
+        provenance = find_provenance(model)
+        is_own = provenance.data == os.path.abspath(os.path.expanduser(data))
+        target = target or (provenance.options.get("target_file") if is_own else None)
+    if target is not None:
+        options = replace(options, target=target)
+        target = options.target  # of a file, the name of its column
+    table, parts = open_tables(path, options, model.table_schema)
+    whole, test_table = table, parts.get("test")
     table, which = (table, "rows") if test_table is None else (test_table, "test rows")
     schema, guess = schema_for(model, table, target)
     facts: tuple[str, ...] = () if guess is None else (guess,)
@@ -114,11 +122,8 @@ def rows_of_table(model: Model, data: str, target: str | None, given: TableOptio
     if rows is not None:
         which = "test rows"
         facts = (*facts, f"{table.name}: evaluated on the rows held out in training")
-    elif test_table is None:
-        with contextlib.suppress(DataError):  # if the model does not say what it was trained on
-            if find_provenance(model).data == os.path.abspath(os.path.expanduser(data)):
-                known = f"{table.name}: the model was trained on this table, so this says little about other rows"
-                facts = (*facts, known)
+    elif test_table is None and is_own:
+        facts = (*facts, f"{table.name}: the model was trained on this table, so this says little about other rows")
     split, notes = labelled_rows(table, schema, model.classes, rows)
     if model.table_schema is None:
         notes += unusual_scale(split.x, model, what=table.name)

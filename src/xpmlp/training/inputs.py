@@ -134,7 +134,7 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
         places = range(len(names)) if x.shape[1] == len(names) else map(given.index, names)
         frame = {name: x[:, place].tolist() for name, place in zip(names, places, strict=True)}
         return whole_rows(rows_to_predict(table_in_memory(frame), columns))
-    if x.ndim > 2 and x.shape[1:] == model.input_shape:
+    if x.ndim > 2 and [size for size in x.shape[1:] if size != 1] == [size for size in model.input_shape if size != 1]:
         x = x.reshape(len(x), -1)
     warn_of_range(model, x, raw=True)
     dtype = model.layers[0].weight.dtype
@@ -209,7 +209,7 @@ def warn_of_range(model: Model, x: Shaped[np.ndarray, "..."], *, raw: bool) -> N
 def labelled_split(model: Model, data: Any, y: Any = None, *, prepared: bool = False) -> Split:
     """Return labelled samples as the model's inputs; see `xpmlp.evaluate`."""
     if isinstance(data, str | os.PathLike):
-        rows = find_rows(model, os.fspath(data))
+        rows = find_rows(model, os.fspath(data), target=y if isinstance(y, str) else None)
         for note in rows.notes:
             warnings.warn(note, stacklevel=4)
         return rows.split

@@ -87,11 +87,11 @@ def test_values_too_far_apart_are_refused(tmp_path: Path, scale: str) -> None:
 
 
 def test_a_missing_target_is_answered_with_the_near_names(write: Write) -> None:
-    path = write("size,weight,Species,labels\n" + "1,2,x,0\n" * 10)
+    path = write("size,weight,Species,lables\n" + "1,2,x,0\n" * 10)
     message = refused(path, target="species")
     assert "there is no column 'species'. Did you mean 'Species'?" in message
-    assert "'size', 'weight', 'Species', 'labels'" in message
-    assert "Name it with --target. Perhaps 'labels'?" in refused(path)
+    assert "'size', 'weight', 'Species', 'lables'" in message
+    assert "Name it with --target. Perhaps 'lables'?" in refused(path)
     assert "--features: there is no column 'wieght'. Did you mean 'weight'" in refused(
         path, target="Species", features=["size", "wieght"]
     )

@@ -70,7 +70,7 @@ def test_tables_of_other_programs_are_refused_with_a_remedy(tmp_path: Path, name
         ("a.csv", ".", r"is a folder\. Name the table in it, as .*a\.csv"),
         ("cats/1.png", ".", r"holds pictures, but not those of several classes\. Put the pictures of each class"),
         ("1.JPG", ".", r"Put the pictures of each class into a folder of its own: .*/cat/1\.jpg"),
-        ("x.npy", "x.npy", r"holds a single array\. Save inputs and labels together"),
+        ("x.npy", "x.npy", r"holds a single array\. Give its targets, too, such as --target y\.npy"),
         ("x.npy", "https://example.com/a b.csv", r"Download it first: curl -LO 'https://example\.com/a b\.csv'"),
     ],
 )

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from xpmlp.errors import DataError
+from xpmlp.model.model import is_image_shape
 from xpmlp.model.table_schema import Kind
 
 from ..dataset import counted, listing
@@ -20,6 +21,7 @@ from .options import TableOptions, Task
 from .table import Table, as_text, column_type, import_polars
 
 USUAL_TARGETS = ("label", "target", "class", "y")
+LESS_USUAL_TARGETS = ("labels", "targets", "classes")
 # If at least this fraction of a column's text is numbers, the rest are mistakes.
 NUMERIC_FRACTION = 0.5
 MISTAKES_RECUR, FEW_TEXTS = 5, 20
@@ -40,7 +42,7 @@ def find_target(table: Table, wanted: str | None) -> tuple[str, str | None]:
     if wanted is not None:
         check_names(table, [wanted], option="--target")
         return wanted, None
-    for usual in USUAL_TARGETS:
+    for usual in (*USUAL_TARGETS, *LESS_USUAL_TARGETS):
         for name in names:
             if name.lower() == usual:
                 return name, f"the target is the column {name!r}, by its name; choose another with --target COLUMN"
@@ -200,16 +202,17 @@ def decide_task(name: str, counts: list[int]) -> tuple[Task, str]:
     )
 
 
-def image_shape(table: Table, kinds: dict[str, Kind], options: TableOptions) -> tuple[int, int] | None:
+def image_shape(table: Table, kinds: dict[str, Kind], options: TableOptions) -> tuple[int, ...] | None:
     """Return height and width if the features are images: as many whole numbers from 0 to 255 as a square has.
 
-    Arrays of images need not be square. None for other tables, and if a scaling for other numbers was chosen.
+    Arrays of images need not be square, and have a third axis if they are in color. None for other tables, and if a
+    scaling for other numbers was chosen.
     """
     if options.scale not in (None, "unit") or set(kinds.values()) != {"number"}:
         return None
     side = math.isqrt(len(kinds))
     shape = table.row_shape if table.row_shape is not None else (side, side)
-    if len(shape) != 2 or math.prod(shape) != len(kinds) or min(shape) < SMALLEST_SIDE:
+    if not is_image_shape(shape) or math.prod(shape) != len(kinds) or min(shape[:2]) < SMALLEST_SIDE:
         return None
     if not all(table.schema[name].is_integer() for name in kinds):
         return None
@@ -220,4 +223,4 @@ def image_shape(table: Table, kinds: dict[str, Kind], options: TableOptions) -> 
             lowest=polars.min_horizontal(polars.all().min()), highest=polars.max_horizontal(polars.all().max())
         )
         lowest, highest = min(lowest, extremes["lowest"][0] or 0), max(highest, extremes["highest"][0] or 0)
-    return (shape[0], shape[1]) if lowest >= 0 and DARKEST_WHITE <= highest <= BRIGHTEST else None
+    return shape if lowest >= 0 and DARKEST_WHITE <= highest <= BRIGHTEST else None

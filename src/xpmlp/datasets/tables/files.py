@@ -33,9 +33,10 @@ SUFFIXES = {
     "arrow": (".arrow", ".feather", ".ipc"),
     "csv": (".csv", ".tsv"),
     "npz": (".npz",),
+    "npy": (".npy",),
 }
 COMPRESSED = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz", ".zip")
-FORMATS = "CSV (plain, .gz, .zst, .bz2, .xz or .zip), Excel, ODS, JSON, ARFF, Parquet, Arrow or Feather, or .npz"
+FORMATS = "CSV (plain, .gz, .zst, .bz2, .xz or .zip), Excel, ODS, JSON, ARFF, Parquet, Arrow or Feather, .npz or .npy"
 
 # Tables of other programs, which can all write CSV.
 FOREIGN_TABLES = (
@@ -49,18 +50,20 @@ NPY_MAGIC = b"\x93NUMPY"
 # The usual names of arrays in an .npz.
 FEATURES = ("x", "X", "data", "images", "features", "inputs")
 TARGETS = ("y", "Y", "label", "labels", "target", "targets", "class", "classes")
-SPLIT_NAME = re.compile(r"(?P<split>train|test)_?(?P<part>\w+)|(?P<part2>\w+?)_?(?P<split2>train|test)", re.IGNORECASE)
+PARTS = "train|test|validation|valid|val"
+PART_NAME = re.compile(rf"(?P<split>{PARTS})_?(?P<part>\w+)|(?P<part2>\w+?)_?(?P<split2>{PARTS})", re.IGNORECASE)
 LAYOUTS = "x and y; x_train, y_train, x_test and y_test; or an array of one dimension for each column"
+ONE_HOT = "one-hot labels are read as the number of their column, from 0"
 
 
 def table_format(path: Path) -> str | None:
-    """Return a table's format: ``"csv"`` for text, ``"parquet"``, ``"arrow"`` or ``"npz"``; None if it is no table.
+    """Return a table's format: ``"csv"`` for text, ``"parquet"``, ``"arrow"``, ``"npz"``, ``"npy"``; None if no table.
 
     The end of its name tells; of other names, such as ``adult.data`` or ``table.txt``, the content. A folder of Parquet
-    files is a table, too.
+    files, or of .npy files, is a table, too.
     """
     if os.path.isdir(path):
-        return "parquet" if parquet_files(path) else None
+        return "parquet" if parquet_files(path) else "npz" if npy_files(path) else None
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in READERS and os.path.isfile(path):
         return "csv"
@@ -96,8 +99,8 @@ def refuse_foreign(path: Path) -> None:
 
 def read_tables(
     path: Path, options: TableOptions | None = None, schema: TableSchema | None = None
-) -> tuple[Table, Table | None]:
-    """Read a table, and the table of its test rows if the file holds them separately.
+) -> tuple[Table, dict[str, Table]]:
+    """Read a table, and the tables of its ``"test"`` and ``"validation"`` rows if the file holds them separately.
 
     The `schema` is that of the model for which it is read: text is then read as its training data were.
     """
@@ -105,19 +108,23 @@ def read_tables(
     if not os.path.exists(path):
         raise DataError(f"{path}: there is no such file. Give {FORMATS}.")
     kind = table_format(path)
-    if not os.path.isfile(path) and kind != "parquet":
+    if not os.path.isfile(path) and kind not in ("parquet", "npz"):
         raise DataError(f"{path}: is not a file. Give {FORMATS}.")
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path}: is empty. Give a table with a header and at least two rows.")
         if kind == "csv":
-            return read_csv(path, options, schema), None
-        if kind == "npz":
-            table, test = read_npz(path)
-            return read_texts(table, options, schema), test and read_texts(test, options, schema)
+            return read_csv(path, options, schema), {}
         if kind is not None:
-            table = open_parquet(path) if kind == "parquet" else open_arrow(path)
-            return read_texts(table, options, schema), None
+            parts: dict[str, Table] = {}
+            if kind == "npz":
+                table, parts = read_npz(path)
+            elif kind == "npy":
+                table = read_npy(path, None if options is None else options.target_file)
+            else:
+                table = open_parquet(path) if kind == "parquet" else open_arrow(path)
+            texts = {name: read_texts(part, options, schema) for name, part in parts.items()}
+            return read_texts(table, options, schema), texts
     except PermissionError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
     raise DataError(f"{path}: unknown format. Give {FORMATS}.")
@@ -125,8 +132,8 @@ def read_tables(
 
 def read_table(path: Path, options: TableOptions | None = None, schema: TableSchema | None = None) -> Table:
     """Read a table as `read_tables`; of a file with training and test rows, the test rows."""
-    table, test = read_tables(path, options, schema)
-    return table if test is None else test
+    table, parts = read_tables(path, options, schema)
+    return parts.get("test", table)
 
 
 def parquet_files(path: Path) -> list[Path]:
@@ -135,6 +142,12 @@ def parquet_files(path: Path) -> list[Path]:
         return [path]
     found = [file for suffix in SUFFIXES["parquet"] for file in path.glob(f"*{suffix}") if file.is_file()]
     return sorted(file for file in found if not file.name.startswith((".", "_")))
+
+
+def npy_files(path: Path) -> list[Path]:
+    """Return the .npy files of a folder, in the order of their names; none if there is only one."""
+    found = sorted(path.glob("*.npy"))
+    return found if len(found) > 1 else []
 
 
 def open_parquet(path: Path, *, trusted: bool = False) -> Table:
@@ -204,30 +217,62 @@ def checked(table: Table) -> Table:
     return table
 
 
-def read_npz(path: Path) -> tuple[Table, Table | None]:
-    """Read NumPy's .npz: a table, and the table of the test rows if the file holds them separately.
+def read_npz(path: Path) -> tuple[Table, dict[str, Table]]:
+    """Read NumPy's .npz, or a folder of .npy: a table, and tables of ``"test"`` and ``"validation"`` rows if there are.
 
-    Known layouts are `x` with a row or an image for each sample and `y` with its label, both for training and test
-    (``x_train`` …) if there are two; other usual names for them; and an array of one dimension for each column.
+    Known layouts are `x` with a row or an image for each sample and `y` with its label, for each part if there are
+    several (``x_train``, ``y_test``, ``val_images`` …); other usual names for them; and an array of one dimension for
+    each column.
     """
     arrays, notes = read_arrays(path)
-    splits: dict[str, dict[str, Any]] = {}
+    if arrays.keys() == {"arr_0", "arr_1"}:  # as numpy.savez(file, x, y) names them
+        arrays = {"x": arrays["arr_0"], "y": arrays["arr_1"]}
+    parts: dict[str, dict[str, Any]] = {}
     for name, array in arrays.items():
-        match = SPLIT_NAME.fullmatch(name)
+        match = PART_NAME.fullmatch(name)
         part = None if match is None else match["part"] or match["part2"]
-        if match is None or part not in (*FEATURES, *TARGETS):
-            return table_of_arrays(str(path), arrays, notes), None
-        splits.setdefault((match["split"] or match["split2"]).lower(), {})[part] = array
-    if splits.keys() != {"train", "test"}:
-        return table_of_arrays(str(path), arrays, notes), None
-    test = table_of_arrays(f"{path} (test rows)", splits["test"])
-    return table_of_arrays(str(path), splits["train"], notes), test
+        if match is not None and part in (*FEATURES, *TARGETS):
+            split = (match["split"] or match["split2"]).lower()
+            parts.setdefault("validation" if split.startswith("val") else split, {})[part] = array
+    if "train" not in parts:
+        return table_of_arrays(str(path), arrays, notes), {}
+    used = sum(map(len, parts.values()))
+    if used < len(arrays):
+        notes = (*notes, f"{path}: {len(arrays) - used} other arrays are left out")
+    if "test" not in parts and "validation" in parts:
+        parts["test"] = parts.pop("validation")
+        notes = (*notes, "the validation rows are the test rows")
+    tables = {name: table_of_arrays(f"{path} ({name} rows)", parts[name]) for name in parts if name != "train"}
+    return table_of_arrays(str(path), parts["train"], notes), tables
+
+
+def read_npy(path: Path, targets: str | Path | None) -> Table:
+    """Read an array as a table, with the targets in another such file as a column of its name."""
+    arrays = {"x": load_array(path)}
+    if targets is not None:
+        arrays[Path(targets).stem] = load_array(Path(os.path.expanduser(targets)))
+    return table_of_arrays(str(path), arrays)
+
+
+def load_array(path: Path) -> Shaped[np.ndarray, "..."]:
+    """Read the array in a .npy file."""
+    try:
+        with path.open("rb") as stream:
+            return read_array(stream, path.stat().st_size)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: there is no such file. Check its name and folder.") from error
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    except Exception as error:  # as above
+        raise DataError(f"{path}: cannot be read as .npy ({error}). Is the file whole?") from error
 
 
 def read_arrays(path: Path) -> tuple[dict[str, Shaped[np.ndarray, "..."]], tuple[str, ...]]:
     """Return the arrays of a file, and a note on members that are none."""
-    with path.open("rb") as file:
-        if file.read(6) == NPY_MAGIC:
+    if os.path.isdir(path):
+        return {file.stem: load_array(file) for file in npy_files(path)}, ()
+    with path.open("rb") as start:
+        if start.read(6) == NPY_MAGIC:
             raise DataError(f"{path}: holds a single array. Give an .npz with {LAYOUTS}.")
     arrays: dict[str, Any] = {}
     others = []
@@ -263,12 +308,23 @@ def read_array(file: Any, size: int) -> Shaped[np.ndarray, "..."]:
     return array.reshape(shape, order="F" if is_fortran else "C")
 
 
+def is_one_hot(array: Shaped[np.ndarray, "rows classes"]) -> bool:
+    """Return whether each row has a single 1 among zeros."""
+    return array.dtype.kind in "biuf" and bool(((array != 0).sum(axis=1) == 1).all() and (array.max(axis=1) == 1).all())
+
+
 def table_of_arrays(name: str, arrays: dict[str, Shaped[np.ndarray, "..."]], notes: tuple[str, ...] = ()) -> Table:
     """Return a table of arrays whose first axis is the rows; other axes are flattened into columns."""
     polars = import_polars()
     if not arrays:
         raise DataError(f"{name}: holds no arrays. Give {LAYOUTS}.")
     sizes = {key: len(array) if array.ndim else 0 for key, array in arrays.items()}
+    samples = next((size for key, size in sizes.items() if key in FEATURES), None)
+    if samples and arrays.keys() & {*TARGETS}:
+        others = [key for key, size in sizes.items() if size != samples and key not in TARGETS]
+        notes = (*notes, f"{name}: other arrays are left out: {listing(others)}") if others else notes
+        arrays = {key: array for key, array in arrays.items() if key not in others}
+        sizes = {key: sizes[key] for key in arrays}
     if len(set(sizes.values())) != 1 or not all(sizes.values()):
         listed = ", ".join(f"{key} {arrays[key].shape}" for key in arrays)
         raise DataError(f"{name}: its arrays have different numbers of rows, or none: {listed}. Give {LAYOUTS}.")
@@ -281,6 +337,8 @@ def table_of_arrays(name: str, arrays: dict[str, Shaped[np.ndarray, "..."]], not
         if array.dtype == np.float16:
             array = array.astype(np.float32)
         width = math.prod(array.shape[1:])
+        if key in TARGETS and array.ndim == 2 and width > 1 and is_one_hot(array):
+            array, width, notes = array.argmax(axis=1), 1, (*notes, ONE_HOT)
         if array.ndim == 1 or (width == 1 and key in TARGETS):
             frames.append(polars.DataFrame({key: np.ascontiguousarray(array.reshape(-1))}))
             continue
@@ -289,6 +347,7 @@ def table_of_arrays(name: str, arrays: dict[str, Shaped[np.ndarray, "..."]], not
         columns = [f"{key}_{index}" for index in range(width)]
         frames.append(polars.from_numpy(np.ascontiguousarray(array.reshape(len(array), width)), schema=columns))
         if key in FEATURES and array.ndim > 2:
-            row_shape = tuple(int(size) for size in array.shape[1:])
+            # A last axis of one value is that of a grey image's only color.
+            row_shape = tuple(int(size) for size in array.shape[1:] if size != 1)
     with polars_errors(f"{name}: cannot be made a table", f"Give {LAYOUTS}."):
         return Table.of(name, polars.concat(frames, how="horizontal"), row_shape=row_shape, notes=notes)

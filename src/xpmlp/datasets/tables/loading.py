@@ -51,7 +51,8 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
         If something is wrong, naming file, row and column.
     """
     options = options or TableOptions()
-    table, test_table = open_tables(data, options)
+    table, parts = open_tables(data, options)
+    test_table, validation_table = parts.get("test"), parts.get("validation")
     if options.test is not None:
         columns = tuple(Column(name, "number") for name in table.schema)
         test_table = read_table(Path(options.test), options, TableSchema(columns, reading=table.reading))
@@ -90,9 +91,10 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
     notes += missing_notes(table, table.missing_counts(list(kinds)), schema, is_training=True)
     notes += infrequent_notes(table, schema)
     if shape is not None:
+        size = " × ".join(map(str, shape))
         notes.append(
-            f"the {len(kinds):,} columns are whole numbers from 0 to 255, used as pixels of {shape[0]} × {shape[1]} "
-            "images and divided by 255; change it with --scale standard"
+            f"the {len(kinds):,} columns are whole numbers from 0 to 255, used as pixels of {size} images and "
+            "divided by 255; change it with --scale standard"
         )
     (train_x, test_x), unknown = encode(schema, table, [train, test])
     splits = [Split(train_x, target.values[train]), Split(test_x, target.values[test])]
@@ -100,6 +102,9 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
     if test_table is not None:
         splits[1], test_notes = labelled_rows(test_table, schema, classes)
         unknown += test_notes
+    validation = None
+    if validation_table is not None:
+        validation, _ = labelled_rows(validation_table, schema, classes)
     given = [column for column in table.schema if column != name]
     in_memory, is_named = isinstance(data, Table), str(data) in NAMED_TABLES
     data = table.name if isinstance(data, Table) else data
@@ -107,6 +112,7 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
         name=short_name(data),
         train=splits[0],
         test=splits[1],
+        validation=validation,
         classes=classes,
         input_shape=shape or (schema.inputs,),
         input_scale=1.0 if shape is None else float(BRIGHTEST),
@@ -135,11 +141,11 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
 
 def open_tables(
     data: str | Path | Table, options: TableOptions | None = None, schema: TableSchema | None = None
-) -> tuple[Table, Table | None]:
-    """Open a table by its name or path, perhaps for a model, and the table of its test rows if it has one."""
+) -> tuple[Table, dict[str, Table]]:
+    """Open a table by its name or path, perhaps for a model, and the tables of its test and validation rows if any."""
     if isinstance(data, Table):
-        return read_texts(data, options, schema), None
-    return (named_table(str(data)), None) if str(data) in NAMED_TABLES else read_tables(Path(data), options, schema)
+        return read_texts(data, options, schema), {}
+    return (named_table(str(data)), {}) if str(data) in NAMED_TABLES else read_tables(Path(data), options, schema)
 
 
 def named_table(name: str) -> Table:

@@ -51,6 +51,9 @@ class TableOptions:
     target: Annotated[
         str | None, Help("COLUMN", "Column to predict; by default one named label, target, class or y.")
     ] = None
+    target_file: Annotated[
+        str | Path | None, Help("FILE.npy", "Targets of rows in a .npy file; short for it: --target FILE.npy.")
+    ] = None
     features: Annotated[
         tuple[str, ...], Help("COLUMNS", "Columns to predict from, such as a,b,c; by default all others.")
     ] = ()
@@ -122,6 +125,10 @@ class TableOptions:
 
     def __post_init__(self) -> None:
         """Refuse contradictions."""
+        if self.target is not None and self.target.lower().endswith(".npy"):
+            object.__setattr__(self, "target_file", self.target)
+        if self.target_file is not None:
+            object.__setattr__(self, "target", Path(self.target_file).stem)
         if self.strict and self.missing == "auto":
             object.__setattr__(self, "missing", "refuse")
         if self.encoding is not None and not is_text_encoding(self.encoding):
@@ -170,10 +177,11 @@ class TableOptions:
         return TableOptions.parse(**found | ({} if given is None else given.to_json()))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the options that differ from their defaults as a JSON object; a file of test rows by absolute path."""
+        """Return the options that differ from their defaults as a JSON object; files by absolute path."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        if self.test is not None:
-            values["test"] = os.path.abspath(self.test)
+        for name in ("test", "target_file"):
+            if values[name] is not None:
+                values[name] = os.path.abspath(values[name])
         return {
             field.name: list(values[field.name]) if isinstance(values[field.name], tuple) else values[field.name]
             for field in fields(self)
