@@ -105,6 +105,21 @@ def npz() -> bytes:
     return content.getvalue()
 
 
+def images() -> bytes:
+    """Return images in color as .npz, with the names of MedMNIST."""
+    content, parts = io.BytesIO(), {"train": 12, "val": 4, "test": 4}
+    pixels = {f"{part}_images": np.full((rows, 8, 8, 3), 200, np.uint8) for part, rows in parts.items()}
+    np.savez(content, **pixels, **{f"{part}_labels": np.arange(rows)[:, None] % 2 for part, rows in parts.items()})
+    return content.getvalue()
+
+
+def npy() -> bytes:
+    """Return an array as .npy."""
+    content = io.BytesIO()
+    np.save(content, np.arange(120.0).reshape(40, 3))
+    return content.getvalue()
+
+
 def idx() -> bytes:
     """Return images as IDX."""
     return bytes([0, 0, 8, 3, 0, 0, 0, 5, 0, 0, 0, 4, 0, 0, 0, 4]) + bytes(range(80))
@@ -183,6 +198,29 @@ def read_picture(path: Path) -> None:
     assert np.isfinite(prepare_marks(path, ImagePreprocessor(28, 28, "dark", 20 / 28, "mass"), single=True)[0]).all()
 
 
+def read_array(path: Path) -> None:
+    """Load a .npy with its targets."""
+    targets = path.with_name("y.npy")
+    np.save(targets, np.arange(40) % 2)
+    read_dataset(path, target=str(targets))
+
+
+def read_class_folders(path: Path) -> None:
+    """Load a picture among others in class folders."""
+    from xpmlp import load_dataset
+    from xpmlp.errors import XpmlpError
+
+    folder = path.with_suffix("")
+    for name in ("a/1.png", "b/2.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(picture("png"))
+    (folder / "a" / path.name).write_bytes(path.read_bytes())
+    try:
+        assert np.isfinite(load_dataset(folder, strict=True).train.x).all()
+    except XpmlpError as error:
+        raise type(error)(str(error).replace(str(folder / "a"), str(path.parent))) from error
+
+
 def read_model(path: Path) -> None:
     """Load a model and let it predict."""
     import xpmlp
@@ -233,6 +271,10 @@ READERS: dict[str, tuple[str, Callable[[], bytes], Callable[[Path], None]]] = {
     "arrow": (".arrow", lambda: written("write_ipc", compression="uncompressed"), read_dataset),
     "arrow-stream": (".arrow", lambda: written("write_ipc_stream"), read_dataset),
     "npz": (".npz", npz, read_dataset),
+    "npz-images": (".npz", images, read_dataset),
+    "npy": (".npy", npy, read_array),
+    "pictures-png": (".png", lambda: picture("png"), read_class_folders),
+    "pictures-jpeg": (".jpeg", lambda: picture("jpeg"), read_class_folders),
     "idx": ("", idx, read_idx),
     "idx-gzip": (".gz", lambda: gzip.compress(idx(), mtime=0), read_idx),
     "model": (".safetensors", model, read_model),
