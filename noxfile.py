@@ -103,7 +103,7 @@ def lowest(session: nox.Session) -> None:
     ]
     lowest = (requirement.replace(">=", "==") for requirement in declared)
     session.install("-e.[cli]", *lowest, *lowest_versions("cli"))
-    session.run("pytest", *session.posargs, env=TEST_ENVIRONMENT)
+    session.run("pytest", *(session.posargs or IN_PARALLEL), env=TEST_ENVIRONMENT)
 
 
 @nox.session(default=False)

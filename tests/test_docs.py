@@ -15,7 +15,7 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-OPTIONAL = ("cupy", "torch", "jax", "mpi4py", "onnx", "onnxruntime")
+OPTIONAL = ("cupy", "torch", "jax", "mpi4py", "onnx", "onnxruntime", "optuna")
 
 
 def blocks(page: Path, *languages: str) -> list[str]:

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.inspection import permutation_importance
@@ -274,15 +275,14 @@ def test_a_scorer_stops_on_rows_that_are_split_off(iris: Any) -> None:
 
 
 def test_scikit_learns_callbacks_watch_every_epoch_and_may_stop(iris: Any) -> None:
-    callback = pytest.importorskip("sklearn.callback", reason="scikit-learn has no callbacks before 1.9")
-    monitor = callback.ScoringMonitor(scoring="accuracy")
+    monitor = ScoringMonitor(scoring="accuracy")
     estimator = MLPClassifier(**SETTINGS).set_callbacks(monitor).fit(*iris)
     scores = [row["accuracy"] for row in monitor.get_logs().data if row["task_name"] == "epoch"]
     assert len(scores) == 12
     assert scores[-1] == estimator.score(*iris)
     for epochs in (3, 7):
         assert scores[epochs - 1] == MLPClassifier(**SETTINGS | {"max_iter": epochs}).fit(*iris).score(*iris)
-    search = GridSearchCV(MLPClassifier(**SETTINGS), {"alpha": [0.0, 1.0]}, cv=2).set_callbacks(callback.ProgressBar())
+    search = GridSearchCV(MLPClassifier(**SETTINGS), {"alpha": [0.0, 1.0]}, cv=2).set_callbacks(ProgressBar())
     assert len(search.fit(*iris).cv_results_["params"]) == 2
 
     assert MLPClassifier(**SETTINGS).set_callbacks(Stop()).fit(*iris).n_iter_ == 3

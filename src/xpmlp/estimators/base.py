@@ -11,6 +11,7 @@ import array_api_compat.numpy
 import numpy as np
 import scipy.sparse
 from sklearn.base import BaseEstimator, _fit_context
+from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import get_scorer_names
 from sklearn.neural_network._multilayer_perceptron import BaseMultilayerPerceptron
 from sklearn.utils import check_consistent_length, check_random_state
@@ -52,7 +53,7 @@ from .lbfgs import minimize
 from .portable import PortableMixin
 from .problem import NO_ROWS, Problem, Rows
 from .processes import check_input_together, connect_rows
-from .sklearn_callbacks import CallbackSupportMixin, one_task
+from .sklearn_callbacks import one_task
 from .stochastic import fit_stochastic, reset_curves
 from .validation import check_samples, check_targets, check_weight, refuse_lazy
 

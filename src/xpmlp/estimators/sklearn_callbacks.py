@@ -6,15 +6,6 @@ from typing import Any
 
 from xpmlp.training import Callback, Run
 
-__all__ = ["CallbackSupportMixin", "SklearnCallbacks", "one_task"]
-
-try:
-    from sklearn.callback import CallbackSupportMixin
-except ImportError:  # before version 1.9
-
-    class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Nothing to support."""
-
 
 class SklearnCallbacks(Callback):
     """Calls the callbacks that were set with ``set_callbacks``, or by a meta-estimator."""
