@@ -2,9 +2,10 @@
 
     python benchmarks/streaming.py
 
-makes a file of 5 GB with 20 columns in a temporary folder, trains on it with ``--memory 1GB``, and prints the largest
-resident memory of that process. Then it trains on a smaller file, in turn from memory and streamed, and prints the rows
-a second of both. The files are deleted at the end.
+makes files of 5 GB with 20 columns in a temporary folder, and trains on them in turn from memory and with
+``--memory 1GB``. It prints the largest resident memory of each process, the seconds that it took in all, and the rows a
+second of the first epoch, in which rows are decoded and prepared, and of the later ones. The files are deleted at the
+end.
 """
 
 import argparse
@@ -13,8 +14,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -46,24 +49,39 @@ def write_groups(folder: Path, rows: int) -> Path:
     return folder
 
 
-def train(data: Path, run: Path, epochs: int, memory: str | None) -> tuple[float, float, str]:
-    """Train on a table, and return the largest resident memory in bytes, the rows a second, and what was printed."""
+class Measured(NamedTuple):
+    """Of one training: bytes, seconds and rows a second."""
+
+    peak: float
+    seconds: float
+    first: float
+    later: float
+
+
+def train(data: Path, run: Path, epochs: int, memory: str | None) -> Measured:
+    """Train on a table in a process of its own."""
     limit = () if memory is None else ("--memory", memory)
     command = ["train", data, *TRAIN, *limit, "--epochs", str(epochs), "--target", "target", "-o", run, "--force"]
+    began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", MEASURE, *map(str, command)], capture_output=True, text=True)
+    seconds = time.perf_counter() - began
     if done.returncode:
         raise SystemExit(done.stderr)
+    for line in done.stdout.splitlines():
+        if "streamed" in line:
+            print(line)
     with (run / "history.csv").open() as file:
-        rates = [float(row["samples_per_second"]) for row in csv.DictReader(file)]
-    return float(done.stderr.rsplit("peak", 1)[1]), max(rates), done.stdout
+        first, *later = (float(row["samples_per_second"]) for row in csv.DictReader(file))
+    return Measured(float(done.stderr.rsplit("peak", 1)[1]), seconds, first, median(later))
 
 
 def main() -> None:
     """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--gigabytes", type=float, default=5.0, help="size of the large file")
-    parser.add_argument("--memory", default="1GB", help="memory that its data may take")
-    parser.add_argument("--rounds", type=int, default=3, help="of the comparison with data in memory")
+    parser.add_argument("--gigabytes", type=float, default=5.0, help="size of the files")
+    parser.add_argument("--memory", default="1GB", help="memory that their data may take")
+    parser.add_argument("--epochs", type=int, default=4, help="of each training, at least 2")
+    parser.add_argument("--rounds", type=int, default=1, help="in each of which both are measured")
     parser.add_argument("--folder", help="where the temporary folder is made")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
@@ -71,23 +89,20 @@ def main() -> None:
         rows = int(options.gigabytes * 1e9 / 8 / (COLUMNS + 1))
         if shutil.disk_usage(folder).free < 1.5e9 * options.gigabytes:
             raise SystemExit(f"{folder}: too little free space. Give another --folder, or fewer --gigabytes.")
-        if rows:
-            data = write_groups(folder / "large", rows)
-            size = sum(file.stat().st_size for file in data.iterdir())
-            peak, rate, printed = train(data, run, 1, options.memory)
-            print(next(line for line in printed.splitlines() if "streamed" in line))
-            print(f"{size / 1e9:.2f} GB, {rows:,} rows: peak {peak / 1e9:.2f} GB, {rate:,.0f} rows/s")
-            shutil.rmtree(data)
-        if not options.rounds:
-            return
-        data = write_groups(folder / "small", 4 * GROUP_ROWS)
-        rates: dict[str, list[float]] = {"in memory": [], "streamed": []}
+        data = write_groups(folder / "data", rows)
+        size = sum(file.stat().st_size for file in data.iterdir())
+        print(f"{size / 1e9:.2f} GB, {rows:,} rows, {options.epochs} epochs")
+        found: dict[str, list[Measured]] = {"in memory": [], "streamed": []}
         for _ in range(options.rounds):
-            for kind, memory in (("in memory", None), ("streamed", "60MB")):
-                rates[kind].append(train(data, run, 3, memory)[1])
-        for kind, found in rates.items():
-            print(f"{kind}: {median(found):,.0f} rows/s, of {', '.join(f'{rate:,.0f}' for rate in found)}")
-        print(f"ratio {median(rates['streamed']) / median(rates['in memory']):.2f}")
+            for kind, memory in (("in memory", None), ("streamed", options.memory)):
+                found[kind].append(measured := train(data, run, options.epochs, memory))
+                rates = f"{measured.first:,.0f} rows/s in the first epoch, {measured.later:,.0f} in later ones"
+                print(
+                    f"{kind}: peak {measured.peak / 1e9:.2f} GB, {measured.seconds:.0f} s in all, {rates}", flush=True
+                )
+    resident, streamed = (Measured(*map(median, zip(*found[kind], strict=True))) for kind in found)
+    ratios = f"{streamed.first / resident.later:.2f} in the first epoch, {streamed.later / resident.later:.2f} later"
+    print(f"streamed / in memory: {ratios}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from xpmlp.datasets.splitting import draw
 from xpmlp.training.checkpoint import checkpoint_files
 
 MPIEXEC = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
@@ -97,6 +98,58 @@ def test_each_process_streams_its_own_part_of_a_folder(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
     assert record["compute"]["processes"] == 2
     assert record["test_accuracy"] > 0.9
+
+
+RECORD_ROWS = """
+import sys
+
+import numpy as np
+from mpi4py import MPI
+
+import xpmlp
+from xpmlp.data import DiskSamples
+
+rank = MPI.COMM_WORLD.Get_rank()
+blocks, epochs = DiskSamples.blocks, []
+
+
+def recorded(samples, seed, batch_size):
+    epochs.append([])
+    for block in blocks(samples, seed, batch_size):
+        taken = block.order[block.samples.weight[block.order] > 0]
+        epochs[-1].extend(block.samples.targets[taken, 0].tolist())
+        yield block
+
+
+DiskSamples.blocks = recorded
+settings = {"target": "y", "memory": "1MB", "epochs": 2, "hidden_layer_sizes": (8,), "dtype": "float64"}
+model, result = xpmlp.train("points", communicator=MPI.COMM_WORLD, **settings)
+np.savez(f"{rank}.npz", rows=np.asarray(epochs), weight=model.layers[0].weight)
+"""
+
+
+@pytest.mark.slow
+def test_processes_read_different_rows_of_a_stream_and_all_together(tmp_path: Path) -> None:
+    polars = pytest.importorskip("polars")
+    (tmp_path / "points").mkdir()
+    for number in (0, 1):
+        x = np.random.default_rng(number).normal(size=(10_000, 8))
+        frame = polars.DataFrame(x, schema=[f"x{index}" for index in range(8)])
+        target = polars.Series("y", np.arange(10_000) + 10_000.5 * number)  # by which rows are told apart
+        frame.with_columns(target).write_parquet(tmp_path / "points" / f"{number}.parquet", row_group_size=1000)
+    command = [*LAUNCH, "3", sys.executable, "-c", RECORD_ROWS]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = [np.load(tmp_path / f"{rank}.npz") for rank in range(3)]
+    rows = np.concatenate([one["rows"] for one in found], axis=1)
+    train_rows = int(np.count_nonzero(draw(0, 20_000) >= 0.2))
+    for epoch in rows:
+        assert len(np.unique(epoch)) == len(epoch) == train_rows
+    assert np.mean(found[0]["rows"][0] == found[0]["rows"][1]) < 0.01  # in another order in each epoch
+    for other in found[1:]:
+        np.testing.assert_array_equal(other["weight"], found[0]["weight"])
 
 
 def test_mpi_without_a_launcher_is_refused(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Samples on disk are read block by block: every training row once in an epoch, in an order that the seed gives."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from xpmlp.backends import NumpyBackend, load_backend
 from xpmlp.data import DiskSamples
 from xpmlp.data.placement import train_epoch
+from xpmlp.data.prepared_rows import PreparedRows
 from xpmlp.datasets import Split
 from xpmlp.datasets.streaming import Piece, RowStream
 from xpmlp.errors import DataError, MissingDependencyError
@@ -28,16 +30,20 @@ ROW_BYTES = 4 * FEATURES + 4
 class Numbered(RowStream):
     """Rows whose label is their number, in pieces of different sizes."""
 
+    def check(self, piece: Piece) -> None:
+        pass
+
     def read(self, piece: Piece, part: Any) -> Split:
         numbers = np.arange(piece.first, piece.first + piece.rows)[self.mask(piece, part)]
         return Split(np.outer(np.sin(numbers), [1.0, 2.0, 3.0]).astype(np.float32), numbers.astype(np.float64))
 
 
-def numbered(memory: int = 4 * ROW_BYTES * 1000) -> DiskSamples:
+def numbered(memory: int = 4 * ROW_BYTES * 1000, kind: type[Numbered] = Numbered) -> DiskSamples:
     starts = [0, 7, 8, 300, 1300, 1301, *range(1500, ROWS, 170)]
     pieces = [Piece(start, end - start) for start, end in zip(starts, [*starts[1:], ROWS], strict=True)]
-    stream = Numbered(name="numbered", pieces=tuple(pieces), memory=memory, test_fraction=0.2, sample_draws=np.zeros(0))
-    return DiskSamples(stream, lambda split: Samples(split.x, split.labels[:, None].astype(np.float32)), ROW_BYTES)
+    stream = kind(name="numbered", pieces=tuple(pieces), memory=memory, test_fraction=0.2, sample_draws=np.zeros(0))
+    prepare: Any = lambda split: Samples(split.x, split.labels[:, None].astype(np.float32))  # noqa: E731
+    return DiskSamples(stream, prepare, prepare(stream.read(pieces[2], "train").take(slice(0, 1))))
 
 
 def numbers(samples: DiskSamples, seed: int, batch_size: int) -> list[Any]:
@@ -79,18 +85,71 @@ def test_processes_read_parts_of_an_epoch(size: int) -> None:
     found, filled = [], 0
     for rank in range(size):
         own = samples.for_process(rank, size, steps * share)
-        blocks = list(own.blocks(5, share))
-        assert sum(len(block.order) for block in blocks) == steps * share
-        assert [block.is_last for block in blocks] == [False] * (len(blocks) - 1) + [True]
-        for block in blocks:
+        taken, ends = 0, []
+        for block in own.blocks(5, share):
+            taken += len(block.order)
+            ends.append(block.is_last)
             assert block.samples.weight is not None
             weight = block.samples.weight[block.order]
             found.append(block.samples.targets[block.order[weight > 0], 0])
             filled += int(np.count_nonzero(weight == 0))
             assert not block.samples.x[block.order[weight == 0]].any()
+        assert taken == steps * share
+        assert ends == [False] * (len(ends) - 1) + [True]
     assert filled == steps * share * size - samples.rows
     whole = np.sort(np.concatenate(numbers(samples, 5, batch_size)))
+    assert len(np.unique(whole)) == len(whole)  # so that no row is in two parts
     np.testing.assert_array_equal(np.sort(np.concatenate(found)), whole)
+
+
+class DiskUsage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+class Counted(Numbered):
+    """Rows that count how often they are read."""
+
+    def read(self, piece: Piece, part: Any) -> Split:
+        reads.append(piece.first)
+        return super().read(piece, part)
+
+
+reads = list[int]()
+
+
+@pytest.mark.parametrize("free", [10**12, 5 * 10**10 + 10_000, 0])
+def test_rows_are_read_once_and_kept_while_the_disk_has_room(
+    free: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    samples = numbered()
+    expected = [np.concatenate(numbers(samples, seed, 64)) for seed in (1, 2)]
+    samples = numbered(kind=Counted)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: DiskUsage(10**12, 0, free - samples.prepared.end))
+    reads.clear()
+    for seed, known in zip((1, 2), expected, strict=True):
+        np.testing.assert_array_equal(np.concatenate(numbers(samples, seed, 64)), known)
+    pieces = len(samples.own_pieces)
+    assert len(set(reads)) == pieces
+    kept = len(samples.prepared.places)
+    assert len(reads) == 2 * pieces - kept
+    assert {10**12: kept == pieces, 0: kept == 0}.get(free, 0 < kept < pieces)
+    assert len(caplog.records) == (kept < pieces)
+    assert all("set TMPDIR to a folder on a larger disk" in record.message for record in caplog.records)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no device that is always full")
+def test_a_disk_that_is_full_after_all_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = numbered()
+    expected = [np.concatenate(numbers(samples, seed, 64)) for seed in (1, 2)]
+    samples = replace(samples, prepared=PreparedRows())
+    with open("/dev/full", "r+b", buffering=0) as full:
+        monkeypatch.setattr("tempfile.TemporaryFile", lambda **options: full)
+        for seed, known in zip((1, 2), expected, strict=True):
+            np.testing.assert_array_equal(np.concatenate(numbers(samples, seed, 64)), known)
+    assert samples.prepared.is_full
+    assert not samples.prepared.places
 
 
 @pytest.fixture(params=["numpy", "torch"])
@@ -102,8 +161,9 @@ def backend(request: pytest.FixtureRequest) -> Any:
 
 
 def test_an_epoch_is_that_of_the_same_rows_in_memory(backend: Any) -> None:
-    samples, batch_size = numbered(), 64
-    samples = replace(samples, prepare=lambda split: Samples(split.x, np.cos(split.labels)[:, None]))
+    samples, batch_size = numbered(4 * (ROW_BYTES + 4) * 1000), 64  # as many rows a block, of larger targets
+    prepare: Any = lambda split: Samples(split.x, np.cos(split.labels)[:, None])  # noqa: E731
+    samples = replace(samples, prepare=prepare, row=prepare(Split(np.zeros((1, FEATURES), np.float32), np.zeros(1))))
     optimizer = sgd(momentum=0.9)
     step = make_step(activation=ACTIVATIONS["tanh"], loss=LOSSES["squared_error"], optimizer=optimizer)
     layers = init_layers(np, np.random.default_rng(1), (FEATURES, 8, 1), glorot_uniform(), dtype=np.float64)

@@ -1,9 +1,10 @@
 """Samples on disk: an epoch of them is read as a sequence of shuffled blocks that fit into memory."""
 
+import functools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
@@ -12,7 +13,9 @@ from xpmlp.datasets import Split
 from xpmlp.datasets.memory import format_bytes
 from xpmlp.datasets.streaming.rows import BLOCK_FRACTION, RowStream
 from xpmlp.errors import DataError
-from xpmlp.nn.samples import Samples
+from xpmlp.nn.samples import Samples, slice_rows
+
+from .prepared_rows import PreparedRows
 
 
 class Block(NamedTuple):
@@ -23,41 +26,79 @@ class Block(NamedTuple):
     is_last: bool
 
 
+class OwnPiece(NamedTuple):
+    """The training rows of a piece that this process reads: its number, the first of them, and how many."""
+
+    number: int
+    first: int
+    rows: int
+
+
 @dataclass(frozen=True, eq=False)
 class DiskSamples:
-    """The training rows of a stream, of which a block at a time is in memory.
+    """The training rows of a stream, of which two blocks at a time are in memory.
 
     Attributes
     ----------
     prepare
         Makes samples of rows.
-    row_bytes
-        Bytes that a prepared row takes.
+    row
+        A prepared row, for its types and size.
     part
-        Which part of the rows of each epoch are read, and how many parts there are: one for each process.
+        Which part of the rows is read, and how many parts there are: one for each process.
     fill_to
         Rows that an epoch has, filled up with rows that weigh nothing: as many for each process. None for those read.
+    prepared
+        Rows that an earlier epoch has prepared.
     """
 
     stream: RowStream
     prepare: Callable[[Split], Samples]
-    row_bytes: int
+    row: Samples
     part: tuple[int, int] = (0, 1)
     fill_to: int | None = None
+    prepared: PreparedRows = field(default_factory=PreparedRows)
 
     @property
     def rows(self) -> int:
         """Number of training rows, those of the other parts included."""
         return int(self.stream.train_counts.sum())
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that a prepared row takes."""
+        return sum(array.nbytes for array in self.row.arrays)
+
     def for_process(self, rank: int, size: int, rows: int) -> "DiskSamples":
         """Return the part of one of several processes, with weights, filled up to that many rows an epoch."""
 
-        def prepare(split: Split) -> Samples:
-            samples = self.prepare(split)
-            return samples if samples.weight is not None else samples._replace(weight=np.ones(samples.rows, np.float32))
+        def weighted(samples: Samples) -> Samples:
+            return (
+                samples
+                if samples.weight is not None
+                else samples._replace(weight=np.ones(samples.rows, samples.targets.dtype))
+            )
 
-        return replace(self, prepare=prepare, row_bytes=self.row_bytes + 4, part=(rank, size), fill_to=rows)
+        prepare = self.prepare
+        return replace(
+            self,
+            prepare=lambda split: weighted(prepare(split)),
+            row=weighted(self.row),
+            part=(rank, size),
+            fill_to=rows,
+            prepared=PreparedRows(),
+        )
+
+    @functools.cached_property
+    def own_pieces(self) -> list[OwnPiece]:
+        """The rows of this part: those of some pieces, of which the first and the last may be shared."""
+        number, parts = self.part
+        ends = np.cumsum(self.stream.train_counts)
+        firsts = ends - self.stream.train_counts
+        low, high = self.rows * number // parts, self.rows * (number + 1) // parts
+        starts, stops = np.clip(firsts, low, high), np.clip(ends, low, high)
+        found = enumerate(zip((starts - firsts).tolist(), (stops - starts).tolist(), strict=True))
+        return [OwnPiece(index, first, rows) for index, (first, rows) in found if rows]
 
     def block_rows(self, batch_size: int) -> int:
         """Return the rows of a block: as many batches as fit.
@@ -88,57 +129,53 @@ class DiskSamples:
         """
         size = self.block_rows(batch_size)
         generator = np.random.default_rng(seed)
-        order = generator.permutation(len(self.stream.pieces))
-        counts = self.stream.train_counts[order]
-        # Where each piece begins and ends within this part of the epoch's rows.
-        low, high = (self.rows * number // self.part[1] for number in (self.part[0], self.part[0] + 1))
-        ends = np.cumsum(counts)
-        starts, ends = (np.clip(bound, low, high) for bound in (ends - counts, ends))
-        offsets = starts - (np.cumsum(counts) - counts)
-        mine = np.flatnonzero(ends > starts)
+        pieces = [self.own_pieces[index] for index in generator.permutation(len(self.own_pieces))]
         left_over: Samples | None = None
-        position = done = 0
-        while position < len(mine):
+        done = 0
+        # One is trained on while the other is filled.
+        buffers = [self.allocate(0), self.allocate(0)]
+        while pieces:
             rows = 0 if left_over is None else left_over.rows
-            chosen = list[tuple[int, int, int]]()
-            while position < len(mine):
-                piece = mine[position]
-                taken = int(ends[piece] - starts[piece])
-                if chosen and rows + taken > size:
-                    break
-                chosen.append((int(order[piece]), int(offsets[piece]), taken))
-                rows, position = rows + taken, position + 1
-            samples = self.gather(left_over, chosen, rows)
+            count = 0
+            while pieces[count:] and (not count or rows + pieces[count].rows <= size):
+                rows, count = rows + pieces[count].rows, count + 1
+            chosen, pieces = pieces[:count], pieces[count:]
+            buffers.reverse()
+            if buffers[0].rows <= rows:
+                buffers[0] = self.allocate(max(size, rows) + 1)
+            samples = slice_rows(buffers[0], 0, rows + 1)  # the last row fills up an epoch
+            self.read(samples, left_over, chosen)
             shuffled = generator.permutation(rows)
-            is_last = position == len(mine)
-            whole = rows if is_last else rows // batch_size * batch_size
+            whole = rows // batch_size * batch_size if pieces else rows
             rest = shuffled[whole:]
             left_over = samples.map(lambda array, rest=rest: array[rest]) if len(rest) else None  # type: ignore[misc]
             if whole:
-                missing = self.fill_to - done - whole if is_last and self.fill_to is not None else 0
+                missing = 0 if pieces or self.fill_to is None else self.fill_to - done - whole
                 done += whole
-                yield Block(samples, np.concatenate([shuffled[:whole], np.full(missing, rows)]), is_last)
-            del samples  # before the next block is read
+                yield Block(samples, np.concatenate([shuffled[:whole], np.full(missing, rows)]), not pieces)
 
-    def gather(self, left_over: Samples | None, chosen: list[tuple[int, int, int]], rows: int) -> Samples:
-        """Return the rows left over by the last block, and those of some pieces: from which, and how many."""
-        block: Samples | None = None
+    def allocate(self, rows: int) -> Samples:
+        """Return samples for that many rows, of any values."""
+        return self.row.map(lambda array: np.empty((rows, *array.shape[1:]), array.dtype))
+
+    def read(self, samples: Samples, left_over: Samples | None, chosen: list[OwnPiece]) -> None:
+        """Write the rows left over by the last block and those of some pieces into `samples`; its last row is 0."""
         filled = 0
-
-        def fill(part: Samples) -> None:
-            nonlocal block, filled
-            if block is None:
-                more = rows + (self.fill_to is not None)  # the last row fills up an epoch
-                block = part.map(lambda array: np.empty((more, *array.shape[1:]), array.dtype))
-                block.map(lambda array: array[-1:].fill(0))
-            for target, array in zip(block.arrays, part.arrays, strict=True):
-                target[filled : filled + len(array)] = array
-            filled += part.rows
-
         if left_over is not None:
-            fill(left_over)
-        for index, offset, taken in chosen:
-            split: Any = self.stream.read(self.stream.pieces[index], "train")
-            fill(self.prepare(split.take(slice(offset, offset + taken))))
-        assert block is not None
-        return block
+            filled = left_over.rows
+            copy(left_over, slice_rows(samples, 0, filled))
+        for piece in chosen:
+            part = slice_rows(samples, filled, filled + piece.rows)
+            filled += piece.rows
+            self.stream.check(self.stream.pieces[piece.number])
+            if not self.prepared.read(piece.number, part):
+                split = self.stream.read(self.stream.pieces[piece.number], "train")
+                copy(self.prepare(split.take(slice(piece.first, piece.first + piece.rows))), part)
+                self.prepared.write(piece.number, part)
+        samples.map(lambda array: array[-1:].fill(0))
+
+
+def copy(source: Samples, target: Samples) -> None:
+    """Copy rows into arrays of the same shape."""
+    for array, other in zip(source.arrays, target.arrays, strict=True):
+        other[...] = array

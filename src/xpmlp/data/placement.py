@@ -1,7 +1,6 @@
 """Samples on the device that computes, or on the host and streamed to it block by block."""
 
 import functools
-import gc
 import logging
 import math
 from collections.abc import Callable, Iterator
@@ -208,9 +207,4 @@ def train_blocks(
             # Until here `fetched` must live: its memory would go to the next block while this one is still read.
             backend.synchronize(state)
             objectives.append(part)
-            if not backend.records_steps:
-                # A step that was captured for this block refers to it, and to itself: only the collector frees both.
-                del block, fetched
-                backend.release_recordings()
-                gc.collect()
     return state, backend.xp.concat(objectives, axis=-1)

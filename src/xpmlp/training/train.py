@@ -163,7 +163,7 @@ def fit_dataset(
         return with_smooth_labels(made, dataset, recipe)
 
     return fit(
-        with_smooth_labels(samples, dataset, recipe) if dataset.stream is None else on_disk(dataset, prepare),
+        with_smooth_labels(samples, dataset, recipe) if dataset.stream is None else on_disk(dataset, recipe, prepare),
         layers=stack_networks(np, networks) if recipe.ensemble > 1 else networks[0],
         activation=find_activation(recipe.activation),
         loss=find_loss(str(loss)),
@@ -188,10 +188,16 @@ def fit_dataset(
     )
 
 
-def on_disk(dataset: Dataset, prepare: Callable[[Split], Samples]) -> DiskSamples:
+def on_disk(dataset: Dataset, recipe: Recipe, prepare: Callable[[Split], Samples]) -> DiskSamples:
     """Return the training rows of a stream; `prepare` makes samples of some of them."""
-    row = prepare(dataset.train.take(slice(0, 1)))
-    return DiskSamples(dataset.stream, prepare, sum(array.nbytes for array in row.arrays))
+
+    def cast(split: Split) -> Samples:
+        samples = prepare(split)
+        of_bytes = samples.divisor is not None
+        made = samples.map(lambda array: array.astype(recipe.dtype, copy=False))
+        return made._replace(x=samples.x) if of_bytes else made
+
+    return DiskSamples(dataset.stream, cast, cast(dataset.train.take(slice(0, 1))))
 
 
 def describe_stream(dataset: Dataset, recipe: Recipe) -> str | None:
@@ -205,7 +211,7 @@ def describe_stream(dataset: Dataset, recipe: Recipe) -> str | None:
     if dataset.stream is None:
         return None
     loss = choose_loss(dataset, recipe)
-    disk = on_disk(dataset, lambda split: make_samples(dataset, split, loss=loss))
+    disk = on_disk(dataset, recipe, lambda split: make_samples(dataset, split, loss=loss))
     size, count = disk.block_rows(recipe.batch_size), disk.count_blocks(recipe.batch_size)
     blocks = "1 block" if count == 1 else f"about {count:,} blocks"
     return f"streamed from disk in {blocks} of up to {size:,} rows an epoch: the data take {dataset.why_streamed}"

@@ -83,6 +83,10 @@ class RowStream(ABC):
     def read(self, piece: Piece, part: Part) -> Split:
         """Return the rows of a piece that belong to a part of the data, as inputs with their labels."""
 
+    @abstractmethod
+    def check(self, piece: Piece) -> None:
+        """Refuse a piece whose file is gone or has changed."""
+
     def mask(self, piece: Piece, part: Part) -> Bool[np.ndarray, " rows"]:
         """Return which rows of a piece belong to a part of the data."""
         drawn, held = draw(piece.first, piece.rows), (self.test_fraction, self.validation_end)

@@ -82,6 +82,10 @@ class TableStream(RowStream):
     schema: TableSchema
     task: Task
 
+    def check(self, piece: Piece) -> None:
+        """Refuse a piece whose file is gone or has changed."""
+        self.tables.files.files[piece.file].check()
+
     def read(self, piece: Piece, part: Any) -> Split:
         """Return the rows of a piece that belong to a part of the data, as inputs with their labels."""
         mask = self.mask(piece, part)

@@ -1,0 +1,71 @@
+"""Prepared rows in a temporary file, so that they are decoded and prepared only once."""
+
+import logging
+import os
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+from typing import Any
+
+from xpmlp.datasets.memory import format_bytes
+from xpmlp.nn.samples import Samples
+
+logger = logging.getLogger(__name__)
+
+RESERVE = 0.05  # of the disk, which stays free
+
+
+def scratch_folder() -> Path:
+    """Return the folder for large temporary files: TMPDIR, or /var/tmp, as /tmp is often in memory."""
+    large = "/var/tmp"
+    is_usable = "TMPDIR" not in os.environ and os.path.isdir(large) and os.access(large, os.W_OK)
+    return Path(large if is_usable else tempfile.gettempdir())
+
+
+class PreparedRows:
+    """The prepared rows of some pieces, for as long as the disk has room for them.
+
+    They are in a file without a name, which vanishes with the process.
+    """
+
+    def __init__(self) -> None:
+        self.file: Any = None
+        self.places: dict[int, int] = {}  # where each piece begins
+        self.end = 0
+        self.is_full = False
+
+    def read(self, piece: int, samples: Samples) -> bool:
+        """Read a piece into `samples`; return whether it is there."""
+        if piece not in self.places:
+            return False
+        self.file.seek(self.places[piece])
+        return all(self.file.readinto(array) == array.nbytes for array in samples.arrays)
+
+    def write(self, piece: int, samples: Samples) -> None:
+        """Keep a piece if there is room."""
+        if self.is_full:
+            return
+        size = sum(array.nbytes for array in samples.arrays)
+        folder = scratch_folder()
+        try:
+            disk = shutil.disk_usage(folder)
+            self.is_full = disk.free - size < RESERVE * disk.total
+            if not self.is_full:
+                if self.file is None:
+                    self.file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
+                    weakref.finalize(self, self.file.close)
+                self.file.seek(self.end)
+                self.is_full = not all(self.file.write(array) == array.nbytes for array in samples.arrays)
+        except OSError:
+            self.is_full = True
+        if self.is_full:
+            logger.warning(
+                "%s: has no room for more than %s of prepared rows. The others are read and prepared in every epoch "
+                "anew, which takes longer. For more room, set TMPDIR to a folder on a larger disk.",
+                folder,
+                format_bytes(self.end),
+            )
+        else:
+            self.places[piece] = self.end
+            self.end += size
