@@ -9,9 +9,10 @@ import array_api_compat.numpy as xp
 import numpy as np
 import pytest
 
+from xpmlp.datasets import Dataset, Split, load_dataset
 from xpmlp.errors import SettingsError
 from xpmlp.nn.layers import Layer, Layers
-from xpmlp.training import OPTIMIZERS, RECIPES, Recipe
+from xpmlp.training import OPTIMIZERS, RECIPES, Recipe, default_recipe
 
 NAMES = [field.name for field in fields(Recipe)]
 
@@ -81,6 +82,7 @@ WRONG_TYPES = {
 }
 TRY_WRONG_TYPES = """
 import json, sys
+from xpmlp.datasets import Dataset, Split, load_dataset
 from xpmlp.errors import SettingsError
 from xpmlp.training import Recipe
 
@@ -142,3 +144,13 @@ def test_optimizers_are_what_their_names_say(name: str, expected: list[float]) -
     for value in expected:
         layers, state = optimizer.update(xp, gradients, state, layers, 0.5)
         assert layers[0].weight[0, 0] == pytest.approx(value, rel=1e-6)
+
+
+@pytest.mark.parametrize(("rows", "epochs"), [(40, 300), (1280, 100), (100_000, 10)])
+def test_images_that_are_not_mostly_black_get_a_rate_that_does_not_diverge(rows: int, epochs: int) -> None:
+    light = np.broadcast_to(np.float32(0.6), (rows, 1200))
+    labels = np.arange(rows) % 2
+    photos = Dataset("photos", Split(light, labels), Split(light, labels), (0, 1), (20, 20, 3), 255.0, "")
+    assert default_recipe(photos) == replace(RECIPES["photo"], epochs=epochs)
+    dark = replace(photos, train=Split(light / 6, labels))
+    assert default_recipe(dark) == default_recipe(load_dataset("digits")) == RECIPES["default"]

@@ -104,7 +104,8 @@ def train(
         option(
             "NAME",
             f"Defaults for the network and the training: {', '.join(RECIPES)}; see below. For a table without "
-            "images, default means table, with epochs and penalty adapted to the number of rows.",
+            "images, default means table, adapted to the number of rows; for images that are not mostly "
+            "black, photo.",
         ),
     ] = "default",
     hidden: Annotated[

@@ -35,7 +35,7 @@ from .fit import LOSS_ROWS, fit, spread_rows
 from .inputs import as_backend, as_dataset
 from .prediction import LEAST_EVIDENCE, STRANGE_FRACTION, evidence
 from .progress import make_progress
-from .recipes import RECIPES, Recipe, table_recipe
+from .recipes import RECIPES, Recipe, image_recipe, table_recipe
 from .run import Callback, FitResult
 from .schedules import SCHEDULES
 
@@ -126,8 +126,11 @@ def train(
 
 
 def default_recipe(dataset: Dataset) -> Recipe:
-    """Return the default recipe for a dataset: `table_recipe` for tables, else ``RECIPES["default"]``."""
-    if dataset.table_schema is None or is_image_shape(dataset.input_shape):
+    """Return the default recipe for a dataset: `image_recipe` for images, `table_recipe` for tables."""
+    if is_image_shape(dataset.input_shape):
+        mean = dataset.train.take(slice(0, LOSS_ROWS)).x.mean(axis=0)
+        return image_recipe(dataset.train_rows, float(mean @ mean))
+    if dataset.table_schema is None:
         return RECIPES["default"]
     return table_recipe(dataset.train_rows, is_noisy=has_noisy_target(dataset))
 
