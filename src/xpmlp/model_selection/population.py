@@ -150,7 +150,8 @@ def accuracies(fits: list[Fit], x: Any, truth: Any) -> Any:
     layers = stack_networks(np, [fit.network._layers(backend) for fit in fits])
     activation, loss = prediction_functions(network, backend)
     x = np.asarray(x, layers[0].weight.dtype)
-    outputs = loss.predict(np, forward(np, layers, x, activation)[1])
+    with backend.threads_for(layers, len(x)):
+        outputs = loss.predict(np, forward(np, layers, x, activation)[1])
     binarizer = network._label_binarizer
     labels = decode(backend, outputs.reshape(-1, outputs.shape[-1]), binarizer).reshape(len(fits), -1)
     return np.mean(labels == truth, axis=-1)

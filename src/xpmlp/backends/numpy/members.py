@@ -16,7 +16,7 @@ from xpmlp.nn.step import State, Step, step_bytes
 from xpmlp.nn.tree import tree_map
 from xpmlp.threads import limit_threads, threads_in_use, use_threads
 
-CACHE_BYTES = 12 * 2**20  # of networks that a core trains at once: beyond, a step waits for memory
+CACHE_BYTES = 6 * 2**20  # of networks that a core trains at once: beyond, a step waits for memory
 
 
 def count_parts(state: State, batch_size: int) -> int:
