@@ -1,14 +1,15 @@
 """Time and memory of our MLPClassifier and scikit-learn's where overhead or the first layer's width counts.
 
-    python benchmarks/small_and_wide_calls.py [--rounds 5] [CASE ...]
+    python benchmarks/small_and_wide_calls.py [--rounds 5] [--without-tiles] [CASE ...]
 
 Prints a table: seconds of both (median), the median of the rounds' ratios (below 1, ours is faster), and for fits of
 wide data the peak of memory beside the data, and its ratio. Cases: wide, sparse, predict-1, predict-100, partial-fit.
-The order of the two alternates.
+The order of the two alternates. --without-tiles switches off the updates of large weights tile by tile.
 """
 
 import argparse
 import statistics
+import sys
 import time
 import tracemalloc
 import warnings
@@ -22,6 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier as TheirClassifier
 
 from xpmlp import MLPClassifier
+from xpmlp.backends.numpy import in_place
 
 MAKERS: dict[str, Callable[..., Any]] = {"theirs": TheirClassifier, "ours": MLPClassifier}
 
@@ -110,7 +112,10 @@ def main() -> None:
     cases = make_cases()
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join(cases)} (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="(default: 5)")
+    parser.add_argument("--without-tiles", action="store_true")
     arguments = parser.parse_args()
+    if arguments.without_tiles:
+        in_place.LARGE = sys.maxsize
     warnings.simplefilter("ignore", ConvergenceWarning)
     print(f"{machine.describe()}; {arguments.rounds} rounds\n")
     print("| call | scikit-learn, s | xpmlp, s | ratio | scikit-learn, memory | xpmlp, memory | ratio |")

@@ -87,7 +87,7 @@ def fit_stochastic(
     try:
         result = fit(
             problem.samples,
-            layers=estimator._layers(problem.backend, problem.dtype),
+            layers=iter(estimator._layers(problem.backend, problem.dtype)),
             activation=problem.activation,
             loss=problem.loss,
             optimizer=optimizer,

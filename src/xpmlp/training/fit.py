@@ -5,7 +5,7 @@ import functools
 import math
 import operator
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from xpmlp.data.placement import train_epoch
 from xpmlp.errors import DataError, DeviceMemoryError, SettingsError
 from xpmlp.nn.activations import Activations
 from xpmlp.nn.dropout import has_dropout
-from xpmlp.nn.layers import Layers
+from xpmlp.nn.layers import Layer
 from xpmlp.nn.losses import Loss, squared_error
 from xpmlp.nn.optimizers import Optimizer
 from xpmlp.nn.samples import Samples, take_rows
@@ -68,7 +68,7 @@ class EpochSettings(NamedTuple):
 def fit(
     train: Samples | DiskSamples,
     *,
-    layers: Layers,
+    layers: Iterable[Layer],
     activation: Activations,
     loss: Loss,
     optimizer: Optimizer,
@@ -101,8 +101,9 @@ def fit(
         (bytes with a divisor stay bytes); if they do not fit, they are streamed to it block by block, and training
         samples on disk always are. Callbacks choose an epoch by the validation rows; the test rows are only reported.
     layers
-        Initial weights, likewise. With a leading axis they are an ensemble's, trained on the same batches: the history
-        has the mean of their objectives, and the losses and accuracies of their average.
+        Initial weights, likewise; given as an iterator, they are released after the first epoch. With a leading axis
+        they are an ensemble's, trained on the same batches: the history has the mean of their objectives, and the
+        losses and accuracies of their average.
     schedule
         Learning rate of each step; see `xpmlp.training.schedules`.
     batch_size
@@ -155,6 +156,7 @@ def fit(
     DeviceMemoryError
         If it has too little memory even to begin.
     """
+    layers = tuple(layers)
     communicator = Communicator.of(communicator)
     given_rows = sum(communicator.counts) if isinstance(communicator, OwnRows) else train.rows
     row_count = given_rows if rows is None else len(rows)
