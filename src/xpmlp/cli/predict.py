@@ -46,6 +46,7 @@ from .options import (
 )
 from .predict_table import FORMATS, ROWS_SHOWN, are_tables, describe_count, predict_table, to_json
 
+MOST_NAMED = 5  # pictures in a note
 # The values of white in images of the usual kinds.
 WHITES = (1.0, 16.0, 255.0, 65535.0, 2.0**31 - 1)
 
@@ -236,18 +237,22 @@ def is_idx(path: Path) -> bool:
 def notes(samples: list[Sample], prediction: Prediction, unknown: Bool[np.ndarray, " rows"]) -> Iterator[str]:
     """Yield notes on pictures that show several marks, or something unlike all that the model was trained on."""
     rows = zip(samples, prediction.labels.tolist(), unknown.tolist(), strict=True)
+    strange: list[str] = []
     for path, group in itertools.groupby(rows, key=lambda row: row[0].path):
         marks = list(group)
-        if len(marks) > 1 and not is_idx(path):
+        count = sum(is_strange for _, _, is_strange in marks)
+        if is_idx(path):
+            if count > 4 * STRANGE_FRACTION * len(marks):  # a few are in any data
+                yield f"{path}: {count:,} of {len(marks):,} images are unlike those of the model's training"
+            continue
+        if len(marks) > 1:
             labels = " ".join(str(label) for _, label, _ in marks)
             yield f"{path}: shows {len(marks)} marks, from left to right: {labels}. With --single they are one."
-        strange = [str(sample) for sample, _, is_strange in marks if is_strange]
-        if is_idx(path):
-            if len(strange) > 4 * STRANGE_FRACTION * len(marks):  # a few are in any data
-                yield f"{path}: {len(strange):,} of {len(marks):,} images are unlike those of the model's training"
-        elif strange:
-            are = "is unlike anything" if len(strange) == 1 else "are unlike anything"
-            yield f"{', '.join(strange)}: {are} that the model was trained on, so the label means little"
+        strange += [str(sample) for sample, _, is_strange in marks if is_strange]
+    if strange:
+        named = ", ".join(strange[:MOST_NAMED]) + (f", … ({len(strange):,} in all)" * (len(strange) > MOST_NAMED))
+        are, labels = ("is", "the label means") if len(strange) == 1 else ("are", "the labels mean")
+        yield f"{named}: {are} unlike anything that the model was trained on, so {labels} little"
 
 
 def to_csv(samples: list[Sample], prediction: Prediction) -> str:

@@ -1,7 +1,6 @@
 """A name or a path in, a dataset out."""
 
 import difflib
-import itertools
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +13,14 @@ from .dataset import Dataset, listing
 from .digits import load_digits
 from .idx_folder import idx_prefixes, load_idx_folder
 from .mnist import load_mnist
-from .picture_folder import LAYOUT, USED_OPTIONS, holds_class_folders, is_picture, load_picture_folder, walk
+from .picture_folder import (
+    LAYOUT,
+    USED_OPTIONS,
+    holds_class_folders,
+    holds_pictures,
+    is_picture,
+    load_picture_folder,
+)
 from .streaming.load import load_stream
 from .tables.files import refuse_foreign, table_format
 from .tables.loading import NAMED_TABLES, load_table
@@ -26,7 +32,6 @@ NAMED_DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
     "mnist": load_mnist,
 }
 NO_TABLES = ("", ".txt")  # so that none of many is opened
-MOST_SEEN = 10_000  # files of a folder without classes
 NAMES = (*NAMED_DATASETS, *NAMED_TABLES)
 
 
@@ -115,7 +120,7 @@ def refuse_unsupported(name: str, options: TableOptions) -> None:
     if tables := [file for file in files if may_be_table(file)]:
         given = f"as {tables[0]}" if len(tables) == 1 else f"one of {listing([str(table) for table in tables])}"
         raise DataError(f"{name}: is a folder. Name the table in it, {given}.")
-    if any(map(is_picture, itertools.islice(walk(path), MOST_SEEN))):
+    if holds_pictures(path):
         raise DataError(f"{name}: holds pictures, but not those of several classes. {LAYOUT.format(path)}")
 
 

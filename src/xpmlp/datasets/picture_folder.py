@@ -34,6 +34,7 @@ PART = re.compile(
 )
 WHOLE_SIDE, USUAL_SIDE = 64, 32  # the largest size that is kept if all pictures have it, and the size of others
 GREY_SPREAD = 8  # between red, green and blue of a grey pixel, as JPEG rounds them
+MOST_SEEN = 10_000  # files of a folder in which pictures are looked for
 MANY = 2000  # pictures, of which it is said that they are being read
 NAMED = 5  # in a note
 LAYOUT = "Put the pictures of each class into a folder of its own: {0}/cat/1.jpg, {0}/dog/2.jpg."
@@ -64,11 +65,17 @@ class PictureFolder:
 
 def holds_class_folders(folder: Path) -> bool:
     """Return whether a folder has pictures in folders, at least two of them or one for training."""
-    if not os.path.isdir(folder):
+    try:
+        inner = folders_in(innermost(folder))
+    except DataError:  # no folder, or not readable
         return False
-    folder = innermost(folder)
-    found = (part_of(inner) or "class" for inner in folders_in(folder) if any(map(is_picture, walk(inner))))
+    found = (part_of(path) or "class" for path in inner if holds_pictures(path))
     return any(name == "train" or count for count, name in enumerate(found))
+
+
+def holds_pictures(folder: Path) -> bool:
+    """Return whether there is a picture among the first files in a folder and the folders in it."""
+    return any(map(is_picture, itertools.islice(walk(folder, onerror=None), MOST_SEEN)))
 
 
 def innermost(folder: Path) -> Path:
@@ -95,9 +102,9 @@ def folders_in(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names) if not name.startswith((".", "__"))]
 
 
-def walk(folder: Path) -> Iterator[Path]:
+def walk(folder: Path, onerror: Callable[[OSError], None] | None = refuse) -> Iterator[Path]:
     """Yield the files in a folder and the folders in it, in the order of their names, without hidden ones."""
-    for path, folders, names in os.walk(folder, onerror=refuse):
+    for path, folders, names in os.walk(folder, onerror=onerror):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
         yield from (Path(path, name) for name in sorted(names) if not name.startswith("."))
 
