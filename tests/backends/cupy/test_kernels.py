@@ -107,6 +107,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "one output": {"sizes": (12, 9, 1), "loss": "logistic_cross_entropy", "weighted": True},
     "one of everything": {"sizes": (1, 1, 1), "loss": "squared_error", "models": (1,)},
     "no hidden layer": {"sizes": (12, 4)},
+    "many rows of a few elements": {"sizes": (3, 4, 2), "models": (20,)},
     "rows that take a block": {"sizes": (5, 700, 600), "penalty": 0.01},
 }
 

@@ -9,10 +9,6 @@ import numpy as np
 
 from .ops import Array, Op, buffer_of
 
-ROWS_FOR_EACH = (
-    50  # element of a short axis: from here on, a call for each element takes less time than one for each row
-)
-
 
 class NotTraceableError(Exception):
     """A step cannot be repeated by its array calls alone, for example because it looks at a number."""
@@ -109,8 +105,6 @@ class TracedArray(np.ndarray):
         if method == "reduce" and all(value is None or value is True for value in settings.values()):
             (array,) = map(self.tracer.untraced, inputs)
             output = np.asarray(ufunc.reduce(array, axis, keepdims=keepdims))
-            if axis == -1 and is_short_axis(ufunc, array):
-                return self.tracer.add(Op(reduce_short_axis, (ufunc, array, output, keepdims), 2))
             return self.tracer.add(Op(ufunc.reduce, (array, axis, None, output, keepdims), 3))
         raise NotTraceableError(f"{ufunc.__name__}.{method} with {settings}")
 
@@ -144,25 +138,6 @@ class TracedArray(np.ndarray):
 
     __bool__ = __float__ = __int__ = __index__ = __complex__ = item = tolist = refuse
     fill = sort = partition = put = refuse  # type: ignore[assignment] # they write without being reported
-
-
-def is_short_axis(ufunc: np.ufunc, array: Array) -> bool:
-    """Return whether the last axis is so short, and there are so many rows, that `reduce_short_axis` is faster."""
-    longest = 7 if ufunc is np.add else 32 if ufunc is np.maximum else 0  # NumPy adds up to 7 from left to right
-    length = array.shape[-1]
-    return array.flags.c_contiguous and 1 < length <= longest and array.size >= ROWS_FOR_EACH * length**2
-
-
-def reduce_short_axis(ufunc: np.ufunc, array: Array, output: Array, keepdims: bool) -> None:
-    """Reduce a last axis of a few elements, in the order of NumPy, which makes a call for each row of them.
-
-    For the classes of many rows, a call for each class is ten times as fast.
-    """
-    result = output[..., 0] if keepdims else output
-    first, second, *others = np.moveaxis(array, -1, 0)
-    ufunc(first, second, out=result)
-    for other in others:
-        ufunc(result, other, out=result)
 
 
 def trace_ufunc(tracer: Tracer, ufunc: np.ufunc, *inputs: Any) -> Any:

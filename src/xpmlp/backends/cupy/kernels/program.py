@@ -12,7 +12,6 @@ import numpy as np
 from xpmlp.backends.engine import NotTraceableError, Trace, Tracer
 from xpmlp.backends.engine.captured_step import DeviceStep, overwrite
 from xpmlp.backends.engine.ops import Array, Op, buffer_of
-from xpmlp.backends.engine.plan import eliminate_dead_code
 from xpmlp.nn.tree import tree_map
 
 from .calls import View, describe_calls, join_choices, scatter, view_within_buffer
@@ -123,6 +122,17 @@ class Shadow:
             else:
                 ops.append(op)
         return ops, constants
+
+
+def eliminate_dead_code(ops: list[Op], live_out: set[int]) -> list[Op]:
+    """Return the ops whose results are read, or are in buffers that outlive the step."""
+    live = set(live_out)
+    kept = []
+    for op in reversed(ops):
+        if op.writes in live:
+            kept.append(op)
+            live |= op.reads
+    return kept[::-1]
 
 
 class HostNamespace:
