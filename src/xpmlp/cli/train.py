@@ -262,7 +262,7 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
             folder = processes.together(lambda: begin_run_folder(dataset.name, values) if leads else None)
         callbacks = make_callbacks(values, None if folder is None else folder.path)
         print_start(console, dataset, settings)
-        if streamed := describe_stream(dataset, settings):
+        if streamed := describe_stream(dataset, settings, compute):
             console.print(streamed)
         if hosts := processes.hosts():
             machines = ", ".join(sorted(set(hosts)))

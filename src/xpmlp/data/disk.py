@@ -171,7 +171,8 @@ class DiskSamples:
             if not self.prepared.read(piece.number, part):
                 split = self.stream.read(self.stream.pieces[piece.number], "train")
                 copy(self.prepare(split.take(slice(piece.first, piece.first + piece.rows))), part)
-                self.prepared.write(piece.number, part)
+                if not self.stream.is_prepared:
+                    self.prepared.write(piece.number, part)
         samples.map(lambda array: array[-1:].fill(0))
 
 

@@ -10,6 +10,8 @@ import os
 import stat
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,13 @@ def read_idx(path: str | Path) -> Shaped[np.ndarray, "..."]:
         If the file is missing, unreadable, damaged, no IDX file, or not as long as its header says.
     """
     path = Path(path)
+    with opened(path) as stream:
+        return read_stream(path, stream)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BufferedIOBase]:
+    """Open an IDX file, plain or gzipped; errors of reading are raised as `DataError`."""
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
@@ -78,8 +87,9 @@ def read_idx(path: str | Path) -> Shaped[np.ndarray, "..."]:
         with open(path, "rb") as file:
             if file.peek(2)[:2] == GZIP_MAGIC:
                 with gzip.GzipFile(fileobj=file) as stream:
-                    return read_stream(path, stream)
-            return read_stream(path, file)
+                    yield stream
+            else:
+                yield file
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file. Expected an IDX file, plain or gzipped.") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -92,8 +102,45 @@ def read_idx(path: str | Path) -> Shaped[np.ndarray, "..."]:
         raise DataError(f"{path}: its values do not fit into memory. Use fewer of them or a larger machine.") from error
 
 
-def read_stream(path: Path, stream: BufferedIOBase) -> Shaped[np.ndarray, "..."]:
-    """Read uncompressed IDX content."""
+class MappedIdx:
+    """The values of an IDX file, of which those that are used are read by mapping a part of the file.
+
+    Attributes
+    ----------
+    shape
+        As the file's header gives it.
+    dtype
+        Of the values as they are returned, in native byte order.
+    is_plain
+        Whether the file can be mapped; not if it is gzipped.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with opened(path) as stream:
+            self.stored, self.shape = read_header(path, stream)
+            self.offset = stream.tell()
+            self.is_plain = not isinstance(stream, gzip.GzipFile)
+        self.dtype = self.stored.newbyteorder("=")
+        expected, found = math.prod(self.shape) * self.dtype.itemsize, os.path.getsize(path) - self.offset
+        if self.is_plain and found != expected:
+            raise DataError(wrong_length(path, self.dtype, self.shape, min(found, expected + 1)))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> Shaped[np.ndarray, "..."]:
+        """Return a copy of some rows. They are mapped only meanwhile: mapped memory counts as that of the process."""
+        start, stop, _ = rows.indices(len(self))
+        shape = (max(stop - start, 0), *self.shape[1:])
+        if not math.prod(shape):
+            return np.empty(shape, self.dtype)
+        first = self.offset + start * math.prod(shape[1:]) * self.dtype.itemsize
+        return np.array(np.memmap(self.path, self.stored, "r", first, shape), self.dtype)
+
+
+def read_header(path: Path, stream: BufferedIOBase) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """Read the dtype and the shape of the values that follow."""
     magic = bytes(read_up_to(stream, 4))
     if magic[:2] != b"\0\0" or len(magic) < 4:
         raise DataError(
@@ -117,19 +164,30 @@ def read_stream(path: Path, stream: BufferedIOBase) -> Shaped[np.ndarray, "..."]
             f"{path}: ends within its header, after {4 + len(sizes)} bytes of {4 + 4 * dimensions}. "
             "Download or copy it again."
         )
-    shape = struct.unpack(f">{dimensions}I", sizes)
+    return dtype, struct.unpack(f">{dimensions}I", sizes)
+
+
+def wrong_length(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], found: int) -> str:
+    """Return the message for a file with another number of bytes after its header than that says."""
+    expected = math.prod(shape) * dtype.itemsize
+    problem = "cut short" if found < expected else "too long"
+    count = f"{found}" if found < expected else f"more than {expected}"
+    return (
+        f"{path}: {problem}. Its header says {dtype.name} of shape {list(shape)}, which takes {expected} bytes, "
+        f"but {count} follow the header. Download or copy it again."
+    )
+
+
+def read_stream(path: Path, stream: BufferedIOBase) -> Shaped[np.ndarray, "..."]:
+    """Read uncompressed IDX content."""
+    dtype, shape = read_header(path, stream)
     expected = math.prod(shape) * dtype.itemsize
     check_memory(
         min(expected, MOST_INFLATED * os.path.getsize(path)), what=str(path), remedy="Use fewer of its values."
     )
     content = read_up_to(stream, expected + 1)
     if len(content) != expected:
-        problem = "cut short" if len(content) < expected else "too long"
-        count = f"{len(content)}" if len(content) < expected else f"more than {expected}"
-        raise DataError(
-            f"{path}: {problem}. Its header says {dtype.name} of shape {list(shape)}, which takes {expected} bytes, "
-            f"but {count} follow the header. Download or copy it again."
-        )
+        raise DataError(wrong_length(path, dtype, shape, len(content)))
 
     try:
         array = np.frombuffer(content, dtype).reshape(shape)

@@ -1,17 +1,23 @@
 """Folders of four IDX files in MNIST's layout: MNIST, Fashion-MNIST, KMNIST, EMNIST and the like."""
 
+import math
 import os
 import re
+import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Int64, Num
+from jaxtyping import Int64
 
 from xpmlp.errors import DataError
 
-from .dataset import ByteSplit, Dataset, Provenance, Split, class_indices, listing
-from .idx import read_idx
-from .scaling import copied, find_scale, scaled
+from .dataset import Dataset, Provenance, class_indices, listing
+from .idx import MappedIdx, read_idx
+from .memory import format_bytes
+from .scaling import find_scale
+from .streaming.images import make_split, memory_needed, stream_images
+from .streaming.limit import Memory
 
 # The usual name of each file.
 FILE_NAMES = {
@@ -25,13 +31,13 @@ FILE_NAME = re.compile(
 )
 
 
-def load_idx_folder(folder: str | Path) -> Dataset:
+def load_idx_folder(folder: str | Path, memory: str | int | None = None) -> Dataset:
     """Read the four IDX files of a folder.
 
     They have MNIST's names, ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-…`` and
     ``t10k-labels-…``, or with ``test`` for ``t10k`` or ``.idx`` for ``-idx``; each plain or with ``.gz`` at the end.
     If all four names start with a prefix, as EMNIST's do, `folder` may also be ``FOLDER/PREFIX``. It must be if a
-    folder holds several datasets.
+    folder holds several datasets. Files that take more than that memory, by default most of the free one, are streamed.
 
     Raises
     ------
@@ -69,9 +75,11 @@ def load_idx_folder(folder: str | Path) -> Dataset:
     source = f"IDX files {prefix}-… in the folder {folder}" if prefix else f"IDX files in the folder {folder}"
     provenance = Provenance("idx", os.path.abspath(folder / prefix))
     if not stores_images_transposed(prefix):
-        return read_idx_files(files, name=name, source=source, provenance=provenance)
+        return read_idx_files(files, name=name, source=source, provenance=provenance, memory=memory)
     notes = ("EMNIST stores its images transposed; rows and columns were swapped.",)
-    return read_idx_files(files, name=name, source=source, provenance=provenance, swap_axes=True, notes=notes)
+    return read_idx_files(
+        files, name=name, source=source, provenance=provenance, swap_axes=True, notes=notes, memory=memory
+    )
 
 
 def stores_images_transposed(prefix: str) -> bool:
@@ -137,9 +145,12 @@ def read_idx_files(
     provenance: Provenance,
     swap_axes: bool = False,
     notes: tuple[str, ...] = (),
+    memory: str | int | None = None,
 ) -> Dataset:
     """Read, check and scale the four files in `FILE_NAMES`; swap the axes of images stored column by column."""
-    images = {split: read_images(files[f"{split}-images"]) for split in ("train", "test")}
+    paths = {split: files[f"{split}-images"] for split in ("train", "test")}
+    limit = find_limit(paths, memory)
+    images: dict[str, Any] = {split: read_images(path, is_mapped=limit is not None) for split, path in paths.items()}
     labels = {split: read_labels(files[f"{split}-labels"]) for split in ("train", "test")}
     for split in ("train", "test"):
         if len(images[split]) != len(labels[split]):
@@ -164,33 +175,46 @@ def read_idx_files(
     except DataError as error:
         raise DataError(f"{files['test-labels']}: {error} These are the classes of {files['train-labels']}.") from error
 
-    scale = find_scale(images["train"], what=str(files["train-images"]))
-    splits: dict[str, Split] = {}
-    for split in ("train", "test"):
+    shape = images["train"].shape[1:]
+    shape = (*shape[1::-1], *shape[2:]) if swap_axes else shape
+    if limit is not None:
+        stream, train, test, scale = stream_images(images, labels, limit, name=name, swap_axes=swap_axes)
+        why = f"about {format_bytes(memory_needed(images.values()))} in memory, more than {limit.reason}"
+        streamed: dict[str, Any] = {"stream": stream, "why_streamed": why}
+    else:
+        scale, streamed = find_scale(images["train"], what=str(paths["train"])), {}
         # Popped, so that a split's raw images are freed before the next split is scaled.
-        raw = images.pop(split)
-        if swap_axes and raw.ndim >= 3:
-            raw = raw.swapaxes(1, 2)
-        input_shape = raw.shape[1:]
-        what = str(files[f"{split}-images"])
-        if raw.dtype == np.uint8:
-            splits[split] = ByteSplit(copied(raw, what=what), scale, labels[split])
-        else:
-            splits[split] = Split(scaled(raw, scale, what=what), labels[split])
-    return Dataset(
-        name, splits["train"], splits["test"], classes, input_shape, scale, source, notes, provenance=provenance
-    )
+        train, test = (
+            make_split(images.pop(split), scale, labels[split], what=str(paths[split]), swap_axes=swap_axes)
+            for split in ("train", "test")
+        )
+    return Dataset(name, train, test, classes, shape, scale, source, notes, provenance=provenance, **streamed)
 
 
-def read_images(path: Path) -> Num[np.ndarray, "rows *shape"]:
-    """Return the raw images of a file: at least one, of at least one pixel."""
-    images = read_idx(path)
-    if images.ndim < 2:
+def find_limit(paths: dict[str, Path], memory: str | int | None) -> Memory | None:
+    """Return the memory that images may take if they take more; None if they fit."""
+    limit = Memory.of(memory)
+    files = [] if limit is None else [MappedIdx(path) for path in paths.values()]
+    if limit is None or (needed := memory_needed(files)) <= limit.limit:
+        return None
+    for file in files:
+        if not file.is_plain and memory is not None:
+            raise DataError(
+                f"{file.path}: the images take about {format_bytes(needed)} in memory, more than {limit.reason}, and "
+                f"compressed files cannot be streamed. Decompress it: gunzip {shlex.quote(str(file.path))}"
+            )
+    return limit if all(file.is_plain for file in files) else None
+
+
+def read_images(path: Path, *, is_mapped: bool = False) -> Any:
+    """Return the raw images of a file, or map them: at least one, of at least one pixel."""
+    images = MappedIdx(path) if is_mapped else read_idx(path)
+    if len(images.shape) < 2:
         raise DataError(
             f"{path}: its shape is {images.shape}; expected images along the first axis. "
             "Are the images and the labels mixed up?"
         )
-    if images.size == 0:
+    if not math.prod(images.shape):
         raise DataError(f"{path}: has no pixels; its shape is {images.shape}. Get a file with images.")
     return images
 

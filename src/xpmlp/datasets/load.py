@@ -51,8 +51,8 @@ def load_dataset(
     data_dir
         Folder with the files of a named dataset. Datasets without files, and paths, ignore it.
     memory
-        Memory that the data may take, such as ``"2GB"``; by default most of what is free. Larger tables in Parquet are
-        streamed from disk: the dataset then holds a sample of the rows, and trains on all.
+        Memory that the data may take, such as ``"2GB"``; by default most of what is free. Larger tables in Parquet or
+        .npy, and IDX files, are streamed from disk: the dataset then holds a sample of the rows, and trains on all.
     **options
         Options of tables and pictures, such as ``target="price"`` or ``image_size="32x24"``: the fields of
         `xpmlp.datasets.TableOptions`.
@@ -86,12 +86,13 @@ def load_by_options(
         if unused := [*replace(options, **ours).given, *([] if memory is None else ["--memory"])]:
             raise SettingsError(f"{name}: holds pictures, so {', '.join(unused)} cannot be used. Leave it out.")
         return load_picture_folder(path, options)
-    if given := [*options.given, *([] if memory is None else ["--memory"])]:
+    is_named = name in NAMED_DATASETS
+    if given := [*options.given, *(["--memory"] if memory is not None and is_named else [])]:
         raise SettingsError(f"{name}: is no table, so {', '.join(given)} cannot be used. Leave it out.")
-    if name in NAMED_DATASETS:
+    if is_named:
         return NAMED_DATASETS[name](None if data_dir is None else Path(data_dir))
     if name and (os.path.exists(path) or path.name in idx_prefixes(path.parent)):
-        return load_idx_folder(path)
+        return load_idx_folder(path, memory)
 
     beside = [str(path.parent / prefix) for prefix in idx_prefixes(path.parent)] if name else []
     close = difflib.get_close_matches(name.lower(), [*NAMES, *beside], n=1)

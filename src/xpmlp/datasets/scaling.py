@@ -1,5 +1,6 @@
 """Scaling raw values of images to the range from -1 to 1."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def scaled(images: Num[np.ndarray, "rows *shape"], scale: float, *, what: str) -
     precision = np.result_type(images.dtype, np.float32)
     with np.errstate(over="ignore"):
         np.divide(images, precision.type(scale), out=x, casting="same_kind")
-    rows = x.reshape(len(x), -1)
+    rows = x.reshape(len(x), math.prod(x.shape[1:]))
     if images.dtype.kind == "f":
         check_finite(rows, what=what, input_shape=images.shape[1:])
     return rows
@@ -38,7 +39,7 @@ def copied(images: UInt8[np.ndarray, "rows *shape"], *, what: str) -> UInt8[np.n
     """
     copy = allocate(images, images.dtype, what=what)
     np.copyto(copy, images)
-    return copy.reshape(len(copy), -1)
+    return copy.reshape(len(copy), math.prod(copy.shape[1:]))
 
 
 def allocate(images: Num[np.ndarray, "*shape"], dtype: np.dtype[Any], *, what: str) -> Shaped[np.ndarray, "*shape"]:

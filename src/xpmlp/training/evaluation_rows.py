@@ -69,6 +69,9 @@ def find_rows(
     if dataset.input_scale != model.input_scale:
         test = Split((test.x * (dataset.input_scale / model.input_scale)).astype(test.x.dtype), test.labels)
         notes += unusual_scale(test.x, model, what=dataset.name)
+    if dataset.stream is not None and test.rows < dataset.test_rows:
+        count = f"{test.rows:,} of {dataset.test_rows:,} test rows are used"
+        notes += (f"{dataset.name}: {count}: all take {dataset.why_streamed}",)
     return EvaluationRows(test, dataset.name, "test rows", notes, lambda: dataset.train)
 
 
@@ -102,17 +105,23 @@ def rows_of_pictures(model: Model, folder: Path) -> EvaluationRows:
     return EvaluationRows(test, folder.resolve().name, which, tuple(found.notes), load_train, facts)
 
 
-def rows_of_table(model: Model, data: str, target: str | None, given: TableOptions | None) -> EvaluationRows:
-    """Return a table's own test rows, those held out in training, or else all rows."""
-    path = data if data in NAMED_TABLES else os.path.expanduser(data)
+def recorded_options(
+    model: Model, data: str, target: str | None, given: TableOptions | None
+) -> tuple[TableOptions, bool]:
+    """Return the options to read a table with, and whether the model was trained on it."""
     options, is_own = TableOptions.recorded(model.training, given), False
     with contextlib.suppress(DataError):  # if the model does not say what it was trained on
         provenance = find_provenance(model)
         is_own = provenance.data == os.path.abspath(os.path.expanduser(data))
         target = target or (provenance.options.get("target_file") if is_own else None)
-    if target is not None:
-        options = replace(options, target=target)
-        target = options.target  # of a file, the name of its column
+    return options if target is None else replace(options, target=target), is_own
+
+
+def rows_of_table(model: Model, data: str, target: str | None, given: TableOptions | None) -> EvaluationRows:
+    """Return a table's own test rows, those held out in training, or else all rows."""
+    path = data if data in NAMED_TABLES else os.path.expanduser(data)
+    options, is_own = recorded_options(model, data, target, given)
+    target = options.target if target is not None or options.target_file else None  # of a file, its column's name
     table, parts = open_tables(path, options, model.table_schema)
     whole, test_table = table, parts.get("test")
     table, which = (table, "rows") if test_table is None else (test_table, "test rows")
@@ -181,11 +190,12 @@ def find_large_rows(
 
     They are those held out in training, or else all rows.
     """
-    large = find_large_table(data, memory)
+    options, _ = recorded_options(model, data, target, given)
+    large = find_large_table(data, memory, options.target_file)
     if large is None:
         return None
-    table, options, split = large.files.table, TableOptions.recorded(model.training, given), model.training.get("split")
-    schema, _ = schema_for(model, table, target)
+    table, split = large.files.table, model.training.get("split")
+    schema, _ = schema_for(model, table, options.target if target is not None or options.target_file else None)
     facts: tuple[str, ...] = (f"{table.name}: read in pieces, as it takes more memory than {large.memory.reason}",)
     is_held_out: Any = None
     if isinstance(split, dict) and (split.get("file"), split.get("rows")) == (Path(table.name).name, table.rows):

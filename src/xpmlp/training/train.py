@@ -114,7 +114,7 @@ def train(
         if not any(isinstance(callback, EarlyStopping) for callback in callbacks):
             callbacks = (EarlyStopping(None), *callbacks)
     recipe = replace(recipe or default_recipe(dataset), **changes)
-    notes = [*dataset.notes, *filter(None, [describe_stream(dataset, recipe)])]
+    notes = [*dataset.notes, *filter(None, [describe_stream(dataset, recipe, backend)])]
     progress = make_progress(notes) if verbose and getattr(communicator, "rank", 0) == 0 else None
     callbacks = (*callbacks, progress) if progress else callbacks
     result = fit_dataset(
@@ -203,7 +203,7 @@ def on_disk(dataset: Dataset, recipe: Recipe, prepare: Callable[[Split], Samples
     return DiskSamples(dataset.stream, cast, cast(dataset.train.take(slice(0, 1))))
 
 
-def describe_stream(dataset: Dataset, recipe: Recipe) -> str | None:
+def describe_stream(dataset: Dataset, recipe: Recipe, backend: Backend | str | None = None) -> str | None:
     """Return that a dataset is streamed, in how many blocks, and why; None if it is not.
 
     Raises
@@ -214,7 +214,8 @@ def describe_stream(dataset: Dataset, recipe: Recipe) -> str | None:
     if dataset.stream is None:
         return None
     loss = choose_loss(dataset, recipe)
-    disk = on_disk(dataset, recipe, lambda split: make_samples(dataset, split, loss=loss))
+    as_bytes = as_backend(backend).gathers_bytes and recipe.dtype == "float32"
+    disk = on_disk(dataset, recipe, lambda split: make_samples(dataset, split, loss=loss, as_bytes=as_bytes))
     size, count = disk.block_rows(recipe.batch_size), disk.count_blocks(recipe.batch_size)
     blocks = "1 block" if count == 1 else f"about {count:,} blocks"
     return f"streamed from disk in {blocks} of up to {size:,} rows an epoch: the data take {dataset.why_streamed}"
@@ -275,7 +276,10 @@ def make_samples(
     else:
         center, spread = target_scale(dataset, loss)[:2]
         targets = ((split.labels[:, None] - center) / spread).astype(np.float64)
-    if as_bytes and isinstance(split, ByteSplit) and 4 * split.stored.size > LARGER_THAN_CACHES:
+    is_large = dataset.stream is not None or (
+        isinstance(split, ByteSplit) and 4 * split.stored.size > LARGER_THAN_CACHES
+    )
+    if as_bytes and is_large and isinstance(split, ByteSplit):
         return Samples(split.stored, targets, weights, split.divisor)
     return Samples(split.x, targets, weights)
 

@@ -9,7 +9,7 @@ from xpmlp.errors import DataError
 
 from ..tables.files import open_parquet, parquet_files
 from ..tables.table import Table, import_polars, polars_errors
-from .rows import Piece
+from .rows import Piece, SourceFile
 
 
 class RowGroup(NamedTuple):
@@ -20,25 +20,10 @@ class RowGroup(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ParquetFile:
-    """A file as it was when it was opened."""
+class ParquetFile(SourceFile):
+    """A file, with its row groups."""
 
-    path: Path
-    size: int
-    modified: int
     groups: tuple[RowGroup, ...]
-
-    def check(self) -> None:
-        """Refuse a file that is gone, or that is not what it was."""
-        try:
-            found = self.path.stat()
-        except OSError as error:
-            raise DataError(f"{self.path}: can no longer be read ({error.strerror}). Restore the file.") from error
-        if (found.st_size, found.st_mtime_ns) != (self.size, self.modified):
-            raise DataError(
-                f"{self.path}: has changed since reading it began, so its rows are no longer those that were measured. "
-                "Start again when nothing writes to it."
-            )
 
 
 @dataclass(frozen=True)
@@ -74,11 +59,15 @@ class ParquetFiles:
                 first, start = first + group.rows, start + group.rows
         return tuple(pieces)
 
+    def check(self, piece: Piece) -> None:
+        """Refuse a piece whose file is gone or has changed."""
+        self.files[piece.file].check()
+
     def read(self, piece: Piece, columns: list[str]) -> Table:
         """Return the rows of a piece."""
         polars = import_polars()
         file = self.files[piece.file]
-        file.check()
+        self.check(piece)
         with polars_errors(f"{file.path}: cannot be read as Parquet"):
             wanted = polars.scan_parquet(file.path, glob=False).select(columns).slice(piece.start, piece.rows)
             # The streaming engine decodes the pages that it needs, not the whole group.
@@ -100,7 +89,7 @@ def open_files(path: Path) -> ParquetFiles:
 def open_file(path: Path) -> ParquetFile:
     """Note a file's size, its date and its row groups."""
     try:
-        found = path.stat()
+        found = SourceFile.of(path)
         with path.open("rb") as file:
             file.seek(-8, os.SEEK_END)
             length = int.from_bytes(file.read(4), "little")
@@ -109,7 +98,7 @@ def open_file(path: Path) -> ParquetFile:
         groups = tuple(RowGroup(group[3], group[2]) for group in footer[4])
     except (OSError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read as Parquet ({error}). Is the file whole?") from error
-    return ParquetFile(path, found.st_size, found.st_mtime_ns, groups)
+    return ParquetFile(found.path, found.size, found.modified, groups)
 
 
 class Footer:

@@ -4,10 +4,13 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
+
+from xpmlp.errors import DataError
 
 from ..dataset import Split
 from ..splitting import draw
@@ -16,6 +19,33 @@ Part = Literal["train", "validation", "test"]
 
 BLOCK_FRACTION = 4  # one block is trained on while the next is read: of the limit, each takes 1 / 4
 PIECE_FRACTION = 16  # a piece's decoded values take 1 / 16, as several are copied and converted at a time
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file as it was when reading began."""
+
+    path: Path
+    size: int
+    modified: int
+
+    @classmethod
+    def of(cls, path: Path) -> "SourceFile":
+        """Return a file as it is now."""
+        found = path.stat()
+        return SourceFile(path, found.st_size, found.st_mtime_ns)
+
+    def check(self) -> None:
+        """Refuse a file that is gone, or that is not what it was."""
+        try:
+            found = self.of(self.path)
+        except OSError as error:
+            raise DataError(f"{self.path}: can no longer be read ({error.strerror}). Restore the file.") from error
+        if (found.size, found.modified) != (self.size, self.modified):
+            raise DataError(
+                f"{self.path}: has changed since reading it began, so its rows are no longer those that were measured. "
+                "Start again when nothing writes to it."
+            )
 
 
 class Piece(NamedTuple):
@@ -66,7 +96,11 @@ class RowStream(ABC):
         Of the targets of a regression in the training rows.
     sample_draws
         Of the training rows in the dataset's sample, the numbers by which they are drawn; see `draw`.
+    is_prepared
+        Whether the rows are stored nearly as they are trained on, so that reading them again costs little.
     """
+
+    is_prepared: ClassVar[bool] = False
 
     name: str
     pieces: tuple[Piece, ...]
@@ -117,3 +151,9 @@ class RowStream(ABC):
 def pack(usable: Bool[np.ndarray, " rows"]) -> bytes | None:
     """Return which rows can be used as bits; None for all."""
     return None if usable.all() else np.packbits(usable).tobytes()
+
+
+def draw_rows(numbers: Int64[np.ndarray, " rows"]) -> Float64[np.ndarray, " rows"]:
+    """Return the random numbers of some rows, which are in order; see `draw`."""
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
+    return np.concatenate([draw(int(run[0]), len(run)) for run in runs])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Int64
 
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Kind, TableSchema
@@ -33,9 +33,10 @@ from ..tables.schema import dropped_note, infrequent_notes, missing_notes, refus
 from ..tables.suspicions import note_suspicions
 from ..tables.table import Table, import_polars, reports_polars_errors
 from ..tables.values import read_texts
+from .arrays import ArrayFiles
 from .limit import Memory
 from .parquet import ParquetFiles
-from .rows import PIECE_FRACTION, Piece, RowStream, pack
+from .rows import PIECE_FRACTION, Piece, RowStream, draw_rows, pack
 from .statistics import Moments, TableStatistics, moments
 
 SAMPLE_ROWS, SAMPLE_PIECES = 100_000, 32
@@ -52,7 +53,7 @@ class TablePieces(NamedTuple):
         Of the columns that are read, besides the target.
     """
 
-    files: ParquetFiles
+    files: ParquetFiles | ArrayFiles
     sample: Table
     kinds: Mapping[str, Kind]
     target: str
@@ -70,7 +71,7 @@ class TablePieces(NamedTuple):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TableStream(RowStream):
-    """The rows of a table in Parquet files.
+    """The rows of a table in Parquet or .npy files.
 
     Attributes
     ----------
@@ -84,7 +85,7 @@ class TableStream(RowStream):
 
     def check(self, piece: Piece) -> None:
         """Refuse a piece whose file is gone or has changed."""
-        self.tables.files.files[piece.file].check()
+        self.tables.files.check(piece)
 
     def read(self, piece: Piece, part: Any) -> Split:
         """Return the rows of a piece that belong to a part of the data, as inputs with their labels."""
@@ -101,7 +102,7 @@ def needed_memory(rows: int, columns: int) -> int:
 
 
 @reports_polars_errors
-def load_table_stream(path: Path, files: ParquetFiles, options: TableOptions, memory: Memory) -> Dataset:
+def load_table_stream(path: Path, files: ParquetFiles | ArrayFiles, options: TableOptions, memory: Memory) -> Dataset:
     """Measure a table in one pass, and return a sample of its rows together with the stream of all.
 
     Columns are judged by the sample: their kinds, formats of dates, images. Means, deviations, extremes, categories and
@@ -198,7 +199,7 @@ def load_table_stream(path: Path, files: ParquetFiles, options: TableOptions, me
 
 
 def take_sample(
-    files: ParquetFiles, pieces: tuple[Piece, ...], most_bytes: int, options: TableOptions
+    files: ParquetFiles | ArrayFiles, pieces: tuple[Piece, ...], most_bytes: int, options: TableOptions
 ) -> tuple[Table, Int64[np.ndarray, " rows"]]:
     """Return rows spread over a table, and their numbers."""
     columns = list(files.table.schema)
@@ -210,19 +211,13 @@ def take_sample(
         frames.append(files.read(piece, columns).collect()[taken])
         numbers.append(piece.first + taken)
     frame = import_polars().concat(frames)
-    return read_texts(Table.of(files.table.name, frame), options, None), np.concatenate(numbers)
+    table = Table.of(files.table.name, frame, row_shape=files.table.row_shape)
+    return read_texts(table, options, None), np.concatenate(numbers)
 
 
 def spread(count: int, wanted: int) -> Int64[np.ndarray, " taken"]:
     """Return at most as many of the numbers from 0 to below `count` as are wanted, evenly spread."""
     return np.unique(np.linspace(0, count - 1, min(count, wanted)).astype(np.int64))
-
-
-def draw_rows(numbers: Int64[np.ndarray, " rows"]) -> Float64[np.ndarray, " rows"]:
-    """Return the random numbers of some rows, which are in order; see `draw`."""
-    return np.concatenate(
-        [draw(int(part[0]), len(part)) for part in np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)]
-    )
 
 
 def find_median(table: Table, name: str, rows: Bool[np.ndarray, " rows"]) -> float | None:
