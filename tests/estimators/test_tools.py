@@ -17,7 +17,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import clone, config_context
 from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score, cross_validate
+from sklearn.model_selection import (
+    FixedThresholdClassifier,
+    GridSearchCV,
+    TunedThresholdClassifierCV,
+    cross_val_predict,
+    cross_val_score,
+    cross_validate,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -84,6 +91,16 @@ def test_tools_work_wherever_they_work_with_logistic_regression(
             result = TOOLS[tool](MLPClassifier(**SETTINGS), convert(x), convert(y))
             assert type(result) is type(example) or not dispatch
     assert_allclose(to_host(result), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("tool", [FixedThresholdClassifier, TunedThresholdClassifierCV])
+def test_tools_that_take_numpy_only_get_it_and_users_get_tensors(iris: Any, tool: Callable[..., Any]) -> None:
+    torch = pytest.importorskip("torch")
+    x, y = iris[0].astype(np.float32), iris[1] // 2
+    expected = tool(MLPClassifier(**SETTINGS)).fit(x, y)
+    found = tool(MLPClassifier(**SETTINGS)).fit(torch.asarray(x), torch.asarray(y))
+    assert_array_equal(found.predict(torch.asarray(x)), expected.predict(x))
+    assert torch.is_tensor(found.estimator_.predict_proba(torch.asarray(x)))
 
 
 @pytest.mark.slow
