@@ -21,7 +21,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from xpmlp.errors import ModelFileError, explain_invalid
+from xpmlp.errors import ModelFileError, SettingsError, explain_invalid
 from xpmlp.nn.layers import Layer, Layers
 from xpmlp.whole_files import write_whole
 
@@ -75,14 +75,18 @@ DESCRIPTIONS = {"1": Description, "2": Description2, "3": Description2, "4": Des
 NEWEST = "5"
 
 
-def save_model(path: str | Path, model: Model) -> None:
-    """Write `model` to `path`, whole or not at all.
+def save_model(path: str | Path | Model, model: Model | str | Path) -> None:
+    """Write a model to a path, whole or not at all; `path` and `model` may be given in either order.
 
     Raises
     ------
     OutputError
         If the file cannot be written; a previous file is kept.
     """
+    if isinstance(path, Model):
+        path, model = model, path
+    if not isinstance(model, Model) or isinstance(path, Model):
+        raise SettingsError(f"model: expected a Model, got {type(model).__name__}. Call save_model(path, model).")
     write_whole(Path(path), model_to_bytes(model))
 
 
