@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -268,7 +269,38 @@ def test_each_mark_of_one_picture_is_a_sample_and_each_of_several_pictures(tmp_p
     pixels = np.full((60, 120), 255, np.uint8)
     for left in (15, 55, 95):
         pixels[10:50, left : left + 8] = 0
-    pillow.fromarray(pixels).save(tmp_path / "111.png")
+    picture = pillow.fromarray(pixels)
+    picture.save(tmp_path / "111.png")
     model, _ = xpmlp.train("digits", recipe=xpmlp.Recipe(hidden_layer_sizes=(4,), epochs=1))
-    assert len(xpmlp.predict(model, tmp_path / "111.png").labels) == 3
-    assert len(xpmlp.predict(model, [tmp_path / "111.png"] * 2).labels) == 2
+    for given in (tmp_path / "111.png", picture):
+        expected = xpmlp.predict(model, tmp_path / "111.png").probabilities
+        np.testing.assert_array_equal(xpmlp.predict(model, given).probabilities, expected)
+        assert len(expected) == 3
+    assert len(xpmlp.predict(model, [tmp_path / "111.png", picture]).labels) == 2
+    with pytest.raises(DataError, match="the picture: the picture is blank"):
+        xpmlp.predict(model, pillow.new("L", (60, 60), 255))
+
+
+def test_dates_and_left_out_columns_of_training_are_no_news_in_prediction(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"when": pandas.date_range("2024-01-01 05:00", periods=60, freq="D"), "constant": 1})
+    table["target"] = np.arange(60) % 7
+    table.to_csv(tmp_path / "table.csv", index=False)
+    model, _ = xpmlp.train(table, "target", **SHORT, loss="squared_error")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        expected = xpmlp.predict(model, table).labels
+        np.testing.assert_array_equal(xpmlp.predict(model, tmp_path / "table.csv").labels, expected)
+        xpmlp.evaluate(model, table)
+        xpmlp.evaluate(model, tmp_path / "table.csv")
+        assert [str(warning.message) for warning in caught] == []
+        xpmlp.predict(model, table.assign(new=1))
+    assert [str(warning.message) for warning in caught] == ["the data: not used by the model: 'new'"]
+
+
+def test_a_model_is_saved_whichever_of_the_two_comes_first(tmp_path: Path) -> None:
+    xpmlp.save_model(trained(), tmp_path / "first.safetensors")
+    xpmlp.save_model(tmp_path / "second.safetensors", trained())
+    assert (tmp_path / "first.safetensors").read_bytes() == (tmp_path / "second.safetensors").read_bytes()
+    with pytest.raises(SettingsError, match="expected a Model, got dict"):
+        xpmlp.save_model("x.safetensors", {})  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ measured from the training images. `prepare_marks` applies it to a photo, scan o
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -123,9 +123,9 @@ def measured_rows(rows: int) -> slice:
 
 
 def prepare_marks(
-    path: Path, preprocessor: ImagePreprocessor | PictureResizer, *, single: bool = False
+    path: Path | Any, preprocessor: ImagePreprocessor | PictureResizer, *, single: bool = False
 ) -> Float32[np.ndarray, "marks features"]:
-    """Read a picture file and convert each mark in it, such as a digit, to an image like those of the training set.
+    """Read a picture and convert each mark in it, such as a digit, to an image like those of the training set.
 
     For a model of photos, the picture is resized as a whole.
 
@@ -136,8 +136,8 @@ def prepare_marks(
     Parameters
     ----------
     path
-        A picture of any size in any format that Pillow reads, in color or grey, with or without transparency. Only the
-        first frame of an animation is used.
+        A picture of any size in any format that Pillow reads, in color or grey, with or without transparency; or one
+        that is a picture of Pillow already. Only the first frame of an animation is used.
     single
         Whether all ink is one mark.
 
@@ -172,8 +172,9 @@ def prepare_marks(
             marks = [np.logical_or.reduce(marks)] if single or whole else marks
             images = np.stack([place_ink(contrast, mark, preprocessor).ravel() for mark in marks])
             return images if preprocessor.background == "dark" else 1 - images
+    name = path if isinstance(path, Path) else "the picture"
     raise DataError(
-        f"{path}: the picture is blank, nothing stands out from its background. Draw darker, or crop it to the drawing."
+        f"{name}: the picture is blank, nothing stands out from its background. Draw darker, or crop it to the drawing."
     )
 
 

@@ -15,8 +15,8 @@ from .ink import FAINTEST_INK, border_mask
 FORMATS = "PNG, JPEG, GIF, BMP, TIFF or WebP"
 
 
-def read_picture(path: Path) -> Any:
-    """Read the first frame of a picture file, upright and opaque.
+def read_picture(path: Path | Any) -> Any:
+    """Read the first frame of a picture file, or take a picture of Pillow; return it upright and opaque.
 
     Returns
     -------
@@ -32,13 +32,15 @@ def read_picture(path: Path) -> Any:
     return without_transparency(open_picture(path))
 
 
-def open_picture(path: Path, near: tuple[int, int] | None = None) -> Any:
+def open_picture(path: Path | Any, near: tuple[int, int] | None = None) -> Any:
     """Read the first frame of a picture file, upright, in any of Pillow's modes; see `read_picture`.
 
     A JPEG file is decoded at a fraction of its size, for speed, if that is still twice the size `near`.
     """
     pillow = import_optional("PIL.Image", extra="cli", purpose="Reading pictures")
     operations = import_optional("PIL.ImageOps", extra="cli", purpose="Reading pictures")
+    if not isinstance(path, Path):
+        return operations.exif_transpose(path)
     with open_file(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns about odd metadata, which does not affect the pixels
         warnings.simplefilter("error", pillow.DecompressionBombWarning)

@@ -34,7 +34,7 @@ class PictureResizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The shape of an input: height and width, and 3 if it is in color."""
         return (self.height, self.width) if self.channels == 1 else (self.height, self.width, 3)
 
-    def read(self, path: Path) -> UInt8[np.ndarray, "height width *color"]:
+    def read(self, path: Path | Any) -> UInt8[np.ndarray, "height width *color"]:
         """Read a picture, upright, as large as it fits, the rest filled with the usual color of its border.
 
         Transparent pictures are laid on white.

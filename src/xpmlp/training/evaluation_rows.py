@@ -133,7 +133,7 @@ def rows_of_table(model: Model, data: str, target: str | None, given: TableOptio
         facts = (*facts, f"{table.name}: evaluated on the rows held out in training")
     elif test_table is None and is_own:
         facts = (*facts, f"{table.name}: the model was trained on this table, so this says little about other rows")
-    split, notes = labelled_rows(table, schema, model.classes, rows)
+    split, notes = labelled_rows(without_left_out(model, table), schema, model.classes, rows)
     if model.table_schema is None:
         notes += unusual_scale(split.x, model, what=table.name)
 
@@ -214,6 +214,22 @@ def find_large_rows(
     if is_held_out is not None:
         facts = (*facts, f"{table.name}: evaluated on the rows held out in training")
     return LargeRows(model, large, schema, options, facts, is_held_out)
+
+
+def given_columns(model: Model) -> list[str]:
+    """Return the names of all columns of the training table, if the model left some out, such as constant ones."""
+    split = model.training.get("split")
+    given = split.get("columns") if isinstance(split, dict) else None
+    return given if isinstance(given, list) and all(isinstance(name, str) for name in given) else []
+
+
+def without_left_out(model: Model, table: Table) -> Table:
+    """Return a table without the columns that training left out of its own, which need no note."""
+    if model.table_schema is None:
+        return table
+    read = {model.table_schema.target, *(column.name for column in model.table_schema.columns)}
+    left_out = set(given_columns(model)) - read
+    return replace(table, schema={name: dtype for name, dtype in table.schema.items() if name not in left_out})
 
 
 def check_shape(model: Model, shape: tuple[int, ...], what: str) -> None:

@@ -27,7 +27,7 @@ from xpmlp.model.image_preprocessor import prepare_marks
 from xpmlp.model.model import Model
 from xpmlp.model.model_file import load_model
 
-from .evaluation_rows import find_rows
+from .evaluation_rows import find_rows, given_columns, without_left_out
 
 LARGEST_SCALED = 2.0  # scaled values of images lie between -1 and 1, or little beyond
 
@@ -78,7 +78,7 @@ def as_dataset(data: Any, y: Any = None, memory: str | int | None = None, **opti
 def table_inputs(model: Model, table: Table) -> Rows:
     """Return a table's rows as the model's inputs, even if it was not trained on a table."""
     if model.table_schema is not None:
-        return rows_to_predict(table, model.table_schema)
+        return rows_to_predict(without_left_out(model, table), model.table_schema)
     features = model.layer_sizes[0]
     labels = [name for name in table.schema if name.lower() in ("label", "target", "class", "y")]
     target = labels[0] if labels and len(table.schema) == features + 1 else ""
@@ -92,7 +92,7 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
     ----------
     data
         Samples as in training, before scaling: an array of any library, a data frame, a dict of columns or of a row, or
-        a list of rows; or the path of a table or a picture, each mark of which is a row, or several paths of pictures,
+        a list of rows; the path of a table; or a picture or its path, each mark of which is a row, or several pictures,
         each of which is one.
 
     Raises
@@ -111,8 +111,10 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
         return whole_rows(
             table_inputs(model, read_table(path, TableOptions.recorded(model.training), model.table_schema))
         )
-    if isinstance(data, Sequence) and data and all(isinstance(item, str | os.PathLike) for item in data):
-        return np.concatenate([read_marks(model, Path(os.path.expanduser(item)), single=True) for item in data])
+    if is_picture(data):
+        return read_marks(model, data)
+    if isinstance(data, Sequence) and data and all(is_picture(p) or isinstance(p, str | os.PathLike) for p in data):
+        return np.concatenate([read_marks(model, picture, single=True) for picture in data])
     if is_frame(data):
         return whole_rows(table_inputs(model, table_in_memory(data)))
     x = np.asarray(data)
@@ -163,13 +165,6 @@ def columns_of_rows(data: Any) -> Any:
     return {key: [row.get(key) for row in data] for key in dict.fromkeys(itertools.chain.from_iterable(data))}
 
 
-def given_columns(model: Model) -> list[str]:
-    """Return the names of all columns of the training table, if the model left some out, such as constant ones."""
-    split = model.training.get("split")
-    given = split.get("columns") if isinstance(split, dict) else None
-    return given if isinstance(given, list) and all(isinstance(name, str) for name in given) else []
-
-
 def whole_rows(rows: Rows) -> Float[np.ndarray, "rows features"]:
     """Return the inputs of a table whose rows are all usable, with its notes as warnings."""
     if not rows.usable.all():
@@ -183,10 +178,17 @@ def whole_rows(rows: Rows) -> Float[np.ndarray, "rows features"]:
     return rows.x
 
 
-def read_marks(model: Model, path: Path, *, single: bool = False) -> Float[np.ndarray, "marks features"]:
-    """Read each mark in a picture, or the whole picture, as the model's inputs."""
+def is_picture(data: Any) -> bool:
+    """Return whether this is a picture of Pillow."""
+    return hasattr(data, "getbands")
+
+
+def read_marks(model: Model, picture: Any, *, single: bool = False) -> Float[np.ndarray, "marks features"]:
+    """Read each mark in a picture or its file, or the whole picture, as the model's inputs."""
+    path = picture if is_picture(picture) else Path(os.path.expanduser(picture))
     if model.image_preprocessor is None:
-        raise DataError(f"{path}: the model was not trained on images, so it cannot classify a picture.")
+        name = "the picture" if is_picture(picture) else path
+        raise DataError(f"{name}: the model was not trained on images, so it cannot classify a picture.")
     return prepare_marks(path, model.image_preprocessor, single=single)
 
 
@@ -230,7 +232,7 @@ def labelled_split(model: Model, data: Any, y: Any = None, *, prepared: bool = F
             if y != schema.target:
                 raise DataError(f"{y}: is not the column that the model predicts, which is {schema.target!r}.")
             y = None
-        data = read_texts(table_in_memory(data, y, schema.target), None, schema)
+        data = without_left_out(model, read_texts(table_in_memory(data, y, schema.target), None, schema))
         samples, notes = labelled_rows(data, schema, model.classes)
         for note in notes:
             warnings.warn(note, stacklevel=4)

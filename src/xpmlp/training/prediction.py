@@ -66,8 +66,8 @@ def predict(
         A model, or the path of its file.
     data
         Raw samples, which the model scales and encodes as in training: an array of any library, with a row or an image
-        for each sample; a data frame; a dict of one row, or a list of them; the path of a table; the path of a picture,
-        in which each mark is a sample, such as the digits of 314; a list of such paths, in which each picture is one.
+        for each sample; a data frame; a dict of one row, or a list of them; the path of a table; a picture of Pillow or
+        its path, in which each mark is a sample, such as the digits of 314; a list of them, each of which is a sample.
         Or a `Split` of a dataset, which is prepared already.
     backend
         Where to compute: a backend or its name; NumPy by default.

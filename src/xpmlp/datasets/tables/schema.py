@@ -232,8 +232,9 @@ def later_formats(table: Table, schema: TableSchema) -> tuple[dict[str, str], li
             continue
         found = find_format(texts)
         if found is not None:
-            formats[column.name] = found[0]
-            notes.append(f"{table.name}: dates in {column.name!r} are read as {found[0]}, unlike in training")
+            formats[column.name], other = found
+            if column.format or other:  # else training had dates that were no text, and this text fits one format only
+                notes.append(f"{table.name}: dates in {column.name!r} are read as {found[0]}, unlike in training")
     return {name: form for name, form in formats.items() if form}, notes
 
 
