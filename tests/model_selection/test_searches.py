@@ -19,6 +19,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 import xpmlp
 from xpmlp import model_selection
+from xpmlp.training.population import train_population, widths
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -56,6 +57,23 @@ def test_a_grid_of_a_pipeline_has_scikit_learns_results(early_stopping: bool, ca
     network = {**SMALL, "early_stopping": early_stopping, "n_iter_no_change": 3}
     same_search("GridSearchCV", "MLPClassifier", IRIS, grid, cv=3, of_network=network, return_train_score=True)
     assert "left to scikit-learn" not in caplog.text
+
+
+@pytest.mark.parametrize(("activation", "populations"), [("relu", 1), ("logistic", 3)])
+def test_several_widths_have_scikit_learns_results(
+    activation: str, populations: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def count_members(samples: Any, members: Any, **settings: Any) -> None:
+        calls.append(len(members))
+        train_population(samples, members, **settings)
+
+    monkeypatch.setattr(widths, "train_population", count_members)
+    grid = {"hidden_layer_sizes": [(8, 3), (5, 6), (2, 2)], "alpha": [1e-4, 0.1]}
+    network = SMALL | {"activation": activation, "early_stopping": True, "n_iter_no_change": 3}
+    same_search("GridSearchCV", "MLPClassifier", IRIS, grid, scaled=False, cv=3, of_network=network)
+    assert calls == [18 // populations] * populations
 
 
 @pytest.mark.parametrize(

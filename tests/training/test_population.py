@@ -17,7 +17,7 @@ from xpmlp.nn.network import forward
 from xpmlp.nn.optimizers import adam, adamw, sgd
 from xpmlp.nn.samples import Samples
 from xpmlp.training import Callback, FitResult, Run, constant, fit, warmup_cosine
-from xpmlp.training.population import Member, Rows, train_population, with_largest_norm
+from xpmlp.training.population import Member, Rows, train_population, train_widths, widths, with_largest_norm
 from xpmlp.training.population.planning import arrange
 
 BATCH = 16
@@ -60,9 +60,9 @@ def samples(regression: bool = False) -> Samples:
     return Samples(x, targets, generator.uniform(0.5, 1.5, 90))
 
 
-def draw(seed: int) -> Any:
+def draw(seed: int, units: int = 7) -> Any:
     generator = np.random.default_rng(seed)
-    return init_layers(array_api_compat.numpy, generator, (5, 7, 3), glorot_uniform(), dtype=np.float64)
+    return init_layers(array_api_compat.numpy, generator, (5, units, 3), glorot_uniform(), dtype=np.float64)
 
 
 def make_members(settings: list[dict[str, float]], dropout: float = 0.0) -> list[Member]:
@@ -93,7 +93,7 @@ def train_alone(member: Member, number: int, data: Samples, optimizer: Any, loss
     validation = data.map(lambda array: array[member.rows.validation])
     return fit(
         data,
-        layers=draw(number),
+        layers=member.layers,
         activation=ACTIVATIONS["mish" if loss == "huber:0.5" else "tanh"],
         loss=find_loss(loss),
         optimizer=optimizer(**member.optimizer),
@@ -110,8 +110,10 @@ def train_alone(member: Member, number: int, data: Samples, optimizer: Any, loss
     )
 
 
-def train(members: list[Member], data: Samples, optimizer: Any, loss: str, backend: Backend, **settings: Any) -> None:
-    train_population(
+def train(
+    members: list[Member], data: Samples, optimizer: Any, loss: str, backend: Backend, how: Any = None, **settings: Any
+) -> None:
+    (how or train_population)(
         data,
         members,
         activation=ACTIVATIONS["mish" if loss == "huber:0.5" else "tanh"],
@@ -178,6 +180,55 @@ def test_every_member_equals_the_same_network_trained_alone(backend_name: str, c
         for name in ("objective", "validation_loss", "validation_accuracy"):
             found, expected = ([getattr(row, name) for row in history] for history in (member.history, alone.history))
             assert found == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_members_of_several_widths_are_trained_together_like_alone(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    optimizer, settings, loss, dropout = CASES[case]
+    data = samples(loss in REGRESSION)
+    calls: list[set[Any]] = []
+
+    def make() -> list[Member]:
+        members = make_members(settings, dropout)
+        for number, member in enumerate(members):
+            member.layers = draw(number, (7, 4, 1)[number // 4])
+        return members
+
+    def train_padded(data: Any, members: Any, **settings: Any) -> None:
+        calls.append({member.layers[0].weight.shape for member in members})
+        train_population(data, members, **settings)
+
+    monkeypatch.setattr(widths, "train_population", train_padded)
+    members = make()
+    train(members, data, optimizer, loss, NumpyBackend(), train_widths)
+    assert calls == [{(5, 7)}]
+    for number, (member, of_alone) in enumerate(zip(members, make(), strict=True)):
+        alone = train_alone(of_alone, number, data, optimizer, loss)
+        assert_equal(member.layers, alone.layers)
+        assert member.state is not None
+        momenta = [tree for tree in member.state.optimizer if isinstance(tree, tuple)]
+        assert {widths.shapes_of(tree) for tree in momenta} == {widths.shapes_of(alone.layers)}
+
+
+def test_widths_are_padded_only_where_that_is_quicker() -> None:
+    def units(counts: dict[int, int]) -> list[list[int]]:
+        members = [
+            Member(draw(0, width), make_members(MOMENTA)[0].rows, constant(0.1), 1)
+            for width in counts
+            for _ in range(counts[width])
+        ]
+        groups = [[member.layers[0].bias.shape[1] for member in group] for _, group in widths.group_widths(members, 32)]
+        return [sorted(set(group)) for group in groups]
+
+    assert units({8: 5, 24: 5, 16: 5}) == [[8, 16, 24]]
+    assert units({8: 5, 16: 5, 512: 5}) == [[512], [8, 16]]
+    assert units({8: 200, 24: 200}) == [[24], [8]]
+
+
+def test_units_whose_output_without_weights_is_not_0_are_not_padded() -> None:
+    for name, function in ACTIVATIONS.items():
+        same = widths.architecture(draw(0, 7), function) == widths.architecture(draw(0, 4), function)
+        assert same == (name not in ("logistic", "softplus"))
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from xpmlp.nn.optimizers import Optimizer, adam, adamw, sgd
 from xpmlp.nn.samples import Samples
 from xpmlp.training import FitResult
 from xpmlp.training.errors import DivergedError, describe_divergence
-from xpmlp.training.population import Member, Rows, with_largest_norm
+from xpmlp.training.population import Member, Rows, architecture, with_largest_norm
 
 nesterov = functools.partial(sgd, nesterov=True)
 
@@ -146,9 +146,9 @@ class Fit:
     def kind(self) -> Any:
         """What all members of a population have in common."""
         network = self.network
-        shapes = tuple(layer.weight.shape for layer in self.start.layers)
         place = (self.backend.name, self.backend.device_name, str(self.start.layers[0].weight.dtype), self.batch_size)
-        return (type(network), self.activation, self.loss, self.optimizer, shapes, place)
+        layers = architecture(self.start.layers, self.activation)
+        return (type(network), self.activation, self.loss, self.optimizer, layers, place)
 
     def member(self, rows: Rows) -> Member:
         """Return the member of a population that trains this network on rows of the population's samples."""

@@ -16,7 +16,7 @@ from xpmlp.estimators.labels import decode
 from xpmlp.nn.ensembles import stack_networks
 from xpmlp.nn.network import forward
 from xpmlp.nn.samples import Samples
-from xpmlp.training.population import Rows, train_population
+from xpmlp.training.population import Rows, shapes_of, train_widths
 
 from .networks import Fit, Inputs, Preparation, UnsuitableError
 
@@ -63,7 +63,7 @@ def train_and_score(tasks: Sequence[Task]) -> tuple[dict[int, Any], dict[int, st
 
 
 def train(fits: list[Fit]) -> None:
-    """Train networks of one architecture, and store them in their estimators."""
+    """Train networks of one architecture, in all its widths, and store them in their estimators."""
     backend = fits[0].backend
     samples, offsets = pool({id(fit.inputs): fit.inputs for fit in fits})
     rows: dict[int, Rows] = {}
@@ -77,7 +77,7 @@ def train(fits: list[Fit]) -> None:
                 None if validation is None else position[validation],
             )
     members = [fit.member(rows[id(fit.rows)]) for fit in fits]
-    train_population(
+    train_widths(
         samples,
         members,
         activation=fits[0].activation,
@@ -123,7 +123,8 @@ def score_together(fits: dict[int, Fit], tasks: Sequence[Task]) -> None:
     for index, fit in fits.items():
         task = tasks[index]
         if fit.has_accuracy(task.keywords, task.arguments[2]):
-            folds.setdefault((id(fit.inputs), id(task.keywords["test"])), []).append(index)
+            key = (id(fit.inputs), id(task.keywords["test"]), shapes_of(fit.start.layers))
+            folds.setdefault(key, []).append(index)
     for fold in folds.values():
         with contextlib.suppress(Exception):  # scikit-learn then scores them one by one, and says what is wrong
             score_fold([fits[index] for index in fold], tasks[fold[0]])

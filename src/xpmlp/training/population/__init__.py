@@ -11,5 +11,14 @@ are done that the rest is worth moving closer together; no member's numbers depe
 from .member import Member, Rows
 from .step import with_largest_norm
 from .train import train_population
+from .widths import architecture, shapes_of, train_widths
 
-__all__ = ["Member", "Rows", "train_population", "with_largest_norm"]
+__all__ = [
+    "Member",
+    "Rows",
+    "architecture",
+    "shapes_of",
+    "train_population",
+    "train_widths",
+    "with_largest_norm",
+]
