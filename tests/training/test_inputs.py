@@ -277,6 +277,10 @@ def test_each_mark_of_one_picture_is_a_sample_and_each_of_several_pictures(tmp_p
         np.testing.assert_array_equal(xpmlp.predict(model, given).probabilities, expected)
         assert len(expected) == 3
     assert len(xpmlp.predict(model, [tmp_path / "111.png", picture]).labels) == 2
+    x, y = load_digits(return_X_y=True)
+    pictures = [pillow.fromarray(image) for image in x[:200].reshape(-1, 8, 8).astype(np.uint8)]
+    of_pixels, _ = xpmlp.train(pictures, y[:200], **SHORT)
+    np.testing.assert_array_equal(xpmlp.predict(of_pixels, pictures).labels, xpmlp.predict(of_pixels, x[:200]).labels)
     with pytest.raises(DataError, match="the picture: the picture is blank"):
         xpmlp.predict(model, pillow.new("L", (60, 60), 255))
 

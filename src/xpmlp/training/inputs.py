@@ -113,6 +113,9 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
         )
     if is_picture(data):
         return read_marks(model, data)
+    of_pixels = model.image_preprocessor is None and isinstance(data, list) and all(map(is_picture, data))
+    if of_pixels and len({picture.size for picture in data}) == 1:  # as `train` takes a list of pictures
+        data = [np.asarray(picture) for picture in data]
     if isinstance(data, Sequence) and data and all(is_picture(p) or isinstance(p, str | os.PathLike) for p in data):
         return np.concatenate([read_marks(model, picture, single=True) for picture in data])
     if is_frame(data):
