@@ -235,7 +235,7 @@ that this project grew out of, with the gradient corrected. ``table`` suits tabl
 what a plain network can take of RealMLP's defaults (Holzmüller et al. 2024, "Better by Default"). ``small_table`` suits
 those with few rows, which a large network would learn by heart."""
 
-LONGEST_MEAN = 100.0  # of images, squared: beyond, the learning rate of ``default`` diverges
+LONGEST_MEAN = 200.0  # of images, squared: beyond, the learning rate of ``default`` diverges
 PHOTO_STEPS, MOST_PHOTO_EPOCHS = 2000, 300
 FEW_ROWS = 1000  # fewer are a small table
 TABLE_STEPS, SMALL_TABLE_STEPS = 1000, 2000
