@@ -93,13 +93,15 @@ def refuse(error: OSError) -> None:
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """Return the folders in a folder, in the order of their names, without hidden ones."""
+    """Return the folders in a folder, in the order of their names, without hidden ones and links to those around it."""
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if entry.is_dir()]
     except OSError as error:
         refuse(error)
-    return [folder / name for name in sorted(names) if not name.startswith((".", "__"))]
+    place = Path(os.path.realpath(folder))
+    found = [folder / name for name in sorted(names) if not name.startswith((".", "__"))]
+    return [path for path in found if not place.is_relative_to(os.path.realpath(path))]
 
 
 def walk(folder: Path, onerror: Callable[[OSError], None] | None = refuse) -> Iterator[Path]:
