@@ -306,5 +306,5 @@ def test_a_model_is_saved_whichever_of_the_two_comes_first(tmp_path: Path) -> No
     xpmlp.save_model(trained(), tmp_path / "first.safetensors")
     xpmlp.save_model(tmp_path / "second.safetensors", trained())
     assert (tmp_path / "first.safetensors").read_bytes() == (tmp_path / "second.safetensors").read_bytes()
-    with pytest.raises(SettingsError, match="expected a Model, got dict"):
-        xpmlp.save_model("x.safetensors", {})  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="expected a Model, got str"):
+        xpmlp.save_model("x.safetensors", "y.safetensors")
