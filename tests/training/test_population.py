@@ -89,11 +89,11 @@ def make_members(settings: list[dict[str, float]], dropout: float = 0.0) -> list
     ]
 
 
-def train_alone(member: Member, number: int, data: Samples, optimizer: Any, loss: str) -> FitResult:
+def train_alone(member: Member, number: int, data: Samples, optimizer: Any, loss: str, units: int = 7) -> FitResult:
     validation = data.map(lambda array: array[member.rows.validation])
     return fit(
         data,
-        layers=member.layers,
+        layers=draw(number, units),
         activation=ACTIVATIONS["mish" if loss == "huber:0.5" else "tanh"],
         loss=find_loss(loss),
         optimizer=optimizer(**member.optimizer),
@@ -188,10 +188,12 @@ def test_members_of_several_widths_are_trained_together_like_alone(case: str, mo
     data = samples(loss in REGRESSION)
     calls: list[set[Any]] = []
 
+    units = (7, 4, 1)
+
     def make() -> list[Member]:
         members = make_members(settings, dropout)
         for number, member in enumerate(members):
-            member.layers = draw(number, (7, 4, 1)[number // 4])
+            member.layers = draw(number, units[number // 4])
         return members
 
     def train_padded(data: Any, members: Any, **settings: Any) -> None:
@@ -203,7 +205,7 @@ def test_members_of_several_widths_are_trained_together_like_alone(case: str, mo
     train(members, data, optimizer, loss, NumpyBackend(), train_widths)
     assert calls == [{(5, 7)}]
     for number, (member, of_alone) in enumerate(zip(members, make(), strict=True)):
-        alone = train_alone(of_alone, number, data, optimizer, loss)
+        alone = train_alone(of_alone, number, data, optimizer, loss, units[number // 4])
         assert_equal(member.layers, alone.layers)
         assert member.state is not None
         momenta = [tree for tree in member.state.optimizer if isinstance(tree, tuple)]
