@@ -17,7 +17,7 @@ from sklearn.preprocessing import OneHotEncoder
 from xpmlp import load_dataset
 from xpmlp.datasets.tables.dates import PARTS, date_part, find_format, parse_dates
 from xpmlp.datasets.tables.files import read_table
-from xpmlp.datasets.tables.loading import rows_to_predict
+from xpmlp.datasets.tables.loading import held_out_rows, labelled_rows, rows_to_predict
 from xpmlp.errors import DataError
 
 Write = Callable[..., Path]
@@ -282,3 +282,17 @@ def test_text_that_recurs_beside_a_few_decorated_numbers_is_categories(write: Wr
     schema = load_dataset(path).table_schema
     assert schema is not None
     assert [column.kind for column in schema.columns] == ["category", "number"]
+
+
+def test_a_class_called_none_is_missing_for_a_model_that_was_trained_without_it(write: Write) -> None:
+    """Until "None" could be a class, models were trained without such rows."""
+    text = "x,y\n" + "".join(f"{i},{['None', 'Some', 'Marked'][i % 3]}\n" for i in range(60))
+    table = read_table(write(text))
+    schema = load_dataset(write(text)).table_schema
+    assert schema is not None
+    split, _ = labelled_rows(table, schema, ("Marked", "Some"))
+    assert set(split.labels) == {"Marked", "Some"}
+    recorded = {"file": "data.csv", "rows": 60, "test_fraction": 0.2}
+    held_out = held_out_rows(table, schema, recorded, ("Marked", "Some"))
+    assert held_out is not None
+    assert held_out.sum() == 8

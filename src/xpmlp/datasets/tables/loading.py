@@ -1,7 +1,7 @@
 """From a table to a dataset, or to the inputs of a trained model."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from .options import TableOptions, Task
 from .schema import check_table, dropped_note, fit_schema, infrequent_notes, missing_notes, refuse_missing, usable_rows
 from .suspicions import note_suspicions
 from .table import Table, column_type, import_polars, reports_polars_errors
-from .values import read_texts
+from .values import NONE, read_texts
 
 USE_MISSING = "Use them with --missing auto, mean or median, or drop such rows with --missing drop."
 NAMED_TABLES = ("iris", "wine", "breast_cancer", "diabetes")  # of scikit-learn
@@ -251,7 +251,7 @@ def labelled_rows(
             f"{table.name}: there is no column {schema.target!r} to compare predictions with.{hint} Name the column "
             "with the correct answers with --target."
         )
-    target = read_target(table, schema.target, task_of(classes))
+    target = known_target(table, schema.target, classes)
     found = rows_to_predict(table, schema, ~target.missing if rows is None else rows & ~target.missing)
     if not found.usable.any():
         raise DataError(f"{table.name}: no row has all the values that are needed.")
@@ -265,6 +265,14 @@ def labelled_rows(
             first = int(np.flatnonzero(found.usable)[np.argmin(np.isin(labels, np.asarray(classes)))])
             raise DataError(f"{table.name}: {table.place(first)}, column {schema.target!r}: {error}") from error
     return Split(found.x, labels), found.notes
+
+
+def known_target(table: Table, name: str, classes: tuple[int | str, ...]) -> Target:
+    """Read the target of a model with these classes; once, all "None" was missing."""
+    target = read_target(table, name, task_of(classes))
+    if NONE in classes or target.values.dtype.kind != "U":
+        return target
+    return replace(target, missing=target.missing | (target.values == NONE))
 
 
 def task_of(classes: tuple[int | str, ...]) -> Task:
@@ -283,7 +291,7 @@ def held_out_rows(
     if split.get("drawn_by") == BY_ROW_NUMBER and isinstance(split.get("test_fraction"), float):
         return np.asarray(draw(0, table.rows) < split["test_fraction"])
     options = TableOptions(target=schema.target, missing=schema.missing, task=task_of(classes))
-    target = read_target(table, schema.target, options.task)
+    target = known_target(table, schema.target, classes)
     try:
         table, _ = check_table(table, schema)
         kept, _ = kept_rows(table, target, [column.name for column in schema.columns], options)
