@@ -167,3 +167,15 @@ def test_numbers_take_little_room_whatever_their_size() -> None:
 def test_without_test_rows_a_line_holds_what_there_is() -> None:
     row = EpochRow(3, 0.5, None, None, 0.1, 1.0, 1234.0)
     assert describe_epoch(row, 100) == "epoch   3/100   loss 0.5000       1,234 samples/s"
+
+
+def test_many_short_epochs_are_not_all_written_but_the_last_is(xpmlp: Run) -> None:
+    """So that the notes on a table stay on the screen."""
+    for options, last in ((["--epochs", 200], 200), (["--epochs", 300, "--patience", 1], None)):
+        out = xpmlp("train", "iris", "--output", "run", "--force", *options).out
+        written = [int(number) for number in re.findall(r"^epoch +(\d+)/", out, re.MULTILINE)]
+        history = Path("run/history.csv").read_text().splitlines()
+        assert written[0] == 1
+        assert written[-1] == len(history) - 1
+        assert last in (None, written[-1])
+        assert len(written) < 40

@@ -129,8 +129,8 @@ def no_folder_message(path: Path) -> str:
     """Return the message for a path that is neither a folder nor FOLDER/PREFIX."""
     if os.path.exists(path):
         return (
-            f"{path}: is a file. Give the folder that holds the four IDX files of MNIST's layout "
-            f"({', '.join(FILE_NAMES.values())}): {path.parent}"
+            f"{path}: is no table that can be read. Give a table, such as CSV, or the folder that holds the four IDX "
+            f"files of MNIST's layout ({', '.join(FILE_NAMES.values())})"
         )
     prefixes = [str(path.parent / prefix) for prefix in idx_prefixes(path.parent)]
     others = f" There is {', '.join(prefixes)}." if prefixes else ""

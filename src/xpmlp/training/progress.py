@@ -10,6 +10,7 @@ from typing import Any
 from .run import Callback, EpochRow, Run
 
 REFRESH_SECONDS = 0.2  # drawing more often takes time from training
+FEWEST_LINES, LONG_SECONDS = 20, 1.0  # more lines than that only for epochs that take so long
 
 
 def describe_loss(loss: float) -> str:
@@ -42,17 +43,23 @@ def describe_epoch(row: EpochRow, epochs: int) -> str:
 
 
 class EpochLines(Callback):
-    """Write a line for every epoch."""
+    """Write a line for every epoch; of many short ones, for some and the last."""
 
     def __init__(self, write: Callable[[str], object]) -> None:
         self.write = write
+        self.written, self.time = 0, time.monotonic()
 
     def on_epoch_end(self, run: Run) -> None:
         """Write the epoch."""
-        self.write(describe_epoch(run.history[-1], run.epochs))
+        done, now = len(run.history), time.monotonic()
+        if done in (1, run.epochs) or done % max(1, run.epochs // FEWEST_LINES) == 0 or now > self.time + LONG_SECONDS:
+            self.write(describe_epoch(run.history[-1], run.epochs))
+            self.written, self.time = done, now
 
     def on_fit_end(self, run: Run) -> None:
-        """Restore the terminal."""
+        """Write the last epoch if the run ended early, and restore the terminal."""
+        if run.history and self.written and self.written < len(run.history):
+            self.write(describe_epoch(run.history[-1], run.epochs))
         self.close()
 
     def close(self) -> None:

@@ -138,3 +138,23 @@ def test_an_archive_of_several_files_is_refused_by_their_names(tmp_path: Path) -
     as_zip(tmp_path / "two.zip", {"train.csv": CSV, "test.csv": CSV})
     with pytest.raises(DataError, match=r"it holds 'train\.csv', 'test\.csv'\. Unpack it"):
         load_dataset(tmp_path / "two.zip", target="kind")
+
+
+def test_a_sheet_is_chosen_by_its_table_its_name_or_its_number(tmp_path: Path) -> None:
+    pytest.importorskip("fastexcel")
+    path = tmp_path / "book.ods"
+    other: list[list[Any]] = [["a", "kind"], *([float(row % 7), "uv"[row % 2]] for row in range(50))]
+    groups = [["What", None, "More", None], *ROWS]
+    as_sheets(path, {"read me": [["Sales.", "By Bob."]], "data": groups, "2025": other})
+    dataset = load_dataset(path, target="kind")
+    assert any("sheet 'data' read, not 'read me', '2025'" in note for note in dataset.notes)
+    assert any("line 1 left out, for units or more names: 'What, , More, '" in note for note in dataset.notes)
+    for sheet in ("2025", "3"):
+        assert load_dataset(path, target="kind", sheet=sheet).classes == ("u", "v")
+    with pytest.raises(
+        DataError, match=r"book.ods: --sheet: no sheet '4' has cells. Those that have are 'read me', 'd"
+    ):
+        load_dataset(path, target="kind", sheet="4")
+    (tmp_path / "table.csv").write_bytes(CSV)
+    with pytest.raises(DataError, match=r"table.csv: --sheet: is no spreadsheet"):
+        load_dataset(tmp_path / "table.csv", target="kind", sheet="1")

@@ -5,7 +5,7 @@ From there on their cells are those of a CSV file: titles, totals, money, dates 
 
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,18 +17,21 @@ from ..memory import check_memory
 from .table import import_polars, polars_errors, silent_panics
 
 SPACE_FOR_CELLS = 8  # cells in memory take about as many times a file's size
+FAR_LARGER = 10  # times as many cells
 BY_ROWS = 'Write one object for each row: [{"a": 1, "b": 2}, …], as pandas\' to_json(orient="records") does.'
 
 
-def convert(path: Path) -> tuple[bytes, str] | None:
+def convert(path: Path, sheet: str | None = None) -> tuple[bytes, str] | None:
     """Return the content as CSV, and a note on the sheet read; None for other formats."""
     reader = READERS.get(path.suffix.lower())
+    if sheet is not None and reader is not read_spreadsheet:
+        raise DataError(f"{path}: --sheet: is no spreadsheet, and has no sheets. Leave --sheet out.")
     if reader is None:
         return None
     check_memory(
         SPACE_FOR_CELLS * content_size(path), what=str(path), remedy="Save it as Parquet, which is read in parts."
     )
-    return reader(path)
+    return read_spreadsheet(path, sheet) if reader is read_spreadsheet else reader(path)
 
 
 def content_size(path: Path) -> int:
@@ -40,8 +43,8 @@ def content_size(path: Path) -> int:
         return path.stat().st_size
 
 
-def read_spreadsheet(path: Path) -> tuple[bytes, str]:
-    """Return the cells of the first sheet that holds any."""
+def read_spreadsheet(path: Path, wanted: str | None = None) -> tuple[bytes, str]:
+    """Return the cells of a sheet: by default the first that is visible and holds a table."""
     fastexcel = import_optional("fastexcel", extra="excel", purpose="Reading spreadsheets")
     import_polars()
     try:
@@ -49,6 +52,7 @@ def read_spreadsheet(path: Path) -> tuple[bytes, str]:
             book = fastexcel.read_excel(path.read_bytes())
             sheets = {name: book.load_sheet(name, header_row=None, dtypes="string") for name in book.sheet_names}
             frames = {name: sheet.to_polars() for name, sheet in sheets.items() if sheet.height}
+            hidden = {name for name in frames if sheets[name].visible != "visible"}
     except BaseException as error:  # damaged files raise errors of a dozen types, and Rust's panics
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
@@ -56,10 +60,24 @@ def read_spreadsheet(path: Path) -> tuple[bytes, str]:
         raise DataError(f"{path}: cannot be read as a spreadsheet ({reason}). Save the sheet as CSV.") from error
     if not frames:
         raise DataError(f"{path}: holds no cells. Give a sheet with a header and at least two rows.")
-    first, *others = frames
-    csv: str = frames[first].write_csv(include_header=False)
-    note = f"sheet {first!r} read, not {listing(others)}; to use another one, save it as CSV" if others else ""
-    return csv.encode(errors="replace"), note
+    name = find_sheet(path, frames, hidden, wanted)
+    csv: str = frames[name].write_csv(include_header=False)
+    others = [other for other in frames if other != name]
+    note = f"sheet {name!r} read, not {listing(others)}; choose another with --sheet NAME" if others else ""
+    return csv.encode(errors="replace"), "" if wanted else note
+
+
+def find_sheet(path: Path, frames: Mapping[str, Any], hidden: Collection[str], wanted: str | None) -> str:
+    """Return the name of the wanted sheet; by default of the first that is no remark beside a far larger one."""
+    names = list(frames)
+    if wanted is not None:
+        by_number = {str(number): name for number, name in enumerate(names, start=1)}
+        if (found := wanted if wanted in frames else by_number.get(wanted)) is None:
+            raise DataError(f"{path}: --sheet: no sheet {wanted!r} has cells. Those that have are {listing(names)}.")
+        return found
+    sizes = {name: frame.height * frame.width for name, frame in frames.items() if name not in hidden}
+    sizes = sizes or {name: frame.height * frame.width for name, frame in frames.items()}
+    return next(name for name, size in sizes.items() if size * FAR_LARGER >= max(sizes.values()))
 
 
 def read_json(path: Path) -> tuple[bytes, str]:

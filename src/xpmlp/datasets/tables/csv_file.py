@@ -95,7 +95,7 @@ class CsvFile:
 def read_csv(path: Path, options: TableOptions | None = None, schema: TableSchema | None = None) -> Table:
     """Read a CSV file, perhaps for a model. Columns whose first values are 0 to 255 take a byte each if all are."""
     options = options or TableOptions()
-    text = read_text(path, options.encoding)
+    text = read_text(path, options.encoding, sheet=options.sheet)
     note = "" if text.encoding is None or options.encoding else f"is encoded in {text.encoding.upper()}"
     try:
         return read_table_text(text, options, schema, note)

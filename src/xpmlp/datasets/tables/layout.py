@@ -108,9 +108,10 @@ def find_layout(path: str, lines: list[str], options: TableOptions, schema: Tabl
         if any(rest[0].cells) and all(RULE.fullmatch(cell.strip()) for cell in rest[0].cells):
             del rest[0]
         elif is_second_header(rest[0].cells, [record.cells for record in rest[1:]]):
-            left_out = (
-                f"line {rest[0].start + 1:,} left out, for units or more names: {', '.join(rest[0].cells)[:60]!r}"
-            )
+            out = rest[0]
+            if sum(map(bool, first)) < sum(map(bool, out.cells)):  # it names groups of columns
+                out, first = records[index], out.cells
+            left_out = f"line {out.start + 1:,} left out, for units or more names: {', '.join(out.cells)[:60]!r}"
             notes.append(f"{left_out}; keep it with --skip-rows {records[index].start}")
             del rest[0]
     if not rest:

@@ -12,6 +12,7 @@ from xpmlp.model.table_schema import MISSING, SCALINGS, Missing, Scaling
 from ..splitting import TEST_FRACTION
 
 READING = (
+    "sheet",
     "encoding",
     "header",
     "names",
@@ -21,7 +22,7 @@ READING = (
     "comment",
     "na",
     "numbers",
-)  # options of text files
+)  # options of text files and spreadsheets
 NO_MARKERS = "none"  # the choice of --na
 TASKS = ("classification", "regression")
 
@@ -87,6 +88,9 @@ class TableOptions:
     ] = None
     task: Annotated[Task | None, Help("NAME", f"{' or '.join(TASKS)}; inferred from the target by default.")] = None
 
+    sheet: Annotated[
+        str | None, Help("NAME", "Sheet of a spreadsheet, by its name or number; by default the first with a table.")
+    ] = None
     header: Annotated[
         bool | None, Help("", "Whether the first line of a text file has the columns' names; found by default.")
     ] = None

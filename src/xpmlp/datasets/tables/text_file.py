@@ -106,9 +106,9 @@ def read_lines(file: Any) -> bytes:
     return b"".join(start.splitlines(keepends=True)[:-1])
 
 
-def read_text(path: Path, encoding: str | None = None, errors: str = "strict") -> Text:
+def read_text(path: Path, encoding: str | None = None, errors: str = "strict", sheet: str | None = None) -> Text:
     """Read a file's text, decompressed, in an encoding; by default UTF-8 or another form of Unicode."""
-    converted = convert(path)
+    converted = convert(path, sheet)
     content, note = (decompress(path), "") if converted is None else converted
     if content is None and not is_unicode(path):
         content = path.read_bytes()  # Polars takes no other names
