@@ -16,6 +16,7 @@ from xpmlp.errors import DataError, SettingsError
 from xpmlp.training import RECIPES, Recipe
 from xpmlp.training.sweep import Range, Space, Trial, default_space, parse_space, sweep
 from xpmlp.training.sweep.space import as_setting, check_space
+from xpmlp.training.sweep.trials import share_out
 
 optuna = pytest.importorskip("optuna")
 QUICK = Recipe(hidden_layer_sizes=(8,), optimizer="adam", learning_rate=0.01, batch_size=32, epochs=15)
@@ -250,3 +251,12 @@ def test_what_matters_is_found_among_many_values_in_little_time(iris: Any) -> No
     space: Space = {"learning_rate": [0.001 * 1.2**power for power in range(30)], "penalty": [0.0, 0.001]}
     found = sweep(iris, space, recipe=replace(QUICK, epochs=3), sampler="grid")
     assert found.importances["learning_rate"] > found.importances["penalty"]
+
+
+def test_processes_have_equally_much_to_do(iris: Any) -> None:
+    widths = [256, 8, 8, 64, 8, 64, 8, 8, 64, 8, 8, 8]  # of a hidden layer with 4 inputs and 3 outputs
+    trials = [Trial(number, {"hidden_layer_sizes": (width,)}) for number, width in enumerate(widths)]
+    parts = share_out(trials, QUICK, iris, 2)
+    assert sorted(trial.number for part in parts for trial in part) == list(range(12))
+    assert [sum(widths[trial.number] for trial in part) for part in parts] == [256, 256]
+    assert share_out(trials, QUICK, iris, 1) == [trials]

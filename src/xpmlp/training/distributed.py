@@ -2,8 +2,7 @@
 
 Every process holds all training rows and the same weights, and draws the same order of rows. Of each batch it computes
 a part; losses and gradients are added up by ``Allreduce`` between backward and update (`xpmlp.nn.step.make_step`),
-after which every process makes the same update. The result is that of one process, up to
-rounding: rows are added in another order.
+which all make alike. The result is that of one process, up to rounding: rows are added in another order.
 """
 
 import contextlib
@@ -25,7 +24,7 @@ from xpmlp.errors import SettingsError, XpmlpError
 from xpmlp.nn.samples import Samples, slice_rows
 from xpmlp.nn.tree import tree_map
 from xpmlp.optional_imports import import_optional
-from xpmlp.threads import use_threads
+from xpmlp.threads import RUNS, use_threads
 
 from .shared_memory import SharedSum, length, share_memory
 
@@ -57,6 +56,10 @@ class SingleProcess:
     def hosts(self) -> list[str]:
         """Return nothing: a single machine is described elsewhere."""
         return []
+
+    def threads_each(self, threads: int | None = None) -> int | None:
+        """Return the number of threads that is asked for."""
+        return threads or RUNS.current.get()
 
 
 class Communicator(SingleProcess):
@@ -163,9 +166,9 @@ class Communicator(SingleProcess):
                         "all processes with the same version, settings and data."
                     )
 
-    def threads_each(self, threads: int | None) -> int | None:
+    def threads_each(self, threads: int | None = None) -> int | None:
         """Return the threads of each process: of several on a machine one by default, and no more than it has cores."""
-        hosts = self.hosts()
+        hosts, threads = self.hosts(), super().threads_each(threads)
         here = hosts.count(hosts[self.rank])
         return threads if here == 1 else min(threads or 1, max(1, (os.cpu_count() or 1) // here))
 
@@ -252,6 +255,8 @@ def connect() -> Communicator:
         If there is no MPI library that it can use.
     """
     import_optional("mpi4py", extra="mpi", purpose="Training in several processes")
+    if os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") == os.environ.get("OMPI_COMM_WORLD_SIZE"):
+        os.environ.setdefault("OMPI_MCA_btl", "^ofi")  # on one machine: looking for fast networks takes a second
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:

@@ -16,13 +16,14 @@ from xpmlp.datasets import Dataset
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.optional_imports import import_optional
 from xpmlp.plots.sweep import describe_value
+from xpmlp.threads import use_threads
 from xpmlp.training.distributed import Communicator, SingleProcess, digest
 from xpmlp.training.inputs import as_dataset
 from xpmlp.training.recipes import Recipe
 from xpmlp.training.train import choose_loss, class_weights, default_recipe, make_samples, with_smooth_labels
 
 from .space import WHOLE, Range, Space, as_setting, check_space, default_space, size_of_grid
-from .trials import Trial, make_rows, make_splits, train_trials
+from .trials import Trial, make_rows, make_splits, share_out, train_trials
 
 SAMPLERS = ("tpe", "random", "grid")
 PRUNERS = ("none", "halving", "hyperband")
@@ -177,23 +178,25 @@ def sweep(
     samples = make_samples(dataset, dataset.train, weight, choose_loss(dataset, recipe), as_bytes=as_bytes)
     samples = with_smooth_labels(samples, dataset, recipe)
     at_once = wanted if sampler == "grid" else TOGETHER * processes.size
+    threads = processes.threads_each()
     interrupted = False
     try:
         while proposed := processes.from_first(
             account.ask_for(min(wanted - account.finished, at_once)) if account else []
         ):
             finished: list[Trial] = []
-            train_trials(
-                proposed[processes.rank :: processes.size],
-                recipe,
-                dataset,
-                samples,
-                rows,
-                backend,
-                should_prune=None if account is None or prune == "none" else account.should_prune,
-                # A trial is kept at once, so that a kill does not cost it.
-                on_finish=(lambda trial: account.tell(trial, on_trial)) if processes.size == 1 else finished.append,
-            )
+            with use_threads(threads):
+                train_trials(
+                    share_out(proposed, recipe, dataset, processes.size)[processes.rank],
+                    recipe,
+                    dataset,
+                    samples,
+                    rows,
+                    backend,
+                    should_prune=None if account is None or prune == "none" else account.should_prune,
+                    # A trial is kept at once, so that a kill does not cost it.
+                    on_finish=(lambda trial: account.tell(trial, on_trial)) if processes.size == 1 else finished.append,
+                )
             for trial in processes.gather(finished):
                 account.tell(trial, on_trial)
     except KeyboardInterrupt:
@@ -220,7 +223,7 @@ def describe_sweep(dataset: Dataset, space: Space, recipe: Recipe, folds: int, s
     """Return what must be the same for trials to be compared, in plain texts."""
     fixed = {name: value for name, value in recipe.to_json().items() if name not in space}
     plain = {name: list(values) for name, values in space.items()}
-    rows = digest(np.asarray(dataset.train.x[:100]), dataset.train.labels)
+    rows = digest(np.asarray(dataset.train.take(slice(100)).x), dataset.train.labels)
     return {
         "data": f"{dataset.name}, {dataset.train.rows} training rows, checksum {rows}",
         "space": json.dumps(plain),

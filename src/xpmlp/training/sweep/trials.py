@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,21 @@ def make_rows(splits: Sequence[Split], seeds: Sequence[int]) -> dict[tuple[int, 
     }
 
 
+def share_out(trials: Sequence[Trial], recipe: Recipe, dataset: Dataset, processes: int) -> list[list[Trial]]:
+    """Return each process's trials: the longest are given out first, each to the process with the least to do."""
+
+    def work(trial: Trial) -> tuple[int, str]:
+        own = replace(recipe, **trial.settings)
+        sizes = layer_sizes(own, dataset)
+        products = sum(inputs * outputs for inputs, outputs in pairwise(sizes))
+        return own.epochs * products, str([getattr(own, name) for name in TOGETHER])
+
+    parts: list[list[Trial]] = [[] for _ in range(processes)]
+    for trial in sorted(trials, key=work, reverse=True):
+        min(parts, key=lambda part: sum(work(each)[0] for each in part)).append(trial)
+    return [sorted(part, key=lambda trial: trial.number) for part in parts]
+
+
 def train_trials(
     trials: Sequence[Trial],
     recipe: Recipe,
@@ -119,9 +135,7 @@ def train_trials(
     for group in groups.values():
         followed = [(Followed(trial, len(group), should_prune, on_finish, lock), own) for trial, own in group]
         members = [
-            make_member(own, dataset, len(loss.levels), seed, part, trial)
-            for trial, own in followed
-            for (seed, _), part in rows.items()
+            make_member(own, dataset, seed, part, trial) for trial, own in followed for (seed, _), part in rows.items()
         ]
         shared = group[0][1]
         optimizer = OPTIMIZERS[shared.optimizer]
@@ -139,12 +153,15 @@ def train_trials(
                 each.finish()
 
 
-def make_member(
-    recipe: Recipe, dataset: Dataset, quantiles: int, seed: int, rows: Rows, followed: "Followed"
-) -> Member:
+def layer_sizes(recipe: Recipe, dataset: Dataset) -> tuple[int, ...]:
+    """Return the number of inputs of a network, of units of each hidden layer, and of outputs."""
+    outputs = len(dataset.classes) or len(choose_loss(dataset, recipe).levels) or 1
+    return (math.prod(dataset.input_shape), *recipe.hidden_layer_sizes, outputs)
+
+
+def make_member(recipe: Recipe, dataset: Dataset, seed: int, rows: Rows, followed: "Followed") -> Member:
     """Return a network to train, and add it to its trial."""
-    outputs = len(dataset.classes) or quantiles or 1
-    sizes = (math.prod(dataset.input_shape), *recipe.hidden_layer_sizes, outputs)
+    sizes = layer_sizes(recipe, dataset)
     generator = np.random.default_rng(seed)
     layers = init_layers(np, generator, sizes, INITIALIZERS[recipe.initializer](), dtype=getattr(np, recipe.dtype))
     settings = {"weight_decay": recipe.penalty} if recipe.optimizer == "adamw" else {}
