@@ -53,7 +53,7 @@ def test_the_first_process_alone_speaks_and_writes(tmp_path: Path) -> None:
             "--seed",
             ("1", "one"),
             2,
-            "process 1 of 2: this command is wrong: xpmlp train digits --seed one --output run.",
+            "process 1 of 2: Invalid value for '--seed': ",
         ),
     ],
 )

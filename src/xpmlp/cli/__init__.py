@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Any
 
 USAGE_ERROR = 2  # the exit code of a wrong option, as typer has it
 
@@ -30,7 +31,7 @@ def main() -> None:
             app()
         except SystemExit as error:
             if error.code == USAGE_ERROR:
-                explain_to_launcher()
+                explain_to_launcher(error)
             raise
         except XpmlpError as error:
             print_error(str(error))
@@ -49,15 +50,16 @@ def main() -> None:
     sys.exit(1)
 
 
-def explain_to_launcher() -> None:
-    """Name the process of an MPI launcher whose command line is wrong; the first one has printed a message itself."""
+def explain_to_launcher(error: SystemExit) -> None:
+    """Say which process of an MPI launcher has a wrong command line; the first one has printed a message itself."""
     import shlex
 
     from .console import place_among_processes, print_as_process
 
     if (place := place_among_processes()) is not None and place[0] > 0:
         command = shlex.join(["xpmlp", *sys.argv[1:]])
-        print_as_process(*place, f"this command is wrong: {command}. Give all the same command.")
+        reason: Any = error.__context__  # of Typer, which has printed it and then left
+        print_as_process(*place, f"{reason.format_message()} Its command is {command}. Give all the same command.")
 
 
 def prepare_process() -> None:
