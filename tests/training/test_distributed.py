@@ -144,8 +144,9 @@ def numbers(result: FitResult) -> list[list[float]]:
         Problem(sgd(), rows=10, batch_size=200, l2=0.1),
         Problem(sgd(momentum=0.9), hidden=2048),
         Problem(adam(), rows=97, batch_size=96, dropout=0.3, weighted=True, backend="torch"),
+        pytest.param(Problem(adam(), rows=97, batch_size=96, weighted=True, backend="cupy"), marks=pytest.mark.gpu),
     ],
-    ids=["sgd", "nesterov", "adam", "no trailing batch", "one batch", "large", "torch"],
+    ids=["sgd", "nesterov", "adam", "no trailing batch", "one batch", "large", "torch", "cupy"],
 )
 def test_processes_train_the_network_of_one(processes: Communicator, problem: Problem) -> None:
     if problem.backend != "numpy":
