@@ -225,7 +225,8 @@ class Interrupt(Callback):
 def test_ctrl_c_keeps_what_was_learned_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     model, result = xpmlp.train("digits", epochs=5, callbacks=[Interrupt()])
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split("   ")[0] for line in lines] == ["epoch 1/5", "interrupted; the network of epoch 2 is kept"]
+    heads = [line.split("   ")[0] for line in lines]
+    assert heads == ["epoch 1/5", "epoch 2/5", "interrupted; the network of epoch 2 is kept"]
     expected, _ = xpmlp.train("digits", epochs=5, verbose=False, callbacks=[StopAfter(2)])
     assert capsys.readouterr().out == ""
     assert result.interrupted

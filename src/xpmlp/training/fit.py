@@ -39,9 +39,7 @@ from .evaluation import loss_and_accuracy
 from .run import LOSSES, Callback, EpochRow, FitResult, Run, Shuffler
 from .schedules import Schedule
 
-LOSS_ROWS = (
-    1024  # of the training rows, on which the loss is measured after an epoch; more would take a third of its time
-)
+LOSS_ROWS = 1024  # of the training rows, on which the loss is measured; more would take a third of an epoch's time
 
 # One step object for equal settings, so that what a backend has compiled for it serves the next fit too.
 cached_step = functools.lru_cache(maxsize=32)(make_step)
