@@ -89,7 +89,7 @@ MemoryLimit = Annotated[
         "--memory",
         metavar="SIZE",
         callback=check_memory,
-        help="Memory that the data may take, such as 2GB; by default most of what is free. Larger data in Parquet, "
+        help="Memory limit of the data, such as 2GB; by default most of the free memory. Larger data in Parquet, "
         ".npy or IDX files are streamed from disk.",
         rich_help_panel=COMPUTE,
     ),

@@ -59,7 +59,7 @@ class InPlaceStep:
         return state._replace(dropout=key), objective
 
     def cut_rest(self, layers: Layers) -> Layers:
-        """Return what is in no tile: rows that are left over, small weights, and the biases."""
+        """Return the untiled parts: leftover rows, small weights, and the biases."""
         tiled = self.tiled or {}
         rows = [tiled[index].rows if index in tiled else 0 for index in range(len(layers))]
         return tuple(Layer(layer.weight[start:], layer.bias) for start, layer in zip(rows, layers, strict=True))
