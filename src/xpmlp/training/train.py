@@ -5,7 +5,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -23,7 +23,7 @@ from xpmlp.nn.ensembles import stack_networks
 from xpmlp.nn.initializers import INITIALIZERS, init_layers
 from xpmlp.nn.layers import Layer
 from xpmlp.nn.loss_names import LossName, find_loss
-from xpmlp.nn.losses import REGRESSION_LOSSES, smooth_targets
+from xpmlp.nn.losses import smooth_targets
 from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import step_bytes
 
@@ -38,9 +38,8 @@ from .progress import make_progress
 from .recipes import RECIPES, Recipe, image_recipe, table_recipe
 from .run import Callback, FitResult
 from .schedules import SCHEDULES
+from .targets import SQUARED_ERROR, choose_loss, target_scale
 
-SQUARED_ERROR = LossName("squared_error")
-POSITIVE = ("poisson", "gamma")  # losses whose predictions are exponentials
 LARGER_THAN_CACHES = 2**25  # bytes of inputs in float32: fewer are gathered as quickly
 
 
@@ -148,7 +147,7 @@ def fit_dataset(
     """Train as `train` does, and return the result of `fit`; resume from a checkpoint if one is given."""
     backend = as_backend(backend)
     loss = choose_loss(dataset, recipe)
-    sizes = (math.prod(dataset.input_shape), *recipe.hidden_layer_sizes, len(dataset.classes) or len(loss.levels) or 1)
+    sizes = layer_sizes(dataset, recipe, loss)
     check_ensemble(recipe, sizes, backend)
     # Drawn in NumPy on every backend, so that one seed gives one network everywhere; (seed, 0) draws what seed does.
     generators = [np.random.default_rng((recipe.seed, member)) for member in range(recipe.ensemble)]
@@ -156,7 +155,7 @@ def fit_dataset(
     networks = [init_layers(np, generator, sizes, initializer, dtype=dtype) for generator in generators]
     keys = [int(generator.integers(2**31)) if recipe.dropout else 0 for generator in generators]
     weight = class_weights(dataset) if recipe.class_weight == "balanced" else None
-    as_bytes = backend.gathers_bytes and recipe.dtype == "float32"
+    as_bytes = trains_on_bytes(backend, recipe)
     samples = make_samples(dataset, dataset.train, weight, loss, as_bytes=as_bytes)
     # With the targets that the validation and the test rows have, so that the losses can be compared.
     measured = spread_rows(backend, samples, None, LOSS_ROWS)
@@ -191,14 +190,23 @@ def fit_dataset(
     )
 
 
+def layer_sizes(dataset: Dataset, recipe: Recipe, loss: LossName) -> tuple[int, ...]:
+    """Return the numbers of inputs, of units of each hidden layer, and of outputs."""
+    return (math.prod(dataset.input_shape), *recipe.hidden_layer_sizes, len(dataset.classes) or len(loss.levels) or 1)
+
+
+def trains_on_bytes(backend: Backend, recipe: Recipe) -> bool:
+    """Return whether inputs that are stored as bytes stay bytes until a batch is gathered."""
+    return backend.gathers_bytes and recipe.dtype == "float32"
+
+
 def on_disk(dataset: Dataset, recipe: Recipe, prepare: Callable[[Split], Samples]) -> DiskSamples:
     """Return the training rows of a stream; `prepare` makes samples of some of them."""
 
     def cast(split: Split) -> Samples:
         samples = prepare(split)
-        of_bytes = samples.divisor is not None
         made = samples.map(lambda array: array.astype(recipe.dtype, copy=False))
-        return made._replace(x=samples.x) if of_bytes else made
+        return made if samples.divisor is None else made._replace(x=samples.x)
 
     return DiskSamples(dataset.stream, cast, cast(dataset.train.take(slice(0, 1))))
 
@@ -214,7 +222,7 @@ def describe_stream(dataset: Dataset, recipe: Recipe, backend: Backend | str | N
     if dataset.stream is None:
         return None
     loss = choose_loss(dataset, recipe)
-    as_bytes = as_backend(backend).gathers_bytes and recipe.dtype == "float32"
+    as_bytes = trains_on_bytes(as_backend(backend), recipe)
     disk = on_disk(dataset, recipe, lambda split: make_samples(dataset, split, loss=loss, as_bytes=as_bytes))
     size, count = disk.block_rows(recipe.batch_size), disk.count_blocks(recipe.batch_size)
     blocks = "1 block" if count == 1 else f"about {count:,} blocks"
@@ -276,77 +284,10 @@ def make_samples(
     else:
         center, spread = target_scale(dataset, loss)[:2]
         targets = ((split.labels[:, None] - center) / spread).astype(np.float64)
-    is_large = dataset.stream is not None or (
-        isinstance(split, ByteSplit) and 4 * split.stored.size > LARGER_THAN_CACHES
-    )
-    if as_bytes and is_large and isinstance(split, ByteSplit):
+    is_streamed = dataset.stream is not None
+    if as_bytes and isinstance(split, ByteSplit) and (is_streamed or 4 * split.stored.size > LARGER_THAN_CACHES):
         return Samples(split.stored, targets, weights, split.divisor)
     return Samples(split.x, targets, weights)
-
-
-def choose_loss(dataset: Dataset, recipe: Recipe) -> LossName:
-    """Return the recipe's loss, or the usual one for the dataset's target.
-
-    Raises
-    ------
-    SettingsError
-        If it is not for this target: for numbers, but there are classes, or for numbers above 0.
-    """
-    if recipe.loss == "auto":
-        return LossName("softmax_cross_entropy") if dataset.classes else SQUARED_ERROR
-    loss = LossName.parse(recipe.loss)
-    if loss.kind == "logistic_cross_entropy" or (loss.kind == "softmax_cross_entropy") != bool(dataset.classes):
-        kinds = ["softmax_cross_entropy"] if dataset.classes else REGRESSION_LOSSES
-        what = "classes" if dataset.classes else "a number"
-        raise SettingsError(f"loss: {recipe.loss} is not for {what} to predict; use {', '.join(kinds)}.")
-    if loss.kind in POSITIVE:
-        lowest = min(float(np.min(part.labels)) for part in (dataset.train, dataset.test) if part.rows)
-        lowest = lowest if dataset.stream is None else min(lowest, dataset.stream.lowest)
-        if lowest < 0.0 or (lowest == 0.0 and loss.kind == "gamma"):
-            above = "above 0" if loss.kind == "gamma" else "at least 0"
-            raise SettingsError(f"loss: {loss.kind} is for targets {above}, but there is {lowest:g}. Use another loss.")
-    return loss
-
-
-class TargetScale(NamedTuple):
-    """How targets are scaled for training: (y − center) / spread.
-
-    Attributes
-    ----------
-    is_log
-        Whether the outputs are the logarithms of the predictions.
-    of_loss
-        Factor between a loss of scaled and of unscaled targets.
-    """
-
-    center: float
-    spread: float
-    is_log: bool
-    of_loss: float
-
-    def undo(self, last: Layer) -> Layer:
-        """Return the last layer with outputs in the target's own units."""
-        weight, bias = last.weight.astype(np.float64), last.bias.astype(np.float64)
-        if self.is_log:
-            bias = bias + math.log(self.spread)
-        else:
-            weight, bias = weight * self.spread, bias * self.spread + self.center
-        return Layer(weight.astype(last.weight.dtype), bias.astype(last.bias.dtype))
-
-
-def target_scale(dataset: Dataset, loss: LossName = SQUARED_ERROR) -> TargetScale:
-    """Return mean and standard deviation of the training targets; 0 and the mean if outputs are logarithms."""
-    if dataset.stream is not None:
-        mean, spread = dataset.stream.mean, dataset.stream.deviation
-    else:
-        mean, spread = float(np.mean(dataset.train.labels)), float(np.std(dataset.train.labels))
-    if loss.output != "identity":  # the outputs have bounds of their own
-        return TargetScale(0.0, 1.0, False, 1.0)
-    if loss.kind in POSITIVE:
-        mean = mean if mean > 0.0 else 1.0
-        return TargetScale(0.0, mean, True, mean if loss.kind == "poisson" else 1.0)
-    spread = spread if spread > 0.0 else 1.0
-    return TargetScale(mean, spread, False, spread ** (2 if loss.kind in ("squared_error", "huber") else 1))
 
 
 def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:

@@ -20,7 +20,8 @@ from xpmlp.threads import use_threads
 from xpmlp.training.distributed import Communicator, SingleProcess, digest
 from xpmlp.training.inputs import as_dataset
 from xpmlp.training.recipes import Recipe
-from xpmlp.training.train import choose_loss, class_weights, default_recipe, make_samples, with_smooth_labels
+from xpmlp.training.targets import choose_loss
+from xpmlp.training.train import class_weights, default_recipe, make_samples, trains_on_bytes, with_smooth_labels
 
 from .space import WHOLE, Range, Space, as_setting, check_space, default_space, size_of_grid
 from .trials import Trial, make_rows, make_splits, share_out, train_trials
@@ -174,7 +175,7 @@ def sweep(
     if processes.rank == 0:
         account = Account(open_study(storage, sampler, prune, recipe, asked), space, sampler, recipe)
     weight = class_weights(dataset) if recipe.class_weight == "balanced" else None
-    as_bytes = backend.gathers_bytes and recipe.dtype == "float32"
+    as_bytes = trains_on_bytes(backend, recipe)
     samples = make_samples(dataset, dataset.train, weight, choose_loss(dataset, recipe), as_bytes=as_bytes)
     samples = with_smooth_labels(samples, dataset, recipe)
     at_once = wanted if sampler == "grid" else TOGETHER * processes.size

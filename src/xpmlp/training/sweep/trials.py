@@ -23,7 +23,8 @@ from xpmlp.training.cross_validation import split_rows_into_folds
 from xpmlp.training.population import Member, Rows, train_population, with_largest_norm
 from xpmlp.training.recipes import OPTIMIZERS, Recipe
 from xpmlp.training.schedules import SCHEDULES
-from xpmlp.training.train import choose_loss
+from xpmlp.training.targets import choose_loss
+from xpmlp.training.train import layer_sizes
 
 VALIDATION_FRACTION = 0.2  # of the training rows, without folds
 TOGETHER = ("hidden_layer_sizes", "activation", "optimizer", "batch_size", "dtype")
@@ -87,16 +88,20 @@ def make_rows(splits: Sequence[Split], seeds: Sequence[int]) -> dict[tuple[int, 
 
 def share_out(trials: Sequence[Trial], recipe: Recipe, dataset: Dataset, processes: int) -> list[list[Trial]]:
     """Return each process's trials: the longest are given out first, each to the process with the least to do."""
+    loss = choose_loss(dataset, recipe)
 
     def work(trial: Trial) -> tuple[int, str]:
         own = replace(recipe, **trial.settings)
-        sizes = layer_sizes(own, dataset)
-        products = sum(inputs * outputs for inputs, outputs in pairwise(sizes))
+        products = sum(inputs * outputs for inputs, outputs in pairwise(layer_sizes(dataset, own, loss)))
         return own.epochs * products, str([getattr(own, name) for name in TOGETHER])
 
     parts: list[list[Trial]] = [[] for _ in range(processes)]
-    for trial in sorted(trials, key=work, reverse=True):
-        min(parts, key=lambda part: sum(work(each)[0] for each in part)).append(trial)
+    loads = [0] * processes
+    works = {trial.number: work(trial) for trial in trials}
+    for trial in sorted(trials, key=lambda trial: works[trial.number], reverse=True):
+        process = loads.index(min(loads))
+        parts[process].append(trial)
+        loads[process] += works[trial.number][0]
     return [sorted(part, key=lambda trial: trial.number) for part in parts]
 
 
@@ -135,7 +140,9 @@ def train_trials(
     for group in groups.values():
         followed = [(Followed(trial, len(group), should_prune, on_finish, lock), own) for trial, own in group]
         members = [
-            make_member(own, dataset, seed, part, trial) for trial, own in followed for (seed, _), part in rows.items()
+            make_member(own, layer_sizes(dataset, own, loss), seed, part, trial)
+            for trial, own in followed
+            for (seed, _), part in rows.items()
         ]
         shared = group[0][1]
         optimizer = OPTIMIZERS[shared.optimizer]
@@ -153,15 +160,8 @@ def train_trials(
                 each.finish()
 
 
-def layer_sizes(recipe: Recipe, dataset: Dataset) -> tuple[int, ...]:
-    """Return the number of inputs of a network, of units of each hidden layer, and of outputs."""
-    outputs = len(dataset.classes) or len(choose_loss(dataset, recipe).levels) or 1
-    return (math.prod(dataset.input_shape), *recipe.hidden_layer_sizes, outputs)
-
-
-def make_member(recipe: Recipe, dataset: Dataset, seed: int, rows: Rows, followed: "Followed") -> Member:
-    """Return a network to train, and add it to its trial."""
-    sizes = layer_sizes(recipe, dataset)
+def make_member(recipe: Recipe, sizes: tuple[int, ...], seed: int, rows: Rows, followed: "Followed") -> Member:
+    """Return a network with layers of these sizes to train, and add it to its trial."""
     generator = np.random.default_rng(seed)
     layers = init_layers(np, generator, sizes, INITIALIZERS[recipe.initializer](), dtype=getattr(np, recipe.dtype))
     settings = {"weight_decay": recipe.penalty} if recipe.optimizer == "adamw" else {}
