@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -82,15 +83,20 @@ def test_an_ensemble_of_several_processes_is_that_of_one(tmp_path: Path) -> None
         np.testing.assert_allclose(two[name], array, atol=1e-9)
 
 
+def write_points(folder: Path, rows: int, make_target: Callable[[np.ndarray, int], np.ndarray]) -> None:
+    """Write two Parquet files of many row groups into the folder ``points``, with the target ``y``."""
+    polars = pytest.importorskip("polars")
+    (folder / "points").mkdir()
+    for number in (0, 1):
+        x = np.random.default_rng(number).normal(size=(rows, 8))
+        frame = polars.DataFrame(x, schema=[f"x{index}" for index in range(8)])
+        target = polars.Series("y", make_target(x, number))
+        frame.with_columns(target).write_parquet(folder / "points" / f"{number}.parquet", row_group_size=1000)
+
+
 @pytest.mark.slow
 def test_each_process_streams_its_own_part_of_a_folder(tmp_path: Path) -> None:
-    polars = pytest.importorskip("polars")
-    (tmp_path / "points").mkdir()
-    for seed in (0, 1):
-        x = np.random.default_rng(seed).normal(size=(20_000, 8))
-        frame = polars.DataFrame(x, schema=[f"x{index}" for index in range(8)])
-        target = polars.Series("y", np.where(x[:, 0] + x[:, 1] > 0, "above", "below"))
-        frame.with_columns(target).write_parquet(tmp_path / "points" / f"{seed}.parquet", row_group_size=1000)
+    write_points(tmp_path, 20_000, lambda x, number: np.where(x[:, 0] + x[:, 1] > 0, "above", "below"))
     settings = ("--target", "y", "--memory", "1MB", "--epochs", "2", "--hidden", "32")
     done = launch(2, "points", *settings, "--output", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -130,13 +136,8 @@ np.savez(f"{rank}.npz", rows=np.asarray(epochs), weight=model.layers[0].weight)
 
 @pytest.mark.slow
 def test_processes_read_different_rows_of_a_stream_and_all_together(tmp_path: Path) -> None:
-    polars = pytest.importorskip("polars")
-    (tmp_path / "points").mkdir()
-    for number in (0, 1):
-        x = np.random.default_rng(number).normal(size=(10_000, 8))
-        frame = polars.DataFrame(x, schema=[f"x{index}" for index in range(8)])
-        target = polars.Series("y", np.arange(10_000) + 10_000.5 * number)  # by which rows are told apart
-        frame.with_columns(target).write_parquet(tmp_path / "points" / f"{number}.parquet", row_group_size=1000)
+    # Rows are told apart by their targets.
+    write_points(tmp_path, 10_000, lambda x, number: np.arange(10_000) + 10_000.5 * number)
     command = [*LAUNCH, "3", sys.executable, "-c", RECORD_ROWS]
     done = subprocess.run(
         command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=100, check=False

@@ -13,7 +13,7 @@ import typer
 from jaxtyping import Bool, Float32, Num
 
 from xpmlp.backends import load_backend
-from xpmlp.datasets.dataset import listing
+from xpmlp.datasets.dataset import joined, listing
 from xpmlp.datasets.idx import ELEMENT_TYPES, GZIP_MAGIC
 from xpmlp.datasets.idx_folder import FILE_NAME, read_images, stores_images_transposed
 from xpmlp.datasets.picture_folder import is_picture, walk
@@ -173,7 +173,7 @@ def list_folder(path: Path) -> list[Path]:
         raise DataError(f"{path}: holds no files. Give pictures, a folder of pictures, or an IDX file.")
     pictures = list(filter(is_picture, files))
     if pictures and (others := [str(file.relative_to(path)) for file in files if not is_picture(file)]):
-        print_note(f"{path}: left out what are no pictures: {listing(others, most=5)}")
+        print_note(f"{path}: left out what are no pictures: {listing(others, most=MOST_NAMED)}")
     return pictures or files
 
 
@@ -250,8 +250,8 @@ def notes(samples: list[Sample], prediction: Prediction, unknown: Bool[np.ndarra
             yield f"{path}: shows {len(marks)} marks, from left to right: {labels}. With --single they are one."
         strange += [str(sample) for sample, _, is_strange in marks if is_strange]
     if strange:
-        named = ", ".join(strange[:MOST_NAMED]) + (f", … ({len(strange):,} in all)" * (len(strange) > MOST_NAMED))
         are, labels = ("is", "the label means") if len(strange) == 1 else ("are", "the labels mean")
+        named = joined(strange, most=MOST_NAMED)
         yield f"{named}: {are} unlike anything that the model was trained on, so {labels} little"
 
 

@@ -73,11 +73,9 @@ class DiskSamples:
         """Return the part of one of several processes, with weights, filled up to that many rows an epoch."""
 
         def weighted(samples: Samples) -> Samples:
-            return (
-                samples
-                if samples.weight is not None
-                else samples._replace(weight=np.ones(samples.rows, samples.targets.dtype))
-            )
+            if samples.weight is not None:
+                return samples
+            return samples._replace(weight=np.ones(samples.rows, samples.targets.dtype))
 
         prepare = self.prepare
         return replace(

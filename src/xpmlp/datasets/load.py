@@ -51,7 +51,7 @@ def load_dataset(
     data_dir
         Folder with the files of a named dataset. Datasets without files, and paths, ignore it.
     memory
-        Memory that the data may take, such as ``"2GB"``; by default most of what is free. Larger tables in Parquet or
+        Memory limit of the data, such as ``"2GB"``; by default most of the free memory. Larger tables in Parquet or
         .npy, and IDX files, are streamed from disk: the dataset then holds a sample of the rows, and trains on all.
     **options
         Options of tables and pictures, such as ``target="price"`` or ``image_size="32x24"``: the fields of
@@ -72,7 +72,8 @@ def load_by_options(
 ) -> Dataset:
     """Load a dataset as `load_dataset` does; stream it if it takes more than that memory, by default the free one."""
     name = str(data)
-    refuse_unsupported(name, options)
+    if name and name not in NAMES:
+        refuse_unsupported(name, options)
     if (streamed := load_stream(data, options, memory)) is not None:
         return streamed
     path = Path(os.path.expanduser(data))
@@ -86,6 +87,8 @@ def load_by_options(
         if unused := [*replace(options, **ours).given, *([] if memory is None else ["--memory"])]:
             raise SettingsError(f"{name}: holds pictures, so {', '.join(unused)} cannot be used. Leave it out.")
         return load_picture_folder(path, options)
+    if name and name not in NAMES and os.path.isdir(path) and not idx_prefixes(path):
+        refuse_folder(name)
     is_named = name in NAMED_DATASETS
     if given := [*options.given, *(["--memory"] if memory is not None and is_named else [])]:
         raise SettingsError(f"{name}: is no table, so {', '.join(given)} cannot be used. Leave it out.")
@@ -105,9 +108,7 @@ def load_by_options(
 
 
 def refuse_unsupported(name: str, options: TableOptions) -> None:
-    """Refuse paths in unsupported formats, and name a supported one."""
-    if name in NAMES or not name:
-        return
+    """Refuse files in unsupported formats, and name a supported one."""
     path = Path(os.path.expanduser(name))
     refuse_foreign(path)
     if path.suffix.lower() == ".npy" and os.path.isfile(path) and options.target_file is None:
@@ -115,8 +116,11 @@ def refuse_unsupported(name: str, options: TableOptions) -> None:
             f"{name}: holds a single array. Give its targets, too, such as --target y.npy; or a folder with x.npy and "
             "y.npy, or x_train.npy, y_train.npy, x_test.npy and y_test.npy."
         )
-    if not os.path.isdir(path) or idx_prefixes(path) or is_table(path) or is_picture_folder(name):
-        return
+
+
+def refuse_folder(name: str) -> None:
+    """Refuse a folder that is no dataset if there are tables or pictures in it, and say how to use these."""
+    path = Path(os.path.expanduser(name))
     files = sorted(file for file in path.iterdir() if not file.name.startswith("."))
     if tables := [file for file in files if may_be_table(file)]:
         given = f"as {tables[0]}" if len(tables) == 1 else f"one of {listing([str(table) for table in tables])}"

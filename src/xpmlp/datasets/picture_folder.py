@@ -16,7 +16,7 @@ from xpmlp.errors import DataError
 from xpmlp.model.picture_file import picture_size
 from xpmlp.model.picture_resizer import LARGEST_SIDE, PictureResizer
 
-from .dataset import ByteSplit, Dataset, Provenance, Split, listing
+from .dataset import ByteSplit, Dataset, Provenance, Split, joined, listing
 from .memory import check_memory
 from .splitting import TEST_FRACTION, split_rows
 from .tables.options import TableOptions
@@ -35,7 +35,7 @@ PART = re.compile(
 WHOLE_SIDE, USUAL_SIDE = 64, 32  # the largest size that is kept if all pictures have it, and the size of others
 GREY_SPREAD = 8  # between red, green and blue of a grey pixel, as JPEG rounds them
 MOST_SEEN = 10_000  # files of a folder in which pictures are looked for
-MANY = 2000  # pictures, of which it is said that they are being read
+MANY = 2000  # pictures: reading so many is announced, and they are compared in blocks of so many
 NAMED = 5  # in a note
 LAYOUT = "Put the pictures of each class into a folder of its own: {0}/cat/1.jpg, {0}/dog/2.jpg."
 USED_OPTIONS = ("image_size", "test", "test_fraction")  # and strict
@@ -50,7 +50,7 @@ class PictureFolder:
     parts
         The files of each class, for ``"train"`` and, if the folder holds them, ``"test"`` and ``"validation"``.
     notes
-        On what was left out.
+        On skipped files and folders.
     """
 
     path: Path
@@ -311,9 +311,8 @@ def read_parts(
     if "train" not in parts:
         raise DataError(f"{found.path}: none of its pictures can be read. The first: {problems[0]}")
     if problems:
-        more = f" … ({len(problems):,} in all)" if len(problems) > NAMED else ""
         count_of = "a picture" if len(problems) == 1 else f"{len(problems):,} pictures"
-        found.notes.append(f"{count_of} left out that cannot be read: {' '.join(problems[:NAMED])}{more}")
+        found.notes.append(f"{count_of} left out that cannot be read: {joined(problems, most=NAMED, between=' ')}")
     return {name: samples_of(*part) for name, part in parts.items()}
 
 

@@ -107,21 +107,22 @@ def rows_of_pictures(model: Model, folder: Path) -> EvaluationRows:
 
 def recorded_options(
     model: Model, data: str, target: str | None, given: TableOptions | None
-) -> tuple[TableOptions, bool]:
-    """Return the options to read a table with, and whether the model was trained on it."""
+) -> tuple[TableOptions, str | None, bool]:
+    """Return the options to read a table with, the target if it is another, and whether the model was trained on it."""
     options, is_own = TableOptions.recorded(model.training, given), False
     with contextlib.suppress(DataError):  # if the model does not say what it was trained on
         provenance = find_provenance(model)
         is_own = provenance.data == os.path.abspath(os.path.expanduser(data))
         target = target or (provenance.options.get("target_file") if is_own else None)
-    return options if target is None else replace(options, target=target), is_own
+    options = options if target is None else replace(options, target=target)
+    # Of targets in a file, that is the name of their column.
+    return options, options.target if target is not None or options.target_file else None, is_own
 
 
 def rows_of_table(model: Model, data: str, target: str | None, given: TableOptions | None) -> EvaluationRows:
     """Return a table's own test rows, those held out in training, or else all rows."""
     path = data if data in NAMED_TABLES else os.path.expanduser(data)
-    options, is_own = recorded_options(model, data, target, given)
-    target = options.target if target is not None or options.target_file else None  # of a file, its column's name
+    options, target, is_own = recorded_options(model, data, target, given)
     table, parts = open_tables(path, options, model.table_schema)
     whole, test_table = table, parts.get("test")
     table, which = (table, "rows") if test_table is None else (test_table, "test rows")
@@ -190,12 +191,12 @@ def find_large_rows(
 
     They are those held out in training, or else all rows.
     """
-    options, _ = recorded_options(model, data, target, given)
+    options, target, _ = recorded_options(model, data, target, given)
     large = find_large_table(data, memory, options.target_file)
     if large is None:
         return None
     table, split = large.files.table, model.training.get("split")
-    schema, _ = schema_for(model, table, options.target if target is not None or options.target_file else None)
+    schema, _ = schema_for(model, table, target)
     facts: tuple[str, ...] = (f"{table.name}: read in pieces, as it takes more memory than {large.memory.reason}",)
     is_held_out: Any = None
     if isinstance(split, dict) and (split.get("file"), split.get("rows")) == (Path(table.name).name, table.rows):

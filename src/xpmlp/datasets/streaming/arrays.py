@@ -1,7 +1,6 @@
 """Arrays in .npy files as a table, of which a piece at a time is read by mapping the files."""
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +11,9 @@ from jaxtyping import Shaped
 
 from xpmlp.errors import DataError
 
-from ..tables.files import FEATURES, PART_NAME, TARGETS, npy_files, table_of_arrays
+from ..tables.files import TARGETS, array_files, split_name, table_of_arrays
 from ..tables.table import Table, import_polars
 from .rows import Piece, SourceFile
-
-
-def array_files(path: Path, targets: str | Path | None) -> dict[str, Path]:
-    """Return the files of arrays by the arrays' names: those of a folder, or one with the targets in another."""
-    if os.path.isdir(path):
-        return {file.stem: file for file in npy_files(path)}
-    return {"x": path} | ({} if targets is None else {Path(targets).stem: Path(os.path.expanduser(targets))})
 
 
 def map_array(path: Path) -> Shaped[np.ndarray, "..."]:
@@ -84,8 +76,7 @@ def open_arrays(path: Path, targets: str | Path | None) -> ArrayFiles:
     arrays = {name: map_array(file) for name, file in paths.items()}
     shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
     for name, array in arrays.items():
-        match = PART_NAME.fullmatch(name)
-        if match is not None and (match["part"] or match["part2"]) in (*FEATURES, *TARGETS):
+        if split_name(name) is not None:
             raise DataError(
                 f"{path}: is streamed, so that rows cannot be in a part of their own, {name}. Give x and y."
             )

@@ -11,7 +11,7 @@ from ..dataset import ByteSplit, Split
 from ..idx import MappedIdx
 from ..scaling import copied, find_scale, scaled
 from .limit import Memory
-from .rows import PIECE_FRACTION, Part, Piece, RowStream, SourceFile, draw_rows
+from .rows import PIECE_FRACTION, Part, Piece, RowStream, SourceFile, draw_rows, runs_of
 
 SAMPLE_ROWS, RUN = 10_000, 16  # of a sample, and of its rows beside each other in the file
 TRAIN, TEST = 0, 1  # the files
@@ -126,5 +126,4 @@ def sample_rows(count: int, wanted: int) -> Int64[np.ndarray, " taken"]:
 
 def take(images: MappedIdx, rows: Int64[np.ndarray, " taken"]) -> Num[np.ndarray, "taken *shape"]:
     """Return some rows, which are in order; those beside each other are read together."""
-    runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
-    return np.concatenate([images[int(run[0]) : int(run[-1]) + 1] for run in runs])
+    return np.concatenate([images[run] for run in runs_of(rows)])

@@ -11,10 +11,10 @@ from xpmlp.errors import DataError
 from ..dataset import Dataset
 from ..memory import format_bytes
 from ..tables.converted import READERS
-from ..tables.files import parquet_files, table_format
+from ..tables.files import array_files, parquet_files, table_format
 from ..tables.options import TableOptions
 from ..tables.table import Table
-from .arrays import ArrayFiles, array_files, map_array, open_arrays
+from .arrays import ArrayFiles, map_array, open_arrays
 from .limit import Memory
 from .parquet import ParquetFiles, open_files
 from .rows import PIECE_FRACTION

@@ -155,5 +155,10 @@ def pack(usable: Bool[np.ndarray, " rows"]) -> bytes | None:
 
 def draw_rows(numbers: Int64[np.ndarray, " rows"]) -> Float64[np.ndarray, " rows"]:
     """Return the random numbers of some rows, which are in order; see `draw`."""
+    return np.concatenate([draw(run.start, run.stop - run.start) for run in runs_of(numbers)])
+
+
+def runs_of(numbers: Int64[np.ndarray, " rows"]) -> list[slice]:
+    """Return the rows of these numbers, which are in order, as runs of neighbours."""
     runs = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
-    return np.concatenate([draw(int(run[0]), len(run)) for run in runs])
+    return [slice(int(run[0]), int(run[-1]) + 1) for run in runs]

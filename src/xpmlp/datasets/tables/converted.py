@@ -75,8 +75,8 @@ def find_sheet(path: Path, frames: Mapping[str, Any], hidden: Collection[str], w
         if (found := wanted if wanted in frames else by_number.get(wanted)) is None:
             raise DataError(f"{path}: --sheet: no sheet {wanted!r} has cells. Those that have are {listing(names)}.")
         return found
-    sizes = {name: frame.height * frame.width for name, frame in frames.items() if name not in hidden}
-    sizes = sizes or {name: frame.height * frame.width for name, frame in frames.items()}
+    visible = [name for name in names if name not in hidden] or names
+    sizes = {name: frames[name].height * frames[name].width for name in visible}
     return next(name for name, size in sizes.items() if size * FAR_LARGER >= max(sizes.values()))
 
 

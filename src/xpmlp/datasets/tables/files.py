@@ -8,6 +8,7 @@ import re
 import shlex
 import warnings
 import zipfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,8 @@ def read_tables(
             if kind == "npz":
                 table, parts = read_npz(path)
             elif kind == "npy":
-                table = read_npy(path, None if options is None else options.target_file)
+                files = array_files(path, None if options is None else options.target_file)
+                table = table_of_arrays(str(path), load_arrays(files))
             else:
                 table = open_parquet(path) if kind == "parquet" else open_arrow(path)
             texts = {name: read_texts(part, options, schema) for name, part in parts.items()}
@@ -148,6 +150,13 @@ def npy_files(path: Path) -> list[Path]:
     """Return the .npy files of a folder, in the order of their names; none if there is only one."""
     found = sorted(path.glob("*.npy"))
     return found if len(found) > 1 else []
+
+
+def array_files(path: Path, targets: str | Path | None = None) -> dict[str, Path]:
+    """Return the .npy files by the names of their arrays: those of a folder, or one, with the targets in another."""
+    if os.path.isdir(path):
+        return {file.stem: file for file in npy_files(path)}
+    return {"x": path} | ({} if targets is None else {Path(targets).stem: Path(os.path.expanduser(targets))})
 
 
 def open_parquet(path: Path, *, trusted: bool = False) -> Table:
@@ -229,11 +238,8 @@ def read_npz(path: Path) -> tuple[Table, dict[str, Table]]:
         arrays = {"x": arrays["arr_0"], "y": arrays["arr_1"]}
     parts: dict[str, dict[str, Any]] = {}
     for name, array in arrays.items():
-        match = PART_NAME.fullmatch(name)
-        part = None if match is None else match["part"] or match["part2"]
-        if match is not None and part in (*FEATURES, *TARGETS):
-            split = (match["split"] or match["split2"]).lower()
-            parts.setdefault("validation" if split.startswith("val") else split, {})[part] = array
+        if (found := split_name(name)) is not None:
+            parts.setdefault(found[0], {})[found[1]] = array
     if "train" not in parts:
         return table_of_arrays(str(path), arrays, notes), {}
     used = sum(map(len, parts.values()))
@@ -246,12 +252,19 @@ def read_npz(path: Path) -> tuple[Table, dict[str, Table]]:
     return table_of_arrays(str(path), parts["train"], notes), tables
 
 
-def read_npy(path: Path, targets: str | Path | None) -> Table:
-    """Read an array as a table, with the targets in another such file as a column of its name."""
-    arrays = {"x": load_array(path)}
-    if targets is not None:
-        arrays[Path(targets).stem] = load_array(Path(os.path.expanduser(targets)))
-    return table_of_arrays(str(path), arrays)
+def split_name(name: str) -> tuple[str, str] | None:
+    """Return ``"train"``, ``"test"`` or ``"validation"`` and a usual name from ``x_train``; None for other names."""
+    match = PART_NAME.fullmatch(name)
+    usual = None if match is None else match["part"] or match["part2"]
+    if match is None or usual not in (*FEATURES, *TARGETS):
+        return None
+    part = (match["split"] or match["split2"]).lower()
+    return "validation" if part.startswith("val") else part, usual
+
+
+def load_arrays(files: Mapping[str, Path]) -> dict[str, Shaped[np.ndarray, "..."]]:
+    """Read .npy files, given by the names of their arrays."""
+    return {name: load_array(file) for name, file in files.items()}
 
 
 def load_array(path: Path) -> Shaped[np.ndarray, "..."]:
@@ -270,7 +283,7 @@ def load_array(path: Path) -> Shaped[np.ndarray, "..."]:
 def read_arrays(path: Path) -> tuple[dict[str, Shaped[np.ndarray, "..."]], tuple[str, ...]]:
     """Return the arrays of a file, and a note on members that are none."""
     if os.path.isdir(path):
-        return {file.stem: load_array(file) for file in npy_files(path)}, ()
+        return load_arrays(array_files(path)), ()
     with path.open("rb") as start:
         if start.read(6) == NPY_MAGIC:
             raise DataError(f"{path}: holds a single array. Give an .npz with {LAYOUTS}.")
