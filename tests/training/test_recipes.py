@@ -154,3 +154,13 @@ def test_images_that_are_not_mostly_black_get_a_rate_that_does_not_diverge(rows:
     assert default_recipe(photos) == replace(RECIPES["photo"], epochs=epochs)
     dark = replace(photos, train=Split(light / 6, labels))
     assert default_recipe(dark) == default_recipe(load_dataset("digits")) == RECIPES["default"]
+
+
+@pytest.mark.parametrize("labels", [np.arange(4096) // 2048, np.arange(4096) % 2], ids=["sorted", "in_turn"])
+def test_images_are_judged_by_all_classes_in_whatever_order_they_are_stored(labels: np.ndarray) -> None:
+    # Dark images alone, the first class, get the default recipe; all of them have a mean of length 300, squared.
+    x = np.broadcast_to(labels[:, None].astype(np.float32), (4096, 1200))
+    images = Dataset("images", Split(x, labels), Split(x, labels), (0, 1), (20, 20, 3), 255.0, "")
+    assert default_recipe(images).learning_rate == RECIPES["photo"].learning_rate
+    few_light = replace(images, train=Split(x / 2, labels))
+    assert default_recipe(few_light) == RECIPES["default"]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int64
 
 from xpmlp.errors import DataError
 
@@ -117,9 +117,9 @@ def measure_images(
     return PictureResizer(height, width, 3 if colors else 1)
 
 
-def measured_rows(rows: int) -> slice:
-    """Return the rows to measure, evenly spaced because images may be stored class by class."""
-    return slice(None, None, math.ceil(rows / MEASURED_IMAGES) or 1)
+def measured_rows(rows: int, most: int = MEASURED_IMAGES) -> Int64[np.ndarray, " measured"]:
+    """Return the rows to measure, drawn from all, because images may be stored class by class, or classes in turn."""
+    return np.sort(np.random.default_rng(0).choice(rows, min(rows, most), replace=False))
 
 
 def prepare_marks(

@@ -127,7 +127,7 @@ def train(
 def default_recipe(dataset: Dataset) -> Recipe:
     """Return the default recipe for a dataset: `image_recipe` for images, `table_recipe` for tables."""
     if is_image_shape(dataset.input_shape):
-        mean = dataset.train.take(slice(0, LOSS_ROWS)).x.mean(axis=0)
+        mean = dataset.train.take(measured_rows(dataset.train.rows, LOSS_ROWS)).x.mean(axis=0)
         return image_recipe(dataset.train_rows, float(mean @ mean))
     if dataset.table_schema is None:
         return RECIPES["default"]
