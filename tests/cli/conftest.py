@@ -54,7 +54,7 @@ def xpmlp(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         err = captured.err + (f"{code}\n" if isinstance(code, str) else "")
         return Finished(code if isinstance(code, int) else int(code is not None), captured.out, err)
 
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     handlers = {number: signal.getsignal(number) for number in numbers}
     level, threshold = logging.getLogger("xpmlp").level, gc.get_threshold()
     yield run

@@ -1,3 +1,5 @@
+import contextlib
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -5,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from xpmlp.cli import interruption
 from xpmlp.cli.run_folder import RUN_FILES, RunFolder, make_run_folder
 from xpmlp.errors import OutputError
 
@@ -76,3 +79,13 @@ def test_a_folder_that_another_run_made_meanwhile_is_left_to_it(monkeypatch: pyt
     monkeypatch.setattr(RunFolder, "create", lose_the_first_race)
     mine = make_run_folder("digits")
     assert mine.path.name == f"{quicker[0].name}-2"
+
+
+def test_ctrl_c_is_one_if_c_code_reports_another_error_in_its_place(tmp_path: Path) -> None:
+    def draw() -> bytes:
+        with contextlib.suppress(KeyboardInterrupt):  # as code in C does that calls Python
+            interruption(signal.SIGINT, None)
+        raise ValueError("Invalid bounding box")
+
+    with pytest.raises(KeyboardInterrupt):
+        RunFolder(tmp_path / "run").save("curves.png", draw)

@@ -33,6 +33,21 @@ def test_it_leaves_a_run_of_the_best_settings(xpmlp: Any, tmp_path: Path) -> Non
     assert "accuracy" in out
 
 
+def test_ctrl_c_after_the_trials_keeps_them(xpmlp: Any, monkeypatch: pytest.MonkeyPatch, empty_folder: Path) -> None:
+    from xpmlp.cli import sweep as module
+    from xpmlp.training.sweep.search import Account
+
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Account, "importances", interrupt)
+    monkeypatch.setattr(module, "fit_dataset", interrupt)
+    code, _, err = xpmlp("sweep", "iris", "--hidden", "4", "--hidden", "8", "--epochs", "2", "-o", "out")
+    assert code == 130
+    assert "Interrupted before the end. Saved in out: trials.csv" in err
+    assert len((empty_folder / "out" / "trials.csv").read_text(encoding="utf-8").splitlines()) > 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -43,7 +58,9 @@ def test_it_leaves_a_run_of_the_best_settings(xpmlp: Any, tmp_path: Path) -> Non
         (("--learning-rate", "0.1..0.01"), "learning_rate: 0.1..0.01 is not a range from low to high"),
         (("--hidden", "8;16"), "--hidden: '8;16' is not a list of sizes"),
         (("--activation", "relu,tahn"), "activation: 'tahn' is not one of"),
-        (("--sampler", "grid", "--penalty", "0..1"), "a grid has no ranges, but penalty has one"),
+        (("--sampler", "grid", "--penalty", "0..1"), "--sampler: a grid has no ranges, but penalty has one"),
+        (("--trials", "0"), "--trials: 0 is too few"),
+        (("--prune", "early"), "--prune: 'early' is not one of"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_data_are_read(

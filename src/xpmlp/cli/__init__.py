@@ -44,10 +44,28 @@ def main() -> None:
             # It names the file if there is one; otherwise it is standard output that cannot be written.
             where = "" if error.filename else "The output cannot be written: "
             print_error(f"{where}{error}")
+        except Exception as error:
+            if interruption.came:
+                raise KeyboardInterrupt from error
+            raise
     except KeyboardInterrupt:
         # Commands handle their own; this one came during an import.
         sys.exit(130)
     sys.exit(1)
+
+
+class Interruption:
+    """Whether Ctrl-C was pressed: C code that calls Python may report another error in place of a KeyboardInterrupt."""
+
+    came = False
+
+    def __call__(self, number: int, frame: Any) -> None:
+        """Handle a signal."""
+        self.came = True
+        raise KeyboardInterrupt
+
+
+interruption = Interruption()
 
 
 def explain_to_launcher(error: SystemExit) -> None:
@@ -65,6 +83,7 @@ def explain_to_launcher(error: SystemExit) -> None:
 def prepare_process() -> None:
     """Set up the memory, streams, signals and log of the program's own process."""
     # Imported where `main` catches Ctrl-C.
+    import atexit
     import gc
     import io
     import logging
@@ -79,10 +98,13 @@ def prepare_process() -> None:
             stream.reconfigure(errors="backslashreplace")
 
     # A shutdown, a batch system's time limit and a closed terminal end a run as Ctrl-C does: its results are saved.
-    for name in ("SIGTERM", "SIGHUP"):
+    interruption.came = False
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
+        if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, interruption)
+            # While Python shuts down, they end it without a traceback.
+            atexit.register(signal.signal, number, signal.SIG_DFL)
 
     from .console import escape, place_among_processes
 

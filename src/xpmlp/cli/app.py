@@ -23,10 +23,27 @@ COMMANDS = {
     "bench": "Compare how fast each array library trains a network here.",
 }
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+# What pydantic, by which Typer reads values, calls what is wrong with one.
+WRONG_VALUES = {
+    **dict.fromkeys(("int_parsing", "int_from_float", "int_parsing_size"), "is not a whole number"),
+    "float_parsing": "is not a number",
+    "greater_than_equal": "is less than {ge}",
+}
 
 
 class Command(TyperCommand):
-    """A command whose help shows no types: ``--quiet <bool>`` looks as if it took a value."""
+    """A command whose errors name wrong values, and whose help shows no types: ``--quiet <bool>`` seems to take one."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; a value of the wrong type is named."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            if (errors := getattr(error.__cause__, "errors", None)) is not None:
+                first = errors()[0]
+                wrong = WRONG_VALUES.get(first["type"], f"cannot be used: {error.message}")
+                error.message = f"{first['input']!r} {wrong.format(**first.get('ctx', {}))}."
+            raise
 
     def get_params(self, ctx: Any) -> Any:
         """Return the parameters with their types hidden; the metavar of an option tells what to give."""

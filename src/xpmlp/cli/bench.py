@@ -38,6 +38,7 @@ from .options import (
     CommandContext,
     DataDirectory,
     collect_table_options,
+    named_as_options,
     output_folder,
     with_table_options,
 )
@@ -92,9 +93,10 @@ def bench(
     for name in names:
         if name.partition(":")[0] not in BACKENDS:
             raise SettingsError(f"--backend: {name!r} is not one of {', '.join(BACKENDS)}.")
-    settings = BenchSettings(
-        hidden_layer_sizes=parse_sizes(hidden), batch_size=batch_size, dtype=dtype, rows=rows, rounds=rounds
-    )
+    with named_as_options("batch size", "dtype", "rows", "rounds"):
+        settings = BenchSettings(
+            hidden_layer_sizes=parse_sizes(hidden), batch_size=batch_size, dtype=dtype, rows=rows, rounds=rounds
+        )
     swept = None if sweep is None else parse_sweep(sweep)
     options = collect_table_options(context.params)
     if output is not None:

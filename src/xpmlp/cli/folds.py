@@ -7,22 +7,21 @@ from rich.console import Console
 
 from xpmlp.datasets import Dataset
 from xpmlp.datasets.splitting import VALIDATION_FRACTION
-from xpmlp.errors import SettingsError, XpmlpError
+from xpmlp.errors import XpmlpError
 from xpmlp.training import DivergedError, Recipe
 from xpmlp.training.cross_validation import cross_validate, describe_scores, split_folds
 from xpmlp.training.train import class_weights
 
+from .options import named_as_options
+
 
 def check_choices(dataset: Dataset, values: Mapping[str, Any]) -> None:
     """Refuse, before any training, folds and weights that the dataset cannot have."""
-    try:
+    with named_as_options("folds", "class_weight"):
         if values["folds"] is not None:
             next(split_folds(dataset, values["folds"]))
         if values["class_weight"] == "balanced":
             class_weights(dataset)
-    except SettingsError as error:
-        name, _, rest = str(error).partition(":")
-        raise SettingsError(f"--{name.replace('_', '-')}:{rest}") from error
 
 
 def score_folds(

@@ -1,9 +1,10 @@
 """Arguments and options that several commands share."""
 
+import contextlib
 import csv
 import functools
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -14,7 +15,7 @@ from xpmlp.backends import BACKENDS
 from xpmlp.datasets import TableOptions
 from xpmlp.datasets.streaming.limit import parse_memory
 from xpmlp.datasets.tables.options import READING
-from xpmlp.errors import OutputError
+from xpmlp.errors import OutputError, SettingsError
 from xpmlp.threads import use_threads
 
 COMPUTE, TABLES, OUTPUT = "Compute", "Tables", "Output"
@@ -36,6 +37,23 @@ Data = Annotated[str, DATA]
 def option(metavar: str, text: str, panel: str | None = None) -> Any:
     """Return an option named after its parameter."""
     return typer.Option(metavar=metavar, help=text, rich_help_panel=panel)
+
+
+def option_name(setting: str) -> str:
+    """Return the option for a setting."""
+    return "--" + ("hidden" if setting == "hidden_layer_sizes" else setting.replace("_", "-").replace(" ", "-"))
+
+
+@contextlib.contextmanager
+def named_as_options(*settings: str) -> Iterator[None]:
+    """Name these settings as options in errors, which begin with the name."""
+    try:
+        yield
+    except SettingsError as error:
+        name, _, rest = str(error).partition(":")
+        if name not in settings:
+            raise
+        raise SettingsError(f"{option_name(name)}:{rest}") from error
 
 
 DataDirectory = Annotated[

@@ -17,6 +17,7 @@ from xpmlp.errors import DataError, OutputError, XpmlpError
 from xpmlp.training import EpochRow
 from xpmlp.whole_files import lock_folder, read_whole, write_whole
 
+from . import interruption
 from .figures import FIGURES
 
 RUN_FILES = ("model.safetensors", "history.csv", "run.json", *FIGURES)
@@ -92,6 +93,7 @@ class RunFolder:
 
         An earlier file of that name then stays as it was, and the content goes to the fallback folder.
         """
+        interruption.came = False  # an earlier one ended the training
         try:
             content = make()
         except XpmlpError as error:
@@ -100,6 +102,10 @@ class RunFolder:
         except MemoryError as error:
             self.failures[name] = f"{self.path / name}: there is not enough memory to make it ({error})."
             return
+        except Exception as error:
+            if interruption.came:
+                raise KeyboardInterrupt from error
+            raise
         try:
             write_whole(self.path / name, content)
         except OutputError as error:

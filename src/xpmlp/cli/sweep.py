@@ -24,7 +24,7 @@ from xpmlp.training import RECIPES, Recipe, fit_dataset
 from xpmlp.training.distributed import Communicator
 from xpmlp.training.sweep import Range, Space, Sweep, Trial, default_space, parse_space
 from xpmlp.training.sweep import sweep as search
-from xpmlp.training.sweep.search import PRUNERS, SAMPLERS, count_trials, rank
+from xpmlp.training.sweep.search import PRUNERS, SAMPLERS, check_search, count_trials, rank
 from xpmlp.training.sweep.space import SWEPT, check_space
 
 from .console import can_move, describe_seconds, make_console, make_table, print_error
@@ -41,7 +41,9 @@ from .options import (
     Quiet,
     Threads,
     collect_table_options,
+    named_as_options,
     option,
+    option_name,
     output_folder,
     with_options,
     with_table_options,
@@ -49,7 +51,7 @@ from .options import (
 from .processes import connect_processes, load_together
 from .run_folder import RunFolder, make_run_folder
 from .saving import save_run
-from .train import choose_settings, option_name
+from .train import choose_settings
 
 SETTINGS, SEARCH = "Settings to try", "Search"
 SHOWN = 5  # of the best trials
@@ -132,9 +134,11 @@ def sweep(
 
     def check() -> TableOptions:
         base = choose_settings(recipe, None, **fixed)
-        if space:
-            check_space(space, base)
-            count_trials(space, sampler, trials)
+        with named_as_options("sampler", "prune", "trials", "folds", "seeds"):
+            check_search(sampler, prune, trials, folds, seeds)
+            if space:
+                check_space(space, base)
+                count_trials(space, sampler, trials)
         return collect_table_options(context.params)
 
     options = processes.together(check)
@@ -151,7 +155,10 @@ def sweep(
         if output is None:
             folder = processes.together(lambda: make_run_folder(f"{dataset.name}-sweep") if leads else None)
         print_start(console, dataset, space, base)
-        with contextlib.closing(make_board(console, dataset, count_trials(space, sampler, trials))) as board:
+        with (
+            named_as_options("storage"),
+            contextlib.closing(make_board(console, dataset, count_trials(space, sampler, trials))) as board,
+        ):
             found = search(
                 dataset,
                 space,
@@ -169,14 +176,18 @@ def sweep(
         if folder is None:
             return
         print_best(console, dataset, found)
-        result = fit_dataset(dataset, found.best_recipe, backend=compute, threads=threads)
         folder.save("trials.csv", lambda: found.to_csv().encode())
         for name, draw in figures(dataset, found).items():
             folder.save(name, draw)
+        result = fit_dataset(dataset, found.best_recipe, backend=compute, threads=threads)
+        if result.interrupted and not result.history:
+            raise KeyboardInterrupt
         with use_threads(result.threads):
             save_run(console, folder, dataset, found.best_recipe, result, compute)
     except KeyboardInterrupt as error:
-        print_error("Interrupted before the first trial was complete. Nothing is saved.")
+        before = "the end" if folder is not None and folder.saved else "the first trial was complete"
+        saved = folder.describe() if folder is not None and folder.saved else "Nothing is saved."
+        print_error(f"Interrupted before {before}. {saved}")
         raise typer.Exit(INTERRUPTED) from error
     finally:
         if folder is not None:

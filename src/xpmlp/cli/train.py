@@ -66,7 +66,9 @@ from .options import (
     Quiet,
     Threads,
     collect_table_options,
+    named_as_options,
     option,
+    option_name,
     output_folder,
     with_table_options,
 )
@@ -77,11 +79,6 @@ from .saving import save_run
 SETTINGS = tuple(field.name for field in fields(Recipe) if field.name != "hidden_layer_sizes")
 NETWORK, TRAINING, LONG_RUNS = "Network", "Training", "Long runs"
 NOTHING_SAVED = "Nothing is saved."
-
-
-def option_name(setting: str) -> str:
-    """Return the option for a setting of a recipe."""
-    return "--" + ("hidden" if setting == "hidden_layer_sizes" else setting.replace("_", "-"))
 
 
 EPILOG = "\n\n".join(
@@ -360,11 +357,8 @@ def choose_settings(recipe: str, dataset: Dataset | None = None, **given: Any) -
     if recipe not in RECIPES:
         raise SettingsError(f"--recipe: {recipe!r} is not one of {', '.join(RECIPES)}.")
     base = default_recipe(dataset) if dataset is not None and recipe == "default" else RECIPES[recipe]
-    try:
+    with named_as_options(*given):
         return replace(base, **{name: value for name, value in given.items() if value is not None})
-    except SettingsError as error:
-        name, _, rest = str(error).partition(":")
-        raise SettingsError(f"{option_name(name)}:{rest}" if name in given else str(error)) from error
 
 
 def print_start(console: Console, dataset: Dataset, settings: Recipe) -> None:

@@ -157,12 +157,7 @@ def sweep(
     recipe = recipe or default_recipe(dataset)
     space = default_space(recipe) if space is None else space
     check_space(space, recipe)
-    for name, value, choices in (("sampler", sampler, SAMPLERS), ("prune", prune, PRUNERS)):
-        if value not in choices:
-            raise SettingsError(f"{name}: {value!r} is not one of {', '.join(choices)}.")
-    for name, count in (("trials", trials), ("folds", folds), ("seeds", seeds)):
-        if count is not None and count < 1:
-            raise SettingsError(f"{name}: {count} is too few; at least 1 is needed.")
+    check_search(sampler, prune, trials, folds, seeds)
     wanted = count_trials(space, sampler, trials)
     backend = load_backend(backend) if isinstance(backend, str) else backend
     rows = make_rows(make_splits(dataset, folds), range(recipe.seed, recipe.seed + seeds))
@@ -204,9 +199,25 @@ def sweep(
         interrupted = True
         if account is None or not any(trial.state == "complete" for trial in account.trials()):
             raise
-    found = account and Sweep(tuple(account.trials()), recipe, account.importances(), interrupted)
+    importances: dict[str, float] = {}
+    try:
+        importances = account.importances() if account else {}
+    except KeyboardInterrupt:
+        interrupted = True
+    found = account and Sweep(tuple(account.trials()), recipe, importances, interrupted)
     result: Sweep = processes.from_first(found)
     return result
+
+
+def check_search(sampler: str, prune: str, trials: int | None, folds: int, seeds: int) -> None:
+    """Refuse what no sweep can do, whatever the data, and any sweep without Optuna."""
+    for name, value, choices in (("sampler", sampler, SAMPLERS), ("prune", prune, PRUNERS)):
+        if value not in choices:
+            raise SettingsError(f"{name}: {value!r} is not one of {', '.join(choices)}.")
+    for name, count in (("trials", trials), ("folds", folds), ("seeds", seeds)):
+        if count is not None and count < 1:
+            raise SettingsError(f"{name}: {count} is too few; at least 1 is needed.")
+    import_optional("optuna", extra="sweep", purpose="A sweep")
 
 
 def count_trials(space: Space, sampler: str, trials: int | None) -> int:
