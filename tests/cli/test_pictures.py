@@ -53,6 +53,14 @@ def test_a_folder_of_pictures_trains_and_photos_are_predicted(xpmlp: Run, pictur
     assert code == 0
     assert "images             32 × 32 × 3" in out
 
+    named = Path(pictures, "named.csv")
+    named.write_text("file\nwarm/0.jpg\nmissing.jpg\ncold/3\n")
+    code, out, err = xpmlp("predict", "run", named, "--output", "said.csv")
+    assert code == 1
+    assert err.endswith("Error: colors/missing.jpg: no such file. Check the name and the folder.\n")
+    rows = [row.split(",")[:3] for row in Path("said.csv").read_text().splitlines()[1:]]
+    assert rows == [["colors/warm/0.jpg", "", "warm"], ["colors/cold/3.jpg", "", "cold"]]
+
 
 def test_folders_without_classes_are_told_what_is_missing(refused: Callable[..., None], pictures: Path) -> None:
     for path in (pictures / "cold").iterdir():

@@ -18,6 +18,7 @@ from xpmlp.datasets.idx import ELEMENT_TYPES, GZIP_MAGIC
 from xpmlp.datasets.idx_folder import FILE_NAME, read_images, stores_images_transposed
 from xpmlp.datasets.picture_folder import is_picture, walk
 from xpmlp.datasets.scaling import scaled
+from xpmlp.datasets.tables.options import TableOptions
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.image_preprocessor import prepare_marks
 from xpmlp.model.model import Model
@@ -27,7 +28,7 @@ from xpmlp.plots.inputs import draw_inputs
 from xpmlp.training import Prediction
 from xpmlp.training import predict as predict_samples
 from xpmlp.training.evaluation_rows import check_shape, unusual_scale
-from xpmlp.training.inputs import LARGEST_SCALED
+from xpmlp.training.inputs import LARGEST_SCALED, named_pictures
 from xpmlp.training.prediction import STRANGE_FRACTION, unfamiliar
 from xpmlp.whole_files import write_whole
 
@@ -46,6 +47,7 @@ from .options import (
 )
 from .predict_table import FORMATS, ROWS_SHOWN, are_tables, describe_count, predict_table, to_json
 
+PICTURE_FORMATS = (".csv", ".json")
 MOST_NAMED = 5  # pictures in a note
 # The values of white in images of the usual kinds.
 WHITES = (1.0, 16.0, 255.0, 65535.0, 2.0**31 - 1)
@@ -102,15 +104,19 @@ def predict(
     """Classify pictures with MODEL, or predict each row of a table."""
     is_table = are_tables(inputs)
     if output is not None:
-        check_output(output, FORMATS if is_table else (".csv", ".json"), force=force)
+        check_output(output, FORMATS if is_table else PICTURE_FORMATS, force=force)
     if show is not None:
-        if is_table:
-            raise SettingsError(f"--show: {inputs[0]} is a table, and only pictures can be shown. Leave it out.")
         check_output(show, (".png",), force=force)
     compute = load_backend(backend, device)
     trained = load_model(find_model_file(model))
+    given = collect_table_options(context.params)
+    if is_table and (pictures := named_pictures(trained, inputs[0], TableOptions.recorded(trained.training, given))):
+        inputs, is_table, single = pictures, False, True
+        if output is not None:
+            check_output(output, PICTURE_FORMATS, force=force)
     if is_table:
-        given = collect_table_options(context.params)
+        if show is not None:
+            raise SettingsError(f"--show: {inputs[0]} is a table, and only pictures can be shown. Leave it out.")
         predict_table(trained, inputs[0], compute, given, output=output, as_json=as_json, memory=memory)
         return
     samples, x, failures = read_inputs(inputs, trained, single=single)

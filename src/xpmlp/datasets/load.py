@@ -3,7 +3,6 @@
 import difflib
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,8 @@ from .dataset import Dataset, listing
 from .digits import load_digits
 from .idx_folder import idx_prefixes, load_idx_folder
 from .mnist import load_mnist
-from .picture_folder import (
-    LAYOUT,
-    USED_OPTIONS,
-    holds_class_folders,
-    holds_pictures,
-    is_picture,
-    load_picture_folder,
-)
+from .picture_folder import LAYOUT, holds_pictures, is_picture
+from .pictures import find_pictures, load_pictures
 from .streaming.load import load_stream
 from .tables.files import refuse_foreign, table_format
 from .tables.loading import NAMED_TABLES, load_table
@@ -44,10 +37,10 @@ def load_dataset(
     ----------
     data
         ``"digits"``, ``"mnist"``, ``"iris"``, ``"wine"``, ``"breast_cancer"``, ``"diabetes"``; the path of a table
-        (CSV, plain or compressed, Excel, ODS, JSON, ARFF, Parquet, Arrow or Feather, .npz, .npy); that of a folder of
-        pictures with a folder for each class; or that of a folder of IDX files, or ``FOLDER/PREFIX`` if it holds
-        several datasets (``emnist/emnist-letters``). A name goes before a folder of the same name; write ``./mnist``
-        for the folder.
+        (CSV, plain or compressed, Excel, ODS, JSON, ARFF, Parquet, Arrow or Feather, .npz, .npy), also of one that
+        names pictures; that of a folder of pictures with a folder for each class; or that of a folder of IDX files, or
+        ``FOLDER/PREFIX`` if it holds several datasets (``emnist/emnist-letters``). A name goes before a folder of the
+        same name; write ``./mnist`` for the folder.
     data_dir
         Folder with the files of a named dataset. Datasets without files, and paths, ignore it.
     memory
@@ -77,16 +70,14 @@ def load_by_options(
     if (streamed := load_stream(data, options, memory)) is not None:
         return streamed
     path = Path(os.path.expanduser(data))
+    if name not in NAMES and (pictures := find_pictures(path, options)) is not None:
+        if memory is not None:
+            raise SettingsError(f"{name}: holds pictures, so --memory cannot be used. Leave it out.")
+        return load_pictures(pictures, options)
     if is_table(data):
         if options.image_size is not None:
             raise SettingsError(f"{name}: is a table, so --image-size cannot be used. Leave it out.")
         return load_table(name if name in NAMED_TABLES else path, options)
-    if is_picture_folder(data):
-        ours: dict[str, Any] = dict.fromkeys(USED_OPTIONS)
-        ours |= {"strict": False, "missing": "auto"} if options.strict else {}
-        if unused := [*replace(options, **ours).given, *([] if memory is None else ["--memory"])]:
-            raise SettingsError(f"{name}: holds pictures, so {', '.join(unused)} cannot be used. Leave it out.")
-        return load_picture_folder(path, options)
     if name and name not in NAMES and os.path.isdir(path) and not idx_prefixes(path):
         refuse_folder(name)
     is_named = name in NAMED_DATASETS
@@ -132,12 +123,6 @@ def refuse_folder(name: str) -> None:
 def may_be_table(path: Path) -> bool:
     """Return whether a file in a folder is worth a look as a table."""
     return path.suffix.lower() not in NO_TABLES and not is_picture(path) and is_table(path)
-
-
-def is_picture_folder(data: str | Path) -> bool:
-    """Return whether a name or path is that of a folder with a folder of pictures for each class."""
-    path = Path(os.path.expanduser(data))
-    return str(data) not in NAMES and os.path.isdir(path) and not is_table(path) and holds_class_folders(path)
 
 
 def is_table(data: str | Path) -> bool:

@@ -11,7 +11,9 @@ import numpy as np
 from jaxtyping import Num
 
 from xpmlp.datasets import ByteSplit, Dataset, Split
-from xpmlp.datasets.load import is_table, load_by_options
+from xpmlp.datasets.load import NAMES, is_table, load_by_options
+from xpmlp.datasets.picture_table import find_labelled_pictures
+from xpmlp.datasets.pictures import load_pictures
 from xpmlp.datasets.tables.columns import Target, check_names, find_target, image_shape, read_target
 from xpmlp.datasets.tables.kinds import find_kinds
 from xpmlp.datasets.tables.loading import NAMED_TABLES, open_tables
@@ -122,17 +124,23 @@ def count_and_names(values: Sequence[str]) -> str:
 
 
 def open_data(data: str | Path, data_dir: str | Path | None = None, options: TableOptions | None = None) -> Table:
-    """Open a table, or make one of a dataset of images: the raw values, and a column ``label``."""
-    if is_table(data):
-        return open_tables(data if str(data) in NAMED_TABLES else Path(os.path.expanduser(data)), options)[0]
+    """Open a table, or make one of a dataset of images: the raw values, and a column of labels."""
+    options, path = options or TableOptions(), Path(os.path.expanduser(data))
+    named = None if str(data) in NAMES else find_labelled_pictures(path, options)
+    if named is None and is_table(data):
+        return open_tables(data if str(data) in NAMED_TABLES else path, options)[0]
     polars = import_polars()
-    dataset = load_by_options(data, data_dir, TableOptions(image_size=options.image_size if options else None))
+    if named is None:
+        dataset, label = load_by_options(data, data_dir, TableOptions(image_size=options.image_size)), "label"
+    else:
+        dataset, label = load_pictures(named, options), options.target or "label"
     names = ["pixel_" + "_".join(map(str, index)) for index in itertools.product(*map(range, dataset.input_shape))]
     splits = (dataset.train, dataset.test)
     values = polars.concat([polars.from_numpy(raw_values(dataset, split), schema=names) for split in splits])
-    frame = values.insert_column(0, polars.Series("label", np.concatenate([split.labels for split in splits])))
+    labels = polars.Series(label, np.concatenate([split.labels for split in splits]))
     note = f"the {dataset.train.rows:,} training rows are followed by the {dataset.test.rows:,} test rows"
-    return Table.of(dataset.name, frame, notes=(*dataset.notes, note), row_shape=dataset.input_shape)
+    notes, frame = (*dataset.notes, note), values.insert_column(0, labels)
+    return Table.of(dataset.name, frame, notes=notes, row_shape=dataset.input_shape)
 
 
 def raw_values(dataset: Dataset, split: Split) -> Any:

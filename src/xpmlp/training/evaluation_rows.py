@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from xpmlp.datasets import Provenance, Split, load_dataset
-from xpmlp.datasets.load import is_picture_folder, is_table
-from xpmlp.datasets.picture_folder import find_pictures, read_parts
+from xpmlp.datasets.load import NAMES, is_table
+from xpmlp.datasets.picture_folder import PictureFolder
+from xpmlp.datasets.pictures import find_pictures, read_parts
 from xpmlp.datasets.splitting import BY_ROW_NUMBER, draw, split_rows
 from xpmlp.datasets.streaming.load import LargeTable, find_large_table
 from xpmlp.datasets.tables.columns import find_target
@@ -57,10 +58,11 @@ def find_rows(
     given: TableOptions | None = None,
 ) -> EvaluationRows:
     """Return the test rows of a dataset, or the rows of a table; raise a DataError if they do not fit the model."""
+    found = labelled_pictures(model, data, target, given)
+    if found is not None and (target is None or found.target is not None):
+        return rows_of_pictures(model, found)
     if is_table(data):
         return rows_of_table(model, data, target, given)
-    if is_picture_folder(data) and target is None:
-        return rows_of_pictures(model, Path(os.path.expanduser(data)))
     if target is not None:
         raise SettingsError(f"{data}: is not a table, so --target cannot be used. Leave it out.")
     dataset = load_dataset(data, data_dir=data_dir)
@@ -75,15 +77,25 @@ def find_rows(
     return EvaluationRows(test, dataset.name, "test rows", notes, lambda: dataset.train)
 
 
-def rows_of_pictures(model: Model, folder: Path) -> EvaluationRows:
-    """Return a folder's test pictures, those held out in training, or else all, prepared as in training."""
-    form, record = model.image_preprocessor, model.training.get("split")
+def labelled_pictures(model: Model, data: str, target: str | None, given: TableOptions | None) -> PictureFolder | None:
+    """Return the pictures of a folder or table by class, if a model of images was trained; None for other data."""
+    path = Path(os.path.expanduser(data))
+    if data in NAMES or (model.image_preprocessor is None and not os.path.isdir(path)):
+        return None
+    options, source = TableOptions.recorded(model.training, given), model.training.get("provenance")
+    if target is None and isinstance(source, dict) and source.get("kind") == "pictures":
+        target = source.get("options", {}).get("target")
+    return find_pictures(path, replace(options, target=target, task="classification"))
+
+
+def rows_of_pictures(model: Model, found: PictureFolder) -> EvaluationRows:
+    """Return the test pictures, those held out in training, or else all, prepared as in training."""
+    form, record, folder = model.image_preprocessor, model.training.get("split"), found.path
     if form is None:
         raise DataError(f"{folder}: the model was not trained on images. Give data like those of its training.")
     is_own = False
     with contextlib.suppress(DataError):
         is_own = find_provenance(model).data == os.path.abspath(folder)
-    found = find_pictures(folder)
     resizer = PictureResizer(form.height, form.width, 3 if len(form.shape) == 3 else 1)
 
     def read_as_photo(path: Path) -> Float32[np.ndarray, "mark features"]:

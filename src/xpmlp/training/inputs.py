@@ -12,6 +12,7 @@ from jaxtyping import Float, Shaped
 
 from xpmlp.backends import Backend, NumpyBackend, infer_backend, load_backend
 from xpmlp.datasets import Dataset, Split, TableOptions, load_dataset, load_table
+from xpmlp.datasets.picture_table import find_named_pictures
 from xpmlp.datasets.tables.files import read_table, refuse_foreign, table_format
 from xpmlp.datasets.tables.frames import is_frame, table_in_memory, target_name
 from xpmlp.datasets.tables.loading import (
@@ -108,9 +109,10 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
         refuse_foreign(path)
         if table_format(path) is None:
             return read_marks(model, path)
-        return whole_rows(
-            table_inputs(model, read_table(path, TableOptions.recorded(model.training), model.table_schema))
-        )
+        options = TableOptions.recorded(model.training)
+        data = named_pictures(model, path, options)
+        if not data:
+            return whole_rows(table_inputs(model, read_table(path, options, model.table_schema)))
     if is_picture(data):
         return read_marks(model, data)
     of_pixels = model.image_preprocessor is None and isinstance(data, list) and all(map(is_picture, data))
@@ -145,6 +147,12 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
     dtype = model.layers[0].weight.dtype
     with np.errstate(over="ignore"):
         return np.asarray(x / dtype.type(model.input_scale), dtype) if model.input_scale != 1.0 else x
+
+
+def named_pictures(model: Model, path: Path, options: TableOptions) -> list[Path]:
+    """Return the pictures that a table names in each row, for a model of images; none for other models and tables."""
+    named = None if model.image_preprocessor is None else find_named_pictures(path, options)
+    return [] if named is None else named.places()
 
 
 def as_model(model: Model | str | os.PathLike[str]) -> Model:

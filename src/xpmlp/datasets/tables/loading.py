@@ -13,6 +13,7 @@ from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Column, TableSchema
 
 from ..dataset import Dataset, Provenance, Split, class_indices, counted, listing
+from ..picture_folder import is_picture
 from ..splitting import BY_ROW_NUMBER, TEST_FRACTION, draw, split_rows
 from .columns import (
     BRIGHTEST,
@@ -33,6 +34,7 @@ from .table import Table, column_type, import_polars, reports_polars_errors
 from .values import NONE, read_texts
 
 USE_MISSING = "Use them with --missing auto, mean or median, or drop such rows with --missing drop."
+PEEKED = 100  # rows in which names of pictures are looked for
 NAMED_TABLES = ("iris", "wine", "breast_cancer", "diabetes")  # of scikit-learn
 
 
@@ -60,6 +62,7 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
         raise DataError(f"{table.name}: has test rows of its own; leave --test-fraction out.")
     name, guess = find_target(table, options.target)
     features = find_features(table, name, options)
+    refuse_picture_names(table, features)
     target = read_target(table, name, options.task)
     found = find_kinds(table, features, options)
     kinds = found.kinds
@@ -137,6 +140,16 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
             options=options.to_json(),
         ),
     )
+
+
+def refuse_picture_names(table: Table, features: list[str]) -> None:
+    """Refuse a table whose only feature holds names of pictures that are not there."""
+    named = table.head(PEEKED)[features[0]].to_list() if len(features) == 1 else []
+    if named and all(isinstance(name, str) and is_picture(Path(name)) for name in named):
+        raise DataError(
+            f"{table.name}: {features[0]!r} names pictures, such as {named[0]!r}, but they are not beside the table or "
+            "in a folder there. Move the table to them."
+        )
 
 
 def open_tables(

@@ -70,7 +70,8 @@ def find_format(text: Any, *, decimal_comma: bool) -> NumberFormat | None:
         return None
     parts = distinct.str.extract_groups(DECORATED)
     digits = parts.struct.field("5")
-    if digits.null_count():
+    are_files = digits.str.ends_with(".") & parts.struct.field("6").is_not_null()  # 1.jpg
+    if digits.null_count() or are_files.any():
         return None
     after = parts.struct.field("6").drop_nulls().unique()
     magnitudes = after.str.to_lowercase()
