@@ -228,3 +228,17 @@ def test_a_model_prepares_later_pictures_as_its_own_and_is_evaluated_on_those_he
     report = xpmlp.evaluate(loaded, str(tmp_path / "other"))
     assert isinstance(report, Report)
     assert (report.confusion.sum(), report.accuracy) == (2, 1.0)
+
+
+def test_the_plots_of_runs_are_no_pictures_to_train_on(pictures: Path) -> None:
+    for name, file in (("first", "model.safetensors"), ("second", "run.json")):
+        save(pictures.parent / "runs" / name / "curves.png", RED)
+        (pictures.parent / "runs" / name / "history.csv").write_text("epoch,loss\n1,0.5\n2,0.25\n")
+        (pictures.parent / "runs" / name / file).touch()
+    for folder, runs in (("runs", "first, .*second"), ("runs/first", "first"), ("runs/second", "second")):
+        with pytest.raises(DataError, match=f"holds trained models, not data: .*{runs}. Give the data"):
+            load_dataset(pictures.parent / folder)
+    (pictures.parent / "runs").rename(pictures / "runs")  # beside the classes
+    dataset = load_dataset(pictures)
+    assert dataset.classes == ("blue", "red")
+    assert dataset.notes == (f"{pictures}: no pictures in 'runs', left out",)

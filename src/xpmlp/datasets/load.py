@@ -8,11 +8,11 @@ from typing import Any
 
 from xpmlp.errors import DataError, SettingsError
 
-from .dataset import Dataset, listing
+from .dataset import Dataset, joined, listing
 from .digits import load_digits
 from .idx_folder import idx_prefixes, load_idx_folder
 from .mnist import load_mnist
-from .picture_folder import LAYOUT, holds_pictures, is_picture
+from .picture_folder import LAYOUT, holds_pictures, is_picture, is_run
 from .pictures import find_pictures, load_pictures
 from .streaming.load import load_stream
 from .tables.files import refuse_foreign, table_format
@@ -110,12 +110,15 @@ def refuse_unsupported(name: str, options: TableOptions) -> None:
 
 
 def refuse_folder(name: str) -> None:
-    """Refuse a folder that is no dataset if there are tables or pictures in it, and say how to use these."""
+    """Refuse a folder that is no dataset if there are tables, pictures or runs in it, and say how to use these."""
     path = Path(os.path.expanduser(name))
     files = sorted(file for file in path.iterdir() if not file.name.startswith("."))
-    if tables := [file for file in files if may_be_table(file)]:
+    runs = [str(file) for file in (path, *files) if is_run(file)]
+    if (tables := [file for file in files if may_be_table(file)]) and not is_run(path):
         given = f"as {tables[0]}" if len(tables) == 1 else f"one of {listing([str(table) for table in tables])}"
         raise DataError(f"{name}: is a folder. Name the table in it, {given}.")
+    if runs:
+        raise DataError(f"{name}: holds trained models, not data: {joined(runs, most=3)}. Give the data to train on.")
     if holds_pictures(path):
         raise DataError(f"{name}: holds pictures, but not those of several classes. {LAYOUT.format(path)}")
 

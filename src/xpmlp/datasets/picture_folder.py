@@ -24,6 +24,7 @@ PART = re.compile(
 )
 MOST_SEEN = 10_000  # files of a folder in which pictures are looked for
 NAMED = 5  # in a note
+OF_A_RUN = ("model.safetensors", "run.json")  # in the folder of a run, whose pictures are plots
 LAYOUT = "Put the pictures of each class into a folder of its own: {0}/cat/1.jpg, {0}/dog/2.jpg."
 
 
@@ -85,23 +86,34 @@ def refuse(error: OSError) -> None:
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """Return the folders in a folder, in the order of their names, without hidden ones and links to those around it."""
+    """Return the folders in a folder by name, without hidden ones, runs and links to those around it."""
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if entry.is_dir()]
     except OSError as error:
         refuse(error)
     place = Path(os.path.realpath(folder))
-    found = [folder / name for name in sorted(names) if not name.startswith((".", "__"))]
+    found = [folder / name for name in sorted(names) if holds_data(folder / name)]
     return [path for path in found if not place.is_relative_to(os.path.realpath(path))]
 
 
 def walk(folder: Path, onerror: Callable[[OSError], None] | None = refuse, depth: int = sys.maxsize) -> Iterator[Path]:
-    """Yield the files in a folder and the folders in it, in the order of their names, without hidden ones."""
+    """Yield the files in a folder and the folders in it, in the order of their names, without hidden ones and runs."""
     for path, folders, names in os.walk(folder, onerror=onerror):
-        is_deepest = len(Path(path).parts) - len(folder.parts) >= depth
-        folders[:] = sorted(name for name in folders if not is_deepest and not name.startswith((".", "__")))
+        if len(Path(path).parts) - len(folder.parts) >= depth:
+            folders.clear()
+        folders[:] = sorted(name for name in folders if holds_data(Path(path, name)))
         yield from (Path(path, name) for name in sorted(names) if not name.startswith("."))
+
+
+def holds_data(folder: Path) -> bool:
+    """Return whether a folder may hold data: it is not hidden, nor that of a run."""
+    return not folder.name.startswith((".", "__")) and not is_run(folder)
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder holds a trained model and its plots."""
+    return any(os.path.isfile(folder / name) for name in OF_A_RUN)
 
 
 def is_picture(path: Path) -> bool:
