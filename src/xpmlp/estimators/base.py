@@ -36,7 +36,6 @@ from .arrays import (
     dtype_name,
     find_backend,
     follow,
-    is_for_tools,
     is_numpy,
     move,
     numpy_backend,
@@ -270,32 +269,31 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
         For validation samples, `incremental` is None: they may lack classes, which have no weights of their own.
         """
         y, weight = follow(y, source), follow(sample_weight, source)
-        if is_numpy(source):
-            x, y = validate_data(
-                self,
-                X,
-                y,
-                accept_sparse=["csr", "csc"],
-                multi_output=True,
-                y_numeric=self._y_numeric,
-                dtype=(np.float64, np.float32) if self.dtype is None else np.dtype(self.dtype),
-                reset=reset,
-            )
-            if weight is not None:
-                weight = _check_sample_weight(weight, x, ensure_non_negative=True, dtype=x.dtype)
-            targets = self._check_targets(source, y, incremental=incremental)
-            return x, targets, weight if incremental is None else self._apply_class_weight(source, y, weight, x)
+        wanted = None if self.dtype is None else np.dtype(self.dtype).name
         with source.scope():
-            dtype = None if self.dtype is None else np.dtype(self.dtype).name
-            x = check_samples(self, source, X, reset=reset, dtype=dtype)
-            y = check_targets(self, source, y)
-            check_consistent_length(x, y)
-            if weight is not None:
-                weight = check_weight(source, weight, x.shape[0], dtype_name(x))
+            if is_numpy(source):
+                x, y = validate_data(
+                    self,
+                    X,
+                    y,
+                    accept_sparse=["csr", "csc"],
+                    multi_output=True,
+                    y_numeric=self._y_numeric,
+                    dtype=wanted or (np.float64, np.float32),
+                    reset=reset,
+                )
+                if weight is not None:
+                    weight = _check_sample_weight(weight, x, ensure_non_negative=True, dtype=x.dtype)
+            else:
+                x = check_samples(self, source, X, reset=reset, dtype=wanted)
+                y = check_targets(self, source, y)
+                check_consistent_length(x, y)
+                if weight is not None:
+                    weight = check_weight(source, weight, x.shape[0], dtype_name(x))
             targets = self._check_targets(source, y, incremental=incremental)
             if incremental is not None:
                 weight = self._apply_class_weight(source, y, weight, x)
-            if isinstance(targets, np.ndarray):
+            if isinstance(targets, np.ndarray) and not is_numpy(source):
                 targets = source.asarray(targets, None if targets.dtype == bool else dtype_name(x))
         return x, targets, weight
 
@@ -374,7 +372,7 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
         with backend.scope():
             x = move(x, source, backend, dtype_name(layers[0].weight))
             outputs = predict_outputs(backend, layers, x, activation=activation, loss=loss)
-        return outputs, backend, numpy_backend() if not is_numpy(source) and is_for_tools() else source
+        return outputs, backend, source
 
     def to(self: Estimator, backend: str, device: str | None = None) -> Estimator:
         """Move a fitted network to another library or device, where it then predicts and trains."""
