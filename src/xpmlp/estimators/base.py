@@ -38,7 +38,6 @@ from .arrays import (
     follow,
     is_numpy,
     move,
-    numpy_backend,
     same_device,
     to_host,
 )
