@@ -3,6 +3,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,17 @@ def test_the_page_needs_no_other_file_and_holds_pictures(xpmlp: Run, tmp_path: P
         assert min(picture.size) > 200
         assert np.asarray(picture.convert("L")).std() > 5.0
     assert "pixel_7_7" in page.texts
+    assert "duplicate columns" not in page.texts
     assert not re.search(r"https?://", text)
+
+
+def test_years_and_codes_are_shown_as_they_are_and_durations_in_seconds(xpmlp: Run, tmp_path: Path) -> None:
+    frame = pl.DataFrame({"year": [1984, 2026], "zip": [10115, 94110], "wait": [timedelta(minutes=2), None]})
+    frame.write_parquet(tmp_path / "data.parquet")
+    out = xpmlp("inspect", tmp_path / "data.parquet").out
+    assert "note: durations are numbers of seconds: 'wait'" in out
+    assert next(line.split() for line in out.splitlines() if "1984" in line) == ["1984", "10115", "120"]
+    assert "10115" in next(line for line in out.splitlines() if "zip" in line and "Int64" in line)
 
 
 def test_whole_numbers_are_classes_or_amounts_as_one_says(xpmlp: Run, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from xpmlp.datasets.tables.options import READING
 from xpmlp.errors import OutputError
-from xpmlp.inspection.columns import STATISTICS, ColumnSummary, by_interest, concerns
+from xpmlp.inspection.columns import STATISTICS, ColumnSummary, by_interest, concerns, shown
 from xpmlp.inspection.inspection import Inspection, inspect_table, open_data
 from xpmlp.inspection.report import html_report
 from xpmlp.plots import shortened
@@ -109,19 +109,19 @@ def names_that_fit(inspection: Inspection, ordered: list[str], available: int) -
 
 def print_columns(console: Console, ordered: list[ColumnSummary]) -> None:
     """Print each column's statistics; fewer of them on a narrow screen."""
-    shown = ordered[:MOST_COLUMNS]
-    rows = [describe(summary, min(LONGEST_NAME, console.width // 4)) for summary in shown]
-    notes = [describe_concerns(summary) for summary in shown]
+    described = ordered[:MOST_COLUMNS]
+    rows = [describe(summary, min(LONGEST_NAME, console.width // 4)) for summary in described]
+    notes = [describe_concerns(summary) for summary in described]
     headings = headings_that_fit(rows, console.width - 2 - min(NARROWEST_NOTES, max(map(len, notes))))
-    more = len(ordered) > len(shown) or len(headings) < len(rows[0])
-    title = f"columns, the {len(shown)} most notable" if len(ordered) > len(shown) else "columns"
+    more = len(ordered) > len(described) or len(headings) < len(rows[0])
+    title = f"columns, the {len(described)} most notable" if len(ordered) > len(described) else "columns"
     table = make_table(f"{title}; all with --json or --html" if more else title)
     table.padding = COMPACT
     for heading in headings:
         is_text = heading in ("", "type")
         table.add_column(heading, no_wrap=True, justify="left" if is_text else "right", style="" if heading else "bold")
     table.add_column("")
-    for summary, row, note in zip(shown, rows, notes, strict=True):
+    for summary, row, note in zip(described, rows, notes, strict=True):
         style = "yellow" if concerns(summary) else "dim"
         table.add_row(*(row[heading] for heading in headings), Text(note, style=style))
     console.print(table)
@@ -133,7 +133,7 @@ def describe(summary: ColumnSummary, longest_name: int) -> dict[str, str]:
         "": shortened(summary.name, longest_name),
         "type": summary.type,
         "missing": f"{summary.missing:,}" if summary.missing else "·",
-        "distinct": cell(summary.distinct),
+        "distinct": "" if summary.distinct is None else f"{summary.distinct:,}",
         **{heading: cell(getattr(summary, name)) for name, heading in STATISTICS.items()},
     }
 
@@ -161,26 +161,19 @@ def print_classes(console: Console, inspection: Inspection) -> None:
     if not inspection.classes:
         return
     console.print()
-    shown = inspection.classes
-    if len(shown) > MOST_CLASSES:
-        shown = tuple(sorted(shown, key=lambda found: -found.rows)[:MOST_CLASSES])
+    classes = inspection.classes
+    if len(classes) > MOST_CLASSES:
+        classes = tuple(sorted(classes, key=lambda found: -found.rows)[:MOST_CLASSES])
     console.print(Text(f"classes of {inspection.target}: {len(inspection.classes):,}", "bold"))
-    width = max(len(str(found.label)) for found in shown)
-    most = max(found.rows for found in shown)
-    for found in shown:
+    width = max(len(str(found.label)) for found in classes)
+    most = max(found.rows for found in classes)
+    for found in classes:
         bar = "█" * max(1, round(BAR * found.rows / most))
         console.print(f"  {found.label!s:>{width}}  {found.rows:>9,}  {100 * found.share:5.1f} %  {bar}")
-    if len(shown) < len(inspection.classes):
-        console.print(f"  and {len(inspection.classes) - len(shown):,} smaller classes")
+    if len(classes) < len(inspection.classes):
+        console.print(f"  and {len(inspection.classes) - len(classes):,} smaller classes")
 
 
 def cell(value: Any) -> str:
     """Return a value in a form short enough for a table."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return f"{value:,}" if abs(value) < 10**9 else f"{value:.4g}"
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= 24 else text[:23] + "…"
+    return shortened(shown(value), 24)

@@ -1,13 +1,15 @@
 """Each column in numbers: missing and different values, mean, spread and quartiles, or the most frequent text."""
 
+import hashlib
 import math
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from xpmlp.datasets.tables.table import ColumnType, Table, column_type, import_polars, without_nan
 
+LARGE = 10**12  # numbers from there on are written with a power of ten
+ROUNDED = 10**4  # numbers from there on are written without a fraction
 COUNTS = ("count", "missing", "distinct", "infinite")
 STATISTICS = {"mean": "mean", "std": "std", "min": "min", "q25": "25 %", "median": "50 %", "q75": "75 %", "max": "max"}
 
@@ -68,6 +70,18 @@ class ColumnSummary:
         return values | {"missing_markers": dict(self.missing_markers), "constant": self.is_constant}
 
 
+def shown(value: Any) -> str:
+    """Return a value as a person reads it: years and codes without separators, fractions rounded."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, int | float):
+        return str(value)
+    is_whole = math.isfinite(value) and value == round(value)
+    return f"{value:.0f}" if abs(value) < LARGE and (is_whole or abs(value) >= ROUNDED) else f"{value:.4g}"
+
+
 def plain(value: Any) -> Any:
     """Return a value as JSON has it."""
     if isinstance(value, float) and not math.isfinite(value):
@@ -116,26 +130,16 @@ def summarise_other(series: Any) -> ColumnSummary:
 
 
 def mark_duplicates(table: Table, summaries: list[ColumnSummary]) -> list[ColumnSummary]:
-    """Return the summaries with the first column of the same values in each; constant ones are not compared.
-
-    Columns are compared value by value only if their summaries are equal.
-    """
-    alike: defaultdict[tuple[Any, ...], list[str]] = defaultdict(list)
-    for summary in summaries:
-        if summary.kind != "other" and not summary.is_constant:
-            alike[(*[getattr(summary, name) for name in (*COUNTS, *STATISTICS, "kind", "top", "top_count")],)].append(
-                summary.name
-            )
+    """Return the summaries with the first column of the same values in each; constant ones are not compared."""
+    kinds = {summary.name: summary.kind for summary in summaries if summary.kind != "other" and not summary.is_constant}
+    firsts: dict[tuple[str, bytes], str] = {}
     originals: dict[str, str] = {}
-    for names in alike.values():
-        firsts: list[tuple[str, Any]] = []
-        for name in names if len(names) > 1 else ():
-            values = comparable(table.column(name))
-            original = next((first for first, other in firsts if values.equals(other, null_equal=True)), None)
-            if original is None:
-                firsts.append((name, values))
-            else:
-                originals[name] = original
+    for group in table.column_groups(list(kinds)):
+        for series in group:
+            hashes = comparable(series).hash(seed=1).to_numpy()
+            name = series.name
+            originals[name] = firsts.setdefault((kinds[name], hashlib.sha256(hashes).digest()), name)
+    originals = {name: original for name, original in originals.items() if name != original}
     return [replace(summary, duplicate_of=originals.get(summary.name)) for summary in summaries]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Num
 
 from xpmlp.datasets import ByteSplit, Dataset, Split
+from xpmlp.datasets.dataset import joined
 from xpmlp.datasets.load import NAMES, is_table, load_by_options
 from xpmlp.datasets.picture_table import find_labelled_pictures
 from xpmlp.datasets.pictures import load_pictures
@@ -84,21 +85,22 @@ class Inspection:
     def findings(self) -> dict[str, str]:
         """Return what stands out in the whole table, in words."""
         lacking = sorted((column for column in self.columns if column.missing), key=lambda column: -column.missing)
-        missing = first_names([f"{column.name} ({column.missing:,})" for column in lacking])
+        missing = joined((f"{column.name} ({column.missing:,})" for column in lacking), most=NAMES_SHOWN)
         found = {
             "missing values": "none",
             "constant columns": count_and_names(self.constant),
             "duplicate columns": count_and_names([f"{name} = {other}" for name, other in self.duplicated]),
             "duplicate rows": f"{self.duplicate_rows:,}" if self.duplicate_rows else "none",
         }
+        if self.image_shape is not None:  # pixels are not compared
+            del found["duplicate columns"]
+            found["images"] = " × ".join(map(str, self.image_shape))
         if lacking:
             found["missing values"] = f"in {len(lacking):,} columns and {self.rows_with_missing:,} rows: {missing}"
         if self.duplicate_rows is None:
             found["duplicate rows"] = "not compared: a column holds lists or objects"
         if self.contradicting_rows and self.task == "classification":
             found["contradictions"] = f"{self.contradicting_rows:,} rows with the inputs of a row of another class"
-        if self.image_shape is not None:
-            found["images"] = " × ".join(map(str, self.image_shape))
         return found
 
     def to_json(self) -> dict[str, Any]:
@@ -113,14 +115,9 @@ class Inspection:
         }
 
 
-def first_names(values: Sequence[str]) -> str:
-    """Return the first names in a line."""
-    return ", ".join(values[:NAMES_SHOWN]) + (", …" if len(values) > NAMES_SHOWN else "")
-
-
 def count_and_names(values: Sequence[str]) -> str:
     """Return how many there are and the first names."""
-    return f"{len(values):,}: {first_names(values)}" if values else "none"
+    return f"{len(values):,}: {joined(values, most=NAMES_SHOWN)}" if values else "none"
 
 
 def open_data(data: str | Path, data_dir: str | Path | None = None, options: TableOptions | None = None) -> Table:
@@ -179,7 +176,7 @@ def inspect_table(table: Table, *, target: str | None = None, task: Task | None 
         check_names(table, [target], option="--target")
     notes = list(table.notes)
     found = find_known_target(table, target, task, notes)
-    columns = mark_duplicates(table, summarise_columns(table))
+    columns = summarise_columns(table)
     lacking = [column.name for column in columns if column.missing]
     target = None if found is None else found.name
     shape = find_image_shape(table, target)
@@ -195,7 +192,7 @@ def inspect_table(table: Table, *, target: str | None = None, task: Task | None 
                 used_as=None if column.name == target else kinds.use_of(column.name),
                 missing_markers=table.markers.get(column.name, {}),
             )
-            for column in columns
+            for column in mark_duplicates(table, columns)
         ]
     duplicates, contradictions = find_duplicate_rows(table, target)
     return Inspection(

@@ -11,7 +11,7 @@ from xpmlp.datasets.tables.table import Table, import_polars
 from xpmlp.plots import BLUE, GREY, house_style, new_figure, shortened, to_png
 from xpmlp.plots.style import write_numbers
 
-from .columns import STATISTICS, ColumnSummary, by_interest, concerns
+from .columns import STATISTICS, ColumnSummary, by_interest, concerns, shown
 from .inspection import Inspection
 
 HISTOGRAMS = 12
@@ -91,8 +91,7 @@ def facts(inspection: Inspection) -> str:
 def first_rows(inspection: Inspection, ordered: list[ColumnSummary]) -> str:
     """Return the first rows; if there are many columns, of the noteworthy ones."""
     hidden = len(ordered) - FIRST_COLUMNS
-    shown = ordered[:FIRST_COLUMNS] if hidden > 0 else inspection.columns
-    names = [summary.name for summary in shown]
+    names = [summary.name for summary in (ordered[:FIRST_COLUMNS] if hidden > 0 else inspection.columns)]
     note = f"<p>and {hidden:,} more columns</p>" if hidden > 0 else ""
     return grid(names, [[row[name] for name in names] for row in inspection.first_rows]) + note
 
@@ -113,16 +112,9 @@ def column_table(ordered: list[ColumnSummary]) -> str:
 def grid(headings: list[str], rows: list[list[Any]], style: str = "plain") -> str:
     """Return a table that scrolls if it is larger than the page."""
     head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
-    body = "\n".join("<tr>" + "".join(f"<td>{shown(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "\n".join("<tr>" + "".join(f"<td>{escape(shown(cell))}</td>" for cell in row) + "</tr>" for row in rows)
     table = f'<table class="{style}"><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>'
     return f'<div class="scroll">{table}</div>'
-
-
-def shown(value: Any) -> str:
-    """Return a value as a person reads it, escaped."""
-    if value is None:
-        return ""
-    return f"{value:.5g}" if isinstance(value, float) else escape(value)
 
 
 @house_style()
@@ -156,13 +148,12 @@ def draw_contact_sheet(inspection: Inspection) -> bytes:
 def draw_classes(inspection: Inspection) -> bytes:
     """Draw the number of rows of each class; if there are many, of the most frequent ones."""
     classes = sorted(inspection.classes, key=lambda found: -found.rows) if len(inspection.classes) > MOST_BARS else None
-    shown = (classes or list(inspection.classes))[:MOST_BARS]
-    figure = new_figure(6.4, 0.26 * len(shown) + 0.9)
+    drawn = (classes or list(inspection.classes))[:MOST_BARS]
+    figure = new_figure(6.4, 0.26 * len(drawn) + 0.9)
     axes = figure.subplots()
-    names = [shortened(str(found.label), 24) for found in shown]
-    bars = axes.barh(range(len(shown)), [found.rows for found in shown], color=BLUE, height=0.7)
-    axes.set_yticks(range(len(shown)), names)
-    axes.bar_label(bars, [f"{found.rows:,}  ({100 * found.share:.1f} %)" for found in shown], padding=3, color=GREY)
+    bars = axes.barh(range(len(drawn)), [found.rows for found in drawn], color=BLUE, height=0.7)
+    axes.set_yticks(range(len(drawn)), [shortened(str(found.label), 24) for found in drawn])
+    axes.bar_label(bars, [f"{found.rows:,}  ({100 * found.share:.1f} %)" for found in drawn], padding=3, color=GREY)
     axes.invert_yaxis()
     axes.margins(x=0.22)
     axes.set_xticks([])

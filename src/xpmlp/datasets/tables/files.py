@@ -209,7 +209,7 @@ def open_lazily(path: Path, scan: Scan, kind: str, *, trusted: bool = False) -> 
     frame = getattr(polars, scan)(source, glob=False)
     with polars_errors(f"{path}: cannot be read as {kind}"), silent_panics():
         schema = dict(frame.collect_schema())
-    table = Table(str(path), frame, schema, 0)
+    table = Table(str(path), frame, schema, 0).in_seconds()
     table = checked(replace(table, rows=table.collect(frame.select(polars.len())).item() if schema else 0))
     if not trusted:
         check_memory(16 * table.rows, what=f"{path}: a column of {table.rows:,} rows", remedy="Take fewer rows.")

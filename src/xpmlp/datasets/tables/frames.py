@@ -39,7 +39,8 @@ def table_in_memory(data: Any, y: Any = None, target: str | None = None) -> Tabl
     column = to_series(y).alias(target or target_name(y))
     if len(column) != table.rows:
         raise DataError(f"{NAME}: there are {table.rows:,} samples, but {len(column):,} targets. Give one for each.")
-    return replace(table, frame=table.frame.with_columns(column), schema=table.schema | {column.name: column.dtype})
+    frame, schema = table.frame.with_columns(column), table.schema | {column.name: column.dtype}
+    return replace(table, frame=frame, schema=schema).in_seconds()
 
 
 def target_name(y: Any) -> str:

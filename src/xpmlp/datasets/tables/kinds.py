@@ -98,12 +98,10 @@ def find_kinds(table: Table, features: list[str], options: TableOptions) -> Foun
         is_text = kind == "text" or name in options.categories
         if dtype == polars.Null or (is_text and table.column(name).null_count() == table.rows):
             found.unusable[name] = EMPTY
-        elif kind == "other" and dtype != polars.Duration:
+        elif kind == "other":
             found.unusable[name] = f"of type {dtype}"
         elif name in options.categories:
             found.kinds[name] = "category"
-        elif kind == "other":
-            found.kinds[name] = "number"
         elif kind == "text":
             find_kind_of_text(found, table, name, options)
         elif name not in options.features and NAMELESS.fullmatch(name) and numbers_the_rows(table.column(name)):
@@ -336,8 +334,6 @@ def converter(dtype: Any, kind: Kind, name: str | None) -> Callable[[Any], Any] 
         if found == "date":
             return lambda dates: to_days(dates, dtype)
         return lambda dates: to_days(parse_dates(trimmed(dates), name or WHOLE_DATE), polars.Datetime("us"))
-    if dtype == polars.Duration:
-        return lambda values: values.dt.total_microseconds() / 1e6
     return None if found == "boolean" else lambda values: trimmed(values).cast(polars.Float64, strict=False)
 
 

@@ -212,7 +212,7 @@ def check_type(table: Table, column: Column) -> None:
     """Refuse a column of a type that cannot become that of training."""
     polars = import_polars()
     dtype, kind = table.schema[column.name], column.kind
-    found = "number" if dtype == polars.Duration else column_type(dtype)
+    found = column_type(dtype)
     if dtype != polars.Null and (found == "other" or (found == "date" and kind in ("number", "boolean"))):
         raise DataError(
             f"{table.name}: column {column.name!r} is of type {dtype}, but the model was trained on a {kind}."

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from ..dataset import listing
-from .columns import Target, option_text
+from .columns import MOST_NAMED, Target, option_text
 from .table import Table, column_type, import_polars
 
 MOST_COLUMNS = 300
@@ -43,19 +43,20 @@ def note_suspicions(
     notes = []
     if ids:
         what = "numbers the rows" if len(ids) == 1 else "number the rows"
-        notes.append(f"{listing(ids)} {what}, which says nothing about new ones; {exclude(ids)}")
+        notes.append(f"{listing(ids, most=MOST_NAMED)} {what}, which says nothing about new ones; {exclude(ids)}")
     if leaks and target is not None:
         what = "alone predicts" if len(leaks) == 1 else "each alone predict"
         notes.append(
-            f"{listing(leaks)} {what} {target.name!r} nearly perfectly on held-out rows; if that is unknown when "
-            f"predictions are made, {exclude(leaks)}"
+            f"{listing(leaks, most=MOST_NAMED)} {what} {target.name!r} nearly perfectly on held-out rows; if that is "
+            f"unknown when predictions are made, {exclude(leaks)}"
         )
     return notes
 
 
 def exclude(names: list[str]) -> str:
     """Return the advice to leave columns out."""
-    return f"leave {'it' if len(names) == 1 else 'them'} out with {option_text('--exclude', names)}"
+    option = option_text("--exclude", names if len(names) <= MOST_NAMED else ["COLUMNS"])
+    return f"leave {'it' if len(names) == 1 else 'them'} out with {option}"
 
 
 def numbers_rows(series: Any) -> bool:

@@ -6,7 +6,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
@@ -15,6 +15,8 @@ from jaxtyping import Bool
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Reading
 from xpmlp.optional_imports import import_optional
+
+from ..dataset import listing
 
 # Of at most 8 bytes each: bounds the memory that a table needs besides the arrays made from it.
 CELLS_AT_A_TIME = 2_000_000
@@ -132,8 +134,19 @@ class Table:
 
     @staticmethod
     def of(name: str, frame: Any, **attributes: Any) -> "Table":
-        """Return a table of a Polars DataFrame in memory."""
-        return Table(name, frame.lazy(), dict(frame.schema), frame.height, **attributes)
+        """Return a table of a Polars DataFrame in memory, with durations in seconds."""
+        return Table(name, frame.lazy(), dict(frame.schema), frame.height, **attributes).in_seconds()
+
+    def in_seconds(self) -> "Table":
+        """Return the table with durations as numbers of seconds, and a note on them."""
+        polars = import_polars()
+        names = [name for name, dtype in self.schema.items() if dtype == polars.Duration]
+        if not names:
+            return self
+        frame = self.frame.with_columns(polars.col(names).dt.total_microseconds() / 1e6)
+        schema = self.schema | dict.fromkeys(names, polars.Float64())
+        note = f"{self.name}: durations are numbers of seconds: {listing(names)}"
+        return replace(self, frame=frame, schema=schema, notes=(*self.notes, note))
 
     def place(self, row: int) -> str:
         """Return where a row is, counted from 1: ``"row 17 (line 18)"``."""
