@@ -10,6 +10,7 @@ True
 """
 
 import importlib.util
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ if not TYPE_CHECKING:
         elif not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}") is not None:
             value = importlib.import_module(f".{name}", __name__)  # a room, such as xpmlp.training
         else:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            raise AttributeError(
+                f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__]
+            )  # with which Python suggests similar names
         globals()[name] = value
         return value

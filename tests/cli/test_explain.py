@@ -40,6 +40,10 @@ def test_columns_are_ranked_and_drawn(xpmlp: Run, refused: Callable[..., None], 
     assert lines[0] == f"{table}: accuracy {said['score']:.4f} on 120 test rows"
     assert any(line.split()[:2] == ["city", f"{city:.4f}"] and "█" in line for line in lines)
     refused(["explain", "run", table, "-o", "importances.png"], "already exists")
+    names, *rows = table.read_text(encoding="utf-8").splitlines()
+    Path("rows.csv").write_text("\n".join(rows).replace(",", "|"), encoding="utf-8")
+    same = xpmlp("explain", "run", "rows.csv", "--separator", "|", "--names", names, "--json")
+    assert json.loads(same.out)["columns"][0]["column"] == "city"
 
 
 def test_a_shuffled_columns_importance_is_the_fall_of_the_score(table: Path) -> None:

@@ -104,6 +104,32 @@ def test_an_idx_file_is_read_row_by_row(
     np.testing.assert_allclose(rows, expected.probabilities, atol=1e-5)
 
 
+def test_the_name_of_a_dataset_stands_for_its_rows(xpmlp: Run, refused: Any, digits_run: Path) -> None:
+    model = load_model(digits_run / "model.safetensors")
+    code, out, err = xpmlp("predict", digits_run, "digits", "--json")
+    expected = predict_samples(model, load_dataset("digits").test).labels.tolist()
+    assert (code, err) == (0, "")
+    assert [row["label"] for row in json.loads(out)] == expected
+    refused(["predict", digits_run, "iris"], "iris: has 5 columns, but the model was trained on 64")
+    assert xpmlp("train", "diabetes", "--epochs", 1, "-o", "diabetes").code == 0  # a run of that name is no picture
+    assert xpmlp("predict", "diabetes", "diabetes", "-o", "rows.csv").code == 0
+    assert len(read_csv(Path("rows.csv"))) == 442
+    refused(["predict", "diabetes", "photo.png"], "not trained on images", "columns 'age', 'sex'")
+
+
+def test_a_number_predicted_from_a_picture_is_shown(xpmlp: Run) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8)
+    np.save("x.npy", images)
+    np.save("y.npy", images.mean(axis=(1, 2)).astype(np.float32) + 0.25)
+    assert xpmlp("train", "x.npy", "--target", "y.npy", "--epochs", 1, "-o", "run").code == 0
+    Image.fromarray(images[0]).save("one.png")
+    code, out, _ = xpmlp("predict", "run", "one.png", "--single")
+    assert code == 0
+    assert xpmlp("predict", "run", "one.png", "--single", "-o", "one.csv").code == 0
+    (row,) = read_csv(Path("one.csv"))
+    assert row["prediction"] in out
+
+
 def test_emnists_images_are_set_upright_as_they_were_for_training(
     xpmlp: Run, no_pictures: None, write_idx: Run, write_idx_folder: Run, digit_images: Digits
 ) -> None:

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import pickle
+import shutil
 import struct
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,9 @@ def test_what_is_no_model_file_is_named(path: Path, tmp_path: Path) -> None:
     refused(tmp_path / "a\0b")
     assert f"is a folder, not a model file. Did you mean {path}?" in refused(path.parent)
     assert "is a folder, not a model file. Give the path of a model.safetensors." in refused(tmp_path)
+    (tmp_path / "digits").mkdir()
+    inner = shutil.copy(path, tmp_path / "digits")
+    assert f"is a folder, not a model file. Did you mean {inner}?" in refused(tmp_path)
     np.savez(tmp_path / "arrays.npz", weight=np.zeros((3, 2)))
     assert "cannot be read as a model file" in refused(tmp_path / "arrays.npz")
     for content in (b"", b"\n", b"PK\x03\x04", b"# Notes\n" * 100, b"\xff" * 100, b"\0" * 100):

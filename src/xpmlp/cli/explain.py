@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,14 +13,28 @@ from xpmlp.training.importance import permutation_importance
 from xpmlp.whole_files import write_whole
 
 from .console import make_console, make_table, print_note
-from .options import BackendName, DeviceName, ForceFile, ModelPath, TargetName, Threads, check_output, find_model_file
+from .options import (
+    BackendName,
+    CommandContext,
+    DeviceName,
+    ForceFile,
+    ModelPath,
+    TargetName,
+    Threads,
+    check_output,
+    collect_table_options,
+    find_model_file,
+    with_reading_options,
+)
 
 BAR = 30  # characters of the longest bar
 
 
+@with_reading_options
 def explain(
+    context: CommandContext,
     model: ModelPath,
-    table: Annotated[str, typer.Argument(metavar="TABLE", help="Rows with their true values, as for evaluate.")],
+    data: Annotated[str, typer.Argument(metavar="TABLE", help="Rows with their true values, as for evaluate.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Also draw them, as a .png picture.")
     ] = None,
@@ -28,6 +42,7 @@ def explain(
     repeats: Annotated[int, typer.Option(metavar="N", min=1, help="How often each column is shuffled.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
     target: TargetName = None,
+    table: Any = None,
     backend: BackendName = "numpy",
     device: DeviceName = None,
     threads: Threads = None,
@@ -42,7 +57,7 @@ def explain(
         check_output(output, (".png",), force=force)
     compute = load_backend(backend, device)
     trained = load_model(find_model_file(model))
-    rows = find_rows(trained, table, None, target)
+    rows = find_rows(trained, data, None, target, collect_table_options(context.params))
     found = permutation_importance(trained, rows.split, repeats=repeats, backend=compute, prepared=True)
     title = f"{rows.name}: {found.metric} {found.score:.4f} on {found.rows:,} {rows.which}"
     if output is not None:

@@ -28,7 +28,7 @@ from xpmlp.plots.inputs import draw_inputs
 from xpmlp.training import Prediction
 from xpmlp.training import predict as predict_samples
 from xpmlp.training.evaluation_rows import check_shape, unusual_scale
-from xpmlp.training.inputs import LARGEST_SCALED, named_pictures
+from xpmlp.training.inputs import LARGEST_SCALED, is_named, named_pictures, named_rows, not_for_pictures
 from xpmlp.training.prediction import STRANGE_FRACTION, unfamiliar
 from xpmlp.whole_files import write_whole
 
@@ -71,7 +71,8 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="INPUT",
-            help="Pictures of any size, photos or dark and light ink; folders of pictures; IDX files; or one table.",
+            help="Pictures of any size, photos or dark and light ink; folders of pictures; IDX files; a table; or the "
+            "name of a dataset, such as digits, for its test rows.",
         ),
     ],
     as_json: Annotated[
@@ -146,8 +147,8 @@ def predict(
 
 
 def open_picture(name: str) -> Any:
-    """Return a picture to show; None for the rows of an IDX file."""
-    return None if is_idx(Path(name)) else read_picture(Path(name))
+    """Return a picture to show; None for the rows of an IDX file or a named dataset."""
+    return None if is_idx(Path(name)) or is_named(Path(name)) else read_picture(Path(name))
 
 
 def read_inputs(
@@ -186,7 +187,10 @@ def list_folder(path: Path) -> list[Path]:
 def read_samples(
     path: Path, model: Model, *, single: bool
 ) -> tuple[Float32[np.ndarray, "rows features"], list[Sample]]:
-    """Read the marks in a picture, or an IDX file, as the model's inputs."""
+    """Read the marks in a picture, an IDX file, or the test rows of a named dataset, as the model's inputs."""
+    if is_named(path):
+        x = named_rows(model, path)
+        return x, [Sample(path, row) for row in range(len(x))]
     if is_idx(path):
         images = read_images(path)
         name = FILE_NAME.fullmatch(path.name)
@@ -196,10 +200,7 @@ def read_samples(
         check_shape(model, images.shape[1:], str(path))
         return scaled_as_in_training(images, model, path), [Sample(path, row) for row in range(len(images))]
     if model.image_preprocessor is None:
-        raise DataError(
-            f"{path}: the model was not trained on images, so it cannot classify a picture. Give an IDX file whose "
-            f"samples have the shape {' × '.join(map(str, model.input_shape))}."
-        )
+        raise not_for_pictures(model, path)
     x = prepare_marks(path, model.image_preprocessor, single=single)
     return x, [Sample(path)] if len(x) == 1 else [Sample(path, mark) for mark in range(len(x))]
 
@@ -247,7 +248,7 @@ def notes(samples: list[Sample], prediction: Prediction, unknown: Bool[np.ndarra
     for path, group in itertools.groupby(rows, key=lambda row: row[0].path):
         marks = list(group)
         count = sum(is_strange for _, _, is_strange in marks)
-        if is_idx(path):
+        if is_idx(path) or is_named(path):
             if count > 4 * STRANGE_FRACTION * len(marks):  # a few are in any data
                 yield f"{path}: {count:,} of {len(marks):,} images are unlike those of the model's training"
             continue
@@ -265,20 +266,29 @@ def to_csv(samples: list[Sample], prediction: Prediction) -> str:
     """Return a header and a line for each sample."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["input", "row", "label", "probability"])
-    for sample, label, probabilities in zip(samples, prediction.labels, prediction.probabilities, strict=True):
-        writer.writerow([sample.path, sample.row, label, f"{probabilities.max():.6f}"])
+    names, cells = in_columns(prediction)
+    writer.writerow(["input", "row", *names])
+    writer.writerows([sample.path, sample.row, *row] for sample, row in zip(samples, cells, strict=True))
     return text.getvalue()
+
+
+def in_columns(prediction: Prediction, *, percent: bool = False) -> tuple[list[str], list[list[str]]]:
+    """Return the names of the columns with the predictions, and their rows."""
+    if not prediction.probabilities.shape[1]:
+        return ["prediction"], [[" ".join(f"{value:.6g}" for value in np.ravel(row))] for row in prediction.labels]
+    confidence = prediction.probabilities.max(axis=1).tolist()
+    shown = [f"{100 * probability:.2f} %" if percent else f"{probability:.6f}" for probability in confidence]
+    return ["label", "probability"], list(map(list, zip(map(str, prediction.labels), shown, strict=True)))
 
 
 def print_table(samples: list[Sample], prediction: Prediction) -> None:
     """Print a row for each sample; on a terminal, only the first ones."""
     console = make_console()
     shown = min(len(samples), ROWS_SHOWN) if writes_to_terminal(console) else len(samples)
-    table = make_table("", "input", "label", "probability")
-    confidence = prediction.probabilities.max(axis=1)
-    for sample, label, probability in zip(samples[:shown], prediction.labels, confidence, strict=False):
-        table.add_row(str(sample), str(label), f"{100 * probability:.2f} %")
+    names, cells = in_columns(prediction, percent=True)
+    table = make_table("", "input", *names)
+    for sample, row in zip(samples[:shown], cells, strict=False):
+        table.add_row(str(sample), *row)
     console.print(table)
     if shown < len(samples):
         console.print(f"and {len(samples) - shown:,} more; --output FILE writes all of them")

@@ -12,7 +12,6 @@ import typer
 
 from xpmlp.backends import Backend
 from xpmlp.datasets.streaming.load import LargeTable, find_large_table
-from xpmlp.datasets.tables.files import read_table, refuse_foreign, table_format
 from xpmlp.datasets.tables.loading import Rows
 from xpmlp.datasets.tables.options import TableOptions
 from xpmlp.datasets.tables.table import Table, import_polars
@@ -20,7 +19,7 @@ from xpmlp.datasets.tables.values import read_texts
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.model import Model
 from xpmlp.training import Prediction, predict
-from xpmlp.training.inputs import table_inputs
+from xpmlp.training.inputs import is_table_file, read_rows, table_inputs
 from xpmlp.whole_files import write_whole
 
 from .console import make_console, make_table, print_note, writes_to_terminal
@@ -33,9 +32,7 @@ FORMATS = (".csv", ".parquet", ".arrow", ".feather", ".json")
 
 def are_tables(inputs: list[Path]) -> bool:
     """Return whether the inputs are a table; refuse one among several inputs, as each has columns of its own."""
-    for path in inputs:
-        refuse_foreign(path)
-    tables = [path for path in inputs if table_format(path) is not None]
+    tables = list(filter(is_table_file, inputs))
     if tables and len(inputs) > 1:
         raise SettingsError(f"{tables[0]}: is a table, and a table must be the only input. Give one at a time.")
     return bool(tables)
@@ -56,7 +53,7 @@ def predict_table(
     if large is not None:
         predict_pieces(model, large, backend, TableOptions.recorded(model.training, given), output)
         return
-    table = read_table(path, TableOptions.recorded(model.training, given), model.table_schema)
+    table = read_rows(model, path, TableOptions.recorded(model.training, given))
     rows = table_inputs(model, table)
     for note in rows.notes:
         print_note(note)

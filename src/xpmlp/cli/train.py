@@ -17,7 +17,7 @@ from xpmlp.backends import load_backend
 from xpmlp.datasets import Dataset
 from xpmlp.datasets.load import load_by_options
 from xpmlp.datasets.splitting import VALIDATION_FRACTION
-from xpmlp.errors import OutputError, SettingsError, XpmlpError
+from xpmlp.errors import OutputError, XpmlpError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import INITIALIZERS
 from xpmlp.nn.losses import REGRESSION_LOSSES
@@ -30,13 +30,12 @@ from xpmlp.training import (
     DivergedError,
     FitError,
     Recipe,
-    default_recipe,
     fit_dataset,
 )
 from xpmlp.training.distributed import Communicator, SingleProcess
 from xpmlp.training.progress import LiveProgress
 from xpmlp.training.recipes import DTYPES, parse_sizes
-from xpmlp.training.train import describe_stream
+from xpmlp.training.train import describe_stream, find_recipe
 
 from .console import can_move, make_console, print_error
 from .folds import check_choices, score_folds
@@ -354,10 +353,8 @@ def hold_out(dataset: Dataset, values: Mapping[str, Any]) -> Dataset:
 
 def choose_settings(recipe: str, dataset: Dataset | None = None, **given: Any) -> Recipe:
     """Return the recipe of that name, with the given settings replaced; default depends on the dataset."""
-    if recipe not in RECIPES:
-        raise SettingsError(f"--recipe: {recipe!r} is not one of {', '.join(RECIPES)}.")
-    base = default_recipe(dataset) if dataset is not None and recipe == "default" else RECIPES[recipe]
-    with named_as_options(*given):
+    with named_as_options("recipe", *given):
+        base = find_recipe(recipe, dataset)
         return replace(base, **{name: value for name, value in given.items() if value is not None})
 
 

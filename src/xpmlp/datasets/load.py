@@ -70,7 +70,7 @@ def load_by_options(
     if (streamed := load_stream(data, options, memory)) is not None:
         return streamed
     path = Path(os.path.expanduser(data))
-    if name not in NAMES and (pictures := find_pictures(path, options)) is not None:
+    if name and name not in NAMES and (pictures := find_pictures(path, options)) is not None:
         if memory is not None:
             raise SettingsError(f"{name}: holds pictures, so --memory cannot be used. Leave it out.")
         return load_pictures(pictures, options)
@@ -133,4 +133,4 @@ def is_table(data: str | Path) -> bool:
     path = Path(os.path.expanduser(data))
     if str(data) in NAMED_TABLES:
         return True
-    return str(data) not in NAMED_DATASETS and table_format(path) is not None
+    return str(data) not in ("", *NAMED_DATASETS) and table_format(path) is not None

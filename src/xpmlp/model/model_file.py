@@ -165,7 +165,8 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     # The functions of os.path, unlike those of Path, return False for a name that no file can have.
     if os.path.isdir(path):
         inside = path / "model.safetensors"
-        hint = f"Did you mean {inside}?" if inside.is_file() else "Give the path of a model.safetensors."
+        runs = [inside] if inside.is_file() else sorted(path.glob("*/model.safetensors"), key=os.path.getmtime)
+        hint = f"Did you mean {runs[-1]}?" if runs else "Give the path of a model.safetensors."
         raise ModelFileError(f"{path}: is a folder, not a model file. {hint}")
     if not os.path.exists(path):
         raise ModelFileError(f"{path}: no such file. {HOW_TO_TRAIN}")

@@ -12,12 +12,16 @@ from jaxtyping import Float, Shaped
 
 from xpmlp.backends import Backend, NumpyBackend, infer_backend, load_backend
 from xpmlp.datasets import Dataset, Split, TableOptions, load_dataset, load_table
+from xpmlp.datasets.dataset import listing
+from xpmlp.datasets.load import NAMES, is_table
+from xpmlp.datasets.picture_folder import is_run
 from xpmlp.datasets.picture_table import find_named_pictures
 from xpmlp.datasets.tables.files import read_table, refuse_foreign, table_format
 from xpmlp.datasets.tables.frames import is_frame, table_in_memory, target_name
 from xpmlp.datasets.tables.loading import (
     Rows,
     labelled_rows,
+    named_table,
     plain_schema,
     rows_to_predict,
 )
@@ -67,7 +71,10 @@ def as_dataset(data: Any, y: Any = None, memory: str | int | None = None, **opti
             raise SettingsError(f"{data}: is a name or a path, so y cannot be used. Name the column with target=.")
         return load_dataset(os.fspath(data), memory=memory, **options)
     if y is None and not is_frame(data):
-        raise SettingsError("y is missing: give the samples and their targets, as in train(x, y).")
+        raise SettingsError(
+            f"y is missing beside data of type {type(data).__name__}: give the samples and their targets, as in "
+            "train(x, y); or a dataset's name, a path or a data frame."
+        )
     table = table_in_memory(to_host(data), to_host(y))
     if y is not None:
         if options.get("target") is not None:
@@ -106,13 +113,12 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
         raise DataError(f"{data.name}: is a Dataset. Give the rows to predict, such as dataset.test.")
     if isinstance(data, str | os.PathLike):
         path = Path(os.path.expanduser(data))
-        refuse_foreign(path)
-        if table_format(path) is None:
-            return read_marks(model, path)
+        if not is_table_file(path):
+            return named_rows(model, path) if is_named(path) else read_marks(model, path)
         options = TableOptions.recorded(model.training)
-        data = named_pictures(model, path, options)
+        data = [] if is_named(path) else named_pictures(model, path, options)
         if not data:
-            return whole_rows(table_inputs(model, read_table(path, options, model.table_schema)))
+            return whole_rows(table_inputs(model, read_rows(model, path, options)))
     if is_picture(data):
         return read_marks(model, data)
     of_pixels = model.image_preprocessor is None and isinstance(data, list) and all(map(is_picture, data))
@@ -157,7 +163,14 @@ def named_pictures(model: Model, path: Path, options: TableOptions) -> list[Path
 
 def as_model(model: Model | str | os.PathLike[str]) -> Model:
     """Return a model; read it if its path is given."""
-    return load_model(Path(os.path.expanduser(model))) if isinstance(model, str | os.PathLike) else model
+    if isinstance(model, str | os.PathLike):
+        return load_model(Path(os.path.expanduser(model)))
+    if not isinstance(model, Model):
+        raise SettingsError(
+            f"model: expected a Model or its path, not {type(model).__name__}. It comes first, and train returns it "
+            "beside its history: model, result = train(…)."
+        )
+    return model
 
 
 def as_backend(backend: Backend | str | None) -> Backend:
@@ -194,13 +207,47 @@ def is_picture(data: Any) -> bool:
     return hasattr(data, "getbands")
 
 
+def is_named(path: Path) -> bool:
+    """Return whether a path is the name of a dataset, and of no file, nor of a folder but a run's."""
+    return str(path) in NAMES and (not path.exists() or is_run(path))
+
+
+def named_rows(model: Model, path: Path) -> Float[np.ndarray, "rows features"]:
+    """Return the test rows of a named dataset that is no table as the model's inputs."""
+    return find_rows(model, str(path)).split.x
+
+
+def is_table_file(path: Path) -> bool:
+    """Return whether a path is that of a table, or the name of one; refuse files of foreign formats."""
+    if is_named(path):
+        return is_table(path)
+    refuse_foreign(path)
+    return table_format(path) is not None
+
+
+def read_rows(model: Model, path: Path, options: TableOptions) -> Table:
+    """Read a table for a model by its path or name; of one with training and test rows, the test rows."""
+    return named_table(str(path)) if is_named(path) else read_table(path, options, model.table_schema)
+
+
 def read_marks(model: Model, picture: Any, *, single: bool = False) -> Float[np.ndarray, "marks features"]:
     """Read each mark in a picture or its file, or the whole picture, as the model's inputs."""
     path = picture if is_picture(picture) else Path(os.path.expanduser(picture))
     if model.image_preprocessor is None:
         name = "the picture" if is_picture(picture) else path
-        raise DataError(f"{name}: the model was not trained on images, so it cannot classify a picture.")
+        raise not_for_pictures(model, name)
     return prepare_marks(path, model.image_preprocessor, single=single)
+
+
+def not_for_pictures(model: Model, name: object) -> DataError:
+    """Return the error for a picture that is given to a model of other data."""
+    columns = model.raw_columns
+    given = f"of the shape {' × '.join(map(str, model.input_shape))}, such as an IDX file"
+    if columns is not None:
+        given = f"in a table with the columns {listing([column.name for column in columns.columns])}"
+    return DataError(
+        f"{name}: the model was not trained on images, so it cannot classify a picture. Give samples {given}."
+    )
 
 
 def warn_of_range(model: Model, x: Shaped[np.ndarray, "..."], *, raw: bool) -> None:

@@ -46,7 +46,7 @@ LARGER_THAN_CACHES = 2**25  # bytes of inputs in float32: fewer are gathered as 
 def train(
     data: Any,
     y: Any = None,
-    recipe: Recipe | None = None,
+    recipe: Recipe | str | None = None,
     *,
     verbose: bool = True,
     backend: Backend | str | None = None,
@@ -70,7 +70,8 @@ def train(
         target's name in `target` or `y`; or samples, a row or an image each, with their labels or numbers in
         `y`. Test rows are split off.
     recipe
-        The settings; `default_recipe` by default. It may also come second, after the data.
+        The settings, or the name of some of `RECIPES`; `default_recipe` by default. A `Recipe` may also come second,
+        after the data.
     verbose
         Whether to show the progress and notes on the data.
     backend
@@ -101,10 +102,12 @@ def train(
     """
     if isinstance(y, Recipe):
         y, recipe = None, y
+    if not isinstance(callbacks, Sequence):
+        raise SettingsError(f"callbacks: expected a list of callbacks, not {callbacks!r}.")
     settings = {field.name for field in fields(Recipe)}
     known = [*settings, *(field.name for field in fields(TableOptions)), "data_dir"]
     for name in options.keys() - set(known):
-        close = difflib.get_close_matches(name, known, n=1)
+        close = difflib.get_close_matches(name, known, n=1) or [other for other in known if other.startswith(name)]
         raise SettingsError(f"{name}: there is no such option.{f' Did you mean {close[0]}?' if close else ''}")
     changes = {name: options.pop(name) for name in settings & options.keys()}
     dataset = as_dataset(data, y, memory=memory, **options)
@@ -112,7 +115,7 @@ def train(
         dataset = dataset.with_validation(validation_fraction)
         if not any(isinstance(callback, EarlyStopping) for callback in callbacks):
             callbacks = (EarlyStopping(None), *callbacks)
-    recipe = replace(recipe or default_recipe(dataset), **changes)
+    recipe = replace(find_recipe(recipe, dataset), **changes)
     notes = [*dataset.notes, *filter(None, [describe_stream(dataset, recipe, backend)])]
     progress = make_progress(notes) if verbose and getattr(communicator, "rank", 0) == 0 else None
     callbacks = (*callbacks, progress) if progress else callbacks
@@ -122,6 +125,17 @@ def train(
     if progress and result.interrupted:
         progress.write(f"interrupted; the network of epoch {result.kept_epoch} is kept")
     return make_model(dataset, recipe, result), result
+
+
+def find_recipe(recipe: Recipe | str | None, dataset: Dataset | None = None) -> Recipe:
+    """Return a recipe by its name; the default depends on the dataset."""
+    if isinstance(recipe, Recipe):
+        return recipe
+    if recipe is None or (recipe == "default" and dataset is not None):
+        return RECIPES["default"] if dataset is None else default_recipe(dataset)
+    if recipe not in [*RECIPES]:  # it may not be hashable
+        raise SettingsError(f"recipe: {recipe!r} is not one of {', '.join(RECIPES)}.")
+    return RECIPES[recipe]
 
 
 def default_recipe(dataset: Dataset) -> Recipe:

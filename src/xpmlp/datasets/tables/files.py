@@ -220,8 +220,7 @@ def checked(table: Table) -> Table:
     """Refuse a table without columns or rows."""
     if not table.schema or not table.rows:
         raise DataError(
-            f"{table.name}: has {len(table.schema):,} columns and {table.rows:,} rows. Give a table with at least two "
-            "rows."
+            f"{table.name}: has {len(table.schema):,} columns and {table.rows:,} rows. Give a table that has both."
         )
     return table
 

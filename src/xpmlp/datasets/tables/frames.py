@@ -8,7 +8,7 @@ import numpy as np
 
 from xpmlp.errors import DataError
 
-from .files import checked, table_of_arrays
+from .files import checked, is_one_hot, table_of_arrays
 from .table import Table, import_polars
 
 NAME = "the data"  # in messages
@@ -36,7 +36,7 @@ def table_in_memory(data: Any, y: Any = None, target: str | None = None) -> Tabl
         table = table_of_arrays(NAME, {"x": np.asarray(data)})
     if y is None:
         return table
-    column = to_series(y).alias(target or target_name(y))
+    column = to_series(y, is_target=True).alias(target or target_name(y))
     if len(column) != table.rows:
         raise DataError(f"{NAME}: there are {table.rows:,} samples, but {len(column):,} targets. Give one for each.")
     frame, schema = table.frame.with_columns(column), table.schema | {column.name: column.dtype}
@@ -65,8 +65,11 @@ def to_polars(data: Any) -> Any:
     return polars.DataFrame([to_series(data[key]).alias(str(key)) for key in data])
 
 
-def to_series(column: Any) -> Any:
-    """Return an array, a list or another library's column as a Series of Polars, with null for missing values."""
+def to_series(column: Any, *, is_target: bool = False) -> Any:
+    """Return an array, a list or another library's column as a Series of Polars, with null for missing values.
+
+    Targets may be one-hot.
+    """
     polars = import_polars()
     if isinstance(column, polars.Series):
         return column
@@ -75,8 +78,11 @@ def to_series(column: Any) -> Any:
     array = np.asarray(column)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
+    if is_target and array.ndim == 2 and array.shape[1] and is_one_hot(array):
+        array = array.argmax(axis=1)
     if array.ndim != 1:
-        raise DataError(f"{NAME}: a column has the shape {array.shape}; expected one value for each row.")
+        what = "y" if is_target else "a column"
+        raise DataError(f"{NAME}: {what} has the shape {array.shape}; expected one value for each row.")
     if array.dtype.kind in "US":
         return polars.Series(array.astype(np.str_).tolist())
     return polars.Series(array if array.dtype.kind in "biufmM" else array.tolist(), strict=False)

@@ -21,7 +21,7 @@ from xpmlp.training.distributed import Communicator, SingleProcess, digest
 from xpmlp.training.inputs import as_dataset
 from xpmlp.training.recipes import Recipe
 from xpmlp.training.targets import choose_loss
-from xpmlp.training.train import class_weights, default_recipe, make_samples, trains_on_bytes, with_smooth_labels
+from xpmlp.training.train import class_weights, find_recipe, make_samples, trains_on_bytes, with_smooth_labels
 
 from .space import WHOLE, Range, Space, as_setting, check_space, default_space, size_of_grid
 from .trials import Trial, make_rows, make_splits, share_out, train_trials
@@ -105,7 +105,7 @@ def sweep(
     data: Dataset | Any,
     space: Space | None = None,
     *,
-    recipe: Recipe | None = None,
+    recipe: Recipe | str | None = None,
     trials: int | None = None,
     sampler: str = "tpe",
     folds: int = 1,
@@ -154,7 +154,7 @@ def sweep(
         If Optuna is not installed.
     """
     dataset = as_dataset(data, **options)
-    recipe = recipe or default_recipe(dataset)
+    recipe = find_recipe(recipe, dataset)
     space = default_space(recipe) if space is None else space
     check_space(space, recipe)
     check_search(sampler, prune, trials, folds, seeds)
