@@ -294,11 +294,34 @@ def test_each_mark_of_one_picture_is_a_sample_and_each_of_several_pictures(tmp_p
         assert len(expected) == 3
     assert len(xpmlp.predict(model, [tmp_path / "111.png", picture]).labels) == 2
     x, y = load_digits(return_X_y=True)
-    pictures = [pillow.fromarray(image) for image in x[:200].reshape(-1, 8, 8).astype(np.uint8)]
-    of_pixels, _ = xpmlp.train(pictures, y[:200], **SHORT)
-    np.testing.assert_array_equal(xpmlp.predict(of_pixels, pictures).labels, xpmlp.predict(of_pixels, x[:200]).labels)
+    x = (15 * x[:200]).astype(np.uint8)
+    pictures = [pillow.fromarray(image) for image in x.reshape(-1, 8, 8)]
+    for targets in (y[:200], y[:200] / 7):
+        of_pixels, _ = xpmlp.train(pictures, targets, **SHORT)
+        np.testing.assert_array_equal(xpmlp.predict(of_pixels, pictures).labels, xpmlp.predict(of_pixels, x).labels)
     with pytest.raises(DataError, match="the picture: the picture is blank"):
         xpmlp.predict(model, pillow.new("L", (60, 60), 255))
+
+
+def test_pictures_of_several_sizes_and_their_paths_train_as_those_in_class_folders(tmp_path: Path) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    pictures = [pillow.fromarray(rng.integers(0, 256, (20 + n, 30, 3), np.uint8)) for n in range(12)]
+    labels = ["odd" if n % 2 else "even" for n in range(12)]
+    paths = [tmp_path / label / f"{n:02}.png" for n, label in enumerate(labels)]
+    for path, picture in zip(paths, pictures, strict=True):
+        path.parent.mkdir(exist_ok=True)
+        picture.save(path)
+    expected, _ = xpmlp.train(tmp_path, image_size="9x8", **SHORT)
+    for given in (pictures, paths, [str(path) for path in paths], tuple(pictures)):
+        model, _ = xpmlp.train(given, labels, image_size="9x8", **SHORT)
+        assert model.input_shape == (8, 9, 3)
+        np.testing.assert_array_equal(model.layers[0].weight, expected.layers[0].weight)
+        assert repr(xpmlp.evaluate(model, given, labels)) == repr(xpmlp.evaluate(expected, pictures, labels))
+    with pytest.raises(DataError, match="the pictures: there are 12, but 7 labels"):
+        xpmlp.train(pictures, labels[:7])
+    with pytest.raises(DataError, match="their labels are amounts, and only classes"):
+        xpmlp.train(paths, np.linspace(0, 1, 12))
 
 
 def test_dates_and_left_out_columns_of_training_are_no_news_in_prediction(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from xpmlp.errors import DataError
 
@@ -35,7 +36,8 @@ class PictureFolder:
     Attributes
     ----------
     parts
-        The files of each class, for ``"train"`` and, if the folder holds them, ``"test"`` and ``"validation"``.
+        The files of each class, or pictures of Pillow, for ``"train"`` and, if there are some, ``"test"`` and
+        ``"validation"``.
     notes
         On skipped files and folders.
     target
@@ -45,14 +47,14 @@ class PictureFolder:
     """
 
     path: Path
-    parts: dict[str, dict[int | str, list[Path]]]
+    parts: dict[str, dict[int | str, list[Any]]]
     notes: list[str] = field(default_factory=list)
     target: str | None = None
     columns: str | None = None
 
     @property
-    def files(self) -> list[Path]:
-        """All files."""
+    def files(self) -> list[Any]:
+        """All files, or pictures."""
         return [file for classes in self.parts.values() for files in classes.values() for file in files]
 
 

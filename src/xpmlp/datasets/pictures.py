@@ -3,7 +3,7 @@
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from .memory import check_memory
 from .picture_folder import LAYOUT, NAMED, PictureFolder, find_class_folders, holds_class_folders
 from .picture_table import find_labelled_pictures
 from .splitting import TEST_FRACTION, split_rows
+from .tables.columns import read_target
 from .tables.files import table_format
+from .tables.frames import table_in_memory, target_name
 from .tables.loading import short_name
 from .tables.options import READING, TableOptions
 
@@ -110,6 +112,25 @@ def load_pictures(found: PictureFolder, options: TableOptions) -> Dataset:
     )
 
 
+def load_picture_list(pictures: Sequence[Path | Any], labels: Any, options: TableOptions) -> Dataset | None:
+    """Load pictures of Pillow, or their paths, with the class of each; None if numbers are predicted of pixels."""
+    name = "the pictures"
+    table = table_in_memory({target_name(labels): labels})
+    target = read_target(table, next(iter(table.schema)), options.task)
+    if target.task != "classification":
+        if not any(isinstance(picture, Path) for picture in pictures):
+            return None
+        raise DataError(f"{name}: their labels are amounts, and only classes can be learned from files of pictures.")
+    if table.rows != len(pictures):
+        raise DataError(f"{name}: there are {len(pictures):,}, but {table.rows:,} labels. Give one for each.")
+    classes: dict[int | str, list[Any]] = {label: [] for label in np.unique(target.values[~target.missing]).tolist()}
+    for picture, label, is_missing in zip(pictures, target.values.tolist(), target.missing.tolist(), strict=True):
+        if not is_missing:
+            classes[label].append(picture)
+    dataset = load_pictures(PictureFolder(Path(name), {"train": classes}), options)
+    return replace(dataset, name=name, source="pictures in memory", provenance=None, split=None)
+
+
 def leave_out_unknown(found: PictureFolder, part: str, classes: tuple[int | str, ...], *, strict: bool) -> None:
     """Leave out classes of a part that have no training pictures."""
     unknown = [name for name in found.parts.get(part, ()) if name not in classes]
@@ -124,7 +145,7 @@ def leave_out_unknown(found: PictureFolder, part: str, classes: tuple[int | str,
         del found.parts[part]
 
 
-def choose_size(files: list[Path], wanted: str | None) -> tuple[tuple[int, int], bool]:
+def choose_size(files: list[Any], wanted: str | None) -> tuple[tuple[int, int], bool]:
     """Return the width and height of the inputs, and whether all pictures are opaque and of that size already."""
     sizes = set()
     for file in files:

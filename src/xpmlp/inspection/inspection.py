@@ -15,7 +15,7 @@ from xpmlp.datasets.dataset import joined
 from xpmlp.datasets.load import NAMES, is_table, load_by_options
 from xpmlp.datasets.picture_table import find_labelled_pictures
 from xpmlp.datasets.pictures import load_pictures
-from xpmlp.datasets.tables.columns import Target, check_names, find_target, image_shape, read_target
+from xpmlp.datasets.tables.columns import Target, check_names, find_pixels, find_target, read_target
 from xpmlp.datasets.tables.kinds import find_kinds
 from xpmlp.datasets.tables.loading import NAMED_TABLES, open_tables
 from xpmlp.datasets.tables.options import TableOptions, Task
@@ -266,7 +266,8 @@ def find_image_shape(table: Table, target: str | None) -> tuple[int, ...] | None
     features = [name for name in table.schema if name != target]
     if not all(table.schema[name].is_integer() for name in features):
         return None
-    return image_shape(table, dict.fromkeys(features, "number"), TableOptions())
+    pixels = find_pixels(table, dict.fromkeys(features, "number"), TableOptions())
+    return None if pixels is None else pixels.shape
 
 
 def pick_images(

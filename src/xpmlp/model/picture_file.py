@@ -63,12 +63,14 @@ def open_picture(path: Path | Any, near: tuple[int, int] | None = None) -> Any:
     return picture
 
 
-def picture_size(path: Path) -> tuple[int, int, bool] | None:
-    """Return the width and height that a file states, and whether it is opaque; None if it cannot be read."""
+def picture_size(path: Path | Any) -> tuple[int, int, bool] | None:
+    """Return the width and height that a file or picture states, and whether it is opaque; None if it is unreadable."""
     pillow = import_optional("PIL.Image", extra="cli", purpose="Reading pictures")
     try:
-        with warnings.catch_warnings(action="ignore"), pillow.open(path) as picture:
-            return (*picture.size, not picture.has_transparency_data)
+        with warnings.catch_warnings(action="ignore"):
+            opened = pillow.open(path) if isinstance(path, Path) else contextlib.nullcontext(path)
+            with opened as picture:
+                return (*picture.size, not picture.has_transparency_data)
     except Exception:  # noqa: BLE001 - as above; reading the picture reports the error
         return None
 

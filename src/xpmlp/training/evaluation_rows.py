@@ -257,7 +257,7 @@ def check_shape(model: Model, shape: tuple[int, ...], what: str) -> None:
 
 def unusual_scale(x: Float32[np.ndarray, "rows features"], model: Model, *, what: str) -> tuple[str, ...]:
     """Return a note if values have another range than in training, where they lay between -1 and 1."""
-    largest = float(max(x.max(), -x.min()))
+    largest = max(float(x.max()), -float(x.min()))
     if 0.1 <= largest <= 2.0:
         return ()
     note = (

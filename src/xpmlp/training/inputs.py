@@ -15,7 +15,8 @@ from xpmlp.datasets import Dataset, Split, TableOptions, load_dataset, load_tabl
 from xpmlp.datasets.dataset import listing
 from xpmlp.datasets.load import NAMES, is_table
 from xpmlp.datasets.picture_folder import is_run
-from xpmlp.datasets.picture_table import find_named_pictures
+from xpmlp.datasets.picture_table import find_named_pictures, has_suffix
+from xpmlp.datasets.pictures import load_picture_list
 from xpmlp.datasets.tables.files import read_table, refuse_foreign, table_format
 from xpmlp.datasets.tables.frames import is_frame, table_in_memory, target_name
 from xpmlp.datasets.tables.loading import (
@@ -75,6 +76,10 @@ def as_dataset(data: Any, y: Any = None, memory: str | int | None = None, **opti
             f"y is missing beside data of type {type(data).__name__}: give the samples and their targets, as in "
             "train(x, y); or a dataset's name, a path or a data frame."
         )
+    if isinstance(data, list | tuple) and data and all(is_picture(p) or is_picture_path(p) for p in data):
+        dataset = load_picture_list([as_picture(p) for p in data], to_host(y), TableOptions.parse(**options))
+        if dataset is not None:
+            return dataset
     table = table_in_memory(to_host(data), to_host(y))
     if y is not None:
         if options.get("target") is not None:
@@ -230,9 +235,19 @@ def read_rows(model: Model, path: Path, options: TableOptions) -> Table:
     return named_table(str(path)) if is_named(path) else read_table(path, options, model.table_schema)
 
 
+def is_picture_path(data: Any) -> bool:
+    """Return whether this is a path with the suffix of a picture."""
+    return isinstance(data, str | os.PathLike) and has_suffix(os.fspath(data))
+
+
+def as_picture(picture: Any) -> Path | Any:
+    """Return a picture of Pillow as it is, and the path of one as a `Path`."""
+    return picture if is_picture(picture) else Path(os.path.expanduser(picture))
+
+
 def read_marks(model: Model, picture: Any, *, single: bool = False) -> Float[np.ndarray, "marks features"]:
     """Read each mark in a picture or its file, or the whole picture, as the model's inputs."""
-    path = picture if is_picture(picture) else Path(os.path.expanduser(picture))
+    path = as_picture(picture)
     if model.image_preprocessor is None:
         name = "the picture" if is_picture(picture) else path
         raise not_for_pictures(model, name)
@@ -251,19 +266,24 @@ def not_for_pictures(model: Model, name: object) -> DataError:
 
 
 def warn_of_range(model: Model, x: Shaped[np.ndarray, "..."], *, raw: bool) -> None:
-    """Warn of raw images that seem to be scaled already, and of prepared ones that do not."""
-    if model.input_scale <= LARGEST_SCALED**2 or x.size == 0:
+    """Warn of raw images that seem to be scaled already or in another way, and of prepared ones that do not."""
+    if x.size == 0:
         return
-    largest = float(max(x.max(), -x.min()))
-    if 0.0 < largest <= LARGEST_SCALED if raw else largest > LARGEST_SCALED:
+    largest = max(float(x.max()), -float(x.min()))
+    are_scaled = 0.0 < largest <= LARGEST_SCALED
+    if raw and model.image_preprocessor is not None and largest > LARGEST_SCALED * model.input_scale:
+        remedy = "Scale them as those."
+    elif model.input_scale <= LARGEST_SCALED**2 or are_scaled != raw or not largest:
+        return
+    else:
         remedy = (
             "If they are scaled already, pass prepared=True." if raw else "Pass raw values as arrays, not as a Split."
         )
-        warnings.warn(
-            f"The largest value is {largest:g}, but the model was trained on values up to "
-            f"{model.input_scale if raw else 1:g}. {remedy}",
-            stacklevel=4,
-        )
+    warnings.warn(
+        f"The largest value is {largest:g}, but the model was trained on values up to "
+        f"{model.input_scale if raw else 1:g}. {remedy}",
+        stacklevel=4,
+    )
 
 
 def labelled_split(model: Model, data: Any, y: Any = None, *, prepared: bool = False) -> Split:

@@ -73,7 +73,7 @@ def test_the_schema_is_that_of_the_table_in_memory(path: Path, options: dict[str
     train = draw(0, ROWS) >= 0.2
     if given.missing == "drop":
         train &= ~table.rows_with_missing(features)
-    expected = fit_schema(table, found.kinds, train, target="target", options=given, are_pixels=False)
+    expected = fit_schema(table, found.kinds, train, target="target", options=given, white=None)
     assert dataset.table_schema is not None
     assert len(dataset.table_schema.columns) == len(features)
     for measured, column in zip(dataset.table_schema.columns, expected.columns, strict=True):

@@ -65,15 +65,27 @@ def test_usual_names_of_arrays_train_at_once(
     )
 
 
-def test_files_of_single_arrays_train_with_the_file_of_their_targets(tmp_path: Path) -> None:
-    np.save(tmp_path / "images.npy", IMAGES)
+@pytest.mark.parametrize(
+    ("pixels", "white"),
+    [(IMAGES, 255), (IMAGES.astype(np.float32), 255), (IMAGES / 255, 1)],
+    ids=["bytes", "floats", "fractions"],
+)
+def test_files_of_single_arrays_train_with_the_file_of_their_targets(
+    tmp_path: Path, pixels: np.ndarray, white: int
+) -> None:
+    np.save(tmp_path / "images.npy", pixels)
     np.save(tmp_path / "answers.npy", Y)
-    np.save(tmp_path / "new.npy", IMAGES[:7])
+    np.save(tmp_path / "new.npy", pixels[:7])
     images, answers = str(tmp_path / "images.npy"), str(tmp_path / "answers.npy")
     dataset = load_dataset(images, target=answers)
     assert (dataset.input_shape, dataset.train_rows, dataset.classes) == ((8, 9), 48, (0, 1, 2))
+    assert dataset.input_scale == white
+    assert dataset.notes[-1].startswith(f"the 72 columns are numbers from 0 to {white}, used as pixels of 8 × 9 images")
     model, _ = xpmlp.train(images, answers, recipe=xpmlp.Recipe(hidden_layer_sizes=(64,), epochs=100))
-    assert (xpmlp.predict(model, str(tmp_path / "new.npy")).labels == xpmlp.predict(model, IMAGES[:7]).labels).all()
+    assert (xpmlp.predict(model, str(tmp_path / "new.npy")).labels == xpmlp.predict(model, pixels[:7]).labels).all()
+    assert xpmlp.predict(model, pixels[3]).labels.tolist() == xpmlp.predict(model, pixels[3:4]).labels.tolist()
+    with pytest.warns(UserWarning, match=f"but the model was trained on values up to {white}. Scale them as those"):
+        xpmlp.predict(model, pixels * 255.0)
     for report, rows in ((xpmlp.evaluate(model, images), 12), (xpmlp.evaluate(model, images, answers), 12)):
         assert isinstance(report, Report)
         assert report.confusion.sum() == rows

@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float64
 
 from xpmlp.model.table_schema import Column, DatePart, Kind, Scaling, TableSchema
 
-from ..tables.columns import BRIGHTEST
 from ..tables.dates import PARTS, date_part, varying_parts
 from ..tables.kinds import CONSTANT, EMPTY, EMPTY_IN_TRAINING, WrongCells
 from ..tables.options import TableOptions
@@ -160,13 +159,11 @@ class TableStatistics:
         return found
 
     def schema(
-        self, table: Table, medians: Mapping[str, float], target: str, options: TableOptions, *, are_pixels: bool
+        self, table: Table, medians: Mapping[str, float], target: str, options: TableOptions, *, white: float | None
     ) -> TableSchema:
         """Return the schema; `table` and `medians` are those of a sample."""
-        scaling: Scaling = "unit" if are_pixels else options.scale or "standard"
-        fitted = [
-            self.fit(table, name, medians.get(name), options, scaling, are_pixels=are_pixels) for name in self.kinds
-        ]
+        scaling: Scaling = "unit" if white else options.scale or "standard"
+        fitted = [self.fit(table, name, medians.get(name), options, scaling, white=white) for name in self.kinds]
         return TableSchema(tuple(fitted), target, options.missing, scaling, table.reading)
 
     def fit(
@@ -177,7 +174,7 @@ class TableStatistics:
         options: TableOptions,
         scaling: Scaling,
         *,
-        are_pixels: bool,
+        white: float | None,
     ) -> Column:
         """Return a column with its fill value, scale and encoding, as `xpmlp.datasets.tables.schema` measures them."""
         column, kind, missing = self.columns[name], self.kinds[name], options.missing
@@ -190,9 +187,9 @@ class TableStatistics:
             return Column(name, kind, fill=fill_or_none(float(share > 0.5), missing), indicator=mark)
         measured = column.numbers["elapsed"]
         fill = fill_or_none(measured.mean if missing == "mean" or median is None else median, missing)
-        if are_pixels:
+        if white:
             fill = None if missing == "auto" and not column.absent else fill
-            return Column(name, kind, fill=fill, scale=float(BRIGHTEST))
+            return Column(name, kind, fill=fill, scale=white)
         if kind == "number":
             offset, scale = measured.with_fill(fill, column.absent).scaling(scaling)
             refuse_overflow(table, name, offset, scale, fill or 0.0)

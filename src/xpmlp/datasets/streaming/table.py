@@ -16,7 +16,7 @@ from xpmlp.model.table_schema import Kind, TableSchema
 from ..dataset import Dataset, Provenance, Split, counted
 from ..memory import format_bytes
 from ..splitting import BY_ROW_NUMBER, TEST_FRACTION, draw
-from ..tables.columns import BRIGHTEST, Target, decide_task, find_features, find_target, image_shape, read_target
+from ..tables.columns import Target, decide_task, find_features, find_pixels, find_target, read_target
 from ..tables.encoding import encode
 from ..tables.kinds import (
     WrongCells,
@@ -119,13 +119,14 @@ def load_table_stream(path: Path, files: ParquetFiles | ArrayFiles, options: Tab
     kinds = found.kinds
     test_fraction = options.test_fraction or TEST_FRACTION
     sample, _ = as_kinds(sample, found, options)
-    shape = image_shape(sample, kinds, options)
+    pixels = find_pixels(sample, kinds, options)
+    shape, white = pixels or (None, None)
     dropped = drop_unusable(sample, kinds, found.unusable, options)
     measured = measure(TablePieces(files, sample, dict(kinds), name), pieces, options, test_fraction)
     statistics, targets, whole = measured.statistics, measured.targets, files.table
     extremes = [column.extremes or (0, 0) for column in statistics.columns.values()]
-    if shape is not None and not all(low >= 0 and high <= BRIGHTEST for low, high in extremes):
-        shape = None
+    if white is not None and not all(low >= 0 and high <= white for low, high in extremes):
+        shape, white = None, None
     dropped += drop_unusable(
         sample, kinds, statistics.unusable(are_pixels=shape is not None, strict=options.strict), options
     )
@@ -135,7 +136,7 @@ def load_table_stream(path: Path, files: ParquetFiles | ArrayFiles, options: Tab
     in_train = draws >= test_fraction
     medians = {key: find_median(sample, key, in_train) for key, kind in kinds.items() if kind in ("number", "date")}
     present = {key: value for key, value in medians.items() if value is not None}
-    schema = statistics.schema(sample, present, name, options, are_pixels=shape is not None)
+    schema = statistics.schema(sample, present, name, options, white=white)
     target = read_target(sample, name, task)
     in_train, in_test = (part & ~target.missing for part in (in_train, ~in_train))
     if options.missing == "drop":
@@ -181,7 +182,7 @@ def load_table_stream(path: Path, files: ParquetFiles | ArrayFiles, options: Tab
         test=Split(test_x, target.values[in_test]),
         classes=classes,
         input_shape=shape or (schema.inputs,),
-        input_scale=1.0 if shape is None else float(BRIGHTEST),
+        input_scale=white or 1.0,
         source=f"the table {path}",
         notes=tuple(found for found in notes if found is not None),
         table_schema=schema,

@@ -7,7 +7,7 @@ import math
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
@@ -26,10 +26,9 @@ LESS_USUAL_TARGETS = ("labels", "targets", "classes")
 NUMERIC_FRACTION = 0.5
 MISTAKES_RECUR, FEW_TEXTS = 5, 20
 SMALLEST_SIDE = 8  # of images
-BRIGHTEST = 255
+BRIGHTEST = 255.0
 MOST_NAMED = 10  # columns in a note
-# Whole numbers that stay far below 255 are counts or percentages.
-DARKEST_WHITE = 128
+DARKEST_WHITE = 0.5  # of white: whole numbers that stay far below 255 are counts or percentages
 # At most so many different whole numbers are classes, if the rarest has so many rows and all have so many on average:
 # few are classes however unequal, such as the grades of wine; many are if all have many rows, such as letters.
 CLASSES = ((10, 1, 10), (20, 5, 10), (100, 5, 100))
@@ -202,11 +201,18 @@ def decide_task(name: str, counts: list[int]) -> tuple[Task, str]:
     )
 
 
-def image_shape(table: Table, kinds: dict[str, Kind], options: TableOptions) -> tuple[int, ...] | None:
-    """Return height and width if the features are images: as many whole numbers from 0 to 255 as a square has.
+class Pixels(NamedTuple):
+    """The shape of the images that a table's rows are, and the value of white."""
 
-    Arrays of images need not be square, and have a third axis if they are in color. None for other tables, and if a
-    scaling for other numbers was chosen.
+    shape: tuple[int, ...]
+    white: float
+
+
+def find_pixels(table: Table, kinds: dict[str, Kind], options: TableOptions) -> Pixels | None:
+    """Return what images the features are: as many whole numbers from 0 to 255 as a square has.
+
+    Arrays of images need not be square, have a third axis if they are in color, and may hold fractions, also from 0 to
+    1. None for other tables, and if a scaling for other numbers was chosen.
     """
     if options.scale not in (None, "unit") or set(kinds.values()) != {"number"}:
         return None
@@ -214,13 +220,17 @@ def image_shape(table: Table, kinds: dict[str, Kind], options: TableOptions) -> 
     shape = table.row_shape if table.row_shape is not None else (side, side)
     if not is_image_shape(shape) or math.prod(shape) != len(kinds) or min(shape[:2]) < SMALLEST_SIDE:
         return None
-    if not all(table.schema[name].is_integer() for name in kinds):
+    are_whole = all(table.schema[name].is_integer() for name in kinds)
+    if not are_whole and table.row_shape is None:
         return None
     polars = import_polars()
-    lowest, highest = 0, 0
+    lowest, highest = 0.0, 0.0
     for group in table.column_groups(list(kinds)):
         extremes = group.select(
             lowest=polars.min_horizontal(polars.all().min()), highest=polars.max_horizontal(polars.all().max())
         )
         lowest, highest = min(lowest, extremes["lowest"][0] or 0), max(highest, extremes["highest"][0] or 0)
-    return shape if lowest >= 0 and DARKEST_WHITE <= highest <= BRIGHTEST else None
+    if lowest < 0 or not math.isfinite(highest):
+        return None
+    whites = (BRIGHTEST,) if are_whole else (1.0, BRIGHTEST)
+    return next((Pixels(shape, white) for white in whites if DARKEST_WHITE * white <= highest <= white), None)

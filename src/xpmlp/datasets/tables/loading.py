@@ -16,12 +16,11 @@ from ..dataset import Dataset, Provenance, Split, class_indices, counted, listin
 from ..picture_folder import is_picture
 from ..splitting import BY_ROW_NUMBER, TEST_FRACTION, draw, split_rows
 from .columns import (
-    BRIGHTEST,
     Target,
     did_you_mean,
     find_features,
+    find_pixels,
     find_target,
-    image_shape,
     read_target,
 )
 from .encoding import encode
@@ -67,7 +66,8 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
     found = find_kinds(table, features, options)
     kinds = found.kinds
     table, wrong = as_kinds(table, found, options)
-    shape = image_shape(table, kinds, options)
+    pixels = find_pixels(table, kinds, options)
+    shape, white = pixels or (None, None)
     if shape is None and not options.strict:
         found.unusable |= find_constant(table, kinds)
     dropped = drop_unusable(table, kinds, found.unusable, options)
@@ -89,15 +89,15 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
         raise DataError(f"{table.name}: no rows to train on.")
     if shape is None and not options.strict:
         notes += drop_unusable(table, kinds, find_empty(table, kinds, train), options)
-    schema = fit_schema(table, kinds, train, target=name, options=options, are_pixels=shape is not None)
+    schema = fit_schema(table, kinds, train, target=name, options=options, white=white)
     schema = replace_fields(schema, reading=table.reading)
     notes += missing_notes(table, table.missing_counts(list(kinds)), schema, is_training=True)
     notes += infrequent_notes(table, schema)
     if shape is not None:
         size = " × ".join(map(str, shape))
         notes.append(
-            f"the {len(kinds):,} columns are whole numbers from 0 to 255, used as pixels of {size} images and "
-            "divided by 255; change it with --scale standard"
+            f"the {len(kinds):,} columns are numbers from 0 to {white:g}, used as pixels of {size} images"
+            f"{'' if white == 1.0 else ' and divided by 255'}; change it with --scale standard"
         )
     (train_x, test_x), unknown = encode(schema, table, [train, test])
     splits = [Split(train_x, target.values[train]), Split(test_x, target.values[test])]
@@ -118,7 +118,7 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
         validation=validation,
         classes=classes,
         input_shape=shape or (schema.inputs,),
-        input_scale=1.0 if shape is None else float(BRIGHTEST),
+        input_scale=white or 1.0,
         source="a table in memory"
         if in_memory
         else f"the table {data}{' that comes with scikit-learn' if is_named else ''}",

@@ -11,7 +11,7 @@ from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Column, Kind, Missing, Scaling, TableSchema
 
 from ..dataset import joined, listing
-from .columns import BRIGHTEST, MOST_NAMED, did_you_mean, option_text
+from .columns import MOST_NAMED, did_you_mean, option_text
 from .dates import ENOUGH, PARTS, SECONDS_A_DAY, date_part, find_format, fraction_in_format, varying_parts
 from .kinds import MOST_CATEGORIES, convert, is_missing, refuse_wrong_cells, trimmed, wrong_cells_note
 from .options import TableOptions
@@ -31,16 +31,16 @@ def fit_schema(
     *,
     target: str,
     options: TableOptions,
-    are_pixels: bool,
+    white: float | None,
 ) -> TableSchema:
     """Return how a table's columns are filled, scaled and encoded.
 
     Numbers are filled and scaled as by scikit-learn's ``SimpleImputer`` followed by ``StandardScaler`` or
     ``MinMaxScaler``; booleans are filled with the most frequent value, the first in order among equals. Categories are
-    as by scikit-learn's ``OneHotEncoder`` with infrequent categories. Pixels are divided by 255. Only the training rows
-    have an influence.
+    as by scikit-learn's ``OneHotEncoder`` with infrequent categories. Pixels are divided by their `white`, which is
+    None for other tables. Only the training rows have an influence.
     """
-    scaling: Scaling = "unit" if are_pixels else options.scale or "standard"
+    scaling: Scaling = "unit" if white else options.scale or "standard"
     columns: dict[str, Column] = {}
     for group in table.column_groups([name for name, kind in kinds.items() if kind in ("number", "date")]):
         chosen = group.filter(train)
@@ -50,10 +50,10 @@ def fit_schema(
                 raise no_values(table, name)
             if kinds[name] == "date":
                 columns[name] = fit_date(table, values, float(group[name].max()), options.missing, scaling)
-            elif are_pixels:
+            elif white:
                 is_whole = options.missing == "auto" and not values.null_count()
                 fill = None if is_whole else fill_value(values, options.missing)
-                columns[name] = Column(name, "number", fill=fill, scale=float(BRIGHTEST))
+                columns[name] = Column(name, "number", fill=fill, scale=white)
             else:
                 columns[name] = fit_number(table, values, options.missing, scaling)
     for name, kind in kinds.items():
