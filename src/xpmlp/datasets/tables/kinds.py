@@ -275,7 +275,8 @@ def convert(table: Table, kinds: Mapping[str, Kind]) -> tuple[Table, dict[str, W
     infinite: set[str] = set()
     floats = [name for name, kind in kinds.items() if kind == "number" and table.schema[name].is_float()]
     for group in table.column_groups(floats):
-        infinite.update(name for name in group.columns if group[name].is_infinite().any())
+        largest = group.select(polars.all().abs().max()).row(0)  # NaN does not count
+        infinite.update(name for name, value in zip(group.columns, largest, strict=True) if value == math.inf)
     for name, kind in kinds.items():
         dtype, form, expression = table.schema[name], number_formats.get(name), polars.col(name)
         function = converter(dtype, kind, table.formats.get(name))
