@@ -1,8 +1,10 @@
 """Samples on disk: an epoch of them is read as a sequence of shuffled blocks that fit into memory."""
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -16,6 +18,10 @@ from xpmlp.errors import DataError
 from xpmlp.nn.samples import Samples, slice_rows
 
 from .prepared_rows import PreparedRows
+
+READERS = 2  # threads: while one waits for the disk or for the other, the other computes
+
+READERS = 2  # threads: while one waits for the file, or for the other's step, the other computes
 
 
 class Block(NamedTuple):
@@ -158,20 +164,24 @@ class DiskSamples:
 
     def read(self, samples: Samples, left_over: Samples | None, chosen: list[OwnPiece]) -> None:
         """Write the rows left over by the last block and those of some pieces into `samples`; its last row is 0."""
-        filled = 0
+        filled = 0 if left_over is None else left_over.rows
         if left_over is not None:
-            filled = left_over.rows
             copy(left_over, slice_rows(samples, 0, filled))
-        for piece in chosen:
-            part = slice_rows(samples, filled, filled + piece.rows)
-            filled += piece.rows
-            self.stream.check(self.stream.pieces[piece.number])
-            if not self.prepared.read(piece.number, part):
-                split = self.stream.read(self.stream.pieces[piece.number], "train")
-                copy(self.prepare(split.take(slice(piece.first, piece.first + piece.rows))), part)
-                if not self.stream.is_prepared:
-                    self.prepared.write(piece.number, part)
+        ends = itertools.accumulate((piece.rows for piece in chosen), initial=filled)
+        parts = [slice_rows(samples, start, stop) for start, stop in itertools.pairwise(ends)]
+        with ThreadPoolExecutor(READERS, thread_name_prefix="xpmlp-reader") as readers:
+            list(readers.map(self.read_piece, chosen, parts))
         samples.map(lambda array: array[-1:].fill(0))
+
+    def read_piece(self, piece: OwnPiece, part: Samples) -> None:
+        """Write the rows of a piece into `part`, and keep them for the next epoch."""
+        source = self.stream.pieces[piece.number]
+        self.stream.check(source)
+        if not self.prepared.read(piece.number, part):
+            split = self.stream.read(source, "train").take(slice(piece.first, piece.first + piece.rows))
+            copy(self.prepare(split), part)
+            if not self.stream.is_prepared:
+                self.prepared.write(piece.number, part)
 
 
 def copy(source: Samples, target: Samples) -> None:

@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import tempfile
+import threading
 import weakref
 from pathlib import Path
 from typing import Any
@@ -34,20 +35,23 @@ class PreparedRows:
         self.places: dict[int, int] = {}  # where each piece begins
         self.end = 0
         self.is_full = False
+        self.lock = threading.Lock()  # held by the thread that writes
 
     def read(self, piece: int, samples: Samples) -> bool:
         """Read a piece into `samples`; return whether it is there."""
         if piece not in self.places:
             return False
-        self.file.seek(self.places[piece])
-        return all(self.file.readinto(array) == array.nbytes for array in samples.arrays)
+        return os.preadv(self.file.fileno(), samples.arrays, self.places[piece]) == count_bytes(samples)
 
     def write(self, piece: int, samples: Samples) -> None:
         """Keep a piece if there is room."""
-        if self.is_full:
-            return
-        size = sum(array.nbytes for array in samples.arrays)
-        folder = scratch_folder()
+        with self.lock:
+            if not self.is_full:
+                self.append(piece, samples)
+
+    def append(self, piece: int, samples: Samples) -> None:
+        """Write a piece at the end of the file, or warn that there is no room."""
+        size, folder = count_bytes(samples), scratch_folder()
         try:
             disk = shutil.disk_usage(folder)
             self.is_full = disk.free - size < RESERVE * disk.total
@@ -55,8 +59,7 @@ class PreparedRows:
                 if self.file is None:
                     self.file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
                     weakref.finalize(self, self.file.close)
-                self.file.seek(self.end)
-                self.is_full = not all(self.file.write(array) == array.nbytes for array in samples.arrays)
+                self.is_full = os.pwritev(self.file.fileno(), samples.arrays, self.end) < size
         except OSError:
             self.is_full = True
         if self.is_full:
@@ -69,3 +72,8 @@ class PreparedRows:
         else:
             self.places[piece] = self.end
             self.end += size
+
+
+def count_bytes(samples: Samples) -> int:
+    """Return the size of samples, in bytes."""
+    return sum(array.nbytes for array in samples.arrays)

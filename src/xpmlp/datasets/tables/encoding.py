@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float32
 
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Column, TableSchema
@@ -16,7 +16,7 @@ from .table import Table, as_text, import_polars
 
 # The types that NumPy has too; booleans, decimals and the like become float64 first.
 PLAIN_NUMBERS = {"UInt8", "UInt16", "UInt32", "UInt64", "Int8", "Int16", "Int32", "Int64", "Float32", "Float64"}
-CACHED_CELLS = 2**17  # are converted at a time: a megabyte of float64 stays in the processor's cache
+CACHED_ROWS, CACHED_CELLS = 2**14, 2**18  # at most, encoded at a time: they stay in the processor's cache
 EXAMPLES = 3  # of unknown categories, in a note
 
 
@@ -37,14 +37,17 @@ def encode(
     filled = [0] * len(parts)
     unknown: defaultdict[str, Counter[str]] = defaultdict(Counter)  # rows of each unknown category, by column
     used = np.logical_or.reduce(parts)
-    for start, block in table.row_blocks([column.name for column in schema.columns]):
-        rows = slice(start, start + block.height)
-        x = encode_block(schema, table, block, start, used[rows], unknown)
-        for index, part in enumerate(parts):
-            chosen = np.flatnonzero(part[rows])
-            # Without "clip" the rows would be copied twice.
-            x.take(chosen, axis=0, out=arrays[index][filled[index] : filled[index] + len(chosen)], mode="clip")
-            filled[index] += len(chosen)
+    names = [column.name for column in schema.columns]
+    size = min(CACHED_ROWS, max(256, CACHED_CELLS // max(1, len(names))))
+    for first, large in table.row_blocks(names):
+        for start, block in zip(range(first, first + large.height, size), large.iter_slices(size), strict=True):
+            rows = slice(start, start + block.height)
+            x = encode_block(schema, table, block, start, used[rows], unknown)
+            for index, part in enumerate(parts):
+                chosen = np.flatnonzero(part[rows])
+                # Without "clip" the rows would be copied twice.
+                x.take(chosen, axis=0, out=arrays[index][filled[index] : filled[index] + len(chosen)], mode="clip")
+                filled[index] += len(chosen)
     notes = []
     for name, found in unknown.items():
         rows_have = "1 row has" if found.total() == 1 else f"{found.total():,} rows have"
@@ -81,7 +84,7 @@ def encode_numbers(columns: list[Column], block: Any, target: Float32[np.ndarray
     polars = import_polars()
     numbers = block.select(column.name for column in columns)
     others = [name for name, dtype in numbers.schema.items() if str(dtype) not in PLAIN_NUMBERS]
-    values = numbers.with_columns(polars.col(others).cast(polars.Float64)).to_numpy()
+    values = numbers.with_columns(polars.col(others).cast(polars.Float64)).to_numpy(writable=True)
     offset = np.array([column.offset for column in columns], np.float64)
     scale = np.array([column.scale for column in columns], np.float64)
     one_each = target.shape[1] == len(columns) and not any(column.parts for column in columns)
@@ -89,38 +92,26 @@ def encode_numbers(columns: list[Column], block: Any, target: Float32[np.ndarray
         # float32 holds these exactly; images come out as from any other file.
         np.divide(values, scale.astype(np.float32), out=target, casting="same_kind")
         return
-    step = max(1, CACHED_CELLS // len(columns))
-    for rows in (slice(start, start + step) for start in range(0, len(values), step)):
-        exact = values[rows].astype(np.float64)
-        missing = np.isnan(exact)
-        for index in np.flatnonzero(missing.any(axis=0)).tolist():
-            fill = columns[index].fill
-            if fill is not None:
-                exact[missing[:, index], index] = fill
-        with np.errstate(over="ignore", invalid="ignore"):
-            if one_each:
-                exact -= offset
-                exact /= scale
-                target[rows] = exact
-            else:
-                encode_parts(columns, exact, missing, target[rows])
-
-
-def encode_parts(
-    columns: list[Column],
-    exact: Float64[np.ndarray, "rows columns"],
-    missing: Bool[np.ndarray, "rows columns"],
-    target: Float32[np.ndarray, "rows inputs"],
-) -> None:
-    """Write filled numbers, of dates their parts, scaled, and marks of missing values into `target`."""
-    position = 0
-    for index, column in enumerate(columns):
-        parts = column.parts or (("elapsed", column.offset, column.scale),)  # which is the number itself
-        for place, (part, low, width) in enumerate(parts, start=position):
-            target[:, place] = (date_part(exact[:, index], part) - low) / width
-        position += column.inputs
-        if column.indicator:
-            target[:, position - 1] = missing[:, index]
+    exact = values.astype(np.float64, copy=False)
+    missing = np.isnan(exact)
+    for index in np.flatnonzero(missing.any(axis=0)).tolist():
+        fill = columns[index].fill
+        if fill is not None:
+            exact[missing[:, index], index] = fill
+    with np.errstate(over="ignore", invalid="ignore"):
+        if one_each:
+            exact -= offset
+            exact /= scale
+            target[...] = exact
+            return
+        position = 0
+        for index, column in enumerate(columns):
+            parts = column.parts or (("elapsed", column.offset, column.scale),)  # which is the number itself
+            for place, (part, low, width) in enumerate(parts, start=position):
+                target[:, place] = (date_part(exact[:, index], part) - low) / width
+            position += column.inputs
+            if column.indicator:
+                target[:, position - 1] = missing[:, index]
 
 
 def refuse_infinite(
