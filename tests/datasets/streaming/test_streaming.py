@@ -251,3 +251,14 @@ def test_text_among_numbers_beyond_the_sample_is_missing(tmp_path: Path) -> None
     frame.select("number", "text", "target", "count", "yes").write_parquet(path, row_group_size=1700)
     with pytest.raises(DataError, match=r"row 12, column 'text': 'none of them' is not a number"):
         stream_of(path, strict=True)
+
+
+def test_infinite_numbers_beyond_the_sample_are_missing(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    values = np.random.default_rng(2).normal(size=ROWS)
+    values[11] = -np.inf
+    make_frame().with_columns(number=pl.Series(values)).write_parquet(path, row_group_size=1700)
+    dataset = stream_of(path)
+    assert any("row 12, column 'number': -inf is infinite" in note for note in dataset.notes)
+    for part in ("train", "test"):
+        assert np.isfinite(read_all(dataset, part)[0]).all()

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,12 +51,15 @@ class TablePieces(NamedTuple):
     ----------
     kinds
         Of the columns that are read, besides the target.
+    infinite
+        Columns that may hold infinite numbers; None before the table is measured.
     """
 
     files: ParquetFiles | ArrayFiles
     sample: Table
     kinds: Mapping[str, Kind]
     target: str
+    infinite: Collection[str] | None = None
 
     def open(self, piece: Piece) -> tuple[Table, dict[str, WrongCells]]:
         """Return the rows of a piece, and the cells that are not of their column's kind."""
@@ -64,7 +67,8 @@ class TablePieces(NamedTuple):
         table = self.files.read(piece, [*self.kinds, self.target])
         if table.schema[self.target] == polars.String and self.sample.schema[self.target] != polars.String:
             table, _ = convert(replace(table, reading=self.sample.reading), {self.target: "number"})
-        table, wrong = convert(replace(table, formats=self.sample.formats, reading=self.sample.reading), self.kinds)
+        table = replace(table, formats=self.sample.formats, reading=self.sample.reading)
+        table, wrong = convert(table, self.kinds, self.infinite)
         frame = table.collect()
         return replace(table, frame=frame.lazy(), schema=dict(frame.schema)), wrong
 
@@ -157,7 +161,9 @@ def load_table_stream(path: Path, files: ParquetFiles | ArrayFiles, options: Tab
         deviation=targets.numbers.deviation if targets.numbers.count else 1.0,
         lowest=targets.numbers.low,
         sample_draws=draws[in_train],
-        tables=TablePieces(files, replace(sample, frame=sample.head(0).lazy(), rows=0), kinds, name),
+        tables=TablePieces(
+            files, replace(sample, frame=sample.head(0).lazy(), rows=0), kinds, name, set(statistics.wrong)
+        ),
         schema=schema,
         task=task,
     )

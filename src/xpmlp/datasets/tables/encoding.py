@@ -81,10 +81,11 @@ def encode_block(
 
 def encode_numbers(columns: list[Column], block: Any, target: Float32[np.ndarray, "rows inputs"]) -> None:
     """Write numbers, booleans and parts of dates, filled and scaled, and marks of missing values into `target`."""
-    polars = import_polars()
-    numbers = block.select(column.name for column in columns)
+    numbers = block[[column.name for column in columns]]
     others = [name for name, dtype in numbers.schema.items() if str(dtype) not in PLAIN_NUMBERS]
-    values = numbers.with_columns(polars.col(others).cast(polars.Float64)).to_numpy(writable=True)
+    if others:
+        numbers = numbers.with_columns(import_polars().col(others).cast(import_polars().Float64))
+    values = numbers.to_numpy(writable=True)
     offset = np.array([column.offset for column in columns], np.float64)
     scale = np.array([column.scale for column in columns], np.float64)
     one_each = target.shape[1] == len(columns) and not any(column.parts for column in columns)

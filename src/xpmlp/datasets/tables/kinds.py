@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -264,19 +264,23 @@ class WrongCells:
     present: int  # cells with a value, right or wrong
 
 
-def convert(table: Table, kinds: Mapping[str, Kind]) -> tuple[Table, dict[str, WrongCells]]:
+def convert(
+    table: Table, kinds: Mapping[str, Kind], infinite: Collection[str] | None = None
+) -> tuple[Table, dict[str, WrongCells]]:
     """Return the table with each column as values of its kind, and the cells that are none or infinite: now missing.
 
-    Numbers become numbers, dates days since 1970; categories stay as they are.
+    Numbers become numbers, dates days since 1970; categories stay as they are. `infinite` names the columns of
+    floating-point numbers that may hold infinite ones, if that is known.
     """
     polars = import_polars()
     expressions, wrong = {}, {}
     number_formats = {} if table.reading is None else table.reading.formats
-    infinite: set[str] = set()
-    floats = [name for name, kind in kinds.items() if kind == "number" and table.schema[name].is_float()]
-    for group in table.column_groups(floats):
-        largest = group.select(polars.all().abs().max()).row(0)  # NaN does not count
-        infinite.update(name for name, value in zip(group.columns, largest, strict=True) if value == math.inf)
+    if infinite is None:
+        floats = [name for name, kind in kinds.items() if kind == "number" and table.schema[name].is_float()]
+        largest = dict[str, float]()  # NaN does not count
+        for group in table.column_groups(floats):
+            largest |= group.select(polars.all().abs().max()).row(0, named=True)
+        infinite = [name for name, value in largest.items() if value == math.inf]
     for name, kind in kinds.items():
         dtype, form, expression = table.schema[name], number_formats.get(name), polars.col(name)
         function = converter(dtype, kind, table.formats.get(name))
