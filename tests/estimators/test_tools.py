@@ -94,11 +94,13 @@ def test_tools_work_wherever_they_work_with_logistic_regression(
 
 
 @pytest.mark.parametrize("tool", [FixedThresholdClassifier, TunedThresholdClassifierCV])
-def test_tools_that_take_numpy_only_work_with_a_backend(iris: Any, tool: Callable[..., Any]) -> None:
-    pytest.importorskip("torch")
+def test_tools_that_take_numpy_only_get_it_and_users_get_tensors(iris: Any, tool: Callable[..., Any]) -> None:
+    torch = pytest.importorskip("torch")
     x, y = iris[0].astype(np.float32), iris[1] // 2
-    expected, found = (tool(MLPClassifier(**SETTINGS, backend=name)).fit(x, y) for name in ("numpy", "torch"))
-    assert_array_equal(found.predict(x), expected.predict(x))
+    expected = tool(MLPClassifier(**SETTINGS)).fit(x, y)
+    found = tool(MLPClassifier(**SETTINGS)).fit(torch.asarray(x), torch.asarray(y))
+    assert_array_equal(found.predict(torch.asarray(x)), expected.predict(x))
+    assert torch.is_tensor(found.estimator_.predict_proba(torch.asarray(x)))
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Which library and device an array belongs to, moving it to another, and sparse matrices as inputs."""
 
 import functools
+import sys
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
@@ -8,6 +9,7 @@ import array_api_compat.numpy
 import numpy as np
 import scipy.sparse
 from jaxtyping import Shaped
+from sklearn import get_config
 
 from xpmlp.backends import Backend, NumpyBackend, infer_backend, load_backend
 from xpmlp.nn.layers import Layers
@@ -62,6 +64,17 @@ def follow(value: Any, target: Backend) -> Any:
 def to_host(value: Any) -> Any:
     """Return a device array as a NumPy array, and everything else as it is."""
     return follow(value, numpy_backend())
+
+
+def is_for_tools() -> bool:
+    """Return whether scikit-learn asks for predictions for tools that, with its dispatch off, take NumPy arrays only.
+
+    They ask by one function, such as `TunedThresholdClassifierCV` and the displays; a user's call gets X's library.
+    """
+    frame = None if get_config()["array_api_dispatch"] else sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__") != "sklearn.utils._response":
+        frame = frame.f_back
+    return frame is not None
 
 
 def dtype_name(array: Any) -> str:

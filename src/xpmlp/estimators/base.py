@@ -36,8 +36,10 @@ from .arrays import (
     dtype_name,
     find_backend,
     follow,
+    is_for_tools,
     is_numpy,
     move,
+    numpy_backend,
     same_device,
     to_host,
 )
@@ -371,7 +373,7 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
         with backend.scope():
             x = move(x, source, backend, dtype_name(layers[0].weight))
             outputs = predict_outputs(backend, layers, x, activation=activation, loss=loss)
-        return outputs, backend, source
+        return outputs, backend, numpy_backend() if not is_numpy(source) and is_for_tools() else source
 
     def to(self: Estimator, backend: str, device: str | None = None) -> Estimator:
         """Move a fitted network to another library or device, where it then predicts and trains."""
