@@ -84,12 +84,6 @@ def test_other_libraries_train_the_same_networks(iris: Any, library: str, conver
     assert_allclose(to_host(found.predict_proba(convert(x))), expected.predict_proba(x), atol=1e-5)
 
 
-@pytest.mark.parametrize("settings", [{"ensemble": 0}, {"ensemble": 2.5}, {"solver": "lbfgs"}])
-def test_what_cannot_be_is_refused(iris: Any, settings: Any) -> None:
-    with pytest.raises(ValueError, match="ensemble"):
-        MLPClassifier(**(SETTINGS | settings)).fit(*iris)
-
-
 def test_a_search_over_ensembles_leaves_them_to_scikit_learn(iris: Any, caplog: pytest.LogCaptureFixture) -> None:
     x, y = iris
     with caplog.at_level("WARNING"):
