@@ -60,8 +60,6 @@ from .stochastic import fit_stochastic, reset_curves
 from .validation import check_samples, check_targets, check_weight, refuse_lazy
 
 STOCHASTIC_SOLVERS = ("sgd", "adam", "adamw")
-OUT_ACTIVATIONS = {"softmax_cross_entropy": "softmax", "logistic_cross_entropy": "logistic", "poisson": "exp"}
-OUT_ACTIVATIONS |= {"gamma": "exp"}
 
 Estimator = TypeVar("Estimator", bound="MLPBase")  # not Self: beartype supports that on whole classes only
 
@@ -323,8 +321,7 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
         """Set the fitted attributes of a network that has not been trained yet."""
         self.n_layers_ = len(units)
         self.n_outputs_ = units[-1]
-        loss = LossName.parse(self._loss_name())
-        self.out_activation_ = OUT_ACTIVATIONS.get(loss.kind, loss.output)
+        self.out_activation_ = LossName.parse(self._loss_name()).out_activation
         self.n_iter_ = 0
         self.t_ = 0
         if self.solver in STOCHASTIC_SOLVERS:

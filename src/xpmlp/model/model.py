@@ -18,9 +18,6 @@ from .picture_resizer import PictureResizer
 from .table_schema import TableSchema
 
 Task = Literal["multiclass", "binary", "multilabel", "regression"]
-# Output functions of losses that have one of their own.
-OUTPUTS = {"softmax_cross_entropy": "softmax", "logistic_cross_entropy": "logistic"}
-OUTPUTS |= {"poisson": "exponential", "gamma": "exponential"}
 
 
 def is_image_shape(shape: tuple[int, ...]) -> bool:
@@ -172,8 +169,7 @@ class Model:
     @property
     def out_activation(self) -> str:
         """The function that makes predictions of the last layer's sums."""
-        name = LossName.parse(self.loss)
-        return OUTPUTS.get(name.kind, name.output)
+        return LossName.parse(self.loss).out_activation
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:

@@ -8,6 +8,9 @@ from jaxtyping import Float
 from .activations import ACTIVATIONS, Activation
 from .losses import DEFAULT_QUANTILES, LOSSES, Loss, huber, identity, quantile
 
+OUT_ACTIVATIONS = {"softmax_cross_entropy": "softmax", "logistic_cross_entropy": "logistic"}
+OUT_ACTIVATIONS |= {"poisson": "exp", "gamma": "exp"}
+
 
 def with_output(loss: Loss, activation: Activation) -> Loss:
     """Return a loss whose predictions first go through an activation, which may bound them (equation 5f)."""
@@ -66,6 +69,11 @@ class LossName(NamedTuple):
     def __str__(self) -> str:
         numbers = ":" + ",".join(map(repr, self.numbers)) if self.numbers else ""
         return f"{self.kind}{numbers}" + ("" if self.output == "identity" else f" of {self.output}")
+
+    @property
+    def out_activation(self) -> str:
+        """The function that makes predictions of the logits, as scikit-learn names it."""
+        return OUT_ACTIVATIONS.get(self.kind, self.output)
 
     @property
     def levels(self) -> tuple[float, ...]:

@@ -306,10 +306,7 @@ def train_epochs(run: Run, settings: EpochSettings, checkpoint: Checkpoint | Non
         if not run.backend.is_out_of_memory(error):
             raise
         run.stop("out of memory")
-        return (
-            OutOfMemoryError,
-            describe_shortage(run.backend, run.state.layers, settings.batch_size),
-        )
+        return OutOfMemoryError, describe_shortage(run.backend, run.state.layers, settings.batch_size)
     finally:
         run.backend.release_recordings()
         for callback in started:
