@@ -8,8 +8,10 @@ from jaxtyping import Float, Int64, Shaped
 
 from .style import BLUE, GREY, ORANGE, Picture, house_style, import_matplotlib, new_figure, shortened, to_png, wrapped
 
+COLUMNS, FIRST, MOST_CONFIDENT = 8, 24, 16  # of a gallery, and numbers of images in it
 CELL, IMAGE = 1.25, 1.15  # width in inches, in a gallery
 HEADING, BELOW = 0.3, 0.27  # height in inches, of a section's heading and below an image
+MISTAKE_COLUMNS, MOST_MISTAKES = 3, 12
 MISTAKE_CELL, MISTAKE_IMAGE, BARS = 3.6, 1.5, 1.7  # width in inches, among mistakes
 CLASSES_SHOWN = 3
 
@@ -57,18 +59,14 @@ def draw_gallery(
     predicted: Shaped[np.ndarray, " rows"],
     probabilities: Float[np.ndarray, " rows"],
     title: str,
-    *,
-    columns: int = 8,
-    rows_of_first: int = 3,
-    rows_of_mistakes: int = 2,
 ) -> Picture:
     """Draw test images with prediction and confidence: the first ones, then the most confident mistakes.
 
     The probabilities are those of the predicted classes.
     """
     wrong = np.flatnonzero(labels != predicted)
-    worst = wrong[np.argsort(-probabilities[wrong], kind="stable")][: columns * rows_of_mistakes]
-    first = np.arange(min(columns * rows_of_first, len(images)))
+    worst = wrong[np.argsort(-probabilities[wrong], kind="stable")][:MOST_CONFIDENT]
+    first = np.arange(min(FIRST, len(images)))
     which = f"The first {len(first)} test images" if len(first) > 1 else "The first test image"
     sections = [(f"{which}: prediction and confidence", first)]
     if len(worst):
@@ -82,8 +80,8 @@ def draw_gallery(
     # The text above an image takes 0.24 inches, on two lines 0.4.
     above = [0.4 if is_long and np.isin(shown, wrong).any() else 0.24 for _, shown in sections]
     line_heights = [height + image_height + BELOW for height in above]
-    lines = [-(-len(shown) // columns) for _, shown in sections]
-    width = CELL * columns
+    lines = [-(-len(shown) // COLUMNS) for _, shown in sections]
+    width = CELL * COLUMNS
     title = wrapped(title, width)
     top = 0.04 + 0.22 * len(title.splitlines())
     sheet = Sheet(width, top + sum(HEADING + n * h for n, h in zip(lines, line_heights, strict=True)), title)
@@ -91,7 +89,7 @@ def draw_gallery(
         sheet.add_text(width / 2, top + 0.2, heading, "heading", color=GREY)
         top += HEADING
         for place, index in enumerate(shown):
-            line, column = divmod(place, columns)
+            line, column = divmod(place, COLUMNS)
             middle, bottom = (column + 0.5) * CELL, top + (line + 1) * line_height - BELOW
             is_right = labels[index] == predicted[index]
             corner = (middle - IMAGE / 2, bottom - image_height)
@@ -118,9 +116,6 @@ def draw_mistakes(
     probabilities: Float[np.ndarray, "rows classes"],
     classes: Sequence[int | str],
     title: str,
-    *,
-    columns: int = 3,
-    most: int = 12,
 ) -> Picture:
     """Draw the mistakes with the least probable true class, each with its most probable classes.
 
@@ -129,16 +124,16 @@ def draw_mistakes(
     wrong = np.flatnonzero(np.argmax(probabilities, axis=1) != truth)
     if not len(wrong):
         raise ValueError("there are no mistakes to draw")
-    worst = wrong[np.argsort(probabilities[wrong, truth[wrong]], kind="stable")][:most]
+    worst = wrong[np.argsort(probabilities[wrong, truth[wrong]], kind="stable")][:MOST_MISTAKES]
     part = count_mistakes(len(worst), len(wrong), "worst")
-    width = MISTAKE_CELL * columns
+    width = MISTAKE_CELL * MISTAKE_COLUMNS
     heading = wrapped(f"{title}\n{part}: true class and predicted probabilities", width)
     # Three bars with their names need an inch.
     image_height = min(max(MISTAKE_IMAGE * images.shape[1] / images.shape[2], 1.0), MISTAKE_IMAGE)
     above, line_height = 0.3 + 0.22 * len(heading.splitlines()), image_height + 0.45
-    sheet = Sheet(width, above + -(-len(worst) // columns) * line_height - 0.2, heading)
+    sheet = Sheet(width, above + -(-len(worst) // MISTAKE_COLUMNS) * line_height - 0.2, heading)
     for place, index in enumerate(worst):
-        line, column = divmod(place, columns)
+        line, column = divmod(place, MISTAKE_COLUMNS)
         left, top = MISTAKE_CELL * column + 0.1, above + line * line_height
         _, image_top, *_ = sheet.add_image(images[index], left, top, MISTAKE_IMAGE, image_height)
         name = shortened(str(classes[truth[index]]), 11)
