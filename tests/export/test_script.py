@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import polars as pl
 import pytest
 
 import xpmlp
@@ -231,3 +232,11 @@ def test_magnitudes_and_infinite_values_are_read_as_in_predict(tmp_path: Path) -
     with pytest.warns(UserWarning, match="missing values"), pytest.warns(UserWarning, match="inf is infinite"):
         expected = xpmlp.predict(model, table).probabilities
     np.testing.assert_allclose(imported(to_script(model))["predict_probabilities"](table), expected, rtol=1e-5)
+
+
+def test_text_in_a_format_of_accounts_is_read_as_in_training() -> None:
+    cells = ["1.234,50- €", "12,- €", "(3,5 €)", "7,25 €"]
+    frame = pl.DataFrame({"profit": cells * 10, "y": [1.0, 2.5, 3.5, 4.5] * 10})
+    model, _ = xpmlp.train(frame, target="y", task="regression", epochs=1, verbose=False)
+    predicted = imported(to_script(model))["predict"]({"profit": frame["profit"].to_list()})
+    np.testing.assert_allclose(predicted, xpmlp.predict(model, frame).labels, rtol=1e-5)

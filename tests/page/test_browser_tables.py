@@ -217,11 +217,12 @@ def machines(rows: int, rng: np.random.Generator) -> tuple[str, str]:
 
 
 def accounts(rows: int, rng: np.random.Generator) -> tuple[str, str]:
-    """Accounts: losses in brackets, times of day, whole numbers as categories and as numbers, empty cells."""
+    """Accounts: losses in brackets or before a minus, times of day, whole numbers as categories and numbers."""
     lines = ["customer,balance,opened,branch,visits,churn"]
     for index in range(rows):
         balance = float(rng.normal(0, 5000))
-        money = f"€{balance:,.2f}" if balance >= 0 else f"(€{-balance:,.2f})"
+        loss = f"(€{-balance:,.2f})" if index % 2 else f"€{-balance:,.2f}-"
+        money = f"€{balance:,.2f}" if balance >= 0 else loss
         visits = "" if rng.random() < 0.15 else str(rng.poisson(4))
         opened = f"{rng.integers(0, 24):02d}:{rng.integers(0, 60):02d}"
         churn = "left" if balance < -2000 or visits in ("0", "1") else "stayed"

@@ -197,7 +197,9 @@ DECORATED = '''
 def decorated_number(text, decimal, unit, magnitudes):
     """Return the number in text such as "$$1,234", "45 %" or, with magnitudes, "1.2 M"."""
     text = text.replace(unit, "").replace("\\N{MINUS SIGN}", "-").strip()
-    text = "-" + text.strip("()") if text.startswith("(") else text
+    text = "-" + text.strip("( )") if text.startswith("(") else text
+    if (start := text.rstrip(" -\\N{EN DASH}\\N{EM DASH}")) != text:  # 1.234,50- or 12,-
+        text = start if start[-1:] in ",." else "-" + start
     for between in " '\\u2019_\\xa0\\u202f" + ",.".replace(decimal, ""):
         text = text.replace(between, "")
     word = text.lower().lstrip("+-.,0123456789")

@@ -128,7 +128,7 @@ function dateText(days, shape) {
 // Numbers with currencies, units and separators between thousands, as in xpmlp's datasets/tables/numbers.py.
 const CURRENCY = "(?:US|R|A|C|NZ|HK)?\\$|[€£¥₹₩₽₺₫₴₦฿¢]|(?:USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|SEK|NOK|DKK|PLN|BRL|kr|Rs|Fr)\\.?";
 const UNIT = "%|‰|°?[\\p{L}\\p{M}][\\p{L}\\p{M}\\/²³µ.]{0,9}|[\"'+°]";
-const DECORATED = new RegExp(`^(\\(?)\\s*([+−\\-]?)\\s*(${CURRENCY})?\\s*([+−\\-]?)\\s*([\\d.,][\\d.,'’_ \\u00a0\\u202f]*?(?:[eE][+\\-]?\\d+)?)\\s*(${CURRENCY}|${UNIT})?\\s*(${CURRENCY})?\\s*\\)?$`, "u");
+const DECORATED = new RegExp(`^(\\(?)\\s*([+−\\-]?)\\s*(${CURRENCY})?\\s*([+−\\-]?)\\s*([\\d.,][\\d.,'’_ \\u00a0\\u202f]*?(?:[eE][+\\-]?\\d+)?)\\s*([−–—\\-]{0,2})\\s*(${CURRENCY}|${UNIT})?\\s*(${CURRENCY})?\\s*\\)?$`, "u");
 const MAGNITUDES = {
   k: 1e3, thousand: 1e3, m: 1e6, mn: 1e6, mio: 1e6, mln: 1e6, million: 1e6,
   b: 1e9, bn: 1e9, mrd: 1e9, billion: 1e9, t: 1e12, tn: 1e12, trillion: 1e12,
@@ -143,14 +143,15 @@ function parseNumber(text, format, decimalComma) {
     const plain = decimalComma ? text.replace(",", ".") : text;
     return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(plain) ? Number(plain) : null;
   }
-  const [, bracket, sign, before, other, digits, after, last] = DECORATED.exec(text) ?? [];
+  const [, bracket, sign, before, other, digits, dash, after, last] = DECORATED.exec(text) ?? [];
   const isPoint = format.decimal === ".";
   if (digits === undefined || !(isPoint ? POINT : COMMA).test(digits)) return null;
   const units = format.magnitudes ? [before, last] : [before, after, last];
   const factor = format.magnitudes && after ? MAGNITUDES[after.toLowerCase()] : 1;
   if (factor === undefined || units.some((unit) => unit !== undefined && unit !== format.unit)) return null;
   const plain = digits.replace(new RegExp(GROUPS, "gu"), "").replaceAll(isPoint ? "," : ".", "").replace(",", ".");
-  return factor * Number(plain) * (bracket || "-−".includes(sign || "+") || "-−".includes(other || "+") ? -1 : 1);
+  const isNegative = bracket || [sign, other, /\d$/.test(digits) && dash].some((mark) => mark === "-" || mark === "−");
+  return factor * Number(plain) * (isNegative ? -1 : 1);
 }
 
 // Return the value in a cell; undefined if it is of another kind than the column.

@@ -214,9 +214,13 @@ def test_text_is_read_alike_whatever_the_format(tmp_path: Path, write: Callable[
         (["(2k)", "-1.5 million"], [-2000, -1.5e6]),
         (["5 m", "6.5 m"], [5, 6.5]),  # metres
         (["5 kg", "6 M"], None),
+        (["1.234,50-", "2,00", "3,10- €"], [-1234.5, 2, -3.1]),  # a minus behind, as in accounts
+        (["12,-", "12,50", "1.200,--"], [12, 12.5, 1200]),  # a dash for no cents
+        (["Fr. 12.–", "Fr. 1'200.50"], [12, 1200.5]),
+        (["2-", "1", "3"], None),  # grades
     ],
 )
-def test_magnitudes_multiply(cells: list[str], values: list[float] | None) -> None:
+def test_magnitudes_multiply_and_a_minus_may_stand_behind(cells: list[str], values: list[float] | None) -> None:
     form = find_format(pl.Series(cells), decimal_comma=False)
     assert (form is None) == (values is None)
     if form is not None and values is not None:
@@ -236,3 +240,18 @@ def test_a_few_texts_among_numbers_are_missing_and_those_that_recur_are_categori
     assert "used as missing values: row 61 (line 62), column 'a': inf is infinite" in notes
     grades = write("a,y\n" + "".join(f"{i},{'X' if i % 4 == 0 else i % 4}\n" for i in range(40)), "grades.csv")
     assert load_dataset(grades, target="y").classes == ("1", "2", "3", "X")
+
+
+def test_excels_first_line_names_the_separator_and_later_rows_may_have_another_decimal_separator(write: Write) -> None:
+    rows = "".join(f"{i},{i % 10}|{'ab'[i % 2]}\n" for i in range(60))
+    dataset = load_dataset(write(f"sep=|\nlength|y\n{rows}"), target="y")
+    assert dataset.table_schema is not None
+    assert not any("begins in line" in note for note in dataset.notes)
+    later = read_table(write("length\n3.5\n12.25\n", "later.csv"), schema=dataset.table_schema)
+    found = rows_to_predict(later, dataset.table_schema)
+    same = rows_to_predict(
+        read_table(write("length\n'3,5'\n'12,25'\n".replace("'", '"'), "same.csv"), schema=dataset.table_schema),
+        dataset.table_schema,
+    )
+    np.testing.assert_array_equal(found.x, same.x)
+    assert any("written unlike in training: 'length' (3.5 as 3.5)" in note for note in found.notes)

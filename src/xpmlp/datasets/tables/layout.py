@@ -34,6 +34,7 @@ WELL_FORMED = 0.5  # share of the first lines that must have equally many cells
 MOST_CHARACTERS = 2**24  # in a cell; the csv module's own limit is too low
 EARLIEST, LATEST = 1800, 2100  # years
 RULE = re.compile("[-=:+]{2,}|")  # below a header, as in Markdown
+TOLD_SEPARATOR = re.compile('"?sep=(.)"?')  # Excel's first line
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?")
 
 
@@ -87,6 +88,8 @@ def find_layout(path: str, lines: list[str], options: TableOptions, schema: Tabl
     reading = Reading() if schema is None or schema.reading is None else schema.reading
     expected = set() if schema is None else {column.name for column in schema.columns}
     start = options.skip_rows or 0
+    if options.skip_rows is None and lines and (told := TOLD_SEPARATOR.fullmatch(lines[0].rstrip("\r\n"))):
+        start, options = 1, replace(options, separator=options.separator or told[1])
     comment = options.comment or reading.comment or (find_comment(lines) if options.skip_rows is None else None)
     comment = None if comment == NO_COMMENTS else comment
     separator = options.separator and SEPARATOR_NAMES.get(options.separator.lower(), options.separator)

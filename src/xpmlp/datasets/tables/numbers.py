@@ -25,10 +25,11 @@ MAGNITUDES = {"k": 1e3, "thousand": 1e3, "m": 1e6, "mn": 1e6, "mio": 1e6, "mln":
 MAGNITUDES |= {"b": 1e9, "bn": 1e9, "mrd": 1e9, "billion": 1e9, "t": 1e12, "tn": 1e12, "trillion": 1e12}
 ALSO_UNITS = ("m", "b", "t")  # metres, bytes and tonnes, where all cells have them
 UNIT = r"%|‰|°?[^\W\d_](?:[^\W\d_]|[/²³µ.]){0,9}|[\"'+°]"
-# In brackets it is negative, as in accounts. The same for Python and for Polars.
+# In brackets, or before a minus, it is negative, as in accounts; a dash for the decimals, as in 12,-, means none. The
+# same for Python and for Polars.
 DECORATED = (
     rf"^(\(?)\s*([+−-]?)\s*({CURRENCY})?\s*([+−-]?)\s*([\d.,][\d.,'’_ \x{{a0}}\x{{202f}}]*?(?:[eE][+-]?\d+)?)\s*"
-    rf"({CURRENCY}|{UNIT})?\s*({CURRENCY})?\s*\)?$"
+    rf"([−–—-]{{0,2}})\s*({CURRENCY}|{UNIT})?\s*({CURRENCY})?\s*\)?$"
 )
 GROUPS = r"['’_ \x{a0}\x{202f}]"  # between thousands
 POINT = rf"^(\d{{1,3}}((,\d{{2,3}})*,\d{{3}}|({GROUPS}\d{{3}})+)(\.\d*)?|\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
@@ -70,15 +71,16 @@ def find_format(text: Any, *, decimal_comma: bool) -> NumberFormat | None:
         return None
     parts = distinct.str.extract_groups(DECORATED)
     digits = parts.struct.field("5")
-    are_files = digits.str.ends_with(".") & parts.struct.field("6").is_not_null()  # 1.jpg
-    if digits.null_count() or are_files.any():
+    are_files = digits.str.ends_with(".") & parts.struct.field("7").is_not_null()  # 1.jpg
+    are_grades = (parts.struct.field("6") != "") & ~digits.str.contains("[.,]")  # 2-
+    if digits.null_count() or (are_files | are_grades).any():
         return None
-    after = parts.struct.field("6").drop_nulls().unique()
+    after = parts.struct.field("7").drop_nulls().unique()
     magnitudes = after.str.to_lowercase()
     has_magnitudes = bool(len(after)) and bool(magnitudes.is_in(list(MAGNITUDES)).all())
-    if has_magnitudes and len(after) == 1 and not parts.struct.field("3").count() + parts.struct.field("7").count():
+    if has_magnitudes and len(after) == 1 and not parts.struct.field("3").count() + parts.struct.field("8").count():
         has_magnitudes = after[0] not in ALSO_UNITS
-    units = [parts.struct.field(place) for place in (("3", "7") if has_magnitudes else ("3", "6", "7"))]
+    units = [parts.struct.field(place) for place in (("3", "8") if has_magnitudes else ("3", "7", "8"))]
     units = polars.concat(units).drop_nulls().unique()
     if len(units) > 1:
         return None
@@ -94,13 +96,14 @@ def apply_format(text: Any, form: NumberFormat) -> Any:
     """Return text in a format as numbers; null where it is not in that format."""
     polars = import_polars()
     parts = text.str.extract_groups(DECORATED)
-    bracket, sign, before, other, digits, after, last = (parts.struct.field(str(index)) for index in range(1, 8))
+    bracket, sign, before, other, digits, dash, after, last = (parts.struct.field(str(index)) for index in range(1, 9))
     fits = digits.str.contains(POINT if form.decimal == "." else COMMA)
     for unit in (before, last) if form.magnitudes else (before, after, last):
         fits &= unit.is_null() | (unit == form.unit)
     plain = digits.str.replace_all(GROUPS, "").str.replace_all("," if form.decimal == "." else ".", "", literal=True)
     values = plain.str.replace(",", ".", literal=True).cast(polars.Float64, strict=False)
     negative = (bracket != "") | sign.is_in(["-", "−"]) | other.is_in(["-", "−"])
+    negative |= dash.is_in(["-", "−"]) & digits.str.contains(r"\d$")
     values = values * (1.0 - 2.0 * negative.cast(polars.Float64))
     if form.magnitudes:
         factors = list(MAGNITUDES.values())

@@ -51,6 +51,7 @@ def read_values(
     among: dict[str, str] = {}  # columns to note, each with a number or an example
     decorated: dict[str, str] = {}
     zeros: dict[str, str] = {}
+    changed: dict[str, str] = {}
     for original in texts:
         name, text = original.name, original.str.strip_chars()
         is_marker = text.is_in(markers(options)).fill_null(value=False)
@@ -67,6 +68,8 @@ def read_values(
                 among[name] = f"{others.total():,}"
             if form is not None:
                 formats[name] = form
+                if form != known.formats.get(name, form):
+                    changed[name] = decorated_example(text, values)
                 if form != usual:
                     decorated[name] = decorated_example(text, values)
         elif name not in options.categories and as_numbers(text) is not None:
@@ -81,6 +84,8 @@ def read_values(
             found.markers[name] = dict(counts.most_common())
     if schema is not None:  # what columns are is known
         decorated, zeros = {}, {}
+    if changed:
+        found.notes.append(f"numbers are written unlike in training: {with_examples(changed)}")
     found.notes.extend(value_notes(among, decorated, zeros, options))
     return found._replace(reading=replace_fields(found.reading, formats=formats, texts=tuple(codes)))
 
@@ -126,16 +131,17 @@ def text_to_numbers(
 ) -> tuple[Any, NumberFormat | None, Counter[str]]:
     """Return text as numbers if all of it is numbers or markers, their format unless plain, and the markers.
 
-    Other text is returned as it is. `form` is the format of numbers if it is known; with `keep`, markers are text.
+    Other text is returned as it is. `form` is that of the training data if it is known: another with the same unit, or
+    none, is read as well if the text cannot be of that one. With `keep`, markers are text.
     """
     is_marker = text.str.to_lowercase().is_in([] if keep else MARKERS_AMONG_NUMBERS).fill_null(value=False)
     present = text.set(is_marker, None)
-    values = as_numbers(present) if form is None else None
-    if values is None:
-        form = form or find_format(present, decimal_comma=decimal_comma)
-        values = None if form is None else apply_format(present, form)
-        if values is None or values.null_count() > present.null_count():
+    values = as_numbers(present) if form is None else apply_format(present, form)
+    if values is None or values.null_count() > present.null_count():
+        found = find_format(present, decimal_comma=decimal_comma)
+        if found is None or (form is not None and found.unit not in ("", form.unit)):
             return text, None, Counter()
+        form, values = found, apply_format(present, found)
     return values, form, Counter(text.filter(is_marker).to_list())
 
 
