@@ -246,7 +246,7 @@ def later_dates_notes(table: Table, schema: TableSchema) -> list[str]:
         count = 0 if column.latest is None else int((days > column.latest).sum())
         if column.latest is not None and count:
             rows_have = "1 row has" if count == 1 else f"{count:,} rows have"
-            latest = np.datetime64(round(column.latest * SECONDS_A_DAY), "s").item()
+            latest = str(np.datetime64(round(column.latest * SECONDS_A_DAY), "s").item()).removesuffix(" 00:00:00")
             notes.append(
                 f"{table.name}: {rows_have} a date in column {column.name!r} after {latest}, the latest in training: "
                 "the model extrapolates"
