@@ -273,7 +273,7 @@ def test_a_table_as_people_have_it_is_trained_at_once_and_predicted_in_any_order
     later.drop("large").write_csv("later.csv")
     code, _, err = xpmlp("predict", "run", "later.csv", "-o", "answers.csv")
     assert code == 0
-    assert "20 rows have a date in column 'sold' after 2022-08-22 00:00:00" in err
+    assert "20 rows have a date in column 'sold' after 2022-08-22," in err
     answers = pl.read_csv("answers.csv")
     assert accuracy_score(frame["large"][:20], answers["prediction"]) > 0.7
     refused(
