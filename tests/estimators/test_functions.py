@@ -96,8 +96,8 @@ def test_bounded_outputs_stay_within_their_bounds() -> None:
     assert network.out_activation_ == "logistic"
 
 
-@pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
-def test_every_library_trains_the_same_network(library: str) -> None:
+@pytest.mark.parametrize("library", ["torch", "jax"])
+def test_every_library_trains_numpys_network(library: str) -> None:
     settings: dict[str, Any] = {
         "hidden_layer_sizes": (8, 6),
         "activation": ("mish", "selu"),
@@ -110,8 +110,7 @@ def test_every_library_trains_the_same_network(library: str) -> None:
     }
     pytest.importorskip(library, reason=f"{library} is not installed")
     for make, y, own in (
-        (MLPRegressor, Y, {"loss": "quantile"}),
-        (MLPRegressor, Y, {"loss": "huber", "out_activation": "softplus"}),
+        (MLPRegressor, Y, {"loss": "quantile", "out_activation": "softplus"}),
         (MLPClassifier, LABELS, {"label_smoothing": 0.1}),
     ):
         found, expected = (make(**settings | own | changes).fit(X, y) for changes in ({}, {"backend": "numpy"}))

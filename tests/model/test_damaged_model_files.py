@@ -67,12 +67,6 @@ def loads_or_is_refused(path: Path) -> None:
         assert model_to_bytes(load_model(path)) == content
 
 
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A path to write to again and again."""
-    return tmp_path_factory.mktemp("scratch") / "model.safetensors"
-
-
 @pytest.fixture
 def path(scratch: Path) -> Path:
     """The path of a model file."""
