@@ -16,7 +16,7 @@ from xpmlp.datasets.streaming.parquet import open_files
 from xpmlp.datasets.tables.files import read_table
 from xpmlp.datasets.tables.kinds import as_kinds, find_kinds
 from xpmlp.datasets.tables.loading import held_out_rows
-from xpmlp.datasets.tables.schema import fit_schema
+from xpmlp.datasets.tables.statistics import TableStatistics
 from xpmlp.errors import DataError, SettingsError
 
 ROWS = 20_000
@@ -73,7 +73,9 @@ def test_the_schema_is_that_of_the_table_in_memory(path: Path, options: dict[str
     train = draw(0, ROWS) >= 0.2
     if given.missing == "drop":
         train &= ~table.rows_with_missing(features)
-    expected = fit_schema(table, found.kinds, train, target="target", options=given, white=None)
+    whole = TableStatistics(found.kinds)
+    whole.add(table, train)
+    expected = whole.schema(table, train, "target", given, white=None)
     assert dataset.table_schema is not None
     assert len(dataset.table_schema.columns) == len(features)
     for measured, column in zip(dataset.table_schema.columns, expected.columns, strict=True):

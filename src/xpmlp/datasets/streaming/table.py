@@ -30,6 +30,7 @@ from ..tables.kinds import (
 from ..tables.loading import USE_MISSING, find_classes, short_name
 from ..tables.options import TableOptions, Task
 from ..tables.schema import dropped_note, infrequent_notes, missing_notes, refuse_missing
+from ..tables.statistics import Moments, TableStatistics, moments
 from ..tables.suspicions import note_suspicions
 from ..tables.table import Table, import_polars, reports_polars_errors
 from ..tables.values import read_texts
@@ -37,7 +38,6 @@ from .arrays import ArrayFiles
 from .limit import Memory
 from .parquet import ParquetFiles
 from .rows import PIECE_FRACTION, Piece, RowStream, draw_rows, pack
-from .statistics import Moments, TableStatistics, moments
 
 SAMPLE_ROWS, SAMPLE_PIECES = 100_000, 32
 MOST_CLASSES = 10_000
@@ -138,9 +138,7 @@ def load_table_stream(path: Path, files: ParquetFiles | ArrayFiles, options: Tab
     task, note = targets.decide(options.task)
     draws = draw_rows(numbers)
     in_train = draws >= test_fraction
-    medians = {key: find_median(sample, key, in_train) for key, kind in kinds.items() if kind in ("number", "date")}
-    present = {key: value for key, value in medians.items() if value is not None}
-    schema = statistics.schema(sample, present, name, options, white=white)
+    schema = statistics.schema(sample, in_train, name, options, white=white)
     target = read_target(sample, name, task)
     in_train, in_test = (part & ~target.missing for part in (in_train, ~in_train))
     if options.missing == "drop":
@@ -169,7 +167,6 @@ def load_table_stream(path: Path, files: ParquetFiles | ArrayFiles, options: Tab
     )
     if not stream.train_counts.any():
         raise DataError(f"{whole.name}: no rows to train on.")
-    counts = {key: column.missing for key, column in statistics.columns.items() if key in kinds and column.missing}
     notes = [
         *sample.notes,
         guess,
@@ -179,7 +176,7 @@ def load_table_stream(path: Path, files: ParquetFiles | ArrayFiles, options: Tab
         *wrong_cells_note(whole, kinds, {key: cells for key, cells in statistics.wrong.items() if key in kinds}),
         *measured.notes,
         *([] if shape else note_suspicions(sample, list(kinds), target, in_train | in_test)),
-        *missing_notes(whole, counts, schema, is_training=True),
+        *missing_notes(whole, statistics.missing, schema, is_training=True),
         *infrequent_notes(whole, schema),
     ]
     return Dataset(
@@ -225,12 +222,6 @@ def take_sample(
 def spread(count: int, wanted: int) -> Int64[np.ndarray, " taken"]:
     """Return at most as many of the numbers from 0 to below `count` as are wanted, evenly spread."""
     return np.unique(np.linspace(0, count - 1, min(count, wanted)).astype(np.int64))
-
-
-def find_median(table: Table, name: str, rows: Bool[np.ndarray, " rows"]) -> float | None:
-    """Return the median of some rows of a column; None if they have no values."""
-    median = table.column(name).cast(import_polars().Float64).fill_nan(None).filter(rows).median()
-    return None if median is None else float(median)
 
 
 class TargetStatistics:

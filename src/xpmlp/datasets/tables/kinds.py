@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from jaxtyping import Bool
 
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Kind, NumberFormat, Reading
@@ -226,13 +225,6 @@ def find_constant(table: Table, kinds: Mapping[str, Kind]) -> dict[str, str]:
             if count == table.rows or (is_same and count == 0):
                 constant[name] = EMPTY if count else CONSTANT
     return constant
-
-
-def find_empty(table: Table, kinds: Mapping[str, Kind], train: Bool[np.ndarray, " rows"]) -> dict[str, str]:
-    """Return the columns without a value in the training rows."""
-    rows = int(np.count_nonzero(train))
-    few = [name for name, count in table.missing_counts(list(kinds)).items() if count >= rows]
-    return {name: EMPTY_IN_TRAINING for name in few if table.rows_with_missing([name])[train].all()}
 
 
 def drop_unusable(table: Table, kinds: dict[str, Kind], unusable: dict[str, str], options: TableOptions) -> list[str]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Shaped
-from msgspec.structs import replace as replace_fields
 
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Column, TableSchema
@@ -25,9 +24,10 @@ from .columns import (
 )
 from .encoding import encode
 from .files import COMPRESSED, read_table, read_tables
-from .kinds import as_kinds, drop_unusable, find_constant, find_empty, find_kinds
+from .kinds import as_kinds, drop_unusable, find_constant, find_kinds
 from .options import TableOptions, Task
-from .schema import check_table, dropped_note, fit_schema, infrequent_notes, missing_notes, refuse_missing, usable_rows
+from .schema import check_table, dropped_note, infrequent_notes, missing_notes, refuse_missing, usable_rows
+from .statistics import TableStatistics
 from .suspicions import note_suspicions
 from .table import Table, column_type, import_polars, reports_polars_errors
 from .values import NONE, read_texts
@@ -87,11 +87,12 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
         notes += note_suspicions(table, list(kinds), target, train | test)
     if not train.any():
         raise DataError(f"{table.name}: no rows to train on.")
-    if shape is None and not options.strict:
-        notes += drop_unusable(table, kinds, find_empty(table, kinds, train), options)
-    schema = fit_schema(table, kinds, train, target=name, options=options, white=white)
-    schema = replace_fields(schema, reading=table.reading)
-    notes += missing_notes(table, table.missing_counts(list(kinds)), schema, is_training=True)
+    measured = TableStatistics(kinds)
+    measured.add(table, train)
+    unusable = measured.unusable(are_pixels=shape is not None, strict=options.strict)
+    notes += drop_unusable(table, kinds, unusable, options)
+    schema = measured.schema(table, train, name, options, white=white)
+    notes += missing_notes(table, measured.missing, schema, is_training=True)
     notes += infrequent_notes(table, schema)
     if shape is not None:
         size = " × ".join(map(str, shape))

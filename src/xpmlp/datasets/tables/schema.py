@@ -1,183 +1,23 @@
-"""A table's schema: measured on the training rows, and checked against every later table."""
+"""A later table, checked against the schema of the training rows; notes on missing values and rare categories."""
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool
 
 from xpmlp.errors import DataError
-from xpmlp.model.table_schema import Column, Kind, Missing, Scaling, TableSchema
+from xpmlp.model.table_schema import Column, TableSchema
 
 from ..dataset import joined, listing
 from .columns import MOST_NAMED, did_you_mean, option_text
-from .dates import ENOUGH, PARTS, SECONDS_A_DAY, date_part, find_format, fraction_in_format, varying_parts
-from .kinds import MOST_CATEGORIES, convert, is_missing, refuse_wrong_cells, trimmed, wrong_cells_note
-from .options import TableOptions
-from .table import Table, as_text, column_type, import_polars
+from .dates import ENOUGH, SECONDS_A_DAY, find_format, fraction_in_format
+from .kinds import convert, is_missing, refuse_wrong_cells, trimmed, wrong_cells_note
+from .table import Table, column_type, import_polars
 
 MOST_HINTS = 5  # suggested names in a message
 NAMES_SHOWN = 10
-# Missing values and categories are rare up to so many training rows, and at most one in a hundred of all.
-RARE = 4
 INFREQUENT, MISSING_CATEGORY = "infrequent", "missing"
-
-
-def fit_schema(
-    table: Table,
-    kinds: Mapping[str, Kind],
-    train: Bool[np.ndarray, " rows"],
-    *,
-    target: str,
-    options: TableOptions,
-    white: float | None,
-) -> TableSchema:
-    """Return how a table's columns are filled, scaled and encoded.
-
-    Numbers are filled and scaled as by scikit-learn's ``SimpleImputer`` followed by ``StandardScaler`` or
-    ``MinMaxScaler``; booleans are filled with the most frequent value, the first in order among equals. Categories are
-    as by scikit-learn's ``OneHotEncoder`` with infrequent categories. Pixels are divided by their `white`, which is
-    None for other tables. Only the training rows have an influence.
-    """
-    scaling: Scaling = "unit" if white else options.scale or "standard"
-    columns: dict[str, Column] = {}
-    for group in table.column_groups([name for name, kind in kinds.items() if kind in ("number", "date")]):
-        chosen = group.filter(train)
-        for name in chosen.columns:
-            values = chosen[name].cast(import_polars().Float64).fill_nan(None)
-            if values.null_count() == len(values):
-                raise no_values(table, name)
-            if kinds[name] == "date":
-                columns[name] = fit_date(table, values, float(group[name].max()), options.missing, scaling)
-            elif white:
-                is_whole = options.missing == "auto" and not values.null_count()
-                fill = None if is_whole else fill_value(values, options.missing)
-                columns[name] = Column(name, "number", fill=fill, scale=white)
-            else:
-                columns[name] = fit_number(table, values, options.missing, scaling)
-    for name, kind in kinds.items():
-        if name not in columns:
-            values = as_text(table.column(name)).filter(train)
-            if values.null_count() == len(values):
-                raise no_values(table, name)
-            if kind == "boolean":
-                columns[name] = fit_boolean(values, options.missing)
-            else:
-                columns[name] = fit_category(values, options, keep_rare=options.strict or name in options.categories)
-    return TableSchema(tuple(columns[name] for name in kinds), target, options.missing, scaling)
-
-
-def fit_number(table: Table, values: Any, missing: Missing, scaling: Scaling) -> Column:
-    """Measure a column of numbers."""
-    name, fill = values.name, fill_value(values, missing)
-    present = (values if fill is None else values.fill_null(fill)).drop_nulls().to_numpy()
-    offset, scale = measure(present, scaling)
-    refuse_overflow(table, name, offset, scale, fill or 0.0)
-    mark = needs_mark(values.null_count(), len(values), missing)
-    return Column(name, "number", fill=fill, offset=offset, scale=scale, indicator=mark)
-
-
-def refuse_overflow(table: Table, name: str, *measured: float) -> None:
-    """Refuse a column of numbers whose offset, scale or fill value overflows."""
-    if not np.isfinite(measured).all():
-        raise DataError(
-            f"{table.name}: column {name!r} has values too far apart to compute with. Correct them, or leave the "
-            f"column out with {option_text('--exclude', [name])}."
-        )
-
-
-def fit_date(table: Table, days: Any, latest: float, missing: Missing, scaling: Scaling) -> Column:
-    """Measure the parts of a column of dates."""
-    fill = fill_value(days, missing)
-    present = (days if fill is None else days.fill_null(fill)).drop_nulls().to_numpy()
-    values = {part: date_part(present, part) for part in PARTS}
-    varying = varying_parts({part: (float(found.min()), float(found.max())) for part, found in values.items()})
-    parts = tuple((part, *measure(values[part], scaling)) for part in varying)
-    mark, form = needs_mark(days.null_count(), len(days), missing), table.formats.get(days.name)
-    return Column(days.name, "date", fill=fill, parts=parts, latest=latest, format=form, indicator=mark)
-
-
-def fill_value(values: Any, missing: Missing) -> float | None:
-    """Return the replacement for missing numbers; None if there is none."""
-    return fill_or_none(float(values.mean() if missing == "mean" else values.median()), missing)
-
-
-def fill_or_none(value: float, missing: Missing) -> float | None:
-    """Return the replacement for missing values; None if rows with missing values are refused or dropped."""
-    return None if missing in ("refuse", "drop") else value
-
-
-def needs_mark(count: int, rows: int, missing: Missing) -> bool:
-    """Return whether so many missing values are enough to be marked."""
-    return missing == "auto" and not is_rare(count, rows)
-
-
-def is_rare(count: int, rows: int) -> bool:
-    """Return whether so many of the training rows are too few to learn from."""
-    return count <= min(RARE, rows // 100)
-
-
-def measure(values: Float64[np.ndarray, " rows"], scaling: Scaling) -> tuple[float, float]:
-    """Return the offset and the scale of numbers."""
-    if scaling == "unit":
-        low, high = float(values.min()), float(values.max())
-        return low, (high - low) or 1.0
-    return mean_and_deviation(values) if scaling == "standard" else (0.0, 1.0)
-
-
-def mean_and_deviation(values: Float64[np.ndarray, " rows"]) -> tuple[float, float]:
-    """Return mean and standard deviation; 1 in place of a deviation that is no more than rounding."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, deviation = float(np.mean(values)), float(np.std(values))
-    return mean, deviation_or_one(mean, deviation, len(values))
-
-
-def deviation_or_one(mean: float, deviation: float, rows: int) -> float:
-    """Return a standard deviation; 1 if it is no more than rounding."""
-    rounding = rows * float(np.finfo(np.float64).eps)
-    with np.errstate(over="ignore", invalid="ignore"):
-        square = np.float64(deviation) ** 2
-        return 1.0 if square <= rounding * square + np.float64(rounding * mean) ** 2 else deviation
-
-
-def fit_boolean(texts: Any, missing: Missing) -> Column:
-    """Find the most frequent of the values ``"true"`` and ``"false"``."""
-    fill = fill_or_none(float((texts.drop_nulls() == "true").mean() > 0.5), missing)
-    return Column(texts.name, "boolean", fill=fill, indicator=needs_mark(texts.null_count(), len(texts), missing))
-
-
-def fit_category(texts: Any, options: TableOptions, *, keep_rare: bool) -> Column:
-    """Find the categories of a column of text."""
-    found = dict(texts.drop_nulls().value_counts().sort(texts.name).rows())
-    return category_column(texts.name, found, texts.null_count(), options, keep_rare=keep_rare)
-
-
-def category_column(
-    name: str, found: Mapping[str, int], missing: int, options: TableOptions, *, keep_rare: bool
-) -> Column:
-    """Return a column of categories, by how many rows each has, in order, and how many have none."""
-    rows = sum(found.values()) + missing
-    by_frequency = sorted(found, key=lambda text: -found[text])
-    rare = set() if keep_rare else {text for text, count in found.items() if is_rare(count, rows)}
-    if len(found) - len(rare) > MOST_CATEGORIES:
-        rare = set(by_frequency[MOST_CATEGORIES - 1 :])
-    infrequent = INFREQUENT if len(rare) > 1 else None
-    categories = dict.fromkeys(text for text in found if infrequent is None or text not in rare)
-    fill = by_frequency[0] if options.missing in ("mean", "median") else None
-    if options.missing == "auto":
-        fill = infrequent or by_frequency[0]
-        fill = fill if is_rare(missing, rows) else MISSING_CATEGORY
-    categories |= dict.fromkeys(text for text in (infrequent, fill) if text is not None)
-    return Column(name, "category", tuple(categories), fill, infrequent=infrequent)
-
-
-def no_values(table: Table, name: str) -> DataError:
-    """Return the error for an empty column."""
-    return DataError(
-        f"{table.name}: column {name!r} has no values in the training rows. Leave it out with "
-        f"{option_text('--exclude', [name])}."
-    )
 
 
 def check_table(table: Table, schema: TableSchema) -> tuple[Table, tuple[str, ...]]:

@@ -1,23 +1,28 @@
-"""A table's schema, measured in one pass over its pieces."""
+"""A table's schema, measured on its training rows: in one pass over the table, or over the pieces of a large one."""
 
 import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from xpmlp.model.table_schema import Column, DatePart, Kind, Scaling, TableSchema
+from xpmlp.errors import DataError
+from xpmlp.model.table_schema import Column, DatePart, Kind, Missing, Scaling, TableSchema
 
-from ..tables.dates import PARTS, date_part, varying_parts
-from ..tables.kinds import CONSTANT, EMPTY, EMPTY_IN_TRAINING, WrongCells
-from ..tables.options import TableOptions
-from ..tables.schema import category_column, deviation_or_one, fill_or_none, needs_mark, refuse_overflow
-from ..tables.table import Table, as_text, import_polars, without_nan
+from .columns import option_text
+from .dates import PARTS, date_part, varying_parts
+from .kinds import CONSTANT, EMPTY, EMPTY_IN_TRAINING, MOST_CATEGORIES, WrongCells
+from .options import TableOptions
+from .schema import INFREQUENT, MISSING_CATEGORY
+from .table import Table, as_text, import_polars, without_nan
 
 MOST_TEXTS = 200_000  # different ones in a column of categories, of which the most frequent thousand become inputs
+# Missing values and categories are rare up to so many training rows, and at most one in a hundred of all.
+RARE = 4
 
 
 @dataclass
@@ -42,7 +47,7 @@ class Moments:
         return Moments(
             count,
             self.mean + shift * other.count / count,
-            self.squares + other.squares + shift**2 * self.count * other.count / count,
+            self.squares + other.squares + shift * shift * self.count * other.count / count,
             min(self.low, other.low),
             max(self.high, other.high),
         )
@@ -54,7 +59,10 @@ class Moments:
     @property
     def deviation(self) -> float:
         """Standard deviation; 1 if it is no more than rounding."""
-        return deviation_or_one(self.mean, math.sqrt(self.squares / self.count), self.count)
+        square, rounding = self.squares / self.count, self.count * float(np.finfo(np.float64).eps)
+        with np.errstate(over="ignore", invalid="ignore"):
+            is_rounding = square <= rounding * square + np.float64(rounding * self.mean) ** 2
+        return 1.0 if is_rounding else math.sqrt(square)
 
     def scaling(self, scaling: Scaling) -> tuple[float, float]:
         """Return the offset and the scale of the numbers."""
@@ -98,6 +106,23 @@ class ColumnStatistics:
     numbers: dict[DatePart, Moments] = field(default_factory=dict)
     texts: Counter[str] = field(default_factory=Counter)
 
+    def add(self, values: Any, chosen: Any, kind: Kind) -> None:
+        """Add all values of a piece, and those of its training rows."""
+        self.missing += values.null_count()
+        if values.null_count() < len(values):
+            low, high = values.min(), values.max()
+            before = self.extremes or (low, high)
+            self.extremes = min(low, before[0]), max(high, before[1])
+        self.absent += chosen.null_count()
+        if kind in ("category", "boolean"):
+            self.texts.update(dict(as_text(chosen).drop_nulls().value_counts().rows()))
+            return
+        numbers = chosen.cast(import_polars().Float64).drop_nulls().to_numpy()
+        # A number is what dates call the days elapsed.
+        for part in PARTS if kind == "date" else ("elapsed",):
+            found = moments(date_part(numbers, part))
+            self.numbers[part] = self.numbers.get(part, Moments()).merge(found)
+
 
 class TableStatistics:
     """What a pass over a table finds out about its columns of these kinds."""
@@ -105,42 +130,28 @@ class TableStatistics:
     def __init__(self, kinds: Mapping[str, Kind]) -> None:
         self.kinds = kinds
         self.columns = {name: ColumnStatistics() for name in kinds}
-        self.rows = 0
         self.train_rows = 0
         self.wrong: dict[str, WrongCells] = {}
 
-    def add(self, table: Table, train: Bool[np.ndarray, " rows"], wrong: Mapping[str, WrongCells]) -> None:
-        """Add a piece of the table, of which some rows are for training."""
-        polars = import_polars()
-        frame = without_nan(table.collect())
-        chosen = frame.filter(train)
-        self.rows += frame.height
-        self.train_rows += chosen.height
-        for name, kind in self.kinds.items():
-            column, values = self.columns[name], frame[name]
-            column.missing += values.null_count()
-            if values.null_count() < len(values):
-                found = [column.extremes] if column.extremes else []
-                found.append((values.min(), values.max()))
-                column.extremes = min(low for low, _ in found), max(high for _, high in found)
-            values = chosen[name]
-            column.absent += values.null_count()
-            if kind in ("category", "boolean"):
-                texts = as_text(values).drop_nulls()
-                column.texts.update(dict(texts.value_counts().rows()))
-                continue
-            numbers = values.cast(polars.Float64).drop_nulls().to_numpy()
-            parts: dict[DatePart, Any] = {"elapsed": numbers}  # which is the number itself
-            if kind == "date":
-                parts = {part: date_part(numbers, part) for part in PARTS}
-            for part, part_values in parts.items():
-                column.numbers[part] = column.numbers.get(part, Moments()).merge(moments(part_values))
+    def add(
+        self, table: Table, train: Bool[np.ndarray, " rows"], wrong: Mapping[str, WrongCells] = MappingProxyType({})
+    ) -> None:
+        """Add a table, or a piece of it, of which some rows are for training."""
+        self.train_rows += int(np.count_nonzero(train))
+        for group in map(without_nan, table.column_groups(list(self.kinds))):
+            for values, chosen in zip(group, group.filter(train), strict=True):
+                self.columns[values.name].add(values, chosen, self.kinds[values.name])
         for name, cells in wrong.items():
             if (before := self.wrong.get(name)) is None:
                 self.wrong[name] = replace(cells, row=table.first + cells.row)
             else:
                 count, present = before.count + cells.count, before.present + cells.present
                 self.wrong[name] = replace(before, count=count, present=present)
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """Number of missing values in all rows of each column that has any."""
+        return {name: self.columns[name].missing for name in self.kinds if self.columns[name].missing}
 
     def unusable(self, *, are_pixels: bool, strict: bool) -> dict[str, str]:
         """Return the columns that cannot help, each with the reason."""
@@ -159,10 +170,21 @@ class TableStatistics:
         return found
 
     def schema(
-        self, table: Table, medians: Mapping[str, float], target: str, options: TableOptions, *, white: float | None
+        self, table: Table, rows: Bool[np.ndarray, " rows"], target: str, options: TableOptions, *, white: float | None
     ) -> TableSchema:
-        """Return the schema; `table` and `medians` are those of a sample."""
-        scaling: Scaling = "unit" if white else options.scale or "standard"
+        """Return how the columns are filled, scaled and encoded; medians are those of some rows of a table or sample.
+
+        Numbers are filled and scaled as by scikit-learn's ``SimpleImputer`` followed by ``StandardScaler`` or
+        ``MinMaxScaler``; booleans are filled with the most frequent value, the first in order among equals. Categories
+        are as by scikit-learn's ``OneHotEncoder`` with infrequent categories. Pixels are divided by their `white`.
+        """
+        polars, scaling = import_polars(), "unit" if white else options.scale or "standard"
+        medians: dict[str, float | None] = {}
+        if options.missing in ("auto", "median"):
+            names = [name for name, kind in self.kinds.items() if kind in ("number", "date")]
+            for group in table.column_groups([name for name in names if self.columns[name].absent or not white]):
+                numbers = without_nan(group.filter(rows).cast(polars.Float64))
+                medians |= numbers.median().row(0, named=True)
         fitted = [self.fit(table, name, medians.get(name), options, scaling, white=white) for name in self.kinds]
         return TableSchema(tuple(fitted), target, options.missing, scaling, table.reading)
 
@@ -176,8 +198,13 @@ class TableStatistics:
         *,
         white: float | None,
     ) -> Column:
-        """Return a column with its fill value, scale and encoding, as `xpmlp.datasets.tables.schema` measures them."""
+        """Return a column with its fill value, scale and encoding."""
         column, kind, missing = self.columns[name], self.kinds[name], options.missing
+        if column.absent == self.train_rows:
+            raise DataError(
+                f"{table.name}: column {name!r} has no values in the training rows. Leave it out with "
+                f"{option_text('--exclude', [name])}."
+            )
         mark = needs_mark(column.absent, self.train_rows, missing)
         if kind == "category":
             keep = options.strict or name in options.categories
@@ -203,3 +230,46 @@ class TableStatistics:
         latest = None if column.extremes is None else float(column.extremes[1])
         form = table.formats.get(name)
         return Column(name, kind, fill=fill, parts=scaled, latest=latest, format=form, indicator=mark)
+
+
+def refuse_overflow(table: Table, name: str, *measured: float) -> None:
+    """Refuse a column of numbers whose offset, scale or fill value overflows."""
+    if not np.isfinite(measured).all():
+        raise DataError(
+            f"{table.name}: column {name!r} has values too far apart to compute with. Correct them, or leave the "
+            f"column out with {option_text('--exclude', [name])}."
+        )
+
+
+def fill_or_none(value: float, missing: Missing) -> float | None:
+    """Return the replacement for missing values; None if rows with missing values are refused or dropped."""
+    return None if missing in ("refuse", "drop") else value
+
+
+def needs_mark(count: int, rows: int, missing: Missing) -> bool:
+    """Return whether so many missing values are enough to be marked."""
+    return missing == "auto" and not is_rare(count, rows)
+
+
+def is_rare(count: int, rows: int) -> bool:
+    """Return whether so many of the training rows are too few to learn from."""
+    return count <= min(RARE, rows // 100)
+
+
+def category_column(
+    name: str, found: Mapping[str, int], missing: int, options: TableOptions, *, keep_rare: bool
+) -> Column:
+    """Return a column of categories, by how many rows each has, in order, and how many have none."""
+    rows = sum(found.values()) + missing
+    by_frequency = sorted(found, key=lambda text: -found[text])
+    rare = set() if keep_rare else {text for text, count in found.items() if is_rare(count, rows)}
+    if len(found) - len(rare) > MOST_CATEGORIES:
+        rare = set(by_frequency[MOST_CATEGORIES - 1 :])
+    infrequent = INFREQUENT if len(rare) > 1 else None
+    categories = dict.fromkeys(text for text in found if infrequent is None or text not in rare)
+    fill = by_frequency[0] if options.missing in ("mean", "median") else None
+    if options.missing == "auto":
+        fill = infrequent or by_frequency[0]
+        fill = fill if is_rare(missing, rows) else MISSING_CATEGORY
+    categories |= dict.fromkeys(text for text in (infrequent, fill) if text is not None)
+    return Column(name, "category", tuple(categories), fill, infrequent=infrequent)
