@@ -184,6 +184,7 @@ def draw_histograms(table: Table, summaries: list[ColumnSummary]) -> bytes | Non
         axes.set_title(shortened(summary.name, 26), fontsize="small")
         axes.tick_params(labelsize="x-small")
         write_numbers(axes.xaxis, most=3)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.7g}")  # years have no separators
         axes.set_yticks([])
         axes.spines[["top", "right", "left"]].set_visible(False)
     return to_png(figure)
