@@ -130,7 +130,14 @@ def saved(picture: Any, folder: Path) -> Path:
 
 
 def test_each_photograph_gives_as_many_images_as_it_shows_digits(tmp_path: Path) -> None:
-    for seed in (4, 8, 19, 22):  # ruled paper, and tables at one to two sides
+    for seed in (
+        4,
+        8,
+        19,
+        22,
+        1017,
+        1091,
+    ):  # ruled paper, also with lines from digit to digit, and tables at one to two sides
         picture, digits, _ = photograph(seed)
         images = prepare_marks(saved(picture, tmp_path), MNIST)
         assert images.shape == (len(digits), 784)

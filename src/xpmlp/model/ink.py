@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float32
 BOX_THRESHOLD = 0.2
 # A contrast to the background below this, on a scale of 0 (black) to 1 (white), does not count as ink.
 FAINTEST_INK = 0.06
+# Lines of ruled paper reach at most this fraction of full ink, and are at least so many times longer than thick.
+BRIGHTEST_LINE, LINE_ASPECT = 0.5, 4
 
 
 def border_mask(height: int, width: int, *, wide: bool = False) -> Bool[np.ndarray, "height width"]:
@@ -106,7 +108,23 @@ def find_ink(
     kept[0] = False
     kept &= mass >= 0.03 * mass[kept].max()
     # Smoothing spread the ink by a pixel: undo that.
-    return contrast, kept[labels] & (contrast > threshold)
+    is_ink = kept[labels] & (contrast > threshold)
+    return contrast, is_ink & ~find_lines(is_ink, smooth > BRIGHTEST_LINE * full)
+
+
+def find_lines(
+    is_ink: Bool[np.ndarray, "height width"], is_strong: Bool[np.ndarray, "height width"]
+) -> Bool[np.ndarray, "height width"]:
+    """Return the pixels of ruled lines: thin, straight pieces of ink that is not strong, between the strokes."""
+    from scipy import ndimage
+
+    strokes = ndimage.binary_dilation(is_strong, structure=np.ones((3, 3)), iterations=max(2, min(is_ink.shape) // 160))
+    labels, count = ndimage.label(is_ink & ~strokes, structure=np.ones((3, 3)))
+    is_line = np.zeros(count + 1, bool)
+    for index, part in enumerate(ndimage.find_objects(labels), start=1):
+        shorter, longer = sorted(p.stop - p.start for p in part)
+        is_line[index] = longer >= LINE_ASPECT * shorter
+    return np.asarray(is_line[labels])
 
 
 def inside_border(
