@@ -14,6 +14,7 @@ import pytest
 
 ROWS = 15_000
 QUICK = ("--hidden", "8", "--epochs", "2", "--batch-size", "128", "-o", "run")
+SWEEP = ("--sampler", "grid", "--epochs", "1", "--batch-size", "128", "-o", "run")
 
 Run = Callable[..., Any]
 
@@ -60,6 +61,35 @@ def test_a_stream_is_trained_evaluated_and_predicted_like_the_table(path: Path, 
         first, second = (frame["probability_up"].to_numpy() for frame in frames)
         np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-6)
     assert not [file for file in Path().iterdir() if file.name.startswith(".")]
+
+
+def test_images_are_evaluated_in_blocks_as_in_memory(
+    empty_folder: Path, write_idx: Callable[[Path, np.ndarray], Path], xpmlp: Run
+) -> None:
+    generator = np.random.default_rng(0)
+    for part, rows in (("train", 5000), ("t10k", 4000)):
+        labels = generator.integers(0, 5, rows).astype(np.uint8)
+        images = generator.integers(0, 100, (rows, 12, 11)).astype(np.uint8)
+        images[np.arange(rows), 2 * labels] += 30
+        write_idx(Path(f"{part}-images-idx3-ubyte"), images)
+        write_idx(Path(f"{part}-labels-idx1-ubyte"), labels)
+    assert xpmlp("train", ".", *QUICK).code == 0
+    reports = []
+    for memory in ((), ("--memory", "1MB")):
+        found = xpmlp("evaluate", "run", ".", "--json", *memory)
+        assert found.code == 0, found.err
+        assert ("read in pieces" in found.err.replace("\n", " ")) == bool(memory)
+        reports.append(json.loads(found.out))
+    assert reports[0]["confusion"] == reports[1]["confusion"]
+    assert reports[1]["loss"] == pytest.approx(reports[0]["loss"], rel=1e-5)
+
+
+def test_a_sweep_of_a_stream_tries_a_sample_and_trains_on_all_rows(path: Path, xpmlp: Run) -> None:
+    found = xpmlp("sweep", "big.parquet", "--memory", "1MB", "--trials", "2", "--hidden", "4", "--hidden", "8", *SWEEP)
+    assert found.code == 0, found.err
+    assert "more than the limit of 1 MB; the best settings are then trained on all" in found.out.replace("\n", " ")
+    record = json.loads(Path("run/run.json").read_text())
+    assert record["data"]["train_rows"] + record["data"]["test_rows"] == ROWS
 
 
 def test_predictions_of_a_stream_need_a_file(path: Path, xpmlp: Run) -> None:

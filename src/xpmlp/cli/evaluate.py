@@ -78,16 +78,19 @@ def evaluate(
         notes, where = (*large.facts, *large.notes), f" on {large.rows:,} {which} of {large.table.files.table.name}"
         print_report(trained, report, notes, None, where, as_json=as_json)
         return
-    rows = find_rows(trained, data, data_dir, target, given)
+    rows = find_rows(trained, data, data_dir, target, given, memory)
     try:
-        report = training.evaluate(trained, rows.split, backend=compute, prepared=True)
+        if rows.blocks is None:
+            report = training.evaluate(trained, rows.split, backend=compute, prepared=True)
+        else:
+            report = evaluate_blocks(trained, rows.blocks, compute)
     except DataError as error:
         raise DataError(f"{rows.name}: {error} Use a model that was trained on these classes.") from error
     linear = None
     with contextlib.suppress(DataError):  # the training rows may have values that the model does not take
         if rows.load_train is not None and trained.task in ("multiclass", "binary", "regression"):
             linear = linear_score(rows.load_train(), rows.split, trained.classes)
-    where = f" on {len(rows.split.x):,} {rows.which} of {rows.name}"
+    where = f" on {rows.count or rows.split.rows:,} {rows.which} of {rows.name}"
     print_report(trained, report, (*rows.facts, *rows.notes), linear, where, as_json=as_json)
 
 

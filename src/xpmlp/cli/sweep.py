@@ -37,6 +37,7 @@ from .options import (
     DataDirectory,
     DeviceName,
     ForceRun,
+    MemoryLimit,
     Mpi,
     Quiet,
     Threads,
@@ -112,6 +113,7 @@ def sweep(
     backend: BackendName = "numpy",
     device: DeviceName = None,
     threads: Threads = None,
+    memory: MemoryLimit = None,
     mpi: Mpi = False,
     data_dir: DataDirectory = None,
     output: Annotated[
@@ -149,7 +151,7 @@ def sweep(
     compute = processes.together(lambda: load_backend(backend, device))
     folder = processes.together(lambda: RunFolder(output, force=force) if leads and output is not None else None)
     try:
-        dataset = load_together(processes, lambda: load_by_options(data, data_dir, options))
+        dataset = load_together(processes, lambda: load_by_options(data, data_dir, options, memory))
         base = choose_settings(recipe, dataset, **fixed)
         space = space or {name: values for name, values in default_space(base).items() if name not in fixed}
         if output is None:

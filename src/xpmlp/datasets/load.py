@@ -10,7 +10,7 @@ from xpmlp.errors import DataError, SettingsError
 
 from .dataset import Dataset, joined, listing
 from .digits import load_digits
-from .idx_folder import idx_prefixes, load_idx_folder
+from .idx_folder import find_idx_files, idx_prefixes, load_idx_folder
 from .mnist import load_mnist
 from .picture_folder import LAYOUT, holds_pictures, is_picture, is_run
 from .pictures import find_pictures, load_pictures
@@ -78,7 +78,7 @@ def load_by_options(
         if options.image_size is not None:
             raise SettingsError(f"{name}: is a table, so --image-size cannot be used. Leave it out.")
         return load_table(name if name in NAMED_TABLES else path, options)
-    if name and name not in NAMES and os.path.isdir(path) and not idx_prefixes(path):
+    if name and name not in NAMES and os.path.isdir(path) and not find_idx_files(path):
         refuse_folder(name)
     is_named = name in NAMED_DATASETS
     if given := [*options.given, *(["--memory"] if memory is not None and is_named else [])]:

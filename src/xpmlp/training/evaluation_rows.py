@@ -4,7 +4,7 @@ import contextlib
 import glob
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -48,6 +48,8 @@ class EvaluationRows(NamedTuple):
     notes: tuple[str, ...]  # on what was made of them
     load_train: Callable[[], Split] | None = None  # the training rows beside the test rows
     facts: tuple[str, ...] = ()  # how they were chosen
+    blocks: Iterable[Split] | None = None  # all rows, where `split` is a sample of data larger than memory
+    count: int | None = None  # of all rows then
 
 
 def find_rows(
@@ -56,25 +58,38 @@ def find_rows(
     data_dir: Path | None = None,
     target: str | None = None,
     given: TableOptions | None = None,
+    memory: str | None = None,
 ) -> EvaluationRows:
-    """Return the test rows of a dataset, or the rows of a table; raise a DataError if they do not fit the model."""
+    """Return the test rows of a dataset, or the rows of a table; raise a DataError if they do not fit the model.
+
+    IDX files that take more than that memory, by default most of the free one, are read in blocks.
+    """
     found = labelled_pictures(model, data, target, given)
     if found is not None and (target is None or found.target is not None):
+        if memory is not None:
+            raise SettingsError(f"{data}: holds pictures, so --memory cannot be used. Leave it out.")
         return rows_of_pictures(model, found)
     if is_table(data):
         return rows_of_table(model, data, target, given)
     if target is not None:
         raise SettingsError(f"{data}: is not a table, so --target cannot be used. Leave it out.")
-    dataset = load_dataset(data, data_dir=data_dir)
+    dataset = load_dataset(data, data_dir=data_dir, memory=memory)
     check_shape(model, dataset.input_shape, dataset.name)
-    test, notes = dataset.test, dataset.notes
+
+    def scaled_as_in_training(split: Split) -> Split:
+        if dataset.input_scale == model.input_scale:
+            return split
+        return Split((split.x * (dataset.input_scale / model.input_scale)).astype(split.x.dtype), split.labels)
+
+    test, notes, stream = scaled_as_in_training(dataset.test), dataset.notes, dataset.stream
     if dataset.input_scale != model.input_scale:
-        test = Split((test.x * (dataset.input_scale / model.input_scale)).astype(test.x.dtype), test.labels)
         notes += unusual_scale(test.x, model, what=dataset.name)
-    if dataset.stream is not None and test.rows < dataset.test_rows:
-        count = f"{test.rows:,} of {dataset.test_rows:,} test rows are used"
-        notes += (f"{dataset.name}: {count}: all take {dataset.why_streamed}",)
-    return EvaluationRows(test, dataset.name, "test rows", notes, lambda: dataset.train)
+    rows = EvaluationRows(test, dataset.name, "test rows", notes, lambda: dataset.train)
+    if stream is None or test.rows == dataset.test_rows:
+        return rows
+    blocks = (scaled_as_in_training(stream.read(piece, "test")) for piece in stream.pieces)
+    facts = (f"{dataset.name}: read in pieces: the data take {dataset.why_streamed}",)
+    return rows._replace(facts=facts, blocks=blocks, count=dataset.test_rows)
 
 
 def labelled_pictures(model: Model, data: str, target: str | None, given: TableOptions | None) -> PictureFolder | None:
