@@ -21,8 +21,6 @@ from .prepared_rows import PreparedRows
 
 READERS = 2  # threads: while one waits for the disk or for the other, the other computes
 
-READERS = 2  # threads: while one waits for the file, or for the other's step, the other computes
-
 
 class Block(NamedTuple):
     """Samples on the host to take steps on, in that order of their rows."""

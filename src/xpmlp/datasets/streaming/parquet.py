@@ -1,7 +1,8 @@
 """Parquet files, read one row group, or a part of one, at a time."""
 
 import os
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +39,7 @@ class ParquetFiles:
 
     table: Table
     files: tuple[ParquetFile, ...]
+    lock: threading.Lock = field(default_factory=threading.Lock)  # of several threads, one decodes at a time
 
     @property
     def bytes(self) -> int:
@@ -68,7 +70,7 @@ class ParquetFiles:
         polars = import_polars()
         file = self.files[piece.file]
         self.check(piece)
-        with polars_errors(f"{file.path}: cannot be read as Parquet"):
+        with self.lock, polars_errors(f"{file.path}: cannot be read as Parquet"):
             wanted = polars.scan_parquet(file.path, glob=False).select(columns).slice(piece.start, piece.rows)
             # The streaming engine decodes the pages that it needs, not the whole group.
             frame = wanted.collect(engine="streaming")
