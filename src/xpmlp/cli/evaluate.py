@@ -90,7 +90,7 @@ def evaluate(
     with contextlib.suppress(DataError):  # the training rows may have values that the model does not take
         if rows.load_train is not None and trained.task in ("multiclass", "binary", "regression"):
             linear = linear_score(rows.load_train(), rows.split, trained.classes)
-    where = f" on {rows.count or rows.split.rows:,} {rows.which} of {rows.name}"
+    where = f" on {rows.total or rows.split.rows:,} {rows.which} of {rows.name}"
     print_report(trained, report, (*rows.facts, *rows.notes), linear, where, as_json=as_json)
 
 

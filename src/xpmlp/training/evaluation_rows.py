@@ -49,7 +49,7 @@ class EvaluationRows(NamedTuple):
     load_train: Callable[[], Split] | None = None  # the training rows beside the test rows
     facts: tuple[str, ...] = ()  # how they were chosen
     blocks: Iterable[Split] | None = None  # all rows, where `split` is a sample of data larger than memory
-    count: int | None = None  # of all rows then
+    total: int | None = None  # number of all rows then
 
 
 def find_rows(
@@ -89,7 +89,7 @@ def find_rows(
         return rows
     blocks = (scaled_as_in_training(stream.read(piece, "test")) for piece in stream.pieces)
     facts = (f"{dataset.name}: read in pieces: the data take {dataset.why_streamed}",)
-    return rows._replace(facts=facts, blocks=blocks, count=dataset.test_rows)
+    return rows._replace(facts=facts, blocks=blocks, total=dataset.test_rows)
 
 
 def labelled_pictures(model: Model, data: str, target: str | None, given: TableOptions | None) -> PictureFolder | None:
