@@ -95,3 +95,9 @@ def test_several_columns_share_a_note_that_can_be_pasted(tmp_path: Path) -> None
     assert note.startswith("'in euro, cents', 'pounds' each alone predict 'price' nearly perfectly")
     assert "leave them out with --exclude" in note
     assert "in euro, cents" in note
+
+
+def test_of_many_columns_the_first_ten_are_named(tmp_path: Path) -> None:
+    (note,) = notes_of(tmp_path, "price", **{f"p{i}": (i + 1.0) * PRICE for i in range(12)})
+    assert "'p9', … (12 in all) each alone predict 'price'" in note
+    assert note.endswith("leave them out with --exclude COLUMNS")
