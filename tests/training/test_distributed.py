@@ -22,7 +22,6 @@ from xpmlp.nn.samples import Samples
 from xpmlp.nn.tree import tree_map
 from xpmlp.training import Callback, EarlyStopping, FitResult, Run, constant, fit
 from xpmlp.training.distributed import Communicator, OwnRows, OwnShare, Share
-from xpmlp.training.shared_memory import SharedSum
 
 
 class Place:
@@ -144,11 +143,10 @@ def numbers(result: FitResult) -> list[list[float]]:
         Problem(sgd(), rows=128, loss="squared_error"),
         Problem(sgd(), rows=10, batch_size=200, l2=0.1),
         Problem(sgd(momentum=0.9), hidden=2048),
-        Problem(adam(), hidden=2**14 + 1, l2=0.1, weighted=True, epochs=3),
         Problem(adam(), rows=97, batch_size=96, dropout=0.3, weighted=True, backend="torch"),
         pytest.param(Problem(adam(), rows=97, batch_size=96, weighted=True, backend="cupy"), marks=pytest.mark.gpu),
     ],
-    ids=["sgd", "nesterov", "adam", "no trailing batch", "one batch", "large", "updated in place", "torch", "cupy"],
+    ids=["sgd", "nesterov", "adam", "no trailing batch", "one batch", "large", "torch", "cupy"],
 )
 def test_processes_train_the_network_of_one(processes: Communicator, problem: Problem) -> None:
     if problem.backend != "numpy":
@@ -175,22 +173,6 @@ def test_large_arrays_are_added_up_without_shared_memory_too(
     monkeypatch.setattr("xpmlp.training.shared_memory.FOLDER", "/no such folder")
     by_messages = problem.fit(processes)
     tree_map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), shared.layers, by_messages.layers)
-
-
-def test_large_weights_are_updated_by_each_process_if_too_little_memory_is_shared(
-    processes: Communicator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    problem = Problem(adam(), hidden=2**14, epochs=2)
-    shared = problem.fit(processes)
-
-    def share(self: SharedSum, number: int, array: Any) -> None:
-        if number > 0:  # the weights fit, the optimizer's state does not
-            raise MemoryError
-        original(self, number, array)
-
-    original = SharedSum.share
-    monkeypatch.setattr(SharedSum, "share", share)
-    tree_map(np.testing.assert_array_equal, shared.layers, problem.fit(processes).layers)
 
 
 def test_all_stop_where_one_would(processes: Communicator) -> None:

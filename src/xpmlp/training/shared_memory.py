@@ -9,7 +9,6 @@ import math
 import mmap
 import os
 import tempfile
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,16 +32,10 @@ class SharedSum:
     def __init__(self, mpi: Any, memory: mmap.mmap, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.mpi = mpi
         size = length(shape, dtype)
-        self.arrays = [np.ndarray(shape, dtype, memory, rank * size) for rank in range(mpi.size + 1)]
-        self.source, self.result = self.arrays[mpi.rank], self.arrays[-1]
-        self.parts = list(map(self.part, self.arrays))
-        self.own = slice(mpi.rank, None, mpi.size)  # of the tiles
-        self.shared: dict[int, np.ndarray] = {}
-
-    def part(self, array: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, " part"]:
-        """Return this process's part of an array."""
-        size = math.ceil(array.size / self.mpi.size)
-        return array.reshape(-1)[self.mpi.rank * size : (self.mpi.rank + 1) * size]
+        arrays = [np.ndarray(shape, dtype, memory, rank * size) for rank in range(mpi.size + 1)]
+        self.source, self.result = arrays[mpi.rank], arrays[-1]
+        part = math.ceil(self.result.size / mpi.size)
+        self.parts = [array.reshape(-1)[mpi.rank * part : (mpi.rank + 1) * part] for array in arrays]
 
     def __call__(self, array: Shaped[np.ndarray, "..."]) -> None:
         """Replace an array by its sum."""
@@ -52,43 +45,12 @@ class SharedSum:
 
     def add_up(self) -> None:
         """Add up this process's part of the arrays, as soon as all are there, and wait for the other parts."""
-        *sources, result = self.parts
-        self.wait()
-        add_all(sources, result)
-        self.wait()
-
-    def wait(self) -> None:
-        """Wait until all processes have come to this point."""
+        first, second, *others, result = self.parts
         self.mpi.Barrier()
-
-    def add_up_rows(self, rows: slice, result: Shaped[np.ndarray, "rows columns"]) -> None:
-        """Write the sum of some rows to an array of this process; all must have written theirs."""
-        add_all([array[rows] for array in self.arrays[:-1]], result)
-
-    def share(self, number: int, array: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
-        """Return the one array with that number that all processes see, with the content that each of them gives.
-
-        Raises
-        ------
-        MemoryError
-            If there is too little memory.
-        """
-        if number not in self.shared:
-            memory = share_memory(self.mpi, length(array.shape, array.dtype))
-            if memory is None:
-                raise MemoryError
-            self.shared[number] = np.ndarray(array.shape, array.dtype, memory)
-        self.wait()
-        np.copyto(self.part(self.shared[number]), self.part(array))
-        self.wait()
-        return self.shared[number]
-
-
-def add_all(arrays: Sequence[Shaped[np.ndarray, "*axes"]], result: Shaped[np.ndarray, "*axes"]) -> None:
-    """Write the sum of two or more arrays."""
-    np.add(arrays[0], arrays[1], out=result)
-    for array in arrays[2:]:
-        np.add(result, array, out=result)
+        np.add(first, second, out=result)
+        for other in others:
+            np.add(result, other, out=result)
+        self.mpi.Barrier()
 
 
 def length(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:

@@ -3,7 +3,6 @@
 import functools
 import logging
 import math
-import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
@@ -24,7 +23,6 @@ from xpmlp.nn.step import ComposedStep, State, Step
 from xpmlp.nn.tree import tree_map
 from xpmlp.threads import RUNS, available_threads, describe_threads, limit_threads, threads_in_use
 
-from . import in_place
 from .in_place import InPlaceStep, has_large_weights
 from .members import MemberWorkers, count_parts
 
@@ -64,7 +62,6 @@ class NumpyBackend(Backend):
         )
         self.untraceable: Step | None = None
         self.workers = MemberWorkers()
-        self.running = threading.local()
 
     @classmethod
     def list_devices(cls) -> tuple[Device, ...]:
@@ -76,12 +73,9 @@ class NumpyBackend(Backend):
         return np.errstate(all="ignore")
 
     def update_on_host(self, update: Callable[[Any], None], array: Any) -> Any:
-        """Change an array in place: as an op of a traced step, in the update of a large weight, or at once."""
+        """Change an array in place; while a step is traced, that becomes one of its ops."""
         if isinstance(array, TracedArray):
             return trace_update(array.tracer, update, array)
-        step = getattr(self.running, "step", None)
-        if step is not None and hasattr(update, "source") and array.size >= in_place.LARGE:
-            return step.defer(update, array)
         return super().update_on_host(update, array)
 
     def run_epoch(
@@ -95,7 +89,7 @@ class NumpyBackend(Backend):
         arguments = (step, state, samples, order, learning_rates, batch_size)
         with self.threads_for(state.layers, batch_size):
             if isinstance(step, ComposedStep) and step.optimizer.elementwise and has_large_weights(state.layers):
-                return self.run_epoch_in_place(InPlaceStep(step), *arguments[1:])
+                return super().run_epoch(InPlaceStep(step), *arguments[1:])
             if step is not self.untraceable and all(isinstance(array, np.ndarray) for array in samples.arrays):
                 try:
                     return self.captured.run(*arguments)
@@ -104,15 +98,6 @@ class NumpyBackend(Backend):
                     self.untraceable = step
                     self.release_recordings()
             return super().run_epoch(*arguments)
-
-    def run_epoch_in_place(self, step: InPlaceStep, *arguments: Any) -> tuple[State, Any]:
-        """Take one step for each batch, with large weights updated in place; see `run_epoch`."""
-        self.running.step = step
-        try:
-            state, objectives = super().run_epoch(step, *arguments)
-        finally:
-            del self.running.step
-        return (tree_map(np.copy, state) if step.sums else state), objectives  # the next epoch's may be shared again
 
     def run_ensemble_epoch(
         self, step: Step, state: State, samples: Samples, order: Any, learning_rates: Any, batch_size: int

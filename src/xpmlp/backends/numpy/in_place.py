@@ -5,12 +5,9 @@ for their results takes longer to get than the results to compute; on a tile, it
 engine plans the update of a tile once, and its calls are made on every tile.
 """
 
-import contextlib
 import functools
-import itertools
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from itertools import pairwise
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,16 +35,12 @@ def has_large_weights(layers: Layers) -> bool:
 class InPlaceStep:
     """Takes an epoch's steps, each of which overwrites the state of the one before; the first state is kept.
 
-    The optimizer must be elementwise; the results are the step's to the bit. Processes that share memory hold the tiled
-    weights and their optimizer state in it: each adds up the gradients of some tiles and updates these for all
-    (ZeRO, Rajbhandari et al. 2020).
+    The optimizer must be elementwise; the results are the step's to the bit.
     """
 
     def __init__(self, step: ComposedStep) -> None:
         self.step = step
         self.tiled: dict[int, TiledWeight] | None = None  # by layer
-        self.sums: dict[int, Any] = {}  # over processes, by the identity of what stands for the sum
-        self.whole: list[Any] = []  # those that cannot be added up tile by tile
 
     def __call__(
         self, xp: Any, state: TrainingState, x: Any, targets: Any, sample_weight: Any, learning_rate: Any
@@ -56,90 +49,52 @@ class InPlaceStep:
         objective, gradients, decay, key = self.step.gradients(xp, state, x, targets, sample_weight)
         numbers = (() if decay is None else decay, learning_rate)
         if self.tiled is None:
-            state, self.tiled = self.tile(tree_map(np.array, state), gradients, decays=decay is not None)
-        for sum_ in self.whole:
-            sum_.add_up()
-        self.wait()
+            state = tree_map(np.array, state)
+            self.tiled = tile_weights(self.step.optimizer, state, decays=decay is not None)
         for index, weight in self.tiled.items():
             weight.update(gradients[index].weight, (numbers_in(state.optimizer), numbers))
         rest = map_layers(self.cut_rest, state)
         updated = update(self.step.optimizer, rest, self.cut_rest(gradients), numbers)
         tree_map(overwrite, (rest.layers, rest.optimizer), updated)
-        self.wait()
         return state._replace(dropout=key), objective
 
-    def defer(self, sum_: Any, gradient: Array) -> Array:
-        """Leave a large gradient for the update to add up; return what stands for the sum."""
-        np.copyto(sum_.source, gradient)
-        self.sums[id(sum_.result)] = sum_
-        return sum_.result  # type: ignore[no-any-return]
-
-    def wait(self) -> None:
-        """Wait for the processes whose memory is shared."""
-        for sum_ in itertools.islice(self.sums.values(), 1):
-            sum_.wait()
-
-    def tile(
-        self, state: TrainingState, gradients: Layers, *, decays: bool
-    ) -> tuple[TrainingState, dict[int, "TiledWeight"]]:
-        """Return a state to overwrite, and its large weights in tiles; none if an update cannot be traced."""
-        large = [index for index, layer in enumerate(state.layers) if layer.weight.size >= LARGE]
-        deferred = {index: self.sums.get(id(gradients[index].weight)) for index in large}
-        for sums in (deferred, dict.fromkeys(large)):
-            self.whole = [sum_ for index, sum_ in deferred.items() if sum_ is not sums[index]]
-            with contextlib.suppress(NotTraceableError, MemoryError):  # too little of the shared memory
-                places = map_layers(functools.partial(share_layers, sums=sums, numbers=itertools.count()), state)
-                return places, {
-                    index: TiledWeight(self.step.optimizer, places, index, sums[index], decays=decays)
-                    for index in large
-                }
-        return state, {}
-
     def cut_rest(self, layers: Layers) -> Layers:
-        """Return the untiled parts: small weights, and the biases."""
+        """Return the untiled parts: leftover rows, small weights, and the biases."""
         tiled = self.tiled or {}
-        return tuple(
-            Layer(layer.weight[:0] if index in tiled else layer.weight, layer.bias)
-            for index, layer in enumerate(layers)
-        )
-
-
-def share_layers(layers: Layers, *, sums: Mapping[int, Any], numbers: Iterator[int]) -> Layers:
-    """Return layers whose large weights all processes see, if these are added up in shared memory."""
-    number = next(numbers)
-    return tuple(
-        Layer(layer.weight if sums.get(index) is None else sums[index].share(number, layer.weight), layer.bias)
-        for index, layer in enumerate(layers)
-    )
+        rows = [tiled[index].rows if index in tiled else 0 for index in range(len(layers))]
+        return tuple(Layer(layer.weight[start:], layer.bias) for start, layer in zip(rows, layers, strict=True))
 
 
 class TiledWeight:
-    """A layer's weight in tiles of nearly equally many rows, and the calls that update each that is this process's."""
+    """A layer's weight in tiles of equally many rows, so that few are left over, and the calls that update each."""
 
-    def __init__(self, optimizer: Optimizer, state: TrainingState, layer: int, sum_: Any, *, decays: bool) -> None:
+    def __init__(self, optimizer: Optimizer, state: TrainingState, layer: int, *, decays: bool) -> None:
         weight = state.layers[layer].weight
-        self.sum = sum_
+        size = max(len(weight) // max(round(weight.size / TILE), 1), 1)
+        self.rows = len(weight) // size * size
+        self.plan = plan_tile(optimizer, (size, weight.shape[1]), weight.dtype.name, decays, threading.get_ident())
         self.tiles = []
-        count = min(max(round(weight.size / TILE), 1), len(weight))
-        bounds = [len(weight) * tile // count for tile in range(count + 1)]
-        for start, stop in list(pairwise(bounds))[slice(None) if sum_ is None else sum_.own]:
-            rows = slice(start, stop)
-            shape = stop - start, weight.shape[1]
-            plan = plan_tile(optimizer, shape, weight.dtype.name, decays, threading.get_ident())
+        for start in range(0, self.rows, size):
+            rows = slice(start, start + size)
             tile = map_layers(lambda layers: (Layer(layers[layer].weight[rows], layers[layer].bias[:, :0]),), state)  # noqa: B023
-            self.tiles.append((rows, plan, plan.calls_on(tile)))
+            self.tiles.append((rows, self.plan.calls_on(tile)))
 
     def update(self, gradient: Array, numbers: Any) -> None:
         """Update the tiles."""
-        for plan in {id(plan): plan for _, plan, _ in self.tiles}.values():
-            tree_map(overwrite, plan.numbers, numbers)
-        for rows, plan, calls in self.tiles:
-            if self.sum is None:
-                overwrite(plan.gradients[0].weight, gradient[rows])
-            else:
-                self.sum.add_up_rows(rows, plan.gradients[0].weight)
+        tree_map(overwrite, self.plan.numbers, numbers)
+        for rows, calls in self.tiles:
+            overwrite(self.plan.gradients[0].weight, gradient[rows])
             for function, arguments in calls:
                 function(*arguments)
+
+
+def tile_weights(optimizer: Optimizer, state: TrainingState, *, decays: bool) -> dict[int, TiledWeight]:
+    """Return the large weights in tiles, by layer; none if an update cannot be traced."""
+    large = [index for index, layer in enumerate(state.layers) if layer.weight.size >= LARGE]
+    try:
+        return {index: TiledWeight(optimizer, state, index, decays=decays) for index in large}
+    except NotTraceableError:
+        return {}
 
 
 class TilePlan:
@@ -168,7 +123,7 @@ class TilePlan:
         return [(function, place(arguments)) for function, arguments in self.calls]
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=4)
 def plan_tile(optimizer: Optimizer, shape: tuple[int, int], dtype: str, decays: bool, thread: int) -> TilePlan:
     """Return a plan; as it computes in arrays of its own, each thread has another."""
     return TilePlan(optimizer, shape, dtype, decays=decays)
