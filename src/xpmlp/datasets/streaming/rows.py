@@ -17,7 +17,7 @@ from ..splitting import draw
 
 Part = Literal["train", "validation", "test"]
 
-BLOCK_FRACTION = 4  # one block is trained on while the next is read: of the limit, each takes 1 / 4
+BLOCK_FRACTION = 6  # of the limit, a block takes 1 / 6: one is trained on while the next is read and decoded
 PIECE_FRACTION = 16  # a piece's decoded values take 1 / 16, as several are copied and converted at a time
 
 
