@@ -63,6 +63,7 @@ def test_a_stream_is_trained_evaluated_and_predicted_like_the_table(path: Path, 
     assert not [file for file in Path().iterdir() if file.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_images_are_evaluated_in_blocks_as_in_memory(
     empty_folder: Path, write_idx: Callable[[Path, np.ndarray], Path], xpmlp: Run
 ) -> None:
@@ -84,7 +85,9 @@ def test_images_are_evaluated_in_blocks_as_in_memory(
     assert reports[1]["loss"] == pytest.approx(reports[0]["loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_sweep_of_a_stream_tries_a_sample_and_trains_on_all_rows(path: Path, xpmlp: Run) -> None:
+    pytest.importorskip("optuna")
     found = xpmlp("sweep", "big.parquet", "--memory", "1MB", "--trials", "2", "--hidden", "4", "--hidden", "8", *SWEEP)
     assert found.code == 0, found.err
     assert "more than the limit of 1 MB; the best settings are then trained on all" in found.out.replace("\n", " ")
