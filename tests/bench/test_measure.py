@@ -86,6 +86,7 @@ def test_every_usable_backend_is_timed_and_ends_with_numpys_weights(workload: Wo
     assert load_results(tmp_path / "results.json") == results
 
 
+@pytest.mark.slow
 def test_one_that_fails_does_not_stop_the_others(workload: Workload, stub: Any, tmp_path: Path) -> None:
     candidates = [*map(stub, ("a", "at start", "later", "process")), Candidate("ghost", "no_such:make")]
     (case,) = run_benchmark(candidates, workload, dataclasses.replace(SETTINGS, rounds=3)).cases
@@ -134,6 +135,7 @@ def test_ctrl_c_while_workers_start_leaves_nothing_behind(
     assert list(tmp_path.glob("xpmlp-bench-*")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Windows has no such signal, and only Linux resets a peak")
 def test_a_worker_ignores_ctrl_c_and_measures_its_own_memory(stub: Any, tmp_path: Path) -> None:
     ballast = np.ones(40_000_000)  # 320 MB in this process are not the worker's

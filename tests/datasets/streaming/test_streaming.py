@@ -111,6 +111,7 @@ def test_its_rows_are_those_of_the_table_in_memory(path: Path) -> None:
         assert len(x) == (dataset.test_rows if part == "test" else dataset.train_rows)
 
 
+@pytest.mark.slow
 def test_held_out_rows_do_not_depend_on_the_memory_or_the_row_groups(path: Path, tmp_path: Path) -> None:
     other = tmp_path / "table.parquet"
     make_frame().write_parquet(other, row_group_size=ROWS)
@@ -174,6 +175,7 @@ def test_row_groups_are_found(tmp_path: Path, sizes: tuple[int, ...]) -> None:
     assert read["a"].to_list() == [row for rows in sizes for row in range(rows)]
 
 
+@pytest.mark.slow
 def test_a_folder_is_one_table(path: Path, tmp_path: Path) -> None:
     frame = make_frame()
     for number, start in enumerate(range(0, ROWS, 7000)):

@@ -102,6 +102,7 @@ def test_a_category_that_training_never_saw_is_none_of_them_and_said(write: Writ
     assert f"{test}: 2 rows have a category in column 'city' that no training row had ('c', 'd');" in dataset.notes[-1]
 
 
+@pytest.mark.slow
 @given(
     data=st.lists(
         st.tuples(
