@@ -39,6 +39,7 @@ def test_a_folder_is_an_unpacked_npz(tmp_path: Path) -> None:
     assert load_dataset(parts).test.rows == 500
 
 
+@pytest.mark.slow
 def test_a_stream_is_that_of_a_parquet_file_with_the_same_columns(tmp_path: Path) -> None:
     x, y = points()
     frame = pl.DataFrame({f"x_{index}": x[:, index] for index in range(8)} | {"y": y})

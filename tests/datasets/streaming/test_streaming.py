@@ -94,6 +94,7 @@ def test_the_schema_is_that_of_the_table_in_memory(path: Path, options: dict[str
             assert getattr(measured, name) == getattr(column, name)
 
 
+@pytest.mark.slow
 def test_its_rows_are_those_of_the_table_in_memory(path: Path) -> None:
     dataset = stream_of(path)
     assert dataset.table_schema is not None
@@ -257,6 +258,7 @@ def test_text_among_numbers_beyond_the_sample_is_missing(tmp_path: Path) -> None
         stream_of(path, strict=True)
 
 
+@pytest.mark.slow
 def test_infinite_numbers_beyond_the_sample_are_missing(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
     values = np.random.default_rng(2).normal(size=ROWS)
