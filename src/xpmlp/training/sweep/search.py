@@ -178,7 +178,7 @@ def sweep(
     interrupted = False
     try:
         while proposed := processes.from_first(
-            account.ask_for(min(wanted - account.finished, at_once)) if account else []
+            account.ask_for(min(wanted - len(account.told), at_once)) if account else []
         ):
             finished: list[Trial] = []
             with use_threads(threads):
@@ -316,11 +316,6 @@ class Account:
                 params = dict(zip(self.choices, combination, strict=True))
                 if json.dumps(params, sort_keys=True) not in taken:
                     study.enqueue_trial(params, skip_if_exists=True)
-
-    @property
-    def finished(self) -> int:
-        """Number of finished trials."""
-        return len(self.told)
 
     def trials(self) -> list[Trial]:
         """Return the finished trials, in the order of their numbers."""
