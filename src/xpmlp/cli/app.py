@@ -23,7 +23,7 @@ COMMANDS = {
     "bench": "Compare how fast each array library trains a network here.",
 }
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
-# What pydantic, by which Typer reads values, calls what is wrong with one.
+# Messages for the error types of pydantic, which parses the values for Typer.
 WRONG_VALUES = {
     **dict.fromkeys(("int_parsing", "int_from_float", "int_parsing_size"), "is not a whole number"),
     "float_parsing": "is not a number",

@@ -118,9 +118,9 @@ def is_run(folder: Path) -> bool:
     return any(os.path.isfile(folder / name) for name in OF_A_RUN)
 
 
-def is_picture(path: Path) -> bool:
+def is_picture(path: str | Path) -> bool:
     """Return whether a file has the name of a picture."""
-    return path.suffix.lower() in PICTURES
+    return os.path.splitext(path)[1].lower() in PICTURES
 
 
 def part_of(folder: Path) -> str | None:

@@ -68,7 +68,7 @@ class PictureIndex:
         wanted = f"/{without_suffix(name)}"
         nearby = self.files.get(wanted.rpartition("/")[2], [])
         found = [file for place, file in nearby if place.endswith(wanted)]
-        if not found and has_suffix(name) and os.path.isfile(self.folder / name):  # absolute, or ../images/1.jpg
+        if not found and is_picture(name) and os.path.isfile(self.folder / name):  # absolute, or ../images/1.jpg
             return [self.folder / name]
         return sorted(found, key=lambda file: not file.as_posix().endswith(name)) if len(found) > 1 else found
 
@@ -83,14 +83,9 @@ class PictureIndex:
         return [min(files, key=rank, default=None) for files in found]
 
 
-def has_suffix(name: str) -> bool:
-    """Return whether a name ends as that of a picture."""
-    return os.path.splitext(name)[1].lower() in PICTURES
-
-
 def without_suffix(name: str) -> str:
     """Return a picture's name without its suffix, in lower case."""
-    return (os.path.splitext(name)[0] if has_suffix(name) else name).lower()
+    return (os.path.splitext(name)[0] if is_picture(name) else name).lower()
 
 
 def may_name_pictures(path: Path) -> bool:
@@ -139,7 +134,7 @@ def share_of_pictures(names: list[str | None], index: PictureIndex) -> float:
     chosen = np.random.default_rng(0).choice(len(names), min(len(names), SAMPLED), replace=False)
     sampled = [name for name in (names[row] for row in chosen) if name]
     share = sum(bool(index.find(name)) for name in sampled) / max(len(sampled), 1)
-    are_files = sum(map(has_suffix, sampled)) > len(sampled) / 2
+    are_files = sum(map(is_picture, sampled)) > len(sampled) / 2
     are_ids = len(set(sampled)) > len(sampled) / 2
     return share if are_files or (are_ids and share >= LEAST_FOUND) else 0.0
 
@@ -170,7 +165,7 @@ def find_labelled_pictures(path: Path, options: TableOptions) -> PictureFolder |
                 tables[file] = named
     targets = {file: target for file, named in tables.items() if (target := find_labels(named, options)) is not None}
     parts = {part_of(Path(file.stem)): file for file in targets}
-    if tables and not targets and not has_class_folders(path):
+    if tables and not targets and not has_several_classes(path):
         file, named = next(iter(tables.items()))
         raise DataError(
             f"{file}: {named.column!r} names the pictures. Name the column of their classes with --target. The columns "
@@ -190,7 +185,7 @@ def find_labelled_pictures(path: Path, options: TableOptions) -> PictureFolder |
     return replace(found, path=path)
 
 
-def has_class_folders(path: Path) -> bool:
+def has_several_classes(path: Path) -> bool:
     """Return whether a folder has folders of several classes."""
     try:
         return len(find_class_folders(path).parts["train"]) > 1
@@ -199,7 +194,7 @@ def has_class_folders(path: Path) -> bool:
 
 
 def by_class(named: NamedPictures, target: str, options: TableOptions) -> PictureFolder | None:
-    """Return named pictures by class, with notes on what is left out; None if other columns predict a number."""
+    """Return named pictures by class, with notes on skipped rows; None for a number with other columns."""
     table = named.table
     found = read_target(table, target, options.task)
     exclude = option_text("--exclude", [named.column])

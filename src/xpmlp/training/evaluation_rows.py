@@ -97,9 +97,11 @@ def labelled_pictures(model: Model, data: str, target: str | None, given: TableO
     path = Path(os.path.expanduser(data))
     if data in NAMES or (model.image_preprocessor is None and not os.path.isdir(path)):
         return None
-    options, source = TableOptions.recorded(model.training, given), model.training.get("provenance")
-    if target is None and isinstance(source, dict) and source.get("kind") == "pictures":
-        target = source.get("options", {}).get("target")
+    options = TableOptions.recorded(model.training, given)
+    with contextlib.suppress(DataError):  # if the model does not say what it was trained on
+        provenance = find_provenance(model)
+        if target is None and provenance.kind == "pictures":
+            target = provenance.options.get("target")
     return find_pictures(path, replace(options, target=target, task="classification"))
 
 

@@ -11,11 +11,10 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from xpmlp.backends import Backend, NumpyBackend, infer_backend, load_backend
-from xpmlp.datasets import Dataset, Split, TableOptions, load_dataset, load_table
+from xpmlp.datasets import Dataset, Split, TableOptions, load_dataset, load_table, picture_folder
 from xpmlp.datasets.dataset import listing
 from xpmlp.datasets.load import NAMES, is_table
-from xpmlp.datasets.picture_folder import is_run
-from xpmlp.datasets.picture_table import find_named_pictures, has_suffix
+from xpmlp.datasets.picture_table import find_named_pictures
 from xpmlp.datasets.pictures import load_picture_list
 from xpmlp.datasets.tables.files import read_table, refuse_foreign, table_format
 from xpmlp.datasets.tables.frames import is_frame, table_in_memory, target_name
@@ -214,7 +213,7 @@ def is_picture(data: Any) -> bool:
 
 def is_named(path: Path) -> bool:
     """Return whether a path is the name of a dataset, and of no file, nor of a folder but a run's."""
-    return str(path) in NAMES and (not path.exists() or is_run(path))
+    return str(path) in NAMES and (not path.exists() or picture_folder.is_run(path))
 
 
 def named_rows(model: Model, path: Path) -> Float[np.ndarray, "rows features"]:
@@ -237,7 +236,7 @@ def read_rows(model: Model, path: Path, options: TableOptions) -> Table:
 
 def is_picture_path(data: Any) -> bool:
     """Return whether this is a path with the suffix of a picture."""
-    return isinstance(data, str | os.PathLike) and has_suffix(os.fspath(data))
+    return isinstance(data, str | os.PathLike) and picture_folder.is_picture(os.fspath(data))
 
 
 def as_picture(picture: Any) -> Path | Any:

@@ -161,15 +161,14 @@ def array_files(path: Path, targets: str | Path | None = None) -> dict[str, Path
 
 def open_parquet(path: Path, *, trusted: bool = False) -> Table:
     """Open a Parquet file, or a folder of such files with the same columns; see `open_lazily`."""
-    tables = [open_lazily(file, "scan_parquet", "Parquet", trusted=trusted) for file in parquet_files(path)]
+    paths = parquet_files(path)
+    tables = [open_lazily(file, "scan_parquet", "Parquet", trusted=trusted) for file in paths]
     for other in tables[1:]:
         refuse_other_columns(tables[0], other)
     if len(tables) == 1:
         return replace(tables[0], name=str(path))
     # One scan of all files: before a slice of several scans put together, Polars reads all rows that come earlier.
-    paths = parquet_files(path)
-    sources = paths if all(map(is_unicode, paths)) else [io.BytesIO(file.read_bytes()) for file in paths]
-    frame = import_polars().scan_parquet(sources, glob=False)
+    frame = import_polars().scan_parquet(readable(paths), glob=False)
     rows = sum(table.rows for table in tables)
     return Table(str(path), frame, dict(frame.collect_schema()), rows).in_seconds()
 
@@ -209,10 +208,8 @@ def open_lazily(path: Path, scan: Scan, kind: str, *, trusted: bool = False) -> 
     """
     if not trusted:
         refuse_crashing(path, scan)
-    # Polars takes only names in Unicode.
-    source = path if is_unicode(path) else io.BytesIO(path.read_bytes())
     polars = import_polars()
-    frame = getattr(polars, scan)(source, glob=False)
+    frame = getattr(polars, scan)(readable([path])[0], glob=False)
     with polars_errors(f"{path}: cannot be read as {kind}"), silent_panics():
         schema = dict(frame.collect_schema())
     table = Table(str(path), frame, schema, 0).in_seconds()
@@ -220,6 +217,11 @@ def open_lazily(path: Path, scan: Scan, kind: str, *, trusted: bool = False) -> 
     if not trusted:
         check_memory(16 * table.rows, what=f"{path}: a column of {table.rows:,} rows", remedy="Take fewer rows.")
     return table
+
+
+def readable(paths: list[Path]) -> list[Any]:
+    """Return files as Polars takes them: by name if all names are in Unicode, else their content."""
+    return list(paths) if all(map(is_unicode, paths)) else [io.BytesIO(path.read_bytes()) for path in paths]
 
 
 def checked(table: Table) -> Table:

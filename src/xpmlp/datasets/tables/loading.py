@@ -146,7 +146,7 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
 def refuse_picture_names(table: Table, features: list[str]) -> None:
     """Refuse a table whose only feature holds names of pictures that are not there."""
     named = table.head(PEEKED)[features[0]].to_list() if len(features) == 1 else []
-    if named and all(isinstance(name, str) and is_picture(Path(name)) for name in named):
+    if named and all(isinstance(name, str) and is_picture(name) for name in named):
         raise DataError(
             f"{table.name}: {features[0]!r} names pictures, such as {named[0]!r}, but they are not beside the table or "
             "in a folder there. Move the table to them."
