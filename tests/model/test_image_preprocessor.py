@@ -23,7 +23,7 @@ def random_strokes(rng: np.random.Generator, centering: str) -> np.ndarray:
     figure[rng.integers(0, 12) :][:2] = 0.9
     if centering == "mass":
         sums = figure.sum(axis=1), figure.sum(axis=0)
-        top, left = (round(16 - ink @ (np.arange(14) + 0.5) / ink.sum()) for ink in sums)
+        top, left = (round(float(16 - ink @ (np.arange(14) + 0.5) / ink.sum())) for ink in sums)
     else:
         top, left = (9, 9) if centering == "box" else rng.integers(0, 19, 2)
     image = np.zeros((32, 32), np.float32)

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import math
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -113,7 +112,7 @@ def print_report(
     if isinstance(report, training.RegressionReport):
         score = f"R² {report.r2:.4f}"
         errors = f", RMSE {describe_number(report.rmse)}, MAE {describe_number(report.mae)}{where}"
-        if not math.isnan(report.coverage):
+        if report.coverage is not None:
             low, *_, high = LossName.parse(trained.loss).levels
             inside = (
                 f"{100 * report.coverage:.1f} % of the targets lie inside the predicted quantiles {low:g} to {high:g}"

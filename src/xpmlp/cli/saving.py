@@ -1,7 +1,6 @@
 """The files that ``xpmlp train`` writes at the end of a run, and its last lines of output."""
 
 import json
-import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -92,7 +91,7 @@ def print_scores(console: Console, report: Report | RegressionReport, seconds: f
     else:
         score = f"test R² {report.r2:.4f}"
         loss = f"RMSE {describe_number(report.rmse)}, MAE {describe_number(report.mae)}"
-        if not math.isnan(report.coverage):
+        if report.coverage is not None:
             loss += f", {100 * report.coverage:.1f} % of the targets inside the predicted interval"
         constant, remedy = "the mean", "or more epochs"
         is_useful = not report.r2 <= 0.0

@@ -152,8 +152,8 @@ def inside_border(
         free = float(energy[is_free].sum())
         if free > 1.25 * best[2] and free > 0.5 * float(energy[is_cut].sum()):
             best = (~((contact > 0)[labels] & (labels > 0)), float(level), free)
-    mask, level, _ = best
-    return mask, level if mask is not None and level > lowest else 0.0
+    mask, highest, _ = best
+    return mask, highest if mask is not None and highest > lowest else 0.0
 
 
 def find_sheet(is_ink: Bool[np.ndarray, "height width"]) -> tuple[slice, slice] | None:

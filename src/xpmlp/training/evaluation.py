@@ -139,7 +139,7 @@ class RegressionReport:
     constant_rmse
         The RMSE of always predicting the mean, whose R² is 0.
     coverage
-        For predicted quantiles, the fraction of the targets between the lowest and the highest; else NaN. The other
+        For predicted quantiles, the fraction of the targets between the lowest and the highest; else None. The other
         scores are then those of the quantile nearest to the median.
     """
 
@@ -148,7 +148,7 @@ class RegressionReport:
     rmse: float
     mae: float
     constant_rmse: float = math.nan
-    coverage: float = math.nan
+    coverage: float | None = None
 
     def __repr__(self) -> str:
         """Return R² and the errors."""
@@ -163,7 +163,7 @@ class RegressionReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON holds it, NaN as null."""
-        return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
+        return {name: value if math.isfinite(value or 0.0) else None for name, value in asdict(self).items()}
 
 
 def evaluate(
@@ -279,7 +279,7 @@ def evaluate_regression(model: Model, split: Split, backend: Backend | None = No
         rmse=math.sqrt(square),
         mae=float(np.mean(np.abs(residuals))),
         constant_rmse=math.sqrt(variance),
-        coverage=float(np.mean((labels[:, 0] <= truth) & (truth <= labels[:, -1]))) if len(levels) > 1 else math.nan,
+        coverage=float(np.mean((labels[:, 0] <= truth) & (truth <= labels[:, -1]))) if len(levels) > 1 else None,
     )
 
 

@@ -56,5 +56,5 @@ def evaluate_blocks(model: Model, blocks: Iterable[Split], backend: Backend | No
         rmse=math.sqrt(square),
         mae=mean(report.mae for report in reports),
         constant_rmse=math.sqrt(variance),
-        coverage=mean(report.coverage for report in reports),
+        coverage=None if reports[0].coverage is None else mean(report.coverage for report in reports),
     )

@@ -235,9 +235,9 @@ class Part:
         keeps = np.zeros((len(self.grid), len(self.grid[0]), 1, 1), bool)
         counts = np.asarray([[len(row[0].rows.train)] for row in self.grid])
         last = counts - (self.steps - 1) * plan.batch_size  # rows in the last batch, which counts by its size
-        sums = np.sum(objectives[..., :-1], axis=-1) * plan.batch_size + objectives[..., -1] * last
-        objective, mean_rates = (sums / counts).tolist(), np.mean(rates, axis=0).tolist()
-        finite = (finite & np.isfinite(sums)).tolist()
+        totals = np.sum(objectives[..., :-1], axis=-1) * plan.batch_size + objectives[..., -1] * last
+        objective, mean_rates = (totals / counts).tolist(), np.mean(rates, axis=0).tolist()
+        finite = (finite & np.isfinite(totals)).tolist()
         for member in active:
             row, column = place = self.place[id(member)]
             member.objective = objective[row][column]
