@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -19,6 +20,7 @@ from xpmlp.datasets.tables.dates import PARTS, date_part, find_format, parse_dat
 from xpmlp.datasets.tables.files import read_table
 from xpmlp.datasets.tables.loading import held_out_rows, labelled_rows, rows_to_predict
 from xpmlp.errors import DataError
+from xpmlp.model.table_schema import TableSchema
 
 Write = Callable[..., Path]
 DAY = timedelta(days=1)
@@ -141,6 +143,19 @@ def test_missing_categories_are_one_more_category_unless_they_are_few(write: Wri
     assert rows.usable.tolist() == [True, True, False]  # nothing is known of the last one
     assert schema.columns[0].fill == "a"
     np.testing.assert_array_equal(rows.x, [[1, 0, 1, 0], [0, 1, 0, 1]])
+
+
+@pytest.mark.parametrize("options", [{}, {"missing": "mean", "scale": "unit"}])
+def test_a_schema_with_missing_values_of_every_kind_is_what_json_keeps_of_it(
+    write: Write, options: dict[str, str]
+) -> None:
+    line = "{},{},{},{},{}\n"
+    cells = [(f"2024-{i % 12 + 1:02}-{i % 28 + 1:02}", i * 0.5, "ab"[i % 2], i % 3 == 0) for i in range(60)]
+    rows = (line.format(*("" if i % 7 == k else cell for k, cell in enumerate(cells[i])), i % 2) for i in range(60))
+    schema = schema_of(write("when,much,what,truth,y\n" + "".join(rows)), **options)
+    assert {column.kind for column in schema.columns} == {"date", "number", "category", "boolean"}
+    assert all(column.fill is not None for column in schema.columns)
+    assert msgspec.json.decode(msgspec.json.encode(schema), type=TableSchema) == schema
 
 
 def test_text_among_numbers_is_missing_and_told(write: Write) -> None:

@@ -222,7 +222,7 @@ class TableStatistics:
             refuse_overflow(table, name, offset, scale, fill or 0.0)
             return Column(name, kind, fill=fill, offset=offset, scale=scale, indicator=mark)
         parts = {
-            part: found.with_fill(None if fill is None else date_part(np.asarray([fill]), part)[0], column.absent)
+            part: found.with_fill(None if fill is None else date_part(np.asarray([fill]), part).item(), column.absent)
             for part, found in column.numbers.items()
         }
         varying = varying_parts({part: (found.low, found.high) for part, found in parts.items()})
