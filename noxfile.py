@@ -53,7 +53,8 @@ def full(session: nox.Session) -> None:
     """Run all tests, slow ones included, beside PyTorch, JAX, ONNX Runtime, pandas and Jupyter."""
     # An exact version of PyTorch, so that an index of CPU builds can offer it: the newest brings gigabytes of CUDA.
     session.install("-e.[cli,onnx,sweep]", "torch==2.13.0", *lowest_versions("jax"), *group("integrations"))
-    session.run("pytest", *(session.posargs or IN_PARALLEL), env=TEST_ENVIRONMENT)
+    everything = (*IN_PARALLEL, "--hypothesis-profile=thorough")
+    session.run("pytest", *(session.posargs or everything), env=TEST_ENVIRONMENT)
     if not session.posargs:
         session.run("pytest", *IN_PARALLEL, "-m", "not slow", *CHECKED, env=TEST_ENVIRONMENT)
 

@@ -24,7 +24,8 @@ import numpy as np
 import pytest
 
 # Where a run must be repeatable, hypothesis draws the same examples every time; elsewhere it keeps looking.
-hypothesis.settings.register_profile("xpmlp", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.register_profile("xpmlp", deadline=None, derandomize="CI" in os.environ, max_examples=30)
+hypothesis.settings.register_profile("thorough", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("xpmlp")
 
 
@@ -242,6 +243,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return None
     imported = re.findall(r"^(?:import|from) (\w+)", collection_path.read_text(encoding="utf-8"), re.MULTILINE)
     return True if not all(map(is_installed, imported)) else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave all but a test's first case on JAX to the slow tests: JAX compiles each of them, which takes seconds."""
+    begun = set()
+    for item in items:
+        name, _, case = item.nodeid.partition("[")
+        if "jax" in re.split(r"[-\]]", case):
+            if name in begun:
+                item.add_marker(pytest.mark.slow)
+            begun.add(name)
 
 
 def is_gpu_run(config: pytest.Config) -> bool:

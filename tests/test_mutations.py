@@ -26,7 +26,7 @@ mutations = load_script()
 @pytest.mark.parametrize(
     ("reader", "count"),
     [
-        *((reader, 20) for reader in ("csv", "model")),
+        *((reader, 10) for reader in ("csv", "model")),
         *(
             pytest.param(reader, 60 if "arrow" in reader else 300, marks=pytest.mark.slow)
             for reader in mutations.READERS

@@ -16,12 +16,6 @@ from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import Step, TrainingState, make_step
 from xpmlp.nn.tree import tree_map
 
-OPTIMIZERS: dict[str, Optimizer] = {
-    "sgd": sgd(),
-    "momentum": sgd(momentum=0.9),
-    "nesterov": sgd(momentum=0.9, nesterov=True),
-    "adam": adam(),
-}
 ROWS, BATCH_SIZE, STEPS = 11, 4, 3
 
 
@@ -151,12 +145,15 @@ def test_an_epoch_on_bytes_is_that_on_their_quotients(backend: Backend) -> None:
     tree_map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), ours, theirs)
 
 
-@pytest.mark.parametrize(("dtype", "models", "tolerance"), [("float64", (), 1e-11), ("float32", (2,), 1e-4)])
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    ("optimizer", "dtype", "models", "tolerance"),
+    [(adam(), "float64", (), 1e-11), (sgd(momentum=0.9), "float32", (2,), 1e-4)],
+    ids=["one", "population"],
+)
 def test_every_library_trains_as_numpy_does(
-    backend: Backend, name: str, models: tuple[int, ...], dtype: str, tolerance: float
+    backend: Backend, optimizer: Optimizer, models: tuple[int, ...], dtype: str, tolerance: float
 ) -> None:
-    samples, optimizer = host_samples(), OPTIMIZERS[name]
+    samples = host_samples()
     expected, expected_objectives = train(Backend(np), samples, optimizer, models=models)
     layers, objectives = train(backend, move(backend, samples, dtype), optimizer, dtype, models)
     assert objectives.shape == (*models, STEPS)

@@ -142,9 +142,9 @@ print(result.history[-1].test_accuracy > 0.9)
     assert command(code=code) == (0, "True\n", "")
 
 
-@pytest.mark.parametrize("arguments", [["evaluate", "{model}", "digits"], ["train", "--help"]])
+@pytest.mark.parametrize("arguments", [["predict", "{model}", "digits"], ["train", "--help"]])
 def test_a_reader_who_leaves_gets_no_traceback(command: Run, digits_run: Path, arguments: list[str]) -> None:
-    """As in ``xpmlp evaluate … | head -1``."""
+    """As in ``xpmlp predict … | head -1``."""
     reading, writing = os.pipe()
     os.close(reading)
     with open(writing, "w") as pipe:
@@ -157,7 +157,7 @@ def test_output_that_cannot_be_written_is_said_in_one_line(
     command: Run, digits_run: Path, option: tuple[str, ...]
 ) -> None:
     with open("/dev/full", "w") as full:
-        code, _, err = command("evaluate", digits_run, "digits", *option, stdout=full)
+        code, _, err = command("predict", digits_run, "digits", *option, stdout=full)
     assert code == 1
     assert err == "Error: The output cannot be written: [Errno 28] No space left on device\n"
 

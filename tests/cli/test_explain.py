@@ -62,7 +62,9 @@ def test_a_shuffled_columns_importance_is_the_fall_of_the_score(table: Path) -> 
     assert city.deviation == pytest.approx(np.std(falls), abs=0.02)
 
 
-def test_of_predicted_quantiles_the_median_is_scored(xpmlp: Run, refused: Callable[..., None], table: Path) -> None:
+def test_of_predicted_quantiles_the_median_is_scored(
+    xpmlp: Run, no_pictures: None, refused: Callable[..., None], table: Path
+) -> None:
     settings = ("--target", "size", "--loss", "quantile:0.1,0.5,0.9", "--epochs", 3)
     assert xpmlp("train", table, *settings, "-o", "run", "-q").code == 0
     said = json.loads(xpmlp("explain", "run", table, "--json").out)

@@ -25,7 +25,7 @@ def pictures() -> Path:
     return Path("colors")
 
 
-def test_a_folder_of_pictures_trains_and_photos_are_predicted(xpmlp: Run, pictures: Path) -> None:
+def test_a_folder_of_pictures_trains_and_photos_are_predicted(xpmlp: Run, no_pictures: None, pictures: Path) -> None:
     code, out, err = xpmlp("train", pictures, "--output", "run", "--epochs", 20, "--image-size", "8x6")
     assert (code, err) == (0, "")
     assert "colors: 19 training rows, 5 test rows, 6 × 8 × 3 inputs, 2 classes" in out

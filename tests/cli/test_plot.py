@@ -204,7 +204,6 @@ def test_figures_that_would_show_nothing_are_left_out_with_the_reason() -> None:
     pictures = run_figures(model, EPOCHS, rows, "many")
     assert set(pictures.drawn) == OF_IMAGES - {"confusion.png"}
     assert "classes would be unreadable" in pictures.omitted["confusion.png"]
-    assert all(draw().startswith(b"\x89PNG") for draw in pictures.drawn.values())
 
     model, rows = network(3, (4, 2, 3))
     pictures = run_figures(model, EPOCHS, rows, "colors")

@@ -31,6 +31,7 @@ def launch(processes: int, *arguments: str, cwd: Path) -> subprocess.CompletedPr
     return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=100, check=False)
 
 
+@pytest.mark.slow
 def test_the_first_process_alone_speaks_and_writes(tmp_path: Path) -> None:
     done = launch(2, "digits", "--epochs", "2", "--output", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -169,7 +169,7 @@ def test_without_test_rows_a_line_holds_what_there_is() -> None:
     assert describe_epoch(row, 100) == "epoch   3/100   loss 0.5000       1,234 samples/s"
 
 
-def test_many_short_epochs_are_not_all_written_but_the_last_is(xpmlp: Run) -> None:
+def test_many_short_epochs_are_not_all_written_but_the_last_is(xpmlp: Run, no_pictures: None) -> None:
     """So that the notes on a table stay on the screen."""
     for options, last in ((["--epochs", 200], 200), (["--epochs", 300, "--patience", 1], None)):
         out = xpmlp("train", "iris", "--output", "run", "--force", *options).out

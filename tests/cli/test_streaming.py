@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,17 +20,27 @@ SWEEP = ("--sampler", "grid", "--epochs", "1", "--batch-size", "128", "-o", "run
 Run = Callable[..., Any]
 
 
-@pytest.fixture
-def path(empty_folder: Path) -> Path:
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     generator = np.random.default_rng(0)
     x = generator.normal(size=(ROWS, 8))
     frame = pl.DataFrame({f"x{index}": x[:, index] for index in range(8)})
     frame = frame.with_columns(x0=pl.when(pl.col("x0") < 2).then("x0"), target=np.where(x[:, 1] > 0, "up", "down"))
-    frame.write_parquet(empty_folder / "big.parquet", row_group_size=1000)
-    return empty_folder / "big.parquet"
+    path = tmp_path_factory.mktemp("table") / "big.parquet"
+    frame.write_parquet(path, row_group_size=1000)
+    return path
 
 
-def test_a_stream_is_trained_evaluated_and_predicted_like_the_table(path: Path, xpmlp: Run) -> None:
+@pytest.fixture
+def path(empty_folder: Path, table: Path) -> Path:
+    """A table of a few megabytes in the working folder."""
+    return Path(shutil.copy(table, empty_folder))
+
+
+def test_a_stream_is_trained_evaluated_and_predicted_into_a_file_like_the_table(path: Path, xpmlp: Run) -> None:
     trained = xpmlp("train", "big.parquet", "--memory", "1MB", *QUICK)
     assert trained.code == 0, trained.err
     assert "streamed from disk in about" in trained.out.replace("\n", " ")
@@ -60,6 +71,10 @@ def test_a_stream_is_trained_evaluated_and_predicted_like_the_table(path: Path, 
         assert (frames[0]["prediction"] == frames[1]["prediction"]).all()
         first, second = (frame["probability_up"].to_numpy() for frame in frames)
         np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-6)
+    for output in ((), ("-o", "out.json"), ("--json",)):
+        found = xpmlp("predict", "run", "big.parquet", "--memory", "1MB", *output)
+        assert found.code == 1
+        assert "Give --output FILE.csv or FILE.parquet" in found.err.replace("\n", " ")
     assert not [file for file in Path().iterdir() if file.name.startswith(".")]
 
 
@@ -93,14 +108,6 @@ def test_a_sweep_of_a_stream_tries_a_sample_and_trains_on_all_rows(path: Path, x
     assert "more than the limit of 1 MB; the best settings are then trained on all" in found.out.replace("\n", " ")
     record = json.loads(Path("run/run.json").read_text())
     assert record["data"]["train_rows"] + record["data"]["test_rows"] == ROWS
-
-
-def test_predictions_of_a_stream_need_a_file(path: Path, xpmlp: Run) -> None:
-    assert xpmlp("train", "big.parquet", "--memory", "1MB", *QUICK).code == 0
-    for output in ((), ("-o", "out.json"), ("--json",)):
-        found = xpmlp("predict", "run", "big.parquet", "--memory", "1MB", *output)
-        assert found.code == 1
-        assert "Give --output FILE.csv or FILE.parquet" in found.err.replace("\n", " ")
 
 
 @pytest.mark.parametrize(

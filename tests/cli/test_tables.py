@@ -160,7 +160,7 @@ def test_a_number_is_learned_judged_and_predicted(xpmlp: Run, no_pictures: None)
 
 
 def test_pixels_in_a_table_give_a_model_that_also_reads_pictures(
-    xpmlp: Run, digit_images: tuple[np.ndarray, np.ndarray], write_idx_folder: Any
+    xpmlp: Run, no_pictures: None, digit_images: tuple[np.ndarray, np.ndarray], write_idx_folder: Any
 ) -> None:
     images, labels = digit_images
     frame = pl.from_numpy(images.reshape(-1, 64), schema=[f"p{i}" for i in range(64)])

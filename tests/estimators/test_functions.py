@@ -96,7 +96,7 @@ def test_bounded_outputs_stay_within_their_bounds() -> None:
     assert network.out_activation_ == "logistic"
 
 
-@pytest.mark.parametrize("library", ["torch", "jax"])
+@pytest.mark.parametrize("library", ["torch", pytest.param("jax", marks=pytest.mark.slow)])
 def test_every_library_trains_numpys_network(library: str) -> None:
     settings: dict[str, Any] = {
         "hidden_layer_sizes": (8, 6),

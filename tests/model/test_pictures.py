@@ -207,7 +207,7 @@ def test_polarity_is_that_of_the_training_images(tmp_path: Path, expected: np.nd
 
 
 def test_pictures_of_any_size_give_the_same(tmp_path: Path, expected: np.ndarray) -> None:
-    large = np.kron(1 - drawing(), np.ones((16, 16)))
+    large = np.kron(1 - drawing(), np.ones((8, 8)))
     np.testing.assert_allclose(prepared(grey_image(large), tmp_path), expected, atol=0.1)
     small = prepared(grey_image(1 - drawing(14, 20, top=2, left=5, size=10)), tmp_path)
     top, left, bottom, right = box_of(small)
@@ -316,27 +316,6 @@ def test_a_truncated_picture_is_refused_by_name(tmp_path: Path, suffix: str) -> 
         path.write_bytes(content[: int(len(content) * fraction)])
         with pytest.raises(DataError, match=rf"picture\.{suffix}: (damaged or cut short|not a picture)"):
             prepare_marks(path, MNIST, single=True)
-
-
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_picture_with_damaged_bytes_never_fails_in_another_way(tmp_path: Path, suffix: str) -> None:
-    rng = np.random.default_rng(1)
-    path = tmp_path / f"picture.{suffix}"
-    grey_image(1 - drawing(60, 60, 10, 10, 40)).save(path)
-    content = np.frombuffer(path.read_bytes(), np.uint8)
-    refused = 0
-    for _ in range(60):
-        damaged = content.copy()
-        # Headers are near the start, where damage does most.
-        damaged[rng.integers(0, min(len(content), 200), 3)] = rng.integers(0, 256, 3)
-        path.write_bytes(damaged.tobytes())
-        try:
-            pixels = prepare_marks(path, MNIST, single=True)[0]
-        except DataError:
-            refused += 1
-        else:
-            assert np.isfinite(pixels).all()
-    assert refused > 0
 
 
 def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

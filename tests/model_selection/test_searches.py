@@ -150,7 +150,7 @@ def test_sample_weights_and_class_weights_are_those_of_the_fold() -> None:
         (
             "MLPClassifier",
             {"solver": "adamw", "hidden_layer_sizes": (8, 6), "activation": ["mish", "tanh"], "dropout": 0.2},
-            {"alpha": [0.0, 0.3], "max_grad_norm": [0.1, 10.0], "label_smoothing": [0.0, 0.1, 0.2]},
+            {"alpha": [0.0, 0.3], "max_grad_norm": [0.1, 10.0], "label_smoothing": [0.0, 0.2]},
         ),
         (
             "MLPClassifier",
@@ -220,6 +220,7 @@ def test_invalid_candidates_have_scikit_learns_messages(grid: Any, message: str)
         model_selection.GridSearchCV(estimator, grid, cv=3, error_score="raise").fit(*IRIS)
 
 
+@pytest.mark.slow
 def test_processes_share_the_candidates_and_errors_come_back_from_them() -> None:
     grid = {"mlp__learning_rate_init": [0.003, 0.01, 0.03], "mlp__solver": ["adam", "lbfgs"]}
     same_search("GridSearchCV", "MLPClassifier", IRIS, grid, cv=3, of_network=SMALL, n_jobs=2)

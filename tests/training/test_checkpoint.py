@@ -92,7 +92,7 @@ def assert_same_run(result: FitResult, unbroken: FitResult) -> None:
         ("numpy", "adam", 0.3, [(1, True), (4, False), (EPOCHS, True)]),
         ("numpy", "adamw, clipped", (0.3,), [(4, True)]),
         ("torch", "adam", 0.3, [(4, True)]),
-        ("jax", "adam", 0.0, [(4, True)]),
+        pytest.param("jax", "adam", 0.0, [(4, True)], marks=pytest.mark.slow),
     ],
 )
 def test_resumed_after_any_epoch_it_ends_with_the_same_bits(

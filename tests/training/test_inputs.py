@@ -43,11 +43,17 @@ FRAMES: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def expected() -> xpmlp.Model:
+    """A model of the columns."""
+    return xpmlp.train(pl.DataFrame(columns()), pl.Series("kind", NAMES), **SHORT | {"epochs": 40})[0]
+
+
 @pytest.mark.parametrize("kind", FRAMES)
-def test_a_data_frame_of_any_library_trains_the_same_model(kind: str) -> None:
+def test_a_data_frame_of_any_library_trains_the_same_model(kind: str, expected: xpmlp.Model) -> None:
     make = FRAMES[kind]
-    model, result = xpmlp.train(make(columns() | {"kind": NAMES.tolist()}), target="kind", **LONGER)
-    expected, _ = xpmlp.train(pl.DataFrame(columns()), pl.Series("kind", NAMES), **LONGER)
+    frame = make(columns() | {"kind": NAMES.tolist()})
+    model, result = xpmlp.train(frame, target="kind", **SHORT | {"epochs": 40})
     assert model.classes == ("setosa", "versicolor", "virginica")
     np.testing.assert_array_equal(model.layers[0].weight, expected.layers[0].weight)
     assert result.history[-1].test_accuracy is not None
@@ -88,7 +94,7 @@ def test_arrays_with_columns_that_training_left_out_are_taken_as_they_were(form:
 
 def test_a_values_table_of_a_frame_with_an_identifier_is_predicted() -> None:
     frame = {"id": [f"row {index}" for index in range(150)]} | columns() | {"kind": NAMES.tolist()}
-    model, _ = xpmlp.train(frame, "kind", **LONGER)
+    model, _ = xpmlp.train(frame, "kind", **SHORT)
     values = list(zip(*(frame[name] for name in ("id", "length", "width", "color")), strict=True))
     assert model.raw_columns is not None
     assert "id" not in [column.name for column in model.raw_columns.columns]
@@ -97,7 +103,7 @@ def test_a_values_table_of_a_frame_with_an_identifier_is_predicted() -> None:
 
 def test_rows_are_predicted_one_by_one_as_dicts() -> None:
     frame = columns() | {"kind": NAMES.tolist()}
-    model, _ = xpmlp.train(frame, "kind", **LONGER)
+    model, _ = xpmlp.train(frame, "kind", **SHORT)
     expected = xpmlp.predict(model, columns()).probabilities
     rows = [{name: values[index] for name, values in columns().items()} for index in range(150)]
     np.testing.assert_array_equal(xpmlp.predict(model, rows, backend="numpy").probabilities, expected)

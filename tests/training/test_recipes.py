@@ -146,7 +146,7 @@ def test_optimizers_are_what_their_names_say(name: str, expected: list[float]) -
         assert layers[0].weight[0, 0] == pytest.approx(value, rel=1e-6)
 
 
-@pytest.mark.parametrize(("rows", "epochs"), [(40, 300), (1280, 100), (100_000, 10)])
+@pytest.mark.parametrize(("rows", "epochs"), [(40, 300), (1280, 100), (20_000, 10)])
 def test_images_that_are_not_mostly_black_get_a_rate_that_does_not_diverge(rows: int, epochs: int) -> None:
     light = np.broadcast_to(np.float32(0.6), (rows, 1200))
     labels = np.arange(rows) % 2

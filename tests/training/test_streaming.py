@@ -1,5 +1,7 @@
 """Training and evaluating on a table that is streamed."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +32,26 @@ def write(path: Path, *, regression: bool = False) -> Path:
     return path
 
 
-@pytest.fixture
-def dataset(tmp_path: Path) -> Dataset:
-    return load_dataset(write(tmp_path / "table.parquet"), memory="1MB")
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("classes") / "table.parquet")
+
+
+@pytest.fixture(scope="module")
+def amounts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("amounts") / "table.parquet", regression=True)
+
+
+@pytest.fixture(scope="module")
+def dataset(table: Path) -> Dataset:
+    return load_dataset(table, memory="1MB")
 
 
 @pytest.mark.parametrize("regression", [False, True])
-def test_a_network_trained_on_a_stream_is_as_good(tmp_path: Path, regression: bool) -> None:
-    path = write(tmp_path / "table.parquet", regression=regression)
+def test_a_network_trained_on_a_stream_is_as_good(table: Path, amounts: Path, regression: bool) -> None:
     scores = []
     for memory in ("1MB", None):
-        dataset = load_dataset(path, memory=memory)
+        dataset = load_dataset(amounts if regression else table, memory=memory)
         model = make_model(dataset, RECIPE, fit_dataset(dataset, RECIPE))
         report: Any = evaluate_test_rows(model, dataset)
         scores.append(report.r2 if regression else report.accuracy)
@@ -49,9 +60,10 @@ def test_a_network_trained_on_a_stream_is_as_good(tmp_path: Path, regression: bo
 
 
 @pytest.mark.parametrize("regression", [False, True])
-def test_the_report_of_blocks_is_that_of_all_rows(tmp_path: Path, regression: bool) -> None:
-    dataset = load_dataset(write(tmp_path / "table.parquet", regression=regression))
-    model = make_model(dataset, RECIPE, fit_dataset(dataset, RECIPE))
+def test_the_report_of_blocks_is_that_of_all_rows(table: Path, amounts: Path, regression: bool) -> None:
+    dataset = load_dataset(amounts if regression else table)
+    recipe = replace(RECIPE, epochs=1)
+    model = make_model(dataset, recipe, fit_dataset(dataset, recipe))
     test = dataset.test
     blocks = [test.take(slice(start, end)) for start, end in ((0, 100), (100, 100), (100, 101), (101, test.rows))]
     found, expected = evaluate_blocks(model, blocks).to_json(), evaluate(model, test).to_json()
@@ -81,7 +93,9 @@ def test_a_resumed_run_ends_with_the_same_bits(dataset: Dataset) -> None:
         np.testing.assert_array_equal(layer.weight, other.weight)
 
 
-def test_a_file_that_vanishes_costs_no_epoch_before(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_file_that_vanishes_costs_no_epoch_before(table: Path, tmp_path: Path) -> None:
+    dataset = load_dataset(shutil.copy(table, tmp_path), memory="1MB")
+
     class Delete(Callback):
         def on_epoch_end(self, run: Run) -> None:
             if len(run.history) == 2:
@@ -106,9 +120,8 @@ def test_class_weights_are_those_of_all_rows(dataset: Dataset) -> None:
     assert weights["high"] * counts["high"] == pytest.approx(weights["low"] * counts["low"])
 
 
-def test_train_streams_with_a_memory_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path / "table.parquet")
-    model, result = xpmlp.train(path, memory="1MB", epochs=2, hidden_layer_sizes=(8,), validation_fraction=0.1)
+def test_train_streams_with_a_memory_limit(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, result = xpmlp.train(table, memory="1MB", epochs=2, hidden_layer_sizes=(8,), validation_fraction=0.1)
     assert "streamed from disk in " in capsys.readouterr().out
     assert result.history[-1].validation_accuracy is not None
     assert isinstance(xpmlp.predict(model, Split(np.zeros((3, 8), np.float32), np.zeros(3))).labels[0], str)

@@ -1,6 +1,7 @@
 """A table that is read piece by piece is measured, split and read like one in memory."""
 
 import contextlib
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from xpmlp.errors import DataError, SettingsError
 ROWS = 20_000
 
 
+@functools.cache
 def make_frame(rows: int = ROWS) -> Any:
     generator = np.random.default_rng(0)
     number = generator.normal(3.0, 2.0, rows)
@@ -159,7 +161,7 @@ def test_a_table_that_fits_is_loaded_as_always(path: Path) -> None:
     np.testing.assert_array_equal(first.train.x, second.train.x)
 
 
-@pytest.mark.parametrize("sizes", [(1, 1, 1, 17), (1000,), (3, 50_000)])
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 17), (1000,), (3, 7_000)])
 def test_row_groups_are_found(tmp_path: Path, sizes: tuple[int, ...]) -> None:
     for number, rows in enumerate(sizes):
         frame = pl.DataFrame({"a": range(rows), "list": [[row, 2] for row in range(rows)], "text": ["é"] * rows})
