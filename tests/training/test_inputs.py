@@ -188,7 +188,14 @@ MISTAKES: list[tuple[Callable[[Any, Any], object], type[Exception], str]] = [
     (lambda x, y: xpmlp.train(x, y, epoch=3), SettingsError, r"epoch: there is no such option\. Did you mean epochs\?"),
     (lambda x, y: xpmlp.train(x, y, hidden=3), SettingsError, "Did you mean hidden_layer_sizes"),
     (lambda x, y: xpmlp.train(x, y, "notbook"), SettingsError, "recipe: 'notbook' is not one of default"),
-    (lambda x, y: xpmlp.train(x, np.c_[y, y]), DataError, r"y has the shape \(150, 2\); expected one value"),
+    (lambda x, y: xpmlp.train(x, y, lr=3), SettingsError, "Did you mean learning_rate"),
+    (lambda x, y: xpmlp.train(x, np.c_[y, y]), DataError, r"\(150, 2\); expected one value.*MLPRegressor"),
+    (lambda x, y: xpmlp.train(zip(x, y, strict=True)), SettingsError, r"data of type zip.*x, y = zip\(\*pairs\)"),
+    (lambda x, y: xpmlp.train(iter(x), y), DataError, "iterator is not an array of samples"),
+    (lambda x, y: xpmlp.train([x[0], x[:, 0]], y), DataError, "list is not an array of samples .*inhomogeneous"),
+    (lambda x, y: xpmlp.train({"a": y}, target=["a"]), SettingsError, "target: .* one column, not a list"),
+    (lambda x, y: xpmlp.predict(trained(), iter(x)), DataError, "an array, a list of rows"),
+    (lambda x, y: cast("Any", trained()).predict(x), AttributeError, r"Call xpmlp\.predict\(model, data\)\.labels"),
     (lambda x, y: xpmlp.train("iris", y), SettingsError, "iris: is a name or a path, so y cannot be used"),
     (lambda x, y: xpmlp.train(x, y, target="z"), SettingsError, "y and target: give one of them"),
     (lambda x, y: xpmlp.train(x, y[:3]), DataError, "there are 150 samples, but 3 targets"),
@@ -362,3 +369,29 @@ def test_a_name_one_hot_targets_and_a_recipes_name_are_understood() -> None:
     named, _ = xpmlp.train("digits", epochs=1, verbose=False)
     digits = xpmlp.load_dataset("digits")
     assert xpmlp.predict(named, "digits").labels.tolist() == xpmlp.predict(named, digits.test).labels.tolist()
+
+
+@pytest.mark.parametrize("library", ["polars", "pandas"])
+def test_one_column_and_targets_in_a_frame_of_their_own_are_understood(library: str) -> None:
+    frame = pytest.importorskip(library).DataFrame(columns() | {"kind": NAMES})
+    model, _ = xpmlp.train(frame[["length", "width"]], frame[["kind"]], **SHORT)
+    assert model.table_schema is not None
+    assert model.table_schema.target == "kind"
+    one, _ = xpmlp.train(frame["length"], frame["kind"], **SHORT)
+    assert [column.name for column in one.raw_columns.columns] == ["length"]  # type: ignore[union-attr]
+    one_hot = type(frame)({name: (name == NAMES).astype(int) for name in ("virginica", "setosa", "versicolor")})
+    again, _ = xpmlp.train(frame[["length", "width"]], one_hot, **SHORT)
+    np.testing.assert_array_equal(again.layers[0].weight, model.layers[0].weight)
+    assert again.classes == model.classes
+
+
+def test_columns_may_have_numbers_for_names() -> None:
+    pandas = pytest.importorskip("pandas")
+    model, _ = xpmlp.train(pandas.DataFrame({0: [1, 2, 3] * 50, 1: NAMES}), target=1, categories=0, **SHORT)
+    assert model.layer_sizes[0] == 3
+
+
+def test_bfloat16_is_refused_with_what_to_do() -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(DataError, match=r"bfloat16 cannot be read .*float32"):
+        xpmlp.predict(trained(), torch.zeros(2, 4, dtype=torch.bfloat16))

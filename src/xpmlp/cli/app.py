@@ -35,7 +35,7 @@ class Command(TyperCommand):
     """A command whose errors name wrong values, and whose help shows no types: ``--quiet <bool>`` seems to take one."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments; a value of the wrong type is named."""
+        """Read the arguments; a value of the wrong type is named, and so is the option that was meant."""
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
@@ -43,6 +43,16 @@ class Command(TyperCommand):
                 first = errors()[0]
                 wrong = WRONG_VALUES.get(first["type"], f"cannot be used: {error.message}")
                 error.message = f"{first['input']!r} {wrong.format(**first.get('ctx', {}))}."
+            raise
+        except Exception as error:
+            if name := vars(error).get("option_name", ""):
+                from xpmlp.training.recipes import OTHER_NAMES
+
+                from .options import option_name
+
+                meant = option_name(OTHER_NAMES.get(name.lstrip("-").replace("-", "_"), ""))
+                if any(meant in parameter.opts for parameter in self.params):
+                    vars(error)["possibilities"] = [meant]
             raise
 
     def get_params(self, ctx: Any) -> Any:

@@ -17,12 +17,13 @@ from xpmlp.datasets import load_dataset
 from xpmlp.datasets.mnist import FOLDER_VARIABLE, cache_folder, find_mnist
 from xpmlp.errors import ModelFileError, OutputError
 from xpmlp.model import load_model, save_model
+from xpmlp.model.model_file import find_model_file
 from xpmlp.training import history_to_csv, train
 from xpmlp.whole_files import write_whole
 
 from .console import make_console
 from .export import page_of
-from .options import INTERRUPTED, DataDirectory, find_model_file
+from .options import INTERRUPTED, DataDirectory
 
 
 def draw(

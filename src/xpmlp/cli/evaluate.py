@@ -33,7 +33,6 @@ from .options import (
     TargetName,
     Threads,
     collect_table_options,
-    find_model_file,
     with_reading_options,
 )
 
@@ -68,7 +67,7 @@ def evaluate(
     the rows held out are used; otherwise all rows of a table are.
     """
     compute = load_backend(backend, device)
-    trained = load_model(find_model_file(model))
+    trained = load_model(model)
     given = collect_table_options(context.params)
     large = find_large_rows(trained, data, memory, target, given)
     if large is not None:

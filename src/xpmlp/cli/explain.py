@@ -23,7 +23,6 @@ from .options import (
     Threads,
     check_output,
     collect_table_options,
-    find_model_file,
     with_reading_options,
 )
 
@@ -56,7 +55,7 @@ def explain(
     if output is not None:
         check_output(output, (".png",), force=force)
     compute = load_backend(backend, device)
-    trained = load_model(find_model_file(model))
+    trained = load_model(model)
     rows = find_rows(trained, data, None, target, collect_table_options(context.params))
     found = permutation_importance(trained, rows.split, repeats=repeats, backend=compute, prepared=True)
     title = f"{rows.name}: {found.metric} {found.score:.4f} on {found.rows:,} {rows.which}"

@@ -18,6 +18,7 @@ from xpmlp.datasets.tables.table import Table, import_polars
 from xpmlp.errors import SettingsError, XpmlpError
 from xpmlp.export import to_onnx, to_script
 from xpmlp.model import Model, TableSchema, load_model
+from xpmlp.model.model_file import find_model_file
 from xpmlp.optional_imports import import_optional
 from xpmlp.page import to_page
 from xpmlp.training import predict
@@ -25,7 +26,7 @@ from xpmlp.training.evaluation_rows import find_provenance, find_recorded_rows
 from xpmlp.whole_files import write_whole
 
 from .console import make_console, print_note
-from .options import DataDirectory, ForceFile, ModelPath, check_output, find_model_file
+from .options import DataDirectory, ForceFile, ModelPath, check_output
 from .page_content import content_of_run, read_run
 
 KINDS = (".html", ".onnx", ".py")

@@ -144,12 +144,6 @@ def output_folder(text: str, panel: str | None = None) -> Any:
     return typer.Option("--output", "-o", metavar="FOLDER", help=text, rich_help_panel=panel, parser=parse_output)
 
 
-def find_model_file(path: Path) -> Path:
-    """Return the model file: the path itself, or model.safetensors in that folder."""
-    inside = path / "model.safetensors"
-    return inside if inside.is_file() else path
-
-
 def check_output(path: Path, kinds: tuple[str, ...], *, force: bool) -> None:
     """Refuse, before any work, an output file of an unknown type or one that must not be replaced."""
     if path.suffix.lower() not in kinds:

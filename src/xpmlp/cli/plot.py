@@ -56,7 +56,7 @@ def plot(
         return
     (folder,) = folders
     compute = load_backend(backend, device)
-    model = load_model(folder / "model.safetensors")
+    model = load_model(folder)
     try:
         history = read_history(folder / "history.csv")
     except DataError as error:
@@ -100,7 +100,7 @@ def compare(folders: list[Path], target: Path, *, force: bool) -> None:
         histories[label] = read_history(folder / "history.csv")
         # A run that was killed may have no model; its curves can be drawn all the same.
         with contextlib.suppress(ModelFileError):
-            kept[label] = kept_epoch(load_model(folder / "model.safetensors"))
+            kept[label] = kept_epoch(load_model(folder))
     prepare_folder(target, [COMPARISON], force=force)
     write_whole(target / COMPARISON, plots.draw_comparison(histories, f"{len(histories)} runs", kept))
     make_console().print(Text.assemble("drawn: ", (str(target / COMPARISON), "bold")))

@@ -42,7 +42,6 @@ from .options import (
     Threads,
     check_output,
     collect_table_options,
-    find_model_file,
     with_reading_options,
 )
 from .predict_table import FORMATS, ROWS_SHOWN, are_tables, describe_count, predict_table, to_json
@@ -109,7 +108,7 @@ def predict(
     if show is not None:
         check_output(show, (".png",), force=force)
     compute = load_backend(backend, device)
-    trained = load_model(find_model_file(model))
+    trained = load_model(model)
     given = collect_table_options(context.params)
     if is_table and (pictures := named_pictures(trained, inputs[0], TableOptions.recorded(trained.training, given))):
         inputs, is_table, single = pictures, False, True

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,6 +16,16 @@ from xpmlp.plots import Picture, draw_weights
 from .image_preprocessor import ImagePreprocessor
 from .picture_resizer import PictureResizer
 from .table_schema import TableSchema
+
+# In place of methods of other libraries' models.
+FUNCTIONS = {
+    "predict": "predict(model, data).labels",
+    "predict_proba": "predict(model, data).probabilities",
+    "score": "evaluate(model, data)",
+    "evaluate": "evaluate(model, data)",
+    "fit": "train(data), which returns a new model",
+    "save": "save_model(path, model)",
+}
 
 Task = Literal["multiclass", "binary", "multilabel", "regression"]
 
@@ -193,6 +203,13 @@ class Model:
         if self.members is not None:
             weight, title = weight[0], f"{title}\nThe first of {self.members} networks".strip()
         return draw_weights(weight, self.input_shape, title, classes=classes)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Name the function in place of a method that other libraries' models have."""
+            hint = f". Call xpmlp.{FUNCTIONS[name]}" if name in FUNCTIONS else ""
+            raise AttributeError(f"'Model' object has no attribute {name!r}{hint}", name=name, obj=self)
 
     def __repr__(self) -> str:
         """Return what the network is in a line."""

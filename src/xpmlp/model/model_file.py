@@ -132,15 +132,21 @@ def with_sorted_metadata(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
+def find_model_file(path: Path) -> Path:
+    """Return the model file: the path itself, or model.safetensors in that folder."""
+    inside = path / "model.safetensors"
+    return inside if os.path.isfile(inside) else path
+
+
 def load_model(path: str | Path) -> Model:
-    """Read a model file and check that its contents fit together.
+    """Read a model file, or the one in a run's folder, and check that its contents fit together.
 
     Raises
     ------
     ModelFileError
         If the file is missing, damaged, of another kind or of a newer version, or contradicts itself.
     """
-    path = Path(path)
+    path = find_model_file(Path(path))
     metadata, tensors = read_safetensors(path)
     if metadata.get("format") != FORMAT:
         raise ModelFileError(f"{path}: is a safetensors file, but not an xpmlp model. {HOW_TO_TRAIN}")
@@ -164,10 +170,9 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     """Return the metadata and the tensors of a safetensors file."""
     # The functions of os.path, unlike those of Path, return False for a name that no file can have.
     if os.path.isdir(path):
-        inside = path / "model.safetensors"
-        runs = [inside] if inside.is_file() else sorted(path.glob("*/model.safetensors"), key=os.path.getmtime)
-        hint = f"Did you mean {runs[-1]}?" if runs else "Give the path of a model.safetensors."
-        raise ModelFileError(f"{path}: is a folder, not a model file. {hint}")
+        runs = sorted(path.glob("*/model.safetensors"), key=os.path.getmtime)
+        hint = f"Did you mean {runs[-1].parent}?" if runs else "Give the folder of a run, or its model.safetensors."
+        raise ModelFileError(f"{path}: is a folder without a model. {hint}")
     if not os.path.exists(path):
         raise ModelFileError(f"{path}: no such file. {HOW_TO_TRAIN}")
     if not os.path.isfile(path):
@@ -177,8 +182,9 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError, TypeError, ValueError, AttributeError) as error:
         # TypeError, ValueError and AttributeError: element types that NumPy does not have.
-        reason, remedy = str(error), HOW_TO_TRAIN
-        expected = expected_size(path)
+        reason, remedy, expected = str(error), HOW_TO_TRAIN, expected_size(path)
+        if (run := path.parent).joinpath("model.safetensors").is_file():
+            remedy = f"Give the run's folder, {run}."
         if expected is not None and (size := os.path.getsize(path)) < expected:
             reason, remedy = f"cut short: {size:,} bytes of at least {expected:,}", "Copy or download it again."
         raise ModelFileError(f"{path}: cannot be read as a model file ({reason}). {remedy}") from error

@@ -17,7 +17,7 @@ from xpmlp.datasets.load import NAMES, is_table
 from xpmlp.datasets.picture_table import find_named_pictures
 from xpmlp.datasets.pictures import load_picture_list
 from xpmlp.datasets.tables.files import read_table, refuse_foreign, table_format
-from xpmlp.datasets.tables.frames import is_frame, table_in_memory, target_name
+from xpmlp.datasets.tables.frames import as_array, is_frame, table_in_memory, target_name
 from xpmlp.datasets.tables.loading import (
     Rows,
     labelled_rows,
@@ -39,7 +39,7 @@ LARGEST_SCALED = 2.0  # scaled values of images lie between -1 and 1, or little 
 
 def to_host(data: Any) -> Any:
     """Return an array of another library as NumPy's, and everything else as it is."""
-    if is_frame(data) or isinstance(data, str | os.PathLike | Sequence) or not hasattr(data, "dtype"):
+    if isinstance(data, str | os.PathLike | Sequence) or not hasattr(data, "dtype") or hasattr(data, "to_frame"):
         return data
     if hasattr(data, "tocsr"):
         raise DataError(
@@ -47,8 +47,11 @@ def to_host(data: Any) -> Any:
             ".toarray()."
         )
     backend = infer_backend(data)
-    with backend.scope():
-        return np.asarray(backend.to_numpy(data))
+    try:
+        with backend.scope():
+            return np.asarray(backend.to_numpy(data))
+    except TypeError as error:  # bfloat16 of PyTorch
+        raise DataError(f"Arrays of {data.dtype} cannot be read ({error}). Convert them to float32 first.") from error
 
 
 def as_dataset(data: Any, y: Any = None, memory: str | int | None = None, **options: Any) -> Dataset:
@@ -61,7 +64,8 @@ def as_dataset(data: Any, y: Any = None, memory: str | int | None = None, **opti
             given = ", ".join(options) or "y"
             raise SettingsError(f"{given}: cannot be used with a Dataset, which has its targets and its test rows.")
         return data
-    data = columns_of_rows(data)
+    # With targets beside it, a Series is a column; in prediction it is a row.
+    data = data.to_frame() if y is not None and hasattr(data, "to_frame") else columns_of_rows(data)
     if isinstance(y, str) and (is_frame(data) or isinstance(data, str | os.PathLike)):
         if options.get("target") is not None:
             raise SettingsError("y and target: give one of them.")
@@ -73,7 +77,7 @@ def as_dataset(data: Any, y: Any = None, memory: str | int | None = None, **opti
     if y is None and not is_frame(data):
         raise SettingsError(
             f"y is missing beside data of type {type(data).__name__}: give the samples and their targets, as in "
-            "train(x, y); or a dataset's name, a path or a data frame."
+            "train(x, y); or a dataset's name, a path or a data frame. Of pairs, make x, y = zip(*pairs)."
         )
     if isinstance(data, list | tuple) and data and all(is_picture(p) or is_picture_path(p) for p in data):
         dataset = load_picture_list([as_picture(p) for p in data], to_host(y), TableOptions.parse(**options))
@@ -132,7 +136,7 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
         return np.concatenate([read_marks(model, picture, single=True) for picture in data])
     if is_frame(data):
         return whole_rows(table_inputs(model, table_in_memory(data)))
-    x = np.asarray(data)
+    x = as_array(data)
     features = model.layer_sizes[0]
     if x.shape == model.input_shape and x.shape[1:] != (features,):
         x = x[None]  # a single sample

@@ -28,6 +28,21 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 
 DTYPES = ("float32", "float64")
 CLASS_WEIGHTS = ("none", "balanced")
+# What other programs call a setting, for suggestions.
+OTHER_NAMES = {
+    "lr": "learning_rate",
+    "learning_rate_init": "learning_rate",
+    "alpha": "penalty",
+    "weight_decay": "penalty",
+    "solver": "optimizer",
+    "max_iter": "epochs",
+    "iterations": "epochs",
+    "random_state": "seed",
+    "layers": "hidden_layer_sizes",
+    "label": "target",
+    "y": "target",
+    "gpu": "backend",
+}
 MOST_UNITS = 100_000_000  # in a layer: larger weights are beyond NumPy's indices and any memory
 
 

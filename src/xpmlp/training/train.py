@@ -35,7 +35,7 @@ from .fit import LOSS_ROWS, fit, spread_rows
 from .inputs import as_backend, as_dataset
 from .prediction import LEAST_EVIDENCE, STRANGE_FRACTION, evidence
 from .progress import make_progress
-from .recipes import RECIPES, Recipe, image_recipe, table_recipe
+from .recipes import OTHER_NAMES, RECIPES, Recipe, image_recipe, table_recipe
 from .run import Callback, FitResult
 from .schedules import SCHEDULES
 from .targets import SQUARED_ERROR, choose_loss, target_scale
@@ -107,7 +107,8 @@ def train(
     settings = {field.name for field in fields(Recipe)}
     known = [*settings, *(field.name for field in fields(TableOptions)), "data_dir"]
     for name in options.keys() - set(known):
-        close = difflib.get_close_matches(name, known, n=1) or [other for other in known if other.startswith(name)]
+        close = [OTHER_NAMES[name]] if name in OTHER_NAMES else difflib.get_close_matches(name, known, n=1)
+        close = close or [other for other in known if other.startswith(name)]
         raise SettingsError(f"{name}: there is no such option.{f' Did you mean {close[0]}?' if close else ''}")
     changes = {name: options.pop(name) for name in settings & options.keys()}
     dataset = as_dataset(data, y, memory=memory, **options)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from xpmlp.errors import DataError
 
@@ -16,7 +17,8 @@ NAME = "the data"  # in messages
 
 def is_frame(data: Any) -> bool:
     """Return whether something is a data frame of Polars, pandas, Arrow or the like, or a dict of columns."""
-    return isinstance(data, Mapping) or hasattr(data, "__arrow_c_stream__") or hasattr(type(data), "columns")
+    is_of_arrow = hasattr(data, "__arrow_c_stream__") and not hasattr(data, "to_frame")  # which a Series has
+    return isinstance(data, Mapping) or is_of_arrow or hasattr(type(data), "columns")
 
 
 def table_in_memory(data: Any, y: Any = None, target: str | None = None) -> Table:
@@ -30,10 +32,8 @@ def table_in_memory(data: Any, y: Any = None, target: str | None = None) -> Tabl
     DataError
         If the two do not fit together, or hold something else than numbers, booleans and text.
     """
-    if is_frame(data):
-        table = checked(Table.of(NAME, to_polars(data)))
-    else:
-        table = table_of_arrays(NAME, {"x": np.asarray(data)})
+    is_table = is_frame(data)
+    table = checked(Table.of(NAME, to_polars(data))) if is_table else table_of_arrays(NAME, {"x": as_array(data)})
     if y is None:
         return table
     column = to_series(y, is_target=True).alias(target or target_name(y))
@@ -41,6 +41,21 @@ def table_in_memory(data: Any, y: Any = None, target: str | None = None) -> Tabl
         raise DataError(f"{NAME}: there are {table.rows:,} samples, but {len(column):,} targets. Give one for each.")
     frame, schema = table.frame.with_columns(column), table.schema | {column.name: column.dtype}
     return replace(table, frame=frame, schema=schema).in_seconds()
+
+
+def as_array(data: Any) -> Shaped[np.ndarray, "..."]:
+    """Return samples or targets as an array; refuse what is none, such as a generator or a DataLoader."""
+    try:
+        array = np.asarray(data)
+        if array.ndim or array.dtype != object:
+            return array
+        reason = ""
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = f" ({error})"
+    raise DataError(
+        f"{NAME}: a {type(data).__name__} is not an array of samples{reason}. Give an array, a list of rows, a data "
+        "frame or a dict of columns; of pairs of samples and labels, x and y with x, y = zip(*pairs)."
+    )
 
 
 def target_name(y: Any) -> str:
@@ -68,21 +83,26 @@ def to_polars(data: Any) -> Any:
 def to_series(column: Any, *, is_target: bool = False) -> Any:
     """Return an array, a list or another library's column as a Series of Polars, with null for missing values.
 
-    Targets may be one-hot.
+    Targets may be one-hot; those of a data frame are named after its columns.
     """
-    polars = import_polars()
+    polars, names = import_polars(), None
+    if is_target and is_frame(column):
+        frame = to_polars(column)
+        column, names = (frame.to_series(), None) if frame.width == 1 else (frame.to_numpy(), np.array(frame.columns))
     if isinstance(column, polars.Series):
         return column
-    if hasattr(column, "isna") and (not isinstance(column.dtype, np.dtype) or column.dtype == object):
+    is_of_pandas = hasattr(column, "isna") and hasattr(column, "dtype")
+    if is_of_pandas and (not isinstance(column.dtype, np.dtype) or column.dtype == object):
         column = column.astype(object).where(column.notna(), None)  # pandas' own types, which NumPy does not know
-    array = np.asarray(column)
+    array = as_array(column)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if is_target and array.ndim == 2 and array.shape[1] and is_one_hot(array):
-        array = array.argmax(axis=1)
+        array = array.argmax(axis=1) if names is None else names[array.argmax(axis=1)]
     if array.ndim != 1:
         what = "y" if is_target else "a column"
-        raise DataError(f"{NAME}: {what} has the shape {array.shape}; expected one value for each row.")
+        remedy = "xpmlp.MLPRegressor and xpmlp.MLPClassifier take several targets" if is_target else "Give x and y"
+        raise DataError(f"{NAME}: {what} has the shape {array.shape}; expected one value for each row. {remedy}.")
     if array.dtype.kind in "US":
         return polars.Series(array.astype(np.str_).tolist())
     return polars.Series(array if array.dtype.kind in "biufmM" else array.tolist(), strict=False)

@@ -158,14 +158,18 @@ class TableOptions:
 
     @staticmethod
     def parse(**values: Any) -> "TableOptions":
-        """Return options from words that a user gave; a name may stand for a tuple of names."""
-        hints = get_type_hints(TableOptions)
+        """Return options from words that a user gave; a name may stand for a tuple, and columns may be numbers."""
+        hints, target = get_type_hints(TableOptions), values.get("target")
+        if hasattr(target, "__len__") and not isinstance(target, str | tuple):
+            raise SettingsError(f"target: expected the name of one column, not a {type(target).__name__}.")
+        values |= {} if target is None else {"target": str(target)}
         for name in values.keys() & hints.keys():
             choices = choices_of(hints[name])
             if choices and values[name] not in (*choices, None):
                 raise SettingsError(f"--{name}: {values[name]!r} is not one of {', '.join(choices)}.")
             if hints[name] == tuple[str, ...]:
-                values[name] = (values[name],) if isinstance(values[name], str) else tuple(values[name])
+                given = values[name]
+                values[name] = tuple(map(str, [given] if isinstance(given, str | int | float) else given))
         return TableOptions(**values)
 
     @staticmethod
