@@ -27,7 +27,7 @@ from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.layers import Layer, Layers
 from xpmlp.nn.loss_names import LossName
 from xpmlp.nn.samples import Samples
-from xpmlp.training.distributed import SingleProcess
+from xpmlp.training.distributed import OwnRows, SingleProcess
 from xpmlp.training.prediction import predict_outputs
 
 from .arrays import (
@@ -43,19 +43,11 @@ from .arrays import (
     same_device,
     to_host,
 )
-from .functions import (
-    activations_of,
-    check_functions,
-    dropout_of,
-    exact_loss,
-    prediction_functions,
-    reported_loss,
-)
-from .lbfgs import minimize
+from .functions import check_functions, dropout_of, prediction_functions
+from .lbfgs import fit_lbfgs
 from .portable import PortableMixin
-from .problem import NO_ROWS, Problem, Rows
+from .problem import NO_ROWS, GivenRows, Problem
 from .processes import check_input_together, connect_rows
-from .sklearn_callbacks import one_task
 from .stochastic import fit_stochastic, reset_curves
 from .validation import check_samples, check_targets, check_weight, refuse_lazy
 
@@ -176,56 +168,67 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
         SettingsError
             A ValueError: the backend or device is not available.
         """
-        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), incremental=False)
+        validation = GivenRows(X_val, y_val, sample_weight_val)
+        self._fit(GivenRows(X, y, sample_weight), validation, incremental=False)
         return self
 
-    def _fit(
-        self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any] = NO_ROWS, *, incremental: bool
-    ) -> None:
+    def _fit(self, given: GivenRows, validation: GivenRows = NO_ROWS, *, incremental: bool) -> None:
         """Train from new weights or from the current ones."""
-        processes = connect_rows(self, X, y, sample_weight=sample_weight, X_val=validation[0])
-        x_val, y_val, weight_val = validation
-        refuse_lazy(X=X, y=y, sample_weight=sample_weight, X_val=x_val, y_val=y_val, sample_weight_val=weight_val)
-        sizes = self._hidden_sizes()
-        check_functions(self, sizes)
+        processes = connect_rows(self, *given[:2], sample_weight=given.sample_weight, X_val=validation.X)
+        refuse_lazy(**given._asdict(), **{f"{name}_val": value for name, value in validation._asdict().items()})
+        check_functions(self, self._hidden_sizes())
         from_scratch = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
-        source = backend_of(X)
+        problem = self._make_problem(given, validation, processes, reset=from_scratch, incremental=incremental)
+        random_state = self._start(problem, reset=from_scratch)
+        if self.solver == "lbfgs":
+            fit_lbfgs(self, problem)
+        else:
+            fit_stochastic(self, problem, random_state, incremental=incremental)
+
+    def _make_problem(
+        self,
+        given: GivenRows,
+        validation: GivenRows = NO_ROWS,
+        processes: OwnRows | None = None,
+        *,
+        reset: bool = True,
+        incremental: bool = False,
+    ) -> Problem:
+        """Return the valid samples, and set the attributes that depend on them alone, such as the classes."""
+        source = backend_of(given.X)
         check = self._check_input if processes is None else functools.partial(check_input_together, self, processes)
-        x, targets, weight = check(source, X, y, sample_weight, reset=from_scratch, incremental=incremental)
-        units = [x.shape[1], *sizes, targets.shape[1] * self._outputs_per_target()]
-        random_state = check_random_state(self.random_state)
+        x, targets, weight = check(source, *given, reset=reset, incremental=incremental)
         backend = self._find_backend(source, x)
         if processes is not None:
             processes.compare({"backend": backend.name})
-            random_state = processes.from_first(random_state)
-        dtype = dtype_name(x)
-        if from_scratch:
-            self._initialize(units, random_state, dtype)
-        elif self.dtype is None:
-            dtype = dtype_name(self.coefs_[0])  # A float32 batch does not round a float64 network.
-        self._check_units(units)
+        # A float32 batch does not round a float64 network.
+        dtype = dtype_name(x if reset or self.dtype is not None else self.coefs_[0])
         if not same_device(source, backend):
             x, targets, weight = to_host(x), to_host(targets), to_host(weight)
         columns = targets.shape[1]
         held_out = (processes or SingleProcess()).together(lambda: self._check_validation(source, columns, *validation))
-        problem = Problem(
-            given=Rows(X, y, sample_weight),
-            given_validation=None if held_out is None else Rows(*validation),
+        return Problem(
+            given=given,
+            given_validation=None if held_out is None else validation,
             validation=held_out,
             source=source,
             backend=backend,
             samples=Samples(x, self._training_targets(backend_of(targets), targets, dtype), weight),
             dtype=dtype,
-            activation=activations_of(self.activation, len(sizes)),
-            loss=reported_loss(self),
-            l2=None if self.solver == "adamw" else float(self.alpha) or None,
             processes=processes,
         )
-        if self.solver == "lbfgs":
-            with one_task(self, *problem.given):
-                self._keep(minimize(self, problem, exact_loss(self)), backend, source)
-        else:
-            self._keep(fit_stochastic(self, problem, random_state, incremental=incremental), backend, source)
+
+    def _start(self, problem: Problem, *, reset: bool = True) -> np.random.RandomState:
+        """Draw initial weights or check the current ones, and return the generator of all that is drawn next."""
+        x, targets = problem.samples.x, problem.samples.targets
+        units = [x.shape[1], *self._hidden_sizes(), targets.shape[1] * self._outputs_per_target()]
+        random_state: np.random.RandomState = check_random_state(self.random_state)
+        if problem.processes is not None:
+            random_state = problem.processes.from_first(random_state)
+        if reset:
+            self._initialize(units, random_state, problem.dtype)
+        self._check_units(units)
+        return random_state
 
     def _hidden_sizes(self) -> list[int]:
         """Return the number of units in each hidden layer."""

@@ -23,6 +23,7 @@ from xpmlp.nn.losses import smooth_targets
 from .arrays import backend_of, dtype_name, move, numpy_backend, to_host
 from .base import MLPBase
 from .labels import check_labels, decode, encode, find_classes, fit_binarizer, has_numeric_labels
+from .problem import GivenRows
 from .validation import refuse_lazy
 
 
@@ -99,7 +100,7 @@ class MLPClassifier(ClassifierMixin, MLPBase):
             labels = to_host(y)
             multilabel = type_of_target(labels).startswith("multilabel")
             self._label_binarizer = LabelBinarizer().fit(labels if multilabel else classes)
-        self._fit(X, y, sample_weight, incremental=True)
+        self._fit(GivenRows(X, y, sample_weight), incremental=True)
         return self
 
     @property

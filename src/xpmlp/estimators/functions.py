@@ -76,6 +76,16 @@ def activation_name(activation: Any) -> str:
     return ",".join(names)
 
 
+def activation_of(estimator: Any) -> Activations:
+    """Return the activation of an estimator that has weights."""
+    return activations_of(estimator.activation, len(estimator.coefs_) - 1)
+
+
+def l2_of(estimator: Any) -> float:
+    """Return the L2 penalty λ; adamw decays the weights instead."""
+    return 0.0 if estimator.solver == "adamw" else float(estimator.alpha)
+
+
 def exact_loss(estimator: Any) -> Loss:
     """Return the loss whose gradient is the exact derivative, or one's own function."""
     loss = find_loss(estimator._loss_name())
@@ -165,7 +175,7 @@ def prediction_functions(estimator: Any, backend: Backend) -> tuple[Activations,
     On NumPy the logistic function is SciPy's, as in scikit-learn. Its exponential rounds differently from NumPy's, by
     up to 5e-7 in a float32 probability.
     """
-    hidden, output = activations_of(estimator.activation, len(estimator.coefs_) - 1), exact_loss(estimator)
+    hidden, output = activation_of(estimator), exact_loss(estimator)
     if backend.name == "numpy":
         if estimator.activation == "logistic":
             hidden = ACTIVATIONS["logistic"]._replace(forward=scipy_logistic)

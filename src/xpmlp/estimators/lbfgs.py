@@ -18,22 +18,25 @@ from xpmlp.nn.samples import Samples, make_batch, slice_rows
 from xpmlp.nn.tree import tree_map
 from xpmlp.training.distributed import Combine
 
+from .functions import activation_of, exact_loss, l2_of, reported_loss
 from .problem import Problem
+from .sklearn_callbacks import one_task
 
 BLOCK_VALUES = 2**21  # outputs of all layers per block: bounds the memory beside the samples
 
 
-def minimize(estimator: Any, problem: Problem, loss: Loss) -> Layers:
-    """Set the estimator's ``loss_`` and ``n_iter_``, and return the network that minimizes `loss` over all samples.
+def fit_lbfgs(estimator: Any, problem: Problem) -> None:
+    """Train on all samples at once, and store the network, ``loss_`` and ``n_iter_`` in the estimator.
 
-    The problem's own loss is only reported: its gradient need not be the exact derivative. The objective is computed
-    in blocks of rows, which bound the memory.
+    ``loss_`` is the reported loss, whose gradient need not be the exact derivative. The objective is computed in blocks
+    of rows, which bound the memory.
     """
     import scipy.optimize
     from sklearn.utils.optimize import _check_optimize_result
 
     backend, xp = problem.backend, problem.backend.xp
-    dtype = problem.dtype
+    dtype, activation, penalty = problem.dtype, activation_of(estimator), l2_of(estimator) or None
+    exact = exact_loss(estimator)
     initial = estimator._layers(backend, dtype)
     shapes = [array.shape for array in parameters(initial)]
 
@@ -48,9 +51,9 @@ def minimize(estimator: Any, problem: Problem, loss: Loss) -> Layers:
                 xp,
                 layers,
                 *make_batch(xp, slice_rows(samples, start, stop)),
-                activation=problem.activation,
+                activation=activation,
                 loss=loss,
-                penalty=problem.l2 if start == 0 and problem.is_first else None,
+                penalty=penalty if start == 0 and problem.is_first else None,
             )
             if len(blocks) > 1 or problem.processes is not None:
                 part = tree_map(functools.partial(operator.mul, share), part)
@@ -58,7 +61,7 @@ def minimize(estimator: Any, problem: Problem, loss: Loss) -> Layers:
         return total if problem.processes is None else Combine(problem.processes, backend)(total)
 
     def objective(vector: Float64[np.ndarray, " parameters"]) -> tuple[float, Float64[np.ndarray, " parameters"]]:
-        value, gradients = evaluate(unpack(xp, backend.asarray(vector, dtype), shapes), loss)
+        value, gradients = evaluate(unpack(xp, backend.asarray(vector, dtype), shapes), exact)
         return float(value), backend.to_numpy(pack(xp, gradients)).astype(np.float64)
 
     iterations = 0
@@ -69,7 +72,8 @@ def minimize(estimator: Any, problem: Problem, loss: Loss) -> Layers:
         sys.stdout.write(f"Iteration {iterations}, loss = {intermediate_result.fun:.8f}\n")
 
     size = initial, blocks[0][1]
-    with backend.scope(), backend.run_threads(*size, None), backend.threads_for(*size):
+    task = one_task(estimator, *problem.given)
+    with task, backend.scope(), backend.run_threads(*size, None), backend.threads_for(*size):
         result = scipy.optimize.minimize(
             objective,
             backend.to_numpy(pack(xp, initial)).astype(np.float64),
@@ -82,9 +86,9 @@ def minimize(estimator: Any, problem: Problem, loss: Loss) -> Layers:
         layers = tree_map(
             lambda array: xp.asarray(array, copy=True), unpack(xp, backend.asarray(result.x, dtype), shapes)
         )
-        estimator.loss_ = float(evaluate(layers, problem.loss)[0])
-    estimator.n_iter_ = int(_check_optimize_result("lbfgs", result, estimator.max_iter))
-    return layers
+        estimator.loss_ = float(evaluate(layers, reported_loss(estimator))[0])
+        estimator.n_iter_ = int(_check_optimize_result("lbfgs", result, estimator.max_iter))
+        estimator._keep(layers, backend, problem.source)
 
 
 def split_into_blocks(problem: Problem, samples: Samples, layers: Layers) -> list[tuple[int, int, float]]:

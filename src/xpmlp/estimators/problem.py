@@ -1,16 +1,14 @@
-"""What a solver is given: the samples, the network's functions, and where to compute."""
+"""What a solver is given: the samples, and where to compute with them."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from xpmlp.backends import Backend
-from xpmlp.nn.activations import Activations
-from xpmlp.nn.losses import Loss
 from xpmlp.nn.samples import Samples
 from xpmlp.training.distributed import OwnRows
 
 
-class Rows(NamedTuple):
+class GivenRows(NamedTuple):
     """Samples, targets and weights as they were given."""
 
     X: Any
@@ -18,22 +16,19 @@ class Rows(NamedTuple):
     sample_weight: Any
 
 
-NO_ROWS = Rows(None, None, None)
+NO_ROWS = GivenRows(None, None, None)
 
 
 class Problem(NamedTuple):
-    """What to minimize, and where."""
+    """What to train on, and where."""
 
-    given: Rows
-    given_validation: Rows | None
+    given: GivenRows
+    given_validation: GivenRows | None
     validation: Samples | None
     source: Backend  # of X, to which the trained network is moved
     backend: Backend  # computes
     samples: Samples  # arrays of `backend`, or of NumPy
     dtype: str  # to compute in
-    activation: Activations
-    loss: Loss
-    l2: float | None  # the penalty λ
     processes: OwnRows | None = None  # that each hold samples of their own
 
     @property

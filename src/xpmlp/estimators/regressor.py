@@ -19,6 +19,7 @@ from xpmlp.nn.losses import DEFAULT_QUANTILES, REGRESSION_LOSSES
 
 from .arrays import move, to_host
 from .base import MLPBase
+from .problem import GivenRows
 from .validation import as_floats, ravel_column, refuse_lazy
 
 
@@ -95,7 +96,7 @@ class MLPRegressor(RegressorMixin, MLPBase, RegressionLoss):
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
         """Train one more epoch on these samples; see `fit`."""
-        self._fit(X, y, sample_weight, incremental=True)
+        self._fit(GivenRows(X, y, sample_weight), incremental=True)
         return self
 
     def _check_targets(self, source: Backend, y: Any, *, incremental: bool | None) -> Any:

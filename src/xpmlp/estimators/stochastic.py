@@ -12,29 +12,33 @@ from jaxtyping import Int64
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils import _safe_indexing
 
 from xpmlp.nn.dropout import has_dropout
-from xpmlp.nn.layers import Layers
-from xpmlp.nn.optimizers import Optimizer, adam, adamw, clip_gradients, sgd
-from xpmlp.training import DivergedError, fit
+from xpmlp.nn.optimizers import Optimizer, adam, adamw, sgd
+from xpmlp.training import DivergedError, FitResult, fit
 from xpmlp.training.errors import USE_SMALLER
+from xpmlp.training.population import Rows, with_largest_norm
 
 from .arrays import to_host
-from .functions import dropout_of
-from .problem import Problem, Rows
+from .functions import activation_of, dropout_of, l2_of, reported_loss
+from .problem import Problem
 from .sklearn_callbacks import SklearnCallbacks
-from .stopping import LearningRate, Stopping, make_score, select_rows
+from .stopping import LearningRate, Stopping, make_score
 
 LARGE = 1e3  # values beyond may be the cause if training diverges
 
-# Cached, so that fits with the same settings share one optimizer, and with it the compiled steps.
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    "sgd": functools.lru_cache(maxsize=32)(sgd),
-    "adam": functools.lru_cache(maxsize=32)(adam),
-    "adamw": functools.lru_cache(maxsize=32)(adamw),
+    "sgd": sgd,
+    "nesterov": functools.partial(sgd, nesterov=True),
+    "adam": adam,
+    "adamw": adamw,
 }
-clipped = functools.lru_cache(maxsize=32)(clip_gradients)
+
+
+@functools.lru_cache(maxsize=32)  # so that fits with the same settings share one optimizer, and with it compiled steps
+def cached_optimizer(make: Callable[..., Optimizer], **settings: float) -> Optimizer:
+    """Return an optimizer."""
+    return make(**settings)
 
 
 class Reshuffler:
@@ -54,50 +58,36 @@ class Reshuffler:
         return indices
 
 
-def fit_stochastic(
-    estimator: Any, problem: Problem, random_state: np.random.RandomState, *, incremental: bool
-) -> Layers:
-    """Train, record the epochs in the estimator's attributes, and return the network as arrays of the backend.
+def fit_stochastic(estimator: Any, problem: Problem, random_state: np.random.RandomState, *, incremental: bool) -> None:
+    """Train, and record the epochs and the network in the estimator's attributes.
 
     If `incremental`, train one epoch with the current optimizer, its state and learning rate.
     """
-    rows, score = None, None
     if estimator.early_stopping and incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
-    validates = bool(estimator.early_stopping) or problem.validation is not None
-    continue_curves(estimator, validates=validates)
-    if problem.validation is not None:
-        score = make_score(estimator, problem, problem.validation, problem.given_validation)
-    elif validates:
-        rows, validation_rows = split_rows(estimator, problem, random_state)
-        if problem.processes is not None:
-            validation_rows = problem.processes.own(validation_rows)
-        given = [part if part is None else _safe_indexing(part, validation_rows) for part in problem.given]
-        score = make_score(estimator, problem, select_rows(problem, validation_rows), Rows(*given))
-    trained_on = total_rows(problem) if rows is None else len(rows)
+    continue_curves(estimator, validates=bool(estimator.early_stopping) or problem.validation is not None)
+    rows = draw_rows(estimator, problem, random_state)
+    score = make_score(estimator, problem, rows.validation)
     if not incremental or getattr(estimator, "_optimizer", (None,))[0] != estimator.solver:
         reset_optimizer(estimator)
-    solver, settings = estimator._optimizer
-    optimizer = OPTIMIZERS[solver](**settings)
-    if estimator.max_grad_norm is not None:
-        optimizer = clipped(optimizer, float(estimator.max_grad_norm))
-    stopping = Stopping(estimator, problem, estimator._learning_rate, score)
-    epochs = 1 if incremental else estimator.max_iter
+    make_optimizer, settings = optimizer_of(estimator)
+    stopping = Stopping(estimator, problem, score)
     theirs = [SklearnCallbacks(estimator, *problem.given)] if hasattr(estimator, "_skl_callbacks") else []
+    error: DivergedError | None = None
     try:
         result = fit(
             problem.samples,
             layers=iter(estimator._layers(problem.backend, problem.dtype)),
-            activation=problem.activation,
-            loss=problem.loss,
-            optimizer=optimizer,
+            activation=activation_of(estimator),
+            loss=reported_loss(estimator),
+            optimizer=cached_optimizer(make_optimizer, **settings),
             schedule=estimator._learning_rate,
-            epochs=epochs,
-            batch_size=batch_size(estimator, trained_on),
-            generator=Reshuffler(random_state if estimator.shuffle else None),
-            rows=rows,
+            epochs=1 if incremental else estimator.max_iter,
+            batch_size=batch_size(estimator, len(rows.train)),
+            generator=rows.shuffler,
+            rows=None if rows.validation is None else rows.train,
             loss_rows=0,
-            l2=problem.l2,
+            l2=l2_of(estimator) or None,
             dropout=dropout_of(estimator),
             dropout_key=estimator._dropout_key,
             optimizer_state=estimator._optimizer_state,
@@ -105,22 +95,41 @@ def fit_stochastic(
             callbacks=(stopping, *theirs, *estimator.callbacks),
             communicator=problem.processes,
         )
-    except DivergedError as error:
-        if stopping.best_layers is None:
-            raise explain_divergence(error, problem) from error
-        result = error.result
-        warnings.warn(f"{error} The weights are those of the best validation score.", ConvergenceWarning, stacklevel=5)
-    else:
-        if result.interrupted:
-            warnings.warn("Training interrupted by user.", stacklevel=5)
-        elif result.stop_reason is None and not incremental:
-            message = f"Maximum iterations ({epochs}) reached and the optimization hasn't converged yet."
-            warnings.warn(f"Stochastic Optimizer: {message}", ConvergenceWarning, stacklevel=5)
+    except DivergedError as diverged:
+        result, error = diverged.result, diverged
+    keep_result(estimator, problem, result, error, has_best=stopping.has_best, incremental=incremental)
+
+
+def keep_result(
+    estimator: Any,
+    problem: Problem,
+    result: FitResult,
+    error: DivergedError | None,
+    *,
+    has_best: bool,
+    incremental: bool = False,
+) -> None:
+    """Store a trained network in the estimator, and warn if it did not converge.
+
+    Raises
+    ------
+    DivergedError
+        If it diverged, unless it has the weights of a best epoch.
+    """
+    if error is not None:
+        if not has_best:
+            raise explain_divergence(error, problem)
+        warnings.warn(f"{error} The weights are those of the best validation score.", ConvergenceWarning, stacklevel=6)
+    elif result.interrupted:
+        warnings.warn("Training interrupted by user.", stacklevel=6)
+    elif result.stop_reason is None and not incremental:
+        message = f"Maximum iterations ({estimator.max_iter}) reached and the optimization hasn't converged yet."
+        warnings.warn(f"Stochastic Optimizer: {message}", ConvergenceWarning, stacklevel=6)
     estimator._optimizer_state = result.state.optimizer
     if has_dropout(dropout_of(estimator)):
         key = to_host(result.state.dropout)
         estimator._dropout_key = key if key.ndim else int(key)
-    return result.state.layers
+    estimator._keep(result.state.layers, result.backend, problem.source)
 
 
 def explain_divergence(error: DivergedError, problem: Problem) -> DivergedError:
@@ -178,21 +187,33 @@ def reset_optimizer(estimator: Any) -> None:
     estimator._optimizer_state = None
 
 
-def split_rows(
-    estimator: Any, problem: Problem, random_state: np.random.RandomState
-) -> tuple[Int64[np.ndarray, " rows"], Int64[np.ndarray, " validation_rows"]]:
+def optimizer_of(estimator: Any) -> tuple[Callable[..., Optimizer], dict[str, float]]:
+    """Return the function that makes the optimizer, and its settings."""
+    solver, settings = estimator._optimizer
+    settings = dict(settings)
+    make = OPTIMIZERS["nesterov" if settings.pop("nesterov", False) else solver]
+    if estimator.max_grad_norm is None:
+        return make, settings
+    return with_largest_norm(make), settings | {"max_grad_norm": float(estimator.max_grad_norm)}
+
+
+def draw_rows(estimator: Any, problem: Problem, random_state: np.random.RandomState) -> Rows:
     """Draw training and validation rows; stratified for two classes."""
-    targets = problem.samples.targets
-    is_binary = is_classifier(estimator) and targets.shape[-1] == 1
-    rows, validation_rows = train_test_split(
-        np.arange(total_rows(problem), dtype=np.int64),
-        random_state=random_state,
-        test_size=estimator.validation_fraction,
-        stratify=problem.of_all(to_host(targets)) if is_binary else None,
-    )
-    if len(validation_rows) < 2:
-        raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
-    return rows, validation_rows
+    rows, validation_rows = np.arange(total_rows(problem), dtype=np.int64), None
+    if estimator.early_stopping and problem.validation is None:
+        targets = problem.samples.targets
+        is_binary = is_classifier(estimator) and targets.shape[-1] == 1
+        rows, validation_rows = train_test_split(
+            rows,
+            random_state=random_state,
+            test_size=estimator.validation_fraction,
+            stratify=problem.of_all(to_host(targets)) if is_binary else None,
+        )
+        if len(validation_rows) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+    return Rows(rows, Reshuffler(random_state if estimator.shuffle else None), validation_rows)
 
 
 def total_rows(problem: Problem) -> int:

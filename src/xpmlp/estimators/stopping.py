@@ -10,16 +10,18 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Int64
 from sklearn.metrics import check_scoring, r2_score
+from sklearn.utils import _safe_indexing
 
 from xpmlp.data.placement import move_samples
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.samples import Samples, take_rows
-from xpmlp.training import Callback, Run
+from xpmlp.training import Callback, EpochRow, Run
 from xpmlp.training.evaluation import loss_and_accuracy
 from xpmlp.training.prediction import predict_outputs
 
 from .arrays import same_device
-from .problem import Problem, Rows
+from .functions import activation_of, reported_loss
+from .problem import GivenRows, Problem
 
 LOWEST = 1e-6  # an adaptive rate is not reduced below this
 
@@ -59,11 +61,11 @@ class Stopping(Callback):
     `score` computes a network's validation loss and score; None without validation samples.
     """
 
-    def __init__(self, estimator: Any, problem: Problem, learning_rate: LearningRate, score: Score | None) -> None:
+    def __init__(self, estimator: Any, problem: Problem, score: Score | None = None) -> None:
         self.estimator = estimator
         self.problem = problem
-        self.learning_rate = learning_rate
         self.score = score
+        self.has_best = False
         self.best_layers: Layers | None = None
 
     def on_fit_start(self, run: Run) -> None:
@@ -71,28 +73,37 @@ class Stopping(Callback):
         self.estimator.n_iter_ = 0
 
     def on_epoch_end(self, run: Run) -> None:
-        """Record the epoch; after too many without improvement, reduce the learning rate or stop."""
-        estimator = self.estimator
+        """Store the epoch's weights in the estimator, for other callbacks, and apply the rule."""
+        layers, score = run.state.layers, self.score
+        if same_device(self.problem.source, run.backend):  # frees the weights before
+            self.estimator._keep(layers, run.backend, self.problem.source)
+        if self.end_epoch(run.history[-1], run.rows, score and functools.partial(score, layers), run.stop):
+            self.best_layers = layers
+
+    def end_epoch(
+        self, row: EpochRow, rows: int, score: Callable[[], tuple[float, float]] | None, stop: Callable[[str], None]
+    ) -> bool:
+        """Record an epoch on so many rows, and return whether to keep its weights.
+
+        After too many epochs without improvement, reduce the learning rate or `stop`.
+        """
+        estimator, is_best = self.estimator, False
         estimator.n_iter_ += 1
-        estimator.t_ += run.rows
-        estimator.loss_ = run.history[-1].objective
+        estimator.t_ += rows
+        estimator.loss_ = row.objective
         estimator.loss_curve_.append(estimator.loss_)
-        self.show_weights(run)
         if estimator.verbose:
             self.print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
-        if self.score is not None:
-            improved = self.record_score(run, self.score)
+        if score is not None:
+            improved, is_best = self.record_score(*score())
         if not estimator.early_stopping:
-            improved = self.record_loss()
+            improved, is_best = self.record_loss(), False
+        self.has_best |= is_best
         estimator._no_improvement_count = 0 if improved else estimator._no_improvement_count + 1
-        self.learning_rate.end_epoch(estimator.t_)
+        estimator._learning_rate.end_epoch(estimator.t_)
         if estimator._no_improvement_count > estimator.n_iter_no_change:
-            self.slow_down_or_stop(run)
-
-    def show_weights(self, run: Run) -> None:
-        """Store the epoch's weights in the estimator, for other callbacks."""
-        if same_device(self.problem.source, run.backend):  # frees the weights before
-            self.estimator._keep(run.state.layers, run.backend, self.problem.source)
+            self.slow_down_or_stop(stop)
+        return is_best
 
     def record_loss(self) -> bool:
         """Record the lowest loss, and return whether this one is lower by more than tol."""
@@ -101,20 +112,18 @@ class Stopping(Callback):
         estimator.best_loss_ = min(estimator.best_loss_, estimator.loss_)
         return improved
 
-    def record_score(self, run: Run, score: Score) -> bool:
-        """Record the validation score, keep the best weights, and return whether it improved by tol."""
+    def record_score(self, loss: float, value: float) -> tuple[bool, bool]:
+        """Record the validation loss and score, and return whether the score improved by tol, and at all."""
         estimator = self.estimator
-        loss, value = score(run.state.layers)
         estimator.validation_loss_curve_.append(loss)
         estimator.validation_scores_.append(value)
         self.print(f"Validation score: {value:f}")
         improved = not value < estimator.best_validation_score_ + estimator.tol
-        if value > estimator.best_validation_score_:
-            estimator.best_validation_score_ = value
-            self.best_layers = run.state.layers if estimator.early_stopping else None
-        return improved
+        is_best = value > estimator.best_validation_score_
+        estimator.best_validation_score_ = max(estimator.best_validation_score_, value)
+        return improved, is_best
 
-    def slow_down_or_stop(self, run: Run) -> None:
+    def slow_down_or_stop(self, stop: Callable[[str], None]) -> None:
         """Reduce the learning rate if possible, else stop the run."""
         estimator = self.estimator
         what = "Validation score" if estimator.early_stopping else "Training loss"
@@ -122,13 +131,14 @@ class Stopping(Callback):
             f"{what} did not improve more than tol={estimator.tol:f} "
             f"for {estimator.n_iter_no_change} consecutive epochs."
         )
-        if self.learning_rate.reduce():
-            self.print(f"{reason} Setting learning rate to {self.learning_rate.current:f}")
+        rate = estimator._learning_rate
+        if rate.reduce():
+            self.print(f"{reason} Setting learning rate to {rate.current:f}")
             estimator._no_improvement_count = 0
             return
-        too_small = " Learning rate too small." if self.learning_rate.kind == "adaptive" else ""
+        too_small = " Learning rate too small." if rate.kind == "adaptive" else ""
         self.print(f"{reason}{too_small} Stopping.")
-        run.stop(reason)
+        stop(reason)
 
     def on_fit_end(self, run: Run) -> None:
         """Restore the weights with this run's best score, if it exceeds all earlier ones."""
@@ -150,13 +160,21 @@ def select_rows(problem: Problem, rows: Int64[np.ndarray, " rows"]) -> Samples:
         return take_rows(backend.xp, samples, backend.asarray(rows))
 
 
-def make_score(estimator: Any, problem: Problem, samples: Samples, given: Rows | None) -> Score:
-    """Return a function that computes a network's validation loss and score.
+def make_score(estimator: Any, problem: Problem, rows: Int64[np.ndarray, " validation_rows"] | None) -> Score | None:
+    """Return a function that computes a network's validation loss and score: on given samples, or these rows.
 
     The score is the accuracy, R² for regression, minus the loss for quantiles or if asked for, or that of the
-    estimator's scorer on the rows as they were `given`.
+    estimator's scorer on the rows as they were given. Without validation samples, return None.
     """
-    backend, activation, loss = problem.backend, problem.activation, problem.loss
+    backend, activation, loss = problem.backend, activation_of(estimator), reported_loss(estimator)
+    samples, given = problem.validation, problem.given_validation
+    if samples is None:
+        if rows is None:
+            return None
+        if problem.processes is not None:
+            rows = problem.processes.own(rows)
+        given = GivenRows(*(part if part is None else _safe_indexing(part, rows) for part in problem.given))
+        samples = select_rows(problem, rows)
     with backend.scope():
         samples = move_samples(backend, samples, problem.dtype)
         truth = None if loss.is_correct is not None else problem.of_all(backend.to_numpy(samples.targets))

@@ -10,7 +10,7 @@ from sklearn.model_selection._validation import _fit_and_score
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import validate_data
 
-from xpmlp.estimators.arrays import numpy_backend
+from xpmlp.estimators.arrays import numpy_backend, to_host
 from xpmlp.estimators.functions import prediction_functions
 from xpmlp.estimators.labels import decode
 from xpmlp.nn.ensembles import stack_networks
@@ -18,7 +18,7 @@ from xpmlp.nn.network import forward
 from xpmlp.nn.samples import Samples
 from xpmlp.training.population import Rows, shapes_of, train_widths
 
-from .networks import Fit, Inputs, Preparation, UnsuitableError
+from .networks import Fit, Fold, Preparation, UnsuitableError
 
 SCORED_AT_ONCE = 2**17  # units: a megabyte, which stays in the cache and is not asked for again
 
@@ -63,58 +63,51 @@ def train_and_score(tasks: Sequence[Task]) -> tuple[dict[int, Any], dict[int, st
 
 
 def train(fits: list[Fit]) -> None:
-    """Train networks of one architecture, in all its widths, and store them in their estimators."""
-    backend = fits[0].backend
-    samples, offsets = pool({id(fit.inputs): fit.inputs for fit in fits})
+    """Train networks of one architecture, in all its widths."""
+    samples, positions = pool({id(fit.fold): fit.fold for fit in fits})
     rows: dict[int, Rows] = {}
     for fit in fits:
-        if id(fit.rows) not in rows:
-            position = offsets[id(fit.inputs)]
-            validation = fit.rows.validation
-            rows[id(fit.rows)] = Rows(
-                position[fit.rows.train],
-                fit.rows.shuffler,
-                None if validation is None else position[validation],
-            )
-    members = [fit.member(rows[id(fit.rows)]) for fit in fits]
+        position, own = positions[id(fit.fold)], fit.rows
+        validation = None if own.validation is None else position[own.validation]
+        rows.setdefault(id(own), Rows(position[own.train], own.shuffler, validation))
     train_widths(
         samples,
-        members,
+        [fit.make_member(rows[id(fit.rows)]) for fit in fits],
         activation=fits[0].activation,
         loss=fits[0].loss,
         optimizer=fits[0].optimizer,
         batch_size=fits[0].batch_size,
-        backend=backend,
+        backend=fits[0].fold.problem.backend,
     )
-    for fit, member in zip(fits, members, strict=True):
-        fit.finish(member)
 
 
-def pool(inputs: dict[int, Inputs]) -> tuple[Samples, dict[int, Any]]:
-    """Return all samples, and for each of the inputs the positions of its rows among them, by its key.
+def pool(folds: dict[int, Fold]) -> tuple[Samples, dict[int, Any]]:
+    """Return all samples on the host, and the positions of each fold's rows among them, by its key.
 
-    Training rows that are the search's own, of several folds and without weights, are held once.
+    Rows without weights that are the same in several folds are held once.
     """
-    parts = list(inputs.values())
-    weighted = any(part.weight is not None for part in parts)
-    source = parts[0]
-    shared = [part.x is not source.x and part.source is not None and part.source is source.source for part in parts[1:]]
-    if shared and all(shared) and not weighted and all(part.same_targets(source) for part in parts):
-        count = 1 + max(int(np.max(part.train)) for part in parts)
-        x = np.zeros((count, source.x.shape[1]), source.x.dtype)
-        targets = np.zeros((count, source.targets.shape[1]), source.targets.dtype)
-        for part in parts:
-            x[part.train], targets[part.train] = part.x, part.targets
-        return Samples(x, targets), {key: part.train for key, part in inputs.items()}
-    starts = np.cumsum([0, *(len(part.x) for part in parts)])
-    weights = [np.ones(len(part.x), part.x.dtype) if part.weight is None else part.weight for part in parts]
+    parts = {key: fold.problem.samples.map(to_host) for key, fold in folds.items()}
+    first, *others = parts.values()
+    if others and all(part.weight is None for part in parts.values()):
+        count = 1 + max(int(np.max(fold.train)) for fold in folds.values())
+        shared = first.map(lambda array: np.zeros((count, array.shape[1]), array.dtype))
+        for key, fold in folds.items():
+            shared.x[fold.train], shared.targets[fold.train] = parts[key].x, parts[key].targets
+        if all(
+            np.array_equal(mine[folds[key].train], own)
+            for key, part in parts.items()
+            for mine, own in zip(shared.arrays, part.arrays, strict=True)
+        ):
+            return shared, {key: fold.train for key, fold in folds.items()}
+    starts = np.cumsum([0, *(part.rows for part in parts.values())])
+    weights = [np.ones(part.rows, part.x.dtype) if part.weight is None else part.weight for part in parts.values()]
     samples = Samples(
-        np.concatenate([part.x for part in parts]),
-        np.concatenate([part.targets for part in parts]),
-        np.concatenate(weights) if weighted else None,
+        np.concatenate([part.x for part in parts.values()]),
+        np.concatenate([part.targets for part in parts.values()]),
+        np.concatenate(weights) if any(part.weight is not None for part in parts.values()) else None,
     )
-    offsets = {key: start + np.arange(len(part.x)) for (key, part), start in zip(inputs.items(), starts, strict=False)}
-    return samples, offsets
+    pairs = zip(parts.items(), starts, strict=False)
+    return samples, {key: start + np.arange(part.rows) for (key, part), start in pairs}
 
 
 def score_together(fits: dict[int, Fit], tasks: Sequence[Task]) -> None:
@@ -123,7 +116,7 @@ def score_together(fits: dict[int, Fit], tasks: Sequence[Task]) -> None:
     for index, fit in fits.items():
         task = tasks[index]
         if fit.has_accuracy(task.keywords, task.arguments[2]):
-            key = (id(fit.inputs), id(task.keywords["test"]), shapes_of(fit.start.layers))
+            key = (id(fit.fold), id(task.keywords["test"]), shapes_of(fit.member.layers))
             folds.setdefault(key, []).append(index)
     for fold in folds.values():
         with contextlib.suppress(Exception):  # scikit-learn then scores them one by one, and says what is wrong
@@ -136,7 +129,7 @@ def score_fold(fits: list[Fit], task: Task) -> None:
     x, truth = _safe_split(first.estimator, X, y, task.keywords["test"], task.keywords["train"])
     if first.estimator is not first.network and len(first.estimator.steps) > 1:
         x = first.estimator[:-1].transform(x)
-    widest = max(layer.weight.shape[-1] for layer in first.start.layers)
+    widest = max(layer.weight.shape[-1] for layer in first.member.layers)
     together = max(1, SCORED_AT_ONCE // (len(truth) * widest))
     for start in range(0, len(fits), together):
         some = fits[start : start + together]
@@ -148,7 +141,7 @@ def accuracies(fits: list[Fit], x: Any, truth: Any) -> Any:
     """Return the accuracy of each network on the same rows."""
     network, backend = fits[0].network, numpy_backend()
     x = validate_data(network, x, reset=False)
-    layers = stack_networks(np, [fit.network._layers(backend) for fit in fits])
+    layers = stack_networks(np, [fit.member.layers for fit in fits])
     activation, loss = prediction_functions(network, backend)
     x = np.asarray(x, layers[0].weight.dtype)
     with backend.threads_for(layers, len(x)):
