@@ -39,9 +39,14 @@ def option(metavar: str, text: str, panel: str | None = None) -> Any:
     return typer.Option(metavar=metavar, help=text, rich_help_panel=panel)
 
 
+def parameter_name(setting: str) -> str:
+    """Return the parameter of a command for a setting."""
+    return "hidden" if setting == "hidden_layer_sizes" else setting
+
+
 def option_name(setting: str) -> str:
     """Return the option for a setting."""
-    return "--" + ("hidden" if setting == "hidden_layer_sizes" else setting.replace("_", "-").replace(" ", "-"))
+    return "--" + parameter_name(setting).replace("_", "-").replace(" ", "-")
 
 
 @contextlib.contextmanager
@@ -174,11 +179,9 @@ def with_table_options(command: Callable[..., None], names: Collection[str] | No
     hints = get_type_hints(TableOptions)
     types |= {name: list[str] | None for name, hint in hints.items() if hint == tuple[str, ...]}
     options = {
-        field.name: inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=field.default if field.name == "strict" else field.default or None,
-            annotation=Annotated[types.get(field.name, str | None), table_option(field.name)],
+        field.name: (
+            Annotated[types.get(field.name, str | None), table_option(field.name)],
+            field.default if field.name == "strict" else field.default or None,
         )
         for field in fields(TableOptions)
         if names is None or field.name in names
@@ -192,13 +195,14 @@ def with_reading_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def with_options(
-    command: Callable[..., None], placeholder: str, options: Mapping[str, inspect.Parameter]
+    command: Callable[..., None], placeholder: str, options: Mapping[str, tuple[Any, Any]]
 ) -> Callable[..., None]:
-    """Give a command options in place of one of its parameters; their values are in the command's context."""
+    """Give a command options, each with its default, in place of one of its parameters; `context.params` has them."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    added = [inspect.Parameter(name, keyword, annotation=a, default=default) for name, (a, default) in options.items()]
     parameters: list[inspect.Parameter] = []
     for parameter in inspect.signature(command).parameters.values():
-        parameter = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        parameters += options.values() if parameter.name == placeholder else [parameter]
+        parameters += added if parameter.name == placeholder else [parameter.replace(kind=keyword)]
 
     @functools.wraps(command)
     def run(**values: Any) -> None:

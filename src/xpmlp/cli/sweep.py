@@ -1,7 +1,6 @@
 """``xpmlp sweep``: many settings tried at once, and the best of them trained."""
 
 import contextlib
-import inspect
 import logging
 import time
 from collections.abc import Mapping
@@ -65,20 +64,14 @@ EPILOG = (
 
 def with_settings(command: Any) -> Any:
     """Give a command an option for each setting that can be swept, in place of its parameter `settings`."""
-    options = {}
+    options = dict[str, tuple[Any, Any]]()
     for name in SWEPT:
         several = name == "hidden_layer_sizes"
         what = "SIZES" if several else "VALUES"
         text = "A network: 128, or 256,128, or none. Repeat it for others." if several else "As for xpmlp train."
-        options[name] = inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[
-                list[str] | None if several else str | None,
-                typer.Option(option_name(name), metavar=what, help=text, rich_help_panel=SETTINGS),
-            ],
-        )
+        kind = list[str] | None if several else str | None
+        shown = typer.Option(option_name(name), metavar=what, help=text, rich_help_panel=SETTINGS)
+        options[name] = (Annotated[kind, shown], None)
     return with_options(command, "settings", options)
 
 

@@ -5,7 +5,7 @@ import itertools
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -18,14 +18,9 @@ from xpmlp.datasets import Dataset
 from xpmlp.datasets.load import load_by_options
 from xpmlp.datasets.splitting import VALIDATION_FRACTION
 from xpmlp.errors import OutputError, XpmlpError
-from xpmlp.nn.activations import ACTIVATIONS
-from xpmlp.nn.initializers import INITIALIZERS
-from xpmlp.nn.losses import REGRESSION_LOSSES
 from xpmlp.threads import describe_threads, use_threads
 from xpmlp.training import (
-    OPTIMIZERS,
     RECIPES,
-    SCHEDULES,
     Checkpoint,
     DivergedError,
     FitError,
@@ -34,7 +29,7 @@ from xpmlp.training import (
 )
 from xpmlp.training.distributed import Communicator, SingleProcess
 from xpmlp.training.progress import LiveProgress
-from xpmlp.training.recipes import DTYPES, parse_sizes
+from xpmlp.training.recipes import SETTINGS, parse_sizes
 from xpmlp.training.train import describe_stream, find_recipe
 
 from .console import can_move, make_console, print_error
@@ -69,29 +64,42 @@ from .options import (
     option,
     option_name,
     output_folder,
+    parameter_name,
+    with_options,
     with_table_options,
 )
 from .processes import abort, connect_processes, describe_inputs, load_together
 from .run_folder import RunFolder, make_run_folder
 from .saving import save_run
 
-SETTINGS = tuple(field.name for field in fields(Recipe) if field.name != "hidden_layer_sizes")
 NETWORK, TRAINING, LONG_RUNS = "Network", "Training", "Long runs"
+OF_NETWORK = ("hidden_layer_sizes", "activation", "initializer", "ensemble", "dtype")
+NUMBERS = {"N": int, "ROWS": int, "NUMBER": float, "FRACTION": float}  # the other settings are texts
 NOTHING_SAVED = "Nothing is saved."
 
 
 EPILOG = "\n\n".join(
     f"[bold]--recipe {name}[/bold] stands for --hidden {','.join(map(str, recipe.hidden_layer_sizes)) or 'none'} "
     + " ".join(
-        f"{option_name(setting)} {getattr(recipe, setting)}"
+        f"{option_name(setting)} {value}"
         for setting in SETTINGS
-        if getattr(recipe, setting) is not None
+        if setting != "hidden_layer_sizes" and (value := getattr(recipe, setting)) is not None
     )
     for name, recipe in RECIPES.items()
 )
 
 
+def with_settings(command: Any) -> Any:
+    """Give a command an option for each setting of a recipe, in place of its parameter `settings`."""
+    options = {}
+    for name, setting in SETTINGS.items():
+        shown = option(setting.metavar, setting.help, NETWORK if name in OF_NETWORK else TRAINING)
+        options[parameter_name(name)] = (Annotated[NUMBERS.get(setting.metavar, str) | None, shown], None)
+    return with_options(command, "settings", options)
+
+
 @with_table_options
+@with_settings
 def train(
     context: CommandContext,
     data: Annotated[str | None, DATA] = None,
@@ -104,56 +112,7 @@ def train(
             "black, photo.",
         ),
     ] = "default",
-    hidden: Annotated[
-        str | None,
-        option("SIZES", "Units in each hidden layer: 128, or 256,128, or none for a linear model.", NETWORK),
-    ] = None,
-    activation: Annotated[
-        str | None,
-        option("NAMES", f"Activation function, or one for each hidden layer: {', '.join(ACTIVATIONS)}.", NETWORK),
-    ] = None,
-    ensemble: Annotated[
-        int | None,
-        option("N", "Networks to train at once, from different initial weights; predictions are averaged.", NETWORK),
-    ] = None,
-    initializer: Annotated[str | None, option("NAME", f"Initial weights: {', '.join(INITIALIZERS)}.", NETWORK)] = None,
-    dtype: Annotated[str | None, option("NAME", f"{' or '.join(DTYPES)}.", NETWORK)] = None,
-    optimizer: Annotated[str | None, option("NAME", f"{', '.join(OPTIMIZERS)}.", TRAINING)] = None,
-    learning_rate: Annotated[float | None, option("NUMBER", "Highest learning rate.", TRAINING)] = None,
-    schedule: Annotated[
-        str | None, option("NAME", f"Learning rate over time: {', '.join(SCHEDULES)}.", TRAINING)
-    ] = None,
-    batch_size: Annotated[int | None, option("ROWS", "Rows per step.", TRAINING)] = None,
-    epochs: Annotated[int | None, option("N", "Passes over the training rows.", TRAINING)] = None,
-    penalty: Annotated[
-        float | None, option("NUMBER", "L2 penalty, against overfitting; adamw's weight decay.", TRAINING)
-    ] = None,
-    loss: Annotated[
-        str | None,
-        option(
-            "NAME",
-            f"Loss of a number to predict: {', '.join(REGRESSION_LOSSES)}; huber:1.5 with its delta, in standard "
-            "deviations of the target, quantile:0.1,0.5,0.9 with the quantiles to predict.",
-            TRAINING,
-        ),
-    ] = None,
-    dropout: Annotated[
-        float | None, option("FRACTION", "Share of the hidden units left out at random in training.", TRAINING)
-    ] = None,
-    label_smoothing: Annotated[
-        float | None, option("FRACTION", "Share of each label spread over all classes in training.", TRAINING)
-    ] = None,
-    max_grad_norm: Annotated[
-        float | None, option("NUMBER", "Shorten longer gradients to this length.", TRAINING)
-    ] = None,
-    class_weight: Annotated[
-        str | None,
-        option("NAME", "balanced: all classes count the same, however few rows they have; none by default.", TRAINING),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        option("N", "Seed of initial weights and shuffles; the same seed gives the same network.", TRAINING),
-    ] = None,
+    settings: Any = None,
     validation_fraction: Annotated[
         float | None,
         option(
@@ -320,8 +279,9 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
 
 def check_values(values: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
     """Return the settings that are given, and the options of a table; refuse those that are wrong for any data."""
-    given = {name: values[name] for name in SETTINGS}
-    given["hidden_layer_sizes"] = None if values["hidden"] is None else parse_sizes(values["hidden"])
+    given = {name: values[parameter_name(name)] for name in SETTINGS}
+    if values["hidden"] is not None:
+        given["hidden_layer_sizes"] = parse_sizes(values["hidden"])
     choose_settings(values["recipe"], **given)
     check_long_run(values)
     return given, collect_table_options(values)

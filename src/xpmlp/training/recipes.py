@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -14,6 +14,7 @@ from xpmlp.errors import SettingsError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import INITIALIZERS
 from xpmlp.nn.loss_names import LossName, find_loss
+from xpmlp.nn.losses import REGRESSION_LOSSES
 from xpmlp.nn.optimizers import Optimizer, adam, adamw, clip_gradients, sgd
 
 from .schedules import SCHEDULES
@@ -27,7 +28,6 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 }
 
 DTYPES = ("float32", "float64")
-CLASS_WEIGHTS = ("none", "balanced")
 # What other programs call a setting, for suggestions.
 OTHER_NAMES = {
     "lr": "learning_rate",
@@ -46,44 +46,34 @@ OTHER_NAMES = {
 MOST_UNITS = 100_000_000  # in a layer: larger weights are beyond NumPy's indices and any memory
 
 
-def one_of(names: Iterable[str]) -> Any:
+class Setting(NamedTuple):
+    """What a setting may be, for msgspec to check and in words; and what the command line shows of it."""
+
+    type: Any
+    expected: str
+    metavar: str
+    help: str
+
+
+def one_of(names: Iterable[str], text: str) -> Setting:
     """Declare a setting that is one of some names."""
     pattern = rf"\A({'|'.join(map(re.escape, names))})\Z"
-    return Annotated[str, Meta(pattern=pattern, description=f"one of {', '.join(names)}")]
+    return Setting(Annotated[str, Meta(pattern=pattern)], f"one of {', '.join(names)}", "NAME", text)
 
 
+def count(metavar: str, text: str) -> Setting:
+    """Declare a setting that counts something."""
+    return Setting(Count, "a whole number of at least 1", metavar, text)
+
+
+def fraction(text: str) -> Setting:
+    """Declare a setting that is a share of something."""
+    return Setting(Annotated[float, Meta(ge=0, lt=1)], "a number from 0 to below 1", "FRACTION", text)
+
+
+Count = Annotated[int, Meta(ge=1)]
+Positive = Annotated[float, Meta(gt=0, le=sys.float_info.max)]
 ACTIVATION_NAMES = rf"({'|'.join(map(re.escape, ACTIVATIONS))})"
-LARGEST = sys.float_info.max
-Count = Annotated[int, Meta(ge=1, description="a whole number of at least 1")]
-Fraction = Annotated[float, Meta(ge=0, lt=1, description="a number from 0 to below 1")]
-DECLARED: dict[str, Any] = {
-    "hidden_layer_sizes": Annotated[tuple[Count, ...], Meta(description="a tuple of whole numbers of at least 1")],
-    "activation": Annotated[
-        str,
-        Meta(
-            pattern=rf"\A{ACTIVATION_NAMES}(,{ACTIVATION_NAMES})*\Z",
-            description=f"one of {', '.join(ACTIVATIONS)}, or one for each hidden layer, as in tanh,relu",
-        ),
-    ],
-    "initializer": one_of(INITIALIZERS),
-    "optimizer": one_of(OPTIMIZERS),
-    "learning_rate": Annotated[float, Meta(gt=0, le=LARGEST, description="a number above 0")],
-    "schedule": one_of(SCHEDULES),
-    "batch_size": Count,
-    "epochs": Count,
-    "penalty": Annotated[float, Meta(ge=0, le=LARGEST, description="a number of at least 0")],
-    "dropout": Fraction,
-    "label_smoothing": Fraction,
-    "loss": Annotated[str, Meta(description="a loss's name")],
-    "max_grad_norm": Annotated[
-        Annotated[float, Meta(gt=0, le=LARGEST)] | None, Meta(description="a number above 0, or None")
-    ],
-    "class_weight": one_of(CLASS_WEIGHTS),
-    "ensemble": Count,
-    "dtype": one_of(DTYPES),
-    "seed": Annotated[int, Meta(ge=0, description="a whole number of at least 0")],
-}
-"""What each setting may be, for msgspec to check; the description goes into the error message."""
 
 
 def parse_sizes(text: str) -> tuple[int, ...]:
@@ -106,39 +96,9 @@ def parse_sizes(text: str) -> tuple[int, ...]:
 class Recipe:
     """A recipe: all settings of a training run, in plain values.
 
-    Attributes
-    ----------
-    hidden_layer_sizes
-        Units of each hidden layer; none for a linear model.
-    activation, initializer, optimizer, schedule
-        Names in `ACTIVATIONS`, `INITIALIZERS`, `OPTIMIZERS` and `SCHEDULES`. Several activations, separated by commas,
-        are those of each hidden layer.
-    learning_rate
-        The schedule's highest learning rate.
-    batch_size
-        Rows per step.
-    epochs
-        Passes over the training rows.
-    penalty
-        L2 penalty on the weights; scikit-learn's ``alpha``. With the optimizer ``"adamw"``, its weight decay.
-    dropout
-        Probability of leaving out a hidden unit in training.
-    label_smoothing
-        Share of each label that is spread over all classes in training.
-    loss
-        A name as `LossName` writes it, such as ``"huber:1.5"`` or ``"quantile:0.1,0.5,0.9"``; ``"auto"`` for the
-        cross-entropy of classes, and the squared error of numbers. Huber's delta is in standard deviations of the
-        target.
-    max_grad_norm
-        Longer gradients are shortened to this length; None for no limit.
-    class_weight
-        ``"balanced"`` gives every class the same weight in the loss, however few rows it has; ``"none"`` every row.
-    ensemble
-        Number of networks that are trained at once, from different initial weights, and whose predictions are averaged.
-    dtype
-        ``"float32"`` or ``"float64"``.
-    seed
-        Seed of the initial weights and of every shuffle.
+    They are declared here once: for Python, for the command line and its help, and for JSON files. ``loss="auto"`` is
+    the cross-entropy of classes, and the squared error of numbers; other losses are written as `LossName` does.
+    ``penalty`` is scikit-learn's ``alpha``.
 
     Raises
     ------
@@ -146,42 +106,97 @@ class Recipe:
         For an invalid value, naming it.
     """
 
-    hidden_layer_sizes: tuple[int, ...] = (256,)
-    activation: str = "relu"
-    initializer: str = "he_normal"
-    optimizer: str = "nesterov"
-    learning_rate: float | int = 0.1
-    schedule: str = "warmup_cosine"
-    batch_size: int = 64
-    epochs: int = 10
-    penalty: float | int = 0.0
-    dropout: float | int = 0.0
-    label_smoothing: float | int = 0.0
-    max_grad_norm: float | int | None = None
-    loss: str = "auto"
-    class_weight: str = "none"
-    ensemble: int = 1
-    dtype: str = "float32"
-    seed: int = 0
+    hidden_layer_sizes: Annotated[
+        tuple[int, ...],
+        Setting(
+            tuple[Count, ...],
+            "a tuple of whole numbers of at least 1",
+            "SIZES",
+            "Units in each hidden layer: 128, or 256,128, or none for a linear model.",
+        ),
+    ] = (256,)
+    activation: Annotated[
+        str,
+        Setting(
+            Annotated[str, Meta(pattern=rf"\A{ACTIVATION_NAMES}(,{ACTIVATION_NAMES})*\Z")],
+            f"one of {', '.join(ACTIVATIONS)}, or one for each hidden layer, as in tanh,relu",
+            "NAMES",
+            f"Activation function, or one for each hidden layer: {', '.join(ACTIVATIONS)}.",
+        ),
+    ] = "relu"
+    initializer: Annotated[str, one_of(INITIALIZERS, f"Initial weights: {', '.join(INITIALIZERS)}.")] = "he_normal"
+    optimizer: Annotated[str, one_of(OPTIMIZERS, f"{', '.join(OPTIMIZERS)}.")] = "nesterov"
+    learning_rate: Annotated[float | int, Setting(Positive, "a number above 0", "NUMBER", "Highest learning rate.")] = (
+        0.1
+    )
+    schedule: Annotated[str, one_of(SCHEDULES, f"Learning rate over time: {', '.join(SCHEDULES)}.")] = "warmup_cosine"
+    batch_size: Annotated[int, count("ROWS", "Rows per step.")] = 64
+    epochs: Annotated[int, count("N", "Passes over the training rows.")] = 10
+    penalty: Annotated[
+        float | int,
+        Setting(
+            Annotated[float, Meta(ge=0, le=sys.float_info.max)],
+            "a number of at least 0",
+            "NUMBER",
+            "L2 penalty, against overfitting; adamw's weight decay.",
+        ),
+    ] = 0.0
+    dropout: Annotated[float | int, fraction("Share of the hidden units left out at random in training.")] = 0.0
+    label_smoothing: Annotated[float | int, fraction("Share of each label spread over all classes in training.")] = 0.0
+    max_grad_norm: Annotated[
+        float | int | None,
+        Setting(Positive | None, "a number above 0, or None", "NUMBER", "Shorten longer gradients to this length."),
+    ] = None
+    loss: Annotated[
+        str,
+        Setting(
+            str,
+            "a loss's name",
+            "NAME",
+            f"Loss of a number to predict: {', '.join(REGRESSION_LOSSES)}; huber:1.5 with its delta, in standard "
+            "deviations of the target, quantile:0.1,0.5,0.9 with the quantiles to predict.",
+        ),
+    ] = "auto"
+    class_weight: Annotated[
+        str,
+        one_of(
+            ("none", "balanced"),
+            "balanced: all classes count the same, however few rows they have; none by default.",
+        ),
+    ] = "none"
+    ensemble: Annotated[
+        int,
+        count("N", "Networks to train at once, from different initial weights; predictions are averaged."),
+    ] = 1
+    dtype: Annotated[str, one_of(DTYPES, f"{' or '.join(DTYPES)}.")] = "float32"
+    seed: Annotated[
+        int,
+        Setting(
+            Annotated[int, Meta(ge=0)],
+            "a whole number of at least 0",
+            "N",
+            "Seed of initial weights and shuffles; the same seed gives the same network.",
+        ),
+    ] = 0
 
     def __post_init__(self) -> None:
         """Check the values, and convert them to the declared types."""
-        for name, declared in DECLARED.items():
+        for name, setting in SETTINGS.items():
             value = getattr(self, name)
             try:
                 plain = value.item() if isinstance(value, np.generic) else value
-                object.__setattr__(self, name, msgspec.convert(plain, declared))
+                object.__setattr__(self, name, msgspec.convert(plain, setting.type))
             except msgspec.ValidationError as error:
-                raise SettingsError(f"{name}: {value!r} is not {get_args(declared)[-1].description}.") from error
+                raise SettingsError(f"{name}: {value!r} is not {setting.expected}.") from error
 
         if self.loss != "auto":
             try:
                 find_loss(self.loss)
             except ValueError as error:
                 raise SettingsError(f"loss: {error}.") from error
-        count, layers = self.activation.count(",") + 1, len(self.hidden_layer_sizes)
-        if count not in (1, layers):
-            raise SettingsError(f"activation: {self.activation!r} are {count}, but there are {layers} hidden layers.")
+        names, layers = self.activation.count(",") + 1, len(self.hidden_layer_sizes)
+        if names not in (1, layers):
+            raise SettingsError(f"activation: {self.activation!r} are {names}, but there are {layers} hidden layers.")
 
     def make_optimizer(self) -> Optimizer:
         """Return the optimizer."""
@@ -211,6 +226,9 @@ class Recipe:
             known["hidden_layer_sizes"] = tuple(sizes)
         return cls(**known)
 
+
+SETTINGS: dict[str, Setting] = {field.name: cast(Any, field.type).__metadata__[0] for field in fields(Recipe)}
+"""The declaration of each setting."""
 
 RECIPES: dict[str, Recipe] = {
     "default": Recipe(),
