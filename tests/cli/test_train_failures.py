@@ -238,7 +238,7 @@ def test_an_interruption_while_data_is_read_leaves_nothing(
 
 def test_a_second_interruption_while_saving_keeps_the_model(xpmlp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Users press Ctrl-C twice. The model is written before anything that takes long, the report among it."""
-    monkeypatch.setattr("xpmlp.cli.saving.evaluate_test_rows", interrupt)
+    monkeypatch.setattr("xpmlp.cli.saving.evaluate", interrupt)
     code, _, err = xpmlp("train", "digits", "--epochs", 2, "-o", "run")
     assert code == 130
     assert err == "Error: Interrupted while saving. Saved in run: model.safetensors, history.csv.\n"

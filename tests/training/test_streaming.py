@@ -15,7 +15,7 @@ from xpmlp.errors import SettingsError
 from xpmlp.training import Callback, Recipe, Run, cross_validate, evaluate, fit_dataset, make_model
 from xpmlp.training.checkpoint import take_checkpoint
 from xpmlp.training.errors import UnreadableDataError
-from xpmlp.training.streaming import evaluate_blocks, evaluate_test_rows
+from xpmlp.training.evaluation import evaluate_blocks
 
 ROWS = 14_000
 RECIPE = Recipe(hidden_layer_sizes=(32,), epochs=4, batch_size=64, optimizer="adam", learning_rate=0.02)
@@ -53,7 +53,7 @@ def test_a_network_trained_on_a_stream_is_as_good(table: Path, amounts: Path, re
     for memory in ("1MB", None):
         dataset = load_dataset(amounts if regression else table, memory=memory)
         model = make_model(dataset, RECIPE, fit_dataset(dataset, RECIPE))
-        report: Any = evaluate_test_rows(model, dataset)
+        report: Any = evaluate(model, dataset)
         scores.append(report.r2 if regression else report.accuracy)
     assert min(scores) > 0.9
     assert scores[0] == pytest.approx(scores[1], abs=0.03)

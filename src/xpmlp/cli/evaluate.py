@@ -17,9 +17,9 @@ from xpmlp.model.model import Model
 from xpmlp.model.model_file import load_model
 from xpmlp.nn.loss_names import LossName
 from xpmlp.training.baseline import describe_baselines, linear_score
+from xpmlp.training.evaluation import evaluate_blocks
 from xpmlp.training.evaluation_rows import find_large_rows, find_rows
 from xpmlp.training.progress import describe_loss, describe_number
-from xpmlp.training.streaming import evaluate_blocks
 
 from .console import FILE_WIDTH, make_console, make_table, print_note
 from .options import (

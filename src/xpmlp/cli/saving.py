@@ -14,10 +14,9 @@ from xpmlp.environment import describe_machine, describe_versions
 from xpmlp.model.model import Model
 from xpmlp.model.model_file import model_to_bytes
 from xpmlp.page import to_page
-from xpmlp.training import FitResult, Recipe, RegressionReport, Report, history_to_csv, make_model
+from xpmlp.training import FitResult, Recipe, RegressionReport, Report, evaluate, history_to_csv, make_model
 from xpmlp.training.baseline import describe_baselines, linear_score
 from xpmlp.training.progress import describe_loss, describe_number
-from xpmlp.training.streaming import evaluate_test_rows
 
 from .console import describe_seconds
 from .figures import run_figures
@@ -57,7 +56,7 @@ def save_run(
         chosen_by = "test" if dataset.validation is dataset.test else "validation"
         message = f"the weights are those of epoch {result.kept_epoch}, the best on the {chosen_by} rows"
         console.print(message, style="yellow")
-    report = evaluate_test_rows(model, dataset, backend)
+    report = evaluate(model, dataset, backend=backend)
     print_scores(console, report, result.seconds, is_weighted=settings.class_weight != "none")
     # Not of pictures: importing scikit-learn for it would take longer than training on the digits.
     linear = linear_score(dataset.train, dataset.test, dataset.classes) if dataset.table_schema else None

@@ -12,7 +12,7 @@ from xpmlp.datasets import Dataset
 from xpmlp.errors import SettingsError
 
 from .callbacks import EarlyStopping
-from .evaluation import RegressionReport, evaluate
+from .evaluation import evaluate
 from .recipes import Recipe
 from .train import fit_dataset, make_model
 
@@ -56,8 +56,7 @@ def cross_validate(
         result = fit_dataset(fold, recipe, backend=backend, callbacks=callbacks, **options)
         if result.interrupted:
             raise KeyboardInterrupt
-        report = evaluate(make_model(fold, recipe, result), fold.test, backend=backend)
-        yield report.r2 if isinstance(report, RegressionReport) else report.accuracy
+        yield evaluate(make_model(fold, recipe, result), fold.test, backend=backend).score
 
 
 def split_folds(dataset: Dataset, folds: int) -> Iterator[Dataset]:

@@ -2,8 +2,8 @@
 
 import math
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int64
 from xpmlp.backends import Backend, NumpyBackend
 from xpmlp.data import StreamedSamples
 from xpmlp.data.placement import rows_on_device
-from xpmlp.datasets import Split, class_indices, one_hot
+from xpmlp.datasets import Dataset, Split, class_indices, one_hot
 from xpmlp.errors import DataError
 from xpmlp.model.model import Model
 from xpmlp.nn.activations import Activations
@@ -79,6 +79,11 @@ class Report:
     per_class: tuple[ClassScore, ...]
     confusion: Int64[np.ndarray, "classes classes"]
     roc_auc: float | None = None
+
+    @property
+    def score(self) -> float:
+        """The accuracy."""
+        return self.accuracy
 
     @property
     def balanced_accuracy(self) -> float:
@@ -150,6 +155,11 @@ class RegressionReport:
     constant_rmse: float = math.nan
     coverage: float | None = None
 
+    @property
+    def score(self) -> float:
+        """R²."""
+        return self.r2
+
     def __repr__(self) -> str:
         """Return R² and the errors."""
         return f"RegressionReport(R² {self.r2:.4f}, RMSE {describe_number(self.rmse)}, MAE {describe_number(self.mae)})"
@@ -196,6 +206,9 @@ def evaluate(
         the model has several targets.
     """
     model, backend = as_model(model), as_backend(backend)
+    if isinstance(data, Dataset) and (stream := data.stream) is not None:
+        parts = (replace(data, test=stream.read(piece, "test")) for piece in stream.pieces)
+        return evaluate_blocks(model, (labelled_split(model, part) for part in parts), backend)
     split = labelled_split(model, data, y, prepared=prepared)
     return (evaluate_regression if model.task == "regression" else evaluate_classifier)(model, split, backend)
 
@@ -268,19 +281,20 @@ def evaluate_regression(model: Model, split: Split, backend: Backend | None = No
         raise DataError("The model does not predict a single number, so there is no error of one to report.")
     labels = predict(model, split, backend).labels.astype(np.float64)
     truth = split.labels.astype(np.float64)
-    predicted = nearest_to_median(labels, levels)
-    residuals = predicted - truth
-    square, variance = float(np.mean(residuals**2)), float(np.var(truth))
+    residuals = nearest_to_median(labels, levels) - truth
+    square, mae = float(np.mean(residuals**2)), float(np.mean(np.abs(residuals)))
+    loss = square / 2.0 if model.loss == "squared_error" else mean_loss(model, split)
+    coverage = float(np.mean((labels[:, 0] <= truth) & (truth <= labels[:, -1]))) if len(levels) > 1 else None
+    return regression_report(len(truth), square, float(np.var(truth)), loss, mae, coverage)
+
+
+def regression_report(
+    rows: int, square: float, variance: float, loss: float, mae: float, coverage: float | None
+) -> RegressionReport:
+    """Return the report of so many rows, given their mean squared error and the variance of their targets."""
     # Constant targets have no variance to explain; by convention R² is then 1 for exact predictions, else 0.
     r2 = 1.0 - square / variance if variance > 0.0 else float(square == 0.0)
-    return RegressionReport(
-        loss=square / 2.0 if model.loss == "squared_error" else mean_loss(model, split),
-        r2=r2 if len(truth) > 1 else math.nan,
-        rmse=math.sqrt(square),
-        mae=float(np.mean(np.abs(residuals))),
-        constant_rmse=math.sqrt(variance),
-        coverage=float(np.mean((labels[:, 0] <= truth) & (truth <= labels[:, -1]))) if len(levels) > 1 else None,
-    )
+    return RegressionReport(loss, r2 if rows > 1 else math.nan, math.sqrt(square), mae, math.sqrt(variance), coverage)
 
 
 def mean_loss(model: Model, split: Split) -> float:
@@ -288,6 +302,38 @@ def mean_loss(model: Model, split: Split) -> float:
     logits = model_logits(model, split.x, NumpyBackend())
     loss = loss_of(model.layers, find_loss(model.loss))
     return float(np.mean(loss.value_and_gradient(np, logits, split.labels[:, None])[0]))
+
+
+def evaluate_blocks(model: Model, blocks: Iterable[Split], backend: Backend | None = None) -> Report | RegressionReport:
+    """Evaluate a model on blocks of prepared rows, one after the other.
+
+    The report is that of `evaluate` on all of them, but for the area under the ROC curve, which needs all at once.
+    """
+    counts, means = list[int](), list[float]()
+    reports = list[Any]()
+    for block in blocks:
+        if block.rows:
+            counts.append(block.rows)
+            reports.append(evaluate(model, block, backend=backend, prepared=True))
+            means.append(float(np.mean(block.labels)) if model.task == "regression" else 0.0)
+    if not reports:
+        raise DataError(NOTHING)
+    weights = np.asarray(counts) / sum(counts)
+
+    def mean(values: Iterable[float]) -> float:
+        return float(np.dot(weights, list(values)))
+
+    loss = mean(report.loss for report in reports)
+    if isinstance(reports[0], Report):
+        confusion = sum(report.confusion for report in reports)
+        accuracy = float(np.trace(confusion) / confusion.sum())
+        return Report(loss, accuracy, class_scores(model.classes, confusion), confusion)
+    center = mean(means)
+    square = mean(report.rmse**2 for report in reports)
+    variance = mean(report.constant_rmse**2 + (own - center) ** 2 for report, own in zip(reports, means, strict=True))
+    mae = mean(report.mae for report in reports)
+    coverage = None if reports[0].coverage is None else mean(report.coverage for report in reports)
+    return regression_report(sum(counts), square, variance, loss, mae, coverage)
 
 
 def loss_and_accuracy(

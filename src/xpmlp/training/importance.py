@@ -11,7 +11,7 @@ from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.model import Model
 from xpmlp.plots import Picture, draw_importances
 
-from .evaluation import RegressionReport, evaluate
+from .evaluation import evaluate
 from .inputs import as_backend, labelled_split
 
 MOST_ROWS = 10_000  # more say little more, and take longer
@@ -83,21 +83,19 @@ def permutation_importance(
     if split.rows > MOST_ROWS:
         chosen = generator.permutation(split.rows)[:MOST_ROWS]
         split = Split(split.x[chosen], split.labels[chosen])
-    score = score_of(model, split.x, split.labels, backend)
+
+    def score_of(x: Shaped[np.ndarray, "rows inputs"]) -> float:
+        return evaluate(model, Split(x, split.labels), backend=backend, prepared=True).score
+
+    score = score_of(split.x)
     found = []
     for name, inputs in model.raw_columns.places.items():
         falls = []
         x = split.x.copy()
         for _ in range(repeats):
             x[:, inputs] = split.x[generator.permutation(split.rows), inputs]
-            falls.append(score - score_of(model, x, split.labels, backend))
+            falls.append(score - score_of(x))
         found.append(ColumnImportance(name, float(np.mean(falls)), float(np.std(falls))))
     found.sort(key=lambda column: -column.mean)
     metric = "R²" if model.task == "regression" else "accuracy"
     return Importances(metric, score, split.rows, tuple(found))
-
-
-def score_of(model: Model, x: Any, labels: Shaped[np.ndarray, " rows"], backend: Backend) -> float:
-    """Return the accuracy, or R² for regression."""
-    report = evaluate(model, Split(x, labels), backend=backend, prepared=True)
-    return report.r2 if isinstance(report, RegressionReport) else report.accuracy

@@ -12,8 +12,7 @@ from xpmlp.backends import NumpyBackend
 from xpmlp.data.disk import DiskSamples
 from xpmlp.datasets import ByteSplit, Dataset, load_dataset
 from xpmlp.errors import DataError
-from xpmlp.training import Recipe, fit_dataset, make_model
-from xpmlp.training.streaming import evaluate_test_rows
+from xpmlp.training import Recipe, evaluate, fit_dataset, make_model
 
 TRAIN, TEST, SHAPE = 5000, 1000, (12, 11)
 
@@ -82,7 +81,7 @@ def test_a_network_is_trained_on_bytes_as_well_as_in_memory(folder: Path, monkey
     scores = []
     for dataset in (stream_of(folder), load_dataset(folder)):
         model = make_model(dataset, recipe, fit_dataset(dataset, recipe, backend=NumpyBackend()))
-        report: Any = evaluate_test_rows(model, dataset)
+        report: Any = evaluate(model, dataset)
         assert report.confusion.sum() == TEST
         scores.append(report.accuracy)
     assert min(scores) > 0.95
