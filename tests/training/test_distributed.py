@@ -21,7 +21,8 @@ from xpmlp.nn.optimizers import Optimizer, adam, sgd
 from xpmlp.nn.samples import Samples
 from xpmlp.nn.tree import tree_map
 from xpmlp.training import Callback, EarlyStopping, FitResult, Run, constant, fit
-from xpmlp.training.distributed import Communicator, OwnRows, OwnShare, Share
+from xpmlp.training.distributed import Communicator, OwnRows
+from xpmlp.training.distributed_batches import OwnShare, Share
 
 
 class Place:

@@ -12,16 +12,13 @@ import signal
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-import array_api_compat
 import numpy as np
 from jaxtyping import Int64, Shaped
 
 from xpmlp.backends import Backend
 from xpmlp.errors import SettingsError, XpmlpError
-from xpmlp.nn.samples import Samples, slice_rows
 from xpmlp.nn.tree import tree_map
 from xpmlp.optional_imports import import_optional
 from xpmlp.threads import RUNS, use_threads
@@ -85,15 +82,6 @@ class Communicator(SingleProcess):
             raise SettingsError(f"communicator: {value!r} is none of mpi4py's, such as mpi4py.MPI.COMM_WORLD.")
         communicator = value if value is None or isinstance(value, cls) else cls(value)
         return communicator if communicator is not None and communicator.size > 1 else None
-
-    def share(self, batch_size: int, rows: int) -> "Share":
-        """Return this process's share of each batch, of that many training rows."""
-        if batch_size < self.size:
-            raise SettingsError(
-                f"batch_size: {batch_size} rows are too few for {self.size} processes, which each take a part of every "
-                "batch. Use larger batches, or fewer processes."
-            )
-        return Share(self, batch_size, rows)
 
     def add_up(self, array: Shaped[np.ndarray, "..."]) -> None:
         """Replace an array by the sum over all processes, which is the same to the bit in each of them."""
@@ -225,10 +213,6 @@ class OwnRows(Communicator):
         super().__init__(mpi)
         self.counts: list[int] = mpi.allgather(rows)
 
-    def share(self, batch_size: int, rows: int) -> "Share":
-        """Return this process's share of each batch: the rows of it that it holds."""
-        return OwnShare(self, batch_size, rows)
-
     def concatenate(self, array: Shaped[np.ndarray, "rows *axes"]) -> Shaped[np.ndarray, "all *axes"]:
         """Return an array of all rows, of which each process has given its part."""
         return np.concatenate(self.mpi.allgather(array))
@@ -292,102 +276,6 @@ class Combine(NamedTuple):
             return xp.reshape(flat[first:start], array.shape)
 
         return tree_map(combine, tree)
-
-
-@dataclass
-class Share:
-    """This process's share of each batch.
-
-    All processes have equally many rows of each batch, so that all take the same steps; where rows are missing, the
-    share is filled up with a row that weighs nothing.
-
-    Attributes
-    ----------
-    fill
-        Index of that row.
-    """
-
-    communicator: Communicator
-    batch_size: int
-    fill: int
-
-    @property
-    def rows(self) -> int:
-        """Number of rows in the share."""
-        return math.ceil(self.batch_size / self.communicator.size)
-
-    @property
-    def first_row(self) -> int:
-        """Position in the batch of the first of them."""
-        return self.communicator.rank * self.rows
-
-    def order(self, order: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, " own"]:
-        """Return the rows of this process, batch by batch, out of the order of all rows."""
-        steps = math.ceil(len(order) / self.batch_size)
-        whole = np.full(steps * self.batch_size, self.fill, order.dtype)
-        whole[: len(order)] = order
-        batches = np.full((steps, self.rows * self.communicator.size), self.fill, order.dtype)
-        batches[:, : self.batch_size] = whole.reshape(steps, self.batch_size)
-        return batches[:, self.first_row : self.first_row + self.rows].reshape(-1)
-
-    def samples(self, samples: Samples) -> Samples:
-        """Return training samples with weights, and with the row that fills up a share after the last."""
-        weight = np.ones(samples.rows, np.float32) if samples.weight is None else samples.weight
-        with_weight = samples._replace(weight=weight)
-        return with_weight.map(with_zero_row)
-
-    def validation(self, samples: Samples) -> Samples:
-        """Return this process's part of validation samples; it may be empty."""
-        rows = math.ceil(samples.rows / self.communicator.size)
-        start = min(self.communicator.rank * rows, samples.rows)
-        return slice_rows(samples, start, start + rows)
-
-
-class OwnShare(Share):
-    """A process's share of each batch if it holds training rows of its own: as many as happen to be among its rows.
-
-    All shares are as large as the largest of any process so far: all processes capture a step at the same time.
-    """
-
-    communicator: OwnRows
-    largest = 0
-
-    @property
-    def rows(self) -> int:
-        """Number of rows in the share."""
-        return max(self.largest, super().rows)
-
-    @property
-    def first_row(self) -> int:
-        """Position that no other process's rows have; not that in the batch."""
-        return self.communicator.rank * self.batch_size
-
-    def order(self, order: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, " own"]:
-        """Return the rows of this process, batch by batch, out of the order of all rows."""
-        steps = math.ceil(len(order) / self.batch_size)
-        holder = self.communicator.holder(order)
-        shares = np.arange(len(order)) // self.batch_size * self.communicator.size + holder
-        self.largest = max(self.rows, int(np.bincount(shares).max()))
-        batch = np.flatnonzero(holder == self.communicator.rank) // self.batch_size
-        counts = np.bincount(batch, minlength=steps)
-        place = np.arange(len(batch)) - (np.cumsum(counts) - counts)[batch]
-        batches = np.full((steps, self.rows), self.fill, order.dtype)
-        batches[batch, place] = self.communicator.own(order)
-        return batches.reshape(-1)
-
-    def validation(self, samples: Samples) -> Samples:
-        """Return the validation samples, which are this process's own."""
-        return samples
-
-
-def with_zero_row(array: Any) -> Any:
-    """Return an array of any library, or a sparse matrix, with a further row of zeros."""
-    if hasattr(array, "tocsr"):
-        import scipy.sparse
-
-        return scipy.sparse.vstack([array, 0 * array[:1]], format="csr")
-    xp = array_api_compat.array_namespace(array)
-    return xp.concat([array, xp.zeros_like(array[:1])])
 
 
 def digest(*arrays: Shaped[np.ndarray, "..."]) -> str:

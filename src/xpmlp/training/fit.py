@@ -26,7 +26,8 @@ from xpmlp.nn.tree import tree_map
 from xpmlp.threads import check_threads
 
 from .checkpoint import Checkpoint
-from .distributed import Combine, Communicator, OwnRows, Share
+from .distributed import Combine, Communicator, OwnRows
+from .distributed_batches import Share, make_share
 from .errors import (
     DivergedError,
     FitError,
@@ -225,16 +226,6 @@ def fit(
         error_type, message = failure
         raise error_type(message, len(result.history) + 1, result)
     return result
-
-
-def make_share(communicator: Communicator, backend: Backend, batch_size: int, rows: int) -> Share:
-    """Return this process's share of each batch; refuse what cannot be shared."""
-    if not backend.calls_host:
-        raise SettingsError(
-            f"backend {backend.name}: compiles an epoch as a whole, which cannot wait for other processes. Train in "
-            "several processes with numpy, torch or cupy."
-        )
-    return communicator.share(batch_size, rows)
 
 
 def spread_rows(
