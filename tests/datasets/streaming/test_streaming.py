@@ -71,7 +71,7 @@ def test_the_schema_is_that_of_the_table_in_memory(path: Path, options: dict[str
     table, given = read_table(path), TableOptions.parse(**options)
     features = [name for name in table.schema if name not in ("target", "same")]
     found = find_kinds(table, features, given)
-    table, _ = as_kinds(table, found, given)
+    table, _ = as_kinds(table, found)
     train = draw(0, ROWS) >= 0.2
     if given.missing == "drop":
         train &= ~table.rows_with_missing(features)

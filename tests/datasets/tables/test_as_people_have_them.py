@@ -140,7 +140,7 @@ def test_columns_that_cannot_help_are_dropped_in_one_note_or_refused(tmp_path: P
     (note,) = (note for note in dataset.notes if "dropped" in note)
     assert note == (
         "columns dropped: 'name' (ids or names: different in all rows), 'my, remark' (free text), 'list' (of "
-        "type List(Int64)), 'nothing' (no values), 'when' (constant), 'gap' (no values), 'unit' (constant), 'one' "
+        "type List(Int64)), 'nothing' (no values), 'gap' (no values), 'when' (constant), 'unit' (constant), 'one' "
         "(constant); use text as categories with --categories 'name,\"my, remark\"'"
     )
     assert load_dataset(path, categories=["name"]).train.x.shape[1] == 161  # of the training rows, and the size
@@ -225,6 +225,14 @@ def test_magnitudes_multiply_and_a_minus_may_stand_behind(cells: list[str], valu
     assert (form is None) == (values is None)
     if form is not None and values is not None:
         np.testing.assert_allclose(apply_format(pl.Series(cells), form).to_numpy(), values)
+
+
+def test_a_column_of_amounts_may_be_empty_in_a_later_table(write: Write) -> None:
+    model = load_dataset(write("price,size,y\n" + "".join(f"${i}.50,{i % 7},{i % 2}\n" for i in range(60))))
+    assert model.table_schema is not None
+    for empty in ("", "?"):
+        later = read_table(write(f"price,size\n{empty},1\n{empty},2\n", "later.csv"), schema=model.table_schema)
+        assert rows_to_predict(later, model.table_schema).usable.all()
 
 
 def test_a_few_texts_among_numbers_are_missing_and_those_that_recur_are_categories(write: Write) -> None:

@@ -1,6 +1,5 @@
 """A table larger than memory: its schema and a sample of its rows, and a stream of all."""
 
-import os
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -13,25 +12,15 @@ from jaxtyping import Bool, Int64
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Kind, TableSchema
 
-from ..dataset import Dataset, Provenance, Split, counted
+from ..dataset import Dataset, Split
 from ..memory import format_bytes
 from ..splitting import BY_ROW_NUMBER, TEST_FRACTION, draw
-from ..tables.columns import Target, decide_task, find_features, find_pixels, find_target, read_target
+from ..tables.columns import Target, decide_task, read_target
 from ..tables.encoding import encode
-from ..tables.kinds import (
-    WrongCells,
-    as_kinds,
-    convert,
-    drop_unusable,
-    find_kinds,
-    refuse_wrong_cells,
-    wrong_cells_note,
-)
-from ..tables.loading import USE_MISSING, find_classes, short_name
+from ..tables.kinds import WrongCells, convert
+from ..tables.loading import find_columns
 from ..tables.options import TableOptions, Task
-from ..tables.schema import dropped_note, infrequent_notes, missing_notes, refuse_missing
 from ..tables.statistics import Moments, TableStatistics, moments
-from ..tables.suspicions import note_suspicions
 from ..tables.table import Table, import_polars, reports_polars_errors
 from ..tables.values import read_texts
 from .arrays import ArrayFiles
@@ -116,89 +105,68 @@ def load_table_stream(path: Path, files: ParquetFiles | ArrayFiles, options: Tab
         raise DataError(f"{path}: is streamed, so --test cannot be used. Leave it out: test rows are held out.")
     pieces = files.pieces(memory.limit // PIECE_FRACTION)
     sample, numbers = take_sample(files, pieces, memory.limit // PIECE_FRACTION, options)
-    name, guess = find_target(sample, options.target)
-    features = find_features(sample, name, options)
-    read_target(sample, name, options.task)
-    found = find_kinds(sample, features, options)
-    kinds = found.kinds
-    test_fraction = options.test_fraction or TEST_FRACTION
-    sample, _ = as_kinds(sample, found, options)
-    pixels = find_pixels(sample, kinds, options)
-    shape, white = pixels or (None, None)
-    dropped = drop_unusable(sample, kinds, found.unusable, options)
-    measured = measure(TablePieces(files, sample, dict(kinds), name), pieces, options, test_fraction)
-    statistics, targets, whole = measured.statistics, measured.targets, files.table
-    extremes = [column.extremes or (0, 0) for column in statistics.columns.values()]
-    if white is not None and not all(low >= 0 and high <= white for low, high in extremes):
-        shape, white = None, None
-    dropped += drop_unusable(
-        sample, kinds, statistics.unusable(are_pixels=shape is not None, strict=options.strict), options
+    found, whole = find_columns(sample, options), files.table
+    name, test_fraction = found.target.name, options.test_fraction or TEST_FRACTION
+    tables, statistics, targets = (
+        TablePieces(files, found.table, found.kinds, name),
+        TableStatistics(found.kinds),
+        TargetStatistics(name),
     )
-    statistics.kinds = kinds
-    task, note = targets.decide(options.task)
-    draws = draw_rows(numbers)
-    in_train = draws >= test_fraction
-    schema = statistics.schema(sample, in_train, name, options, white=white)
-    target = read_target(sample, name, task)
-    in_train, in_test = (part & ~target.missing for part in (in_train, ~in_train))
+    # Few rows of a column of text may all be numbers.
+    task = options.task or ("classification" if found.target.values.dtype.kind == "U" else None)
+    kept = []
+    for piece in pieces:
+        table, wrong = tables.open(piece)
+        target = read_target(table, name, task)
+        usable = statistics.usable_rows(table, target, options.missing, wrong)
+        train = usable & (draw(piece.first, piece.rows) >= test_fraction)
+        statistics.add(table, train)
+        targets.add(target, usable, train)
+        kept.append(piece._replace(usable=pack(usable)))
+    extremes = [column.extremes or (0, 0) for column in statistics.columns.values()]
+    if found.pixels is not None and not all(low >= 0 and high <= found.pixels.white for low, high in extremes):
+        found.pixels = None
+    task, note = targets.decide(task)
+    target = found.target = read_target(found.table, name, task)
+    usable = ~target.missing
     if options.missing == "drop":
-        complete = ~sample.rows_with_missing(kinds)
-        in_train, in_test = in_train & complete, in_test & complete
-    (train_x, test_x), _ = encode(schema, sample, [in_train, in_test])
-    classes: tuple[int | str, ...] = ()
-    if task == "classification":
-        labels = np.asarray(sorted(targets.labels))
-        classes = find_classes(whole, target, Split(np.empty((len(labels), 0), np.float32), labels))
+        usable &= ~found.table.rows_with_missing(found.kinds)
+    draws = draw_rows(numbers)
+    is_train = draws >= test_fraction
+    parts, labels = (is_train & usable, ~is_train & usable), np.asarray(sorted(targets.labels))
+    dataset = found.dataset(
+        path, statistics, options, parts, is_train, labels, [note, *statistics.row_notes(whole, name)]
+    )
+    assert dataset.table_schema is not None
     stream = TableStream(
         name=whole.name,
-        pieces=measured.pieces,
+        pieces=tuple(kept),
         memory=memory.limit,
         test_fraction=test_fraction,
-        labels=targets.labels if classes else {},
+        labels=targets.labels if dataset.classes else {},
         mean=targets.numbers.mean,
         deviation=targets.numbers.deviation if targets.numbers.count else 1.0,
         lowest=targets.numbers.low,
-        sample_draws=draws[in_train],
-        tables=TablePieces(
-            files, replace(sample, frame=sample.head(0).lazy(), rows=0), kinds, name, set(statistics.wrong)
+        sample_draws=draws[parts[0]],
+        tables=tables._replace(
+            sample=replace(found.table, frame=found.table.head(0).lazy(), rows=0), infinite=set(statistics.wrong)
         ),
-        schema=schema,
+        schema=dataset.table_schema,
         task=task,
     )
     if not stream.train_counts.any():
         raise DataError(f"{whole.name}: no rows to train on.")
-    notes = [
-        *sample.notes,
-        guess,
-        note,
-        *dropped,
-        *found.notes(sample),
-        *wrong_cells_note(whole, kinds, {key: cells for key, cells in statistics.wrong.items() if key in kinds}),
-        *measured.notes,
-        *([] if shape else note_suspicions(sample, list(kinds), target, in_train | in_test)),
-        *missing_notes(whole, statistics.missing, schema, is_training=True),
-        *infrequent_notes(whole, schema),
-    ]
-    return Dataset(
-        name=short_name(path),
-        train=Split(train_x, target.values[in_train]),
-        test=Split(test_x, target.values[in_test]),
-        classes=classes,
-        input_shape=shape or (schema.inputs,),
-        input_scale=white or 1.0,
-        source=f"the table {path}",
-        notes=tuple(found for found in notes if found is not None),
-        table_schema=schema,
+    needed = format_bytes(needed_memory(whole.rows, len(whole.schema)))
+    return replace(
+        dataset,
         split={
             "file": Path(whole.name).name,
             "rows": whole.rows,
             "test_fraction": test_fraction,
             "drawn_by": BY_ROW_NUMBER,
         },
-        provenance=Provenance("table", os.path.abspath(path), options=options.to_json()),
         stream=stream,
-        why_streamed=f"about {format_bytes(needed_memory(whole.rows, len(whole.schema)))} in memory, more than "
-        f"{memory.reason}",
+        why_streamed=f"about {needed} in memory, more than {memory.reason}",
     )
 
 
@@ -259,47 +227,3 @@ class TargetStatistics:
         if not self.is_whole or is_many:
             return "regression", None
         return decide_task(self.name, list(self.labels.values()))
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """What a pass over a table finds out."""
-
-    statistics: TableStatistics
-    targets: TargetStatistics
-    pieces: tuple[Piece, ...]
-    notes: list[str]
-
-
-def measure(tables: TablePieces, pieces: tuple[Piece, ...], options: TableOptions, test_fraction: float) -> Measured:
-    """Read all pieces once."""
-    kinds, target = tables.kinds, tables.target
-    statistics, targets, kept = TableStatistics(kinds), TargetStatistics(target), []
-    without_target = incomplete = 0
-    counts: Counter[str] = Counter()
-    for piece in pieces:
-        table, wrong = tables.open(piece)
-        read = read_target(table, target, options.task)
-        usable = ~read.missing
-        without_target += int(read.missing.sum())
-        if options.missing == "refuse":
-            refuse_pieces(table, read, kinds, wrong)
-        if options.missing == "drop" and (found := table.missing_counts(list(kinds))):
-            complete = ~table.rows_with_missing(found)
-            incomplete += int((usable & ~complete).sum())
-            usable &= complete
-            counts.update(found)
-        kept.append(piece._replace(usable=pack(usable)))
-        train = usable & (draw(piece.first, piece.rows) >= test_fraction)
-        statistics.add(table, train, wrong)
-        targets.add(read, usable, train)
-    notes = [f"{counted(without_target, 'row')} dropped: no value in {target!r}, the target"] if without_target else []
-    notes += [dropped_note(tables.files.table, incomplete, counts)] if incomplete else []
-    return Measured(statistics, targets, tuple(kept), notes)
-
-
-def refuse_pieces(table: Table, target: Target, kinds: Mapping[str, Kind], wrong: Mapping[str, WrongCells]) -> None:
-    """Refuse a piece with missing values, or cells that are not of their column's kind."""
-    counts = {target.name: int(target.missing.sum())} if target.missing.any() else {}
-    refuse_wrong_cells(table, kinds, wrong, "Correct the cell, or leave the column out with --exclude.")
-    refuse_missing(table, counts | table.missing_counts(list(kinds)), USE_MISSING, target.missing if counts else None)

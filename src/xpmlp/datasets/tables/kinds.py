@@ -192,41 +192,6 @@ def find_whole_dates(table: Table, features: list[str]) -> list[str]:
     ]
 
 
-def as_kinds(table: Table, found: Found, options: TableOptions) -> tuple[Table, list[str]]:
-    """Return the table with values of the kinds that were found, and a note on those that are none, or refuse them."""
-    if found.number_formats:
-        reading = table.reading or Reading()
-        formats = reading.formats | found.number_formats
-        table = replace(table, reading=msgspec.structs.replace(reading, formats=formats))
-    table, wrong = convert(replace(table, formats=found.formats), found.kinds)
-    if options.missing == "refuse":
-        names = list(wrong)[:1]
-        refuse_wrong_cells(
-            table,
-            found.kinds,
-            wrong,
-            f"Correct the cell, leave the column out with {option_text('--exclude', names)}, or use all its values as "
-            f"categories with {option_text('--categories', names)}.",
-        )
-    texts = [name for name, cells in wrong.items() if isinstance(cells.value, str)]
-    use = f"; use all values as categories with {option_text('--categories', texts)}" if texts else ""
-    return table, [note + use for note in wrong_cells_note(table, found.kinds, wrong)]
-
-
-def find_constant(table: Table, kinds: Mapping[str, Kind]) -> dict[str, str]:
-    """Return the columns with the same value, or none, in every row."""
-    polars = import_polars()
-    constant: dict[str, str] = {}
-    for group in table.column_groups(list(kinds)):
-        values = without_nan(group)
-        counts = values.null_count().row(0)
-        same = values.select(polars.all().min() == polars.all().max()).row(0)
-        for name, count, is_same in zip(values.columns, counts, same, strict=True):
-            if count == table.rows or (is_same and count == 0):
-                constant[name] = EMPTY if count else CONSTANT
-    return constant
-
-
 def drop_unusable(table: Table, kinds: dict[str, Kind], unusable: dict[str, str], options: TableOptions) -> list[str]:
     """Drop columns that cannot help from `kinds`, and return notes; refuse them if they were asked for."""
     for name in unusable:
@@ -250,10 +215,20 @@ def drop_unusable(table: Table, kinds: dict[str, Kind], unusable: dict[str, str]
 class WrongCells:
     """Cells of a column that are not of its kind: their number, the row of the first, and its value."""
 
+    kind: Kind
     count: int
     row: int
     value: Any
     present: int  # cells with a value, right or wrong
+
+
+def as_kinds(table: Table, found: Found) -> tuple[Table, dict[str, WrongCells]]:
+    """Return the table with values of the kinds that were found, and the cells that are none: now missing."""
+    if found.number_formats:
+        reading = table.reading or Reading()
+        formats = reading.formats | found.number_formats
+        table = replace(table, reading=msgspec.structs.replace(reading, formats=formats))
+    return convert(replace(table, formats=found.formats), found.kinds)
 
 
 def convert(
@@ -293,7 +268,7 @@ def convert(
             is_wrong = (values.to_frame().select(found=expressions[name])["found"].is_null() & present).to_numpy()
             if is_wrong.any():
                 row = int(np.argmax(is_wrong))
-                wrong[name] = WrongCells(int(is_wrong.sum()), row, values[row], int(present.sum()))
+                wrong[name] = WrongCells(kind, int(is_wrong.sum()), row, values[row], int(present.sum()))
     if not expressions:
         return table, wrong
     frame = table.frame.with_columns(**expressions)
@@ -334,22 +309,28 @@ def converter(dtype: Any, kind: Kind, name: str | None) -> Callable[[Any], Any] 
     return None if found == "boolean" else lambda values: trimmed(values).cast(polars.Float64, strict=False)
 
 
-def wrong_cell(table: Table, name: str, kind: Kind, cells: WrongCells) -> str:
+def wrong_cell(table: Table, name: str, cells: WrongCells) -> str:
     """Return what is wrong with the first wrong cell of a column."""
     others = f" (and {cells.count - 1:,} more)" if cells.count > 1 else ""
-    what = "is infinite" if cells.value in INFINITE else f"is not a {kind}"
+    what = "is infinite" if cells.value in INFINITE else f"is not a {cells.kind}"
     return f"{table.place(cells.row)}, column {name!r}: {cells.value!r}{others} {what}"
 
 
-def refuse_wrong_cells(table: Table, kinds: Mapping[str, Kind], wrong: Mapping[str, WrongCells], remedy: str) -> None:
+def refuse_wrong_cells(table: Table, wrong: Mapping[str, WrongCells], remedy: str | None = None) -> None:
     """Refuse the first cell that is not of its column's kind."""
     for name, cells in wrong.items():
         others = f", but the other {cells.present - cells.count:,} values of this column are"
         others = others if cells.count < cells.present and cells.value not in INFINITE else ""
-        raise DataError(f"{table.name}: {wrong_cell(table, name, kinds[name], cells)}{others}. {remedy}")
+        remedy = remedy or (
+            f"Correct the cell, leave the column out with {option_text('--exclude', [name])}, or use all its values as "
+            f"categories with {option_text('--categories', [name])}."
+        )
+        raise DataError(f"{table.name}: {wrong_cell(table, name, cells)}{others}. {remedy}")
 
 
-def wrong_cells_note(table: Table, kinds: Mapping[str, Kind], wrong: Mapping[str, WrongCells]) -> list[str]:
+def wrong_cells_note(table: Table, wrong: Mapping[str, WrongCells], *, is_training: bool = False) -> list[str]:
     """Return the note on cells that are not of their column's kind."""
-    cells = [wrong_cell(table, name, kinds[name], cells) for name, cells in wrong.items()]
-    return [f"{table.name}: used as missing values: {joined(cells, most=MOST_NAMED, between='; ')}"] if wrong else []
+    cells = joined((wrong_cell(table, *item) for item in wrong.items()), most=MOST_NAMED, between="; ")
+    texts = [name for name, found in wrong.items() if is_training and isinstance(found.value, str)]
+    use = f"; use all values as categories with {option_text('--categories', texts)}" if texts else ""
+    return [f"{table.name}: used as missing values: {cells}{use}"] if wrong else []

@@ -9,12 +9,13 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from xpmlp.errors import DataError
-from xpmlp.model.table_schema import Column, TableSchema
+from xpmlp.model.table_schema import Column, Kind, TableSchema
 
-from ..dataset import Dataset, Provenance, Split, class_indices, counted, listing
+from ..dataset import Dataset, Provenance, Split, class_indices, listing
 from ..picture_folder import is_picture
 from ..splitting import BY_ROW_NUMBER, TEST_FRACTION, draw, split_rows
 from .columns import (
+    Pixels,
     Target,
     did_you_mean,
     find_features,
@@ -24,15 +25,14 @@ from .columns import (
 )
 from .encoding import encode
 from .files import COMPRESSED, read_table, read_tables
-from .kinds import as_kinds, drop_unusable, find_constant, find_kinds
+from .kinds import EMPTY, Found, WrongCells, as_kinds, drop_unusable, find_kinds
 from .options import TableOptions, Task
-from .schema import check_table, dropped_note, infrequent_notes, missing_notes, refuse_missing, usable_rows
+from .schema import check_table, infrequent_notes, missing_notes, usable_rows
 from .statistics import TableStatistics
 from .suspicions import note_suspicions
-from .table import Table, column_type, import_polars, reports_polars_errors
+from .table import Table, import_polars, reports_polars_errors
 from .values import NONE, read_texts
 
-USE_MISSING = "Use them with --missing auto, mean or median, or drop such rows with --missing drop."
 PEEKED = 100  # rows in which names of pictures are looked for
 NAMED_TABLES = ("iris", "wine", "breast_cancer", "diabetes")  # of scikit-learn
 
@@ -59,88 +59,130 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
         test_table = read_table(Path(options.test), options, TableSchema(columns, reading=table.reading))
     if test_table is not None and options.test_fraction is not None:
         raise DataError(f"{table.name}: has test rows of its own; leave --test-fraction out.")
+    found = find_columns(table, options)
+    table = found.table
+    if found.pixels is None and not options.strict:
+        for name, count in table.missing_counts(list(found.kinds)).items():
+            if count == table.rows:
+                found.features.unusable[name] = EMPTY
+                del found.kinds[name]
+    target, statistics = found.target, TableStatistics(found.kinds)
+    kept = statistics.usable_rows(table, target, options.missing, found.wrong)
+    notes = [target.note, *statistics.row_notes(table, target.name)]
+    if test_table is None:
+        train, test = split_table(table, target, kept, options.test_fraction)
+        notes.append(lonely_note(target, kept))
+    else:
+        train, test = kept, np.zeros(table.rows, dtype=np.bool_)
+    if not train.any():
+        raise DataError(f"{table.name}: no rows to train on.")
+    statistics.add(table, train)
+    dataset = found.dataset(data, statistics, options, (train, test), train, target.values[train], notes)
+    schema = dataset.table_schema
+    assert schema is not None
+    if test_table is None:
+        given = [column for column in table.schema if column != target.name]
+        split = {
+            "file": Path(table.name).name,
+            "rows": table.rows,
+            "test_fraction": options.test_fraction or TEST_FRACTION,
+        }
+        split |= {"columns": given} if len(given) > len(schema.columns) else {}
+        return replace(dataset, split=split)
+    rows, more = labelled_rows(test_table, schema, dataset.classes)
+    validation = None if validation_table is None else labelled_rows(validation_table, schema, dataset.classes)[0]
+    return replace(dataset, test=rows, validation=validation, notes=(*dataset.notes, *more))
+
+
+@dataclass(eq=False)
+class FoundColumns:
+    """A table, or a sample of its rows, and what each column is.
+
+    Attributes
+    ----------
+    table
+        With values of the kinds of its columns.
+    wrong
+        Cells that are not of their column's kind.
+    pixels
+        If the rows are images.
+    """
+
+    table: Table
+    target: Target
+    features: Found
+    wrong: dict[str, WrongCells]
+    pixels: Pixels | None
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """The kinds of the columns that can be inputs."""
+        return self.features.kinds
+
+    def dataset(
+        self,
+        data: str | Path | Table,
+        statistics: TableStatistics,
+        options: TableOptions,
+        parts: tuple[Bool[np.ndarray, " rows"], Bool[np.ndarray, " rows"]],
+        medians_of: Bool[np.ndarray, " rows"],
+        labels: Shaped[np.ndarray, " labels"],
+        notes: list[str | None],
+    ) -> Dataset:
+        """Return the training and the test rows of this table as a dataset, without columns that cannot help.
+
+        `statistics` are those of all rows, and `labels` those of all that are for training.
+        """
+        table, target = self.table, self.target
+        shape, white = self.pixels or (None, None)
+        self.features.unusable |= statistics.unusable(are_pixels=shape is not None, strict=options.strict)
+        notes = [*table.notes, *notes, *drop_unusable(table, self.kinds, self.features.unusable, options)]
+        notes += self.features.notes(table)
+        if shape is None:
+            notes += note_suspicions(table, list(self.kinds), target, parts[0] | parts[1])
+        schema = statistics.schema(table, medians_of, target.name, options, white=white)
+        notes += missing_notes(table, statistics.missing, schema, is_training=True)
+        notes += infrequent_notes(table, schema)
+        if shape is not None:
+            notes.append(
+                f"the {len(self.kinds):,} columns are numbers from 0 to {white:g}, used as pixels of "
+                f"{' × '.join(map(str, shape))} images{'' if white == 1.0 else ' and divided by 255'}; change it with "
+                "--scale standard"
+            )
+        inputs, unknown = encode(schema, table, list(parts))
+        if np.count_nonzero(parts[0]) == statistics.train_rows:  # else these counts are those of a sample
+            notes += unknown
+        train, test = (Split(x, target.values[part]) for x, part in zip(inputs, parts, strict=True))
+        in_memory, name = isinstance(data, Table), table.name if isinstance(data, Table) else str(data)
+        source = "a table in memory" if in_memory else f"the table {name}"
+        provenance = Provenance("table", os.path.abspath(name), options=options.to_json())
+        if name in NAMED_TABLES and not in_memory:
+            source += " that comes with scikit-learn"
+            provenance = replace(provenance, kind="scikit-learn", data=name)
+        return Dataset(
+            name=short_name(name),
+            train=train,
+            test=test,
+            classes=find_classes(table, target, labels) if target.task == "classification" else (),
+            input_shape=shape or (schema.inputs,),
+            input_scale=white or 1.0,
+            source=source,
+            notes=tuple(note.removeprefix(f"{table.name}: ") for note in notes if note is not None),
+            table_schema=schema,
+            provenance=None if in_memory else provenance,
+        )
+
+
+def find_columns(table: Table, options: TableOptions) -> FoundColumns:
+    """Find the target and the kind of each feature of a table, or of a sample of its rows."""
     name, guess = find_target(table, options.target)
     features = find_features(table, name, options)
     refuse_picture_names(table, features)
     target = read_target(table, name, options.task)
     found = find_kinds(table, features, options)
-    kinds = found.kinds
-    table, wrong = as_kinds(table, found, options)
-    pixels = find_pixels(table, kinds, options)
-    shape, white = pixels or (None, None)
-    if shape is None and not options.strict:
-        found.unusable |= find_constant(table, kinds)
-    dropped = drop_unusable(table, kinds, found.unusable, options)
-    kept, missing = kept_rows(table, target, list(kinds), options)
-    notes = [
-        note
-        for note in (*table.notes, guess, target.note, *dropped, *found.notes(table), *wrong, *missing)
-        if note is not None
-    ]
-    if test_table is None:
-        train, test = split_table(table, target, kept, options.test_fraction)
-        lonely = lonely_note(target, kept)
-        notes += [] if lonely is None else [lonely]
-    else:
-        train, test = kept, np.zeros(table.rows, dtype=np.bool_)
-    if shape is None:
-        notes += note_suspicions(table, list(kinds), target, train | test)
-    if not train.any():
-        raise DataError(f"{table.name}: no rows to train on.")
-    measured = TableStatistics(kinds)
-    measured.add(table, train)
-    unusable = measured.unusable(are_pixels=shape is not None, strict=options.strict)
-    notes += drop_unusable(table, kinds, unusable, options)
-    schema = measured.schema(table, train, name, options, white=white)
-    notes += missing_notes(table, measured.missing, schema, is_training=True)
-    notes += infrequent_notes(table, schema)
-    if shape is not None:
-        size = " × ".join(map(str, shape))
-        notes.append(
-            f"the {len(kinds):,} columns are numbers from 0 to {white:g}, used as pixels of {size} images"
-            f"{'' if white == 1.0 else ' and divided by 255'}; change it with --scale standard"
-        )
-    (train_x, test_x), unknown = encode(schema, table, [train, test])
-    splits = [Split(train_x, target.values[train]), Split(test_x, target.values[test])]
-    classes = find_classes(table, target, splits[0]) if target.task == "classification" else ()
-    if test_table is not None:
-        splits[1], test_notes = labelled_rows(test_table, schema, classes)
-        unknown += test_notes
-    validation = None
-    if validation_table is not None:
-        validation, _ = labelled_rows(validation_table, schema, classes)
-    given = [column for column in table.schema if column != name]
-    in_memory, is_named = isinstance(data, Table), str(data) in NAMED_TABLES
-    data = table.name if isinstance(data, Table) else data
-    return Dataset(
-        name=short_name(data),
-        train=splits[0],
-        test=splits[1],
-        validation=validation,
-        classes=classes,
-        input_shape=shape or (schema.inputs,),
-        input_scale=white or 1.0,
-        source="a table in memory"
-        if in_memory
-        else f"the table {data}{' that comes with scikit-learn' if is_named else ''}",
-        notes=tuple(note.removeprefix(f"{table.name}: ") for note in (*notes, *unknown)),
-        table_schema=schema,
-        split=None
-        if test_table is not None
-        else {
-            "file": Path(table.name).name,
-            "rows": table.rows,
-            "test_fraction": options.test_fraction or TEST_FRACTION,
-            **({"columns": given} if len(given) > len(schema.columns) else {}),
-        },
-        provenance=None
-        if in_memory
-        else Provenance(
-            "scikit-learn" if is_named else "table",
-            str(data) if is_named else os.path.abspath(data),
-            options=options.to_json(),
-        ),
-    )
+    drop_unusable(table, found.kinds, found.unusable, options)  # or refuse them; a note follows, with constant ones
+    table, wrong = as_kinds(table if guess is None else replace(table, notes=(*table.notes, guess)), found)
+    return FoundColumns(table, target, found, wrong, find_pixels(table, found.kinds, options))
 
 
 def refuse_picture_names(table: Table, features: list[str]) -> None:
@@ -182,32 +224,6 @@ def short_name(data: str | Path) -> str:
     return path.stem or str(data)
 
 
-def kept_rows(
-    table: Table, target: Target, features: list[str], options: TableOptions
-) -> tuple[Bool[np.ndarray, " rows"], list[str]]:
-    """Return the rows that can be used, and notes on missing values."""
-    counts = table.missing_counts(features)
-    if options.missing == "refuse":
-        in_target = {target.name: int(target.missing.sum())} if target.missing.any() else {}
-        refuse_missing(table, in_target | counts, USE_MISSING, target.missing if in_target else None)
-    kept = ~target.missing
-    notes = []
-    if target.missing.any():
-        notes.append(without_target_note(table, target.name, int(target.missing.sum())))
-    if counts and options.missing == "drop":
-        dropped = table.rows_with_missing(counts) & kept
-        kept &= ~dropped
-        notes.append(dropped_note(table, int(dropped.sum()), counts))
-    return kept, notes
-
-
-def without_target_note(table: Table, target: str, count: int) -> str:
-    """Return the note on rows that are dropped because they lack the target."""
-    markers = table.markers.get(target) if column_type(table.schema[target]) == "text" else None
-    written = f"; {listing(markers)} is missing: make it a class with --na none" if markers else ""
-    return f"{counted(count, 'row')} dropped: no value in {target!r}, the target{written}"
-
-
 def split_table(
     table: Table, target: Target, kept: Bool[np.ndarray, " rows"], test_fraction: float | None
 ) -> tuple[Bool[np.ndarray, " rows"], Bool[np.ndarray, " rows"]]:
@@ -240,9 +256,9 @@ def lonely_note(target: Target, kept: Bool[np.ndarray, " rows"]) -> str | None:
     return f"{which} one row only, which is for training: how well it is predicted cannot be told"
 
 
-def find_classes(table: Table, target: Target, train: Split) -> tuple[int | str, ...]:
+def find_classes(table: Table, target: Target, labels: Shaped[np.ndarray, " rows"]) -> tuple[int | str, ...]:
     """Return the classes of the training rows in order; there must be two."""
-    classes: tuple[int | str, ...] = tuple(np.unique(train.labels).tolist())
+    classes: tuple[int | str, ...] = tuple(np.unique(labels).tolist())
     if len(classes) < 2:
         raise DataError(
             f"{table.name}: all rows are of the class {classes[0]!r} in column {target.name!r}. At least 2 classes are "
@@ -304,11 +320,11 @@ def held_out_rows(
         return None
     if split.get("drawn_by") == BY_ROW_NUMBER and isinstance(split.get("test_fraction"), float):
         return np.asarray(draw(0, table.rows) < split["test_fraction"])
-    options = TableOptions(target=schema.target, missing=schema.missing, task=task_of(classes))
     target = known_target(table, schema.target, classes)
     try:
         table, _ = check_table(table, schema)
-        kept, _ = kept_rows(table, target, [column.name for column in schema.columns], options)
+        kinds = {column.name: column.kind for column in schema.columns}
+        kept = TableStatistics(kinds).usable_rows(table, target, schema.missing)
         return split_table(table, target, kept, split["test_fraction"])[1]
     except (DataError, KeyError, TypeError):
         return None

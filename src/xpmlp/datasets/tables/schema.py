@@ -44,8 +44,8 @@ def check_table(table: Table, schema: TableSchema) -> tuple[Table, tuple[str, ..
     kinds = {column.name: column.kind for column in schema.columns}
     table, wrong = convert(replace(table, formats=formats, reading=schema.reading), kinds)
     refused = {name: w for name, w in wrong.items() if schema.missing != "auto" or 2 * w.count > w.present}
-    refuse_wrong_cells(table, kinds, refused, "The model was trained on nothing else in this column: correct the cell.")
-    return table, (*notes, *more, *wrong_cells_note(table, kinds, wrong), *later_dates_notes(table, schema))
+    refuse_wrong_cells(table, refused, "The model was trained on nothing else in this column: correct the cell.")
+    return table, (*notes, *more, *wrong_cells_note(table, wrong), *later_dates_notes(table, schema))
 
 
 def check_type(table: Table, column: Column) -> None:
@@ -104,8 +104,6 @@ def usable_rows(table: Table, schema: TableSchema) -> tuple[Bool[np.ndarray, " r
         notes += [f"{table.name}: {int(empty.sum()):,} rows have no values: no predictions"] if empty.any() else []
         return ~empty, tuple(notes)
     counts = {name: counts[name] for name in without_fill if name in counts}
-    if not counts:
-        return np.ones(table.rows, dtype=np.bool_), tuple(notes)
     if schema.missing != "drop":
         refuse_missing(
             table,
@@ -114,7 +112,7 @@ def usable_rows(table: Table, schema: TableSchema) -> tuple[Bool[np.ndarray, " r
             "--missing auto, mean, median or drop.",
         )
     usable = ~table.rows_with_missing(counts)
-    notes.append(dropped_note(table, int(np.count_nonzero(~usable)), counts))
+    notes += [dropped_note(table, int(np.count_nonzero(~usable)), counts)] if counts else []
     return usable, tuple(notes)
 
 
@@ -148,7 +146,7 @@ def infrequent_notes(table: Table, schema: TableSchema) -> list[str]:
     return [note] if merged else []
 
 
-def dropped_note(table: Table, dropped: int, counts: dict[str, int]) -> str:
+def dropped_note(table: Table, dropped: int, counts: Mapping[str, int]) -> str:
     """Return the note on rows that are dropped because of missing values in some columns."""
     return f"{table.name}: {dropped:,} of {table.rows:,} rows dropped: missing values in {listing(counts, most=5)}"
 

@@ -13,13 +13,23 @@ from jaxtyping import Bool, Float64
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Column, DatePart, Kind, Missing, Scaling, TableSchema
 
-from .columns import option_text
+from ..dataset import counted, listing
+from .columns import Target, option_text
 from .dates import PARTS, date_part, varying_parts
-from .kinds import CONSTANT, EMPTY, EMPTY_IN_TRAINING, MOST_CATEGORIES, WrongCells
+from .kinds import (
+    CONSTANT,
+    EMPTY,
+    EMPTY_IN_TRAINING,
+    MOST_CATEGORIES,
+    WrongCells,
+    refuse_wrong_cells,
+    wrong_cells_note,
+)
 from .options import TableOptions
-from .schema import INFREQUENT, MISSING_CATEGORY
-from .table import Table, as_text, import_polars, without_nan
+from .schema import INFREQUENT, MISSING_CATEGORY, dropped_note, refuse_missing
+from .table import Table, as_text, column_type, import_polars, without_nan
 
+USE_MISSING = "Use them with --missing auto, mean or median, or drop such rows with --missing drop."
 MOST_TEXTS = 200_000  # different ones in a column of categories, of which the most frequent thousand become inputs
 # Missing values and categories are rare up to so many training rows, and at most one in a hundred of all.
 RARE = 4
@@ -125,28 +135,59 @@ class ColumnStatistics:
 
 
 class TableStatistics:
-    """What a pass over a table finds out about its columns of these kinds."""
+    """What a pass over a table finds out about its rows, and about its columns of these kinds."""
 
     def __init__(self, kinds: Mapping[str, Kind]) -> None:
         self.kinds = kinds
         self.columns = {name: ColumnStatistics() for name in kinds}
         self.train_rows = 0
         self.wrong: dict[str, WrongCells] = {}
+        self.without_target = 0  # rows
+        self.incomplete = 0  # rows that are dropped, as they have no value in these columns
+        self.incomplete_in: Counter[str] = Counter()
 
-    def add(
-        self, table: Table, train: Bool[np.ndarray, " rows"], wrong: Mapping[str, WrongCells] = MappingProxyType({})
-    ) -> None:
+    def usable_rows(
+        self, table: Table, target: Target, missing: Missing, wrong: Mapping[str, WrongCells] = MappingProxyType({})
+    ) -> Bool[np.ndarray, " rows"]:
+        """Return which rows of a table, or a piece of it, can be used; refuse others if missing values are refused.
+
+        `wrong` are the cells that are not of their column's kind, and missing values now.
+        """
+        counts: dict[str, int] = {}
+        if missing in ("refuse", "drop"):
+            counts = table.missing_counts(list(self.kinds))
+        if missing == "refuse":
+            refuse_wrong_cells(table, wrong)
+            in_target = {target.name: int(target.missing.sum())} if target.missing.any() else {}
+            refuse_missing(table, in_target | counts, USE_MISSING, target.missing if in_target else None)
+        for name, cells in wrong.items():
+            before = self.wrong.get(name, replace(cells, count=0, present=0, row=table.first + cells.row))
+            count, present = before.count + cells.count, before.present + cells.present
+            self.wrong[name] = replace(before, count=count, present=present)
+        incomplete = table.rows_with_missing(counts)
+        self.without_target += int(target.missing.sum())
+        self.incomplete += int((incomplete & ~target.missing).sum())
+        self.incomplete_in.update(counts)
+        return np.asarray(~target.missing & ~incomplete)
+
+    def row_notes(self, table: Table, target: str) -> list[str]:
+        """Return notes on wrong cells, and on rows that are dropped."""
+        notes = wrong_cells_note(table, self.wrong, is_training=True)
+        if self.without_target:
+            markers = table.markers.get(target) if column_type(table.schema[target]) == "text" else None
+            written = f"; {listing(markers)} is missing: make it a class with --na none" if markers else ""
+            dropped = counted(self.without_target, "row")
+            notes.append(f"{dropped} dropped: no value in {target!r}, the target{written}")
+        if self.incomplete_in:
+            notes.append(dropped_note(table, self.incomplete, self.incomplete_in))
+        return notes
+
+    def add(self, table: Table, train: Bool[np.ndarray, " rows"]) -> None:
         """Add a table, or a piece of it, of which some rows are for training."""
         self.train_rows += int(np.count_nonzero(train))
         for group in map(without_nan, table.column_groups(list(self.kinds))):
             for values, chosen in zip(group, group.filter(train), strict=True):
                 self.columns[values.name].add(values, chosen, self.kinds[values.name])
-        for name, cells in wrong.items():
-            if (before := self.wrong.get(name)) is None:
-                self.wrong[name] = replace(cells, row=table.first + cells.row)
-            else:
-                count, present = before.count + cells.count, before.present + cells.present
-                self.wrong[name] = replace(before, count=count, present=present)
 
     @property
     def missing(self) -> dict[str, int]:

@@ -70,7 +70,7 @@ def read_values(
                 formats[name] = form
                 if form != known.formats.get(name, form):
                     changed[name] = decorated_example(text, values)
-                if form != usual:
+                if form != usual and values.count():
                     decorated[name] = decorated_example(text, values)
         elif name not in options.categories and as_numbers(text) is not None:
             codes.append(name)
