@@ -232,8 +232,8 @@ def test_rows_that_are_no_pictures_are_trained_on_without_a_gallery(
     assert [path.name for path in Path("run").iterdir() if path.read_bytes() == b"old"] == ["notes.txt"]
 
 
-def test_a_folders_name_is_printed_and_drawn_as_it_is(
-    xpmlp: Run, write_idx_folder: Run, digit_images: tuple[np.ndarray, np.ndarray]
+def test_a_folders_name_is_printed_as_it_is(
+    xpmlp: Run, no_pictures: None, write_idx_folder: Run, digit_images: tuple[np.ndarray, np.ndarray]
 ) -> None:
     name = "[bold]my $digits_ :rocket: 🚀"
     write_idx_folder(Path(name), *digit_images)

@@ -225,8 +225,8 @@ def test_weights_keep_their_first_dtype(first: str) -> None:
 def test_large_weights_in_long_epochs_are_the_same(kind: str, settings: dict[str, Any]) -> None:
     # Large enough for the engine's products in several threads, and too large to be fused.
     rng = np.random.default_rng(6)
-    x = rng.normal(size=(800, 100))
-    y = rng.integers(4, size=800) if kind == "classifier" else x[:, :2] @ rng.normal(size=(2, 2))
+    x = rng.normal(size=(400, 100))
+    y = rng.integers(4, size=400) if kind == "classifier" else x[:, :2] @ rng.normal(size=(2, 2))
     settings = settings | {"hidden_layer_sizes": (350, 100), "batch_size": 15, "max_iter": 3, "random_state": 0}
     theirs, ours = fit_both(kind, settings, x, y)
     assert_same(theirs, ours, x, 1e-12)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss
 
 from xpmlp.backends import Backend, NumpyBackend
@@ -21,7 +22,7 @@ from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import adam
 from xpmlp.nn.samples import Samples
 from xpmlp.nn.tree import tree_map
-from xpmlp.training import Callback, FitResult, Run, warmup_cosine
+from xpmlp.training import Callback, FitResult, Run, constant, warmup_cosine
 
 Fit = Callable[..., FitResult]
 
@@ -200,6 +201,15 @@ def test_training_is_done_in_the_dtype_of_the_layers(small_fit: Fit, dtype: str,
     arrays = (*itertools.chain(*result.layers), *backend.batches, *backend.objectives)
     assert {str(array.dtype) for array in arrays} == {dtype}
     tree_map(partial(assert_allclose, rtol=0, atol=tolerance), result.layers, small_fit(epochs=5).layers)
+
+
+def test_without_hidden_layers_it_is_multinomial_logistic_regression(small_fit: Fit, samples: Samples) -> None:
+    reference = LogisticRegression(C=0.5, tol=1e-10, max_iter=10_000)
+    reference.fit(samples.x, samples.targets.argmax(axis=1))
+    layers = (Layer(np.zeros((4, 3)), np.zeros((1, 3))),)
+    result = small_fit(layers=layers, schedule=constant(0.5), epochs=400, batch_size=50, l2=2.0)
+    assert_allclose(result.layers[0].weight, reference.coef_.T, rtol=0, atol=1e-6)
+    assert_allclose(result.layers[0].bias[0], reference.intercept_, rtol=0, atol=1e-6)
 
 
 # Rows
