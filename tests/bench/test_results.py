@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from xpmlp.bench import BenchSettings, Case, Measurement, Results, Timing, compare_results, load_results, parse_sweep
-from xpmlp.bench.compare import differences, doubts
 from xpmlp.bench.plots import draw_sweep, draw_throughput
-from xpmlp.bench.report import COLUMNS, describe_case, table_rows, to_markdown, warnings_of
+from xpmlp.bench.report import COLUMNS, describe_case, differences, doubts, table_rows, to_markdown, warnings_of
 from xpmlp.errors import DataError, SettingsError
 
 COMMITTED = sorted((Path(__file__).parents[2] / "benchmarks" / "results").glob("*.json"))

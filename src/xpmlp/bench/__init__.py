@@ -1,9 +1,8 @@
 """Benchmark: time training epochs on each backend, interleaved, and compare the results."""
 
 from .candidates import Candidate, backend_candidate
-from .compare import Change, compare_results
 from .measure import run_benchmark
-from .report import prepare_folder, save_results
+from .report import Change, compare_results, save_results
 from .results import Case, Measurement, Results, Timing, load_results
 from .settings import BenchSettings, Sweep, parse_sweep
 from .workload import Workload, make_workload, synthetic_workload
@@ -23,7 +22,6 @@ __all__ = [
     "load_results",
     "make_workload",
     "parse_sweep",
-    "prepare_folder",
     "run_benchmark",
     "save_results",
     "synthetic_workload",

@@ -1,23 +1,22 @@
-"""Results for people: tables, a Markdown page, and the folder with the page and plots."""
+"""Results for people: tables, changes between two results, a Markdown page, and the folder with page and plots."""
 
 import contextlib
-import tempfile
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
 from xpmlp.backends import is_gpu
-from xpmlp.errors import OutputError
 from xpmlp.whole_files import write_whole
 
 from .plots import draw_sweep, draw_throughput
-from .results import MIN_ROUNDS, WEIGHT_TOLERANCE, Case, Measurement, Results
+from .results import MIN_ROUNDS, WEIGHT_TOLERANCE, Case, Measurement, Results, Timing
 
 BASELINE = "numpy"
 MAX_REASON = 60  # characters of an error in a table's cell; all of it is below the table
+MIN_CHANGE = 0.03  # smaller changes are not worth reporting
 BUSY = 0.5  # load per core above which other processes disturb the measurement
 FILES = ("results.json", "results.md", "throughput.png", "sweep.png")
 
@@ -121,6 +120,70 @@ def describe_load(machine: dict[str, Any]) -> str:
     return f"the machine was busy before the benchmark: {busy}. Measure again when it is idle."
 
 
+class Change(NamedTuple):
+    """A candidate's old and new median in one case."""
+
+    case: str
+    name: str
+    old: float
+    new: float
+    ratio: float  # new to old; below 1 is faster
+    is_significant: bool  # the middle halves do not overlap, there are enough rounds, and it is at least 3 %
+
+
+def compare_results(old: Results, new: Results) -> list[Change]:
+    """Compare every candidate that both have timed with the same settings, in the order of the new results."""
+    changes = []
+    for case in new.cases:
+        for measurement in case.timed:
+            before, now = find_timing(old, case, measurement.name), measurement.timing
+            if before is None or now is None:
+                continue
+            ratio = now.median / before.median
+            reliable = before.has_spread and now.has_spread and not before.overlaps(now)
+            significant = reliable and abs(ratio - 1.0) >= MIN_CHANGE
+            changes.append(Change(str(case), measurement.name, before.median, now.median, ratio, significant))
+    return changes
+
+
+def find_timing(results: Results, case: Case, name: str) -> Timing | None:
+    """Return a candidate's timing with the same data, network and training."""
+    same = (other.find(name) for other in results.cases if other.description == case.description)
+    return next((found.timing for found in same if found is not None), None)
+
+
+def differences(old: Results, new: Results) -> list[str]:
+    """Return what else differs: machine, versions, and candidates that only one has."""
+    found = [
+        f"{name}: {first.get(name, 'none')}, then {second.get(name, 'none')}"
+        for first, second, names in (
+            (old.machine, new.machine, ("processor", "cores")),
+            (old.versions, new.versions, old.versions | new.versions),
+        )
+        for name in names
+        if first.get(name) != second.get(name)
+    ]
+    for results, others, when in ((old, new, "old"), (new, old, "new")):
+        alone = [
+            f"{measurement.name} ({case})"
+            for case in results.cases
+            for measurement in case.timed
+            if find_timing(others, case, measurement.name) is None
+        ]
+        if alone:
+            found.append(f"only in the {when} results: {', '.join(alone)}")
+    return found
+
+
+def doubts(old: Results, new: Results) -> list[str]:
+    """Return reasons to distrust a change: a busy machine, and the warnings of either."""
+    found = []
+    for results, when in ((old, "old"), (new, "new")):
+        warnings = [describe_load(results.machine), *(line for case in results.cases for line in warnings_of(case))]
+        found += [f"{when} results: {warning}" for warning in dict.fromkeys(warnings) if warning]
+    return found
+
+
 def to_markdown(results: Results, columns: Mapping[str, Column] = COLUMNS) -> str:
     """Return the results as a Markdown page."""
     machine = results.machine
@@ -154,22 +217,6 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> lis
         f"|{'---|' * len(columns)}",
         *(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows),
     ]
-
-
-def prepare_folder(folder: Path, *, force: bool = False) -> None:
-    """Create the folder, and refuse one that holds results (without `force`) or cannot be written to."""
-    earlier = [name for name in FILES if (folder / name).exists()]
-    if earlier and not force:
-        raise OutputError(
-            f"{folder}: already holds results ({', '.join(earlier)}). Choose another --output, or replace them with "
-            "--force."
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        reason = error.strerror or error
-        raise OutputError(f"{folder}: cannot be written ({reason}). Choose another --output.") from error
 
 
 def save_results(results: Results, folder: Path) -> list[str]:

@@ -19,13 +19,21 @@ from xpmlp.bench import (
     load_results,
     make_workload,
     parse_sweep,
-    prepare_folder,
     run_benchmark,
     save_results,
     synthetic_workload,
 )
-from xpmlp.bench.compare import differences, doubts
-from xpmlp.bench.report import COLUMNS, describe_case, describe_load, describe_threads, table_rows, warnings_of
+from xpmlp.bench.report import (
+    COLUMNS,
+    FILES,
+    describe_case,
+    describe_load,
+    describe_threads,
+    differences,
+    doubts,
+    table_rows,
+    warnings_of,
+)
 from xpmlp.bench.worker import share_gpus
 from xpmlp.datasets import TableOptions
 from xpmlp.datasets.load import load_by_options
@@ -40,6 +48,7 @@ from .options import (
     collect_table_options,
     named_as_options,
     output_folder,
+    prepare_folder,
     with_table_options,
 )
 
@@ -100,7 +109,7 @@ def bench(
     swept = None if sweep is None else parse_sweep(sweep)
     options = collect_table_options(context.params)
     if output is not None:
-        prepare_folder(output, force=force)
+        prepare_folder(output, FILES, force=force)
     workload = load_workload(data, data_dir, options)
     with show_progress(console) as progress:
         candidates = [backend_candidate(name) for name in names]

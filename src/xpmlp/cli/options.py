@@ -4,7 +4,8 @@ import contextlib
 import csv
 import functools
 import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -160,6 +161,21 @@ def check_output(path: Path, kinds: tuple[str, ...], *, force: bool) -> None:
         raise OutputError(f"{path}: already exists. Choose another name, or give --force to replace it.")
     if not path.parent.is_dir():
         raise OutputError(f"{path.parent}: no such folder. Create it first, or choose another.")
+
+
+def prepare_folder(folder: Path, files: Iterable[str], *, force: bool) -> None:
+    """Create the folder for some files; refuse one that holds any of them, without `force`, or cannot be written to."""
+    existing = [file for file in files if (folder / file).exists()]
+    if existing and not force:
+        raise OutputError(
+            f"{folder}: already holds {', '.join(existing)}. Choose another --output, or give --force to replace them."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{folder}: cannot be written ({reason}). Choose another --output.") from error
 
 
 def table_option(name: str) -> Any:

@@ -11,7 +11,7 @@ from rich.text import Text
 from xpmlp import plots
 from xpmlp.backends import load_backend
 from xpmlp.datasets import Split
-from xpmlp.errors import DataError, ModelFileError, OutputError, SettingsError
+from xpmlp.errors import DataError, ModelFileError, SettingsError
 from xpmlp.model.model import Model
 from xpmlp.model.model_file import load_model
 from xpmlp.training import EpochRow
@@ -20,7 +20,7 @@ from xpmlp.whole_files import write_whole
 
 from .console import make_console, print_note
 from .figures import kept_epoch, run_figures
-from .options import BackendName, DataDirectory, DeviceName, output_folder
+from .options import BackendName, DataDirectory, DeviceName, output_folder, prepare_folder
 from .run_folder import read_history
 
 COMPARISON = "comparison.png"
@@ -114,18 +114,3 @@ def short_names(folders: list[Path]) -> list[str]:
         if len(set(names)) == len({tuple(part) for part in parts}):
             break
     return names
-
-
-def prepare_folder(folder: Path, files: list[str], *, force: bool) -> None:
-    """Create the folder for figures; refuse to replace existing ones without `force`."""
-    existing = [file for file in files if (folder / file).exists()]
-    if existing and not force:
-        raise OutputError(
-            f"{folder}: already holds {', '.join(existing)}. Choose another --output, or give --force to replace them."
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be created ({error.strerror or error}). Choose another --output."
-        ) from error

@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +29,8 @@ from xpmlp.training import (
 from xpmlp.training.distributed import Communicator, SingleProcess
 from xpmlp.training.progress import LiveProgress
 from xpmlp.training.recipes import SETTINGS, parse_sizes
-from xpmlp.training.train import describe_stream, find_recipe
+from xpmlp.training.targets import choose_loss
+from xpmlp.training.train import describe_stream, find_recipe, layer_sizes
 
 from .console import can_move, make_console, print_error
 from .folds import check_choices, score_folds
@@ -320,6 +320,7 @@ def choose_settings(recipe: str, dataset: Dataset | None = None, **given: Any) -
 
 def print_start(console: Console, dataset: Dataset, settings: Recipe) -> None:
     """Print what is trained on what."""
+    sizes = layer_sizes(dataset, settings, choose_loss(dataset, settings))
     shape = " × ".join(f"{size:,}" for size in dataset.input_shape)
     target = f"{len(dataset.classes)} classes" if dataset.classes else "a number to predict"
     validation = "" if dataset.validation is None else f"{dataset.validation_rows:,} validation rows, "
@@ -327,11 +328,6 @@ def print_start(console: Console, dataset: Dataset, settings: Recipe) -> None:
     console.print(Text.assemble((dataset.name, "bold"), f": {rows}, {shape} inputs, {target}"))
     for note in dataset.notes:
         console.print(f"note: {note}", style="yellow")
-    sizes = (
-        math.prod(dataset.input_shape),
-        *settings.hidden_layer_sizes,
-        len(dataset.classes) or len(settings.levels) or 1,
-    )
     activation = f"{settings.activation}, " if settings.hidden_layer_sizes else ""
     parameters = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
     regularization = {"penalty": settings.penalty, "dropout": settings.dropout}

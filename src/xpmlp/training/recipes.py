@@ -13,7 +13,7 @@ from msgspec import Meta
 from xpmlp.errors import SettingsError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import INITIALIZERS
-from xpmlp.nn.loss_names import LossName, find_loss
+from xpmlp.nn.loss_names import find_loss
 from xpmlp.nn.losses import REGRESSION_LOSSES
 from xpmlp.nn.optimizers import Optimizer, adam, adamw, clip_gradients, sgd
 
@@ -203,11 +203,6 @@ class Recipe:
         decays = {"weight_decay": self.penalty} if self.optimizer == "adamw" else {}
         optimizer = OPTIMIZERS[self.optimizer](**decays)
         return optimizer if self.max_grad_norm is None else clip_gradients(optimizer, self.max_grad_norm)
-
-    @property
-    def levels(self) -> tuple[float, ...]:
-        """The quantiles to predict; none for other losses."""
-        return () if self.loss == "auto" else LossName.parse(self.loss).levels
 
     @property
     def l2(self) -> float | None:
