@@ -32,7 +32,7 @@ def test_the_json_is_the_report(xpmlp: Run, digits_run: Path) -> None:
 
 def test_the_tables_say_what_the_json_says(xpmlp: Run, digits_run: Path) -> None:
     said = json.loads(xpmlp("evaluate", digits_run, "digits", "--json").out)
-    code, out, err = xpmlp("evaluate", digits_run / "model.safetensors", "digits")
+    code, out, err = xpmlp("evaluate", digits_run / "model.safetensors")  # on the data of its training
     assert (code, err) == (0, "")
     first, *rest = out.splitlines()
     accuracy, balanced, constant, linear = (

@@ -36,10 +36,12 @@ def test_columns_are_ranked_and_drawn(xpmlp: Run, refused: Callable[..., None], 
     city, size, noise = (column["mean"] for column in said["columns"])
     assert city > 0.2 > size > 0.02 > abs(noise)
     assert said["rows"] == 120
-    lines = xpmlp("explain", "run", table).out.splitlines()
+    lines = xpmlp("explain", "run").out.splitlines()
     assert lines[0] == f"{table}: accuracy {said['score']:.4f} on 120 test rows"
     assert any(line.split()[:2] == ["city", f"{city:.4f}"] and "█" in line for line in lines)
     refused(["explain", "run", table, "-o", "importances.png"], "already exists")
+    whole = xpmlp("evaluate", "run", table)
+    assert xpmlp("evaluate", "run") == whole
     names, *rows = table.read_text(encoding="utf-8").splitlines()
     Path("rows.csv").write_text("\n".join(rows).replace(",", "|"), encoding="utf-8")
     same = xpmlp("explain", "run", "rows.csv", "--separator", "|", "--names", names, "--json")

@@ -122,7 +122,7 @@ def test_without_its_data_a_run_shows_what_it_can_and_says_what_to_do(
     shutil.move("images", "moved")
     done = xpmlp("plot", "run", "-o", "out")
     assert done.code == 0
-    assert "images, which does not exist; give the data with --data" in done.err
+    assert "images, which does not exist; name the data, as DATA or with --data" in done.err
     assert {path.name for path in Path("out").iterdir()} == {"curves.png", "weights.png"}
     assert xpmlp("plot", "run", "-o", "out", "--force", "--data", "moved").code == 0
     assert {path.name for path in Path("out").iterdir()} == OF_IMAGES

@@ -18,18 +18,18 @@ from xpmlp.model.model_file import load_model
 from xpmlp.nn.loss_names import LossName
 from xpmlp.training.baseline import describe_baselines, linear_score
 from xpmlp.training.evaluation import evaluate_blocks
-from xpmlp.training.evaluation_rows import find_large_rows, find_rows
+from xpmlp.training.evaluation_rows import find_large_rows, find_recorded_data, find_rows
 from xpmlp.training.progress import describe_loss, describe_number
 
 from .console import FILE_WIDTH, make_console, make_table, print_note
 from .options import (
     BackendName,
     CommandContext,
-    Data,
     DataDirectory,
     DeviceName,
     MemoryLimit,
     ModelPath,
+    RecordedData,
     TargetName,
     Threads,
     collect_table_options,
@@ -43,7 +43,7 @@ MISTAKES_SHOWN = 20  # if the terminal is too narrow for the confusion matrix
 def evaluate(
     context: CommandContext,
     model: ModelPath,
-    data: Data,
+    data: RecordedData = None,
     data_dir: DataDirectory = None,
     as_json: Annotated[
         bool,
@@ -68,6 +68,8 @@ def evaluate(
     """
     compute = load_backend(backend, device)
     trained = load_model(model)
+    if data is None:
+        data, data_dir = find_recorded_data(trained, data_dir)
     given = collect_table_options(context.params)
     large = find_large_rows(trained, data, memory, target, given)
     if large is not None:

@@ -8,7 +8,7 @@ import typer
 
 from xpmlp.backends import load_backend
 from xpmlp.model.model_file import load_model
-from xpmlp.training.evaluation_rows import find_rows
+from xpmlp.training.evaluation_rows import find_recorded_data, find_rows
 from xpmlp.training.importance import permutation_importance
 from xpmlp.whole_files import write_whole
 
@@ -33,7 +33,10 @@ BAR = 30  # characters of the longest bar
 def explain(
     context: CommandContext,
     model: ModelPath,
-    data: Annotated[str, typer.Argument(metavar="TABLE", help="Rows with their true values, as for evaluate.")],
+    data: Annotated[
+        str | None,
+        typer.Argument(metavar="TABLE", help="Rows with their true values; by default the table of MODEL's training."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Also draw them, as a .png picture.")
     ] = None,
@@ -56,6 +59,7 @@ def explain(
         check_output(output, (".png",), force=force)
     compute = load_backend(backend, device)
     trained = load_model(model)
+    data = data or find_recorded_data(trained, None)[0]
     rows = find_rows(trained, data, None, target, collect_table_options(context.params))
     found = permutation_importance(trained, rows.split, repeats=repeats, backend=compute, prepared=True)
     title = f"{rows.name}: {found.metric} {found.score:.4f} on {found.rows:,} {rows.which}"

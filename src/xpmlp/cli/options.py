@@ -33,6 +33,10 @@ DATA: Any = typer.Argument(
     "such as Fashion-MNIST's.",
 )
 Data = Annotated[str, DATA]
+RECORDED: Any = typer.Argument(
+    metavar="DATA", help="By default, the data that MODEL was trained on; any that train takes."
+)
+RecordedData = Annotated[str | None, RECORDED]
 
 
 def option(metavar: str, text: str, panel: str | None = None) -> Any:

@@ -15,7 +15,7 @@ from .mnist import load_mnist
 from .picture_folder import LAYOUT, holds_pictures, is_picture, is_run
 from .pictures import find_pictures, load_pictures
 from .streaming.load import load_stream
-from .tables.files import refuse_foreign, table_format
+from .tables.files import FORMATS, refuse_foreign, table_format
 from .tables.loading import NAMED_TABLES, load_table
 from .tables.options import TableOptions
 
@@ -81,6 +81,8 @@ def load_by_options(
     if name and name not in NAMES and os.path.isdir(path) and not find_idx_files(path):
         refuse_folder(name)
     is_named = name in NAMED_DATASETS
+    if options.given and not is_named and os.path.isfile(path):
+        raise DataError(f"{name}: is not a table that can be read. Give {FORMATS}.")
     if given := [*options.given, *(["--memory"] if memory is not None and is_named else [])]:
         raise SettingsError(f"{name}: is no table, so {', '.join(given)} cannot be used. Leave it out.")
     if is_named:

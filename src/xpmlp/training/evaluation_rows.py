@@ -37,6 +37,7 @@ OLD_SOURCES: dict[Literal["scikit-learn", "mnist", "idx", "table"], str] = {
     "idx": r"IDX files (?:(?P<prefix>.+?)-… )?in the folder (?P<data>.+)",
     "table": r"the table (?P<data>.+)",
 }
+GIVE_DATA = "name the data, as DATA or with --data"
 
 
 class EvaluationRows(NamedTuple):
@@ -291,7 +292,7 @@ def find_provenance(model: Model) -> Provenance:
         with contextlib.suppress(msgspec.ValidationError):
             return msgspec.convert(stored, Provenance)
     if not isinstance(name, str) or not isinstance(source, str):
-        raise DataError("the model does not record its training data; give them with --data")
+        raise DataError(f"the model does not record its training data; {GIVE_DATA}")
     if name == "digits" and "scikit-learn" in source:
         return Provenance("scikit-learn", "digits")
     for kind, pattern in OLD_SOURCES.items():
@@ -301,17 +302,26 @@ def find_provenance(model: Model) -> Provenance:
             if kind in ("idx", "table"):
                 data = os.path.abspath(os.path.join(os.path.expanduser(data), parts.get("prefix", "")))
             return Provenance(kind, data, parts.get("folder") or None)
-    raise DataError(f"the model was trained on {source}, which cannot be found again; give the data with --data")
+    raise DataError(f"the model was trained on {source}, which cannot be found again; {GIVE_DATA}")
 
 
-def find_recorded_rows(model: Model, data_dir: Path | None) -> EvaluationRows:
-    """Return the test rows of the data that a model was trained on; raise a DataError if they are not to be found."""
+def find_recorded_data(model: Model, data_dir: Path | None) -> tuple[str, Path | None]:
+    """Return the data, or the file of test rows, that a model was trained on, and the folder of a named dataset.
+
+    Raise a DataError if they are not to be found.
+    """
     provenance = find_provenance(model)
     data, folder = str(provenance.options.get("test", provenance.data)), provenance.data_dir
     place = {"mnist": folder, "idx": data, "pictures": data, "table": data}.get(provenance.kind)
     if place is not None and not glob.glob(f"{glob.escape(place)}*"):  # IDX files may begin with the path
-        raise DataError(f"the model was trained on {place}, which does not exist; give the data with --data")
-    rows = find_rows(model, data, data_dir or (None if folder is None else Path(folder)), None)
-    if rows.which == "rows" and data == provenance.data:
+        raise DataError(f"the model was trained on {place}, which does not exist; {GIVE_DATA}")
+    return data, data_dir or (None if folder is None else Path(folder))
+
+
+def find_recorded_rows(model: Model, data_dir: Path | None) -> EvaluationRows:
+    """Return the test rows of the data that a model was trained on; raise a DataError if they are not to be found."""
+    data, folder = find_recorded_data(model, data_dir)
+    rows = find_rows(model, data, folder, None)
+    if rows.which == "rows" and data == find_provenance(model).data:
         raise DataError(f"it is unknown which rows of {data} were held out in training; give test rows with --data")
     return rows

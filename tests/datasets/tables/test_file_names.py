@@ -1,11 +1,16 @@
 """A table is known by its content where its name does not tell."""
 
 import gzip
+import os
+import shlex
+import sqlite3
 import struct
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+import scipy.io
 
 from xpmlp.datasets import load_dataset
 from xpmlp.datasets.tables.files import table_format
@@ -56,12 +61,53 @@ def test_other_files_are_no_tables(tmp_path: Path, name: str, content: bytes) ->
     assert table_format(path) is None
 
 
-@pytest.mark.parametrize("name", ["study.sav", "rows.sqlite", "frame.pkl", "page.html"])
-@pytest.mark.parametrize("options", [{}, {"target": "y"}])
-def test_tables_of_other_programs_are_refused_with_a_remedy(tmp_path: Path, name: str, options: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("study.sav", r"read_spss\(.*study\.sav.*\)\.to_csv\(.*study\.csv"),
+        ("table.numbers", r"cannot be read as tables\. Save the table as CSV"),
+        ("tables.tar.gz", "is an archive. Unpack it first"),
+        ("letter", "letter: is not a table that can be read. Give CSV"),
+    ],
+)
+def test_files_of_other_programs_are_refused_with_a_remedy(tmp_path: Path, name: str, remedy: str) -> None:
     (tmp_path / name).write_bytes(b"PK\x03\x04")
-    with pytest.raises(DataError, match=rf"{name}: \.\w+ files cannot be read as tables\. Save the table as CSV"):
-        load_dataset(tmp_path / name, **options)
+    with pytest.raises(DataError, match=remedy):
+        load_dataset(tmp_path / name, target="y")
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("-", "is a stream. Save it to a file first"),
+        (os.devnull, "is a stream. Save it to a file first"),
+        ("file:///home/a b/x.csv", "Give the path: '/home/a b/x.csv'"),
+        ("s3://bucket/x.csv", r"s3://bucket/x\.csv: is not on this machine\. Download it first\."),
+    ],
+)
+def test_what_is_no_file_here_is_refused_with_a_remedy(name: str, remedy: str) -> None:
+    with pytest.raises(DataError, match=remedy):
+        load_dataset(name, target="y")
+
+
+@pytest.mark.parametrize("name", ["rows.sqlite", "rows.mat", "rows.pkl"])
+def test_the_command_that_converts_a_table_does(tmp_path: Path, name: str) -> None:
+    path, x = tmp_path / name, np.arange(40.0)
+    if name == "rows.sqlite":
+        with sqlite3.connect(path) as connection:
+            connection.execute("create table things (x, y)")
+            connection.executemany("insert into things values (?, ?)", zip(x, x % 2, strict=True))
+    elif name == "rows.mat":
+        scipy.io.savemat(path, {"X": x[:, None], "y": x % 2})
+    else:
+        pytest.importorskip("pandas").DataFrame({"x": x, "y": x % 2}).to_pickle(path)
+    with pytest.raises(DataError) as refused:
+        load_dataset(path)
+    command = shlex.split(str(refused.value).partition("Convert it: ")[2].replace("TABLE", "things"))
+    assert command[:2] == ["python", "-c"]
+    exec(command[2], {})
+    (made,) = {*tmp_path.glob("rows.csv"), *tmp_path.glob("rows.npz")}
+    assert load_dataset(made, target="y").train.rows == 32
 
 
 @pytest.mark.parametrize(

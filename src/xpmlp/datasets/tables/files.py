@@ -39,11 +39,23 @@ SUFFIXES = {
 COMPRESSED = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz", ".zip")
 FORMATS = "CSV (plain, .gz, .zst, .bz2, .xz or .zip), Excel, ODS, JSON, ARFF, Parquet, Arrow or Feather, .npz or .npy"
 
-# Tables of other programs, which can all write CSV.
-FOREIGN_TABLES = (
-    ".numbers", ".sav", ".dta", ".sas7bdat", ".rds", ".rdata", ".mat", ".h5", ".hdf5", ".db", ".sqlite", ".sqlite3",
-    ".duckdb", ".pkl", ".pickle", ".joblib", ".html", ".xml", ".orc", ".avro",
-)  # fmt: skip
+# Tables of other programs, each with Python that converts the file {0} to CSV, {1}, or .npz, {2}, if a line does.
+FOREIGN_TABLES = {
+    **dict.fromkeys((".numbers", ".rds", ".rdata", ".duckdb", ".joblib", ".tfrecord", ".docx", ".ipynb"), ""),
+    **dict.fromkeys(
+        (".db", ".sqlite", ".sqlite3"),
+        "import polars, sqlite3; polars.read_database('select * from TABLE', sqlite3.connect({0})).write_csv({1})",
+    ),
+    ".avro": "import polars; polars.read_avro({0}).write_csv({1})",
+    ".mat": "import numpy, scipy.io; m = scipy.io.loadmat({0}); numpy.savez({2}, x=m['X'], y=m['y'].ravel())",
+    ".html": "import pandas; pandas.read_html({0})[0].to_csv({1}, index=False)",
+}
+for suffix, name in (
+    (".dta", "stata"), (".sav", "spss"), (".sas7bdat", "sas"), (".pkl", "pickle"), (".pickle", "pickle"),
+    (".h5", "hdf"), (".hdf5", "hdf"), (".xml", "xml"), (".orc", "orc"),
+):  # fmt: skip
+    FOREIGN_TABLES[suffix] = f"import pandas; pandas.read_{name}({{0}}).to_csv({{1}}, index=False)"
+ARCHIVES = (".tar", ".tgz", ".7z", ".rar")
 OTHER_TEXTS = (".svg", ".html", ".xml", ".py", ".md")  # not tables, though text
 FIRST_BYTES = 4096
 UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -88,14 +100,27 @@ def table_format(path: Path) -> str | None:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Refuse URLs and files of other programs, and name the supported formats."""
-    if address := re.fullmatch(r"(https?|ftp|s3):/+(.+)", str(path), re.IGNORECASE):
-        url = f"{address[1]}://{address[2]}"
-        raise DataError(f"{url}: is not on this machine. Download it first: curl -LO {shlex.quote(url)}")
-    if path.suffix.lower() in FOREIGN_TABLES and os.path.isfile(path):
-        raise DataError(
-            f"{path}: {path.suffix} files cannot be read as tables. Save the table as {FORMATS}, and give that."
-        )
+    """Refuse URLs, streams, archives and files of other programs, and say how to make a file that can be read."""
+    if address := re.fullmatch(r"(https?|ftp|s3|gs|hf|file):/+(.+)", str(path), re.IGNORECASE):
+        scheme, place = address.groups()
+        if scheme == "file":
+            raise DataError(f"{path}: is an address. Give the path: {shlex.quote('/' + place)}")
+        url = f"{scheme}://{place}"
+        how = f": curl -LO {shlex.quote(url)}" if scheme in ("http", "https", "ftp") else "."
+        raise DataError(f"{url}: is not on this machine. Download it first{how}")
+    if str(path) == "-" or (os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)):
+        raise DataError(f"{path}: is a stream. Save it to a file first, such as table.csv, and give that.")
+    if not os.path.isfile(path):
+        return
+    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
+    if suffixes and (suffixes[-1] in ARCHIVES or suffixes[0] == ".tar"):
+        raise DataError(f"{path}: is an archive. Unpack it first, and give a file or folder in it.")
+    if suffixes and (code := FOREIGN_TABLES.get(suffixes[-1])) is not None:
+        remedy = f"Save the table as {FORMATS}, and give that."
+        if code:
+            csv, npz = (str(path.with_suffix(suffix)) for suffix in (".csv", ".npz"))
+            remedy = f"Convert it: python -c {shlex.quote(code.format(repr(str(path)), repr(csv), repr(npz)))}"
+        raise DataError(f"{path}: {path.suffix} files cannot be read as tables. {remedy}")
 
 
 def read_tables(
