@@ -84,7 +84,7 @@ def test_warnings_name_noise_few_rounds_other_weights_and_interruption() -> None
     assert "interrupted" in second
     for difference in (0.5, float("nan")):
         (warning,) = warnings_of(with_first(case(numpy=1.0), difference=difference))
-        assert "ended with other weights than NumPy" in warning
+        assert "ended with different weights from NumPy" in warning
     assert warnings_of(with_first(case(numpy=1.0), difference=1e-5)) == []
     (warning,) = warnings_of(timings(numpy=(1.0, 1.0)))
     assert "2 rounds: too few" in warning

@@ -72,7 +72,7 @@ def test_of_predicted_quantiles_the_median_is_scored(
     said = json.loads(xpmlp("explain", "run", table, "--json").out)
     assert said["score"] == json.loads(xpmlp("evaluate", "run", table, "--json").out)["r2"]
     Path("one.csv").write_text("".join(table.read_text().splitlines(keepends=True)[:2]))
-    refused(["explain", "run", "one.csv"], "Of 1 rows no column can be shuffled; give 2 or more.")
+    refused(["explain", "run", "one.csv"], "1 rows are too few to shuffle a column; give 2 or more.")
 
 
 def test_a_model_of_images_has_no_columns(refused: Callable[..., None], digits_run: Path) -> None:

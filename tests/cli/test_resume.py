@@ -156,7 +156,7 @@ def test_patience_ends_a_run_with_its_best_weights(xpmlp: Any, tmp_path: Path, m
         report = evaluate_classifier(load_model(run / f"{name}.safetensors"), digits.validation)
         assert report.loss == pytest.approx(loss, rel=1e-4)
     assert losses[-1] > min(losses)
-    # The test rows choose nothing: they are not looked at before the end.
+    # Nothing is chosen on the test rows: they are not looked at before the end.
     assert {row.test_loss for row in history} == {None}
     report = evaluate_classifier(load_model(run / "model.safetensors"), digits.test)
     assert record["test_accuracy"] == report.accuracy

@@ -114,7 +114,7 @@ def test_a_sweep_of_a_stream_tries_a_sample_and_trains_on_all_rows(path: Path, x
     ("arguments", "message"),
     [
         (("--memory", "2 Gigs"), "--memory: '2 Gigs' is not a size. Write 2GB, 500MB or 1.5GiB."),
-        (("--memory", "1MB", "--batch-size", "100000"), "are too few for a batch of 100,000 rows"),
+        (("--memory", "1MB", "--batch-size", "100000"), "is too little for a batch of 100,000 rows"),
         (("--memory", "1MB", "--folds", "3"), "--folds: big is streamed"),
     ],
 )

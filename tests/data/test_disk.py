@@ -73,7 +73,7 @@ def test_the_seed_alone_gives_the_order() -> None:
 
 
 def test_a_batch_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(DataError, match=r"numbered: --memory: 64 kB are too few for a batch of 1,001 rows"):
+    with pytest.raises(DataError, match=r"numbered: --memory: 64 kB is too little for a batch of 1,001 rows"):
         next(numbered().blocks(0, 1001))
 
 

@@ -204,7 +204,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_and_a_foreign_on
         with caplog.at_level(logging.WARNING):
             assert newest_checkpoint(tmp_path).epoch == EPOCHS - 1
         assert f"{newest}: " in caplog.text
-        assert "passed over for an older one" in caplog.text
+        assert "An older one is used instead" in caplog.text
     assert_same_run(train(checkpoint=newest_checkpoint(tmp_path)), train())
     for right, wrong, message in (
         (b'"xpmlp checkpoint"', b'"xpmlp chequepoin"', "not one of xpmlp's checkpoints"),
@@ -237,7 +237,7 @@ def test_a_full_disk_does_not_end_the_run_and_leaves_the_older_checkpoint(
     assert len(list(tmp_path.iterdir())) == 2  # no half-written file is left
     assert "No checkpoint after epoch 5: " in caplog.text
     assert "No space left on device" in caplog.text
-    assert "The run goes on." in caplog.text
+    assert "Training continues." in caplog.text
 
 
 def test_a_resumed_run_has_the_number_of_threads_that_it_began_with(
@@ -287,7 +287,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 
 def test_another_optimizer_generator_or_dropout_is_refused(tmp_path: Path) -> None:
     train(Checkpointing(tmp_path), optimizer="adam")
-    with pytest.raises(DataError, match="of another optimizer or network"):
+    with pytest.raises(DataError, match="has another optimizer or network"):
         train(optimizer="sgd", checkpoint=newest_checkpoint(tmp_path))
     for settings in ({"callbacks": [Checkpointing(tmp_path)]}, {"checkpoint": newest_checkpoint(tmp_path)}):
         with pytest.raises(SettingsError, match=r"numpy\.random\.Generator"):

@@ -81,8 +81,8 @@ def warnings_of(case: Case) -> list[str]:
         )
     tolerance = WEIGHT_TOLERANCE[case.settings.dtype]
     warnings += [
-        f"{m.name} ended with other weights than NumPy (largest relative difference {m.difference:.1g}): it does not "
-        "compute the same."
+        f"{m.name} ended with different weights from NumPy (largest relative difference {m.difference:.1g}): it "
+        "computes something else."
         for m in case.timed
         if m.difference is not None and not m.difference <= tolerance  # nor if it is NaN
     ]

@@ -14,7 +14,7 @@ COMMANDS = {
     "sweep": "Try many settings on DATA at once, and train the best.",
     "evaluate": "Evaluate MODEL on the test rows of DATA.",
     "predict": "Classify pictures with MODEL, or predict each row of a table.",
-    "explain": "Tell how much each column of TABLE matters to MODEL.",
+    "explain": "Show how much each column of TABLE matters to MODEL.",
     "plot": "Draw a run's figures again, or compare the curves of several runs.",
     "export": "Write MODEL as a page to look at, as an ONNX graph, or as a Python file.",
     "draw": "Open a page that shows MODEL at work: draw a digit, change a value.",

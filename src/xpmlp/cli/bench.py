@@ -67,7 +67,7 @@ def bench(
         ),
     ] = None,
     data: Annotated[
-        str, typer.Option(metavar="DATA", help="synthetic (random rows of MNIST's shape), or what train takes.")
+        str, typer.Option(metavar="DATA", help="synthetic (random rows of MNIST's shape), or any DATA of train.")
     ] = SYNTHETIC,
     hidden: Annotated[
         str, typer.Option(metavar="SIZES", help="Units in each hidden layer: 128, or 256,128, or none.")
@@ -84,7 +84,7 @@ def bench(
     force: Annotated[bool, typer.Option("--force", help="Replace the results in that folder.")] = False,
     compare: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(metavar="OLD NEW", help="Measure nothing; compare two results.json files."),
+        typer.Option(metavar="OLD NEW", help="Compare two results.json files instead of measuring."),
     ] = None,
     data_dir: DataDirectory = None,
     table: Any = None,

@@ -41,7 +41,7 @@ def explain(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Also draw them, as a .png picture.")
     ] = None,
     force: ForceFile = False,
-    repeats: Annotated[int, typer.Option(metavar="N", min=1, help="How often each column is shuffled.")] = 10,
+    repeats: Annotated[int, typer.Option(metavar="N", min=1, help="Times that each column is shuffled.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
     target: TargetName = None,
     table: Any = None,
@@ -49,11 +49,11 @@ def explain(
     device: DeviceName = None,
     threads: Threads = None,
 ) -> None:
-    """Tell how much each column of TABLE matters to MODEL.
+    """Show how much each column of TABLE matters to MODEL.
 
-    Each column is shuffled, and the fall of the accuracy (R² for regression) is its permutation importance. If MODEL
-    was trained on a part of the table, the rows held out are used; otherwise all rows are. Two columns that say the
-    same both seem to matter little.
+    Each column is shuffled in turn; the drop in accuracy (R² for regression) is its permutation importance. If MODEL
+    was trained on a part of the table, the rows held out are used; otherwise all rows are. Two columns with the
+    same information both seem to matter little.
     """
     if output is not None:
         check_output(output, (".png",), force=force)
@@ -73,7 +73,7 @@ def explain(
         print_note(note)
     console = make_console()
     console.print(title)
-    screen = make_table("", "column", f"fall of {found.metric}", "±", "")
+    screen = make_table("", "column", f"drop in {found.metric}", "±", "")
     screen.columns[-1].justify = "left"
     longest = max(found.columns[0].mean, 1e-12)
     for column in found.columns:

@@ -42,7 +42,7 @@ def export(
         typer.Argument(
             metavar="FILE",
             help="A .html file that shows the network at work in any browser; a .onnx file, for ONNX Runtime in any "
-            "language; or a .py file that needs NumPy only.",
+            "language; or a .py file that needs only NumPy.",
         ),
     ],
     small: Annotated[

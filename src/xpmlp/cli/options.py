@@ -126,7 +126,7 @@ Mpi = Annotated[
     bool,
     typer.Option(
         "--mpi",
-        help="Insist on training in the processes that mpiexec or srun started; without it, they are found.",
+        help="Require the processes that mpiexec or srun started; without it, they are used if there are any.",
         rich_help_panel=COMPUTE,
     ),
 ]

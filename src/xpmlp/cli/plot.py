@@ -30,7 +30,9 @@ def plot(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders written by [bold]xpmlp train[/bold].")],
     data: Annotated[
         str | None,
-        typer.Option(metavar="DATA", help="Data to evaluate on, if they have moved since training; one run only."),
+        typer.Option(
+            metavar="DATA", help="Data to evaluate on, if the file has moved since training; for one run only."
+        ),
     ] = None,
     data_dir: DataDirectory = None,
     output: Annotated[

@@ -117,7 +117,7 @@ def sweep(
 ) -> None:
     """Try many settings on DATA at once, and train the best.
 
-    The test rows choose nothing. [bold]xpmlp sweep digits[/bold] tries 64 settings in seconds.
+    Nothing is chosen on the test rows. [bold]xpmlp sweep digits[/bold] tries 64 settings in seconds.
     """
     texts = {name: context.params[name] for name in SWEPT if context.params[name]}
     space = parse_space({name: given if isinstance(given, list) else [given] for name, given in texts.items()})

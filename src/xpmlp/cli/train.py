@@ -117,8 +117,8 @@ def train(
         float | None,
         option(
             "FRACTION",
-            "Fraction of the training rows to hold out and choose the best epoch by, whose weights are kept; none by "
-            f"default, or {VALIDATION_FRACTION} with --patience. The test rows choose nothing.",
+            "Fraction of the training rows to hold out for choosing the best epoch, whose weights are kept; none by "
+            f"default, or {VALIDATION_FRACTION} with --patience. Nothing is chosen on the test rows.",
             TRAINING,
         ),
     ] = None,
@@ -127,8 +127,8 @@ def train(
         typer.Option(
             metavar="K",
             min=2,
-            help="Cross-validate, too: train K more networks, each without one of K parts of the training rows, and "
-            "print the mean and spread of their scores on these.",
+            help="Also cross-validate: train K more networks, each on all but one of K parts of the training rows, and "
+            "print the mean and spread of their scores on the parts left out.",
             rich_help_panel=TRAINING,
         ),
     ] = None,

@@ -115,8 +115,8 @@ class DiskSamples:
         if not rows:
             needed = BLOCK_FRACTION * self.row_bytes * batch_size
             raise DataError(
-                f"{self.stream.name}: --memory: {format_bytes(self.stream.memory)} are too few for a batch of "
-                f"{batch_size:,} rows. {format_bytes(math.ceil(1.01 * needed))} are needed; or use a smaller batch."
+                f"{self.stream.name}: --memory: {format_bytes(self.stream.memory)} is too little for a batch of "
+                f"{batch_size:,} rows. {format_bytes(math.ceil(1.01 * needed))} is needed; or use a smaller batch."
             )
         return rows
 

@@ -64,8 +64,8 @@ class PreparedRows:
             self.is_full = True
         if self.is_full:
             logger.warning(
-                "%s: has no room for more than %s of prepared rows. The others are read and prepared in every epoch "
-                "anew, which takes longer. For more room, set TMPDIR to a folder on a larger disk.",
+                "%s: has no room for more than %s of prepared rows. The rest is read and prepared again in every "
+                "epoch, which takes longer. For more room, set TMPDIR to a folder on a larger disk.",
                 folder,
                 format_bytes(self.end),
             )

@@ -25,6 +25,6 @@ def draw_importances(
     axes.invert_yaxis()
     axes.axvline(0.0, color=GREY, lw=0.8)
     hidden = f"; {more:,} more columns matter less" if more else ""
-    axes.set_xlabel(f"fall of the {metric} if the column is shuffled{hidden}")
+    axes.set_xlabel(f"drop in {metric} when the column is shuffled{hidden}")
     lighten(axes)
     return to_png(figure)

@@ -159,7 +159,7 @@ class Checkpointing(Callback):
             save_checkpoint(self.folder / FILE_NAME.format(epoch), take_checkpoint(run, self.state, self.settings))
         except OSError as error:  # an OutputError is one
             reason = str(error) if isinstance(error, OutputError) else f"{error.strerror or error}."
-            logger.warning("No checkpoint after epoch %d: %s The run goes on.", epoch, reason)
+            logger.warning("No checkpoint after epoch %d: %s Training continues.", epoch, reason)
             return
         self.written_at, self.written_epoch = time.monotonic(), epoch
         for _, path in checkpoint_files(self.folder)[CHECKPOINTS_KEPT:]:

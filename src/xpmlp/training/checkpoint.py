@@ -97,17 +97,19 @@ class Checkpoint(Record):
     def training_state(self, like: TrainingState) -> TrainingState:
         """Return the weights, the optimizer's state and the dropout key in the structure of a run's own."""
         if [tuple(array.shape) for array in flatten(like.optimizer)] != [array.shape for array in self.optimizer]:
-            raise DataError("The checkpoint is of another optimizer or network. Resume with equal settings.")
+            raise DataError("The checkpoint has another optimizer or network. Resume with the same settings.")
         if isinstance(self.dropout, tuple) != isinstance(like.dropout, tuple):
             has, has_not = ("run", "checkpoint") if isinstance(self.dropout, tuple) else ("checkpoint", "run")
-            raise SettingsError(f"dropout: the {has} has dropout, the {has_not} has none. Resume with equal settings.")
+            raise SettingsError(
+                f"dropout: the {has} has dropout, the {has_not} has none. Resume with the same settings."
+            )
         arrays = iter(self.optimizer)
         return TrainingState(self.layers, tree_map(lambda _: next(arrays), like.optimizer), self.dropout)
 
     def restore(self, run: Run) -> None:
         """Restore the random generator and the callbacks of a run whose state is restored already."""
         if not isinstance(run.generator, np.random.Generator):
-            raise SettingsError("generator: to go on from a checkpoint it must be a numpy.random.Generator.")
+            raise SettingsError("generator: to resume from a checkpoint, it must be a numpy.random.Generator.")
         run.generator.bit_generator.state = self.generator
         for callback in run.callbacks:
             if state := self.callbacks.get(type(callback).__name__):
@@ -192,8 +194,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise DataError(f"{path}: is a safetensors file, but not one of xpmlp's checkpoints.")
     if metadata.get("format_version") != FORMAT_VERSION:
         raise DataError(
-            f"{path}: is of format version {metadata.get('format_version')!r}, expected {FORMAT_VERSION!r}. Go on with "
-            "the version of xpmlp that wrote it."
+            f"{path}: is of format version {metadata.get('format_version')!r}, expected {FORMAT_VERSION!r}. Resume "
+            "with the version of xpmlp that wrote it."
         )
     if metadata.get("sha256") != digest(metadata.get("checkpoint", ""), tensors):
         raise DataError(f"{path}: is a damaged checkpoint (its checksum does not match).")
@@ -248,7 +250,7 @@ def newest_checkpoint(folder: Path) -> Checkpoint:
         try:
             return load_checkpoint(path)
         except DataError as error:
-            logger.warning("%s It is passed over for an older one.", error)
+            logger.warning("%s An older one is used instead.", error)
     raise DataError(
-        f"{folder}: holds no checkpoint that can be read, so there is nothing to go on from. Begin the run again."
+        f"{folder}: holds no checkpoint that can be read, so there is nothing to resume. Start the run again."
     )

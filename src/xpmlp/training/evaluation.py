@@ -278,7 +278,7 @@ def evaluate_regression(model: Model, split: Split, backend: Backend | None = No
     """Evaluate a regression of a single number; see `evaluate`."""
     levels = LossName.parse(model.loss).levels
     if model.task != "regression" or len(model.output_names) != max(len(levels), 1):
-        raise DataError("The model does not predict a single number, so there is no error of one to report.")
+        raise DataError("The model does not predict a single number, so it has no single error to report.")
     labels = predict(model, split, backend).labels.astype(np.float64)
     truth = split.labels.astype(np.float64)
     residuals = nearest_to_median(labels, levels) - truth

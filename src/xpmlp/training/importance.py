@@ -58,14 +58,15 @@ def permutation_importance(
 ) -> Importances:
     """Return how much each column of a table matters to a model (Breiman 2001).
 
-    A column is shuffled in all inputs that it became. Two columns that say the same both seem to matter little.
+    A column is shuffled in all inputs that it became. Two columns with the same information
+    both seem to matter little.
 
     Parameters
     ----------
     data, y, prepared
         Labelled rows, as for `xpmlp.evaluate`; of more than 10,000, some are drawn.
     repeats
-        How often each column is shuffled.
+        Times that each column is shuffled.
 
     Raises
     ------
@@ -73,12 +74,12 @@ def permutation_importance(
         If the model was not trained on a table, or there are fewer than 2 rows.
     """
     if model.raw_columns is None or model.task not in ("binary", "multiclass", "regression"):
-        raise DataError("Importances are those of a table's columns, but the model was not trained on a table.")
+        raise DataError("Importances are for the columns of a table, but the model was not trained on a table.")
     if repeats < 1:
         raise SettingsError(f"repeats: {repeats} is too few; at least 1 is needed.")
     split, backend = labelled_split(model, data, y, prepared=prepared), as_backend(backend)
     if split.rows < 2:
-        raise DataError(f"Of {split.rows} rows no column can be shuffled; give 2 or more.")
+        raise DataError(f"{split.rows} rows are too few to shuffle a column; give 2 or more.")
     generator = np.random.default_rng(seed)
     if split.rows > MOST_ROWS:
         chosen = generator.permutation(split.rows)[:MOST_ROWS]

@@ -141,11 +141,13 @@ class Recipe:
             "L2 penalty, against overfitting; adamw's weight decay.",
         ),
     ] = 0.0
-    dropout: Annotated[float | int, fraction("Share of the hidden units left out at random in training.")] = 0.0
-    label_smoothing: Annotated[float | int, fraction("Share of each label spread over all classes in training.")] = 0.0
+    dropout: Annotated[float | int, fraction("Fraction of the hidden units dropped at random in training.")] = 0.0
+    label_smoothing: Annotated[float | int, fraction("Fraction of each label spread over all classes in training.")] = (
+        0.0
+    )
     max_grad_norm: Annotated[
         float | int | None,
-        Setting(Positive | None, "a number above 0, or None", "NUMBER", "Shorten longer gradients to this length."),
+        Setting(Positive | None, "a number above 0, or None", "NUMBER", "Clip gradients to this norm."),
     ] = None
     loss: Annotated[
         str,
@@ -153,15 +155,15 @@ class Recipe:
             str,
             "a loss's name",
             "NAME",
-            f"Loss of a number to predict: {', '.join(REGRESSION_LOSSES)}; huber:1.5 with its delta, in standard "
-            "deviations of the target, quantile:0.1,0.5,0.9 with the quantiles to predict.",
+            f"Loss for regression: {', '.join(REGRESSION_LOSSES)}; huber:1.5 sets its delta, in standard "
+            "deviations of the target, quantile:0.1,0.5,0.9 the quantiles to predict.",
         ),
     ] = "auto"
     class_weight: Annotated[
         str,
         one_of(
             ("none", "balanced"),
-            "balanced: all classes count the same, however few rows they have; none by default.",
+            "balanced gives all classes the same weight, however few rows they have; none by default.",
         ),
     ] = "none"
     ensemble: Annotated[
