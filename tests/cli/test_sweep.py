@@ -35,12 +35,12 @@ def test_it_leaves_a_run_of_the_best_settings(xpmlp: Any, tmp_path: Path) -> Non
 
 def test_ctrl_c_after_the_trials_keeps_them(xpmlp: Any, monkeypatch: pytest.MonkeyPatch, empty_folder: Path) -> None:
     from xpmlp.cli import sweep as module
-    from xpmlp.training.sweep.search import Account
+    from xpmlp.training.sweep import search
 
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Account, "importances", interrupt)
+    monkeypatch.setattr(search, "find_importances", interrupt)
     monkeypatch.setattr(module, "fit_dataset", interrupt)
     code, _, err = xpmlp("sweep", "iris", "--hidden", "4", "--hidden", "8", "--epochs", "2", "-o", "out")
     assert code == 130

@@ -1,11 +1,12 @@
 """``mpiexec -n 4 xpmlp train …``: what the processes of one command say, read and write together."""
 
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from xpmlp import __version__
 from xpmlp.backends import Backend
-from xpmlp.datasets import ByteSplit, Dataset, Split
+from xpmlp.datasets import ByteSplit, Dataset, Split, TableOptions
+from xpmlp.datasets.load import load_by_options
 from xpmlp.errors import SettingsError
 from xpmlp.training import Recipe
 from xpmlp.training.distributed import Communicator, SingleProcess, connect, digest
@@ -36,9 +37,17 @@ def abort(communicator: Communicator, error: BaseException) -> NoReturn:
     raise SystemExit(1)
 
 
-def load_together(processes: SingleProcess, load: Callable[[], Dataset]) -> Dataset:
-    """Load the same data in every process; the first goes first, as it may have to download them."""
-    loaded = processes.together(lambda: load() if processes.rank == 0 else None)
+def load_together(
+    processes: SingleProcess, data: str, data_dir: Path | None, options: TableOptions, memory: str | None
+) -> Dataset:
+    """Load the same data in every process."""
+
+    def load() -> Dataset:
+        return load_by_options(data, data_dir, options, memory)
+
+    loaded = None
+    if data == "mnist" and data_dir is None:  # the first goes first, as it may have to download them
+        loaded = processes.together(lambda: load() if processes.rank == 0 else None)
     return processes.together(lambda: loaded or load())
 
 

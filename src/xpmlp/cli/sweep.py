@@ -4,8 +4,9 @@ import contextlib
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console, Group
@@ -16,7 +17,6 @@ from rich.text import Text
 from xpmlp import plots
 from xpmlp.backends import load_backend
 from xpmlp.datasets import Dataset, TableOptions
-from xpmlp.datasets.load import load_by_options
 from xpmlp.plots.sweep import describe_value
 from xpmlp.threads import use_threads
 from xpmlp.training import RECIPES, Recipe, fit_dataset
@@ -144,7 +144,7 @@ def sweep(
     compute = processes.together(lambda: load_backend(backend, device))
     folder = processes.together(lambda: RunFolder(output, force=force) if leads and output is not None else None)
     try:
-        dataset = load_together(processes, lambda: load_by_options(data, data_dir, options, memory))
+        dataset = load_together(processes, data, data_dir, options, memory)
         base = choose_settings(recipe, dataset, **fixed)
         space = space or {name: values for name, values in default_space(base).items() if name not in fixed}
         if output is None:
@@ -168,13 +168,23 @@ def sweep(
                 on_trial=board.add,
                 communicator=processes if isinstance(processes, Communicator) else None,
             )
+            seconds = time.monotonic() - board.started
+
+        def finish() -> Any:
+            if folder is not None:
+                folder.save("trials.csv", lambda: found.to_csv().encode())
+                print_best(console, dataset, found, seconds)
+                for name, draw in figures(dataset, found).items():
+                    folder.save(name, draw)
+            if processes.rank < processes.size - 1:
+                return None
+            # The last process trains while the first draws; a backend cannot be sent.
+            result = fit_dataset(dataset, found.best_recipe, backend=compute, threads=threads)
+            return replace(result, backend=cast(Any, None))
+
+        result = replace(processes.from_last(processes.together(finish)), backend=compute)
         if folder is None:
             return
-        print_best(console, dataset, found)
-        folder.save("trials.csv", lambda: found.to_csv().encode())
-        for name, draw in figures(dataset, found).items():
-            folder.save(name, draw)
-        result = fit_dataset(dataset, found.best_recipe, backend=compute, threads=threads)
         if result.interrupted and not result.history:
             raise KeyboardInterrupt
         with use_threads(result.threads):
@@ -288,13 +298,12 @@ def best_table(dataset: Dataset, trials: list[Trial]) -> Table:
     return table
 
 
-def print_best(console: Console, dataset: Dataset, found: Sweep) -> None:
+def print_best(console: Console, dataset: Dataset, found: Sweep, seconds: float) -> None:
     """Print the best trials, what was not completed, and what matters."""
     console.print(best_table(dataset, list(found.trials)))
     states = [trial.state for trial in found.trials]
     others = [f"{states.count(state)} {state}" for state in ("pruned", "diverged") if state in states]
-    seconds = describe_seconds(sum(trial.seconds for trial in found.trials))
-    console.print(f"{len(found.trials)} trials in {seconds}" + "".join(f", {text}" for text in others))
+    console.print(", ".join([f"{len(found.trials)} trials in {describe_seconds(seconds)}", *others]))
     if found.importances:
         shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.importances.items())
         console.print(f"what matters (share of the scores' variance): {shares}")

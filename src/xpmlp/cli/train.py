@@ -14,7 +14,6 @@ from rich.text import Text
 
 from xpmlp.backends import load_backend
 from xpmlp.datasets import Dataset
-from xpmlp.datasets.load import load_by_options
 from xpmlp.datasets.splitting import VALIDATION_FRACTION
 from xpmlp.errors import OutputError, XpmlpError
 from xpmlp.threads import describe_threads, use_threads
@@ -207,7 +206,7 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
     failure: FitError | None = None
     try:
         processes.together(lambda: None if folder is None else write_command(folder.path, values))
-        whole = load_together(processes, lambda: load_by_options(values["data"], values["data_dir"], options, memory))
+        whole = load_together(processes, values["data"], values["data_dir"], options, memory)
         if whole.stream is not None:  # on which the order of the rows depends
             values = {**values, "memory": str(whole.stream.memory)}
         dataset, settings = processes.together(lambda: prepare(whole, values, given))

@@ -39,6 +39,8 @@ class SingleProcess:
         """Return the value."""
         return value
 
+    from_last = from_first
+
     def gather(self, values: list[Any]) -> list[Any]:
         """Return nothing: there are no others to hear from."""
         return []
@@ -107,6 +109,11 @@ class Communicator(SingleProcess):
     def from_first(self, value: Result) -> Result:
         """Return the value that the first process has."""
         result: Result = self.mpi.bcast(value)
+        return result
+
+    def from_last(self, value: Result) -> Result:
+        """Return the value that the last process has."""
+        result: Result = self.mpi.bcast(value, self.size - 1)
         return result
 
     def gather(self, values: list[Any]) -> list[Any]:
