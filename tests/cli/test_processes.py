@@ -184,3 +184,22 @@ def test_a_killed_process_ends_all_and_the_run_resumes_with_another_number(tmp_p
     )
     for name, array in first.items():
         np.testing.assert_allclose(second[name], array, atol=1e-8)
+
+
+@pytest.mark.slow
+def test_a_sweep_of_several_processes_leaves_the_run_of_one(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    sweep = [sys.executable, "-m", "xpmlp", "sweep", "digits", "--trials", "8", "--sampler", "random", "--epochs", "2"]
+    for processes in ("1", "2"):
+        command = [*LAUNCH, processes, *sweep, "--output", processes]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=100, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("8 trials in") == done.stdout.count("saved in") == 1
+    one, two = (safetensors.numpy.load_file(tmp_path / name / "model.safetensors") for name in ("1", "2"))
+    for name, array in one.items():
+        np.testing.assert_array_equal(two[name], array)
+    files = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in ("1", "2")]
+    assert files[0] == files[1]
+    assert "sweep_curves.png" in files[0]
