@@ -227,6 +227,9 @@ class Recipe:
 SETTINGS: dict[str, Setting] = {field.name: cast(Any, field.type).__metadata__[0] for field in fields(Recipe)}
 """The declaration of each setting."""
 
+ATTRIBUTES = "".join(f"    {name}\n        {setting.help}\n" for name, setting in SETTINGS.items())
+Recipe.__doc__ = f"{Recipe.__doc__}".replace("    Raises", f"    Attributes\n    ----------\n{ATTRIBUTES}\n    Raises")
+
 RECIPES: dict[str, Recipe] = {
     "default": Recipe(),
     "photo": Recipe(learning_rate=0.01),
