@@ -31,8 +31,8 @@ class BlasThreads:
     """The number of threads of this process's BLAS libraries (NumPy's, SciPy's, PyTorch's), as they are loaded.
 
     There is one number for all Python threads. Several may hold the same number at once; a Python thread that needs
-    another one waits, so that no training changes another's results, and lets nobody pass, so that it does not wait for
-    ever. When the last holder leaves, the libraries get back the numbers that they had before the first.
+    another one waits, so that no training changes another's results; later ones queue behind it, so that
+    it cannot wait for ever. When the last holder leaves, the libraries get back their numbers from before the first.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class BlasThreads:
 
     @contextmanager
     def limit(self, threads: int) -> Iterator[None]:
-        """Run matrix products in exactly so many threads; of nested limits the inner one counts."""
+        """Run matrix products in exactly `threads` threads; the innermost of nested limits counts."""
         outer = getattr(self.mine, "threads", None)
         if outer == threads:
             yield
@@ -147,7 +147,7 @@ class Runs:
 
     @contextmanager
     def use(self, threads: int | None) -> Iterator[None]:
-        """Run large matrix products in so many threads, during runs and outside of them; None for the default."""
+        """Run large matrix products in `threads` threads, in and outside of runs; None for the default."""
         token = self.current.set(check_threads(threads))
         try:
             yield
@@ -190,7 +190,7 @@ def choose_threads(multiply: Callable[[], object], most: int) -> int:
 
 
 def compare_threads(multiply: Callable[[], object], threads: int) -> float:
-    """Return the time of a matrix product in so many threads, relative to one thread."""
+    """Return the time of a matrix product in `threads` threads, relative to one thread."""
     one: list[float] = []
     several: list[float] = []
     for number in (1, threads):  # the first product allocates memory
@@ -208,5 +208,5 @@ def compare_threads(multiply: Callable[[], object], threads: int) -> float:
 
 
 def describe_threads(threads: int) -> str:
-    """Return a number of threads in words."""
+    """Return a number of threads as text."""
     return f"{threads} thread{'s' if threads > 1 else ''}"

@@ -95,7 +95,7 @@ def warnings_of(case: Case) -> list[str]:
 
 
 def describe_case(case: Case) -> str:
-    """Return a case's settings, and what was timed, in one line."""
+    """Return a case's settings and timings in one line."""
     wanted = case.settings.rounds
     each = "epochs" if case.epochs_per_timing == 1 else f"timings of {case.epochs_per_timing} epochs"
     # A candidate that failed has fewer rounds; its row says so.

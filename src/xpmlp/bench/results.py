@@ -85,7 +85,7 @@ class Case(msgspec.Struct, frozen=True):
     measurements: tuple[Measurement, ...] = ()
     skipped: str | None = None  # why it was not measured
     interrupted: bool = False  # whether Ctrl-C ended it early
-    # Each timing is the mean of so many epochs: several if one is too short to time.
+    # Each timing is a mean over this many epochs: several if one is too short to time.
     epochs_per_timing: int = msgspec.field(default=1, name="epochs_a_turn")
 
     @property

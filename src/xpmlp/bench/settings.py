@@ -36,7 +36,7 @@ class BenchSettings:
                 raise SettingsError(f"{name}: {value!r} is not one of {', '.join(choices)}.")
 
     def steps(self, rows: int) -> int:
-        """Return the number of steps in an epoch of that many rows."""
+        """Return the number of steps in an epoch of `rows` rows."""
         return -(-rows // self.batch_size)
 
 

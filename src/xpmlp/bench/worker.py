@@ -83,7 +83,7 @@ def share_gpus() -> None:
 
 
 def serve(connection: Connection, candidate: Candidate) -> None:
-    """Answer requests until the connection is closed, as it is when Ctrl-C ends the parent."""
+    """Answer requests until the connection closes, which it does when Ctrl-C ends the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     share_gpus()
     session = Session(candidate)

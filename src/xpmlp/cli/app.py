@@ -56,7 +56,7 @@ class Command(TyperCommand):
             raise
 
     def get_params(self, ctx: Any) -> Any:
-        """Return the parameters with their types hidden; the metavar of an option tells what to give."""
+        """Return the parameters with their types hidden; the metavar shows the kind of value."""
         parameters = super().get_params(ctx)
         for parameter in parameters:
             if getattr(parameter, "is_flag", False) and parameter.metavar is None:

@@ -14,7 +14,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-# How Open MPI, MPICH and its descendants, and Slurm's srun tell a process how many there are, and which it is.
+# How Open MPI, MPICH and its descendants, and Slurm's srun give a process their number and its own rank.
 LAUNCHERS = (
     ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
     ("PMI_SIZE", "PMI_RANK"),
@@ -33,7 +33,7 @@ def place_among_processes() -> tuple[int, int] | None:
 
 
 def print_as_process(rank: int, size: int, message: str) -> None:
-    """Print an error of one of several processes, of which only the first has its standard error."""
+    """Print an error of one of several processes; only the first still has a standard error of its own."""
     time.sleep(0.3 * min(rank, 1))  # an error that all have is printed by the first, which ends the others
     print(f"Error: process {rank} of {size}: {message}", file=sys.__stderr__, flush=True)
 

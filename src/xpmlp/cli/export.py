@@ -85,7 +85,7 @@ def export(
 
 
 def page_of(file: Path, model: Model, data_dir: Path | None, *, small: bool) -> bytes:
-    """Return the page of a model, with what is known of it: its data's test rows, and the files beside it."""
+    """Return the page of a model, with the test rows of its data and the run's files beside it, if found."""
     rows: Split | None = None
     try:
         rows = find_recorded_rows(model, data_dir).split

@@ -96,7 +96,7 @@ def print_first_rows(console: Console, inspection: Inspection, ordered: list[Col
 
 
 def names_that_fit(inspection: Inspection, ordered: list[str], available: int) -> list[str]:
-    """Return the names of as many columns as fit beside each other, at least one."""
+    """Return the names of the columns that fit side by side, at least one."""
     names: list[str] = []
     width = 4
     for name in ordered:
@@ -139,7 +139,7 @@ def describe(summary: ColumnSummary, longest_name: int) -> dict[str, str]:
 
 
 def describe_concerns(summary: ColumnSummary) -> str:
-    """Return what is notable about a column."""
+    """Return the notes on a column."""
     top_count = summary.top_count or 0
     mostly = [f"mostly {cell(summary.top)} ({top_count:,})"] if top_count > 1 else []
     return "; ".join([*concerns(summary), *mostly])

@@ -1,4 +1,4 @@
-"""What a page tells of a run: examples and mistakes, scores, history, and how it was trained."""
+"""The content of a run's page: examples and mistakes, scores, history, and how it was trained."""
 
 import contextlib
 import json
@@ -86,7 +86,7 @@ def choose_examples(model: Model, rows: Split) -> list[int]:
 
 
 def list_facts(model: Model, rows: Split | None, record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return how and when a model was trained, in words. Paths are left out: the page is for others to see."""
+    """Return how and when a model was trained, as text. Paths are left out, because pages are shared."""
 
     def part(name: str) -> dict[str, Any]:
         value = record.get(name)

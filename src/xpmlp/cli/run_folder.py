@@ -124,7 +124,7 @@ class RunFolder:
                 self.rescued.append(name)
 
     def finish(self) -> None:
-        """Remove what is left of an earlier run; if a file was not written, raise an OutputError with the reason."""
+        """Remove the files left of an earlier run; if a file was not written, raise an OutputError with the reason."""
         leftover = [name for name in self.present() if name not in self.saved]
         if self.failures:
             message = f"Not saved: {', '.join(self.failures)}. {self.describe()}"

@@ -112,7 +112,7 @@ def describe_run(
     hosts: Sequence[str] = (),
     linear: float | None = None,
 ) -> dict[str, Any]:
-    """Return the record of a run as JSON holds it: what is needed to repeat it, and its scores."""
+    """Return the content of run.json: the settings and versions to repeat the run with, and its scores."""
     scores = {name: value for name, value in report.to_json().items() if name not in ("per_class", "confusion")}
     record: dict[str, Any] = {f"test_{name}": value for name, value in scores.items()} | {"test_linear_model": linear}
     record |= {

@@ -318,7 +318,7 @@ def choose_settings(recipe: str, dataset: Dataset | None = None, **given: Any) -
 
 
 def print_start(console: Console, dataset: Dataset, settings: Recipe) -> None:
-    """Print what is trained on what."""
+    """Print the data, the network and the settings."""
     sizes = layer_sizes(dataset, settings, choose_loss(dataset, settings))
     shape = " × ".join(f"{size:,}" for size in dataset.input_shape)
     target = f"{len(dataset.classes)} classes" if dataset.classes else "a number to predict"

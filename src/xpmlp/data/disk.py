@@ -40,7 +40,7 @@ class OwnPiece(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class DiskSamples:
-    """The training rows of a stream, of which two blocks at a time are in memory.
+    """The training rows of a stream; two blocks of them are in memory at a time.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class DiskSamples:
     part
         Which part of the rows is read, and how many parts there are: one for each process.
     fill_to
-        Rows that an epoch has, filled up with rows that weigh nothing: as many for each process. None for those read.
+        Rows per epoch, the same for each process: rows of weight 0 fill up those read. None for no filling.
     prepared
         Rows that an earlier epoch has prepared.
     """
@@ -74,7 +74,7 @@ class DiskSamples:
         return sum(array.nbytes for array in self.row.arrays)
 
     def for_process(self, rank: int, size: int, rows: int) -> "DiskSamples":
-        """Return the part of one of several processes, with weights, filled up to that many rows an epoch."""
+        """Return the part of one of several processes, with weights, filled up to `rows` rows per epoch."""
 
         def weighted(samples: Samples) -> Samples:
             if samples.weight is not None:
@@ -103,7 +103,7 @@ class DiskSamples:
         return [OwnPiece(index, first, rows) for index, (first, rows) in found if rows]
 
     def block_rows(self, batch_size: int) -> int:
-        """Return the rows of a block: as many batches as fit.
+        """Return the number of rows of a block: all batches that fit.
 
         Raises
         ------
@@ -121,7 +121,7 @@ class DiskSamples:
         return rows
 
     def count_blocks(self, batch_size: int) -> int:
-        """Return the number of blocks of an epoch, nearly: which pieces fit into one depends on their order."""
+        """Return the approximate number of blocks per epoch: which pieces fit into one depends on their order."""
         return math.ceil(self.rows / self.part[1] / self.block_rows(batch_size))
 
     def blocks(self, seed: int, batch_size: int) -> Iterator[Block]:
@@ -157,7 +157,7 @@ class DiskSamples:
                 yield Block(samples, np.concatenate([shuffled[:whole], np.full(missing, rows)]), not pieces)
 
     def allocate(self, rows: int) -> Samples:
-        """Return samples for that many rows, of any values."""
+        """Allocate samples of `rows` rows."""
         return self.row.map(lambda array: np.empty((rows, *array.shape[1:]), array.dtype))
 
     def read(self, samples: Samples, left_over: Samples | None, chosen: list[OwnPiece]) -> None:

@@ -54,7 +54,7 @@ class StreamedSamples:
         return self.samples.rows
 
     def block_rows(self, batch_size: int) -> int:
-        """Return the rows of a block: as many whole batches as fit, at least one."""
+        """Return the number of rows of a block: all whole batches that fit, at least one."""
         row_bytes = count_bytes(self.samples, self.dtype) // self.rows
         return max(self.block_bytes // (row_bytes * batch_size), 1) * batch_size
 

@@ -38,7 +38,7 @@ class PreparedRows:
         self.lock = threading.Lock()  # held by the thread that writes
 
     def read(self, piece: int, samples: Samples) -> bool:
-        """Read a piece into `samples`; return whether it is there."""
+        """Read a piece into `samples`; return False if it has not been written."""
         if piece not in self.places:
             return False
         return os.preadv(self.file.fileno(), samples.arrays, self.places[piece]) == count_bytes(samples)
@@ -50,7 +50,7 @@ class PreparedRows:
                 self.append(piece, samples)
 
     def append(self, piece: int, samples: Samples) -> None:
-        """Write a piece at the end of the file, or warn that there is no room."""
+        """Append a piece to the file, or warn that the disk is full."""
         size, folder = count_bytes(samples), scratch_folder()
         try:
             disk = shutil.disk_usage(folder)

@@ -100,7 +100,7 @@ def draw_calibration(confidence: Float[np.ndarray, " rows"], right: Bool[np.ndar
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
-    """Return Wilson's interval for a share observed in that many rows."""
+    """Return Wilson's interval for a share observed in `count` rows."""
     square = DEVIATIONS**2
     center = (share + square / (2 * count)) / (1 + square / count)
     spread = DEVIATIONS / (1 + square / count) * math.sqrt(share * (1 - share) / count + square / (4 * count**2))

@@ -151,7 +151,7 @@ def find_kept(history: Sequence[Any], kept: int | None) -> Any:
 
 
 def result_loss(row: Any) -> float:
-    """Return the loss that tells most about an epoch: of held-out rows, of training rows, or the objective."""
+    """Return the most informative loss of an epoch: of held-out rows, of training rows, or the objective."""
     losses = (row.held_out_loss, row.train_loss, row.objective)
     return next((loss for loss in losses if loss is not None), math.nan)
 

@@ -84,12 +84,12 @@ def to_png(figure: Any) -> Picture:
 
 
 def wrapped(title: str, width: float) -> str:
-    """Return a title broken into lines that fit a figure of that many inches."""
+    """Break a title into lines that fit a figure of this width in inches."""
     return "\n".join(textwrap.fill(line, max(20, int(7.5 * width))) for line in title.splitlines())
 
 
 def shortened(text: str, length: int) -> str:
-    """Return a text of at most that many characters."""
+    """Shorten a text to at most `length` characters."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
@@ -109,7 +109,7 @@ def mark_epochs(axes: Any, epochs: Sequence[int]) -> None:
 
 
 def write_numbers(axis: Any, *, most: int, integer: bool = False, log: bool = False) -> None:
-    """Label an axis with at most that many numbers, written in full instead of as multiples of a common power."""
+    """Label an axis with at most `most` numbers, in full instead of as multiples of a common power."""
     ticker = import_matplotlib("ticker")
     if log:
         axis.set_major_locator(ticker.LogLocator(numticks=most))

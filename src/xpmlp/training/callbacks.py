@@ -93,7 +93,7 @@ class EarlyStopping(Callback):
 class Checkpointing(Callback):
     """Save a checkpoint before the first epoch, every N epochs or minutes, and after the last.
 
-    If a checkpoint cannot be written, a warning is logged and the run goes on; the older ones stay.
+    If a checkpoint cannot be written, a warning is logged and training continues; the older ones stay.
 
     Parameters
     ----------

@@ -87,7 +87,7 @@ def split_rows_into_folds(dataset: Dataset, folds: int) -> list[tuple[Any, Any]]
 
 
 def describe_scores(scores: list[float], *, is_classifier: bool) -> str:
-    """Return the mean of scores and their standard deviation in words."""
+    """Return the mean of scores and their standard deviation as text."""
     mean, deviation = float(np.mean(scores)), float(np.std(scores, ddof=1)) if len(scores) > 1 else 0.0
     if is_classifier:
         return f"accuracy {100 * mean:.2f} % ± {100 * deviation:.2f} %"

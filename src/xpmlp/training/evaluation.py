@@ -42,7 +42,7 @@ class ClassScore:
     precision
         Fraction of the rows predicted as this class that belong to it.
     recall
-        Fraction of this class's rows that are predicted as it.
+        Fraction of this class's rows that are predicted as this class.
     f1
         Harmonic mean of both. All three are 0 where they are undefined.
     support
@@ -120,7 +120,7 @@ class Report:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON holds it."""
+        """Return the report as a JSON object."""
         values = {"balanced_accuracy": self.balanced_accuracy, "constant_accuracy": self.constant_accuracy}
         lists = {"per_class": list(map(asdict, self.per_class)), "confusion": self.confusion.tolist()}
         return asdict(self) | values | lists
@@ -140,7 +140,7 @@ class RegressionReport:
     rmse
         Root mean squared error, in the target's unit.
     mae
-        Mean absolute error, likewise.
+        Mean absolute error, in the target's unit.
     constant_rmse
         The RMSE of always predicting the mean, whose R² is 0.
     coverage
@@ -172,7 +172,7 @@ class RegressionReport:
         return html_table((), rows)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON holds it, NaN as null."""
+        """Return the report as a JSON object, with null for NaN."""
         return {name: value if math.isfinite(value or 0.0) else None for name, value in asdict(self).items()}
 
 
@@ -291,14 +291,14 @@ def evaluate_regression(model: Model, split: Split, backend: Backend | None = No
 def regression_report(
     rows: int, square: float, variance: float, loss: float, mae: float, coverage: float | None
 ) -> RegressionReport:
-    """Return the report of so many rows, given their mean squared error and the variance of their targets."""
+    """Return a report from the mean squared error, the variance of the targets, and other means over the rows."""
     # Constant targets have no variance to explain; by convention R² is then 1 for exact predictions, else 0.
     r2 = 1.0 - square / variance if variance > 0.0 else float(square == 0.0)
     return RegressionReport(loss, r2 if rows > 1 else math.nan, math.sqrt(square), mae, math.sqrt(variance), coverage)
 
 
 def mean_loss(model: Model, split: Split) -> float:
-    """Return the mean loss of a regression, in its own loss."""
+    """Return the mean of a regression's own loss over the rows."""
     logits = model_logits(model, split.x, NumpyBackend())
     loss = loss_of(model.layers, find_loss(model.loss))
     return float(np.mean(loss.value_and_gradient(np, logits, split.labels[:, None])[0]))

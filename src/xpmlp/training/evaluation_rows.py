@@ -41,7 +41,7 @@ GIVE_DATA = "name the data, as DATA or with --data"
 
 
 class EvaluationRows(NamedTuple):
-    """Rows to evaluate a model on, scaled as its training data were."""
+    """Rows to evaluate a model on, scaled like its training data."""
 
     split: Split
     name: str  # of the data
@@ -255,7 +255,7 @@ def given_columns(model: Model) -> list[str]:
 
 
 def without_left_out(model: Model, table: Table) -> Table:
-    """Return a table without the columns that training left out of its own, which need no note."""
+    """Return a table without the columns that were left out in training, so that no note mentions them."""
     if model.table_schema is None:
         return table
     read = {model.table_schema.target, *(column.name for column in model.table_schema.columns)}

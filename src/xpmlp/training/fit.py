@@ -45,7 +45,7 @@ LOSS_ROWS = 1024  # of the training rows, on which the loss is measured; more wo
 # One step object for equal settings, so that what a backend has compiled for it serves the next fit too.
 cached_step = functools.lru_cache(maxsize=32)(make_step)
 
-# A loss so many times the first epoch's is on its way to infinity; in the first epoch, one above the cube of this.
+# A loss larger than the first epoch's by this factor is diverging; in the first epoch, one above its cube.
 EXPLODED = 1e12
 
 
@@ -100,9 +100,9 @@ def fit(
         (bytes with a divisor stay bytes); if they do not fit, they are streamed to it block by block, and training
         samples on disk always are. Callbacks choose an epoch by the validation rows; the test rows are only reported.
     layers
-        Initial weights, likewise; given as an iterator, they are released after the first epoch. With a leading axis
-        they are an ensemble's, trained on the same batches: the history has the mean of their objectives, and the
-        losses and accuracies of their average.
+        Initial weights, likewise on the host or the device; an iterator's are released after the first epoch. With a
+        leading axis they are an ensemble's, trained on the same batches: the history has the mean of their objectives,
+        and the losses and accuracies of their average.
     schedule
         Learning rate of each step; see `xpmlp.training.schedules`.
     batch_size
@@ -231,7 +231,7 @@ def fit(
 def spread_rows(
     backend: Backend, samples: Samples | DiskSamples, rows: Int64[np.ndarray, " rows"] | None, wanted: Samples | int
 ) -> Samples | None:
-    """Return as many of the rows to train on as are wanted, spread evenly over all, or samples that are given."""
+    """Return `wanted` of the rows to train on, spread evenly over all; or `wanted` itself if it is samples."""
     if isinstance(wanted, Samples):
         return wanted
     if wanted < 1 or isinstance(samples, DiskSamples):

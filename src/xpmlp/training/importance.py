@@ -14,7 +14,7 @@ from xpmlp.plots import Picture, draw_importances
 from .evaluation import evaluate
 from .inputs import as_backend, labelled_split
 
-MOST_ROWS = 10_000  # more say little more, and take longer
+MOST_ROWS = 10_000  # more hardly change the result, and take longer
 
 
 class ColumnImportance(NamedTuple):

@@ -38,7 +38,7 @@ LARGEST_SCALED = 2.0  # scaled values of images lie between -1 and 1, or little 
 
 
 def to_host(data: Any) -> Any:
-    """Return an array of another library as NumPy's, and everything else as it is."""
+    """Convert an array of another library to NumPy; return everything else unchanged."""
     if isinstance(data, str | os.PathLike | Sequence) or not hasattr(data, "dtype") or hasattr(data, "to_frame"):
         return data
     if hasattr(data, "tocsr"):
@@ -187,7 +187,7 @@ def as_backend(backend: Backend | str | None) -> Backend:
 
 
 def columns_of_rows(data: Any) -> Any:
-    """Return one or several rows, given as dicts or as a row of pandas, as columns, and everything else as it is."""
+    """Convert rows, given as dicts or as a row of pandas, to columns; return everything else unchanged."""
     if hasattr(data, "to_dict") and hasattr(data, "index") and not hasattr(data, "columns"):
         data = data.to_dict()  # a Series of pandas
     if isinstance(data, Mapping):
@@ -244,7 +244,7 @@ def is_picture_path(data: Any) -> bool:
 
 
 def as_picture(picture: Any) -> Path | Any:
-    """Return a picture of Pillow as it is, and the path of one as a `Path`."""
+    """Return a picture of Pillow unchanged, and the path of one as a `Path`."""
     return picture if is_picture(picture) else Path(os.path.expanduser(picture))
 
 

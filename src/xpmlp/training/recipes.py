@@ -47,7 +47,7 @@ MOST_UNITS = 100_000_000  # in a layer: larger weights are beyond NumPy's indice
 
 
 class Setting(NamedTuple):
-    """What a setting may be, for msgspec to check and in words; and what the command line shows of it."""
+    """A setting's type, which msgspec checks; the values expected, for errors; and its help on the command line."""
 
     type: Any
     expected: str
@@ -56,7 +56,7 @@ class Setting(NamedTuple):
 
 
 def one_of(names: Iterable[str], text: str) -> Setting:
-    """Declare a setting that is one of some names."""
+    """Declare a setting with a choice of names."""
     pattern = rf"\A({'|'.join(map(re.escape, names))})\Z"
     return Setting(Annotated[str, Meta(pattern=pattern)], f"one of {', '.join(names)}", "NAME", text)
 

@@ -82,7 +82,7 @@ class EpochRow:
         return replace(self, **{name: loss and loss * factor for name, loss in losses.items()})
 
     def with_rmse(self) -> "EpochRow":
-        """Return the row with the root of the mean squared error, of which its losses are half the square."""
+        """Return the row with RMSEs; its losses are half the squares of these."""
         losses = {name: getattr(self, f"{name}_loss") for name in ("train", "validation", "test")}
         roots: dict[str, Any] = {f"{k}_rmse": None if v is None else math.sqrt(2.0 * v) for k, v in losses.items()}
         return replace(self, **roots)
@@ -203,7 +203,7 @@ class Run:
     history
         One row per whole epoch.
     stop_reason
-        Why no further epoch follows; None while the run goes on.
+        Why the run stops after this epoch; None while it continues.
     interrupted
         Whether the reason is Ctrl-C.
     kept_epoch
@@ -230,7 +230,7 @@ class Run:
         self.stop_reason = reason
 
     def result(self, seconds: float) -> FitResult:
-        """Return the result of the run as it stands."""
+        """Return the result of the run so far."""
         return FitResult(
             backend=self.backend,
             state=self.state,
