@@ -101,8 +101,12 @@ def test_a_sweep_killed_at_any_moment_loses_no_finished_trial(tmp_path: Path) ->
 
 def read_finished(optuna: Any, storage: str) -> dict[int, float]:
     """Return the scores of the finished trials."""
+    from sqlalchemy.pool import NullPool
+
     try:
-        study = optuna.load_study(study_name="xpmlp", storage=storage)
+        # Without a pool, each connection is closed after use, as Python 3.13 insists.
+        kept = optuna.storages.RDBStorage(storage, engine_kwargs={"poolclass": NullPool})
+        study = optuna.load_study(study_name="xpmlp", storage=kept)
     except Exception:  # noqa: BLE001 - the file is being made
         return {}
     return {trial.number: trial.value for trial in study.get_trials() if trial.state.is_finished() and trial.values}

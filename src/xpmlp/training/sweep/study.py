@@ -2,6 +2,7 @@
 
 import json
 import warnings
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any
@@ -30,9 +31,10 @@ def open_study(storage: str | None, sampler: str, prune: str, recipe: Recipe, as
         "hyperband": optuna.pruners.HyperbandPruner(first, recipe.epochs),
     }
     try:
+        kept = None if storage is None else optuna.storages.RDBStorage(storage)
         study = optuna.create_study(
             study_name="xpmlp",
-            storage=storage,
+            storage=kept,
             direction="maximize",
             pruner=pruners[prune],
             load_if_exists=True,
@@ -43,6 +45,8 @@ def open_study(storage: str | None, sampler: str, prune: str, recipe: Recipe, as
         raise SettingsError(
             f"storage: {storage!r} cannot be opened ({' '.join(str(error).split())[:200]}). Write sqlite:///FILE."
         ) from error
+    if kept:
+        weakref.finalize(study, kept.engine.dispose)  # Optuna leaves the database open
     before = study.user_attrs.get(ASKED, {})
     for name, value in asked.items():
         if before and before.get(name) != value:
