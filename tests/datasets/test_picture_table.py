@@ -72,6 +72,8 @@ def test_each_picture_that_a_table_names_has_the_class_in_its_row(
     assert dataset.notes == (f"the inputs are the pictures that {column!r} names, the classes are in {target!r}",)
     assert dataset.provenance is not None
     assert dataset.provenance.options["target"] == target
+    inspection = inspect_data(path)
+    assert (inspection.target, len(inspection.classes), inspection.image_shape) == (target, 3, (8, 9))
     if path.parent == tmp_path:  # else the folder holds pictures, and no table
         check_labels(load_dataset(tmp_path))
 

@@ -50,6 +50,15 @@ def test_a_regression_answers_in_the_targets_own_units(line: xpmlp.Dataset) -> N
     assert result.history[-1].test_accuracy is None
 
 
+def test_numbers_out_of_the_range_of_training_are_told_and_others_are_not(line: xpmlp.Dataset) -> None:
+    model, _ = xpmlp.train(line, replace(table_recipe(160), epochs=1))
+    with warnings.catch_warnings(action="error"):
+        xpmlp.predict(model, {"x": [-3.0, 0.0, 12.0]})
+    # Of 200 numbers, one of which is 1 and the others 0, that one is √199 standard deviations from their mean.
+    with pytest.warns(match=r"2 rows have a value in column 'x' far outside the range of training: 1e\+06 is \d,\d"):
+        xpmlp.predict(model, {"x": [-1000.0, 1e6, 0.0]})
+
+
 def test_evaluate_takes_both_kinds_of_model_and_each_half_refuses_the_other(line: xpmlp.Dataset) -> None:
     model, _ = xpmlp.train(line, replace(table_recipe(160), epochs=1))
     assert xpmlp.evaluate(model, line.test) == xpmlp.report(model, line.test) == evaluate_regression(model, line.test)

@@ -47,8 +47,8 @@ def inspect(
     if html is not None and html.exists() and not force:
         raise OutputError(f"{html}: already exists. Choose another name, or give --force to replace it.")
     options = collect_table_options(context.params)
-    opened = open_data(data, data_dir, options)
-    inspection = inspect_table(opened, target=options.target, task=options.task)
+    opened, target = open_data(data, data_dir, options)
+    inspection = inspect_table(opened, target=target, task=options.task)
     if html is not None:
         write_whole(html, html_report(inspection, opened).encode())
     if as_json:

@@ -22,6 +22,7 @@ from .tables.table import Table, as_text, column_type, reports_polars_errors
 TABLES = ("csv", "parquet", "arrow")  # formats of files whose columns may name pictures
 DEEPEST = 2  # folders below the table's, in which pictures are looked for
 PEEKED = 65_536  # bytes of a file in which names of pictures are looked for
+MOST_SOUGHT = 1000  # names of pictures that are looked for in a file before it is read
 SAMPLED = 200  # values of a column
 LEAST_FOUND = 0.5  # of a column's values without a picture's suffix
 
@@ -88,11 +89,13 @@ def without_suffix(name: str) -> str:
     return (os.path.splitext(name)[0] if is_picture(name) else name).lower()
 
 
-def may_name_pictures(path: Path) -> bool:
-    """Return whether the beginning of a file has the suffix of a picture in it."""
+def may_name_pictures(path: Path, index: PictureIndex) -> bool:
+    """Return whether the beginning of a file has the suffix of a picture in it, or the name of one that is there."""
     with path.open("rb") as file:
         start = file.read(PEEKED).lower()
-    return any(suffix.encode() in start for suffix in PICTURES)
+    is_plain = start.isascii() and b"\0" not in start and len(index.files) <= MOST_SOUGHT
+    names = itertools.chain(PICTURES, index.files if is_plain else ())
+    return any(name.encode() in start for name in names) or (bool(index.files) and not is_plain)
 
 
 @reports_polars_errors
@@ -111,7 +114,7 @@ def find_named_pictures(path: Path, options: TableOptions | None = None) -> Name
     if not os.path.isfile(path) or table_format(path) not in TABLES:
         return None
     index = PictureIndex(path.parent)
-    if not index.files and not may_name_pictures(path):
+    if not may_name_pictures(path, index):
         return None
     table = read_table(path, options)
     columns: dict[str, list[str | None]] = {}

@@ -120,24 +120,30 @@ def count_and_names(values: Sequence[str]) -> str:
     return f"{len(values):,}: {joined(values, most=NAMES_SHOWN)}" if values else "none"
 
 
-def open_data(data: str | Path, data_dir: str | Path | None = None, options: TableOptions | None = None) -> Table:
-    """Open a table, or make one of a dataset of images: the raw values, and a column of labels."""
+def open_data(
+    data: str | Path, data_dir: str | Path | None = None, options: TableOptions | None = None
+) -> tuple[Table, str | None]:
+    """Open a table, or make one of a dataset of images: the raw values, and a column of labels.
+
+    Return the target, too: that of the options, or the one that is known without them.
+    """
     options, path = options or TableOptions(), Path(os.path.expanduser(data))
     named = None if str(data) in NAMES else find_labelled_pictures(path, options)
     if named is None and is_table(data):
-        return open_tables(data if str(data) in NAMED_TABLES else path, options)[0]
+        return open_tables(data if str(data) in NAMED_TABLES else path, options)[0], options.target
     polars = import_polars()
     if named is None:
         dataset, label = load_by_options(data, data_dir, TableOptions(image_size=options.image_size)), "label"
     else:
-        dataset, label = load_pictures(named, options), options.target or "label"
+        dataset, label = load_pictures(named, options), named.target or "label"
     names = ["pixel_" + "_".join(map(str, index)) for index in itertools.product(*map(range, dataset.input_shape))]
     splits = (dataset.train, dataset.test)
     values = polars.concat([polars.from_numpy(raw_values(dataset, split), schema=names) for split in splits])
     labels = polars.Series(label, np.concatenate([split.labels for split in splits]))
     note = f"the {dataset.train.rows:,} training rows are followed by the {dataset.test.rows:,} test rows"
     notes, frame = (*dataset.notes, note), values.insert_column(0, labels)
-    return Table.of(dataset.name, frame, notes=notes, row_shape=dataset.input_shape)
+    table = Table.of(dataset.name, frame, notes=notes, row_shape=dataset.input_shape)
+    return table, options.target or (None if named is None else named.target)
 
 
 def raw_values(dataset: Dataset, split: Split) -> Any:
@@ -151,9 +157,12 @@ def raw_values(dataset: Dataset, split: Split) -> Any:
     return raw
 
 
-def inspect_data(data: str | Path, data_dir: str | Path | None = None, **options: Any) -> Inspection:
+def inspect_data(
+    data: str | Path, data_dir: str | Path | None = None, *, target: str | None = None, task: Task | None = None
+) -> Inspection:
     """Summarise any data that `xpmlp.load_dataset` loads; see `inspect_table` for the options."""
-    return inspect_table(open_data(data, data_dir), **options)
+    table, known = open_data(data, data_dir, TableOptions(target=target))
+    return inspect_table(table, target=known, task=task)
 
 
 @reports_polars_errors

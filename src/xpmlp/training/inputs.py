@@ -4,6 +4,7 @@ import itertools
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from xpmlp.datasets.tables.files import read_table, refuse_foreign, table_format
 from xpmlp.datasets.tables.frames import as_array, is_frame, table_in_memory, target_name
 from xpmlp.datasets.tables.loading import (
     Rows,
+    far_notes,
     labelled_rows,
     named_table,
     plain_schema,
@@ -94,7 +96,9 @@ def as_dataset(data: Any, y: Any = None, memory: str | int | None = None, **opti
 def table_inputs(model: Model, table: Table) -> Rows:
     """Return a table's rows as the model's inputs, even if it was not trained on a table."""
     if model.table_schema is not None:
-        return rows_to_predict(without_left_out(model, table), model.table_schema)
+        rows = rows_to_predict(without_left_out(model, table), model.table_schema)
+        far = far_notes(table.name, model.table_schema, rows.x, model.training.get("split"))
+        return replace(rows, notes=(*rows.notes, *far))
     features = model.layer_sizes[0]
     labels = [name for name in table.schema if name.lower() in ("label", "target", "class", "y")]
     target = labels[0] if labels and len(table.schema) == features + 1 else ""

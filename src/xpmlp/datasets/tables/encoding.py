@@ -12,7 +12,7 @@ from xpmlp.model.table_schema import Column, TableSchema
 
 from ..memory import check_memory
 from .dates import date_part
-from .table import Table, as_text, import_polars
+from .table import Table, as_text, import_polars, rows_have
 
 # The types that NumPy has too; booleans, decimals and the like become float64 first.
 PLAIN_NUMBERS = {"UInt8", "UInt16", "UInt32", "UInt64", "Int8", "Int16", "Int32", "Int64", "Float32", "Float64"}
@@ -50,11 +50,10 @@ def encode(
                 filled[index] += len(chosen)
     notes = []
     for name, found in unknown.items():
-        rows_have = "1 row has" if found.total() == 1 else f"{found.total():,} rows have"
         examples = ", ".join(map(repr, list(found)[:EXAMPLES])) + (", …" if len(found) > EXAMPLES else "")
         notes.append(
-            f"{table.name}: {rows_have} a category in column {name!r} that no training row had ({examples}); it is "
-            "encoded as none of the known ones"
+            f"{table.name}: {rows_have(found.total())} a category in column {name!r} that no training row had "
+            f"({examples}); it is encoded as none of the known ones"
         )
     return arrays, tuple(notes)
 

@@ -13,7 +13,7 @@ from ..dataset import joined, listing
 from .columns import MOST_NAMED, did_you_mean, option_text
 from .dates import ENOUGH, SECONDS_A_DAY, find_format, fraction_in_format
 from .kinds import convert, is_missing, refuse_wrong_cells, trimmed, wrong_cells_note
-from .table import Table, column_type, import_polars
+from .table import Table, column_type, import_polars, rows_have
 
 MOST_HINTS = 5  # suggested names in a message
 NAMES_SHOWN = 10
@@ -85,11 +85,10 @@ def later_dates_notes(table: Table, schema: TableSchema) -> list[str]:
         days = table.column(column.name).cast(import_polars().Float64)
         count = 0 if column.latest is None else int((days > column.latest).sum())
         if column.latest is not None and count:
-            rows_have = "1 row has" if count == 1 else f"{count:,} rows have"
             latest = str(np.datetime64(round(column.latest * SECONDS_A_DAY), "s").item()).removesuffix(" 00:00:00")
             notes.append(
-                f"{table.name}: {rows_have} a date in column {column.name!r} after {latest}, the latest in training: "
-                "the model extrapolates"
+                f"{table.name}: {rows_have(count)} a date in column {column.name!r} after {latest}, the latest in "
+                "training: the model extrapolates"
             )
     return notes
 

@@ -211,3 +211,8 @@ def as_text(series: Any) -> Any:
         if whole.null_count() == series.null_count() and bool((whole == series).all()):
             series = whole
     return series.cast(polars.String).str.strip_chars()
+
+
+def rows_have(count: int) -> str:
+    """Return the beginning of a sentence about so many rows."""
+    return "1 row has" if count == 1 else f"{count:,} rows have"
