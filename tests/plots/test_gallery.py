@@ -1,11 +1,14 @@
+import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from PIL import Image
 
 from xpmlp import plots
+from xpmlp.plots.inputs import draw_inputs
 from xpmlp.plots.style import GREY, ORANGE
 
 TITLE = "digits: 96.94 % of 360 test rows right"
@@ -116,3 +119,9 @@ def test_few_mistakes_are_all_shown_and_none_is_an_error(drawn: list[Any]) -> No
         assert heading in drawn[-1].get_suptitle()
     with pytest.raises(ValueError, match="no mistakes"):
         plots.draw_mistakes(images, np.zeros(10, np.int64), probabilities, (0, 1), TITLE)
+
+
+def test_the_name_of_a_narrow_picture_is_whole() -> None:
+    name, input_width = "a_name_that_is_longer.png", 168
+    content = draw_inputs([name], lambda name: Image.new("L", (20, 20)), np.zeros((1, 8, 8), np.float32), np.array([1]))
+    assert Image.open(io.BytesIO(content)).width >= 6 * len(name) + input_width  # of letters of six pixels

@@ -30,10 +30,21 @@ def columns() -> dict[str, Any]:
     return {"length": x[:, 0].tolist(), "width": x[:, 2].tolist(), "color": ["red", "blue"] * 75}
 
 
+class Lazy:
+    """A table with a method that makes a data frame, as those of Dask, DuckDB or Hugging Face's datasets."""
+
+    def __init__(self, columns: dict[str, Any]) -> None:
+        self.frame = pl.DataFrame(columns)
+
+    def to_polars(self) -> pl.DataFrame:
+        return self.frame
+
+
 FRAMES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "dict": dict,
     "list of rows": lambda columns: pl.DataFrame(columns).to_dicts(),
     "polars": pl.DataFrame,
+    "of another library": Lazy,
     "lazy": lambda columns: pl.DataFrame(columns).lazy(),
     "pandas": lambda columns: pytest.importorskip("pandas").DataFrame(columns),
     "pandas categories": lambda columns: (
@@ -395,3 +406,12 @@ def test_bfloat16_is_refused_with_what_to_do() -> None:
     torch = pytest.importorskip("torch")
     with pytest.raises(DataError, match=r"bfloat16 cannot be read .*float32"):
         xpmlp.predict(trained(), torch.zeros(2, 4, dtype=torch.bfloat16))
+
+
+@pytest.mark.parametrize("form", [list, lambda rows: np.array(rows, dtype=object)])
+def test_rows_of_numbers_and_text_train_as_their_columns(form: Any) -> None:
+    rows = [list(row) for row in zip(*columns().values(), strict=True)]
+    model, _ = xpmlp.train(form(rows), NAMES, **SHORT)
+    expected, _ = xpmlp.train(columns(), NAMES, **SHORT)
+    np.testing.assert_array_equal(model.layers[0].weight, expected.layers[0].weight)
+    assert xpmlp.predict(model, form(rows)).labels.tolist() == xpmlp.predict(expected, columns()).labels.tolist()

@@ -185,6 +185,8 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
         reason, remedy, expected = str(error), HOW_TO_TRAIN, expected_size(path)
         if (run := path.parent).joinpath("model.safetensors").is_file():
             remedy = f"Give the run's folder, {run}."
+        elif expected is None:
+            remedy = f"Give the folder of a run first, then the data. {HOW_TO_TRAIN}"
         if expected is not None and (size := os.path.getsize(path)) < expected:
             reason, remedy = f"cut short: {size:,} bytes of at least {expected:,}", "Copy or download it again."
         raise ModelFileError(f"{path}: cannot be read as a model file ({reason}). {remedy}") from error

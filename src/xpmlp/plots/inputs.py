@@ -10,7 +10,7 @@ from jaxtyping import Float32, Shaped
 
 from xpmlp.optional_imports import import_optional
 
-ROW, MARGIN, CAPTION = 168, 12, 16  # pixels
+ROW, MARGIN, CAPTION, LETTER = 168, 12, 16, 6  # pixels
 
 
 def draw_inputs(
@@ -45,15 +45,17 @@ def draw_inputs(
             sides = [max(1, round(side * factor)) for side in seen.size]
             tiles.append((seen.resize(sides, pillow.Resampling.NEAREST), str(label)))
         rows.append(tiles)
-    width = max(sum(tile.width + MARGIN for tile, _ in tiles) for tiles in rows) + MARGIN
+    # A caption may be wider than a small picture.
+    widths = [[max(tile.width, min(LETTER * len(text), ROW)) for tile, text in tiles] for tiles in rows]
+    width = max(sum(row) + MARGIN * len(row) for row in widths) + MARGIN
     sheet = pillow.new("RGB", (width, len(rows) * (ROW + CAPTION + MARGIN) + MARGIN), "white")
     draw = draw_module.Draw(sheet)
     for index, tiles in enumerate(rows):
         left, top = MARGIN, MARGIN + index * (ROW + CAPTION + MARGIN)
-        for tile, caption in tiles:
+        for (tile, caption), width in zip(tiles, widths[index], strict=True):
             sheet.paste(tile, (left, top))
-            draw.text((left, top + tile.height + 2), shorten(caption, tile.width // 6), fill="black")
-            left += tile.width + MARGIN
+            draw.text((left, top + tile.height + 2), shorten(caption, width // LETTER), fill="black")
+            left += width + MARGIN
     file = io.BytesIO()
     sheet.save(file, "PNG")
     return file.getvalue()

@@ -36,6 +36,7 @@ from xpmlp.model.model_file import load_model
 
 from .evaluation_rows import find_rows, given_columns, without_left_out
 
+TO_FRAME = ("to_dataframe", "compute", "to_polars", "pl")  # of xarray, Dask, Hugging Face's datasets, and DuckDB
 LARGEST_SCALED = 2.0  # scaled values of images lie between -1 and 1, or little beyond
 
 
@@ -191,7 +192,13 @@ def as_backend(backend: Backend | str | None) -> Backend:
 
 
 def columns_of_rows(data: Any) -> Any:
-    """Convert rows, given as dicts or as a row of pandas, to columns; return everything else unchanged."""
+    """Convert rows, given as dicts or as a row of pandas, to columns, and another library's table to a data frame.
+
+    Everything else is returned unchanged.
+    """
+    to_frame = next((name for name in TO_FRAME if hasattr(type(data), name)), None)
+    if to_frame is not None and not hasattr(data, "dtype"):
+        data = getattr(data, to_frame)()
     if hasattr(data, "to_dict") and hasattr(data, "index") and not hasattr(data, "columns"):
         data = data.to_dict()  # a Series of pandas
     if isinstance(data, Mapping):

@@ -119,7 +119,9 @@ def refuse_foreign(path: Path) -> None:
         remedy = f"Save the table as {FORMATS}, and give that."
         if code:
             csv, npz = (str(path.with_suffix(suffix)) for suffix in (".csv", ".npz"))
-            remedy = f"Convert it: python -c {shlex.quote(code.format(repr(str(path)), repr(csv), repr(npz)))}"
+            code = code.format(repr(str(path)), repr(csv), repr(npz))
+            quoted = shlex.quote(code) if set(code) & set('"$`\\!') else f'"{code}"'
+            remedy = f"Convert it: python -c {quoted}"
         raise DataError(f"{path}: {path.suffix} files cannot be read as tables. {remedy}")
 
 

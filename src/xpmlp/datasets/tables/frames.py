@@ -17,7 +17,7 @@ NAME = "the data"  # in messages
 
 def is_frame(data: Any) -> bool:
     """Return whether something is a data frame of Polars, pandas, Arrow or the like, or a dict of columns."""
-    is_of_arrow = hasattr(data, "__arrow_c_stream__") and not hasattr(data, "to_frame")  # which a Series has
+    is_of_arrow = hasattr(data, "__arrow_c_stream__") and hasattr(data, "schema")  # which a single column has not
     return isinstance(data, Mapping) or is_of_arrow or hasattr(type(data), "columns")
 
 
@@ -32,8 +32,12 @@ def table_in_memory(data: Any, y: Any = None, target: str | None = None) -> Tabl
     DataError
         If the two do not fit together, or hold something else than numbers, booleans and text.
     """
+    if not is_frame(data):
+        data = as_array(data)
+        if data.ndim == 2 and data.dtype == object:  # numbers and text, as in the values of a data frame
+            data = {f"x_{index}": column.tolist() for index, column in enumerate(data.T)}
     is_table = is_frame(data)
-    table = checked(Table.of(NAME, to_polars(data))) if is_table else table_of_arrays(NAME, {"x": as_array(data)})
+    table = checked(Table.of(NAME, to_polars(data))) if is_table else table_of_arrays(NAME, {"x": data})
     if y is None:
         return table
     column = to_series(y, is_target=True).alias(target or target_name(y))
@@ -91,7 +95,7 @@ def to_series(column: Any, *, is_target: bool = False) -> Any:
         column, names = (frame.to_series(), None) if frame.width == 1 else (frame.to_numpy(), np.array(frame.columns))
     if isinstance(column, polars.Series):
         return column
-    is_of_pandas = hasattr(column, "isna") and hasattr(column, "dtype")
+    is_of_pandas = hasattr(column, "notna") and hasattr(column, "dtype")
     if is_of_pandas and (not isinstance(column.dtype, np.dtype) or column.dtype == object):
         column = column.astype(object).where(column.notna(), None)  # pandas' own types, which NumPy does not know
     array = as_array(column)
