@@ -103,7 +103,7 @@ def find_kinds(table: Table, features: list[str], options: TableOptions) -> Foun
             found.kinds[name] = "category"
         elif kind == "text":
             find_kind_of_text(found, table, name, options)
-        elif name not in options.features and NAMELESS.fullmatch(name) and numbers_the_rows(table.column(name)):
+        elif name not in options.features and NAMELESS.fullmatch(name) and names_the_rows(table.column(name)):
             found.unusable[name] = ROW_NUMBERS
         elif name in whole_dates:
             found.kinds[name], found.formats[name] = "date", WHOLE_DATE
@@ -162,19 +162,13 @@ def why_no_categories(table: Table, values: Any, distinct: Any, options: TableOp
     return f"{count:,} different texts" if is_varied or (options.strict and count > MOST_CATEGORIES) else None
 
 
-def numbers_the_rows(series: Any) -> bool:
-    """Return whether a column without a name numbers the rows, of which some may have been taken out since."""
-    if not NAMELESS.fullmatch(series.name) or not series.dtype.is_integer() or len(series) < FEWEST_IDS:
-        return False
-    if series.null_count() or series.n_unique() < len(series):
-        return False
-    return bool(series.is_sorted() or numbers_rows(series))
-
-
 def names_the_rows(series: Any) -> bool:
-    """Return whether a column without a name numbers the rows, or holds another text for each."""
-    is_text = column_type(series.dtype) == "text"
-    return numbers_the_rows(series) or (is_text and series.n_unique() == len(series) >= FEWEST_IDS)
+    """Return whether a column without a name numbers the rows, of which some may be gone, or has a text for each."""
+    if len(series) < FEWEST_IDS or series.null_count() or series.n_unique() < len(series):
+        return False
+    if column_type(series.dtype) == "text":
+        return True
+    return series.dtype.is_integer() and bool(series.is_sorted() or numbers_rows(series))
 
 
 def find_whole_dates(table: Table, features: list[str]) -> list[str]:

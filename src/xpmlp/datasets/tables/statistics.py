@@ -246,21 +246,26 @@ class TableStatistics:
                 f"{table.name}: column {name!r} has no values in the training rows. Leave it out with "
                 f"{option_text('--exclude', [name])}."
             )
-        mark = needs_mark(column.absent, self.train_rows, missing)
+        mark = missing == "auto" and not is_rare(column.absent, self.train_rows)
+        may_fill = missing not in ("refuse", "drop")  # else such rows are
         if kind == "category":
             keep = options.strict or name in options.categories
             return category_column(name, dict(sorted(column.texts.items())), column.absent, options, keep_rare=keep)
         if kind == "boolean":
             share = column.texts["true"] / max(column.texts.total(), 1)
-            return Column(name, kind, fill=fill_or_none(float(share > 0.5), missing), indicator=mark)
+            return Column(name, kind, fill=float(share > 0.5) if may_fill else None, indicator=mark)
         measured = column.numbers["elapsed"]
-        fill = fill_or_none(measured.mean if missing == "mean" or median is None else median, missing)
+        fill = (measured.mean if missing == "mean" or median is None else median) if may_fill else None
         if white:
             fill = None if missing == "auto" and not column.absent else fill
             return Column(name, kind, fill=fill, scale=white)
         if kind == "number":
             offset, scale = measured.with_fill(fill, column.absent).scaling(scaling)
-            refuse_overflow(table, name, offset, scale, fill or 0.0)
+            if not np.isfinite((offset, scale, fill or 0.0)).all():
+                raise DataError(
+                    f"{table.name}: column {name!r} has values too far apart to compute with. Correct them, or leave "
+                    f"the column out with {option_text('--exclude', [name])}."
+                )
             return Column(name, kind, fill=fill, offset=offset, scale=scale, indicator=mark)
         parts = {
             part: found.with_fill(None if fill is None else date_part(np.asarray([fill]), part).item(), column.absent)
@@ -271,25 +276,6 @@ class TableStatistics:
         latest = None if column.extremes is None else float(column.extremes[1])
         form = table.formats.get(name)
         return Column(name, kind, fill=fill, parts=scaled, latest=latest, format=form, indicator=mark)
-
-
-def refuse_overflow(table: Table, name: str, *measured: float) -> None:
-    """Refuse a column of numbers whose offset, scale or fill value overflows."""
-    if not np.isfinite(measured).all():
-        raise DataError(
-            f"{table.name}: column {name!r} has values too far apart to compute with. Correct them, or leave the "
-            f"column out with {option_text('--exclude', [name])}."
-        )
-
-
-def fill_or_none(value: float, missing: Missing) -> float | None:
-    """Return the replacement for missing values; None if rows with missing values are refused or dropped."""
-    return None if missing in ("refuse", "drop") else value
-
-
-def needs_mark(count: int, rows: int, missing: Missing) -> bool:
-    """Return whether so many missing values are enough to be marked."""
-    return missing == "auto" and not is_rare(count, rows)
 
 
 def is_rare(count: int, rows: int) -> bool:
