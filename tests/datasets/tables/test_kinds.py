@@ -68,6 +68,12 @@ def test_other_text_with_digits_is_no_date(texts: list[str]) -> None:
     assert find_format(pl.Series(texts).unique()) is None
 
 
+def test_the_order_of_texts_does_not_decide_whether_they_are_dates() -> None:
+    dates = [f"{i % 28 + 1:02}.{i % 12 + 1:02}.{1990 + i // 12}" for i in range(288)]
+    others = [f"week {i}" for i in range(12)]
+    assert find_format(pl.Series(others + dates)) == find_format(pl.Series(dates + others)) == ("%d.%m.%Y", None)
+
+
 @given(st.datetimes(datetime(1600, 1, 1), datetime(2900, 1, 1)))  # noqa: DTZ001
 def test_the_parts_of_a_date_are_those_that_python_tells(moment: datetime) -> None:
     days = (moment - datetime(1970, 1, 1)) / DAY  # noqa: DTZ001

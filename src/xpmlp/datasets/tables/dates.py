@@ -31,7 +31,7 @@ FORMATS = (
 )
 WHOLE_DATE = "%Y%m%d"  # also as a whole number
 ENOUGH = 0.95  # of the values must be in one format; the others are missing values
-SAMPLE = 100
+SAMPLE, LIKELY = 100, 0.5  # of a few values, this part is in a format that is tried on all
 LONGEST = 40
 PARTS: tuple[DatePart, ...] = ("year", "month", "day", "weekday", "hour", "elapsed")
 SECONDS_A_DAY = 86_400
@@ -44,10 +44,10 @@ def find_format(text: Any, preferred: str | None = None) -> tuple[str, str | Non
     `preferred` is tried before the usual ones.
     """
     text = text.drop_nulls().str.strip_chars()
-    sample = text.head(SAMPLE)
-    if not len(sample) or (sample.str.contains(r"\d") & (sample.str.len_chars() <= LONGEST)).mean() < ENOUGH:
+    if not len(text) or (text.str.contains(r"\d") & (text.str.len_chars() <= LONGEST)).mean() < ENOUGH:
         return None
-    likely = [name for name in FORMATS if fraction_in_format(sample, name) >= ENOUGH]
+    # The order of different texts is that of chance, so that a sample must not decide.
+    likely = [name for name in FORMATS if fraction_in_format(text.head(SAMPLE), name) >= LIKELY]
     if preferred is not None:
         likely.insert(0, preferred)
     fractions = {name: fraction_in_format(text, name) for name in likely}
