@@ -69,6 +69,8 @@ def test_the_help_gives_each_recipe_as_the_options_that_it_stands_for(xpmlp: Run
         (("trian", "digits"), ["trian", "train"]),
         (("train",), ["DATA"]),
         (("train", "digits", "--lerning-rate", "1"), ["--lerning-rate", "--learning-rate"]),
+        (("train", "digits", "--max-iter", "9"), ["--epochs"]),
+        (("train", "a.csv", "b.csv"), ["b.csv", "named by --target"]),
         (("train", "digits", "--epochs", "ten"), ["--epochs", "'ten' is not a whole number"]),
         (("train", "digits", "--learning-rate", "low"), ["--learning-rate", "'low' is not a number"]),
         (("train", "digits", "--folds", "1"), ["--folds", "'1' is less than 2"]),

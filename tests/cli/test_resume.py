@@ -103,10 +103,12 @@ def test_nothing_else_need_be_said(xpmlp: Any, tmp_path: Path, monkeypatch: pyte
 def test_other_settings_are_refused_with_the_difference(xpmlp: Any, refused: Any, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert xpmlp("train", tmp_path / "no.csv", "--checkpoint-every", "1", "-o", run).code == 1
-    refused(("train", "--resume", run), "holds no checkpoint")  # it could not begin
+    refused(("train", "--resume", run), "there is no such folder")  # it could not begin
     assert not run.exists()
+    refused(("train", "--resume", tmp_path), "holds no checkpoint")
     assert xpmlp("train", "digits", "--epochs", "2", "--checkpoint-every", "1", "--patience", "9", "-o", run).code == 0
     assert not (run / "last.safetensors").exists()  # the best weights are the last
+    refused(("train", "--resume", tmp_path), f"holds several runs. Did you mean {run}?")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     for option, value, own in (
         ("--epochs", "9", "2"),
@@ -115,7 +117,8 @@ def test_other_settings_are_refused_with_the_difference(xpmlp: Any, refused: Any
     ):
         refused(("train", "--resume", run, option, value), f"{option} {value} was given, but the run has {own}")
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
-    assert xpmlp("train", "--resume", run, "--epochs", "2", "-q").code == 0  # the same again is no contradiction
+    # A file of the run stands for it; the same again is no contradiction.
+    assert xpmlp("train", "--resume", run / "model.safetensors", "--epochs", "2", "-q").code == 0
 
 
 def test_a_run_with_checkpoints_is_not_begun_over(xpmlp: Any, tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ class Command(TyperCommand):
                 meant = option_name(OTHER_NAMES.get(name.lstrip("-").replace("-", "_"), ""))
                 if any(meant in parameter.opts for parameter in self.params):
                     vars(error)["possibilities"] = [meant]
+            elif self.name in ("train", "sweep", "inspect") and "extra argument" in str(vars(error).get("message")):
+                vars(error)["message"] += ". Give one table; the column to predict is named by --target."
             raise
 
     def get_params(self, ctx: Any) -> Any:

@@ -34,6 +34,7 @@ def resume_command(context: Any, run: Path) -> tuple[dict[str, Any], Checkpoint 
         If there is nothing to resume.
     """
     checkpoint: Checkpoint | None = None
+    run = run.parent if run.is_file() else run  # its model.safetensors
     try:
         checkpoint = newest_checkpoint(run / CHECKPOINTS)
         stored = dict(checkpoint.settings)
@@ -41,6 +42,10 @@ def resume_command(context: Any, run: Path) -> tuple[dict[str, Any], Checkpoint 
         stored = {}
         with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
             stored = dict(json.loads(read_whole(run / CHECKPOINTS / COMMAND)))
+        if not stored and not run.is_dir():
+            raise DataError(f"--resume {run}: there is no such folder. Give the folder of a run.") from None
+        if not stored and (runs := sorted(run.glob(f"*/{CHECKPOINTS}"), key=os.path.getmtime)):
+            raise DataError(f"--resume {run}: holds several runs. Did you mean {runs[-1].parent}?") from None
         if not stored:
             raise
     stored.setdefault("validation_fraction", CHOSEN_BY_TEST_ROWS)

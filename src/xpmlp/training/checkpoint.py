@@ -252,5 +252,6 @@ def newest_checkpoint(folder: Path) -> Checkpoint:
         except DataError as error:
             logger.warning("%s An older one is used instead.", error)
     raise DataError(
-        f"{folder}: holds no checkpoint that can be read, so there is nothing to resume. Start the run again."
+        f"{folder}: holds no checkpoint that can be read, so there is nothing to resume. Start the run again, with "
+        "--checkpoint-every 1 to save them."
     )
