@@ -10,8 +10,8 @@ import pytest
 
 from xpmlp.backends import NumpyBackend, load_backend
 from xpmlp.data import DiskSamples
+from xpmlp.data.disk import PreparedRows
 from xpmlp.data.placement import train_epoch
-from xpmlp.data.prepared_rows import PreparedRows
 from xpmlp.datasets import Split
 from xpmlp.datasets.streaming import Piece, RowStream
 from xpmlp.errors import DataError, MissingDependencyError
