@@ -1,3 +1,4 @@
+import io
 import os
 import re
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from xpmlp.cli.console import describe_seconds
 from xpmlp.training import EpochRow
-from xpmlp.training.progress import LiveProgress, describe_epoch, describe_loss
+from xpmlp.training.progress import LiveProgress, describe_epoch, describe_loss, make_progress
 
 Run = Callable[..., Any]
 
@@ -179,3 +180,12 @@ def test_many_short_epochs_are_not_all_written_but_the_last_is(xpmlp: Run, no_pi
         assert written[-1] == len(history) - 1
         assert last in (None, written[-1])
         assert len(written) < 40
+
+
+def test_from_python_processes_under_a_launcher_draw_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    assert isinstance(make_progress(), LiveProgress)
+    assert not isinstance(make_progress(can_move=False), LiveProgress)

@@ -130,7 +130,7 @@ def sweep(
     def check() -> TableOptions:
         base = choose_settings(recipe, None, **fixed)
         with named_as_options("sampler", "prune", "trials", "folds", "seeds"):
-            check_search(sampler, prune, trials, folds, seeds)
+            check_search(sampler, prune, trials, folds, seeds, processes.size)
             if space:
                 check_space(space, base)
                 count_trials(space, sampler, trials)
@@ -173,7 +173,7 @@ def sweep(
         def finish() -> Any:
             if folder is not None:
                 folder.save("trials.csv", lambda: found.to_csv().encode())
-                print_best(console, dataset, found, seconds)
+                print_best(console, dataset, found, len(board.done), seconds)
                 for name, draw in figures(dataset, found).items():
                     folder.save(name, draw)
             if processes.rank < processes.size - 1:
@@ -298,12 +298,14 @@ def best_table(dataset: Dataset, trials: list[Trial]) -> Table:
     return table
 
 
-def print_best(console: Console, dataset: Dataset, found: Sweep, seconds: float) -> None:
-    """Print the best trials, what was not completed, and what matters."""
+def print_best(console: Console, dataset: Dataset, found: Sweep, trained: int, seconds: float) -> None:
+    """Print the best trials, how long those trained now took, what was not completed, and what matters."""
     console.print(best_table(dataset, list(found.trials)))
     states = [trial.state for trial in found.trials]
     others = [f"{states.count(state)} {state}" for state in ("pruned", "diverged") if state in states]
-    console.print(", ".join([f"{len(found.trials)} trials in {describe_seconds(seconds)}", *others]))
+    if len(states) > trained:
+        others.insert(0, f"{len(states) - trained} earlier")
+    console.print(", ".join([f"{trained} trials in {describe_seconds(seconds)}", *others]))
     if found.importances:
         shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.importances.items())
         console.print(f"what matters (share of the scores' variance): {shares}")

@@ -141,15 +141,18 @@ class NotebookProgress(EpochLines):
         return f"{'' if self.done == self.epochs else bar}<pre>{lines}</pre>"
 
 
-def make_progress(notes: Sequence[str] = ()) -> EpochLines:
-    """Return the progress for where Python runs, and show notes on the data first."""
+def make_progress(notes: Sequence[str] = (), *, can_move: bool = True) -> EpochLines:
+    """Return the progress for where Python runs, and show notes on the data first.
+
+    Without `can_move` there is no bar on a terminal: an MPI launcher passes on what processes write in pieces.
+    """
     progress: EpochLines = EpochLines(lambda line: sys.stdout.write(line + "\n"))
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if hasattr(shell, "kernel"):
         from IPython.display import display
 
         progress = NotebookProgress(display)
-    elif sys.stdout is not None and sys.stdout.isatty():
+    elif can_move and sys.stdout is not None and sys.stdout.isatty():
         with contextlib.suppress(ImportError):
             from rich.console import Console
 

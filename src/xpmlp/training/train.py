@@ -118,7 +118,8 @@ def train(
             callbacks = (EarlyStopping(None), *callbacks)
     recipe = replace(find_recipe(recipe, dataset), **changes)
     notes = [*dataset.notes, *filter(None, [describe_stream(dataset, recipe, backend)])]
-    progress = make_progress(notes) if verbose and getattr(communicator, "rank", 0) == 0 else None
+    leads = getattr(communicator, "rank", 0) == 0
+    progress = make_progress(notes, can_move=communicator is None) if verbose and leads else None
     callbacks = (*callbacks, progress) if progress else callbacks
     result = fit_dataset(
         dataset, recipe, backend=backend, callbacks=callbacks, threads=threads, communicator=communicator

@@ -161,13 +161,11 @@ def sweep(
     recipe = find_recipe(recipe, dataset)
     space = default_space(recipe) if space is None else space
     check_space(space, recipe)
-    check_search(sampler, prune, trials, folds, seeds)
+    processes = Communicator.of(communicator) or SingleProcess()
+    check_search(sampler, prune, trials, folds, seeds, processes.size)
     wanted = count_trials(space, sampler, trials)
     backend = load_backend(backend) if isinstance(backend, str) else backend
     rows = make_rows(make_splits(dataset, folds), range(recipe.seed, recipe.seed + seeds))
-    processes = Communicator.of(communicator) or SingleProcess()
-    if processes.size > 1 and prune != "none":
-        raise SettingsError(f"prune: {prune} compares trials while they are trained, so it needs a single process.")
     asked = describe_sweep(dataset, space, recipe, folds, seeds)
     processes.compare(asked)
     account: Any = None  # the first process keeps it
@@ -207,7 +205,7 @@ def sweep(
     return result
 
 
-def check_search(sampler: str, prune: str, trials: int | None, folds: int, seeds: int) -> None:
+def check_search(sampler: str, prune: str, trials: int | None, folds: int, seeds: int, processes: int = 1) -> None:
     """Refuse what no sweep can do, whatever the data, and any sweep without Optuna."""
     for name, value, choices in (("sampler", sampler, SAMPLERS), ("prune", prune, PRUNERS)):
         if value not in choices:
@@ -215,6 +213,11 @@ def check_search(sampler: str, prune: str, trials: int | None, folds: int, seeds
     for name, count in (("trials", trials), ("folds", folds), ("seeds", seeds)):
         if count is not None and count < 1:
             raise SettingsError(f"{name}: {count} is too few; at least 1 is needed.")
+    if processes > 1 and prune != "none":
+        raise SettingsError(
+            f"prune: {prune} compares trials while they are trained, which several processes cannot. Start one alone, "
+            "or use none."
+        )
     import_optional("optuna", extra="sweep", purpose="A sweep")
 
 
