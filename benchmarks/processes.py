@@ -3,13 +3,16 @@
     mpiexec --bind-to none -n 2 python benchmarks/processes.py [--rounds 7]
 
 Both train the same network on random data of MNIST's shape, in turn; the first process trains alone while the others
-sleep. The figures are medians over rounds. In a further run, "waiting" is the share of its time until the last process
-has come to a sum, "adding up" that of the sum, and "model" what docs/clusters.md predicts for it, from sums of the same
-sizes that are measured by themselves.
+sleep. The figures are medians over rounds. In a further run, "waiting" is the share of a step until the last process
+has come to a sum, and "adding up" that of the sums. "model" is what docs/clusters.md predicts for it: the same sums
+between matrix products of random numbers, without any training. These are medians over steps, which programs that
+interrupt a few do not change.
 """
 
 import argparse
+import collections
 import functools
+import itertools
 import platform
 import statistics
 import time
@@ -23,11 +26,12 @@ from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import sgd
 from xpmlp.nn.samples import Samples
+from xpmlp.threads import limit_threads
 from xpmlp.training import constant, fit
 from xpmlp.training.distributed import LARGE, Communicator, connect
 from xpmlp.training.shared_memory import SharedSum
 
-SMALL = 2**10  # bytes of a sum that takes no longer than one of a single number
+STEPS = 40  # of matrix products, for the model
 
 
 class Workload(NamedTuple):
@@ -41,19 +45,16 @@ class Workload(NamedTuple):
         return f"{'-'.join(map(str, self.sizes))}, batch {self.batch_size:,}"
 
     @property
-    def large(self) -> list[int]:
-        """Bytes of the gradients that are added up by themselves, in float32."""
-        return [4 * a * b for a, b in zip(self.sizes, self.sizes[1:], strict=False) if a * b >= LARGE]
+    def weights(self) -> list[tuple[int, int]]:
+        """Shapes of the layers' weights."""
+        return list(itertools.pairwise(self.sizes))
 
-    def written(self, processes: int) -> int:
-        """Bytes that a process writes in a step: layers and their gradients, for its rows and for the weights."""
-        return 2 * (4 * sum(self.sizes) * self.batch_size // processes + sum(self.large))
-
-    def predict(self, communicator: Communicator) -> float:
-        """Return the seconds of a step's sums: of the batch's weight, of all small arrays, and of each large one."""
-        written = self.written(communicator.size)
-        small = measure_sum(communicator, SMALL, written)
-        return 2 * small + sum(measure_sum(communicator, size, written) for size in self.large)
+    @property
+    def sums(self) -> list[int]:
+        """Bytes of a step's sums: the batch's weight, the objective with all small arrays, and each large one."""
+        products = [inputs * units for inputs, units in self.weights]
+        small = 1 + sum(self.sizes[1:]) + sum(product for product in products if product < LARGE)
+        return [4, 4 * small, *(4 * product for product in products if product >= LARGE)]
 
 
 WORKLOADS = (
@@ -65,29 +66,32 @@ WORKLOADS = (
 
 
 class TimedCommunicator(Communicator):
-    """A communicator that notes the time of waiting for the others, and the time of adding up after that."""
+    """A communicator that notes the times of waiting for the others, and those of adding up after that, by bytes."""
 
-    waiting = seconds = 0.0
+    def __init__(self, mpi: Any) -> None:
+        super().__init__(mpi)
+        self.waiting: dict[int, list[float]] = collections.defaultdict(list)
+        self.adding: dict[int, list[float]] = collections.defaultdict(list)
 
     def add_up(self, array: Any) -> None:
         """Add up, and note the time."""
-        self.note(super().add_up, array)
+        self.note(array.nbytes, super().add_up, array)
 
     def add_up_large(self, *array: Any) -> Any:
         """Return what adds up a large array, and notes the time."""
         add_up = super().add_up_large(*array)
         if isinstance(add_up, SharedSum) and "add_up" not in vars(add_up):
-            vars(add_up)["add_up"] = functools.partial(self.note, add_up.add_up)
+            vars(add_up)["add_up"] = functools.partial(self.note, add_up.result.nbytes, add_up.add_up)
         return add_up
 
-    def note(self, add_up: Callable[..., None], *arguments: Any) -> None:
+    def note(self, size: int, add_up: Callable[..., None], *arguments: Any) -> None:
         """Call a function when all processes are there, and note the time."""
         started = time.perf_counter()
         self.mpi.Barrier()
         ready = time.perf_counter()
         add_up(*arguments)
-        self.waiting += ready - started
-        self.seconds += time.perf_counter() - ready
+        self.waiting[size].append(ready - started)
+        self.adding[size].append(time.perf_counter() - ready)
 
 
 def connect_several() -> Communicator:
@@ -105,28 +109,41 @@ def wait_for_first(communicator: Communicator) -> None:
         time.sleep(0.005)
 
 
-def measure_sum(communicator: Communicator, size: int, others: int) -> float:
-    """Return the seconds of a sum of so many bytes.
-
-    Before it, every process reads the last sum, writes its numbers anew, and so many bytes of others, which fill the
-    caches as a step does.
-    """
-    numbers, other = np.ones(size // 4, np.float32), np.ones(others // 4, np.float32)
-    add_up: Any = communicator.add_up
-    if numbers.size >= LARGE:
-        add_up = communicator.add_up_large(size, numbers.shape, numbers.dtype)
-    shared = isinstance(add_up, SharedSum)
-    found = []
-    for _ in range(30):
-        if shared:
-            np.copyto(numbers, add_up.result)
-        np.copyto(add_up.source if shared else numbers, 1.0)
-        other += 1.0
-        communicator.mpi.Barrier()
-        started = time.perf_counter()
-        add_up.add_up() if shared else add_up(numbers)
-        found.append(time.perf_counter() - started)
-    return statistics.median(found)
+def predict(workload: Workload, communicator: TimedCommunicator) -> None:
+    """Make the sums of some steps, between matrix products of the sizes of a step's, for the communicator to time."""
+    rows, random = workload.batch_size // communicator.size, np.random.default_rng(0).random
+    outputs = [random((rows, units), np.float32) for units in workload.sizes]
+    errors = [np.empty_like(array) for array in outputs]
+    weights = [random(shape, np.float32) for shape in workload.weights]
+    updated = [np.empty_like(array) for array in weights]
+    gradients = [np.empty_like(array) for array in weights]
+    add_up: dict[int, Any] = {}
+    for number, array in enumerate(weights):
+        if array.size >= LARGE:
+            add_up[number] = communicator.add_up_large(number, array.shape, array.dtype)
+            if isinstance(add_up[number], SharedSum):
+                gradients[number] = add_up[number].source
+    batch_weight, small = (np.ones(size // 4, np.float32) for size in workload.sums[:2])
+    for _ in range(STEPS):
+        batch_weight[:] = small[:] = 1.0
+        communicator.add_up(batch_weight)
+        for x, weight, output in zip(outputs, weights, errors[1:], strict=False):
+            np.matmul(x, weight, out=output)
+        for number in reversed(range(len(weights))):
+            np.matmul(outputs[number].T, errors[number + 1], out=gradients[number])
+            if number:
+                np.matmul(errors[number + 1], weights[number].T, out=errors[number])
+        communicator.add_up(small)
+        sums = list(gradients)
+        for number, sum_up in add_up.items():
+            if isinstance(sum_up, SharedSum):
+                sum_up.add_up()
+                sums[number] = sum_up.result
+            else:
+                sum_up(sums[number])
+        for weight, gradient, new in zip(weights, sums, updated, strict=True):
+            np.add(weight, gradient, out=new)
+    communicator.sums.clear()
 
 
 def train(workload: Workload, samples: Samples, communicator: Communicator | None, threads: int, epochs: int) -> float:
@@ -159,8 +176,9 @@ def main() -> None:
     if leads:
         print(f"{platform.platform()}, NumPy {np.__version__}, {size} processes, {rounds} rounds, interleaved")
         print()
-        print(f"| workload | one, {size} threads | {size} processes | times as fast | waiting | adding up | model |")
-        print("|---|---|---|---|---|---|---|")
+        several = f"{size} processes"
+        print(f"| workload | one, {size} threads | {several} | times as fast | waiting | adding up | model | sums |")
+        print("|---|---|---|---|---|---|---|---|")
     for workload in WORKLOADS:
         data = np.random.default_rng(1)
         samples = Samples(
@@ -169,27 +187,31 @@ def main() -> None:
         )
         steps = -(-workload.rows // workload.batch_size)
         epochs = 2 + 60 // steps  # the engine captures a step after 50
-        predicted = workload.predict(communicator)
-        timed = TimedCommunicator(communicator.mpi)
-        alone, together, shares, waits = [], [], [], []
+        timed, imitated = TimedCommunicator(communicator.mpi), TimedCommunicator(communicator.mpi)
+        alone, together, noted = [], [], []
         for _ in range(rounds):
             if leads:
-                alone.append(train(workload, samples, None, size, epochs))
+                alone.append(train(workload, samples, None, size, epochs) / steps)
             wait_for_first(communicator)
-            together.append(train(workload, samples, communicator, 1, epochs))
-            timed.waiting = timed.seconds = 0.0
-            started = time.perf_counter()
-            train(workload, samples, timed, 1, epochs)
-            whole = time.perf_counter() - started
-            shares.append(timed.seconds / whole)
-            waits.append(timed.waiting / whole)
+            together.append(train(workload, samples, communicator, 1, epochs) / steps)
+            for _ in range(2):
+                with limit_threads(1):
+                    predict(workload, imitated)
+                noted.append(train(workload, samples, timed, 1, epochs) / steps)
         if leads:
-            one, several = statistics.median(alone), statistics.median(together)
+            one, shared, step = map(statistics.median, (alone, together, noted))
             ratio = statistics.median(a / b for a, b in zip(alone, together, strict=True))
-            share, wait = statistics.median(shares), statistics.median(waits)
-            times = f"{1000 * one / steps:.3f} ms a step | {1000 * several / steps:.3f} ms | {ratio:.2f}"
-            parts = " | ".join(f"{100 * part:.1f} %" for part in (wait, share, steps * predicted / several))
-            print(f"| {workload} | {times} | {parts} |", flush=True)
+            times = f"{1e3 * one:.3f} ms a step | {1e3 * shared:.3f} ms | {ratio:.2f}"
+            waiting, adding, model = (
+                [statistics.median(found[size]) for size in workload.sums]
+                for found in (timed.waiting, timed.adding, imitated.adding)
+            )
+            shares = " | ".join(f"{100 * sum(part) / step:.1f} %" for part in (waiting, adding, model))
+            sums = "; ".join(
+                f"{size:,} B: {1e6 * took:.0f} µs, model {1e6 * predicted:.0f}"
+                for size, took, predicted in zip(workload.sums, adding, model, strict=True)
+            )
+            print(f"| {workload} | {times} | {shares} | {sums} |", flush=True)
 
 
 if __name__ == "__main__":
