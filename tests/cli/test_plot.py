@@ -38,6 +38,14 @@ def test_a_runs_pictures_are_drawn_again(xpmlp: Run) -> None:
             assert min(picture.size) > 200
 
 
+def test_pictures_of_a_tables_run_are_drawn_again_with_the_same_titles(xpmlp: Run) -> None:
+    Path("t.csv").write_text("x,y\n" + "".join(f"{row},{row % 2}\n" for row in range(40)), encoding="utf-8")
+    assert xpmlp("train", "t.csv", "--target", "y", "--epochs", 2, "-o", "run", "-q").code == 0
+    assert xpmlp("plot", "run", "-o", "again").code == 0
+    for name in ("curves.png", "confusion.png"):
+        assert Path("again", name).read_bytes() == Path("run", name).read_bytes()
+
+
 @pytest.mark.parametrize(
     ("data", "expected", "note"),
     [

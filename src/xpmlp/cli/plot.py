@@ -11,6 +11,7 @@ from rich.text import Text
 from xpmlp import plots
 from xpmlp.backends import load_backend
 from xpmlp.datasets import Split
+from xpmlp.datasets.tables.loading import short_name
 from xpmlp.errors import DataError, ModelFileError, SettingsError
 from xpmlp.model.model import Model
 from xpmlp.model.model_file import load_model
@@ -88,8 +89,8 @@ def find_test_rows(model: Model, data: str | None, data_dir: Path | None) -> tup
             rows = find_recorded_rows(model, data_dir)
         except DataError as error:
             recorded = model.training.get("data")
-            return None, recorded if isinstance(recorded, str) else "run", str(error)
-    return rows.split, rows.name, ""
+            return None, short_name(recorded) if isinstance(recorded, str) else "run", str(error)
+    return rows.split, short_name(rows.name), ""
 
 
 def compare(folders: list[Path], target: Path, *, force: bool) -> None:
