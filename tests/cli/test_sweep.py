@@ -1,6 +1,7 @@
 """``xpmlp sweep`` tries settings, and leaves an ordinary run of the best."""
 
 import csv
+import importlib
 import signal
 import subprocess
 import sys
@@ -101,11 +102,10 @@ def test_a_sweep_killed_at_any_moment_loses_no_finished_trial(tmp_path: Path) ->
 
 def read_finished(optuna: Any, storage: str) -> dict[int, float]:
     """Return the scores of the finished trials."""
-    from sqlalchemy.pool import NullPool
-
     try:
+        pool = importlib.import_module("sqlalchemy.pool")
         # Without a pool, each connection is closed after use, as Python 3.13 insists.
-        kept = optuna.storages.RDBStorage(storage, engine_kwargs={"poolclass": NullPool})
+        kept = optuna.storages.RDBStorage(storage, engine_kwargs={"poolclass": pool.NullPool})
         study = optuna.load_study(study_name="xpmlp", storage=kept)
     except Exception:  # noqa: BLE001 - the file is being made
         return {}
