@@ -98,6 +98,17 @@ def test_a_missing_target_is_answered_with_the_near_names(write: Write) -> None:
     assert "--exclude: there is no column" in refused(path, target="Species", exclude="nothing")
 
 
+def test_several_targets_and_nothing_but_text_are_for_the_estimators(write: Write) -> None:
+    path = write("text,a,b\n" + "".join(f"the film of day {row},{row % 2},{row % 3}\n" for row in range(60)))
+    message = refused(path, target="a, b")
+    assert "'a, b' names 2 columns; give one. In Python, xpmlp.MLPRegressor and xpmlp.MLPClassifier take" in message
+    assert "make_pipeline(TfidfVectorizer(), xpmlp.MLPClassifier())" not in refused(path, target="a", features=["text"])
+    remarks = write("text,a\n" + "".join(f"{'good ' * (row % 50 + 1)}film,{row % 2}\n" for row in range(120)))
+    message = refused(remarks, target="a")
+    assert "(free text). No others are left" in message
+    assert "make_pipeline(TfidfVectorizer(), xpmlp.MLPClassifier())" in message
+
+
 def test_missing_values_are_refused_with_their_place_and_the_remedies(write: Write, three_classes: str) -> None:
     path = write(three_classes.replace("\n17,8.5,2\n", "\n17,,2\n").replace("\n20,10.0,2\n", "\n,,2\n"))
     message = refused(path, missing="refuse")

@@ -39,6 +39,12 @@ def find_target(table: Table, wanted: str | None) -> tuple[str, str | None]:
     """Return the target's name, and a note if it was guessed."""
     names = list(table.schema)
     if wanted is not None:
+        several = [] if wanted in names else [name.strip() for name in wanted.split(",")]
+        if len(several) > 1 and set(several) <= set(names):
+            raise DataError(
+                f"{table.name}: --target: {wanted!r} names {len(several)} columns; give one. In Python, "
+                "xpmlp.MLPRegressor and xpmlp.MLPClassifier take several targets."
+            )
         check_names(table, [wanted], option="--target")
         return wanted, None
     for usual in (*USUAL_TARGETS, *LESS_USUAL_TARGETS):

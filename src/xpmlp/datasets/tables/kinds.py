@@ -199,6 +199,8 @@ def drop_unusable(table: Table, kinds: dict[str, Kind], unusable: dict[str, str]
     if refused:
         remedy = f"Leave them out with {option_text('--exclude', refused)}" if kinds else "No others are left"
         remedy += use
+        if not kinds and REMARKS in unusable.values():
+            remedy += "; or, in Python, learn from words: make_pipeline(TfidfVectorizer(), xpmlp.MLPClassifier())"
         if numbers := [name for name in refused if unusable[name] == ROW_NUMBERS]:
             remedy += f"; use the rows' numbers with {option_text('--features', numbers)}"
         raise DataError(f"{table.name}: columns that cannot be inputs: {reasons}. {remedy}.")
