@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from xpmlp import load_model, plots
-from xpmlp.cli import train as train_module
 from xpmlp.cli.run_folder import RUN_FILES
 from xpmlp.training.progress import EpochLines
 
@@ -227,7 +226,7 @@ def test_a_run_interrupted_in_its_first_epoch_leaves_nothing(start: Run, empty_f
 def test_an_interruption_while_data_is_read_leaves_nothing(
     xpmlp: Run, monkeypatch: pytest.MonkeyPatch, empty_folder: Path
 ) -> None:
-    monkeypatch.setattr(train_module, "load_by_options", interrupt)
+    monkeypatch.setattr("xpmlp.cli.processes.load_by_options", interrupt)
     for output in ((), ("-o", "a/b")):
         code, out, err = xpmlp("train", "mnist", *output)
         assert (code, out) == (130, "")
