@@ -418,5 +418,9 @@ def test_hundreds_of_fits_in_four_threads_with_garbage_collected_at_random(
             stop.set()
             gc.unfreeze()
         gc.collect()
-    assert backend.free_memory() == before
+    # More is free now if the other thread was collecting when `before` was read.
+    after = backend.free_memory()
+    assert before is not None
+    assert after is not None
+    assert after >= before
     assert not warnings_of(caplog)
