@@ -1,10 +1,13 @@
 """A table is known by its content where its name does not tell."""
 
+import contextlib
 import gzip
 import os
 import shlex
 import sqlite3
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +97,7 @@ def test_what_is_no_file_here_is_refused_with_a_remedy(name: str, remedy: str) -
 def test_the_command_that_converts_a_table_does(tmp_path: Path, name: str) -> None:
     path, x = tmp_path / name, np.arange(40.0)
     if name == "rows.sqlite":
-        with sqlite3.connect(path) as connection:
+        with contextlib.closing(sqlite3.connect(path)) as connection, connection:
             connection.execute("create table things (x, y)")
             connection.executemany("insert into things values (?, ?)", zip(x, x % 2, strict=True))
     elif name == "rows.mat":
@@ -105,7 +108,7 @@ def test_the_command_that_converts_a_table_does(tmp_path: Path, name: str) -> No
         load_dataset(path)
     command = shlex.split(str(refused.value).partition("Convert it: ")[2].replace("TABLE", "things"))
     assert command[:2] == ["python", "-c"]
-    exec(command[2], {})
+    subprocess.run([sys.executable, *command[1:]], check=True)
     (made,) = {*tmp_path.glob("rows.csv"), *tmp_path.glob("rows.npz")}
     assert load_dataset(made, target="y").train.rows == 32
 
