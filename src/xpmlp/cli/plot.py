@@ -84,13 +84,13 @@ def find_test_rows(model: Model, data: str | None, data_dir: Path | None) -> tup
         rows = find_rows(model, data, data_dir, None)
         for note in rows.notes:
             print_note(note)
-    else:
-        try:
-            rows = find_recorded_rows(model, data_dir)
-        except DataError as error:
-            recorded = model.training.get("data")
-            return None, short_name(recorded) if isinstance(recorded, str) else "run", str(error)
-    return rows.split, short_name(rows.name), ""
+        return rows.split, short_name(rows.name), ""
+    recorded = model.training.get("data")
+    name = recorded if isinstance(recorded, str) else "run"
+    try:
+        return find_recorded_rows(model, data_dir).split, name, ""
+    except DataError as error:
+        return None, name, str(error)
 
 
 def compare(folders: list[Path], target: Path, *, force: bool) -> None:
