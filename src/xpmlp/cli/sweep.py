@@ -299,7 +299,7 @@ def best_table(dataset: Dataset, trials: list[Trial]) -> Table:
 
 
 def print_best(console: Console, dataset: Dataset, found: Sweep, trained: int, seconds: float) -> None:
-    """Print the best trials, how long those trained now took, what was not completed, and what matters."""
+    """Print the best trials, the time of those trained now, counts of the others, and the settings' importances."""
     console.print(best_table(dataset, list(found.trials)))
     states = [trial.state for trial in found.trials]
     others = [f"{states.count(state)} {state}" for state in ("pruned", "diverged") if state in states]

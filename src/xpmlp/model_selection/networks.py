@@ -56,7 +56,7 @@ class Fit:
     seconds
         Its share of the time.
     kind
-        What all members of a population have in common.
+        Settings that all members of a population share.
     test_score
         Its accuracy, if the networks of its fold have been scored at once.
     """
@@ -72,7 +72,7 @@ class Fit:
     test_score: float | None = None
 
     def __post_init__(self) -> None:
-        """Find out what it has in common with others."""
+        """Determine the settings that all members of its population share."""
         network, backend, layers = self.network, self.fold.problem.backend, self.network._layers(numpy_backend())
         self.activation, self.loss = activation_of(network), reported_loss(network)
         self.optimizer, self.settings = optimizer_of(network)

@@ -52,10 +52,10 @@ def draw_inputs(
     draw = draw_module.Draw(sheet)
     for index, tiles in enumerate(rows):
         left, top = MARGIN, MARGIN + index * (ROW + CAPTION + MARGIN)
-        for (tile, caption), width in zip(tiles, widths[index], strict=True):
+        for (tile, caption), room in zip(tiles, widths[index], strict=True):
             sheet.paste(tile, (left, top))
-            draw.text((left, top + tile.height + 2), shorten(caption, width // LETTER), fill="black")
-            left += width + MARGIN
+            draw.text((left, top + tile.height + 2), shorten(caption, room // LETTER), fill="black")
+            left += room + MARGIN
     file = io.BytesIO()
     sheet.save(file, "PNG")
     return file.getvalue()

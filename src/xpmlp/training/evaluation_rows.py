@@ -99,7 +99,7 @@ def labelled_pictures(model: Model, data: str, target: str | None, given: TableO
     if data in NAMES or (model.image_preprocessor is None and not os.path.isdir(path)):
         return None
     options = TableOptions.recorded(model.training, given)
-    with contextlib.suppress(DataError):  # if the model does not say what it was trained on
+    with contextlib.suppress(DataError):  # if the model records no training data
         provenance = find_provenance(model)
         if target is None and provenance.kind == "pictures":
             target = provenance.options.get("target")
@@ -140,7 +140,7 @@ def recorded_options(
 ) -> tuple[TableOptions, str | None, bool]:
     """Return the options to read a table with, the target if it is another, and whether the model was trained on it."""
     options, is_own = TableOptions.recorded(model.training, given), False
-    with contextlib.suppress(DataError):  # if the model does not say what it was trained on
+    with contextlib.suppress(DataError):  # if the model records no training data
         provenance = find_provenance(model)
         is_own = provenance.data == os.path.abspath(os.path.expanduser(data))
         target = target or (provenance.options.get("target_file") if is_own else None)

@@ -84,7 +84,7 @@ def test_files_of_other_programs_are_refused_with_a_remedy(tmp_path: Path, name:
     [
         ("-", "is a stream. Save it to a file first"),
         (os.devnull, "is a stream. Save it to a file first"),
-        ("file:///home/a b/x.csv", "Give the path: '/home/a b/x.csv'"),
+        ("file:///data/a b/x.csv", "Give the path: '/data/a b/x.csv'"),
         ("s3://bucket/x.csv", r"s3://bucket/x\.csv: is not on this machine\. Download it first\."),
     ],
 )

@@ -49,12 +49,14 @@ FOREIGN_TABLES = {
     ".avro": "import polars; polars.read_avro({0}).write_csv({1})",
     ".mat": "import numpy, scipy.io; m = scipy.io.loadmat({0}); numpy.savez({2}, x=m['X'], y=m['y'].ravel())",
     ".html": "import pandas; pandas.read_html({0})[0].to_csv({1}, index=False)",
-}
-for suffix, name in (
-    (".dta", "stata"), (".sav", "spss"), (".sas7bdat", "sas"), (".pkl", "pickle"), (".pickle", "pickle"),
-    (".h5", "hdf"), (".hdf5", "hdf"), (".xml", "xml"), (".orc", "orc"),
-):  # fmt: skip
-    FOREIGN_TABLES[suffix] = f"import pandas; pandas.read_{name}({{0}}).to_csv({{1}}, index=False)"
+    **{
+        suffix: f"import pandas; pandas.read_{name}({{0}}).to_csv({{1}}, index=False)"
+        for suffix, name in (
+            (".dta", "stata"), (".sav", "spss"), (".sas7bdat", "sas"), (".pkl", "pickle"), (".pickle", "pickle"),
+            (".h5", "hdf"), (".hdf5", "hdf"), (".xml", "xml"), (".orc", "orc"),
+        )
+    },
+}  # fmt: skip
 ARCHIVES = (".tar", ".tgz", ".7z", ".rar")
 OTHER_TEXTS = (".svg", ".html", ".xml", ".py", ".md")  # not tables, though text
 FIRST_BYTES = 4096

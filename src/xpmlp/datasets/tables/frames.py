@@ -48,7 +48,7 @@ def table_in_memory(data: Any, y: Any = None, target: str | None = None) -> Tabl
 
 
 def as_array(data: Any) -> Shaped[np.ndarray, "..."]:
-    """Return samples or targets as an array; refuse what is none, such as a generator or a DataLoader."""
+    """Return samples or targets as an array; refuse anything else, such as a generator or a DataLoader."""
     try:
         array = np.asarray(data)
         if array.ndim or array.dtype != object:

@@ -374,11 +374,12 @@ def far_notes(name: str, schema: TableSchema, x: Float32[np.ndarray, "rows featu
     if not isinstance(known, int) or not len(x):
         return []
     notes, places, most = [], schema.places, max(math.sqrt(known), FEWEST_DEVIATIONS)
-    for column in schema.columns:
-        deviations = np.abs(x[:, places[column.name].start].astype(np.float64))
-        if column.kind == "number" and deviations.max() > most:
+    for column in (column for column in schema.columns if column.kind == "number"):
+        values = x[:, places[column.name].start].astype(np.float64)
+        deviations = np.abs(values)
+        if deviations.max() > most:
             row, count = int(deviations.argmax()), int((deviations > most).sum())
-            value = column.offset + column.scale * float(x[row, places[column.name].start])
+            value = column.offset + column.scale * float(values[row])
             notes.append(
                 f"{name}: {rows_have(count)} a value in column {column.name!r} far outside the "
                 f"range of training: {value:.6g} is {deviations[row]:,.0f} standard deviations from the mean there"

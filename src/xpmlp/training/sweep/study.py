@@ -1,4 +1,4 @@
-"""The study that Optuna keeps of a sweep: what was proposed, what came of it, and what matters."""
+"""A sweep's study in Optuna: the proposed trials, their results, and the importances of the settings."""
 
 import json
 import warnings
@@ -65,7 +65,7 @@ def open_study(storage: str | None, sampler: str, prune: str, recipe: Recipe, as
 
 
 class Account:
-    """What was proposed, trained and told. Only finished trials count; those of a process that was killed do not."""
+    """The proposed and the finished trials. Only finished trials count; those of a process that was killed do not."""
 
     def __init__(self, study: Any, space: Space, sampler: str, recipe: Recipe) -> None:
         self.study = study
