@@ -9,12 +9,13 @@ from rich.text import Text
 from xpmlp.backends import BackendStatus, check_backends
 from xpmlp.datasets.memory import format_bytes
 
+from . import options
 from .console import make_console, make_table
 
 
 def backends(
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print a JSON list instead, with an object for each library.")
+        bool, options.flag("--json", "Print a JSON list instead, with an object for each library.")
     ] = False,
 ) -> None:
     """List the array libraries and devices that work here.

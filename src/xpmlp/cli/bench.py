@@ -40,53 +40,39 @@ from xpmlp.datasets.load import load_by_options
 from xpmlp.errors import SettingsError, XpmlpError
 from xpmlp.training.recipes import parse_sizes
 
+from . import options
 from .console import make_console, make_table, print_error, print_note, writes_to_terminal
-from .options import (
-    INTERRUPTED,
-    CommandContext,
-    DataDirectory,
-    collect_table_options,
-    named_as_options,
-    output_folder,
-    prepare_folder,
-    with_table_options,
-)
+from .options import flag, option
 
 SYNTHETIC = "synthetic"
 
 
-@with_table_options
+@options.grouped(table=options.TABLE_OPTIONS)
 def bench(
-    context: CommandContext,
     backend: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME[:DEVICE]",
-            help=f"{', '.join(BACKENDS)}, or with a device: torch:cuda. Repeat for several; by default all that work "
-            "here.",
+        option(
+            "NAME[:DEVICE]",
+            f"{', '.join(BACKENDS)}, or with a device: torch:cuda. Repeat for several; by default all that work here.",
         ),
     ] = None,
-    data: Annotated[
-        str, typer.Option(metavar="DATA", help="synthetic (random rows of MNIST's shape), or any DATA of train.")
-    ] = SYNTHETIC,
-    hidden: Annotated[
-        str, typer.Option(metavar="SIZES", help="Units in each hidden layer: 128, or 256,128, or none.")
-    ] = "128",
-    batch_size: Annotated[int, typer.Option(metavar="ROWS", help="Rows per step.")] = 128,
-    dtype: Annotated[str, typer.Option(metavar="NAME", help="float32 or float64.")] = "float32",
-    rows: Annotated[int | None, typer.Option(metavar="N", help="Rows per epoch; by default all rows of DATA.")] = None,
-    rounds: Annotated[int, typer.Option(metavar="N", help="Timed epochs per library.")] = 7,
+    data: Annotated[str, option("DATA", "synthetic (random rows of MNIST's shape), or any DATA of train.")] = SYNTHETIC,
+    hidden: Annotated[str, option("SIZES", "Units in each hidden layer: 128, or 256,128, or none.")] = "128",
+    batch_size: Annotated[int, option("ROWS", "Rows per step.")] = 128,
+    dtype: Annotated[str, option("NAME", "float32 or float64.")] = "float32",
+    rows: Annotated[int | None, option("N", "Rows per epoch; by default all rows of DATA.")] = None,
+    rounds: Annotated[int, option("N", "Timed epochs per library.")] = 7,
     sweep: Annotated[
         str | None,
-        typer.Option(metavar="SETTING=VALUES", help="batch-size=32,128,512, or hidden=…, depth=…, rows=…"),
+        option("SETTING=VALUES", "batch-size=32,128,512, or hidden=…, depth=…, rows=…"),
     ] = None,
-    output: Annotated[Path | None, output_folder("Write results.json, results.md and figures there.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the results in that folder.")] = False,
+    output: Annotated[Path | None, options.output_folder("Write results.json, results.md and figures there.")] = None,
+    force: Annotated[bool, flag("--force", "Replace the results in that folder.")] = False,
     compare: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(metavar="OLD NEW", help="Compare two results.json files instead of measuring."),
+        option("OLD NEW", "Compare two results.json files instead of measuring."),
     ] = None,
-    data_dir: DataDirectory = None,
+    data_dir: options.DataDirectory = None,
     table: Any = None,
 ) -> None:
     """Compare how fast each array library trains a network here.
@@ -102,15 +88,15 @@ def bench(
     for name in names:
         if name.partition(":")[0] not in BACKENDS:
             raise SettingsError(f"--backend: {name!r} is not one of {', '.join(BACKENDS)}.")
-    with named_as_options("batch size", "dtype", "rows", "rounds"):
+    with options.named_as_options("batch size", "dtype", "rows", "rounds"):
         settings = BenchSettings(
             hidden_layer_sizes=parse_sizes(hidden), batch_size=batch_size, dtype=dtype, rows=rows, rounds=rounds
         )
     swept = None if sweep is None else parse_sweep(sweep)
-    options = collect_table_options(context.params)
+    given = options.collect_table_options(table)
     if output is not None:
-        prepare_folder(output, FILES, force=force)
-    workload = load_workload(data, data_dir, options)
+        options.prepare_folder(output, FILES, force=force)
+    workload = load_workload(data, data_dir, given)
     with show_progress(console) as progress:
         candidates = [backend_candidate(name) for name in names]
         results = run_benchmark(candidates, workload, settings, swept, progress=progress, warn=print_note)
@@ -121,17 +107,17 @@ def bench(
     if any(case.interrupted for case in results.cases) or not results.cases:
         if not is_timed:
             print_error("Interrupted before anything was measured; nothing is saved.")
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(options.INTERRUPTED)
     if not is_timed:
         raise XpmlpError("Nothing could be measured; the table says why.")
 
 
-def load_workload(data: str, data_dir: Path | None, options: TableOptions) -> Workload:
+def load_workload(data: str, data_dir: Path | None, given: TableOptions) -> Workload:
     """Return the rows to train on."""
     if data != SYNTHETIC:
-        return make_workload(load_by_options(data, data_dir, options))
-    if options.given:
-        raise SettingsError(f"{data}: is not a table, so {', '.join(options.given)} cannot be used. Leave it out.")
+        return make_workload(load_by_options(data, data_dir, given))
+    if given.given:
+        raise SettingsError(f"{data}: is not a table, so {', '.join(given.given)} cannot be used. Leave it out.")
     return synthetic_workload()
 
 

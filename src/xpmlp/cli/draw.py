@@ -21,9 +21,9 @@ from xpmlp.model.model_file import find_model_file
 from xpmlp.training import history_to_csv, train
 from xpmlp.whole_files import write_whole
 
+from . import options
 from .console import make_console
 from .export import page_of
-from .options import INTERRUPTED, DataDirectory
 
 
 def draw(
@@ -35,7 +35,7 @@ def draw(
             "MNIST if that is here, else on the digits.",
         ),
     ] = None,
-    data_dir: DataDirectory = None,
+    data_dir: options.DataDirectory = None,
 ) -> None:
     """Open a page that shows MODEL at work: draw a digit, change a value.
 
@@ -72,7 +72,7 @@ def default_model(console: Console, folder: Path, data_dir: Path | None) -> Path
         console.print(f"{name}: training the default network on {dataset.train.rows:,} images, this once")
         trained, result = train(dataset)
         if result.interrupted:
-            raise typer.Exit(INTERRUPTED) from None
+            raise typer.Exit(options.INTERRUPTED) from None
         run.mkdir(exist_ok=True)
         write_whole(run / "history.csv", history_to_csv(result.history).encode())
         save_model(file, trained)

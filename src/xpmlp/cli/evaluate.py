@@ -21,44 +21,28 @@ from xpmlp.training.evaluation import evaluate_blocks
 from xpmlp.training.evaluation_rows import find_large_rows, find_recorded_data, find_rows
 from xpmlp.training.progress import describe_loss, describe_number
 
+from . import options
 from .console import FILE_WIDTH, make_console, make_table, print_note
-from .options import (
-    BackendName,
-    CommandContext,
-    DataDirectory,
-    DeviceName,
-    MemoryLimit,
-    ModelPath,
-    RecordedData,
-    TargetName,
-    Threads,
-    collect_table_options,
-    with_reading_options,
-)
 
 MISTAKES_SHOWN = 20  # if the terminal is too narrow for the confusion matrix
 
 
-@with_reading_options
+@options.grouped(table=options.READING_OPTIONS, compute=options.STREAMING_OPTIONS)
 def evaluate(
-    context: CommandContext,
-    model: ModelPath,
-    data: RecordedData = None,
-    data_dir: DataDirectory = None,
+    model: options.ModelPath,
+    data: options.RecordedData = None,
+    data_dir: options.DataDirectory = None,
     as_json: Annotated[
         bool,
-        typer.Option(
+        options.flag(
             "--json",
-            help="Print one JSON object instead: loss, accuracy, per_class, confusion and more, or loss, r2, rmse and "
-            "mae; and the scores of simple models.",
+            "Print one JSON object instead: loss, accuracy, per_class, confusion and more, or loss, r2, rmse and mae; "
+            "and the scores of simple models.",
         ),
     ] = False,
-    target: TargetName = None,
+    target: options.TargetName = None,
     table: Any = None,
-    backend: BackendName = "numpy",
-    device: DeviceName = None,
-    threads: Threads = None,
-    memory: MemoryLimit = None,
+    compute: Any = None,
 ) -> None:
     """Evaluate MODEL on the test rows of DATA.
 
@@ -66,14 +50,14 @@ def evaluate(
     how good a constant prediction is and, if it is quick, a linear model. If MODEL was trained on a part of the table,
     the rows held out are used; otherwise all rows of a table are.
     """
-    compute = load_backend(backend, device)
+    backend, memory = load_backend(compute["backend"], compute["device"]), compute["memory"]
     trained = load_model(model)
     if data is None:
         data, data_dir = find_recorded_data(trained, data_dir)
-    given = collect_table_options(context.params)
+    given = options.collect_table_options(table)
     large = find_large_rows(trained, data, memory, target, given)
     if large is not None:
-        report = evaluate_blocks(trained, large, compute)
+        report = evaluate_blocks(trained, large, backend)
         which = "rows" if large.is_held_out is None else "test rows"
         notes, where = (*large.facts, *large.notes), f" on {large.rows:,} {which} of {large.table.files.table.name}"
         print_report(trained, report, notes, None, where, as_json=as_json)
@@ -81,9 +65,9 @@ def evaluate(
     rows = find_rows(trained, data, data_dir, target, given, memory)
     try:
         if rows.blocks is None:
-            report = training.evaluate(trained, rows.split, backend=compute, prepared=True)
+            report = training.evaluate(trained, rows.split, backend=backend, prepared=True)
         else:
-            report = evaluate_blocks(trained, rows.blocks, compute)
+            report = evaluate_blocks(trained, rows.blocks, backend)
     except DataError as error:
         raise DataError(f"{rows.name}: {error} Use a model that was trained on these classes.") from error
     linear = None

@@ -12,42 +12,28 @@ from xpmlp.training.evaluation_rows import find_recorded_data, find_rows
 from xpmlp.training.importance import permutation_importance
 from xpmlp.whole_files import write_whole
 
+from . import options
 from .console import make_console, make_table, print_note
-from .options import (
-    BackendName,
-    CommandContext,
-    DeviceName,
-    ForceFile,
-    ModelPath,
-    TargetName,
-    Threads,
-    check_output,
-    collect_table_options,
-    with_reading_options,
-)
 
 BAR = 30  # characters of the longest bar
 
 
-@with_reading_options
+@options.grouped(table=options.READING_OPTIONS, compute=options.COMPUTE_OPTIONS)
 def explain(
-    context: CommandContext,
-    model: ModelPath,
+    model: options.ModelPath,
     data: Annotated[
         str | None,
         typer.Argument(metavar="TABLE", help="Rows with their true values; by default the table of MODEL's training."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Also draw them, as a .png picture.")
+        Path | None, options.option("FILE", "Also draw them, as a .png picture.", None, "--output", "-o")
     ] = None,
-    force: ForceFile = False,
-    repeats: Annotated[int, typer.Option(metavar="N", min=1, help="Times that each column is shuffled.")] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
-    target: TargetName = None,
+    force: options.ForceFile = False,
+    repeats: Annotated[int, options.option("N", "Times that each column is shuffled.", min=1)] = 10,
+    as_json: Annotated[bool, options.flag("--json", "Print one JSON object instead.")] = False,
+    target: options.TargetName = None,
     table: Any = None,
-    backend: BackendName = "numpy",
-    device: DeviceName = None,
-    threads: Threads = None,
+    compute: Any = None,
 ) -> None:
     """Show how much each column of TABLE matters to MODEL.
 
@@ -56,12 +42,12 @@ def explain(
     same information both seem to matter little.
     """
     if output is not None:
-        check_output(output, (".png",), force=force)
-    compute = load_backend(backend, device)
+        options.check_output(output, (".png",), force=force)
+    backend = load_backend(compute["backend"], compute["device"])
     trained = load_model(model)
     data = data or find_recorded_data(trained, None)[0]
-    rows = find_rows(trained, data, None, target, collect_table_options(context.params))
-    found = permutation_importance(trained, rows.split, repeats=repeats, backend=compute, prepared=True)
+    rows = find_rows(trained, data, None, target, options.collect_table_options(table))
+    found = permutation_importance(trained, rows.split, repeats=repeats, backend=backend, prepared=True)
     title = f"{rows.name}: {found.metric} {found.score:.4f} on {found.rows:,} {rows.which}"
     if output is not None:
         write_whole(output, found.plot(title))

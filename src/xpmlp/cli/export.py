@@ -25,8 +25,8 @@ from xpmlp.training import predict
 from xpmlp.training.evaluation_rows import find_provenance, find_recorded_rows
 from xpmlp.whole_files import write_whole
 
+from . import options
 from .console import make_console, print_note
-from .options import DataDirectory, ForceFile, ModelPath, check_output
 from .page_content import content_of_run, read_run
 
 KINDS = (".html", ".onnx", ".py")
@@ -36,7 +36,7 @@ LARGEST_DIFFERENCE = 1e-3  # between computations in float32 in different order,
 
 
 def export(
-    model: ModelPath,
+    model: options.ModelPath,
     output: Annotated[
         Path,
         typer.Argument(
@@ -46,10 +46,10 @@ def export(
         ),
     ],
     small: Annotated[
-        bool, typer.Option("--small", help="Store the weights of a .html file as float16, for half its size.")
+        bool, options.flag("--small", "Store the weights of a .html file as float16, for half its size.")
     ] = False,
-    data_dir: DataDirectory = None,
-    force: ForceFile = False,
+    data_dir: options.DataDirectory = None,
+    force: options.ForceFile = False,
 ) -> None:
     """Write MODEL as a page to look at, as an ONNX graph, or as a Python file.
 
@@ -57,7 +57,7 @@ def export(
     raw values, such as pixels of 0 to 255, and scale them. Before they are written, they are run on random samples and
     compared with [bold]xpmlp predict[/bold].
     """
-    check_output(output, KINDS, force=force)
+    options.check_output(output, KINDS, force=force)
     file = find_model_file(model)
     trained = load_model(file)
     if output.suffix.lower() == ".html":

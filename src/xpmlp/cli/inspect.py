@@ -1,6 +1,5 @@
 """``xpmlp inspect``: a look at data before training on them."""
 
-import functools
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,8 +16,8 @@ from xpmlp.inspection.report import html_report
 from xpmlp.plots import shortened
 from xpmlp.whole_files import write_whole
 
+from . import options
 from .console import make_console, make_table
-from .options import CommandContext, Data, DataDirectory, ForceFile, collect_table_options, with_table_options
 
 MOST_COLUMNS = 24  # described on a screen
 MOST_CLASSES = 26
@@ -30,25 +29,24 @@ COMPACT = (0, 1, 0, 0)  # space around a cell
 LEFT_OUT_FIRST = (("type",), ("25 %", "75 %"), ("distinct",), ("50 %",), ("std",))
 
 
-@functools.partial(with_table_options, names=("target", "task", "categories", "image_size", *READING))
+@options.grouped(table=options.table_options("target", "task", "categories", "image_size", *READING))
 def inspect(
-    context: CommandContext,
-    data: Data,
+    data: options.Data,
     table: Any = None,
-    data_dir: DataDirectory = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with everything instead.")] = False,
+    data_dir: options.DataDirectory = None,
+    as_json: Annotated[bool, options.flag("--json", "Print one JSON object with everything instead.")] = False,
     html: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Also write everything to an HTML page, with figures."),
+        options.option("FILE", "Also write everything to an HTML page, with figures."),
     ] = None,
-    force: ForceFile = False,
+    force: options.ForceFile = False,
 ) -> None:
     """Describe DATA: first rows, column statistics, missing values, classes, duplicates."""
     if html is not None and html.exists() and not force:
         raise OutputError(f"{html}: already exists. Choose another name, or give --force to replace it.")
-    options = collect_table_options(context.params)
-    opened, target = open_data(data, data_dir, options)
-    inspection = inspect_table(opened, target=target, task=options.task)
+    given = options.collect_table_options(table)
+    opened, target = open_data(data, data_dir, given)
+    inspection = inspect_table(opened, target=target, task=given.task)
     if html is not None:
         write_whole(html, html_report(inspection, opened).encode())
     if as_json:

@@ -5,10 +5,10 @@ import csv
 import functools
 import inspect
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
@@ -39,9 +39,14 @@ RECORDED: Any = typer.Argument(
 RecordedData = Annotated[str | None, RECORDED]
 
 
-def option(metavar: str, text: str, panel: str | None = None) -> Any:
-    """Return an option named after its parameter."""
-    return typer.Option(metavar=metavar, help=text, rich_help_panel=panel)
+def option(metavar: str | None, text: str, panel: str | None = None, *names: str, **settings: Any) -> Any:
+    """Return an option, by default named after its parameter."""
+    return typer.Option(*names, metavar=metavar, help=text, rich_help_panel=panel, **settings)
+
+
+def flag(names: str, text: str, panel: str | None = None) -> Any:
+    """Return an option without a value."""
+    return option(None, text, panel, *names.split())
 
 
 def parameter_name(setting: str) -> str:
@@ -70,6 +75,21 @@ DataDirectory = Annotated[
     Path | None,
     option("FOLDER", "Folder with MNIST's four files; by default the environment variable XPMLP_DATA_DIR."),
 ]
+
+
+def use_given_threads(context: CommandContext, threads: int | None) -> int | None:
+    """Use this number of threads until the command ends."""
+    context.with_resource(use_threads(threads))
+    return threads
+
+
+def check_memory(text: str | None) -> str | None:
+    """Refuse a memory limit that is not a size."""
+    if text is not None:
+        parse_memory(text)
+    return text
+
+
 BackendName = Annotated[
     str,
     option(
@@ -82,52 +102,43 @@ BackendName = Annotated[
 DeviceName = Annotated[
     str | None, option("NAME", "cpu, cuda, cuda:1 or mps; by default the library's default device.", COMPUTE)
 ]
-
-
-def use_given_threads(context: CommandContext, threads: int | None) -> int | None:
-    """Use this number of threads until the command ends."""
-    context.with_resource(use_threads(threads))
-    return threads
-
-
 Threads = Annotated[
     int | None,
-    typer.Option(
-        "--threads",
-        metavar="N",
+    option(
+        "N",
+        "Threads per matrix product, on numpy and on torch's cpu; by default the cores this process may use, or "
+        "fewer while other work keeps them busy.",
+        COMPUTE,
         min=1,
         callback=use_given_threads,
-        help="Threads per matrix product, on numpy and on torch's cpu; by default the cores this process may use, or "
-        "fewer while other work keeps them busy.",
-        rich_help_panel=COMPUTE,
     ),
 ]
-
-
-def check_memory(text: str | None) -> str | None:
-    """Refuse a memory limit that is not a size."""
-    if text is not None:
-        parse_memory(text)
-    return text
-
-
 MemoryLimit = Annotated[
     str | None,
-    typer.Option(
-        "--memory",
-        metavar="SIZE",
-        callback=check_memory,
-        help="Memory limit of the data, such as 2GB; by default most of the free memory. Larger data in Parquet, "
+    option(
+        "SIZE",
+        "Memory limit of the data, such as 2GB; by default most of the free memory. Larger data in Parquet, "
         ".npy or IDX files are streamed from disk.",
-        rich_help_panel=COMPUTE,
+        COMPUTE,
+        callback=check_memory,
     ),
 ]
+Group = dict[str, tuple[Any, Any]]
+"""Options that several commands have: the annotation and the default of each."""
+
+COMPUTE_OPTIONS: Group = {
+    "backend": (BackendName, "numpy"),
+    "device": (DeviceName, None),
+    "threads": (Threads, None),
+}
+STREAMING_OPTIONS: Group = COMPUTE_OPTIONS | {"memory": (MemoryLimit, None)}
+
 Mpi = Annotated[
     bool,
-    typer.Option(
+    flag(
         "--mpi",
-        help="Require the processes that mpiexec or srun started; without it, they are used if there are any.",
-        rich_help_panel=COMPUTE,
+        "Require the processes that mpiexec or srun started; without it, they are used if there are any.",
+        COMPUTE,
     ),
 ]
 ModelPath = Annotated[
@@ -137,9 +148,9 @@ ModelPath = Annotated[
 TargetName = Annotated[
     str | None, option("COLUMN", "Column of the true values, if its name differs from the one in training.", TABLES)
 ]
-ForceFile = Annotated[bool, typer.Option("--force", help="Replace that file if it exists.")]
-ForceRun = Annotated[bool, typer.Option("--force", help="Replace the run in that folder.", rich_help_panel=OUTPUT)]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.", rich_help_panel=OUTPUT)]
+ForceFile = Annotated[bool, flag("--force", "Replace that file if it exists.")]
+ForceRun = Annotated[bool, flag("--force", "Replace the run in that folder.", OUTPUT)]
+Quiet = Annotated[bool, flag("--quiet -q", "Print only errors.", OUTPUT)]
 
 
 def parse_output(text: str) -> Path:
@@ -151,7 +162,7 @@ def parse_output(text: str) -> Path:
 
 def output_folder(text: str, panel: str | None = None) -> Any:
     """Return the option for the folder of a command's files."""
-    return typer.Option("--output", "-o", metavar="FOLDER", help=text, rich_help_panel=panel, parser=parse_output)
+    return option("FOLDER", text, panel, "--output", "-o", parser=parse_output)
 
 
 def check_output(path: Path, kinds: tuple[str, ...], *, force: bool) -> None:
@@ -182,67 +193,52 @@ def prepare_folder(folder: Path, files: Iterable[str], *, force: bool) -> None:
         raise OutputError(f"{folder}: cannot be written ({reason}). Choose another --output.") from error
 
 
-def table_option(name: str) -> Any:
-    """Return the option for a field of `TableOptions`."""
-    shown = get_type_hints(TableOptions, include_extras=True)[name].__metadata__[0]
-    flag = "--header/--no-header" if name == "header" else f"--{name.replace('_', '-')}"
-    return typer.Option(flag, metavar=shown.metavar or None, help=shown.text, rich_help_panel=TABLES)
-
-
-def with_table_options(command: Callable[..., None], names: Collection[str] | None = None) -> Callable[..., None]:
-    """Give a command table options, all or some, in place of its parameter `table`.
-
-    `collect_table_options` reads them.
-    """
+def table_options(*names: str) -> Group:
+    """Return the options for fields of `TableOptions`, or for all; `collect_table_options` reads them."""
     types: dict[str, Any] = {"test": Path | None, "test_fraction": float | None, "missing": str, "strict": bool}
     types |= {"header": bool | None, "skip_rows": int | None, "skip_footer": int | None}
-    hints = get_type_hints(TableOptions)
-    types |= {name: list[str] | None for name, hint in hints.items() if hint == tuple[str, ...]}
-    options = {
-        field.name: (
-            Annotated[types.get(field.name, str | None), table_option(field.name)],
-            field.default if field.name == "strict" else field.default or None,
-        )
-        for field in fields(TableOptions)
-        if names is None or field.name in names
-    }
-    return with_options(command, "table", options)
+    group = {}
+    for field in fields(TableOptions):
+        if not names or field.name in names:
+            kind, shown = get_args(field.type)
+            given: Any = list[str] | None if kind == tuple[str, ...] else types.get(field.name, str | None)
+            name = "--header/--no-header" if field.name == "header" else option_name(field.name)
+            declared = Annotated[given, option(shown.metavar or None, shown.text, TABLES, name)]
+            group[field.name] = declared, field.default if field.name == "strict" else field.default or None
+    return group
 
 
-def with_reading_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options on how text files are read, in place of its parameter `table`."""
-    return with_table_options(command, READING)
+TABLE_OPTIONS, READING_OPTIONS = table_options(), table_options(*READING)
 
 
-def with_options(
-    command: Callable[..., None], placeholder: str, options: Mapping[str, tuple[Any, Any]]
-) -> Callable[..., None]:
-    """Give a command options, each with its default, in place of one of its parameters; `context.params` has them."""
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    added = [inspect.Parameter(name, keyword, annotation=a, default=default) for name, (a, default) in options.items()]
-    parameters: list[inspect.Parameter] = []
-    for parameter in inspect.signature(command).parameters.values():
-        parameters += added if parameter.name == placeholder else [parameter.replace(kind=keyword)]
+def grouped(**groups: Group) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command groups of options, each in place of the parameter of that name, which gets their values."""
 
-    @functools.wraps(command)
-    def run(**values: Any) -> None:
-        command(**{name: value for name, value in values.items() if name not in options})
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        parameters: list[inspect.Parameter] = []
+        for parameter in inspect.signature(command).parameters.values():
+            group = groups.get(parameter.name, {parameter.name: (parameter.annotation, parameter.default)})
+            parameters += [inspect.Parameter(name, keyword, annotation=a, default=d) for name, (a, d) in group.items()]
 
-    vars(run)["__signature__"] = inspect.Signature(parameters)
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return run
+        @functools.wraps(command)
+        def run(**values: Any) -> None:
+            of_groups = {place: {name: values.pop(name) for name in group} for place, group in groups.items()}
+            command(**values, **of_groups)
+
+        vars(run)["__signature__"] = inspect.Signature(parameters)
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return run
+
+    return decorate
 
 
 def collect_table_options(values: Mapping[str, Any]) -> TableOptions:
-    """Return the table options among a command's values."""
+    """Return the table options among a command's values; quotes stand around a name with a comma, as in CSV."""
     table = {field.name: values[field.name] for field in fields(TableOptions) if field.name in values}
     for name, hint in get_type_hints(TableOptions).items():
         if name in table and hint == tuple[str, ...]:
-            table[name] = split_names(table[name])
+            texts = table[name] or []
+            rows = csv.reader([texts] if isinstance(texts, str) else texts, skipinitialspace=True)
+            table[name] = [name.strip() for row in rows for name in row if name.strip()]
     return TableOptions.parse(**table)
-
-
-def split_names(texts: str | list[str] | None) -> list[str]:
-    """Return the names in lists with commas; quotes stand around a name with a comma, as in CSV."""
-    rows = csv.reader([texts] if isinstance(texts, str) else texts or [], skipinitialspace=True)
-    return [name.strip() for row in rows for name in row if name.strip()]

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -19,32 +19,28 @@ from xpmlp.training import EpochRow
 from xpmlp.training.evaluation_rows import find_recorded_rows, find_rows
 from xpmlp.whole_files import write_whole
 
+from . import options
 from .console import make_console, print_note
 from .figures import kept_epoch, run_figures
-from .options import BackendName, DataDirectory, DeviceName, output_folder, prepare_folder
 from .run_folder import read_history
 
 COMPARISON = "comparison.png"
 
 
+@options.grouped(compute=options.COMPUTE_OPTIONS)
 def plot(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders written by [bold]xpmlp train[/bold].")],
     data: Annotated[
         str | None,
-        typer.Option(
-            metavar="DATA", help="Data to evaluate on, if the file has moved since training; for one run only."
-        ),
+        options.option("DATA", "Data to evaluate on, if the file has moved since training; for one run only."),
     ] = None,
-    data_dir: DataDirectory = None,
+    data_dir: options.DataDirectory = None,
     output: Annotated[
         Path | None,
-        output_folder("Folder for the figures; by default the run's own, for several runs the current folder."),
+        options.output_folder("Folder for the figures; by default the run's own, for several runs the current folder."),
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace figures in a folder other than the run's own.")
-    ] = False,
-    backend: BackendName = "numpy",
-    device: DeviceName = None,
+    force: Annotated[bool, options.flag("--force", "Replace figures in a folder other than the run's own.")] = False,
+    compute: Any = None,
 ) -> None:
     """Draw a run's figures again, or compare the curves of several runs.
 
@@ -58,7 +54,7 @@ def plot(
         compare(folders, output or Path(), force=force)
         return
     (folder,) = folders
-    compute = load_backend(backend, device)
+    backend = load_backend(compute["backend"], compute["device"])
     model = load_model(folder)
     try:
         history = read_history(folder / "history.csv")
@@ -66,10 +62,10 @@ def plot(
         print_note(str(error))
         history = []
     rows, name, why_no_rows = find_test_rows(model, data, data_dir)
-    figures = run_figures(model, history, rows, name, compute, why_no_rows=why_no_rows)
+    figures = run_figures(model, history, rows, name, backend, why_no_rows=why_no_rows)
     target = output or folder
     if output is not None:
-        prepare_folder(target, list(figures.drawn), force=force)
+        options.prepare_folder(target, list(figures.drawn), force=force)
     for file, draw in figures.drawn.items():
         write_whole(target / file, draw())
     for reason in dict.fromkeys(figures.omitted.values()):
@@ -104,7 +100,7 @@ def compare(folders: list[Path], target: Path, *, force: bool) -> None:
         # A run that was killed may have no model; its curves can be drawn all the same.
         with contextlib.suppress(ModelFileError):
             kept[label] = kept_epoch(load_model(folder))
-    prepare_folder(target, [COMPARISON], force=force)
+    options.prepare_folder(target, [COMPARISON], force=force)
     write_whole(target / COMPARISON, plots.draw_comparison(histories, f"{len(histories)} runs", kept))
     make_console().print(Text.assemble("drawn: ", (str(target / COMPARISON), "bold")))
 

@@ -32,18 +32,9 @@ from xpmlp.training.inputs import LARGEST_SCALED, is_named, named_pictures, name
 from xpmlp.training.prediction import STRANGE_FRACTION, unfamiliar
 from xpmlp.whole_files import write_whole
 
+from . import options
 from .console import make_console, make_table, print_error, print_note, writes_to_terminal
-from .options import (
-    BackendName,
-    CommandContext,
-    DeviceName,
-    MemoryLimit,
-    ModelPath,
-    Threads,
-    check_output,
-    collect_table_options,
-    with_reading_options,
-)
+from .options import flag, option
 from .predict_table import FORMATS, ROWS_SHOWN, are_tables, describe_count, predict_table, to_json
 
 PICTURE_FORMATS = (".csv", ".json")
@@ -62,10 +53,9 @@ class Sample(NamedTuple):
         return str(self.path) if self.row is None else f"{self.path}[{self.row}]"
 
 
-@with_reading_options
+@options.grouped(table=options.READING_OPTIONS, compute=options.STREAMING_OPTIONS)
 def predict(
-    context: CommandContext,
-    model: ModelPath,
+    model: options.ModelPath,
     inputs: Annotated[
         list[Path],
         typer.Argument(
@@ -74,55 +64,51 @@ def predict(
             "name of a dataset, such as digits, for its test rows.",
         ),
     ],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a JSON list instead, with the probability of every class.")
-    ] = False,
+    as_json: Annotated[bool, flag("--json", "Print a JSON list instead, with the probability of every class.")] = False,
     output: Annotated[
         Path | None,
-        typer.Option(
+        option(
+            "FILE",
+            "Write the predictions to a .csv or .json file instead; for a table, the whole table with its "
+            "predictions, also as .parquet or .arrow.",
+            None,
             "--output",
             "-o",
-            metavar="FILE",
-            help="Write the predictions to a .csv or .json file instead; for a table, the whole table with its "
-            "predictions, also as .parquet or .arrow.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    force: Annotated[bool, flag("--force", "Replace files that exist.")] = False,
     single: Annotated[
-        bool, typer.Option("--single", help="Take all that a picture shows as one, not each of several marks.")
+        bool, flag("--single", "Take all that a picture shows as one, not each of several marks.")
     ] = False,
     show: Annotated[
         Path | None,
-        typer.Option("--show", metavar="FILE.png", help="Draw each picture beside what the network sees of it."),
+        option("FILE.png", "Draw each picture beside what the network sees of it."),
     ] = None,
     table: Any = None,
-    backend: BackendName = "numpy",
-    device: DeviceName = None,
-    threads: Threads = None,
-    memory: MemoryLimit = None,
+    compute: Any = None,
 ) -> None:
     """Classify pictures with MODEL, or predict each row of a table."""
     is_table = are_tables(inputs)
     if output is not None:
-        check_output(output, FORMATS if is_table else PICTURE_FORMATS, force=force)
+        options.check_output(output, FORMATS if is_table else PICTURE_FORMATS, force=force)
     if show is not None:
-        check_output(show, (".png",), force=force)
-    compute = load_backend(backend, device)
+        options.check_output(show, (".png",), force=force)
+    backend, memory = load_backend(compute["backend"], compute["device"]), compute["memory"]
     trained = load_model(model)
-    given = collect_table_options(context.params)
+    given = options.collect_table_options(table)
     if is_table and (pictures := named_pictures(trained, inputs[0], TableOptions.recorded(trained.training, given))):
         inputs, is_table, single = pictures, False, True
         if output is not None:
-            check_output(output, PICTURE_FORMATS, force=force)
+            options.check_output(output, PICTURE_FORMATS, force=force)
     if is_table:
         if show is not None:
             raise SettingsError(f"--show: {inputs[0]} is a table, and only pictures can be shown. Leave it out.")
-        predict_table(trained, inputs[0], compute, given, output=output, as_json=as_json, memory=memory)
+        predict_table(trained, inputs[0], backend, given, output=output, as_json=as_json, memory=memory)
         return
     samples, x, failures = read_inputs(inputs, trained, single=single)
     if samples:
-        prediction = predict_samples(trained, x, compute, prepared=True)
-        for note in notes(samples, prediction, unfamiliar(trained, x, compute)):
+        prediction = predict_samples(trained, x, backend, prepared=True)
+        for note in notes(samples, prediction, unfamiliar(trained, x, backend)):
             print_note(note)
         if output is not None:
             is_csv = output.suffix.lower() == ".csv"

@@ -26,28 +26,9 @@ from xpmlp.training.sweep import sweep as search
 from xpmlp.training.sweep.search import PRUNERS, SAMPLERS, check_search, count_trials, rank
 from xpmlp.training.sweep.space import SWEPT, check_space
 
+from . import options
 from .console import can_move, describe_seconds, make_console, make_table, print_error
-from .options import (
-    DATA,
-    INTERRUPTED,
-    OUTPUT,
-    BackendName,
-    CommandContext,
-    DataDirectory,
-    DeviceName,
-    ForceRun,
-    MemoryLimit,
-    Mpi,
-    Quiet,
-    Threads,
-    collect_table_options,
-    named_as_options,
-    option,
-    option_name,
-    output_folder,
-    with_options,
-    with_table_options,
-)
+from .options import OUTPUT, option
 from .processes import connect_processes, load_together
 from .run_folder import RunFolder, make_run_folder
 from .saving import save_run
@@ -62,30 +43,33 @@ EPILOG = (
 )
 
 
-def with_settings(command: Any) -> Any:
-    """Give a command an option for each setting that can be swept, in place of its parameter `settings`."""
-    options = dict[str, tuple[Any, Any]]()
-    for name in SWEPT:
-        several = name == "hidden_layer_sizes"
-        what = "SIZES" if several else "VALUES"
-        text = "A network: 128, or 256,128, or none. Repeat it for others." if several else "As for xpmlp train."
-        kind = list[str] | None if several else str | None
-        shown = typer.Option(option_name(name), metavar=what, help=text, rich_help_panel=SETTINGS)
-        options[name] = (Annotated[kind, shown], None)
-    return with_options(command, "settings", options)
+SETTING_OPTIONS: options.Group = {
+    name: (
+        Annotated[str | None, option("VALUES", "As for xpmlp train.", SETTINGS, options.option_name(name))],
+        None,
+    )
+    for name in SWEPT
+} | {
+    "hidden_layer_sizes": (
+        Annotated[
+            list[str] | None,
+            option("SIZES", "A network: 128, or 256,128, or none. Repeat it for others.", SETTINGS, "--hidden"),
+        ],
+        None,
+    )
+}
 
 
-@with_table_options
-@with_settings
+@options.grouped(table=options.TABLE_OPTIONS, settings=SETTING_OPTIONS, compute=options.STREAMING_OPTIONS)
 def sweep(
-    context: CommandContext,
-    data: Annotated[str, DATA],
+    data: options.Data,
     settings: Any = None,
     recipe: Annotated[
         str, option("NAME", f"The other settings: {', '.join(RECIPES)}; see xpmlp train --help.", SETTINGS)
     ] = "default",
     trials: Annotated[
-        int | None, option("N", "How many settings to try; by default 64, or all combinations of a grid.", SEARCH)
+        int | None,
+        option("N", "How many settings to try; by default 64, or all combinations of a grid.", SEARCH),
     ] = None,
     sampler: Annotated[
         str,
@@ -103,24 +87,22 @@ def sweep(
         option("URL", "Keep the trials in a file, sqlite:///FILE, to go on later or to watch in a dashboard.", SEARCH),
     ] = None,
     table: Any = None,
-    backend: BackendName = "numpy",
-    device: DeviceName = None,
-    threads: Threads = None,
-    memory: MemoryLimit = None,
-    mpi: Mpi = False,
-    data_dir: DataDirectory = None,
+    compute: Any = None,
+    mpi: options.Mpi = False,
+    data_dir: options.DataDirectory = None,
     output: Annotated[
-        Path | None, output_folder("Folder for the results; by default a new one under runs/.", OUTPUT)
+        Path | None, options.output_folder("Folder for the results; by default a new one under runs/.", OUTPUT)
     ] = None,
-    force: ForceRun = False,
-    quiet: Quiet = False,
+    force: options.ForceRun = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Try many settings on DATA at once, and train the best.
 
     Nothing is chosen on the test rows. [bold]xpmlp sweep digits[/bold] tries 64 settings in seconds.
     """
-    texts = {name: context.params[name] for name in SWEPT if context.params[name]}
-    space = parse_space({name: given if isinstance(given, list) else [given] for name, given in texts.items()})
+    space = parse_space(
+        {name: texts if isinstance(texts, list) else [texts] for name, texts in settings.items() if texts}
+    )
     fixed: dict[str, Any] = {
         name: values[0] for name, values in space.items() if not isinstance(values, Range) and len(values) == 1
     }
@@ -129,29 +111,29 @@ def sweep(
 
     def check() -> TableOptions:
         base = choose_settings(recipe, None, **fixed)
-        with named_as_options("sampler", "prune", "trials", "folds", "seeds"):
+        with options.named_as_options("sampler", "prune", "trials", "folds", "seeds"):
             check_search(sampler, prune, trials, folds, seeds, processes.size)
             if space:
                 check_space(space, base)
                 count_trials(space, sampler, trials)
-        return collect_table_options(context.params)
+        return options.collect_table_options(table)
 
-    options = processes.together(check)
+    given = processes.together(check)
     if quiet:
         logging.getLogger("xpmlp").setLevel(logging.WARNING)
     console = make_console(quiet=quiet, tolerant=True)
     leads = processes.rank == 0  # the first process alone speaks and writes
-    compute = processes.together(lambda: load_backend(backend, device))
+    backend = processes.together(lambda: load_backend(compute["backend"], compute["device"]))
     folder = processes.together(lambda: RunFolder(output, force=force) if leads and output is not None else None)
     try:
-        dataset = load_together(processes, data, data_dir, options, memory)
+        dataset = load_together(processes, data, data_dir, given, compute["memory"])
         base = choose_settings(recipe, dataset, **fixed)
         space = space or {name: values for name, values in default_space(base).items() if name not in fixed}
         if output is None:
             folder = processes.together(lambda: make_run_folder(f"{dataset.name}-sweep") if leads else None)
         print_start(console, dataset, space, base)
         with (
-            named_as_options("storage"),
+            options.named_as_options("storage"),
             contextlib.closing(make_board(console, dataset, count_trials(space, sampler, trials))) as board,
         ):
             found = search(
@@ -164,7 +146,7 @@ def sweep(
                 seeds=seeds,
                 prune=prune,
                 storage=storage,
-                backend=compute,
+                backend=backend,
                 on_trial=board.add,
                 communicator=processes if isinstance(processes, Communicator) else None,
             )
@@ -179,26 +161,26 @@ def sweep(
             if processes.rank < processes.size - 1:
                 return None
             # The last process trains while the first draws; a backend cannot be sent.
-            result = fit_dataset(dataset, found.best_recipe, backend=compute, threads=threads)
+            result = fit_dataset(dataset, found.best_recipe, backend=backend, threads=compute["threads"])
             return replace(result, backend=cast(Any, None))
 
-        result = replace(processes.from_last(processes.together(finish)), backend=compute)
+        result = replace(processes.from_last(processes.together(finish)), backend=backend)
         if folder is None:
             return
         if result.interrupted and not result.history:
             raise KeyboardInterrupt
         with use_threads(result.threads):
-            save_run(console, folder, dataset, found.best_recipe, result, compute)
+            save_run(console, folder, dataset, found.best_recipe, result, backend)
     except KeyboardInterrupt as error:
         before = "the end" if folder is not None and folder.saved else "the first trial was complete"
         saved = folder.describe() if folder is not None and folder.saved else "Nothing is saved."
         print_error(f"Interrupted before {before}. {saved}")
-        raise typer.Exit(INTERRUPTED) from error
+        raise typer.Exit(options.INTERRUPTED) from error
     finally:
         if folder is not None:
             folder.discard()
     if found.interrupted:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(options.INTERRUPTED)
 
 
 def print_start(console: Console, dataset: Dataset, space: Space, recipe: Recipe) -> None:

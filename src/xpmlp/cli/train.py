@@ -31,42 +31,10 @@ from xpmlp.training.recipes import SETTINGS, parse_sizes
 from xpmlp.training.targets import choose_loss
 from xpmlp.training.train import describe_stream, find_recipe, layer_sizes
 
+from . import long_run, options
 from .console import can_move, make_console, print_error
 from .folds import check_choices, score_folds
-from .long_run import (
-    CHOSEN_BY_TEST_ROWS,
-    check_checkpoints,
-    check_long_run,
-    from_plain,
-    last_result,
-    make_callbacks,
-    remove_command,
-    resume_command,
-    write_command,
-)
-from .options import (
-    COMPUTE,
-    DATA,
-    INTERRUPTED,
-    OUTPUT,
-    BackendName,
-    CommandContext,
-    DataDirectory,
-    DeviceName,
-    ForceRun,
-    MemoryLimit,
-    Mpi,
-    Quiet,
-    Threads,
-    collect_table_options,
-    named_as_options,
-    option,
-    option_name,
-    output_folder,
-    parameter_name,
-    with_options,
-    with_table_options,
-)
+from .options import OUTPUT, flag, option
 from .processes import abort, connect_processes, describe_inputs, load_together
 from .run_folder import RunFolder, make_run_folder
 from .saving import save_run
@@ -80,7 +48,7 @@ NOTHING_SAVED = "Nothing is saved."
 EPILOG = "\n\n".join(
     f"[bold]--recipe {name}[/bold] stands for --hidden {','.join(map(str, recipe.hidden_layer_sizes)) or 'none'} "
     + " ".join(
-        f"{option_name(setting)} {value}"
+        f"{options.option_name(setting)} {value}"
         for setting in SETTINGS
         if setting != "hidden_layer_sizes" and (value := getattr(recipe, setting)) is not None
     )
@@ -88,20 +56,22 @@ EPILOG = "\n\n".join(
 )
 
 
-def with_settings(command: Any) -> Any:
-    """Give a command an option for each setting of a recipe, in place of its parameter `settings`."""
-    options = {}
-    for name, setting in SETTINGS.items():
-        shown = option(setting.metavar, setting.help, NETWORK if name in OF_NETWORK else TRAINING)
-        options[parameter_name(name)] = (Annotated[NUMBERS.get(setting.metavar, str) | None, shown], None)
-    return with_options(command, "settings", options)
+SETTING_OPTIONS: options.Group = {
+    options.parameter_name(name): (
+        Annotated[
+            NUMBERS.get(setting.metavar, str) | None,
+            option(setting.metavar, setting.help, NETWORK if name in OF_NETWORK else TRAINING),
+        ],
+        None,
+    )
+    for name, setting in SETTINGS.items()
+}
 
 
-@with_table_options
-@with_settings
+@options.grouped(table=options.TABLE_OPTIONS, settings=SETTING_OPTIONS, compute=options.STREAMING_OPTIONS)
 def train(
-    context: CommandContext,
-    data: Annotated[str | None, DATA] = None,
+    context: options.CommandContext,
+    data: Annotated[str | None, options.DATA] = None,
     recipe: Annotated[
         str,
         option(
@@ -123,26 +93,23 @@ def train(
     ] = None,
     folds: Annotated[
         int | None,
-        typer.Option(
-            metavar="K",
-            min=2,
-            help="Also cross-validate: train K more networks, each on all but one of K parts of the training rows, and "
+        option(
+            "K",
+            "Also cross-validate: train K more networks, each on all but one of K parts of the training rows, and "
             "print the mean and spread of their scores on the parts left out.",
-            rich_help_panel=TRAINING,
+            TRAINING,
+            min=2,
         ),
     ] = None,
     table: Any = None,
-    backend: BackendName = "numpy",
-    device: DeviceName = None,
-    threads: Threads = None,
-    memory: MemoryLimit = None,
-    mpi: Mpi = False,
+    compute: Any = None,
+    mpi: options.Mpi = False,
     tf32: Annotated[
         bool,
-        typer.Option(
+        flag(
             "--tf32",
-            help="Round the inputs of float32 matrix products to TF32 on an NVIDIA GPU, for speed.",
-            rich_help_panel=COMPUTE,
+            "Round the inputs of float32 matrix products to TF32 on an NVIDIA GPU, for speed.",
+            options.COMPUTE,
         ),
     ] = False,
     checkpoint_every: Annotated[int | None, option("N", "Save a checkpoint every N epochs.", LONG_RUNS)] = None,
@@ -162,16 +129,14 @@ def train(
             "RUN", "Resume the run in this folder from its newest checkpoint; no other option is needed.", LONG_RUNS
         ),
     ] = None,
-    data_dir: DataDirectory = None,
+    data_dir: options.DataDirectory = None,
     output: Annotated[
-        Path | None, output_folder("Folder for the run's files; by default a new one under runs/.", OUTPUT)
+        Path | None,
+        options.output_folder("Folder for the run's files; by default a new one under runs/.", OUTPUT),
     ] = None,
-    force: ForceRun = False,
-    page: Annotated[
-        bool,
-        typer.Option("--page", help="Add model.html, a page that shows the network at work.", rich_help_panel=OUTPUT),
-    ] = False,
-    quiet: Quiet = False,
+    force: options.ForceRun = False,
+    page: Annotated[bool, flag("--page", "Add model.html, a page that shows the network at work.", OUTPUT)] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train a network on DATA.
 
@@ -181,19 +146,18 @@ def train(
     processes = connect_processes(required=mpi)
     if resume is not None:
         # The folder may be on the first process's disk alone.
-        found = processes.together(lambda: resume_command(context, resume) if processes.rank == 0 else None)
+        found = processes.together(lambda: long_run.resume_command(context, resume) if processes.rank == 0 else None)
         run(processes, *cast(Any, processes.from_first(found)))
     elif data is None:
         raise typer.BadParameter("DATA is missing. Start with: xpmlp train digits", param_hint="DATA")
     else:
-        run(processes, from_plain(context.params))
+        run(processes, long_run.from_plain(context.params))
 
 
 def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None:
     """Train with these values of the arguments and options of `train`, from the beginning or from a checkpoint."""
     # Validate settings and the output folder before data are read, or even downloaded.
-    given, options = processes.together(lambda: check_values(values))
-    memory = values["memory"]
+    given, table = processes.together(lambda: check_values(values))
     if values["quiet"]:
         logging.getLogger("xpmlp").setLevel(logging.WARNING)
     console = make_console(quiet=values["quiet"], tolerant=True)
@@ -201,12 +165,12 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
     leads = processes.rank == 0  # the first process alone speaks and writes
     folder: RunFolder | None = None
     if values["output"] is not None:
-        processes.together(lambda: check_checkpoints(values["output"], force=values["force"] or not leads))
+        processes.together(lambda: long_run.check_checkpoints(values["output"], force=values["force"] or not leads))
         folder = processes.together(lambda: RunFolder(values["output"], force=values["force"]) if leads else None)
     failure: FitError | None = None
     try:
-        processes.together(lambda: None if folder is None else write_command(folder.path, values))
-        whole = load_together(processes, values["data"], values["data_dir"], options, memory)
+        processes.together(lambda: None if folder is None else long_run.write_command(folder.path, values))
+        whole = load_together(processes, values["data"], values["data_dir"], table, values["memory"])
         if whole.stream is not None:  # on which the order of the rows depends
             values = {**values, "memory": str(whole.stream.memory)}
         dataset, settings = processes.together(lambda: prepare(whole, values, given))
@@ -214,7 +178,7 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
             processes.compare(describe_inputs(dataset, settings, compute))
         if values["output"] is None:
             folder = processes.together(lambda: begin_run_folder(dataset.name, values) if leads else None)
-        callbacks = make_callbacks(values, None if folder is None else folder.path)
+        callbacks = long_run.make_callbacks(values, None if folder is None else folder.path)
         print_start(console, dataset, settings)
         if streamed := describe_stream(dataset, settings, compute):
             console.print(streamed)
@@ -253,19 +217,19 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
             folds = score_folds(console, whole, settings, values, **compute_options)
         if result.history and folder is not None:
             with use_threads(result.threads):
-                last, page = last_result(result, callbacks), values["page"]
+                last, page = long_run.last_result(result, callbacks), values["page"]
                 save_run(console, folder, dataset, settings, result, compute, last, hosts, folds=folds, page=page)
     except KeyboardInterrupt as error:
         if folder is not None and folder.saved:  # Ctrl-C was pressed a second time
             print_error(f"Interrupted while saving. {folder.describe()}")
         else:
             print_error(f"Interrupted before the end of the first epoch. {NOTHING_SAVED}")
-        raise typer.Exit(INTERRUPTED) from error
+        raise typer.Exit(options.INTERRUPTED) from error
     except OutputError as error:
         raise OutputError(f"{failure} {error}" if failure else str(error)) from error
     finally:
         if folder is not None:
-            remove_command(folder.path)
+            long_run.remove_command(folder.path)
             folder.discard()
     if failure is not None:
         if several is not None and not isinstance(failure, DivergedError):
@@ -273,17 +237,17 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
         kept = f"The network after epoch {len(result.history)} is saved in {folder and folder.path}."
         raise XpmlpError(f"{failure} {kept if result.history else NOTHING_SAVED}") from failure
     if result.interrupted:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(options.INTERRUPTED)
 
 
 def check_values(values: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
     """Return the settings that are given, and the options of a table; refuse those that are wrong for any data."""
-    given = {name: values[parameter_name(name)] for name in SETTINGS}
+    given = {name: values[options.parameter_name(name)] for name in SETTINGS}
     if values["hidden"] is not None:
         given["hidden_layer_sizes"] = parse_sizes(values["hidden"])
     choose_settings(values["recipe"], **given)
-    check_long_run(values)
-    return given, collect_table_options(values)
+    long_run.check_long_run(values)
+    return given, options.collect_table_options(values)
 
 
 def prepare(whole: Dataset, values: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[Dataset, Recipe]:
@@ -296,14 +260,14 @@ def prepare(whole: Dataset, values: Mapping[str, Any], given: Mapping[str, Any])
 def begin_run_folder(name: str, values: Mapping[str, Any]) -> RunFolder:
     """Return a new folder, which holds the command."""
     folder = make_run_folder(name)
-    write_command(folder.path, values)
+    long_run.write_command(folder.path, values)
     return folder
 
 
 def hold_out(dataset: Dataset, values: Mapping[str, Any]) -> Dataset:
     """Return the dataset with the validation rows that a command asks for."""
     fraction, chooses = values["validation_fraction"], values["patience"] is not None
-    if fraction == CHOSEN_BY_TEST_ROWS:
+    if fraction == long_run.CHOSEN_BY_TEST_ROWS:
         return replace(dataset, validation=dataset.test) if chooses else dataset
     if fraction is None and not chooses:
         return dataset
@@ -312,7 +276,7 @@ def hold_out(dataset: Dataset, values: Mapping[str, Any]) -> Dataset:
 
 def choose_settings(recipe: str, dataset: Dataset | None = None, **given: Any) -> Recipe:
     """Return the recipe of that name, with the given settings replaced; default depends on the dataset."""
-    with named_as_options("recipe", *given):
+    with options.named_as_options("recipe", *given):
         base = find_recipe(recipe, dataset)
         return replace(base, **{name: value for name, value in given.items() if value is not None})
 
