@@ -62,8 +62,7 @@ OTHER_TEXTS = (".svg", ".html", ".xml", ".py", ".md")  # not tables, though text
 FIRST_BYTES = 4096
 UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 NPY_MAGIC = b"\x93NUMPY"
-# The usual names of arrays in an .npz.
-FEATURES = ("x", "X", "data", "images", "features", "inputs")
+FEATURES = ("x", "X", "data", "images", "features", "inputs")  # usual names of arrays in an .npz
 TARGETS = ("y", "Y", "label", "labels", "target", "targets", "class", "classes")
 PARTS = "train|test|validation|valid|val"
 PART_NAME = re.compile(rf"(?P<split>{PARTS})_?(?P<part>\w+)|(?P<part2>\w+?)_?(?P<split2>{PARTS})", re.IGNORECASE)
@@ -120,8 +119,7 @@ def refuse_foreign(path: Path) -> None:
     if suffixes and (code := FOREIGN_TABLES.get(suffixes[-1])) is not None:
         remedy = f"Save the table as {FORMATS}, and give that."
         if code:
-            csv, npz = (str(path.with_suffix(suffix)) for suffix in (".csv", ".npz"))
-            code = code.format(repr(str(path)), repr(csv), repr(npz))
+            code = code.format(*(repr(str(path.with_suffix(suffix))) for suffix in (path.suffix, ".csv", ".npz")))
             quoted = shlex.quote(code) if set(code) & set('"$`\\!') else f'"{code}"'
             remedy = f"Convert it: python -c {quoted}"
         raise DataError(f"{path}: {path.suffix} files cannot be read as tables. {remedy}")
