@@ -11,7 +11,8 @@ import pytest
 
 from xpmlp.nn.activations import Activations, find_activation
 from xpmlp.nn.layers import Layer, Layers
-from xpmlp.nn.losses import LOSSES, Loss
+from xpmlp.nn.loss_names import find_loss
+from xpmlp.nn.losses import Loss
 from xpmlp.nn.objective import objective_and_gradients
 from xpmlp.nn.tree import tree_map
 
@@ -103,7 +104,7 @@ def make_problem() -> Callable[..., Problem]:
         return Problem(
             xp=array_api_compat.numpy,
             activation=find_activation(activation),
-            loss=LOSSES[loss],
+            loss=find_loss(loss),
             layers=layers,
             x=rng.normal(0.0, 1.0, (*data_models, rows, layer_sizes[0])),
             targets=draw_targets(rng, loss, (*data_models, rows, layer_sizes[-1])),

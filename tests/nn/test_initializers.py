@@ -38,25 +38,15 @@ DISTRIBUTIONS: dict[str, tuple[Initializer, Any]] = {
 }
 
 
-def draw(initializer: Initializer, models: tuple[int, ...] = ()) -> tuple[Any, Any]:
-    return initializer(np.random.default_rng(8), models, INPUTS, OUTPUTS)
-
-
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_weights_are_of_their_distribution(name: str) -> None:
     initializer, distribution = DISTRIBUTIONS[name]
-    weight, bias = draw(initializer)
+    weight, bias = initializer(np.random.default_rng(8), (), INPUTS, OUTPUTS)
     assert bias is None
     assert weight.shape == (INPUTS, OUTPUTS)
     low, high = distribution.support()
     assert low <= np.min(weight) < np.max(weight) <= high
     assert stats.kstest(weight.ravel(), distribution.cdf).pvalue > 0.01
-
-
-def test_scikit_learns_biases_are_of_the_weights_interval() -> None:
-    _, bias = draw(glorot_uniform(draw_bias=True), models=(100,))
-    assert bias.shape == (100, 1, OUTPUTS)
-    assert stats.kstest(bias.ravel(), uniform(math.sqrt(6 / 500)).cdf).pvalue > 0.01
 
 
 @pytest.mark.parametrize(("activation", "gain"), [("relu", 1.0), ("logistic", 1 / math.sqrt(3))])

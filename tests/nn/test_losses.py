@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis.extra import numpy as hnp
 from scipy import special
 
-from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.loss_names import LossName, find_loss
 from xpmlp.nn.losses import DEFAULT_QUANTILES, LOSSES, quantile, smooth_targets
 from xpmlp.nn.own import own_loss
@@ -76,21 +75,6 @@ def test_prediction_value_and_gradient_are_the_textbooks(place: Any) -> None:
         if place.name == "numpy" and name != "quantile":
             check(place, name, "float64", 1e-14, (2, 3, 4, 6))
             check(place, name, "float32", 2e-6, (5, 1))
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_the_gradient_is_the_slope_of_the_value(name: str) -> None:
-    logits, targets = draw_logits_and_targets(name, (4, 3))
-    _, gradient = LOSSES[name].value_and_gradient(xp, logits, targets)
-    step = 1e-5
-    for k in range(3):
-        nudge = step * np.eye(3)[k]
-        above, _ = LOSSES[name].value_and_gradient(xp, logits + nudge, targets)
-        below, _ = LOSSES[name].value_and_gradient(xp, logits - nudge, targets)
-        # A value is rounded in proportion to its size, which of poisson is that of the largest prediction.
-        size = np.maximum(1.0, np.max(np.abs(PREDICTIONS[name](logits)), axis=-1))
-        size = np.maximum(size, np.abs(above))
-        np.testing.assert_allclose(gradient[:, k] / size, (above - below) / (2 * step) / size, atol=1e-8)
 
 
 EXTREME = np.array(
@@ -163,23 +147,6 @@ def test_the_largest_output_or_every_yes_and_no_must_be_right(place: Any) -> Non
     assert LOSSES["squared_error"].is_correct is None  # numbers are neither right nor wrong
 
 
-def test_the_best_constant_is_what_each_loss_is_there_for() -> None:
-    """The mean, the median, quantiles: the gradient's sum over the samples changes its sign there."""
-    y = np.random.default_rng(0).gamma(2.0, 3.0, (4001, 1))
-    levels = np.array([0.1, 0.5, 0.9])
-    for name, best in (
-        ("squared_error", y.mean()),
-        ("absolute_error", np.median(y)),
-        ("poisson", np.log(y.mean())),
-        ("gamma", np.log(y.mean())),
-        ("quantile:0.1,0.5,0.9", np.quantile(y, levels)),
-    ):
-        for side in (-1, 1):
-            outputs = np.zeros((4001, np.size(best))) + best + side * 5e-3
-            _, gradient = find_loss(name).value_and_gradient(xp, outputs, y)
-            assert np.all(side * gradient.sum(axis=0) > 0.0), name
-
-
 def test_the_quantiles_of_several_targets_lie_side_by_side_and_predictions_never_cross(place: Any) -> None:
     loss, one = quantile(0.2, 0.6), quantile(0.2, 0.6)
     rng = np.random.default_rng(1)
@@ -193,18 +160,6 @@ def test_the_quantiles_of_several_targets_lie_side_by_side_and_predictions_never
     np.testing.assert_allclose(values, 0.0, atol=1e-12)
     predictions = place.to_numpy(place.bind(loss.predict)(place.asarray(z))).reshape(7, 2, 2)
     np.testing.assert_array_equal(predictions, np.sort(z.reshape(7, 2, 2), axis=-1))
-
-
-@pytest.mark.parametrize("output", ["logistic", "silu"])  # its slope is a function of a, or of z
-def test_an_output_function_is_one_more_factor_of_the_gradient(output: str) -> None:
-    rng = np.random.default_rng(2)
-    z, y = rng.normal(0.0, 2.0, (6, 3)), rng.uniform(0.0, 1.0, (6, 3))
-    loss, step = find_loss(f"huber:0.3 of {output}"), 1e-6
-    np.testing.assert_array_equal(loss.predict(xp, z), ACTIVATIONS[output].forward(xp, z))
-    _, gradient = loss.value_and_gradient(xp, z, y)
-    for k in range(3):
-        above, below = (loss.value_and_gradient(xp, z + sign * step * np.eye(3)[k], y)[0] for sign in (1, -1))
-        np.testing.assert_allclose(gradient[:, k], (above - below) / (2 * step), atol=1e-8)
 
 
 def test_a_losss_name_holds_its_numbers_and_output() -> None:
@@ -247,9 +202,7 @@ def test_a_loss_of_ones_own_is_taken_and_a_wrong_shape_is_named(place: Any) -> N
     def one_array(xp: Any, logits: Any, targets: Any) -> Any:
         return logits - targets
 
-    with pytest.raises(
-        ValueError, match=r"loss mean_loss returned as losses an array of shape \(\), expected the shape \(2,\)"
-    ):
+    with pytest.raises(ValueError, match=r"mean_loss returned as losses an array of shape \(\), expected .*\(2,\)"):
         own_loss(mean_loss, like).value_and_gradient(place.xp, z, y)
     with pytest.raises(ValueError, match="loss one_array did not return two arrays"):
         own_loss(one_array, like).value_and_gradient(place.xp, z, y)

@@ -8,7 +8,8 @@ import pytest
 
 from xpmlp.nn.activations import ACTIVATIONS, tanh
 from xpmlp.nn.layers import Layer
-from xpmlp.nn.network import backward, forward
+from xpmlp.nn.network import forward
+from xpmlp.nn.tree import tree_map
 
 
 def test_forward_is_matrix_products_with_the_activation_between(make_problem: Callable[..., Any]) -> None:
@@ -25,22 +26,6 @@ def test_forward_is_matrix_products_with_the_activation_between(make_problem: Ca
     np.testing.assert_allclose(logits, problem.x @ w1 + b1, rtol=1e-14)
 
 
-def test_backward_is_the_chain_rule_written_out(make_problem: Callable[..., Any]) -> None:
-    problem = make_problem("logistic", layer_sizes=(5, 4, 3), rows=2)
-    (_, a1), _ = forward(xp, problem.layers, problem.x, ACTIVATIONS["logistic"])
-    gradient = np.random.default_rng(1).normal(0.0, 1.0, (2, 3))
-    hidden, last = backward(xp, problem.layers, (problem.x, a1), gradient, ACTIVATIONS["logistic"])
-    w2 = problem.layers[1].weight
-    expected_hidden = np.zeros((2, 4))
-    for i in range(2):
-        for j in range(4):
-            expected_hidden[i, j] = sum(gradient[i, k] * w2[j, k] for k in range(3)) * a1[i, j] * (1.0 - a1[i, j])
-    np.testing.assert_allclose(last.weight, np.einsum("ij,ik->jk", a1, gradient), rtol=1e-13)
-    np.testing.assert_allclose(last.bias, np.einsum("ik->k", gradient)[None], rtol=1e-13)
-    np.testing.assert_allclose(hidden.weight, np.einsum("if,ij->fj", problem.x, expected_hidden), rtol=1e-13)
-    np.testing.assert_allclose(hidden.bias, np.einsum("ij->j", expected_hidden)[None], rtol=1e-13)
-
-
 def test_the_annotations_are_checked_where_the_run_asks_for_it(pytestconfig: pytest.Config) -> None:
     if not pytestconfig.getoption("jaxtyping_packages"):
         pytest.skip("annotations are checked with --jaxtyping-packages=xpmlp,beartype.beartype")
@@ -49,3 +34,13 @@ def test_the_annotations_are_checked_where_the_run_asks_for_it(pytestconfig: pyt
         forward(xp, layers, np.zeros((3, 5), dtype=np.int64), ACTIVATIONS["tanh"])
     with pytest.raises(jaxtyping.TypeCheckError):
         tanh(xp, "not an array")
+
+
+def test_a_function_is_applied_to_corresponding_arrays_of_networks_of_one_depth() -> None:
+    first = (Layer(np.array([[1.0]]), np.array([[2.0]])), Layer(np.array([[3.0]]), np.array([[4.0]])))
+    second = tree_map(lambda array: 10.0 * array, first)
+    result = tree_map(lambda a, b, c: a - b + c, first, second, first)
+    assert result == (Layer(np.array([[-8.0]]), np.array([[-16.0]])), Layer(np.array([[-24.0]]), np.array([[-32.0]])))
+    assert all(isinstance(layer, Layer) for layer in result)
+    with pytest.raises(ValueError, match="shorter"):
+        tree_map(np.add, first, second[:1])

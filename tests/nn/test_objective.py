@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.dropout import draw_dropout
 from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.network import forward
@@ -15,11 +16,14 @@ from xpmlp.nn.tree import tree_map
 
 SEED = 1
 KINKED = [ACTIVATIONS[name] for name in ("relu", "leaky_relu", "selu")]
-# Every activation with every loss, in a deep network with weights and a penalty; then the depths, without these.
-CASES: list[tuple[str, str, tuple[int, ...], bool]] = [
-    *((activation, loss, (6, 5, 4), True) for activation in ACTIVATIONS for loss in LOSSES),
-    ("mish,relu,tanh", "huber", (6, 5, 4), True),
-    *(("tanh", loss, hidden, False) for loss in LOSSES for hidden in ((), (6,))),
+# Every activation with every loss, in a deep network with weights and a penalty; then the depths, without these;
+# functions of the output whose slope is one of a, or of z; and units that are left out.
+CASES: list[tuple[str, str, tuple[int, ...], bool, Any]] = [
+    *((activation, loss, (6, 5, 4), True, None) for activation in ACTIVATIONS for loss in LOSSES),
+    ("mish,relu,tanh", "huber", (6, 5, 4), True, None),
+    *(("tanh", loss, hidden, False, None) for loss in LOSSES for hidden in ((), (6,))),
+    *(("tanh", f"huber:0.3 of {output}", (6,), True, None) for output in ("logistic", "silu")),
+    *((activation, "softmax_cross_entropy", (6, 4), True, (0.4, 0.2)) for activation in ACTIVATIONS),
 ]
 
 
@@ -41,7 +45,7 @@ def nudged(layers: Layers, index: int, step: float) -> Layers:
     return tree_map(nudge, layers)
 
 
-def numerical_gradients(problem: Any, *, step: float = 1e-4) -> list[Any]:
+def numerical_gradients(problem: Any, dropout: Any, *, step: float = 1e-4) -> list[Any]:
     """The slope of the objective along every weight and bias, by the central difference of fourth order."""
 
     def objective(index: int, distance: float) -> Any:
@@ -53,7 +57,7 @@ def numerical_gradients(problem: Any, *, step: float = 1e-4) -> list[Any]:
             )
             if any(np.any((start > 0.0) != (here > 0.0)) for start, here in zip(starts, heres, strict=True)):
                 pytest.fail("a unit crosses its kink: choose another SEED")
-        return problem.objective_and_gradients(layers)[0]
+        return problem.objective_and_gradients(layers, dropout=dropout)[0]
 
     gradients = []
     for index, array in enumerate(each_array(problem.layers)):
@@ -63,13 +67,14 @@ def numerical_gradients(problem: Any, *, step: float = 1e-4) -> list[Any]:
     return gradients
 
 
-@pytest.mark.parametrize(("activation", "loss", "hidden", "weighted"), CASES)
+@pytest.mark.parametrize(("activation", "loss", "hidden", "weighted", "rates"), CASES)
 def test_gradients_are_the_slopes_of_the_objective(
-    make_problem: Callable[..., Any], activation: str, loss: str, hidden: tuple[int, ...], weighted: bool
+    make_problem: Callable[..., Any], activation: str, loss: str, hidden: tuple[int, ...], weighted: bool, rates: Any
 ) -> None:
     problem = make_problem(activation, loss, layer_sizes=(5, *hidden, 3), weighted=weighted, seed=SEED)
-    _, gradients = problem.objective_and_gradients()
-    for ours, slope in zip(each_array(gradients), numerical_gradients(problem), strict=True):
+    dropout = rates and draw_dropout(np, np.asarray(1), problem.targets[..., 0], problem.layers, rates)
+    _, gradients = problem.objective_and_gradients(dropout=dropout)
+    for ours, slope in zip(each_array(gradients), numerical_gradients(problem, dropout), strict=True):
         assert ours.shape == slope.shape
         assert np.max(np.abs(ours - slope)) < 1e-8 * np.max(np.abs(slope))
 
@@ -93,9 +98,7 @@ def test_where_all_weights_are_0_only_the_penalty_is_left(make_problem: Callable
         assert np.all(gradient.bias == 0.0)
 
 
-def test_the_penalty_is_half_the_squared_weights_over_the_samples_weight_and_spares_the_biases(
-    make_problem: Callable[..., Any],
-) -> None:
+def test_the_penalty_is_half_the_squared_weights_over_the_rows(make_problem: Callable[..., Any]) -> None:
     plain = make_problem()
     penalised = replace(plain, penalty=0.7)
     squares = sum(np.sum(layer.weight**2) for layer in plain.layers)

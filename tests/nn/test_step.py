@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpmlp.nn.layers import Layers
 from xpmlp.nn.optimizers import Optimizer, adam, adamw, clip_gradients, sgd
 from xpmlp.nn.step import TrainingState, make_step
 from xpmlp.nn.tree import tree_map
@@ -23,9 +22,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
 STEPS = 4
 
 
-def take_steps(
-    problem: Any, optimizer: Optimizer, learning_rate: Any, penalty: Any, place: Any = None
-) -> tuple[Layers, list[Any]]:
+def take_steps(problem: Any, optimizer: Optimizer, learning_rate: Any, penalty: Any, place: Any = None) -> Any:
     """The weights and the objective of each step, all on the same batch."""
     step = make_step(activation=problem.activation, loss=problem.loss, optimizer=optimizer, penalty=penalty)
     state = TrainingState(problem.layers, optimizer.init(problem.xp, problem.layers))
@@ -74,11 +71,8 @@ def test_a_population_learns_what_its_models_learn_alone(
         )
         layers, expected = take_steps(alone, OPTIMIZERS[name], float(rates[model].item()), penalties[model].item())
         np.testing.assert_allclose([each[model] for each in objectives], expected, rtol=1e-12)
-
-        def check(ours: Any, theirs: Any, model: tuple[int, ...] = model) -> None:
-            np.testing.assert_allclose(ours[model], theirs, rtol=1e-11, atol=1e-14)
-
-        tree_map(check, together, layers)
+        own = tree_map(lambda array, model=model: array[model], together)
+        tree_map(functools.partial(np.testing.assert_allclose, rtol=1e-11, atol=1e-14), own, layers)
 
 
 # What one library may do differently: promote dtypes, broadcast models, divide by a weight of 0, leave its device.
@@ -105,9 +99,7 @@ def test_every_library_learns_what_numpy_does(
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
-def test_processes_that_each_hold_a_part_of_a_batch_take_the_step_of_the_whole_batch(
-    make_problem: Callable[..., Any], dropout: float
-) -> None:
+def test_processes_with_a_part_of_a_batch_each_take_its_step(make_problem: Callable[..., Any], dropout: float) -> None:
     problem = make_problem(rows=8, weighted=True)
     settings = {"activation": problem.activation, "loss": problem.loss, "penalty": 0.3, "dropout": dropout}
     both_came = threading.Barrier(2)
