@@ -51,6 +51,7 @@ def test_reprs_are_one_short_line(digits: Any) -> None:
         rf"FitResult\(2 epochs, \d+\.\d s, loss \S+, test loss \S+, test accuracy {accuracy:.4f}\)", repr(result)
     )
     assert repr(report) == f"Report(accuracy {100 * accuracy:.2f} %, loss {report.loss:.4f}, 360 rows)"
+    assert re.fullmatch(r"Prediction\(360 rows, labels \[.{,60}\)", repr(xpmlp.predict(model, data.test)))
 
 
 def test_notebooks_show_layers_classes_scores_and_curves(digits: Any) -> None:
@@ -83,6 +84,8 @@ def test_a_regression_of_a_table_shows_its_errors_and_has_no_weights_to_draw() -
     model, _ = xpmlp.train({"<b>": x[:, 2], "b": x[:, 8]}, y, epochs=2, verbose=False)
     assert repr(model).endswith("regression: y)")
     report = xpmlp.evaluate(model, {"<b>": x[:, 2], "b": x[:, 8]}, y)
+    assert f"R² {report.r2:.4f}" in repr(report)  # type: ignore[union-attr]
+    assert max(len(repr(value)) for value in (report, xpmlp.predict(model, {"<b>": x[:, 2], "b": x[:, 8]}))) < 100
     shown = dict(Cells(report._repr_html_()).rows)
     assert float(shown["RMSE"]) == pytest.approx(report.rmse, rel=1e-3)  # type: ignore[union-attr]
     with pytest.raises(ModelError, match="not images"):

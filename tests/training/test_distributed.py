@@ -165,7 +165,7 @@ def test_the_engine_executes_steps_that_are_combined(processes: Communicator, ca
     assert "call by call" not in caplog.text
 
 
-def test_large_arrays_are_added_up_without_shared_memory_too(
+def test_large_arrays_are_summed_without_shared_memory(
     processes: Communicator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem = Problem(sgd(), hidden=2048, epochs=3)

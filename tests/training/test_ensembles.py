@@ -1,6 +1,7 @@
 """Ensembles: members are trained like the same networks alone, and their predictions are averaged."""
 
 import threading
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, softmax
 
-from xpmlp import sweep
 from xpmlp.backends import NumpyBackend
 from xpmlp.backends.numpy import members
 from xpmlp.datasets import Split, load_dataset
@@ -16,11 +16,12 @@ from xpmlp.errors import SettingsError
 from xpmlp.model import Model
 from xpmlp.nn.ensembles import stack_networks
 from xpmlp.nn.initializers import glorot_uniform, init_layers
-from xpmlp.nn.layers import Layer
+from xpmlp.nn.layers import Layer, Layers
 from xpmlp.nn.losses import LOSSES, smooth_targets
 from xpmlp.nn.optimizers import adam, adamw, clip_gradients, sgd
 from xpmlp.nn.samples import Samples
-from xpmlp.training import Recipe, constant, evaluate, predict, train
+from xpmlp.nn.tree import tree_map
+from xpmlp.training import FitResult, Recipe, constant, evaluate, predict, train
 from xpmlp.training.prediction import ROWS_AT_A_TIME, evidence
 
 MEMBERS = 3
@@ -80,28 +81,33 @@ def test_two_classes_and_many_rows_are_averaged_alike() -> None:
     assert report.roc_auc == pytest.approx(above.mean(), abs=1e-12)
 
 
-@pytest.mark.parametrize(("loss", "function"), [("squared_error", lambda z: z), ("poisson", np.exp)])
-def test_numbers_have_the_members_mean_and_spread(loss: str, function: Any) -> None:
-    model = draw_ensemble(1, loss, output_names=("price",))
-    of_members = function(sums_of(model, X))[..., 0]
-    prediction = predict(model, X, prepared=True)
+@pytest.mark.parametrize(("loss", "function", "outputs"), [("squared_error", lambda z: z, 2), ("poisson", np.exp, 1)])
+def test_numbers_have_the_members_mean_and_spread(loss: str, function: Any, outputs: int) -> None:
+    model = draw_ensemble(outputs, loss, output_names=("price", "size")[:outputs])
+    of_members = function(sums_of(model, X)).reshape((MEMBERS, 40, 2)[: outputs + 1])
+    prediction: Any = predict(model, X, prepared=True)
     assert_allclose(prediction.labels, of_members.mean(axis=0), atol=1e-12)
-    assert prediction.spread is not None
     assert_allclose(prediction.spread, of_members.std(axis=0), atol=1e-12)
-    report: Any = evaluate(model, Split(X.astype(np.float32), np.abs(X[:, 0])), prepared=True)
-    assert report.mae == pytest.approx(np.abs(of_members.mean(axis=0) - np.abs(X[:, 0])).mean(), abs=1e-12)
-
-
-def test_several_numbers_have_a_spread_each() -> None:
-    model = draw_ensemble(2, "squared_error", output_names=("a", "b"))
-    prediction = predict(model, X, prepared=True)
-    assert_array_equal(prediction.spread, sums_of(model, X).std(axis=0))
-    assert prediction.labels.shape == (40, 2)
-    empty = predict(model, X[:0], prepared=True)
-    assert (empty.labels.shape, empty.spread.shape) == ((0, 2), (0, 2))  # type: ignore[union-attr]
+    empty: Any = predict(model, X[:0], prepared=True)
+    assert empty.labels.shape == empty.spread.shape == (0, *of_members.shape[2:])
+    if outputs == 1:
+        report: Any = evaluate(model, Split(X.astype(np.float32), np.abs(X[:, 0])), prepared=True)
+        assert report.mae == pytest.approx(np.abs(of_members.mean(axis=0) - np.abs(X[:, 0])).mean(), abs=1e-12)
 
 
 # Training
+
+
+def networks_of(*seeds: int) -> list[Layers]:
+    return [
+        init_layers(np, np.random.default_rng(seed), (4, 5, 3), glorot_uniform(), dtype=np.float64) for seed in seeds
+    ]
+
+
+def assert_same_mean(together: FitResult, alone: list[FitResult]) -> None:
+    """The objective of an ensemble is the mean of its members'."""
+    mean, *objectives = ([row.objective or 0.0 for row in result.history] for result in (together, *alone))
+    assert_allclose(mean, np.mean(objectives, axis=0), atol=1e-9)
 
 
 @pytest.mark.parametrize("backend", ["numpy", "torch", pytest.param("jax", marks=pytest.mark.slow)])
@@ -117,41 +123,33 @@ def test_each_member_is_trained_like_the_same_network_alone(
     small_fit: Any, samples: Samples, validation: Samples, backend: str, settings: Any
 ) -> None:
     pytest.importorskip(backend)
-    networks = [
-        init_layers(np, np.random.default_rng(seed), (4, 5, 3), glorot_uniform(), dtype=np.float64)
-        for seed in (3, 1, 2)
-    ]
+    networks, keys = networks_of(3, 1, 2), np.array([5, 17, 6])
     smooth = samples._replace(targets=smooth_targets(samples.targets, 0.2, 3))
-    keys = np.array([5, 17, 6])
 
-    def run(layers: Any, key: Any) -> Any:
+    def run(layers: Any, key: Any) -> FitResult:
         changes = {"epochs": 12, "generator": np.random.default_rng(7), "validation": validation, "backend": backend}
-        return small_fit(smooth, layers=layers, dropout_key=key, loss_rows=0, **(changes | settings))
+        result: FitResult = small_fit(smooth, layers=layers, dropout_key=key, loss_rows=0, **(changes | settings))
+        return result
 
     together = run(stack_networks(np, networks), keys)
     alone = [run(layers, int(key)) for layers, key in zip(networks, keys, strict=True)]
     for index, result in enumerate(alone):
-        for layer, expected in zip(together.layers, result.layers, strict=True):
-            assert_allclose(layer.weight[index], expected.weight, atol=1e-9)
-            assert_allclose(layer.bias[index], expected.bias, atol=1e-9)
-    objectives = [[row.objective for row in result.history] for result in alone]
-    assert_allclose([row.objective for row in together.history], np.mean(objectives, axis=0), atol=1e-9)
+        own = tree_map(lambda array, index=index: array[index], together.layers)
+        tree_map(partial(assert_allclose, atol=1e-9), own, tree_map(np.atleast_2d, result.layers))
+    assert_same_mean(together, alone)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(("bytes_that_fit", "parts"), [(1, 4), (13_000, 2)])
 def test_members_that_exceed_the_cache_are_trained_in_parts(
-    small_fit: Any, samples: Samples, monkeypatch: pytest.MonkeyPatch, threads: int, bytes_that_fit: int, parts: int
+    small_fit: Any, monkeypatch: pytest.MonkeyPatch, threads: int, bytes_that_fit: int, parts: int
 ) -> None:
-    keys = np.array([5, 17, 6, 2])
-    networks = [
-        init_layers(np, np.random.default_rng(seed), (4, 5, 3), glorot_uniform(), dtype=np.float64) for seed in range(4)
-    ]
+    networks, keys = networks_of(0, 1, 2, 3), np.array([5, 17, 6, 2])
 
     def run(layers: Any, key: Any) -> Any:
         optimizer = clip_gradients(adamw(weight_decay=0.1), 0.2)
         changes: dict[str, Any] = {"epochs": 12, "generator": np.random.default_rng(7), "optimizer": optimizer}
-        return small_fit(samples, layers=layers, dropout=0.3, dropout_key=key, threads=threads, **changes)
+        return small_fit(layers=layers, dropout=0.3, dropout_key=key, threads=threads, **changes)
 
     alone = [run(layers, int(key)) for layers, key in zip(networks, keys, strict=True)]
     monkeypatch.setattr(members, "CACHE_BYTES", bytes_that_fit)
@@ -168,13 +166,11 @@ def test_members_that_exceed_the_cache_are_trained_in_parts(
     assert len({name for _, name in trained}) <= threads
     assert not [thread for thread in threading.enumerate() if thread.name in {name for _, name in trained}]
     for index, result in enumerate(alone):
-        for layer, expected in zip(together.state.layers, result.state.layers, strict=True):
-            assert_array_equal(layer.weight[index], expected.weight)
-            assert_array_equal(layer.bias[index], expected.bias)
+        own = tree_map(lambda array, index=index: array[index], together.state.layers)
+        tree_map(assert_array_equal, own, tree_map(np.atleast_2d, result.state.layers))
     assert_array_equal(together.state.dropout, [result.state.dropout for result in alone])
     assert_array_equal(together.state.optimizer.step, alone[0].state.optimizer.step)
-    objectives = [[row.objective for row in result.history] for result in alone]
-    assert_allclose([row.objective for row in together.history], np.mean(objectives, axis=0), rtol=1e-12)
+    assert_same_mean(together, alone)
 
 
 def test_an_ensemble_is_trained_and_the_epoch_chosen_by_its_average() -> None:
@@ -215,12 +211,4 @@ def test_numbers_are_trained_in_their_own_unit() -> None:
 def test_too_few_or_too_many_networks_are_refused_before_they_are_drawn(ensemble: Any, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         train("iris", ensemble=ensemble, verbose=False)
-
-
-def test_a_sweep_of_ensembles_is_refused() -> None:
-    with pytest.raises(SettingsError, match="ensemble: a sweep compares single networks"):
-        sweep("iris", {"learning_rate": [0.1, 0.01]}, recipe=Recipe(ensemble=2))
-
-
-def test_one_network_is_no_ensemble() -> None:
     assert train("iris", ensemble=1, epochs=1, verbose=False)[0].members is None

@@ -67,9 +67,7 @@ def test_the_seed_decides_the_bits(small_fit: Fit, validation: Samples) -> None:
     assert not np.allclose(small_fit(seed=4).layers[0].weight, first.layers[0].weight)
 
 
-def test_every_row_is_seen_once_an_epoch_in_an_order_that_differs_from_the_last(
-    small_fit: Fit, samples: Samples
-) -> None:
+def test_every_row_is_seen_once_an_epoch_in_an_order_of_its_own(small_fit: Fit, samples: Samples) -> None:
     backend = RecordingBackend()
     small_fit(backend=backend, epochs=5)
     assert [len(batch) for batch in backend.batches] == [16, 16, 16, 2] * 5
@@ -101,9 +99,7 @@ def test_what_is_handed_over_is_not_changed(small_fit: Fit, samples: Samples, va
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_validation_after_each_epoch_is_what_scikit_learn_computes_from_the_weights(
-    small_fit: Fit, validation: Samples, dtype: str
-) -> None:
+def test_validation_losses_and_accuracies_are_scikit_learns(small_fit: Fit, validation: Samples, dtype: str) -> None:
     states = []
 
     class Keep(Callback):
@@ -121,9 +117,7 @@ def test_validation_after_each_epoch_is_what_scikit_learn_computes_from_the_weig
         assert row.validation_accuracy == pytest.approx(accuracy_score(truth, probabilities.argmax(axis=1)), abs=1e-7)
 
 
-def test_without_validation_rows_there_is_no_test_loss_and_for_regression_no_accuracy(
-    small_fit: Fit, validation: Samples
-) -> None:
+def test_no_rows_have_no_loss_and_regression_has_no_accuracy(small_fit: Fit, validation: Samples) -> None:
     unvalidated, validated = small_fit(), small_fit(validation=validation)
     assert_same_bits(validated.layers, unvalidated.layers)
     row = unvalidated.history[-1]
@@ -146,9 +140,7 @@ def test_losses_of_all_rows_can_be_compared(small_fit: Fit, samples: Samples, l2
     assert [row.objective for row in result.history] == [3.0 * (row.objective or 0.0) for row in unscaled]
 
 
-def test_the_training_loss_may_be_that_of_some_rows_spread_over_all_or_of_none(
-    small_fit: Fit, samples: Samples
-) -> None:
+def test_the_training_loss_may_be_that_of_some_rows_or_of_none(small_fit: Fit, samples: Samples) -> None:
     some = Samples(samples.x[[10, 20, 30, 40]], samples.targets[[10, 20, 30, 40]])
     rows = np.arange(10, 41)
     (row,) = small_fit(rows=rows, loss_rows=4, test=some, epochs=1).history
@@ -169,9 +161,7 @@ def test_history_is_numbered_and_holds_the_mean_of_the_objectives_and_of_the_lea
     assert (result.stop_reason, result.interrupted) == (None, False)
 
 
-def test_seconds_are_those_of_the_training_alone_and_the_result_has_them_all(
-    small_fit: Fit, validation: Samples, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_seconds_are_of_training_alone(small_fit: Fit, validation: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     loss = LOSSES["softmax_cross_entropy"]
 

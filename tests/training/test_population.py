@@ -6,6 +6,7 @@ from typing import Any
 import array_api_compat.numpy
 import numpy as np
 import pytest
+from sklearn.metrics import r2_score
 from threadpoolctl import ThreadpoolController
 
 from xpmlp.backends import Backend, NumpyBackend, load_backend, usable_backends
@@ -266,8 +267,6 @@ def test_a_member_that_diverges_says_so_and_leaves_the_others_as_they_are() -> N
 
 
 def test_r2_is_scikit_learns() -> None:
-    from sklearn.metrics import r2_score
-
     data = samples(regression=True)
     members = make_members(BETAS)
     train(members, data, adam, "squared_error", NumpyBackend())
@@ -289,18 +288,14 @@ def test_matrix_products_have_their_threads_again_after_populations_in_several()
             assert {pool["num_threads"] for pool in pools.info()} == {2}
 
 
-def test_members_that_do_not_belong_together_are_refused() -> None:
-    members = make_members(MOMENTA)
-    members[3].layers = members[3].layers[:1]
-    with pytest.raises(SettingsError, match="same layers; there are 2 kinds"):
-        train(members, samples(), nesterov, "softmax_cross_entropy", NumpyBackend())
-
-
-def test_an_error_of_a_members_callback_ends_the_population() -> None:
-    members = make_members(MOMENTA)
-    members[7].on_epoch_end = lambda member: member.stop(str(1 / 0))
-    with pytest.raises(ZeroDivisionError):
-        train(members, samples(), nesterov, "softmax_cross_entropy", NumpyBackend(), models_at_once=5)
+def test_members_that_do_not_belong_together_and_an_error_of_a_callback_end_the_population() -> None:
+    unlike, broken = make_members(MOMENTA), make_members(MOMENTA)
+    unlike[3].layers = unlike[3].layers[:1]
+    broken[7].on_epoch_end = lambda member: member.stop(str(1 / 0))
+    errors: list[Any] = [(SettingsError, "same layers; there are 2 kinds"), (ZeroDivisionError, "division")]
+    for members, (error, message) in zip((unlike, broken), errors, strict=True):
+        with pytest.raises(error, match=message):
+            train(members, samples(), nesterov, "softmax_cross_entropy", NumpyBackend(), models_at_once=5)
 
 
 def test_members_share_a_row_with_those_that_share_their_batches() -> None:

@@ -30,7 +30,7 @@ def draw_model(dtype: str) -> Model:
         (Backend(array_api_strict), "float64", 1e-12),
     ],
 )
-def test_probabilities_are_the_networks_and_the_label_is_the_likeliest(
+def test_probabilities_are_the_networks_and_labels_the_likeliest(
     backend: Backend, dtype: str, tolerance: float
 ) -> None:
     model = draw_model(dtype)

@@ -13,10 +13,16 @@ import pytest
 
 from xpmlp.datasets import load_dataset
 from xpmlp.errors import DataError, SettingsError
-from xpmlp.training import RECIPES, Recipe
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.initializers import INITIALIZERS, init_layers
+from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.optimizers import adam
+from xpmlp.nn.samples import take_rows
+from xpmlp.training import RECIPES, SCHEDULES, Recipe, fit
 from xpmlp.training.sweep import Range, Space, Trial, default_space, parse_space, sweep
 from xpmlp.training.sweep.space import as_setting, check_space
-from xpmlp.training.sweep.trials import share_out
+from xpmlp.training.sweep.trials import make_splits, share_out
+from xpmlp.training.train import make_samples
 
 optuna = pytest.importorskip("optuna")
 QUICK = Recipe(hidden_layer_sizes=(8,), optimizer="adam", learning_rate=0.01, batch_size=32, epochs=15)
@@ -50,36 +56,28 @@ def test_texts_become_values_and_ranges() -> None:
 
 
 @pytest.mark.parametrize(
-    ("space", "message"),
-    [
-        ({}, "nothing to try"),
-        ({"momentum": [0.9]}, "momentum: is not a setting that can be swept"),
-        ({"learning_rate": []}, "learning_rate: has no values"),
-        ({"learning_rate": [0.1, -1.0]}, r"learning_rate: -1.0 is not a number above 0"),
-        ({"learning_rate": Range(0.1, 0.01)}, r"0.1..0.01 is not a range from low to high"),
-        ({"penalty": Range(0.0, 1.0, log=True)}, "begins above 0, not at 0"),
-        ({"activation": Range(0.0, 1.0)}, "activation: has no range"),
-    ],
-)
-def test_spaces_that_make_no_sense_are_refused(iris: Any, space: Any, message: str) -> None:
-    with pytest.raises(SettingsError, match=message):
-        sweep(iris, space, recipe=QUICK)
-
-
-@pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"space": {}}, "nothing to try"),
+        ({"space": {"momentum": [0.9]}}, "momentum: is not a setting that can be swept"),
+        ({"space": {"learning_rate": []}}, "learning_rate: has no values"),
+        ({"space": {"learning_rate": [0.1, -1.0]}}, r"learning_rate: -1.0 is not a number above 0"),
+        ({"space": {"learning_rate": Range(0.1, 0.01)}}, r"0.1..0.01 is not a range from low to high"),
+        ({"space": {"penalty": Range(0.0, 1.0, log=True)}}, "begins above 0, not at 0"),
+        ({"space": {"activation": Range(0.0, 1.0)}}, "activation: has no range"),
         ({"sampler": "cmaes"}, "sampler: 'cmaes' is not one of tpe, random, grid"),
         ({"prune": "median"}, "prune: 'median' is not one of none, halving, hyperband"),
         ({"trials": 0}, "trials: 0 is too few"),
         ({"folds": 121}, "folds: 121 is not from 2 to 120, the number of training rows"),
         ({"storage": "nowhere:///x"}, r"storage: 'nowhere:///x' cannot be opened"),
         ({"sampler": "grid", "space": {"penalty": Range(0.0, 1.0)}}, "a grid has no ranges, but penalty has one"),
+        ({"recipe": Recipe(ensemble=2)}, "ensemble: a sweep compares single networks"),
     ],
 )
-def test_settings_of_the_search_are_checked(iris: Any, settings: dict[str, Any], message: str) -> None:
+def test_settings_that_make_no_sense_are_refused(iris: Any, settings: dict[str, Any], message: str) -> None:
+    usual: dict[str, Any] = {"space": {"learning_rate": RATES}, "recipe": QUICK}
     with pytest.raises(SettingsError, match=message):
-        sweep(iris, settings.pop("space", {"learning_rate": RATES}), recipe=QUICK, **settings)
+        sweep(iris, **usual | settings)
 
 
 def test_a_grid_is_tried_whole_and_the_best_is_found(iris: Any) -> None:
@@ -102,26 +100,14 @@ def test_a_grid_is_tried_whole_and_the_best_is_found(iris: Any) -> None:
 
 
 def test_a_score_is_that_of_the_network_on_the_rows_that_were_held_out(iris: Any) -> None:
-    from xpmlp.nn.activations import ACTIVATIONS
-    from xpmlp.nn.initializers import INITIALIZERS, init_layers
-    from xpmlp.nn.losses import LOSSES
-    from xpmlp.nn.optimizers import adam
-    from xpmlp.nn.samples import take_rows
-    from xpmlp.training import SCHEDULES, fit
-    from xpmlp.training.sweep.trials import make_splits
-    from xpmlp.training.train import make_samples
-
-    recipe = Recipe(**QUICK.to_json() | {"hidden_layer_sizes": (8,), "dtype": "float64"})
+    recipe = replace(QUICK, dtype="float64", learning_rate=0.02)
     found = sweep(iris, {"learning_rate": [0.02, 0.01]}, recipe=recipe, sampler="grid", folds=3)
-    samples = make_samples(iris, iris.train)
-    scores = []
+    samples, scores = make_samples(iris, iris.train), []
     for fold, (train, validation) in enumerate(make_splits(iris, 3)):
-        layers = init_layers(
-            np, np.random.default_rng(0), (4, 8, 3), INITIALIZERS[recipe.initializer](), dtype=np.float64
-        )
+        glorot, generator = INITIALIZERS[recipe.initializer](), np.random.default_rng(0)
         result = fit(
             samples,
-            layers=layers,
+            layers=init_layers(np, generator, (4, 8, 3), glorot, dtype=np.float64),
             activation=ACTIVATIONS[recipe.activation],
             loss=LOSSES["softmax_cross_entropy"],
             optimizer=adam(),
@@ -139,10 +125,9 @@ def test_a_score_is_that_of_the_network_on_the_rows_that_were_held_out(iris: Any
 
 def test_regression_is_scored_by_r2_and_the_default_space_suits_it() -> None:
     diabetes = load_dataset("diabetes")
-    recipe = Recipe(**RECIPES["table"].to_json() | {"hidden_layer_sizes": (16,), "epochs": 20})
-    assert default_space(recipe)["learning_rate"] == pytest.approx(
-        (recipe.learning_rate / 10, 3 * recipe.learning_rate, True)
-    )
+    recipe = replace(RECIPES["table"], hidden_layer_sizes=(16,), epochs=20)
+    rate = recipe.learning_rate
+    assert default_space(recipe)["learning_rate"] == pytest.approx((rate / 10, 3 * rate, True))
     found = sweep(diabetes, recipe=recipe, trials=8, sampler="random")
     assert len(found.trials) == 8
     assert found.best.score is not None
@@ -150,7 +135,7 @@ def test_regression_is_scored_by_r2_and_the_default_space_suits_it() -> None:
 
 
 def test_diverging_trials_harm_no_other(iris: Any) -> None:
-    recipe = Recipe(**QUICK.to_json() | {"hidden_layer_sizes": (8,), "optimizer": "sgd"})
+    recipe = replace(QUICK, optimizer="sgd")
     found = sweep(iris, {"learning_rate": [0.1, 1e30]}, recipe=recipe, sampler="grid")
     states = {trial.settings["learning_rate"]: trial.state for trial in found.trials}
     assert states == {0.1: "complete", 1e30: "diverged"}
@@ -162,7 +147,7 @@ def test_diverging_trials_harm_no_other(iris: Any) -> None:
 
 def test_pruned_trials_stop_early(iris: Any) -> None:
     space = {"learning_rate": [10.0**-power for power in range(1, 9)]}
-    recipe = Recipe(**QUICK.to_json() | {"hidden_layer_sizes": (8,), "epochs": 40})
+    recipe = replace(QUICK, epochs=40)
     found = sweep(iris, space, recipe=recipe, sampler="grid", prune="halving")
     pruned = [trial for trial in found.trials if trial.state == "pruned"]
     assert pruned
@@ -171,30 +156,26 @@ def test_pruned_trials_stop_early(iris: Any) -> None:
 
 
 def test_a_stored_sweep_goes_on_and_tries_nothing_twice(iris: Any, tmp_path: Path) -> None:
-    storage = f"sqlite:///{tmp_path / 'trials.db'}"
+    settings: dict[str, Any] = {"recipe": QUICK, "sampler": "grid", "storage": f"sqlite:///{tmp_path / 'trials.db'}"}
     space = {"learning_rate": [10.0**-power for power in range(1, 7)]}
+    done: list[int] = []
+    later: list[int] = []
 
     def stop_after_four(trial: Trial) -> None:
         if len(done) == 4:
             raise KeyboardInterrupt
         done.append(trial.number)
 
-    done: list[int] = []
-    first = sweep(iris, space, recipe=QUICK, sampler="grid", storage=storage, on_trial=stop_after_four)
-    assert first.interrupted
-    later: list[int] = []
-    second = sweep(
-        iris, space, recipe=QUICK, sampler="grid", storage=storage, on_trial=lambda trial: later.append(trial.number)
-    )
-    assert not second.interrupted
+    first = sweep(iris, space, **settings, on_trial=stop_after_four)
+    second = sweep(iris, space, **settings, on_trial=lambda trial: later.append(trial.number))
+    assert (first.interrupted, second.interrupted) == (True, False)
     rates = [trial.settings["learning_rate"] for trial in second.trials]
     assert sorted(rates) == sorted(space["learning_rate"])
     assert set(done).isdisjoint(later)
-    assert {trial.number: trial.score for trial in first.trials}.items() <= {
-        trial.number: trial.score for trial in second.trials
-    }.items()
+    scores, all_scores = ({trial.number: trial.score for trial in found.trials} for found in (first, second))
+    assert scores.items() <= all_scores.items()
     with pytest.raises(SettingsError, match="holds another sweep: its folds is 1, but now it is 3"):
-        sweep(iris, space, recipe=QUICK, sampler="grid", storage=storage, folds=3)
+        sweep(iris, space, **settings, folds=3)
 
 
 KILLED = """
