@@ -3,6 +3,7 @@
 import copy
 import pickle
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,13 +53,11 @@ def test_every_library_trains_numpys_network(
     assert_same_network(estimator, reference, 1e-4)
     assert_allclose(estimator.loss_, reference.loss_, atol=1e-4)
     assert estimator.n_iter_ == reference.n_iter_
-    for name in ("predict", "predict_proba", "predict_log_proba"):
-        if hasattr(reference, name):
-            answer = getattr(estimator, name)(convert(x))
-            assert infer_backend(answer).name == infer_backend(estimator.coefs_[0]).name == library
-            expected = getattr(reference, name)(x)
-            assert answer.shape == expected.shape
-            assert_allclose(to_host(answer), expected, atol=2e-3 if "log" in name else 1e-3)
+    for name in filter(partial(hasattr, reference), ("predict", "predict_proba", "predict_log_proba")):
+        answer, expected = getattr(estimator, name)(convert(x)), getattr(reference, name)(x)
+        assert infer_backend(answer).name == infer_backend(estimator.coefs_[0]).name == library
+        assert answer.shape == expected.shape
+        assert_allclose(to_host(answer), expected, atol=2e-3 if "log" in name else 1e-3)
     assert estimator.score(convert(x), convert(y)) == pytest.approx(reference.score(x, y), abs=1e-3)
 
 
@@ -110,9 +109,7 @@ def test_backend_computes_with_another_library(assert_same_network: Any, iris: A
     assert clone(estimator).get_params() == estimator.get_params()
 
 
-def test_to_moves_a_network_that_then_trains_there(
-    assert_same_network: Any, iris: Any, library: str, convert: Convert
-) -> None:
+def test_to_moves_a_network(assert_same_network: Any, iris: Any, library: str, convert: Convert) -> None:
     x, y = iris[0].astype(np.float32), iris[1]
     reference, estimator = (MLPClassifier(**SETTINGS).fit(x, y) for _ in range(2))
     assert estimator.to(library) is estimator
@@ -126,9 +123,7 @@ def test_to_moves_a_network_that_then_trains_there(
     assert_allclose(estimator.predict_proba(x), reference.predict_proba(x), atol=1e-5)
 
 
-def test_a_copy_stays_on_the_device_and_trains_like_the_original(
-    assert_same_network: Any, iris: Any, library: str, convert: Convert
-) -> None:
+def test_a_copy_trains_on_the_device(assert_same_network: Any, iris: Any, library: str, convert: Convert) -> None:
     x, y = convert(iris[0].astype(np.float32)), convert(iris[1])
     original = MLPClassifier(**SETTINGS).fit(x, y)
     twins = pickle.loads(pickle.dumps(original)), copy.deepcopy(original)
@@ -191,15 +186,13 @@ NOT_FINITE = np.array([[1.0, 2.0], [np.nan, 1.0], [np.inf, 0.0]], dtype=np.float
     ],
 )
 def test_bad_input_gets_scikit_learns_message(convert: Convert, kind: str, x: Any, y: Any, weight: Any) -> None:
-    name = f"MLP{kind.title()}"
-    theirs, ours = getattr(sklearn.neural_network, name)(), getattr(xpmlp, name)()
-    with pytest.raises(ValueError, match=r".+") as expected:
-        theirs.fit(x, y, weight)
-    arrays = (convert(array) if hasattr(array, "dtype") else array for array in (x, y, weight))
-    with pytest.raises(ValueError, match=r".+") as raised:
-        ours.fit(*arrays)
-    # Some libraries have no float64.
-    assert str(raised.value).replace("float32", "float64") == str(expected.value).replace("float32", "float64")
+    arrays = [convert(array) if hasattr(array, "dtype") else array for array in (x, y, weight)]
+    messages = set()
+    for module, given in ((sklearn.neural_network, (x, y, weight)), (xpmlp, arrays)):
+        with pytest.raises(ValueError, match=r".+") as raised:
+            getattr(module, f"MLP{kind.title()}")().fit(*given)
+        messages.add(str(raised.value).replace("float32", "float64"))  # some libraries have no float64
+    assert len(messages) == 1
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,7 @@ def test_a_classifier_comes_back_as_it_was(iris: Any, path: Path, kind: str) -> 
     estimator.to_file(path)
     again = MLPClassifier.from_file(path)
     assert_array_equal(again.predict_proba(x), estimator.predict_proba(x))
-    assert_array_equal(again.predict(x), estimator.predict(x))
-    assert again.predict(x).dtype == estimator.predict(x).dtype
+    assert_array_equal(again.predict(x), estimator.predict(x), strict=True)
     assert again.classes_.dtype == estimator.classes_.dtype
     assert again.get_params() == estimator.get_params()
     for name in ("n_layers_", "n_outputs_", "out_activation_", "n_iter_", "t_", "loss_", "best_loss_", "loss_curve_"):

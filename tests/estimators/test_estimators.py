@@ -1,6 +1,5 @@
 """What scikit-learn's estimators do not have, and errors."""
 
-import pickle
 import sys
 import tracemalloc
 import warnings
@@ -16,7 +15,7 @@ from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.inspection import permutation_importance
-from sklearn.metrics import accuracy_score, get_scorer, log_loss, r2_score
+from sklearn.metrics import get_scorer, log_loss
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils import get_tags
 from sklearn.utils.class_weight import compute_sample_weight
@@ -211,11 +210,9 @@ def test_large_values_are_named_if_a_run_diverges(iris: Any, which: str) -> None
 # Validation
 
 
-@pytest.mark.parametrize(("make", "metric"), [(MLPClassifier, accuracy_score), (MLPRegressor, r2_score)])
+@pytest.mark.parametrize(("make", "metric"), [(MLPClassifier, "accuracy"), (MLPRegressor, "r2")])
 @pytest.mark.parametrize("stopping", [False, True, "loss", "neg_max_error", "f1_macro"])
-def test_validation_samples_of_ones_own_are_scored_after_each_epoch(
-    iris: Any, make: Any, metric: Any, stopping: Any
-) -> None:
+def test_validation_samples_of_ones_own_are_scored_each_epoch(iris: Any, make: Any, metric: Any, stopping: Any) -> None:
     if stopping == ("neg_max_error" if make is MLPClassifier else "f1_macro"):
         pytest.skip("a score of the other kind")
     x, y, x_val, y_val = iris[0][::2], iris[1][::2], iris[0][1:60:2], iris[1][1:60:2]  # two classes of three
@@ -231,8 +228,7 @@ def test_validation_samples_of_ones_own_are_scored_after_each_epoch(
             losses.append(log_loss(y_val, twin.predict_proba(x_val), labels=[0, 1, 2]))
         else:
             losses.append(np.mean((twin.predict(x_val) - y_val) ** 2) / 2)
-        scorer = get_scorer(stopping) if isinstance(stopping, str) and stopping != "loss" else None
-        scores.append(metric(y_val, twin.predict(x_val)) if scorer is None else scorer(twin, x_val, y_val))
+        scores.append(get_scorer(metric if stopping in (False, True, "loss") else stopping)(twin, x_val, y_val))
     assert_allclose(estimator.validation_loss_curve_, losses, rtol=1e-6)
     assert_allclose(estimator.validation_scores_, -np.array(losses) if stopping == "loss" else scores, rtol=1e-6)
     best = int(np.argmax(estimator.validation_scores_)) if stopping else -1
@@ -347,61 +343,41 @@ def test_invalid_settings_are_refused(iris: Any, settings: dict[str, Any], messa
     assert isinstance(error.value, SettingsError) == ("device" in settings)
 
 
-MISTAKES: list[tuple[Callable[[Any, Any], Any], type[Exception], str]] = [
-    (lambda x, y: MLPRegressor("poisson").fit(x, y - 1), ValueError, "out of the valid range of the loss 'poisson'"),
-    (lambda x, y: MLPRegressor("gamma").fit(x, y), ValueError, "valid range of the loss 'gamma': they are not above 0"),
-    (lambda x, y: MLPRegressor().fit(x, y.astype(str)), ValueError, r"y has dtype <U\d+, which is not numeric.*astype"),
-    (lambda x, y: MLPRegressor().fit(x, scipy.sparse.csr_matrix(y[:, None])), TypeError, r"Use y\.toarray\(\)"),
-    (
-        lambda x, y: MLPClassifier(early_stopping=True).partial_fit(x, y, classes=[0, 1, 2]),
-        ValueError,
-        "partial_fit does not support early_stopping=True",
+CLASSES = [0, 1, 2]
+MISTAKES: dict[str, Callable[[Any, Any], Any]] = {
+    "out of the valid range of the loss 'poisson'": lambda x, y: MLPRegressor("poisson").fit(x, y - 1),
+    "valid range of the loss 'gamma': they are not above 0": lambda x, y: MLPRegressor("gamma").fit(x, y),
+    r"y has dtype <U\d+, which is not numeric.*astype": lambda x, y: MLPRegressor().fit(x, y.astype(str)),
+    r"Use y\.toarray\(\)": lambda x, y: MLPRegressor().fit(x, scipy.sparse.csr_matrix(y[:, None])),
+    "partial_fit does not support early_stopping=True": lambda x, y: MLPClassifier(early_stopping=True).partial_fit(
+        x, y, classes=CLASSES
     ),
-    (
-        lambda x, y: MLPClassifier().partial_fit(x, y, classes=[0, 1, 2]).partial_fit(x, y, classes=[0, 1, 3]),
-        ValueError,
-        r"`classes=\[0, 1, 3\]` is not the same as on last call to partial_fit",
+    r"`classes=\[0, 1, 3\]` is not the same as on last call to partial_fit": lambda x, y: (
+        MLPClassifier().partial_fit(x, y, classes=CLASSES).partial_fit(x, y, classes=[0, 1, 3])
     ),
-    (
-        lambda x, y: MLPClassifier(**SETTINGS, warm_start=True).fit(x, y).set_params(hidden_layer_sizes=(8,)).fit(x, y),
-        ValueError,
-        r"layers of \[4, 12, 3\] units, but .* need \[4, 8, 3\]",
+    r"layers of \[4, 12, 3\] units, but .* need \[4, 8, 3\]": lambda x, y: (
+        MLPClassifier(**SETTINGS, warm_start=True).fit(x, y).set_params(hidden_layer_sizes=(8,)).fit(x, y)
     ),
-    (
-        lambda x, y: MLPClassifier(callbacks=[print]).fit(x, y),
-        TypeError,
-        r"callbacks must be instances of xpmlp\.training\.Callback",
+    r"callbacks must be instances of xpmlp\.training\.Callback": lambda x, y: MLPClassifier(callbacks=[print]).fit(
+        x, y
     ),
-    (
-        lambda x, y: MLPRegressor(solver="lbfgs", callbacks=[Callback()]).fit(x, y),
-        ValueError,
-        "has no epochs, so it cannot call callbacks",
-    ),
-    (lambda x, y: MLPClassifier(solver="lbfgs", dropout=0.1).fit(x, y), ValueError, "use sgd or adam for dropout"),
-    (lambda x, y: MLPClassifier().fit(x, y, sample_weight_val=y), ValueError, "give both"),
-    (
-        lambda x, y: MLPRegressor().fit(x, y, X_val=x, y_val=np.c_[y, y]),
-        ValueError,
-        "X_val, y_val: y has 2 columns, but the training targets have 1",
-    ),
-    (lambda x, y: MLPClassifier().fit(x, y, X_val=x), ValueError, "X_val and y_val belong together"),
-    (
-        lambda x, y: MLPClassifier().fit(x, y, X_val=x[:, :3], y_val=y),
-        ValueError,
-        "X_val, y_val: X has 3 features, but",
-    ),
-    (lambda x, y: MLPClassifier().fit(x, y, X_val=x, y_val=y[:9]), ValueError, "X_val, y_val: .*inconsistent numbers"),
-    (lambda x, y: MLPClassifier().fit(x, y, X_val=x, y_val=y + 1), ValueError, r"X_val, y_val: `y` has classes not in"),
-    (lambda x, y: MLPClassifier(solver="lbfgs").fit(x, y, X_val=x, y_val=y), ValueError, "cannot use X_val"),
-]
+    "has no epochs, so it cannot call": lambda x, y: MLPRegressor(solver="lbfgs", callbacks=[Callback()]).fit(x, y),
+    "use sgd or adam for dropout": lambda x, y: MLPClassifier(solver="lbfgs", dropout=0.1).fit(x, y),
+    "give both": lambda x, y: MLPClassifier().fit(x, y, sample_weight_val=y),
+    "X_val, y_val: y has 2 columns, but .* have 1": lambda x, y: MLPRegressor().fit(x, y, X_val=x, y_val=np.c_[y, y]),
+    "X_val and y_val belong together": lambda x, y: MLPClassifier().fit(x, y, X_val=x),
+    "X_val, y_val: X has 3 features, but": lambda x, y: MLPClassifier().fit(x, y, X_val=x[:, :3], y_val=y),
+    "X_val, y_val: .*inconsistent numbers": lambda x, y: MLPClassifier().fit(x, y, X_val=x, y_val=y[:9]),
+    "X_val, y_val: `y` has classes not in": lambda x, y: MLPClassifier().fit(x, y, X_val=x, y_val=y + 1),
+    "cannot use X_val": lambda x, y: MLPClassifier(solver="lbfgs").fit(x, y, X_val=x, y_val=y),
+    "has no attribute 'MLPTransformer'": lambda x, y: xpmlp.MLPTransformer,  # type: ignore[attr-defined]
+}
 
 
-@pytest.mark.parametrize(("mistake", "error", "message"), MISTAKES)
-def test_mistakes_are_explained(
-    iris: Any, mistake: Callable[[Any, Any], Any], error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message):
-        mistake(*iris)
+@pytest.mark.parametrize("message", MISTAKES)
+def test_mistakes_are_explained(iris: Any, message: str) -> None:
+    with pytest.raises((ValueError, TypeError, AttributeError), match=message):
+        MISTAKES[message](*iris)
 
 
 def test_values_that_are_not_computed_are_refused_by_name(iris: Any) -> None:
@@ -427,9 +403,7 @@ def test_values_that_are_not_computed_are_refused_by_name(iris: Any) -> None:
         ({"solver": "lbfgs"}, {"solver": "sgd", "early_stopping": True}, 12),
     ],
 )
-def test_a_warm_start_may_change_solver_and_early_stopping(
-    iris: Any, before: dict[str, Any], after: dict[str, Any], losses: int
-) -> None:
+def test_a_warm_start_may_change_solver_and_stopping(iris: Any, before: Any, after: Any, losses: int) -> None:
     estimator = MLPRegressor(**SETTINGS, n_iter_no_change=20, warm_start=True).set_params(**before).fit(*iris)
     estimator.set_params(**after).fit(*iris)
     assert len(estimator.loss_curve_) == losses
@@ -450,24 +424,6 @@ def test_dtype_sets_the_precision(assert_same_network: Any, iris: Any) -> None:
     assert_same_network(estimator, MLPClassifier(**SETTINGS).fit(iris[0].astype(np.float32), iris[1]))
 
 
-@pytest.mark.parametrize("library", ["polars", "pandas"])
-def test_data_frames_set_the_feature_names(iris: Any, library: str) -> None:
-    frames: Any = pytest.importorskip(library)
-    frame = frames.DataFrame({name: iris[0][:, column] for column, name in enumerate("abcd")})
-    estimator = MLPClassifier(**SETTINGS).fit(frame, frames.Series(iris[1]))
-    assert estimator.feature_names_in_.tolist() == ["a", "b", "c", "d"]
-    with pytest.raises(ValueError, match="The feature names should match"):
-        estimator.predict(frame[["b", "a", "c", "d"]])
-
-
-def test_a_pickled_estimator_trains_like_the_original(assert_same_network: Any, iris: Any) -> None:
-    original = MLPClassifier(**SETTINGS).fit(*iris)
-    twin = pickle.loads(pickle.dumps(original))
-    for each in (original, twin):
-        each.partial_fit(*iris)
-    assert_same_network(twin, original)
-
-
 @pytest.mark.skipif("beartype" in sys.modules, reason="the checks of annotations add frames between the two")
 @pytest.mark.filterwarnings("always::sklearn.exceptions.ConvergenceWarning")
 def test_warnings_point_at_the_callers_line() -> None:
@@ -477,8 +433,3 @@ def test_warnings_point_at_the_callers_line() -> None:
     with pytest.warns(UserWarning, match="Got `batch_size` less than 1 or larger than sample size") as second:
         MLPClassifier(batch_size=41).partial_fit(x, y, classes=[0, 1])
     assert {warning.filename for warning in (*first, *second)} == {__file__}
-
-
-def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'MLPTransformer'"):
-        _ = xpmlp.MLPTransformer  # type: ignore[attr-defined]

@@ -1,6 +1,5 @@
 """What users ask for: other losses and activations, AdamW, clipped gradients, smoothed labels, bounded outputs."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,14 @@ from sklearn.linear_model import QuantileRegressor
 from sklearn.metrics import mean_pinball_loss
 
 from xpmlp import MLPClassifier, MLPRegressor
+from xpmlp.model_selection import GridSearchCV
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 RNG = np.random.default_rng(0)
 X = RNG.normal(0.0, 1.0, (400, 3))
 Y = np.exp(0.5 * X[:, 0] + 0.3 * RNG.normal(0.0, 1.0, 400))
 LABELS = np.digitize(Y, [0.8, 1.3])
+QUICK: dict[str, Any] = {"max_iter": 40, "random_state": 0, "learning_rate_init": 0.01}
 
 
 def sine(xp: Any, z: Any) -> Any:
@@ -48,8 +49,7 @@ REGRESSORS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", REGRESSORS)
 def test_regressors_learn_with_every_choice_and_come_back_from_a_file(name: str, tmp_path: Path) -> None:
-    settings = {"max_iter": 40, "random_state": 0, "learning_rate_init": 0.01} | REGRESSORS[name]
-    network = clone(MLPRegressor(**settings)).fit(X, Y)
+    network = clone(MLPRegressor(**QUICK | REGRESSORS[name])).fit(X, Y)
     # The best of all functions explains 0.78 of the variance.
     assert network.score(X, Y) > (0.45 if name == "one quantile" else 0.6)
     if name == "one's own":
@@ -65,15 +65,8 @@ def test_regressors_learn_with_every_choice_and_come_back_from_a_file(name: str,
 
 def test_quantiles_cover_what_they_say_never_cross_and_beat_straight_lines() -> None:
     levels = (0.1, 0.5, 0.9)
-    network = MLPRegressor(
-        hidden_layer_sizes=(30,),
-        loss="quantile",
-        quantiles=np.asarray(levels),
-        max_iter=150,
-        random_state=0,
-        learning_rate_init=0.01,
-    ).fit(X, Y)
-    predictions = network.predict(X)
+    settings = QUICK | {"hidden_layer_sizes": (30,), "max_iter": 150}
+    predictions = MLPRegressor("quantile", **settings, quantiles=np.asarray(levels)).fit(X, Y).predict(X)
     assert predictions.shape == (400, 3)
     assert np.all(np.diff(predictions, axis=1) >= 0.0)
     for level, column in zip(levels, predictions.T, strict=True):
@@ -86,9 +79,7 @@ def test_quantiles_cover_what_they_say_never_cross_and_beat_straight_lines() -> 
 
 def test_bounded_outputs_stay_within_their_bounds() -> None:
     share = 1.0 / (1.0 + np.exp(-3.0 * X[:, 0]))
-    network = MLPRegressor(
-        hidden_layer_sizes=(10,), out_activation="logistic", max_iter=60, random_state=0, learning_rate_init=0.01
-    )
+    network = MLPRegressor(**QUICK | {"hidden_layer_sizes": (10,), "max_iter": 60}, out_activation="logistic")
     predictions = network.fit(X, share).predict(10.0 * X)
     assert predictions.min() >= 0.0
     assert predictions.max() <= 1.0
@@ -120,10 +111,8 @@ def test_every_library_trains_numpys_network(library: str) -> None:
 
 def test_smoothed_labels_make_a_classifier_less_sure_of_itself() -> None:
     for y in (LABELS, LABELS > 1):
-        sure, smoothed = (
-            MLPClassifier((30,), label_smoothing=s, max_iter=300, random_state=0, learning_rate_init=0.01).fit(X, y)
-            for s in (0.0, 0.3)
-        )
+        settings = QUICK | {"hidden_layer_sizes": (30,), "max_iter": 300}
+        sure, smoothed = (MLPClassifier(**settings, label_smoothing=s).fit(X, y) for s in (0.0, 0.3))
         assert smoothed.predict_proba(X).max() < 0.97 < sure.predict_proba(X).max()
         assert smoothed.score(X, y) > sure.score(X, y) - 0.1
 
@@ -158,9 +147,6 @@ def test_what_does_not_fit_is_named(settings: dict[str, Any], message: str) -> N
 
 
 def test_a_search_trains_such_networks_one_by_one(recwarn: Any) -> None:
-    from xpmlp.model_selection import GridSearchCV
-
-    chosen: Callable[..., Any] = MLPRegressor
-    network = chosen(hidden_layer_sizes=(8,), loss="quantile", max_iter=5, random_state=0)
+    network: Any = MLPRegressor(hidden_layer_sizes=(8,), loss="quantile", max_iter=5, random_state=0)
     search = GridSearchCV(network, {"solver": ["adam", "adamw"]}, cv=3).fit(X, Y)
     assert np.all(np.isfinite(search.cv_results_["mean_test_score"]))
