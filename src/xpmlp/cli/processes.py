@@ -30,8 +30,10 @@ def connect_processes(*, required: bool) -> SingleProcess:
     return connect() if place[1] > 1 else SingleProcess()
 
 
-def abort(communicator: Communicator, error: BaseException) -> NoReturn:
+def abort(communicator: SingleProcess, error: BaseException) -> NoReturn:
     """Print the error of this process, and end all: the others wait for it, and would do so for ever."""
+    if not isinstance(communicator, Communicator):
+        raise error
     print_as_process(communicator.rank, communicator.size, f"{type(error).__name__}: {error}")
     communicator.mpi.Abort(1)
     raise SystemExit(1)

@@ -20,7 +20,6 @@ from xpmlp.datasets import Dataset, TableOptions
 from xpmlp.plots.sweep import describe_value
 from xpmlp.threads import use_threads
 from xpmlp.training import RECIPES, Recipe, fit_dataset
-from xpmlp.training.distributed import Communicator
 from xpmlp.training.sweep import Range, Space, Sweep, Trial, default_space, parse_space
 from xpmlp.training.sweep import sweep as search
 from xpmlp.training.sweep.search import PRUNERS, SAMPLERS, check_search, count_trials, rank
@@ -148,7 +147,7 @@ def sweep(
                 storage=storage,
                 backend=backend,
                 on_trial=board.add,
-                communicator=processes if isinstance(processes, Communicator) else None,
+                communicator=processes,
             )
             seconds = time.monotonic() - board.started
 

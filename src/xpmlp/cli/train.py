@@ -25,7 +25,7 @@ from xpmlp.training import (
     Recipe,
     fit_dataset,
 )
-from xpmlp.training.distributed import Communicator, SingleProcess
+from xpmlp.training.distributed import SingleProcess
 from xpmlp.training.progress import LiveProgress
 from xpmlp.training.recipes import SETTINGS, parse_sizes
 from xpmlp.training.targets import choose_loss
@@ -185,8 +185,7 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
         if hosts := processes.hosts():
             machines = ", ".join(sorted(set(hosts)))
             console.print(f"{processes.size} processes on {machines}; each computes a part of every batch")
-        several = processes if isinstance(processes, Communicator) else None
-        threads = values["threads"] or (None if checkpoint is None or several else checkpoint.threads)
+        threads = values["threads"] or (None if checkpoint is None or processes.size > 1 else checkpoint.threads)
         if checkpoint is not None:
             in_threads = f", in {describe_threads(threads)}" if threads else ""
             console.print(f"resuming after epoch {checkpoint.epoch}{in_threads}")
@@ -201,19 +200,17 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
                     callbacks=[*callbacks, progress],
                     checkpoint=checkpoint,
                     threads=threads,
-                    communicator=several,
+                    communicator=processes,
                 )
             except FitError as error:
                 result, failure = error.result, error
-            except (Exception, KeyboardInterrupt) as error:
-                if several is None:
-                    raise
-                abort(several, error)
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - raised again if there are no others
+                abort(processes, error)
         if result.interrupted and not result.history:
             raise KeyboardInterrupt
         folds: list[float] = []
         if failure is None and not result.interrupted:
-            compute_options = {"backend": compute, "threads": threads, "communicator": several}
+            compute_options = {"backend": compute, "threads": threads, "communicator": processes}
             folds = score_folds(console, whole, settings, values, **compute_options)
         if result.history and folder is not None:
             with use_threads(result.threads):
@@ -232,8 +229,8 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
             long_run.remove_command(folder.path)
             folder.discard()
     if failure is not None:
-        if several is not None and not isinstance(failure, DivergedError):
-            abort(several, failure)  # it is this process's alone
+        if processes.size > 1 and not isinstance(failure, DivergedError):
+            abort(processes, failure)  # it is this process's alone
         kept = f"The network after epoch {len(result.history)} is saved in {folder and folder.path}."
         raise XpmlpError(f"{failure} {kept if result.history else NOTHING_SAVED}") from failure
     if result.interrupted:

@@ -51,6 +51,7 @@ from .processes import check_input_together, connect_rows
 from .stochastic import fit_stochastic, reset_curves
 from .validation import check_samples, check_targets, check_weight, refuse_lazy
 
+ALONE = SingleProcess()
 STOCHASTIC_SOLVERS = ("sgd", "adam", "adamw")
 
 Estimator = TypeVar("Estimator", bound="MLPBase")  # not Self: beartype supports that on whole classes only
@@ -189,24 +190,24 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
         self,
         given: GivenRows,
         validation: GivenRows = NO_ROWS,
-        processes: OwnRows | None = None,
+        processes: SingleProcess = ALONE,
         *,
         reset: bool = True,
         incremental: bool = False,
     ) -> Problem:
         """Return the valid samples, and set the attributes that depend on them alone, such as the classes."""
         source = backend_of(given.X)
-        check = self._check_input if processes is None else functools.partial(check_input_together, self, processes)
+        several = isinstance(processes, OwnRows)
+        check = functools.partial(check_input_together, self, processes) if several else self._check_input
         x, targets, weight = check(source, *given, reset=reset, incremental=incremental)
         backend = self._find_backend(source, x)
-        if processes is not None:
-            processes.compare({"backend": backend.name})
+        processes.compare({"backend": backend.name})
         # A float32 batch does not round a float64 network.
         dtype = dtype_name(x if reset or self.dtype is not None else self.coefs_[0])
         if not same_device(source, backend):
             x, targets, weight = to_host(x), to_host(targets), to_host(weight)
         columns = targets.shape[1]
-        held_out = (processes or SingleProcess()).together(lambda: self._check_validation(source, columns, *validation))
+        held_out = processes.together(lambda: self._check_validation(source, columns, *validation))
         return Problem(
             given=given,
             given_validation=None if held_out is None else validation,
@@ -222,9 +223,7 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
         """Draw initial weights or check the current ones, and return the generator of all that is drawn next."""
         x, targets = problem.samples.x, problem.samples.targets
         units = [x.shape[1], *self._hidden_sizes(), targets.shape[1] * self._outputs_per_target()]
-        random_state: np.random.RandomState = check_random_state(self.random_state)
-        if problem.processes is not None:
-            random_state = problem.processes.from_first(random_state)
+        random_state: np.random.RandomState = problem.processes.from_first(check_random_state(self.random_state))
         if reset:
             self._initialize(units, random_state, problem.dtype)
         self._check_units(units)

@@ -16,7 +16,7 @@ from xpmlp.nn.losses import Loss
 from xpmlp.nn.objective import objective_and_gradients
 from xpmlp.nn.samples import Samples, make_batch, slice_rows
 from xpmlp.nn.tree import tree_map
-from xpmlp.training.distributed import Combine
+from xpmlp.training.distributed import Combine, Communicator
 
 from .functions import activation_of, exact_loss, l2_of, reported_loss
 from .problem import Problem
@@ -53,12 +53,12 @@ def fit_lbfgs(estimator: Any, problem: Problem) -> None:
                 *make_batch(xp, slice_rows(samples, start, stop)),
                 activation=activation,
                 loss=loss,
-                penalty=penalty if start == 0 and problem.is_first else None,
+                penalty=penalty if start == 0 and problem.processes.rank == 0 else None,
             )
-            if len(blocks) > 1 or problem.processes is not None:
+            if len(blocks) > 1 or problem.processes.size > 1:
                 part = tree_map(functools.partial(operator.mul, share), part)
             total = part if total is None else tree_map(operator.add, total, part)
-        return total if problem.processes is None else Combine(problem.processes, backend)(total)
+        return Combine(problem.processes, backend)(total) if isinstance(problem.processes, Communicator) else total
 
     def objective(vector: Float64[np.ndarray, " parameters"]) -> tuple[float, Float64[np.ndarray, " parameters"]]:
         value, gradients = evaluate(unpack(xp, backend.asarray(vector, dtype), shapes), exact)
@@ -79,7 +79,7 @@ def fit_lbfgs(estimator: Any, problem: Problem) -> None:
             backend.to_numpy(pack(xp, initial)).astype(np.float64),
             method="L-BFGS-B",
             jac=True,
-            callback=report if estimator.verbose >= 1 and problem.is_first else None,
+            callback=report if estimator.verbose >= 1 and problem.processes.rank == 0 else None,
             options={"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol},
         )
         # Copied: views would keep the whole vector in memory.
@@ -100,7 +100,7 @@ def split_into_blocks(problem: Problem, samples: Samples, layers: Layers) -> lis
     else:
         weight = problem.backend.to_numpy(samples.weight).astype(np.float64)
         sums = [float(np.sum(weight[start:stop])) for start, stop in ends]
-    (total,) = problem.sum_numbers(sum(sums))
+    (total,) = problem.processes.sum_numbers(sum(sums))
     # The objective divides by 1 if all weights of a block are 0.
     return [(start, stop, (part or 1.0) / total) for (start, stop), part in zip(ends, sums, strict=True)]
 

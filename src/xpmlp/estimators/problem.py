@@ -1,11 +1,10 @@
 """What a solver is given: the samples, and where to compute with them."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from xpmlp.backends import Backend
 from xpmlp.nn.samples import Samples
-from xpmlp.training.distributed import OwnRows
+from xpmlp.training.distributed import SingleProcess
 
 
 class GivenRows(NamedTuple):
@@ -29,17 +28,4 @@ class Problem(NamedTuple):
     backend: Backend  # computes
     samples: Samples  # arrays of `backend`, or of NumPy
     dtype: str  # to compute in
-    processes: OwnRows | None = None  # that each hold samples of their own
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this process speaks for all."""
-        return self.processes is None or self.processes.rank == 0
-
-    def sum_numbers(self, *numbers: float) -> Sequence[float]:
-        """Return the sums over all processes of some numbers."""
-        return numbers if self.processes is None else self.processes.sum_numbers(*numbers)
-
-    def of_all(self, array: Any) -> Any:
-        """Return an array of all rows, of which each process has given its part."""
-        return array if self.processes is None else self.processes.concatenate(array)
+    processes: SingleProcess  # if there are several, `OwnRows`: each holds samples of its own

@@ -9,14 +9,14 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import _num_samples
 
 from xpmlp.backends import Backend
-from xpmlp.training.distributed import Communicator, OwnRows
+from xpmlp.training.distributed import Communicator, OwnRows, SingleProcess
 
 from .arrays import backend_of, dtype_name, numpy_backend, to_host
 from .validation import check_targets
 
 
-def connect_rows(estimator: Any, X: Any, y: Any, **optional: Any) -> OwnRows | None:
-    """Return the processes that fit an estimator together, each on its rows; None for one process alone.
+def connect_rows(estimator: Any, X: Any, y: Any, **optional: Any) -> SingleProcess:
+    """Return the processes that fit an estimator together, each on its rows.
 
     Raises
     ------
@@ -26,8 +26,8 @@ def connect_rows(estimator: Any, X: Any, y: Any, **optional: Any) -> OwnRows | N
         A ValueError: if their parameters differ.
     """
     communicator = Communicator.of(estimator.communicator)
-    if communicator is None:
-        return None
+    if not isinstance(communicator, Communicator):
+        return communicator
 
     def count() -> int:
         rows = int(_num_samples(X))
@@ -46,7 +46,7 @@ def connect_rows(estimator: Any, X: Any, y: Any, **optional: Any) -> OwnRows | N
 
 
 def check_input_together(
-    estimator: Any, processes: OwnRows, source: Backend, X: Any, y: Any, sample_weight: Any, **settings: Any
+    estimator: Any, processes: Any, source: Backend, X: Any, y: Any, sample_weight: Any, **settings: Any
 ) -> tuple[Any, Any, Any]:
     """Return this process's valid samples, targets and weights; classes and their weights are those of all labels.
 

@@ -199,7 +199,7 @@ def optimizer_of(estimator: Any) -> tuple[Callable[..., Optimizer], dict[str, fl
 
 def draw_rows(estimator: Any, problem: Problem, random_state: np.random.RandomState) -> Rows:
     """Draw training and validation rows; stratified for two classes."""
-    rows, validation_rows = np.arange(total_rows(problem), dtype=np.int64), None
+    rows, validation_rows = np.arange(problem.processes.total(problem.samples.rows), dtype=np.int64), None
     if estimator.early_stopping and problem.validation is None:
         targets = problem.samples.targets
         is_binary = is_classifier(estimator) and targets.shape[-1] == 1
@@ -207,18 +207,13 @@ def draw_rows(estimator: Any, problem: Problem, random_state: np.random.RandomSt
             rows,
             random_state=random_state,
             test_size=estimator.validation_fraction,
-            stratify=problem.of_all(to_host(targets)) if is_binary else None,
+            stratify=problem.processes.concatenate(to_host(targets)) if is_binary else None,
         )
         if len(validation_rows) < 2:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
     return Rows(rows, Reshuffler(random_state if estimator.shuffle else None), validation_rows)
-
-
-def total_rows(problem: Problem) -> int:
-    """Return the number of samples, of all processes together."""
-    return problem.samples.rows if problem.processes is None else sum(problem.processes.counts)
 
 
 def batch_size(estimator: Any, rows: int) -> int:

@@ -147,7 +147,7 @@ class Stopping(Callback):
 
     def print(self, line: str) -> None:
         """Print a line if the estimator is verbose."""
-        if self.estimator.verbose and self.problem.is_first:
+        if self.estimator.verbose and self.problem.processes.rank == 0:
             sys.stdout.write(line + "\n")
 
 
@@ -167,18 +167,17 @@ def make_score(estimator: Any, problem: Problem, rows: Int64[np.ndarray, " valid
     estimator's scorer on the rows as they were given. Without validation samples, return None.
     """
     backend, activation, loss = problem.backend, activation_of(estimator), reported_loss(estimator)
-    samples, given = problem.validation, problem.given_validation
+    samples, given, processes = problem.validation, problem.given_validation, problem.processes
     if samples is None:
         if rows is None:
             return None
-        if problem.processes is not None:
-            rows = problem.processes.own(rows)
+        rows = processes.own(rows)
         given = GivenRows(*(part if part is None else _safe_indexing(part, rows) for part in problem.given))
         samples = select_rows(problem, rows)
     with backend.scope():
         samples = move_samples(backend, samples, problem.dtype)
-        truth = None if loss.is_correct is not None else problem.of_all(backend.to_numpy(samples.targets))
-        weight = None if samples.weight is None else problem.of_all(backend.to_numpy(samples.weight))
+        truth = None if loss.is_correct is not None else processes.concatenate(backend.to_numpy(samples.targets))
+        weight = None if samples.weight is None else processes.concatenate(backend.to_numpy(samples.weight))
     stopping = estimator.early_stopping
     scorer = None if isinstance(stopping, bool) or stopping == "loss" else check_scoring(estimator, stopping)
 
@@ -188,9 +187,9 @@ def make_score(estimator: Any, problem: Problem, rows: Int64[np.ndarray, " valid
         samples=samples,
         activation=activation,
         loss=loss,
-        combine=problem.sum_numbers,
+        combine=processes.sum_numbers,
     )
-    if scorer is not None and problem.processes is not None:
+    if scorer is not None and processes.size > 1:
         raise ValueError(
             f"early_stopping={stopping!r}: a scorer needs all validation samples in one process. With a communicator, "
             "use early_stopping=True or 'loss'."
@@ -201,7 +200,7 @@ def make_score(estimator: Any, problem: Problem, rows: Int64[np.ndarray, " valid
         if truth.shape[1] != layers[-1].weight.shape[-1]:  # quantiles
             return -evaluate(layers)[0]
         predictions = backend.to_numpy(predict_outputs(backend, layers, samples.x, activation=activation, loss=loss))
-        predictions = problem.of_all(predictions)
+        predictions = processes.concatenate(predictions)
         return (
             float(r2_score(truth, predictions, sample_weight=weight)) if np.all(np.isfinite(predictions)) else math.nan
         )

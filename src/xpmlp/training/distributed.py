@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -34,12 +34,36 @@ class SingleProcess:
 
     rank = 0
     size = 1
+    interrupted = False
+
+    @staticmethod
+    def of(value: Any) -> "SingleProcess":
+        """Return the processes that a communicator connects, one of mpi4py too; None stands for this process alone."""
+        if not (value is None or isinstance(value, SingleProcess) or hasattr(value, "Allreduce")):
+            raise SettingsError(f"communicator: {value!r} is none of mpi4py's, such as mpi4py.MPI.COMM_WORLD.")
+        processes = value if value is None or isinstance(value, SingleProcess) else Communicator(value)
+        return SingleProcess() if processes is None or processes.size == 1 else processes
 
     def from_first(self, value: Result) -> Result:
         """Return the value."""
         return value
 
     from_last = from_first
+    concatenate: Any = from_first
+    own: Any = from_first
+    agree: Any = from_first
+
+    def total(self, rows: int) -> int:
+        """Return the number of training rows, of which this process holds so many."""
+        return rows
+
+    def sum_numbers(self, *numbers: float) -> Sequence[float]:
+        """Return the numbers."""
+        return numbers
+
+    def begin(self, threads: int | None) -> contextlib.AbstractContextManager[None]:
+        """Take part in a run; the backend chooses the threads."""
+        return contextlib.nullcontext()
 
     def gather(self, values: list[Any]) -> list[Any]:
         """Return nothing: there are no others to hear from."""
@@ -76,14 +100,6 @@ class Communicator(SingleProcess):
         self.size: int = mpi.size
         self.interrupted = False
         self.sums: dict[Any, SharedSum | None] = {}
-
-    @classmethod
-    def of(cls, value: Any) -> "Communicator | None":
-        """Return a communicator, from one of mpi4py too; None if there is one process only."""
-        if not (value is None or isinstance(value, cls) or hasattr(value, "Allreduce")):
-            raise SettingsError(f"communicator: {value!r} is none of mpi4py's, such as mpi4py.MPI.COMM_WORLD.")
-        communicator = value if value is None or isinstance(value, cls) else cls(value)
-        return communicator if communicator is not None and communicator.size > 1 else None
 
     def add_up(self, array: Shaped[np.ndarray, "..."]) -> None:
         """Replace an array by the sum over all processes, which is the same to the bit in each of them."""
@@ -219,6 +235,10 @@ class OwnRows(Communicator):
     def __init__(self, mpi: Any, rows: int) -> None:
         super().__init__(mpi)
         self.counts: list[int] = mpi.allgather(rows)
+
+    def total(self, rows: int) -> int:
+        """Return the number of training rows, of all processes together."""
+        return sum(self.counts)
 
     def concatenate(self, array: Shaped[np.ndarray, "rows *axes"]) -> Shaped[np.ndarray, "all *axes"]:
         """Return an array of all rows, of which each process has given its part."""

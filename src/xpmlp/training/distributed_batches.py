@@ -9,10 +9,12 @@ import numpy as np
 from jaxtyping import Int64
 
 from xpmlp.backends import Backend
+from xpmlp.data import DiskSamples
 from xpmlp.errors import SettingsError
+from xpmlp.nn.objective import keep
 from xpmlp.nn.samples import Samples, slice_rows
 
-from .distributed import Communicator, OwnRows
+from .distributed import Combine, Communicator, OwnRows, SingleProcess
 
 
 @dataclass
@@ -28,7 +30,7 @@ class Share:
         Index of that row.
     """
 
-    communicator: Communicator
+    communicator: SingleProcess
     batch_size: int
     fill: int
 
@@ -42,15 +44,26 @@ class Share:
         """Position in the batch of the first of them."""
         return self.communicator.rank * self.rows
 
+    def combine(self, backend: Backend) -> Any:
+        """Return what adds up losses and gradients over all processes."""
+        return Combine(self.communicator, backend) if isinstance(self.communicator, Communicator) else keep
+
     def order(self, order: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, " own"]:
         """Return the rows of this process, batch by batch, out of the order of all rows."""
+        if not isinstance(self.communicator, Communicator):
+            return order
         whole = np.pad(order, (0, -len(order) % self.batch_size), constant_values=self.fill)
         missing = self.rows * self.communicator.size - self.batch_size
         batches = np.pad(whole.reshape(-1, self.batch_size), ((0, 0), (0, missing)), constant_values=self.fill)
         return batches[:, self.first_row : self.first_row + self.rows].reshape(-1)
 
-    def samples(self, samples: Samples) -> Samples:
+    def samples(self, samples: Any) -> Any:
         """Return training samples with weights, and with the row that fills up a share after the last."""
+        if not isinstance(self.communicator, Communicator):
+            return samples
+        if isinstance(samples, DiskSamples):
+            steps = math.ceil(samples.rows / self.batch_size)
+            return samples.for_process(self.communicator.rank, self.communicator.size, steps * self.rows)
         weight = np.ones(samples.rows, np.float32) if samples.weight is None else samples.weight
         return samples._replace(weight=weight).map(with_zero_row)
 
@@ -58,7 +71,7 @@ class Share:
         """Return this process's part of validation samples; it may be empty."""
         rows = math.ceil(samples.rows / self.communicator.size)
         start = min(self.communicator.rank * rows, samples.rows)
-        return slice_rows(samples, start, start + rows)
+        return samples if rows == samples.rows else slice_rows(samples, start, start + rows)
 
 
 class OwnShare(Share):
@@ -98,9 +111,9 @@ class OwnShare(Share):
         return samples
 
 
-def make_share(communicator: Communicator, backend: Backend, batch_size: int, rows: int) -> Share:
+def make_share(communicator: SingleProcess, backend: Backend, batch_size: int, rows: int) -> Share:
     """Return this process's share of each batch, of that many rows of its own or of all; refuse what has none."""
-    if not backend.calls_host:
+    if communicator.size > 1 and not backend.calls_host:
         raise SettingsError(
             f"backend {backend.name}: compiles an epoch as a whole, which cannot wait for other processes. Train in "
             "several processes with numpy, torch or cupy."

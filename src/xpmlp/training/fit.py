@@ -1,11 +1,10 @@
 """The training loop: prepare the run, train epoch by epoch, return the result."""
 
-import contextlib
 import functools
 import math
 import operator
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +25,7 @@ from xpmlp.nn.tree import tree_map
 from xpmlp.threads import check_threads
 
 from .checkpoint import Checkpoint
-from .distributed import Combine, Communicator, OwnRows
+from .distributed import Communicator
 from .distributed_batches import Share, make_share
 from .errors import (
     DivergedError,
@@ -57,11 +56,10 @@ class EpochSettings(NamedTuple):
     rows: Int64[np.ndarray, " rows"] | None
     schedule: Schedule
     batch_size: int
-    activation: Activations
     loss: Loss
-    share: Share | None
+    share: Share
     measured: Samples | StreamedSamples | None
-    weigh_accuracy: bool
+    measure: Callable[..., tuple[float | None, float | None]]
 
 
 def fit(
@@ -156,9 +154,8 @@ def fit(
         If it has too little memory even to begin.
     """
     layers = tuple(layers)
-    communicator = Communicator.of(communicator)
-    given_rows = sum(communicator.counts) if isinstance(communicator, OwnRows) else train.rows
-    row_count = given_rows if rows is None else len(rows)
+    processes = Communicator.of(communicator)
+    row_count = processes.total(train.rows) if rows is None else len(rows)
     for name, count in (
         ("epochs", epochs),
         ("batch_size", batch_size),
@@ -174,21 +171,13 @@ def fit(
         backend = load_backend(backend)
     given = [samples for samples in (train, validation, test) if isinstance(samples, Samples)]
     backend = backend or infer_backend(*(array for samples in given for array in samples.arrays))
-    share = None
-    if communicator is not None:
-        share = make_share(communicator, backend, min(batch_size, row_count), train.rows)
+    share = make_share(processes, backend, min(batch_size, row_count), train.rows)
     with backend.scope():
         dtype = str(layers[0].weight.dtype).rpartition(".")[2]
         state = TrainingState(layers, optimizer_state, np.asarray(dropout_key) if has_dropout(dropout) else ())
         try:
             evaluated: list[Any] = [spread_rows(backend, train, rows, loss_rows), validation, test]
-            if share is not None and communicator is not None:
-                if isinstance(train, DiskSamples):
-                    steps = math.ceil(train.rows / share.batch_size)
-                    train = train.for_process(communicator.rank, communicator.size, steps * share.rows)
-                else:
-                    train = share.samples(train)
-                evaluated = [part and share.validation(part) for part in evaluated]
+            train, evaluated = share.samples(train), [part and share.validation(part) for part in evaluated]
             samples = train if isinstance(train, DiskSamples) else place_samples(backend, train, dtype)
             measured, on_validation, on_test = (part and place_samples(backend, part, dtype) for part in evaluated)
             checkpoint = None if checkpoint is None else checkpoint.scaled(loss_scale)
@@ -209,16 +198,21 @@ def fit(
                 raise
             raise DeviceMemoryError(describe_shortage(backend, layers, batch_size)) from error
         del layers, state  # else they would stay in memory for the whole run
-        part = {} if share is None else {"combine": Combine(share.communicator, backend), "first_row": share.first_row}
+        part = {"combine": share.combine(backend), "first_row": share.first_row}
         step = cached_step(activation=activation, loss=loss, optimizer=optimizer, penalty=l2, dropout=dropout, **part)
-        settings = EpochSettings(
-            step, samples, rows, schedule, batch_size, activation, loss, share, measured, weigh_accuracy
+        measure = functools.partial(
+            loss_and_accuracy,
+            backend,
+            activation=activation,
+            weigh_accuracy=weigh_accuracy,
+            combine=processes.sum_numbers,
         )
+        settings = EpochSettings(step, samples, rows, schedule, batch_size, loss, share, measured, measure)
         threads = threads or (None if checkpoint is None else checkpoint.threads)
-        batch_rows = share.rows if share else min(batch_size, run.rows)
+        own_threads = None if processes.size > 1 else threads
         with (
-            contextlib.nullcontext() if communicator is None else communicator.begin(threads),
-            backend.run_threads(run.state.layers, batch_rows, None if communicator else threads) as run.threads,
+            processes.begin(threads),
+            backend.run_threads(run.state.layers, share.rows, own_threads) as run.threads,
         ):
             failure = train_epochs(run, settings, checkpoint)
         result = run.result(time.perf_counter() - began)
@@ -281,10 +275,10 @@ def train_epochs(run: Run, settings: EpochSettings, checkpoint: Checkpoint | Non
             run.state, run.history = state, [*run.history, row]
             for callback in run.callbacks:
                 callback.on_epoch_end(run)
-            if settings.share is not None:
-                run.stop_reason = settings.share.communicator.agree(run.stop_reason)
-                if settings.share.communicator.interrupted:
-                    raise KeyboardInterrupt
+            processes = settings.share.communicator
+            run.stop_reason = processes.agree(run.stop_reason)
+            if processes.interrupted:
+                raise KeyboardInterrupt
     except KeyboardInterrupt:
         run.interrupted = True
         run.stop("interrupted")
@@ -309,38 +303,17 @@ def train_one_epoch(
     run: Run, settings: EpochSettings, rates: Float[np.ndarray, " steps"]
 ) -> tuple[TrainingState, EpochRow]:
     """Train an epoch and evaluate; return the new state and the row for the history."""
-    backend, started = run.backend, time.perf_counter()
-    share = settings.share
-    order = draw_order(run, settings)
-    own_rows = settings.batch_size if share is None else share.rows  # which the order may have changed
-    state, objectives = train_epoch(
-        backend,
-        settings.step,
-        run.state,
-        settings.samples,
-        order,
-        rates,
-        own_rows,
-        alone=share is None,
-    )
+    backend, share, started = run.backend, settings.share, time.perf_counter()
+    order = draw_order(run, settings)  # which may change the share's rows
+    place, alone = (backend, settings.step, run.state, settings.samples), share.communicator.size == 1
+    state, objectives = train_epoch(*place, order, rates, share.rows, alone=alone)
     backend.synchronize(state)
     seconds = time.perf_counter() - started
     *full, last = np.mean(np.atleast_2d(backend.to_numpy(objectives)), axis=0).tolist()  # over an ensemble's members
     last_size = run.rows - len(full) * settings.batch_size  # it counts by its size
 
     def measure(samples: Samples | StreamedSamples | None, loss: Loss) -> tuple[float | None, float | None]:
-        if samples is None:
-            return None, None
-        combine = {} if share is None else {"combine": share.communicator.sum_numbers}
-        return loss_and_accuracy(
-            backend,
-            state.layers,
-            samples,
-            activation=settings.activation,
-            loss=loss,
-            weigh_accuracy=settings.weigh_accuracy,
-            **combine,
-        )
+        return (None, None) if samples is None else settings.measure(state.layers, samples, loss=loss)
 
     train_loss, _ = measure(settings.measured, settings.loss._replace(is_correct=None))
     validation_loss, validation_accuracy = measure(run.validation, settings.loss)
@@ -368,8 +341,7 @@ def draw_order(run: Run, settings: EpochSettings) -> Int64[np.ndarray, " rows"] 
         assert isinstance(run.generator, np.random.Generator)
         return int(run.generator.integers(2**63))
     order: Int64[np.ndarray, " rows"] = run.generator.permutation(run.rows)
-    order = order if settings.rows is None else settings.rows[order]
-    return order if settings.share is None else settings.share.order(order)
+    return settings.share.order(order if settings.rows is None else settings.rows[order])
 
 
 def is_finite(run: Run, state: TrainingState, row: EpochRow) -> bool:

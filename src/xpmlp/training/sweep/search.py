@@ -16,7 +16,7 @@ from xpmlp.errors import DataError, SettingsError
 from xpmlp.optional_imports import import_optional
 from xpmlp.plots.sweep import describe_value
 from xpmlp.threads import use_threads
-from xpmlp.training.distributed import Communicator, SingleProcess, digest
+from xpmlp.training.distributed import Communicator, digest
 from xpmlp.training.inputs import as_dataset
 from xpmlp.training.recipes import Recipe
 from xpmlp.training.targets import choose_loss
@@ -161,7 +161,7 @@ def sweep(
     recipe = find_recipe(recipe, dataset)
     space = default_space(recipe) if space is None else space
     check_space(space, recipe)
-    processes = Communicator.of(communicator) or SingleProcess()
+    processes = Communicator.of(communicator)
     check_search(sampler, prune, trials, folds, seeds, processes.size)
     wanted = count_trials(space, sampler, trials)
     backend = load_backend(backend) if isinstance(backend, str) else backend
