@@ -55,20 +55,16 @@ def evaluate(
     if data is None:
         data, data_dir = find_recorded_data(trained, data_dir)
     given = options.collect_table_options(table)
-    large = find_large_rows(trained, data, memory, target, given)
-    if large is not None:
-        report = evaluate_blocks(trained, large, backend)
-        which = "rows" if large.is_held_out is None else "test rows"
-        notes, where = (*large.facts, *large.notes), f" on {large.rows:,} {which} of {large.table.files.table.name}"
-        print_report(trained, report, notes, None, where, as_json=as_json)
-        return
-    rows = find_rows(trained, data, data_dir, target, given, memory)
+    rows = find_large_rows(trained, data, memory, target, given)
+    rows = rows or find_rows(trained, data, data_dir, target, given, memory)
     try:
         if rows.blocks is None:
             report = training.evaluate(trained, rows.split, backend=backend, prepared=True)
         else:
             report = evaluate_blocks(trained, rows.blocks, backend)
     except DataError as error:
+        if str(error).startswith(f"{rows.name}: "):
+            raise
         raise DataError(f"{rows.name}: {error} Use a model that was trained on these classes.") from error
     linear = None
     with contextlib.suppress(DataError):  # the training rows may have values that the model does not take

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -18,7 +18,7 @@ from xpmlp.datasets.load import NAMES, is_table
 from xpmlp.datasets.picture_folder import PictureFolder
 from xpmlp.datasets.pictures import find_pictures, read_parts
 from xpmlp.datasets.splitting import BY_ROW_NUMBER, draw, split_rows
-from xpmlp.datasets.streaming.load import LargeTable, find_large_table
+from xpmlp.datasets.streaming.load import find_large_table
 from xpmlp.datasets.tables.columns import find_target
 from xpmlp.datasets.tables.loading import NAMED_TABLES, held_out_rows, labelled_rows, open_tables, plain_schema
 from xpmlp.datasets.tables.options import TableOptions
@@ -40,17 +40,18 @@ OLD_SOURCES: dict[Literal["scikit-learn", "mnist", "idx", "table"], str] = {
 GIVE_DATA = "name the data, as DATA or with --data"
 
 
-class EvaluationRows(NamedTuple):
+@dataclass
+class EvaluationRows:
     """Rows to evaluate a model on, scaled like its training data."""
 
-    split: Split
+    split: Split | Any  # None if they are larger than memory
     name: str  # of the data
     which: str  # of its rows: "test rows", or "rows" if it has no test rows
     notes: tuple[str, ...]  # on what was made of them
     load_train: Callable[[], Split] | None = None  # the training rows beside the test rows
     facts: tuple[str, ...] = ()  # how they were chosen
-    blocks: Iterable[Split] | None = None  # all rows, where `split` is a sample of data larger than memory
-    total: int | None = None  # number of all rows then
+    blocks: Iterable[Split] | None = None  # all rows, if they are larger than memory; `split` may be a sample of them
+    total: int = 0  # number of all rows then; of a table, notes and this are known after the blocks are read
 
 
 def find_rows(
@@ -90,7 +91,7 @@ def find_rows(
         return rows
     blocks = (scaled_as_in_training(stream.read(piece, "test")) for piece in stream.pieces)
     facts = (f"{dataset.name}: read in pieces: the data take {dataset.why_streamed}",)
-    return rows._replace(facts=facts, blocks=blocks, total=dataset.test_rows)
+    return replace(rows, facts=facts, blocks=blocks, total=dataset.test_rows)
 
 
 def labelled_pictures(model: Model, data: str, target: str | None, given: TableOptions | None) -> PictureFolder | None:
@@ -182,41 +183,9 @@ def schema_for(model: Model, table: Table, target: str | None) -> tuple[TableSch
     return model.table_schema if target is None else msgspec.structs.replace(model.table_schema, target=target), None
 
 
-@dataclass
-class LargeRows:
-    """The rows of a table larger than memory to evaluate a model on, as an iterable of blocks.
-
-    Attributes
-    ----------
-    notes
-        On the first block that has any; known after the iteration.
-    rows
-        Number of rows so far.
-    """
-
-    model: Model
-    table: LargeTable
-    schema: TableSchema
-    options: TableOptions
-    facts: tuple[str, ...]
-    is_held_out: Callable[[int, int], Bool[np.ndarray, " rows"]] | None
-    notes: tuple[str, ...] = ()
-    rows: int = 0
-
-    def __iter__(self) -> Iterator[Split]:
-        for piece in self.table.read():
-            chosen = None if self.is_held_out is None else self.is_held_out(piece.first, piece.rows)
-            if chosen is None or chosen.any():
-                table = read_texts(piece, self.options, self.schema)
-                split, notes = labelled_rows(table, self.schema, self.model.classes, chosen)
-                self.notes = self.notes or notes
-                self.rows += split.rows
-                yield split
-
-
 def find_large_rows(
     model: Model, data: str, memory: str | None, target: str | None, given: TableOptions | None = None
-) -> LargeRows | None:
+) -> EvaluationRows | None:
     """Return the rows of a table that takes more than that memory to evaluate a model on; None for other data.
 
     They are those held out in training, or else all rows.
@@ -228,7 +197,7 @@ def find_large_rows(
     table, split = large.files.table, model.training.get("split")
     schema, _ = schema_for(model, table, target)
     facts: tuple[str, ...] = (f"{table.name}: read in pieces, as it takes more memory than {large.memory.reason}",)
-    is_held_out: Any = None
+    is_held_out: Callable[[int, int], Bool[np.ndarray, " rows"]] | None = None
     if isinstance(split, dict) and (split.get("file"), split.get("rows")) == (Path(table.name).name, table.rows):
         if split.get("drawn_by") == BY_ROW_NUMBER:
             fraction = float(split["test_fraction"])
@@ -244,7 +213,18 @@ def find_large_rows(
 
     if is_held_out is not None:
         facts = (*facts, f"{table.name}: evaluated on the rows held out in training")
-    return LargeRows(model, large, schema, options, facts, is_held_out)
+
+    def read() -> Iterator[Split]:
+        for piece in large.read():
+            chosen = None if is_held_out is None else is_held_out(piece.first, piece.rows)
+            if chosen is None or chosen.any():
+                part, notes = labelled_rows(read_texts(piece, options, schema), schema, model.classes, chosen)
+                rows.notes, rows.total = rows.notes or notes, rows.total + part.rows
+                yield part
+
+    which = "rows" if is_held_out is None else "test rows"
+    rows = EvaluationRows(None, table.name, which, (), facts=facts, blocks=read())
+    return rows
 
 
 def given_columns(model: Model) -> list[str]:

@@ -3,7 +3,7 @@
 import difflib
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -38,7 +38,7 @@ from .progress import make_progress
 from .recipes import OTHER_NAMES, RECIPES, Recipe, image_recipe, table_recipe
 from .run import Callback, FitResult
 from .schedules import SCHEDULES
-from .targets import SQUARED_ERROR, choose_loss, target_scale
+from .targets import choose_loss, target_scale
 
 LARGER_THAN_CACHES = 2**25  # bytes of inputs in float32: fewer are gathered as quickly
 
@@ -170,18 +170,15 @@ def fit_dataset(
     initializer, dtype = INITIALIZERS[recipe.initializer](), getattr(np, recipe.dtype)
     networks = [init_layers(np, generator, sizes, initializer, dtype=dtype) for generator in generators]
     keys = [int(generator.integers(2**31)) if recipe.dropout else 0 for generator in generators]
-    weight = class_weights(dataset) if recipe.class_weight == "balanced" else None
-    as_bytes = trains_on_bytes(backend, recipe)
-    samples = make_samples(dataset, dataset.train, weight, loss, as_bytes=as_bytes)
+    samples: Samples | DiskSamples = make_samples(dataset, dataset.train, recipe, backend)
     # With the targets that the validation and the test rows have, so that the losses can be compared.
     measured = spread_rows(backend, samples, None, LOSS_ROWS)
-
-    def prepare(split: Split) -> Samples:
-        made = make_samples(dataset, split, weight, loss, as_bytes=as_bytes)
-        return with_smooth_labels(made, dataset, recipe)
-
+    if dataset.stream is not None:
+        samples = on_disk(dataset, recipe, backend)
+    elif recipe.label_smoothing:
+        samples = make_samples(dataset, dataset.train, recipe, backend, smooth=True)
     return fit(
-        with_smooth_labels(samples, dataset, recipe) if dataset.stream is None else on_disk(dataset, recipe, prepare),
+        samples,
         layers=stack_networks(np, networks) if recipe.ensemble > 1 else networks[0],
         activation=find_activation(recipe.activation),
         loss=find_loss(str(loss)),
@@ -193,8 +190,8 @@ def fit_dataset(
         l2=recipe.l2,
         dropout=recipe.dropout,
         dropout_key=np.asarray(keys) if recipe.ensemble > 1 else keys[0],
-        validation=None if dataset.validation is None else make_samples(dataset, dataset.validation, weight, loss),
-        test=make_samples(dataset, dataset.test, weight, loss) if dataset.validation is None else None,
+        validation=None if dataset.validation is None else make_samples(dataset, dataset.validation, recipe),
+        test=make_samples(dataset, dataset.test, recipe) if dataset.validation is None else None,
         loss_rows=measured or 0,
         weigh_accuracy=False,
         loss_scale=1.0 if dataset.classes else target_scale(dataset, loss).of_loss,
@@ -211,16 +208,11 @@ def layer_sizes(dataset: Dataset, recipe: Recipe, loss: LossName) -> tuple[int, 
     return (math.prod(dataset.input_shape), *recipe.hidden_layer_sizes, len(dataset.classes) or len(loss.levels) or 1)
 
 
-def trains_on_bytes(backend: Backend, recipe: Recipe) -> bool:
-    """Return whether inputs that are stored as bytes stay bytes until a batch is gathered."""
-    return backend.gathers_bytes and recipe.dtype == "float32"
-
-
-def on_disk(dataset: Dataset, recipe: Recipe, prepare: Callable[[Split], Samples]) -> DiskSamples:
-    """Return the training rows of a stream; `prepare` makes samples of some of them."""
+def on_disk(dataset: Dataset, recipe: Recipe, backend: Backend) -> DiskSamples:
+    """Return the training rows of a stream."""
 
     def cast(split: Split) -> Samples:
-        samples = prepare(split)
+        samples = make_samples(dataset, split, recipe, backend, smooth=True)
         made = samples.map(lambda array: array.astype(recipe.dtype, copy=False))
         return made if samples.divisor is None else made._replace(x=samples.x)
 
@@ -237,9 +229,7 @@ def describe_stream(dataset: Dataset, recipe: Recipe, backend: Backend | str | N
     """
     if dataset.stream is None:
         return None
-    loss = choose_loss(dataset, recipe)
-    as_bytes = trains_on_bytes(as_backend(backend), recipe)
-    disk = on_disk(dataset, recipe, lambda split: make_samples(dataset, split, loss=loss, as_bytes=as_bytes))
+    disk = on_disk(dataset, recipe, as_backend(backend))
     size, count = disk.block_rows(recipe.batch_size), disk.count_blocks(recipe.batch_size)
     blocks = "1 block" if count == 1 else f"about {count:,} blocks"
     return f"streamed from disk in {blocks} of up to {size:,} rows an epoch: the data take {dataset.why_streamed}"
@@ -274,32 +264,30 @@ def class_weights(dataset: Dataset) -> Float64[np.ndarray, " classes"]:
     return weights
 
 
-def with_smooth_labels(samples: Samples, dataset: Dataset, recipe: Recipe) -> Samples:
-    """Return samples with a share of each label spread over all classes, as the recipe says."""
-    if not dataset.classes or not recipe.label_smoothing:
-        return samples
-    targets = smooth_targets(samples.targets, recipe.label_smoothing, len(dataset.classes))
-    return samples._replace(targets=targets)
-
-
 def make_samples(
     dataset: Dataset,
     split: Split,
-    weight: Float64[np.ndarray, " classes"] | None = None,
-    loss: LossName = SQUARED_ERROR,
+    recipe: Recipe = RECIPES["default"],
+    backend: Backend | None = None,
     *,
-    as_bytes: bool = False,
+    smooth: bool = False,
 ) -> Samples:
     """Return rows with one-hot or standardised targets, and with the weights of their classes.
 
-    With `as_bytes`, many inputs stored as bytes stay bytes.
+    With `smooth`, a share of each label is spread over all classes, as the recipe says. Many inputs that are stored as
+    bytes stay bytes until a batch is gathered, if the backend that trains can do that.
     """
-    weights = None if weight is None else weight[class_indices(split.labels, dataset.classes)].astype(np.float32)
+    weights = None
+    if recipe.class_weight == "balanced":
+        weights = class_weights(dataset)[class_indices(split.labels, dataset.classes)].astype(np.float32)
     if dataset.classes:
         targets: Any = one_hot(split.labels, dataset.classes)
+        if smooth and recipe.label_smoothing:
+            targets = smooth_targets(targets, recipe.label_smoothing, len(dataset.classes))
     else:
-        center, spread = target_scale(dataset, loss)[:2]
+        center, spread = target_scale(dataset, choose_loss(dataset, recipe))[:2]
         targets = ((split.labels[:, None] - center) / spread).astype(np.float64)
+    as_bytes = backend is not None and backend.gathers_bytes and recipe.dtype == "float32"
     is_streamed = dataset.stream is not None
     if as_bytes and isinstance(split, ByteSplit) and (is_streamed or 4 * split.stored.size > LARGER_THAN_CACHES):
         return Samples(split.stored, targets, weights, split.divisor)

@@ -13,14 +13,14 @@ import numpy as np
 from xpmlp.backends import Backend, load_backend
 from xpmlp.datasets import Dataset
 from xpmlp.errors import DataError, SettingsError
+from xpmlp.notebooks import html_table
 from xpmlp.optional_imports import import_optional
 from xpmlp.plots.sweep import describe_value
 from xpmlp.threads import use_threads
 from xpmlp.training.distributed import Communicator, digest
 from xpmlp.training.inputs import as_dataset
 from xpmlp.training.recipes import Recipe
-from xpmlp.training.targets import choose_loss
-from xpmlp.training.train import class_weights, find_recipe, make_samples, trains_on_bytes, with_smooth_labels
+from xpmlp.training.train import find_recipe, make_samples
 
 from .space import Range, Space, check_space, default_space, size_of_grid
 from .study import Account, find_importances, open_study
@@ -88,16 +88,10 @@ class Sweep:
         return text.getvalue()
 
     def _repr_html_(self) -> str:
-        rows = sorted((trial for trial in self.trials if trial.score is not None), key=rank, reverse=True)
-        names = list(dict.fromkeys(name for trial in rows for name in trial.settings))
-        head = "".join(f"<th>{name}</th>" for name in ("score", *names))
-        body = "".join(
-            f"<tr><td>{trial.score:.4f}</td>"
-            + "".join(f"<td>{describe_value(trial.settings[name])}</td>" for name in names)
-            + "</tr>"
-            for trial in rows[:10]
-        )
-        return f"<table><caption>{len(self.trials)} trials, the best first</caption><tr>{head}</tr>{body}</table>"
+        best = sorted((trial for trial in self.trials if trial.score is not None), key=rank, reverse=True)
+        names = list(dict.fromkeys(name for trial in best for name in trial.settings))
+        rows = [(f"{t.score:.4f}", *(describe_value(t.settings[name]) for name in names)) for t in best[:10]]
+        return html_table(("score", *names), rows, f"{len(self.trials)} trials, the best first")
 
 
 def rank(trial: Trial) -> tuple[float, float]:
@@ -171,16 +165,13 @@ def sweep(
     account: Any = None  # the first process keeps it
     if processes.rank == 0:
         account = Account(open_study(storage, sampler, prune, recipe, asked), space, sampler, recipe)
-    weight = class_weights(dataset) if recipe.class_weight == "balanced" else None
-    as_bytes = trains_on_bytes(backend, recipe)
-    samples = make_samples(dataset, dataset.train, weight, choose_loss(dataset, recipe), as_bytes=as_bytes)
-    samples = with_smooth_labels(samples, dataset, recipe)
+    samples = make_samples(dataset, dataset.train, recipe, backend, smooth=True)
     at_once = wanted if sampler == "grid" else TOGETHER * processes.size
     threads = processes.threads_each()
     interrupted = False
     try:
         while proposed := processes.from_first(
-            account.ask_for(min(wanted - len(account.told), at_once)) if account else []
+            [account.ask() for _ in range(min(wanted - len(account.told), at_once))] if account else []
         ):
             finished: list[Trial] = []
             with use_threads(threads):

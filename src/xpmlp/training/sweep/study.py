@@ -110,10 +110,6 @@ class Account:
         """Return what Optuna keeps of settings."""
         return {name: describe_choice(value) if name in self.choices else value for name, value in settings.items()}
 
-    def ask_for(self, count: int) -> list[Trial]:
-        """Return so many trials that Optuna proposes."""
-        return [self.ask() for _ in range(count)]
-
     def ask(self) -> Trial:
         """Return a trial that Optuna proposes."""
         proposed = self.study.ask()
