@@ -31,8 +31,6 @@ def test_the_machine_is_described_by_what_decides_the_speed(monkeypatch: pytest.
     assert environment.describe_machine()["cores"] == os.cpu_count()
 
 
-def test_without_cpuinfo_the_processor_still_has_a_name(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: os.PathLike[str]
-) -> None:
+def test_a_processor_has_a_name_without_cpuinfo(monkeypatch: pytest.MonkeyPatch, tmp_path: os.PathLike[str]) -> None:
     monkeypatch.setattr(environment, "Path", lambda name: tmp_path)
     assert environment.processor_name() == (platform.processor() or platform.machine())

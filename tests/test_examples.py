@@ -56,9 +56,7 @@ def test_the_notebooks_cells_run_on_the_embedded_digits(
 # Jupyter's own packages warn of what they will change.
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("path", [NOTEBOOK, LESSON], ids=lambda path: path.stem)
-def test_a_notebook_runs_in_jupyter_on_the_real_data(
-    path: Path, mnist_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_notebook_runs_in_jupyter_on_real_data(path: Path, mnist_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
     pytest.importorskip("ipykernel", reason="ipykernel is not installed")

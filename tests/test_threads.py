@@ -40,9 +40,7 @@ def numbers(blas: BlasThreads) -> list[int]:
     return [library.num_threads for library in blas.libraries]
 
 
-def test_a_limit_holds_inside_and_all_is_as_before_afterwards(
-    blas: BlasThreads, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_limit_holds_inside_and_nowhere_afterwards(blas: BlasThreads, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(_: Callable[[], bool]) -> bool:
         raise KeyboardInterrupt
 
@@ -121,7 +119,7 @@ class Machine:
         return nullcontext()
 
 
-def test_a_trial_takes_the_most_threads_that_are_faster_than_one_and_says_so_if_not_all_are(
+def test_a_trial_takes_the_most_faster_threads(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     quiet = Machine({1: 0.001, 2: 0.0006}, monkeypatch)

@@ -86,9 +86,7 @@ def test_a_file_larger_than_there_is_room_for_leaves_the_folder_as_it_was(path: 
     assert contents(path.parent) == {"file": b"old and longer"}
 
 
-def test_the_content_reaches_the_disk_before_the_file_takes_the_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_content_is_on_the_disk_before_it_has_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[str, int]] = []
 
     def watch(name: str) -> None:

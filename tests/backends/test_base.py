@@ -1,5 +1,7 @@
 """An epoch is one step after the other, on the library and the device that the backend was given."""
 
+import functools
+import itertools
 from typing import Any
 
 import numpy as np
@@ -9,11 +11,10 @@ from xpmlp.backends import Backend
 from xpmlp.data import place_samples
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
-from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import LOSSES
-from xpmlp.nn.optimizers import Optimizer, adam, sgd
+from xpmlp.nn.optimizers import adam
 from xpmlp.nn.samples import Samples
-from xpmlp.nn.step import Step, TrainingState, make_step
+from xpmlp.nn.step import TrainingState, make_step
 from xpmlp.nn.tree import tree_map
 
 ROWS, BATCH_SIZE, STEPS = 11, 4, 3
@@ -42,10 +43,6 @@ def host_samples() -> Samples:
     return Samples(x, targets, rng.uniform(0.5, 2.0, ROWS))
 
 
-def move(backend: Backend, samples: Samples, dtype: str = "float64") -> Samples:
-    return samples.map(lambda array: backend.asarray(array, dtype))
-
-
 ORDER = np.random.default_rng(6).permutation(ROWS)
 RATES = np.array([0.3, 0.1, 0.2])
 
@@ -68,10 +65,8 @@ def test_every_row_is_visited_once_in_the_order_given_with_its_target_weight_and
 
     samples = host_samples()
     assert samples.weight is not None
-    rates = backend.asarray(RATES)
-    state, objectives = backend.run_epoch(
-        record, TrainingState((), 0), move(backend, samples), backend.asarray(ORDER), rates, BATCH_SIZE
-    )
+    held, order, rates = samples.map(backend.asarray), backend.asarray(ORDER), backend.asarray(RATES)
+    state, objectives = backend.run_epoch(record, TrainingState((), 0), held, order, rates, BATCH_SIZE)
     assert [len(x) for x, *_ in seen] == [4, 4, 3]
     np.testing.assert_array_equal(np.concatenate([x[:, 0] for x, *_ in seen]), ORDER)
     np.testing.assert_array_equal(np.concatenate([x for x, *_ in seen]), samples.x[ORDER])
@@ -98,67 +93,36 @@ def test_batches_are_of_the_size_asked_for_save_the_last_and_hold_only_the_rows_
     assert seen == batches
 
 
-def start(xp: Any, optimizer: Optimizer, dtype: str, device: Any, models: tuple[int, ...] = ()) -> TrainingState:
-    rng = np.random.default_rng(3)
-    layers = init_layers(xp, rng, (5, 6, 3), glorot_uniform(), models=models, dtype=getattr(xp, dtype), device=device)
-    return TrainingState(layers, optimizer.init(xp, layers))
+OPTIMIZER = adam()
+STEP = make_step(activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=OPTIMIZER, penalty=0.1)
 
 
-def step_with(optimizer: Optimizer) -> Step:
-    return make_step(
-        activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=optimizer, penalty=0.1
+def start(xp: Any, device: Any) -> TrainingState:
+    layers = init_layers(
+        xp, np.random.default_rng(3), (5, 6, 3), glorot_uniform(), models=(2,), dtype=xp.float64, device=device
     )
+    return TrainingState(layers, OPTIMIZER.init(xp, layers))
 
 
-def train(
-    backend: Backend, samples: Any, optimizer: Optimizer, dtype: str = "float64", models: tuple[int, ...] = ()
-) -> tuple[Layers, Any]:
-    """Take one epoch on the backend; return the weights and the objectives, on the host."""
-    state = start(backend.xp, optimizer, dtype, backend.device, models)
-    order, rates = backend.asarray(ORDER), backend.asarray(RATES, dtype)
-    state, objectives = backend.run_epoch(step_with(optimizer), state, samples, order, rates, BATCH_SIZE)
-    backend.synchronize(state)
-    assert {array.dtype for layer in state.layers for array in layer} == {objectives.dtype}
-    assert objectives.dtype == getattr(backend.xp, dtype)
-    return tree_map(backend.to_numpy, state.layers), backend.to_numpy(objectives)
-
-
-def test_an_epoch_is_the_steps_taken_by_hand() -> None:
-    samples, optimizer, expected = host_samples(), adam(), []
-    state = start(np, optimizer, "float64", None)
+@pytest.mark.parametrize("is_stored_as_bytes", [False, True])
+def test_an_epoch_is_numpys_steps_taken_by_hand_also_on_bytes(backend: Backend, is_stored_as_bytes: bool) -> None:
+    given = samples = host_samples()
+    if is_stored_as_bytes:
+        stored = np.random.default_rng(5).integers(0, 256, samples.x.shape, np.uint8)
+        given, samples = samples._replace(x=stored, divisor=255.0), samples._replace(x=stored / 255.0)
+    expected, expected_objectives = start(np, None), []
     for batch, rate in ((ORDER[:4], 0.3), (ORDER[4:8], 0.1), (ORDER[8:], 0.2)):
         x, targets, weight = (array[batch] for array in samples.arrays)
-        state, objective = step_with(optimizer)(np, state, x, targets, weight, np.array(rate))
-        expected.append(objective)
-    layers, objectives = train(Backend(np), samples, optimizer)
-    np.testing.assert_array_equal(objectives, expected)
-    tree_map(np.testing.assert_array_equal, layers, state.layers)
-
-
-def test_an_epoch_on_bytes_is_that_on_their_quotients(backend: Backend) -> None:
-    samples = host_samples()
-    stored = np.random.default_rng(5).integers(0, 256, samples.x.shape, np.uint8)
-    (ours, _), (theirs, _) = (
-        train(backend, place_samples(backend, given, "float64"), sgd())
-        for given in (samples._replace(x=stored, divisor=255.0), samples._replace(x=stored / 255.0))
-    )
-    tree_map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), ours, theirs)
-
-
-@pytest.mark.parametrize(
-    ("optimizer", "dtype", "models", "tolerance"),
-    [(adam(), "float64", (), 1e-11), (sgd(momentum=0.9), "float32", (2,), 1e-4)],
-    ids=["one", "population"],
-)
-def test_every_library_trains_as_numpy_does(
-    backend: Backend, optimizer: Optimizer, models: tuple[int, ...], dtype: str, tolerance: float
-) -> None:
-    samples = host_samples()
-    expected, expected_objectives = train(Backend(np), samples, optimizer, models=models)
-    layers, objectives = train(backend, move(backend, samples, dtype), optimizer, dtype, models)
-    assert objectives.shape == (*models, STEPS)
-    np.testing.assert_allclose(objectives, expected_objectives, rtol=tolerance)
-    tree_map(lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance), layers, expected)
+        expected, objective = STEP(np, expected, x, targets, weight, np.array(rate))
+        expected_objectives.append(objective)
+    held: Any = place_samples(backend, given, "float64")
+    order, rates = backend.asarray(ORDER), backend.asarray(RATES)
+    state, objectives = backend.run_epoch(STEP, start(backend.xp, backend.device), held, order, rates, BATCH_SIZE)
+    backend.synchronize(state)
+    assert all(a.dtype == backend.xp.float64 for a in (objectives, *itertools.chain(*state.layers)))
+    np.testing.assert_allclose(backend.to_numpy(objectives), np.stack(expected_objectives, axis=-1), rtol=1e-11)
+    compare = functools.partial(np.testing.assert_allclose, rtol=1e-11, atol=1e-11)
+    tree_map(compare, tree_map(backend.to_numpy, state.layers), expected.layers)
 
 
 def test_a_record_names_backend_library_and_device(place: Any) -> None:

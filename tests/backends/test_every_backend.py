@@ -71,9 +71,7 @@ def test_the_same_seed_gives_numpys_network(
     np.testing.assert_allclose(losses, expected_losses, rtol=TOLERANCE[dtype])
 
 
-def test_a_model_says_the_same_on_every_backend_which_names_library_and_device(
-    backend: Backend, digits: Dataset
-) -> None:
+def test_a_model_says_the_same_on_every_backend(backend: Backend, digits: Dataset) -> None:
     described = backend.describe()
     assert described["backend"] == backend.name
     assert described["library"].startswith(f"{backend.name} ")

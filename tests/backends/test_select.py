@@ -24,9 +24,7 @@ def test_a_backend_is_loaded_by_its_name() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, entry in BACKENDS.items() if entry.extra])
-def test_a_library_that_is_missing_is_named_with_the_command_that_installs_it(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_library_is_named_with_its_installation(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib, "import_module", refuse)
     with pytest.raises(MissingDependencyError, match=rf'pip install "xpmlp\[{BACKENDS[name].extra}\]"'):
         load_backend(name)
@@ -44,9 +42,7 @@ def refuse(name: str) -> None:
         ModuleNotFoundError("No module named 'filelock'", name="filelock"),
     ],
 )
-def test_a_library_that_is_installed_but_broken_is_said_to_be(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_library_that_is_broken_is_said_to_be(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(name: str) -> Any:
         raise error
 
@@ -60,9 +56,7 @@ def test_a_library_that_is_installed_but_broken_is_said_to_be(
     assert load_backend("auto", "cpu").name == "numpy"
 
 
-def test_a_library_that_does_not_start_is_said_to_be_unusable(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_library_may_not_start(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     def fail(device: str | None) -> Any:
         raise RuntimeError("Unable to initialize backend 'cuda'")
 
@@ -75,9 +69,7 @@ def test_a_library_that_does_not_start_is_said_to_be_unusable(
     assert "jax: jax is installed, but it does not start here" in caplog.text
 
 
-def test_auto_is_numpy_if_there_is_no_gpu_and_says_why(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_auto_is_numpy_without_a_gpu(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(select, "backend_class", without_gpus)
     assert usable_backends() == ["numpy", "jax"]
     with caplog.at_level(logging.INFO, logger="xpmlp"):
@@ -90,9 +82,7 @@ def test_auto_is_numpy_if_there_is_no_gpu_and_says_why(
         load_backend("auto", "cuda")
 
 
-def test_auto_takes_the_first_gpu_and_says_so(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_auto_takes_the_first_gpu(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     class Gpu(Backend):
         name = "torch"
 

@@ -20,20 +20,28 @@ from xpmlp.datasets.memory import format_bytes
 from xpmlp.errors import MissingDependencyError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
+from xpmlp.nn.layers import Layers
 from xpmlp.nn.losses import LOSSES
-from xpmlp.nn.optimizers import sgd
+from xpmlp.nn.optimizers import Optimizer, sgd
 from xpmlp.nn.samples import Samples
-from xpmlp.nn.step import TrainingState, make_step
+from xpmlp.nn.step import Step, TrainingState, make_step
 from xpmlp.nn.tree import tree_map
 
 ROWS, FEATURES, OUTPUTS = 1000, 20, 3
 ROW_BYTES = (FEATURES + OUTPUTS + 1) * 8
+SGD = sgd()
 
 
 def host_samples() -> Samples:
     generator = np.random.default_rng(0)
     targets = np.eye(OUTPUTS)[generator.integers(OUTPUTS, size=ROWS)]
     return Samples(generator.normal(size=(ROWS, FEATURES)), targets, generator.uniform(0.5, 2.0, ROWS))
+
+
+def training(optimizer: Optimizer = SGD, sizes: tuple[int, ...] = (FEATURES, OUTPUTS)) -> tuple[Step, Layers]:
+    """A step, and the weights that it begins with."""
+    step = make_step(activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=optimizer)
+    return step, init_layers(np, np.random.default_rng(0), sizes, glorot_uniform(), dtype=np.float64)
 
 
 @pytest.fixture(params=["numpy", "torch", "jax"])
@@ -51,17 +59,13 @@ def with_memory(backend: Backend, monkeypatch: pytest.MonkeyPatch, free: int) ->
 
 @pytest.mark.parametrize("records", [False, True])
 @pytest.mark.parametrize("batch_size", [64, 100, 1000, 5000])
-def test_an_epoch_on_streamed_samples_is_the_same(
-    backend: Backend, batch_size: int, records: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_epochs_are_the_same(backend: Backend, batch_size: int, records: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if records and backend.name == "jax":
         pytest.skip("arrays of jax cannot be written to")
     samples = host_samples()
     optimizer = sgd(momentum=0.9)
-    step = make_step(activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=optimizer)
-    generator = np.random.default_rng(1)
-    layers = init_layers(np, generator, (FEATURES, 8, OUTPUTS), glorot_uniform(), dtype=np.float64)
-    order = generator.permutation(ROWS)
+    step, layers = training(optimizer, (FEATURES, 8, OUTPUTS))
+    order = np.random.default_rng(1).permutation(ROWS)
     rates = np.linspace(0.1, 0.01, -(-ROWS // batch_size))
     # About four blocks, or one for each batch.
     with_memory(backend, monkeypatch, int(ROWS * ROW_BYTES * 0.9))
@@ -101,8 +105,7 @@ def test_streamed_samples_are_captured_twice_and_while_nothing_is_copied(monkeyp
     monkeypatch.setattr(backend, "run_epoch", recordings.run)
     held = place_samples(backend, host_samples(), "float64")
     assert isinstance(held, StreamedSamples)
-    step = make_step(activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=sgd())
-    layers = init_layers(np, np.random.default_rng(0), (FEATURES, OUTPUTS), glorot_uniform(), dtype=np.float64)
+    step, layers = training()
     state = TrainingState(layers, ())
     for _ in range(3):
         state, _ = train_epoch(backend, step, state, held, np.arange(ROWS), np.full(16, 0.1), 64)
@@ -134,16 +137,13 @@ def test_a_block_outlives_the_work_that_reads_it(monkeypatch: pytest.MonkeyPatch
     streamed = place_samples(backend, host_samples(), "float64")
     assert isinstance(streamed, StreamedSamples)
     monkeypatch.setattr("xpmlp.data.placement.copy_to_buffer", lambda buffer, block: copy(block))
-    layers = init_layers(np, np.random.default_rng(0), (FEATURES, OUTPUTS), glorot_uniform(), dtype=np.float64)
-    step = make_step(activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=sgd())
+    step, layers = training()
     train_epoch(backend, step, TrainingState(layers, ()), streamed, np.arange(ROWS), np.full(16, 0.1), 64)
     assert len(pending) > 2
     assert all(pending)
 
 
-def test_samples_that_fit_are_moved_and_others_are_reported(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_samples_that_do_not_fit_are_told_of(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     samples = host_samples()
     needed = ROWS * ROW_BYTES
     fits = with_memory(NumpyBackend(), monkeypatch, int(needed / 0.79))
@@ -195,7 +195,6 @@ def test_an_error_in_the_transfer_thread_is_raised(monkeypatch: pytest.MonkeyPat
         raise MemoryError("no more")
 
     monkeypatch.setattr(backend, "asarray", refuse)
-    layers = init_layers(np, np.random.default_rng(0), (FEATURES, OUTPUTS), glorot_uniform(), dtype=np.float64)
-    step = make_step(activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=sgd())
+    step, layers = training()
     with pytest.raises(MemoryError, match="no more"):
         train_epoch(backend, step, TrainingState(layers, ()), held, np.arange(ROWS), np.full(10, 0.1), 100)

@@ -65,9 +65,7 @@ def smooth(points: list[tuple[float, float]]) -> np.ndarray:
     return np.concatenate(pieces)
 
 
-def write(
-    ink: Any, strokes: list[list[tuple[float, float]]], rng: np.random.Generator, corner: Any, size: float
-) -> None:
+def write(ink: Any, strokes: list[Any], rng: np.random.Generator, corner: Any, size: float) -> None:
     """Draw strokes with a round pen, a little slanted, stretched and unsteady."""
     draw = ImageDraw.Draw(ink)
     slant, width = rng.uniform(-0.15, 0.2), rng.uniform(0.55, 0.75)
@@ -130,14 +128,8 @@ def saved(picture: Any, folder: Path) -> Path:
 
 
 def test_each_photograph_gives_as_many_images_as_it_shows_digits(tmp_path: Path) -> None:
-    for seed in (
-        4,
-        8,
-        19,
-        22,
-        1017,
-        1091,
-    ):  # ruled paper, also with lines from digit to digit, and tables at one to two sides
+    # Ruled paper, also with lines from digit to digit, and tables at one to two sides.
+    for seed in (4, 8, 19, 22, 1017, 1091):
         picture, digits, _ = photograph(seed)
         images = prepare_marks(saved(picture, tmp_path), MNIST)
         assert images.shape == (len(digits), 784)

@@ -60,7 +60,7 @@ def test_a_grid_of_a_pipeline_has_scikit_learns_results(early_stopping: bool, ca
 
 
 @pytest.mark.parametrize(("activation", "populations"), [("relu", 1), ("logistic", 3)])
-def test_several_widths_have_scikit_learns_results(
+def test_several_widths_have_the_same_results(
     activation: str, populations: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
@@ -161,7 +161,7 @@ def test_sample_weights_and_class_weights_are_those_of_the_fold() -> None:
         ("MLPRegressor", {"loss": "gamma", "early_stopping": True}, {"learning_rate_init": [1e-3, 1e-2]}),
     ],
 )
-def test_settings_that_scikit_learn_lacks_are_trained_at_once_like_one_by_one(
+def test_our_own_settings_are_trained_at_once_as_one_by_one(
     network: str, settings: Any, grid: Any, caplog: Any
 ) -> None:
     x, y = IRIS

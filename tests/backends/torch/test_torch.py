@@ -76,31 +76,24 @@ def test_without_a_name_the_device_is_a_gpu_where_there_is_one() -> None:
     assert load_backend("torch").device.type == expected
 
 
-def epochs(backend: Backend, *, dtype: str = "float32") -> list[Any]:
+def epochs(backend: Backend) -> list[Any]:
     """Train for a few epochs; return what comes of each, on the host."""
     generator = np.random.default_rng(0)
     optimizer = adam()
     step = make_step(activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=optimizer)
-    layers = init_layers(np, generator, (3, 5, 2), glorot_uniform(), dtype=getattr(np, dtype))
+    layers = init_layers(np, generator, (3, 5, 2), glorot_uniform(), dtype=np.float32)
     x, targets = generator.normal(size=(130, 3)), np.eye(2)[generator.integers(2, size=130)]
     results = []
     with backend.scope():
         layers = tree_map(backend.asarray, layers)
         state = TrainingState(layers, optimizer.init(backend.xp, layers))
-        samples = Samples(backend.asarray(x, dtype), backend.asarray(targets, dtype))
+        samples = Samples(backend.asarray(x, "float32"), backend.asarray(targets, "float32"))
         for _ in range(3):
-            order, rates = backend.asarray(generator.permutation(130)), backend.asarray(np.full(33, 0.01), dtype)
+            order, rates = backend.asarray(generator.permutation(130)), backend.asarray(np.full(33, 0.01, np.float32))
             state, objectives = backend.run_epoch(step, state, samples, order, rates, 4)
             assert not getattr(objectives, "is_inference", bool)()  # else users could not pass it to autograd
             results.append(tree_map(lambda array: backend.to_numpy(array).copy(), (state, objectives)))
     return results
-
-
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-4), ("float64", 1e-10)])
-def test_an_epoch_is_numpys_and_its_tensors_can_be_used_with_autograd(dtype: str, tolerance: float) -> None:
-    results = epochs(load_backend("torch", "cpu"), dtype=dtype)
-    for result, expected in zip(results, epochs(NumpyBackend(), dtype=dtype), strict=True):
-        tree_map(lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance / 10), result, expected)
 
 
 class RecordedStream:
@@ -123,9 +116,7 @@ def no_device(device: Any) -> Iterator[None]:
     RecordedStream.current = before
 
 
-def test_a_step_is_captured_on_its_own_gpu_and_taken_eagerly_if_that_fails(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_failed_capture_is_taken_eagerly(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     tried: list[str] = []
 
     def refuse(graph: Any, *, stream: Any = None, capture_error_mode: str) -> Any:
@@ -135,11 +126,11 @@ def test_a_step_is_captured_on_its_own_gpu_and_taken_eagerly_if_that_fails(
     fakes = {"device": no_device, "Stream": RecordedStream, "current_stream": RecordedStream, "stream": nullcontext}
     for name, fake in (fakes | {"CUDAGraph": SimpleNamespace, "graph": refuse}).items():
         monkeypatch.setattr(torch.cuda, name, fake)
-    expected = epochs(load_backend("torch", "cpu"))
+    expected = epochs(NumpyBackend())
     backend: Any = load_backend("torch", "cpu")
     backend.records_steps = True
     backend.recorded.capture = functools.partial(capture, torch.device("cuda:1"))
     for result, other in zip(epochs(backend), expected, strict=True):
-        tree_map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), result, other)
+        tree_map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), result, other)
     assert tried == ["cuda:1", "cuda:1"]
     assert "torch: this step cannot be captured (RuntimeError: operation not permitted" in caplog.text
