@@ -105,13 +105,6 @@ def table(*names: str) -> TableSchema:
     return TableSchema(tuple(Column(name, "number") for name in names))
 
 
-def test_parts_that_fit_together_are_taken() -> None:
-    assert make_model(layers=zeros(6, 4, 5, 7, 3, dtype=np.float64)).layer_sizes == (6, 4, 5, 7, 3)
-    assert make_model(layers=zeros(6, 3)).layer_sizes == (6, 3)
-    assert make_model(image_preprocessor=images(2, 3), table_schema=table(*"abcdef")).image_preprocessor == images(2, 3)
-    assert make_model(input_shape=(1, 2, 3), image_preprocessor=None, classes=(3, 1, 2)).classes == (3, 1, 2)
-
-
 @pytest.mark.parametrize(
     ("changes", "task"),
     [

@@ -18,15 +18,15 @@ NAMES = [field.name for field in fields(Recipe)]
 
 
 def test_a_recipe_comes_back_from_json_as_it_was() -> None:
-    values: dict[str, Any] = {
-        "hidden_layer_sizes": (3, 2),
-        "activation": "tanh",
-        "initializer": "normal",
-        "optimizer": "adam",
+    numbers: dict[str, Any] = {"learning_rate": 0.1 + 0.2, "batch_size": 7, "epochs": 2**70, "penalty": 5e-324}
+    numbers |= {"dropout": 0.25, "label_smoothing": 0.125, "max_grad_norm": 3.5, "ensemble": 5, "seed": 2**64}
+    names: dict[str, Any] = {
+        "loss": "huber:2.0",
+        "schedule": "constant",
+        "class_weight": "balanced",
+        "dtype": "float64",
     }
-    values |= {"learning_rate": 0.1 + 0.2, "schedule": "constant", "batch_size": 7, "epochs": 2**70, "penalty": 5e-324}
-    values |= {"dropout": 0.25, "label_smoothing": 0.125, "max_grad_norm": 3.5, "loss": "huber:2.0"}
-    recipe = Recipe(**values, class_weight="balanced", ensemble=5, dtype="float64", seed=2**64)
+    recipe = Recipe((3, 2), "tanh", "normal", "adam", **numbers, **names)
     written = json.loads(json.dumps(recipe.to_json()))
     assert list(written) == NAMES
     assert Recipe.from_json(written) == recipe

@@ -16,6 +16,7 @@ from xpmlp.training import Callback, Recipe, Run, cross_validate, evaluate, fit_
 from xpmlp.training.checkpoint import take_checkpoint
 from xpmlp.training.errors import UnreadableDataError
 from xpmlp.training.evaluation import evaluate_blocks
+from xpmlp.training.train import class_weights
 
 ROWS = 14_000
 RECIPE = Recipe(hidden_layer_sizes=(32,), epochs=4, batch_size=64, optimizer="adam", learning_rate=0.02)
@@ -33,13 +34,14 @@ def write(path: Path, *, regression: bool = False) -> Path:
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("classes") / "table.parquet")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+    """A table of classes, and one of numbers."""
+    return {kind: write(tmp_path_factory.mktemp("data") / "table.parquet", regression=kind) for kind in (False, True)}
 
 
 @pytest.fixture(scope="module")
-def amounts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("amounts") / "table.parquet", regression=True)
+def table(tables: dict[bool, Path]) -> Path:
+    return tables[False]
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +50,10 @@ def dataset(table: Path) -> Dataset:
 
 
 @pytest.mark.parametrize("regression", [False, True])
-def test_a_network_trained_on_a_stream_is_as_good(table: Path, amounts: Path, regression: bool) -> None:
+def test_a_network_trained_on_a_stream_is_as_good(tables: dict[bool, Path], regression: bool) -> None:
     scores = []
     for memory in ("1MB", None):
-        dataset = load_dataset(amounts if regression else table, memory=memory)
+        dataset = load_dataset(tables[regression], memory=memory)
         model = make_model(dataset, RECIPE, fit_dataset(dataset, RECIPE))
         report: Any = evaluate(model, dataset)
         scores.append(report.r2 if regression else report.accuracy)
@@ -60,8 +62,8 @@ def test_a_network_trained_on_a_stream_is_as_good(table: Path, amounts: Path, re
 
 
 @pytest.mark.parametrize("regression", [False, True])
-def test_the_report_of_blocks_is_that_of_all_rows(table: Path, amounts: Path, regression: bool) -> None:
-    dataset = load_dataset(amounts if regression else table)
+def test_the_report_of_blocks_is_that_of_all_rows(tables: dict[bool, Path], regression: bool) -> None:
+    dataset = load_dataset(tables[regression])
     recipe = replace(RECIPE, epochs=1)
     model = make_model(dataset, recipe, fit_dataset(dataset, recipe))
     test = dataset.test
@@ -112,8 +114,6 @@ def test_what_needs_all_rows_is_refused(dataset: Dataset) -> None:
 
 
 def test_class_weights_are_those_of_all_rows(dataset: Dataset) -> None:
-    from xpmlp.training.train import class_weights
-
     weights = dict(zip(dataset.classes, class_weights(dataset), strict=True))
     counts = dataset.stream.labels
     assert sum(counts.values()) == ROWS

@@ -163,18 +163,11 @@ def test_balanced_class_weights_count_rare_classes_as_much_as_common_ones(digits
         train("diabetes", class_weight="balanced", verbose=False)
 
 
-@pytest.mark.parametrize(
-    ("loss", "expected"),
-    [
-        ("absolute_error", "absolute_error"),
-        ("gamma", "gamma"),
-        ("poisson", "poisson"),
-        ("huber:0.5", "huber"),
-        ("quantile:0.1,0.5,0.9", "quantile:0.1,0.5,0.9"),
-        ("squared_error of softplus", "squared_error of softplus"),
-    ],
-)
-def test_every_loss_of_numbers_predicts_in_the_targets_own_units(loss: str, expected: str) -> None:
+NUMBER_LOSSES = ("absolute_error", "gamma", "poisson", "huber:0.5", "quantile:0.1,0.5,0.9", "squared_error of softplus")
+
+
+@pytest.mark.parametrize("loss", NUMBER_LOSSES)
+def test_every_loss_of_numbers_predicts_in_the_targets_own_units(loss: str) -> None:
     """A target that is 1,000 times larger has the same network with predictions 1,000 times larger."""
     rng = np.random.default_rng(0)
     x = rng.normal(0.0, 1.0, (600, 3)).astype(np.float32)
@@ -183,7 +176,7 @@ def test_every_loss_of_numbers_predicts_in_the_targets_own_units(loss: str, expe
     reports = []
     for unit in (1.0, 1000.0) if "of" not in loss else (1.0,):
         model, result = train(x, unit * y, recipe=recipe, verbose=False)
-        assert model.loss.startswith(expected)
+        assert model.loss.startswith(loss.removesuffix(":0.5"))
         test = np.linspace(-1.0, 1.0, 50)[:, None] * np.array([[1.0, 0.0, 0.0]])
         found = nearest_to_median(predict(model, test).labels, LossName.parse(model.loss).levels) / unit
         # The median of the targets; their mean is 1.05 times as large, and the other losses lie between.
