@@ -43,9 +43,9 @@ from .arrays import (
     same_device,
     to_host,
 )
+from .conversion import PortableMixin
 from .functions import check_functions, dropout_of, prediction_functions
 from .lbfgs import fit_lbfgs
-from .portable import PortableMixin
 from .problem import NO_ROWS, GivenRows, Problem
 from .processes import check_input_together, connect_rows
 from .stochastic import fit_stochastic, reset_curves

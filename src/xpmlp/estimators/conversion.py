@@ -1,25 +1,28 @@
-"""Estimators from and to the command line's model files, and from scikit-learn's."""
+"""Estimators that leave the process: from and to model files and pickles, and from scikit-learn's."""
 
+import contextlib
 import copy
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import sklearn.neural_network
-from jaxtyping import Shaped
-from sklearn.base import is_classifier
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer
 from sklearn.utils.validation import check_is_fitted
 
-from xpmlp.errors import ModelFileError
+from xpmlp.backends import load_backend
+from xpmlp.errors import BackendError, MissingDependencyError, ModelFileError, SettingsError
 from xpmlp.model.model import Model
-from xpmlp.model.model_file import load_model
+from xpmlp.model.model_file import load_model, save_model
 from xpmlp.nn.layers import Layer, Layers
 from xpmlp.nn.loss_names import LossName
 from xpmlp.nn.optimizers import AdamState, MomentumState
+from xpmlp.nn.tree import tree_map
 
-from .arrays import numpy_backend, to_host
+from .arrays import backend_of, is_numpy, numpy_backend, to_host
 from .functions import activation_name
 from .labels import binarizer_of
 from .lbfgs import as_layers
@@ -34,6 +37,126 @@ CONVERTED = (
     *("_label_binarizer", "_no_improvement_count", "classes_", "feature_names_in_"),
     *("n_features_in_", "n_layers_", "n_outputs_", "out_activation_"),
 )
+
+Estimator = TypeVar("Estimator", bound="PortableMixin")  # not Self: beartype supports that on whole classes only
+
+
+class PortableMixin(BaseEstimator):
+    """Saves and restores a fitted network."""
+
+    coefs_: list[Any]
+    intercepts_: list[Any]
+    _layers: Any
+    _keep: Any
+    communicator: Any
+
+    @classmethod
+    def from_sklearn(cls: type[Estimator], estimator: Any, **settings: Any) -> Estimator:
+        """Copy a fitted scikit-learn MLP: it predicts the same, and ``partial_fit`` continues its training.
+
+        `settings` are further parameters, such as ``backend="torch"``.
+        """
+        expected = getattr(sklearn.neural_network, cls.__name__)
+        if not isinstance(estimator, expected):
+            raise TypeError(
+                f"{cls.__name__}.from_sklearn takes a fitted {expected.__module__.split('.')[0]}.neural_network."
+                f"{cls.__name__}, not an instance of {type(estimator).__module__}.{type(estimator).__name__}."
+            )
+        check_is_fitted(estimator)
+        converted: Any = cls(**estimator.get_params(deep=False) | settings)
+        for name in CONVERTED:
+            if hasattr(estimator, name):
+                setattr(converted, name, copy.deepcopy(getattr(estimator, name)))
+        converted.coefs_ = [np.array(array) for array in estimator.coefs_]
+        converted.intercepts_ = [np.array(array) for array in estimator.intercepts_]
+        optimizer = getattr(estimator, "_optimizer", None)
+        if optimizer is not None and estimator.solver != "lbfgs":
+            convert = convert_adam if isinstance(optimizer, AdamOptimizer) else convert_sgd
+            convert(converted, optimizer)
+        return cast(Estimator, converted)
+
+    def to_file(self, path: str | Path) -> None:
+        """Write the fitted network to a model file, which ``xpmlp evaluate``, ``predict`` and ``inspect`` read too.
+
+        The loss curve, the feature names and the parameters are saved, except for parameters that are objects (a
+        random generator, a dict, callbacks) or infinite. The optimizer's state is not saved.
+        """
+        check_is_fitted(self)
+        save_model(Path(path), to_model(self))
+
+    @classmethod
+    def from_file(cls: type[Estimator], path: str | Path, **settings: Any) -> Estimator:
+        """Read an estimator from a model file written by `to_file` or ``xpmlp train``.
+
+        `settings` are further parameters, such as ``backend="torch"``.
+        """
+        model = load_model(Path(path))
+        name = cls.__name__
+        is_regression = model.task == "regression"
+        if is_regression == (name == "MLPClassifier"):
+            other = "MLPRegressor" if is_regression else "MLPClassifier"
+            raise ModelFileError(f"{path}: holds a model for {model.task}. Read it with {other}.from_file.")
+        if model.table_schema is not None:
+            raise ModelFileError(
+                f"{path}: holds a model of a table, whose columns have to be prepared as they were for training; an "
+                f"estimator takes numbers as they are. Use it with: xpmlp predict"
+            )
+        record = model.training.get(RECORD)
+        record = record if isinstance(record, dict) and record.get("class") == name else {}
+        estimator: Any = cls(**saved_parameters(cls, model, record) | settings)
+        layers = layers_for_raw_values(model)
+        estimator.coefs_ = [layer.weight for layer in layers]
+        estimator.intercepts_ = [layer.bias[..., 0, :] for layer in layers]
+        estimator.n_features_in_ = model.layer_sizes[0]
+        if not is_regression:
+            labels = np.asarray(model.classes)
+            with contextlib.suppress(LookupError, TypeError, ValueError):  # there is no record, or a damaged one
+                labels = np.asarray(model.classes, np.dtype(str(record["label_dtype"])))
+            estimator._label_binarizer = binarizer_of(labels, multilabel=model.task == "multilabel")
+            estimator.classes_ = estimator._label_binarizer.classes_
+        estimator._reset_attributes([model.layer_sizes[0], *(layer.weight.shape[-1] for layer in layers)])
+        attributes = record.get("attributes")
+        for name, value in (attributes if isinstance(attributes, dict) else {}).items():
+            if name in SAVED and isinstance(value, int | float | list):
+                setattr(estimator, name, value)
+        names = record.get("feature_names")
+        if isinstance(names, list) and len(names) == estimator.n_features_in_:
+            estimator.feature_names_in_ = np.asarray(names, dtype=object)
+        return cast(Estimator, estimator)
+
+    def __sklearn_clone__(self) -> Any:
+        """Return an unfitted estimator with the same communicator, of which there is no copy."""
+        if self.communicator is None:
+            return super().__sklearn_clone__()
+        return BaseEstimator.__sklearn_clone__(copy.copy(self)).set_params(communicator=self.communicator)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state to pickle: all arrays as NumPy's, and the name of their backend and device."""
+        state: dict[str, Any] = dict(super().__getstate__())
+        state["communicator"] = None  # of running processes only
+        if "coefs_" not in state:
+            return state
+        source = backend_of(self.coefs_[0])
+        if state.get("_optimizer_state") is not None:
+            state["_optimizer_state"] = tree_map(to_host, state["_optimizer_state"])
+        if not is_numpy(source):
+            state["coefs_"] = [to_host(array) for array in self.coefs_]
+            state["intercepts_"] = [to_host(array) for array in self.intercepts_]
+            state["_place"] = (source.name, source.device_name)
+        return state
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Restore a pickled state on its backend and device if they are available, else on NumPy."""
+        values = dict(state)
+        place = values.pop("_place", None)
+        super().__setstate__(values)
+        if place is None:
+            return
+        try:
+            target = load_backend(*place)
+        except (MissingDependencyError, BackendError, SettingsError):
+            return
+        self._keep(self._layers(target), target, target)
 
 
 def to_model(estimator: Any) -> Model:
@@ -90,35 +213,6 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, bool | int | str) else None
 
 
-def read_estimator(make: type[Any], path: str | Path, **settings: Any) -> Any:
-    """Return the estimator in a model file; see `MLPBase.from_file`."""
-    model = load_model(Path(path))
-    name = make.__name__
-    is_regression = model.task == "regression"
-    if is_regression == (name == "MLPClassifier"):
-        other = "MLPRegressor" if is_regression else "MLPClassifier"
-        raise ModelFileError(f"{path}: holds a model for {model.task}. Read it with {other}.from_file.")
-    if model.table_schema is not None:
-        raise ModelFileError(
-            f"{path}: holds a model of a table, whose columns have to be prepared as they were for training; an "
-            f"estimator takes numbers as they are. Use it with: xpmlp predict"
-        )
-    record = model.training.get(RECORD)
-    record = record if isinstance(record, dict) and record.get("class") == name else {}
-    estimator = make(**saved_parameters(make, model, record) | settings)
-    layers = layers_for_raw_values(model)
-    estimator.coefs_ = [layer.weight for layer in layers]
-    estimator.intercepts_ = [layer.bias[..., 0, :] for layer in layers]
-    estimator.n_features_in_ = model.layer_sizes[0]
-    if not is_regression:
-        labels = restore_labels(model.classes, record.get("label_dtype"))
-        estimator._label_binarizer = binarizer_of(labels, multilabel=model.task == "multilabel")
-        estimator.classes_ = estimator._label_binarizer.classes_
-    estimator._reset_attributes([model.layer_sizes[0], *(layer.weight.shape[-1] for layer in layers)])
-    restore_attributes(estimator, record)
-    return estimator
-
-
 def saved_parameters(make: type[Any], model: Model, record: dict[str, Any]) -> dict[str, Any]:
     """Return the estimator's parameters; those that the network itself defines take precedence over the record."""
     recorded = record.get("parameters")
@@ -146,47 +240,6 @@ def layers_for_raw_values(model: Model) -> Layers:
         last = layers[-1]
         layers[-1] = Layer(*(array[..., 1:] - array[..., :1] for array in last))
     return tuple(layers)
-
-
-def restore_labels(classes: tuple[int | str, ...], dtype: Any) -> Shaped[np.ndarray, " classes"]:
-    """Return the classes as an array with the recorded dtype, if it is valid."""
-    try:
-        return np.asarray(classes, dtype=np.dtype(dtype) if isinstance(dtype, str) else None)
-    except (TypeError, ValueError):
-        return np.asarray(classes)
-
-
-def restore_attributes(estimator: Any, record: dict[str, Any]) -> None:
-    """Set the attributes that the file has kept."""
-    attributes = record.get("attributes")
-    for name, value in (attributes if isinstance(attributes, dict) else {}).items():
-        if name in SAVED and isinstance(value, int | float | list):
-            setattr(estimator, name, value)
-    names = record.get("feature_names")
-    if isinstance(names, list) and len(names) == estimator.n_features_in_:
-        estimator.feature_names_in_ = np.asarray(names, dtype=object)
-
-
-def convert_from_sklearn(make: type[Any], fitted: Any, **settings: Any) -> Any:
-    """Return our estimator with the parameters, network, attributes and optimizer state of scikit-learn's."""
-    expected = getattr(sklearn.neural_network, make.__name__)
-    if not isinstance(fitted, expected):
-        raise TypeError(
-            f"{make.__name__}.from_sklearn takes a fitted {expected.__module__.split('.')[0]}.neural_network."
-            f"{make.__name__}, not an instance of {type(fitted).__module__}.{type(fitted).__name__}."
-        )
-    check_is_fitted(fitted)
-    estimator = make(**fitted.get_params(deep=False) | settings)
-    for name in CONVERTED:
-        if hasattr(fitted, name):
-            setattr(estimator, name, copy.deepcopy(getattr(fitted, name)))
-    estimator.coefs_ = [np.array(array) for array in fitted.coefs_]
-    estimator.intercepts_ = [np.array(array) for array in fitted.intercepts_]
-    optimizer = getattr(fitted, "_optimizer", None)
-    if optimizer is not None and fitted.solver != "lbfgs":
-        convert = convert_adam if isinstance(optimizer, AdamOptimizer) else convert_sgd
-        convert(estimator, optimizer)
-    return estimator
 
 
 def convert_adam(estimator: Any, optimizer: Any) -> None:

@@ -19,6 +19,7 @@ from xpmlp.nn.losses import DEFAULT_QUANTILES, REGRESSION_LOSSES
 
 from .arrays import move, to_host
 from .base import MLPBase
+from .classifier import MLPClassifier
 from .problem import GivenRows
 from .validation import as_floats, ravel_column, refuse_lazy
 
@@ -36,7 +37,7 @@ class MLPRegressor(RegressorMixin, MLPBase, RegressionLoss):
 
     Every parameter, attribute and method of ``sklearn.neural_network.MLPRegressor`` is here under the same name with
     the same meaning, and the same ``random_state`` gives the same network. The parameters listed below are additional
-    and come last. ``docs/estimators.md`` compares the two.
+    and come last, and so do those of `MLPClassifier` from `activation` on. ``docs/estimators.md`` compares the two.
 
     Parameters
     ----------
@@ -52,30 +53,6 @@ class MLPRegressor(RegressorMixin, MLPBase, RegressionLoss):
     out_activation
         Function of the last layer, to bound the predictions: ``"logistic"`` to (0, 1), ``"tanh"`` to (−1, 1),
         ``"softplus"`` to positive numbers.
-    activation
-        Also ``"leaky_relu"``, ``"elu"``, ``"selu"``, ``"softplus"``, ``"silu"``, ``"gelu"``, ``"mish"``; a tuple with
-        one for each hidden layer; or a pair of functions of one's own, ``f(xp, z)`` and its derivative.
-    solver
-        Also ``"adamw"``, whose weight decay is `alpha`.
-    max_grad_norm
-        Longer gradients are shortened to this length; None for no limit.
-    dropout
-        Probability of dropping each hidden unit during training, in [0, 1); a tuple with one for each hidden layer.
-    ensemble
-        Number of networks to train at once, from different initial weights and on the same batches; predictions are
-        their mean. None: one network. With an ensemble, `coefs_` have the shape ``(members, inputs, outputs)`` and
-        `intercepts_` ``(members, outputs)``, and `loss_` and `loss_curve_` are means over the members.
-    backend
-        Library to compute with: ``"numpy"``, ``"cupy"``, ``"torch"``, ``"jax"`` or ``"auto"``. None: the library of X.
-    device
-        ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``. None: the device of X, or the backend's default.
-    dtype
-        ``"float32"`` or ``"float64"`` to compute in. None: the dtype of X.
-    callbacks
-        Instances of `xpmlp.training.Callback`, called after each epoch of sgd and adam.
-    communicator
-        Several processes that call `fit` together, such as ``mpi4py.MPI.COMM_WORLD``, each with samples of its own. All
-        get the network of one process that holds all samples; see ``docs/clusters.md``.
     """
 
     _: KW_ONLY
@@ -163,3 +140,7 @@ class MLPRegressor(RegressorMixin, MLPBase, RegressionLoss):
         tags.target_tags.multi_output = True
         tags.target_tags.positive_only = self.loss in ("poisson", "gamma")
         return tags
+
+
+SHARED = f"{MLPClassifier.__doc__}".partition("activation\n")
+MLPRegressor.__doc__ = f"{MLPRegressor.__doc__}{''.join(SHARED[1:])}"
