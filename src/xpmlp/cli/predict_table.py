@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 from xpmlp.backends import Backend
-from xpmlp.datasets.streaming.load import LargeTable, find_large_table
+from xpmlp.datasets.streaming.large_table import LargeTable, find_large_table
 from xpmlp.datasets.tables.loading import Rows
 from xpmlp.datasets.tables.options import TableOptions
 from xpmlp.datasets.tables.table import Table, import_polars
@@ -77,7 +77,7 @@ def predict_pieces(
     model: Model, large: LargeTable, backend: Backend, options: TableOptions, output: Path | None
 ) -> None:
     """Predict each row of a table larger than memory, and write the table with the predictions, piece by piece."""
-    name = large.files.table.name
+    name = large.table.name
     if output is None or output.suffix.lower() not in STREAMED_FORMATS:
         raise SettingsError(
             f"{name}: takes more memory than {large.memory.reason}, so its predictions are written piece by piece. "
@@ -88,7 +88,7 @@ def predict_pieces(
     def predicted() -> Iterator[Any]:
         nonlocal count
         noted = False
-        for piece in large.read():
+        for piece in large.read_all():
             rows = table_inputs(model, read_texts(piece, options, model.table_schema))
             for note in () if noted else rows.notes:
                 print_note(f"rows {piece.first + 1:,} to {piece.first + piece.rows:,}: {note}")

@@ -14,7 +14,8 @@ from .idx_folder import find_idx_files, idx_prefixes, load_idx_folder
 from .mnist import load_mnist
 from .picture_folder import LAYOUT, holds_pictures, is_picture, is_run
 from .pictures import find_pictures, load_pictures
-from .streaming.load import load_stream
+from .streaming.large_table import find_large_table
+from .streaming.table import load_table_stream
 from .tables.files import FORMATS, refuse_foreign, table_format
 from .tables.loading import NAMED_TABLES, load_table
 from .tables.options import TableOptions
@@ -67,8 +68,8 @@ def load_by_options(
     name = str(data)
     if name and name not in NAMES:
         refuse_unsupported(name, options)
-    if (streamed := load_stream(data, options, memory)) is not None:
-        return streamed
+    if (large := find_large_table(data, memory, options.target_file)) is not None:
+        return load_table_stream(large, options)
     path = Path(os.path.expanduser(data))
     if name and name not in NAMES and (pictures := find_pictures(path, options)) is not None:
         if memory is not None:

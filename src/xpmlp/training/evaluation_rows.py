@@ -18,7 +18,7 @@ from xpmlp.datasets.load import NAMES, is_table
 from xpmlp.datasets.picture_folder import PictureFolder
 from xpmlp.datasets.pictures import find_pictures, read_parts
 from xpmlp.datasets.splitting import BY_ROW_NUMBER, draw, split_rows
-from xpmlp.datasets.streaming.load import find_large_table
+from xpmlp.datasets.streaming.large_table import find_large_table
 from xpmlp.datasets.tables.columns import find_target
 from xpmlp.datasets.tables.loading import NAMED_TABLES, held_out_rows, labelled_rows, open_tables, plain_schema
 from xpmlp.datasets.tables.options import TableOptions
@@ -194,7 +194,7 @@ def find_large_rows(
     large = find_large_table(data, memory, options.target_file)
     if large is None:
         return None
-    table, split = large.files.table, model.training.get("split")
+    table, split = large.table, model.training.get("split")
     schema, _ = schema_for(model, table, target)
     facts: tuple[str, ...] = (f"{table.name}: read in pieces, as it takes more memory than {large.memory.reason}",)
     is_held_out: Callable[[int, int], Bool[np.ndarray, " rows"]] | None = None
@@ -215,7 +215,7 @@ def find_large_rows(
         facts = (*facts, f"{table.name}: evaluated on the rows held out in training")
 
     def read() -> Iterator[Split]:
-        for piece in large.read():
+        for piece in large.read_all():
             chosen = None if is_held_out is None else is_held_out(piece.first, piece.rows)
             if chosen is None or chosen.any():
                 part, notes = labelled_rows(read_texts(piece, options, schema), schema, model.classes, chosen)

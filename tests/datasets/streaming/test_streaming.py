@@ -12,8 +12,8 @@ import pytest
 
 from xpmlp.datasets import Dataset, TableOptions, load_dataset
 from xpmlp.datasets.splitting import draw
+from xpmlp.datasets.streaming.large_table import find_large_table
 from xpmlp.datasets.streaming.limit import parse_memory
-from xpmlp.datasets.streaming.parquet import open_files
 from xpmlp.datasets.tables.files import read_table
 from xpmlp.datasets.tables.kinds import as_kinds, find_kinds
 from xpmlp.datasets.tables.loading import held_out_rows
@@ -161,20 +161,19 @@ def test_a_table_that_fits_is_loaded_as_always(path: Path) -> None:
     np.testing.assert_array_equal(first.train.x, second.train.x)
 
 
-@pytest.mark.parametrize("sizes", [(1, 1, 1, 17), (1000,), (3, 7_000)])
-def test_row_groups_are_found(tmp_path: Path, sizes: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 25_000), (40_000,), (3, 30_000)])
+def test_pieces_are_all_rows_whatever_the_files_and_row_groups(tmp_path: Path, sizes: tuple[int, ...]) -> None:
     for number, rows in enumerate(sizes):
         frame = pl.DataFrame({"a": range(rows), "list": [[row, 2] for row in range(rows)], "text": ["é"] * rows})
         frame.write_parquet(tmp_path / f"{number}.parquet", row_group_size=700)
-    files = open_files(tmp_path)
-    for file, rows in zip(files.files, sizes, strict=True):
-        found = [group.rows for group in file.groups]
-        assert sum(found) == rows
-        assert max(found) <= 700
-    pieces = files.pieces(2000)
+    large = find_large_table(tmp_path, "1MB")
+    assert large is not None
+    assert large.table.rows == sum(sizes)
+    pieces = large.pieces
     assert [piece.first for piece in pieces] == np.cumsum([0, *(piece.rows for piece in pieces)])[:-1].tolist()
-    assert sum(piece.rows for piece in pieces) == files.table.rows
-    read = pl.concat([files.read(piece, ["a"]).collect() for piece in pieces])
+    assert sum(piece.rows for piece in pieces) == large.table.rows
+    assert all(large.read(piece).collect().estimated_size() <= 1e6 / 8 for piece in pieces[:3])
+    read = pl.concat([large.read(piece, ["a"]).collect() for piece in pieces])
     assert read["a"].to_list() == [row for rows in sizes for row in range(rows)]
 
 

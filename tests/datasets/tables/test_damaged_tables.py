@@ -99,7 +99,7 @@ def test_members_of_an_npz_that_are_no_arrays_are_left_out_and_false_sizes_refus
     for content in (header.getvalue() + b"\0" * 800, header.getvalue()):
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("a.npy", content)
-        with pytest.raises(DataError, match=r"data.npz: cannot be .* \(an array of 8,000,000,000,000,000 bytes"):
+        with pytest.raises(DataError, match=r"data.npz: cannot be read as \.npz \(.*allocate"):
             read_table(path)
 
 

@@ -21,16 +21,13 @@ from ..tables.kinds import WrongCells, convert
 from ..tables.loading import find_columns
 from ..tables.options import TableOptions, Task
 from ..tables.statistics import Moments, TableStatistics, moments
-from ..tables.table import Table, import_polars, reports_polars_errors
+from ..tables.table import Table, import_polars
 from ..tables.values import read_texts
-from .arrays import ArrayFiles
-from .limit import Memory
-from .parquet import ParquetFiles
+from .large_table import LargeTable, needed_memory
 from .rows import PIECE_FRACTION, Piece, RowStream, draw_rows, pack
 
 SAMPLE_ROWS, SAMPLE_PIECES = 100_000, 32
 MOST_CLASSES = 10_000
-COLUMN_COPIES = 40  # bytes of a row that loading a table takes beside its inputs: copies of a column at a time
 
 
 class TablePieces(NamedTuple):
@@ -44,7 +41,7 @@ class TablePieces(NamedTuple):
         Columns that may hold infinite numbers; None before the table is measured.
     """
 
-    files: ParquetFiles | ArrayFiles
+    large: LargeTable
     sample: Table
     kinds: Mapping[str, Kind]
     target: str
@@ -53,7 +50,7 @@ class TablePieces(NamedTuple):
     def open(self, piece: Piece) -> tuple[Table, dict[str, WrongCells]]:
         """Return the rows of a piece, and the cells that are not of their column's kind."""
         polars = import_polars()
-        table = self.files.read(piece, [*self.kinds, self.target])
+        table = self.large.read(piece, [*self.kinds, self.target])
         if table.schema[self.target] == polars.String and self.sample.schema[self.target] != polars.String:
             table, _ = convert(replace(table, reading=self.sample.reading), {self.target: "number"})
         table = replace(table, formats=self.sample.formats, reading=self.sample.reading)
@@ -78,7 +75,7 @@ class TableStream(RowStream):
 
     def check(self, piece: Piece) -> None:
         """Refuse a piece whose file is gone or has changed."""
-        self.tables.files.check(piece)
+        self.tables.large.check()
 
     def read(self, piece: Piece, part: Any) -> Split:
         """Return the rows of a piece that belong to a part of the data, as inputs with their labels."""
@@ -89,26 +86,22 @@ class TableStream(RowStream):
         return Split(x, target.values[mask])
 
 
-def needed_memory(rows: int, columns: int) -> int:
-    """Estimate the bytes that a table takes in memory."""
-    return rows * (4 * columns + COLUMN_COPIES)
-
-
-@reports_polars_errors
-def load_table_stream(path: Path, files: ParquetFiles | ArrayFiles, options: TableOptions, memory: Memory) -> Dataset:
+def load_table_stream(large: LargeTable, options: TableOptions) -> Dataset:
     """Measure a table in one pass, and return a sample of its rows together with the stream of all.
 
     Columns are judged by the sample: their kinds, formats of dates, images. Means, deviations, extremes, categories and
     numbers of missing values are those of all training rows; medians are the sample's.
     """
     if options.test is not None:
-        raise DataError(f"{path}: is streamed, so --test cannot be used. Leave it out: test rows are held out.")
-    pieces = files.pieces(memory.limit // PIECE_FRACTION)
-    sample, numbers = take_sample(files, pieces, memory.limit // PIECE_FRACTION, options)
-    found, whole = find_columns(sample, options), files.table
+        raise DataError(
+            f"{large.table.name}: is streamed, so --test cannot be used. Leave it out: test rows are held out."
+        )
+    pieces, whole = large.pieces, large.table
+    sample, numbers = take_sample(large, pieces, options)
+    found = find_columns(sample, options)
     name, test_fraction = found.target.name, options.test_fraction or TEST_FRACTION
     tables, statistics, targets = (
-        TablePieces(files, found.table, found.kinds, name),
+        TablePieces(large, found.table, found.kinds, name),
         TableStatistics(found.kinds),
         TargetStatistics(name),
     )
@@ -135,13 +128,13 @@ def load_table_stream(path: Path, files: ParquetFiles | ArrayFiles, options: Tab
     is_train = draws >= test_fraction
     parts, labels = (is_train & usable, ~is_train & usable), np.asarray(sorted(targets.labels))
     dataset = found.dataset(
-        path, statistics, options, parts, is_train, labels, [note, *statistics.row_notes(whole, name)]
+        whole.name, statistics, options, parts, is_train, labels, [note, *statistics.row_notes(whole, name)]
     )
     assert dataset.table_schema is not None
     stream = TableStream(
         name=whole.name,
         pieces=tuple(kept),
-        memory=memory.limit,
+        memory=large.memory.limit,
         test_fraction=test_fraction,
         labels=targets.labels if dataset.classes else {},
         mean=targets.numbers.mean,
@@ -156,7 +149,6 @@ def load_table_stream(path: Path, files: ParquetFiles | ArrayFiles, options: Tab
     )
     if not stream.train_counts.any():
         raise DataError(f"{whole.name}: no rows to train on.")
-    needed = format_bytes(needed_memory(whole.rows, len(whole.schema)))
     return replace(
         dataset,
         split={
@@ -166,24 +158,23 @@ def load_table_stream(path: Path, files: ParquetFiles | ArrayFiles, options: Tab
             "drawn_by": BY_ROW_NUMBER,
         },
         stream=stream,
-        why_streamed=f"about {needed} in memory, more than {memory.reason}",
+        why_streamed=f"about {format_bytes(needed_memory(whole))} in memory, more than {large.memory.reason}",
     )
 
 
 def take_sample(
-    files: ParquetFiles | ArrayFiles, pieces: tuple[Piece, ...], most_bytes: int, options: TableOptions
+    large: LargeTable, pieces: tuple[Piece, ...], options: TableOptions
 ) -> tuple[Table, Int64[np.ndarray, " rows"]]:
     """Return rows spread over a table, and their numbers."""
-    columns = list(files.table.schema)
     chosen = [pieces[index] for index in spread(len(pieces), SAMPLE_PIECES)]
-    rows = max(1000, min(SAMPLE_ROWS, most_bytes // (8 * len(columns))))
+    rows = max(1000, min(SAMPLE_ROWS, large.memory.limit // PIECE_FRACTION // (8 * len(large.table.schema))))
     frames, numbers = [], []
     for piece in chosen:
         taken = spread(piece.rows, -(-rows // len(chosen)))
-        frames.append(files.read(piece, columns).collect()[taken])
+        frames.append(large.read(piece).collect()[taken])
         numbers.append(piece.first + taken)
     frame = import_polars().concat(frames)
-    table = Table.of(files.table.name, frame, row_shape=files.table.row_shape)
+    table = replace(large.table, frame=frame.lazy(), rows=frame.height)
     return read_texts(table, options, None), np.concatenate(numbers)
 
 

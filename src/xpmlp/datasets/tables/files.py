@@ -8,7 +8,6 @@ import re
 import shlex
 import warnings
 import zipfile
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -149,7 +148,7 @@ def read_tables(
                 table, parts = read_npz(path)
             elif kind == "npy":
                 files = array_files(path, None if options is None else options.target_file)
-                table = table_of_arrays(str(path), load_arrays(files))
+                table = table_of_arrays(str(path), {name: map_array(file) for name, file in files.items()})
             else:
                 table = open_parquet(path) if kind == "parquet" else open_arrow(path)
             texts = {name: read_texts(part, options, schema) for name, part in parts.items()}
@@ -296,28 +295,28 @@ def split_name(name: str) -> tuple[str, str] | None:
     return "validation" if part.startswith("val") else part, usual
 
 
-def load_arrays(files: Mapping[str, Path]) -> dict[str, Shaped[np.ndarray, "..."]]:
-    """Read .npy files, given by the names of their arrays."""
-    return {name: load_array(file) for name, file in files.items()}
-
-
-def load_array(path: Path) -> Shaped[np.ndarray, "..."]:
-    """Read the array in a .npy file."""
+def map_array(path: Path) -> Shaped[np.ndarray, "..."]:
+    """Map the array in a .npy file, of which those values are read that are used."""
     try:
-        with path.open("rb") as stream:
-            return read_array(stream, path.stat().st_size)
+        array: np.memmap[Any, Any] = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such file. Check its name and folder.") from error
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
-    except Exception as error:  # as above
-        raise DataError(f"{path}: cannot be read as .npy ({error}). Is the file whole?") from error
+    except Exception as error:  # damaged headers raise errors of several types
+        raise unreadable_array(path, ".npy", error) from error
+    return array
+
+
+def unreadable_array(path: Path, kind: str, error: Exception) -> DataError:
+    """Return the error for a file whose arrays cannot be read."""
+    if "object" in str(error).lower():
+        return DataError(f"{path}: holds Python objects. Save arrays of numbers or text instead.")
+    return DataError(f"{path}: cannot be read as {kind} ({error}). Is the file whole?")
 
 
 def read_arrays(path: Path) -> tuple[dict[str, Shaped[np.ndarray, "..."]], tuple[str, ...]]:
     """Return the arrays of a file, and a note on members that are none."""
     if os.path.isdir(path):
-        return load_arrays(array_files(path)), ()
+        return {name: map_array(file) for name, file in array_files(path).items()}, ()
     with path.open("rb") as start:
         if start.read(6) == NPY_MAGIC:
             raise DataError(f"{path}: holds a single array. Give an .npz with {LAYOUTS}.")
@@ -325,34 +324,21 @@ def read_arrays(path: Path) -> tuple[dict[str, Shaped[np.ndarray, "..."]], tuple
     others = []
     try:
         with zipfile.ZipFile(path) as archive, warnings.catch_warnings(action="ignore"):
+            size = sum(member.file_size for member in archive.infolist())
+            check_memory(size, what=str(path), remedy="Use fewer rows or a larger machine.")
             for member in archive.infolist():
                 with archive.open(member) as file:
                     if file.read(6) == NPY_MAGIC:
                         file.seek(0)
-                        arrays[member.filename.removesuffix(".npy")] = read_array(file, member.file_size)
+                        array = np.lib.format.read_array(file, allow_pickle=False)
+                        arrays[member.filename.removesuffix(".npy")] = array
                     else:
                         others.append(member.filename)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+    except DataError:
+        raise
     except Exception as error:  # damaged archives raise errors of a dozen types
-        raise DataError(f"{path}: cannot be read as .npz ({error}). Is the file whole?") from error
+        raise unreadable_array(path, ".npz", error) from error
     return arrays, (f"{path}: left out, as they are no arrays: {listing(others)}",) if others else ()
-
-
-def read_array(file: Any, size: int) -> Shaped[np.ndarray, "..."]:
-    """Read an array of an .npz, a file of `size` bytes; its header must not promise more or less than follows."""
-    read_header = {(1, 0): np.lib.format.read_array_header_1_0}.get(
-        np.lib.format.read_magic(file), np.lib.format.read_array_header_2_0
-    )
-    shape, is_fortran, dtype = read_header(file)
-    if dtype.hasobject:
-        raise DataError("holds Python objects. Save arrays of numbers or text instead.")
-    expected = math.prod(shape) * dtype.itemsize
-    if expected != size - file.tell():
-        raise ValueError(f"an array of {expected:,} bytes in a member of {size:,}")
-    check_memory(expected, what="one of its arrays", remedy="Use fewer rows or a larger machine.")
-    array = np.frombuffer(bytearray(file.read(expected)), dtype)
-    return array.reshape(shape, order="F" if is_fortran else "C")
 
 
 def is_one_hot(array: Shaped[np.ndarray, "rows classes"]) -> bool:

@@ -1,0 +1,170 @@
+"""Tables larger than memory, in Parquet or .npy files: whether they are, and how a piece at a time is read."""
+
+import math
+import os
+import shlex
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from xpmlp.errors import DataError
+
+from ..memory import format_bytes
+from ..tables.converted import READERS
+from ..tables.files import TARGETS, array_files, map_array, open_parquet, parquet_files, split_name, table_format
+from ..tables.files import table_of_arrays as table_of
+from ..tables.table import Table, import_polars, polars_errors
+from .limit import Memory
+from .rows import PIECE_FRACTION, Piece, SourceFile
+
+TEXT_COPIES = 3  # of a CSV file that reading it takes
+MOST_COPIES = 5  # of .npy files: their bytes, and inputs in float32
+COLUMN_COPIES = 40  # bytes of a row that loading a table takes beside its inputs: copies of a column at a time
+MEASURED_ROWS = 1000  # of which the bytes of a row are estimated
+
+
+@dataclass(frozen=True)
+class LargeTable:
+    """A table that takes more memory than it may.
+
+    Attributes
+    ----------
+    table
+        All rows; they are read when the table is collected.
+    bytes
+        Of all values.
+    read_rows
+        Returns a LazyFrame of some rows.
+    """
+
+    table: Table
+    files: tuple[SourceFile, ...]
+    bytes: int
+    read_rows: Callable[[slice], Any]
+    memory: Memory
+    lock: threading.Lock = field(default_factory=threading.Lock)  # of several threads, one decodes at a time
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """Pieces of equal size, a small part of the memory."""
+        rows = self.table.rows
+        step = max(1, self.memory.limit // PIECE_FRACTION * rows // self.bytes)
+        return tuple(Piece(start, min(step, rows - start)) for start in range(0, rows, step))
+
+    def check(self) -> None:
+        """Refuse files that are gone or have changed."""
+        for file in self.files:
+            file.check()
+
+    def read(self, piece: Piece, columns: list[str] | None = None) -> Table:
+        """Return the rows of a piece, of all columns by default."""
+        self.check()
+        with self.lock, polars_errors(f"{self.table.name}: cannot be read"):
+            chosen = self.read_rows(slice(piece.first, piece.first + piece.rows)).select(
+                columns or [*self.table.schema]
+            )
+            # The streaming engine decodes the pages that it needs, not whole row groups.
+            frame = chosen.collect(engine="streaming")
+        return replace(self.table, frame=frame.lazy(), schema=dict(frame.schema), rows=frame.height, first=piece.first)
+
+    def read_all(self) -> Iterator[Table]:
+        """Yield the table in pieces."""
+        return map(self.read, self.pieces)
+
+
+def needed_memory(table: Table) -> int:
+    """Estimate the bytes that a table takes in memory."""
+    return table.rows * (4 * len(table.schema) + COLUMN_COPIES)
+
+
+def find_large_table(
+    data: str | Path, memory: str | int | None = None, targets: str | Path | None = None
+) -> LargeTable | None:
+    """Return a table that takes more than that memory, by default most of the free one; None for other data.
+
+    Parameters
+    ----------
+    targets
+        Of an array in a .npy file, the file with the targets.
+
+    Raises
+    ------
+    SettingsError
+        If the memory is not a size.
+    DataError
+        If it takes more and cannot be read in pieces.
+    """
+    limit = Memory.of(memory)
+    path = Path(os.path.expanduser(data))
+    if limit is None or not os.path.exists(path):
+        return None
+    kind = table_format(path)
+    is_array = kind == "npy" or (kind == "npz" and os.path.isdir(path))
+    found = [*array_files(path, targets).values()] if is_array else parquet_files(path)
+    size = sum(file.stat().st_size for file in found if file.is_file())
+    if is_array and MOST_COPIES * size > limit.limit:
+        needed = sum(array.size * (array.itemsize + 4) for array in map(map_array, found))
+        return open_arrays(path, targets, limit) if needed > limit.limit else None
+    if kind == "parquet" and size:
+        table = open_parquet(path, trusted=True)
+        return open_pieces(table, found, limit) if needed_memory(table) > limit.limit else None
+    if kind is not None and not is_array and TEXT_COPIES * size > limit.limit:
+        can_scan = kind == "csv" and path.suffix.lower() not in (*READERS, ".bz2", ".xz")
+        other, convert = path.with_suffix("" if kind == "npz" else ".parquet"), "Save it as Parquet"
+        if can_scan:
+            code = f"import polars; polars.scan_csv({str(path)!r}).sink_parquet({str(other)!r})"
+            convert = f"Convert it once: python -c {shlex.quote(code)}"
+        elif kind == "npz":
+            convert = f"Unpack it once: python -m zipfile -e {shlex.quote(str(path))} {shlex.quote(str(other))}"
+        given = other if can_scan or kind == "npz" else "the Parquet file"
+        raise DataError(
+            f"{path}: takes about {format_bytes(TEXT_COPIES * size)} in memory, more than {limit.reason}, and only "
+            f"Parquet and .npy can be streamed. {convert}. Then give {given}, or a larger --memory."
+        )
+    return None
+
+
+def open_pieces(table: Table, paths: list[Path], memory: Memory) -> LargeTable:
+    """Open a table in Parquet files; the bytes of its values are estimated from the first rows and the files' sizes."""
+    files = tuple(map(SourceFile.of, paths))
+    head = table.head(MEASURED_ROWS)
+    size = max(head.estimated_size() * table.rows // max(head.height, 1), sum(file.size for file in files))
+    return LargeTable(table, files, size, lambda rows: table.frame.slice(rows.start, rows.stop - rows.start), memory)
+
+
+def open_arrays(path: Path, targets: str | Path | None, memory: Memory) -> LargeTable:
+    """Open a .npy file, with the targets in another, or a folder of such files, as if they fitted into memory.
+
+    Raises
+    ------
+    DataError
+        If one cannot be read, or the arrays do not make one table without test rows.
+    """
+    paths = array_files(path, targets)
+    files = tuple(map(SourceFile.of, paths.values()))
+    arrays = {name: map_array(file) for name, file in paths.items()}
+    for name, array in arrays.items():
+        if split_name(name) is not None:
+            raise DataError(
+                f"{path}: is streamed, so that rows cannot be in a part of their own, {name}. Give x and y."
+            )
+        if name in TARGETS and math.prod(array.shape[1:]) > 1:
+            raise DataError(f"{paths[name]}: has the shape {array.shape}. To stream it, save one label for each row.")
+    sizes = {array.shape[:1] for array in arrays.values()}
+    if len(sizes) > 1 or sizes & {(), (0,)}:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise DataError(f"{path}: its arrays have different numbers of rows, or none: {shapes}. Give x and y.")
+    ((rows,),) = sizes
+
+    def read_rows(chosen: slice) -> Any:
+        # Mapped only meanwhile: mapped memory counts as that of the process.
+        return table_of(str(path), {name: map_array(file)[chosen] for name, file in paths.items()}).frame
+
+    head = table_of(str(path), {name: array[:1] for name, array in arrays.items()})
+    # Of a deferred table, all columns are read when one is used.
+    frame = import_polars().defer(lambda: read_rows(slice(None)), schema=head.schema)
+    return LargeTable(
+        replace(head, frame=frame, rows=rows), files, sum(array.nbytes for array in arrays.values()), read_rows, memory
+    )
