@@ -158,7 +158,7 @@ def test_folds_are_scored_beside_the_run_which_they_do_not_change(
         yield next(found)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("xpmlp.cli.folds.cross_validate", interrupted)
+    monkeypatch.setattr("xpmlp.cli.train.cross_validate", interrupted)
     code, out, _ = xpmlp("train", "iris", "--epochs", 5, "--folds", 4, "-o", "run", "--force")
     assert code == 0
     assert "fold 2/4: interrupted\ncross-validation, 1 folds" in out

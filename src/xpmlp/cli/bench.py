@@ -15,24 +15,12 @@ from xpmlp.bench import (
     Results,
     Workload,
     backend_candidate,
-    compare_results,
     load_results,
     make_workload,
     parse_sweep,
+    report,
     run_benchmark,
-    save_results,
     synthetic_workload,
-)
-from xpmlp.bench.report import (
-    COLUMNS,
-    FILES,
-    describe_case,
-    describe_load,
-    describe_threads,
-    differences,
-    doubts,
-    table_rows,
-    warnings_of,
 )
 from xpmlp.bench.worker import share_gpus
 from xpmlp.datasets import TableOptions
@@ -95,7 +83,7 @@ def bench(
     swept = None if sweep is None else parse_sweep(sweep)
     given = options.collect_table_options(table)
     if output is not None:
-        options.prepare_folder(output, FILES, force=force)
+        options.prepare_folder(output, report.FILES, force=force)
     workload = load_workload(data, data_dir, given)
     with show_progress(console) as progress:
         candidates = [backend_candidate(name) for name in names]
@@ -103,7 +91,7 @@ def bench(
     print_results(console, results)
     is_timed = any(case.timed for case in results.cases)
     if output is not None and is_timed:
-        console.print(f"saved in {output}: {', '.join(save_results(results, output))}")
+        console.print(f"saved in {output}: {', '.join(report.save_results(results, output))}")
     if any(case.interrupted for case in results.cases) or not results.cases:
         if not is_timed:
             print_error("Interrupted before anything was measured; nothing is saved.")
@@ -135,13 +123,13 @@ def print_results(console: Console, results: Results) -> None:
     """Print a table for each case, warnings, and the threads used."""
     for case in results.cases:
         if case.measurements:
-            table = make_table(describe_case(case), "", *COLUMNS)
-            for row in table_rows(case):
+            table = make_table(report.describe_case(case), "", *report.COLUMNS)
+            for row in report.table_rows(case):
                 table.add_row(*row)
             console.print(table)
-        for warning in warnings_of(case):
+        for warning in report.warnings_of(case):
             print_note(warning)
-    threads, load = describe_threads(results), describe_load(results.machine)
+    threads, load = report.describe_threads(results), report.describe_load(results.machine)
     if threads:
         console.print(threads)
     if load:
@@ -150,7 +138,7 @@ def print_results(console: Console, results: Results) -> None:
 
 def print_changes(console: Console, old: Results, new: Results) -> None:
     """Print what became faster or slower."""
-    changes = compare_results(old, new)
+    changes = report.compare_results(old, new)
     if not changes:
         raise SettingsError("--compare: the two results have nothing in common: no backend with the same settings.")
     table = make_table("", "", "backend", "old", "new", "ratio", "", left=2)
@@ -164,5 +152,5 @@ def print_changes(console: Console, old: Results, new: Results) -> None:
             change.case, change.name, f"{change.old:.4g} s", f"{change.new:.4g} s", f"{change.ratio:.3f}", verdict
         )
     console.print(table)
-    for difference in [*differences(old, new), *doubts(old, new)]:
+    for difference in [*report.differences(old, new), *report.doubts(old, new)]:
         print_note(difference)

@@ -107,18 +107,12 @@ def print_report(
     others += "" if report.roc_auc is None else f", ROC AUC {report.roc_auc:.4f}"
     console.print(Text.assemble((score, "bold"), f"{others}, loss {describe_loss(report.loss)}{where}"))
     console.print(describe_baselines(report, linear))
-    print_scores(console, report)
-    print_mistakes(console, report)
-
-
-def print_scores(console: Console, report: training.Report) -> None:
-    """Print a table with a row for each class."""
     table = make_table("scores per class", "class", "precision", "recall", "F1", "rows", left=0)
-    for score in report.per_class:
-        table.add_row(
-            str(score.label), f"{score.precision:.4f}", f"{score.recall:.4f}", f"{score.f1:.4f}", f"{score.support:,}"
-        )
+    for each in report.per_class:
+        cells = (f"{value:.4f}" for value in (each.precision, each.recall, each.f1))
+        table.add_row(str(each.label), *cells, f"{each.support:,}")
     console.print(table)
+    print_mistakes(console, report)
 
 
 def print_mistakes(console: Console, report: training.Report) -> None:

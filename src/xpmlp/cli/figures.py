@@ -59,9 +59,9 @@ def run_figures(
     else:
         title = add_classification(figures, model, rows, name, backend)
     if history:
-        figures.drawn["curves.png"] = lambda: plots.draw_curves(
-            history, title, kept_epoch(model), name_loss(model, history)
-        )
+        # The losses of earlier versions have no unit.
+        loss = LOSS_NAMES.get(model.loss, "loss") if history[0].train_loss is not None else "loss"
+        figures.drawn["curves.png"] = lambda: plots.draw_curves(history, title, kept_epoch(model), loss)
     else:
         figures.omit(["curves.png"], "there is no history")
     if is_image_shape(model.input_shape):
@@ -69,11 +69,6 @@ def run_figures(
     else:
         figures.omit(["weights.png"], "the samples are not images")
     return RunFigures({file: figures.drawn[file] for file in FIGURES if file in figures.drawn}, figures.omitted)
-
-
-def name_loss(model: Model, history: Sequence[EpochRow]) -> str:
-    """Return the name of a history's loss; those of earlier versions have no unit."""
-    return LOSS_NAMES.get(model.loss, "loss") if history[0].train_loss is not None else "loss"
 
 
 def kept_epoch(model: Model) -> int | None:

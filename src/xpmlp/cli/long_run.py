@@ -3,14 +3,13 @@
 import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from xpmlp.datasets.load import NAMES
 from xpmlp.errors import DataError, OutputError, SettingsError
-from xpmlp.training import Callback, Checkpoint, Checkpointing, EarlyStopping, FitResult, newest_checkpoint
+from xpmlp.training import Callback, Checkpoint, Checkpointing, EarlyStopping, newest_checkpoint
 from xpmlp.training.checkpoint import checkpoint_files
 from xpmlp.whole_files import read_whole, write_whole
 
@@ -138,11 +137,3 @@ def make_callbacks(values: Mapping[str, Any], folder: Path | None) -> list[Callb
             Checkpointing(folder / CHECKPOINTS, every_epochs=every, every_minutes=minutes, settings=to_plain(values))
         )
     return callbacks
-
-
-def last_result(result: FitResult, callbacks: Sequence[Callback]) -> FitResult | None:
-    """Return the result of the last epoch, if early stopping restored a better one."""
-    for callback in callbacks:
-        if isinstance(callback, EarlyStopping) and callback.last_state is not None:
-            return replace(result, state=callback.last_state, kept_epoch=len(result.history))
-    return None

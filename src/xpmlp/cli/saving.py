@@ -1,5 +1,6 @@
 """The files that ``xpmlp train`` writes at the end of a run, and its last lines of output."""
 
+import functools
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -61,11 +62,7 @@ def save_run(
     # Not of pictures: importing scikit-learn for it would take longer than training on the digits.
     linear = linear_score(dataset.train, dataset.test, dataset.classes) if dataset.table_schema else None
     console.print(describe_baselines(report, linear))
-
-    def describe() -> dict[str, Any]:
-        record = describe_run(dataset, settings, result, model, report, backend, hosts, linear)
-        return record | ({"folds": list(folds)} if folds else {})
-
+    describe = functools.partial(describe_run, dataset, settings, result, model, report, backend, hosts, linear, folds)
     folder.save("run.json", lambda: (json.dumps(describe(), indent=2) + "\n").encode())
     for file, draw in run_figures(model, result.history, dataset.test, dataset.name, backend).drawn.items():
         folder.save(file, draw)
@@ -111,6 +108,7 @@ def describe_run(
     backend: Backend,
     hosts: Sequence[str] = (),
     linear: float | None = None,
+    folds: Sequence[float] = (),
 ) -> dict[str, Any]:
     """Return the content of run.json: the settings and versions to repeat the run with, and its scores."""
     scores = {name: value for name, value in report.to_json().items() if name not in ("per_class", "confusion")}
@@ -145,4 +143,4 @@ def describe_run(
         schema = dataset.table_schema
         record["data"] |= {"target": schema.target, "columns": len(schema.columns), "split": dataset.split}
         record["data"] |= {"missing": schema.missing, "scaling": schema.scaling}
-    return record
+    return record | ({"folds": list(folds)} if folds else {})

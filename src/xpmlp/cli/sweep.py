@@ -131,9 +131,10 @@ def sweep(
         if output is None:
             folder = processes.together(lambda: make_run_folder(f"{dataset.name}-sweep") if leads else None)
         print_start(console, dataset, space, base)
+        board_class = LiveBoard if can_move(console) else Board
         with (
             options.named_as_options("storage"),
-            contextlib.closing(make_board(console, dataset, count_trials(space, sampler, trials))) as board,
+            contextlib.closing(board_class(console, dataset, count_trials(space, sampler, trials))) as board,
         ):
             found = search(
                 dataset,
@@ -217,11 +218,6 @@ def score_name(dataset: Dataset) -> str:
     return "validation accuracy (%)" if dataset.classes else "validation R²"
 
 
-def make_board(console: Console, dataset: Dataset, trials: int) -> "Board":
-    """Return a table of the best trials so far that moves on a terminal, or lines for anything else."""
-    return LiveBoard(console, dataset, trials) if can_move(console) else Board(console, dataset, trials)
-
-
 class Board:
     """Prints each trial that is better than all before."""
 
@@ -235,7 +231,8 @@ class Board:
     def add(self, trial: Trial) -> None:
         """Show a finished trial."""
         if trial.state == "complete" and all(rank(trial) > rank(other) for other in self.done):
-            self.console.print(f"trial {trial.number}: {format_score(self.dataset, trial.score)}, {settings_of(trial)}")
+            settings = ", ".join(f"{name} {describe_value(value)}" for name, value in trial.settings.items())
+            self.console.print(f"trial {trial.number}: {format_score(self.dataset, trial.score)}, {settings}")
         self.done.append(trial)
 
     def close(self) -> None:
@@ -261,11 +258,6 @@ class LiveBoard(Board):
     def close(self) -> None:
         """Remove the table."""
         self.live.stop()
-
-
-def settings_of(trial: Trial) -> str:
-    """Return a trial's settings in a line."""
-    return ", ".join(f"{name} {describe_value(value)}" for name, value in trial.settings.items())
 
 
 def best_table(dataset: Dataset, trials: list[Trial]) -> Table:

@@ -21,19 +21,20 @@ from xpmlp.training import (
     RECIPES,
     Checkpoint,
     DivergedError,
+    EarlyStopping,
     FitError,
     Recipe,
     fit_dataset,
 )
+from xpmlp.training.cross_validation import cross_validate, describe_scores, split_folds
 from xpmlp.training.distributed import SingleProcess
 from xpmlp.training.progress import LiveProgress
 from xpmlp.training.recipes import SETTINGS, parse_sizes
 from xpmlp.training.targets import choose_loss
-from xpmlp.training.train import describe_stream, find_recipe, layer_sizes
+from xpmlp.training.train import class_weights, describe_stream, find_recipe, layer_sizes
 
 from . import long_run, options
 from .console import can_move, make_console, print_error
-from .folds import check_choices, score_folds
 from .options import OUTPUT, flag, option
 from .processes import abort, connect_processes, describe_inputs, load_together
 from .run_folder import RunFolder, make_run_folder
@@ -177,7 +178,8 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
         if processes.size > 1:
             processes.compare(describe_inputs(dataset, settings, compute))
         if values["output"] is None:
-            folder = processes.together(lambda: begin_run_folder(dataset.name, values) if leads else None)
+            folder = processes.together(lambda: make_run_folder(dataset.name) if leads else None)
+            processes.together(lambda: None if folder is None else long_run.write_command(folder.path, values))
         callbacks = long_run.make_callbacks(values, None if folder is None else folder.path)
         print_start(console, dataset, settings)
         if streamed := describe_stream(dataset, settings, compute):
@@ -186,6 +188,7 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
             machines = ", ".join(sorted(set(hosts)))
             console.print(f"{processes.size} processes on {machines}; each computes a part of every batch")
         threads = values["threads"] or (None if checkpoint is None or processes.size > 1 else checkpoint.threads)
+        place: dict[str, Any] = {"backend": compute, "threads": threads, "communicator": processes}
         if checkpoint is not None:
             in_threads = f", in {describe_threads(threads)}" if threads else ""
             console.print(f"resuming after epoch {checkpoint.epoch}{in_threads}")
@@ -193,15 +196,8 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
             console.print("there is no checkpoint yet, so the run starts over")
         with contextlib.closing(LiveProgress(console, can_move=can_move(console))) as progress:
             try:
-                result = fit_dataset(
-                    dataset,
-                    settings,
-                    backend=compute,
-                    callbacks=[*callbacks, progress],
-                    checkpoint=checkpoint,
-                    threads=threads,
-                    communicator=processes,
-                )
+                watching = [*callbacks, progress]
+                result = fit_dataset(dataset, settings, callbacks=watching, checkpoint=checkpoint, **place)
             except FitError as error:
                 result, failure = error.result, error
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - raised again if there are no others
@@ -210,12 +206,13 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
             raise KeyboardInterrupt
         folds: list[float] = []
         if failure is None and not result.interrupted:
-            compute_options = {"backend": compute, "threads": threads, "communicator": processes}
-            folds = score_folds(console, whole, settings, values, **compute_options)
+            folds = score_folds(console, whole, settings, values, **place)
         if result.history and folder is not None:
             with use_threads(result.threads):
-                last, page = long_run.last_result(result, callbacks), values["page"]
-                save_run(console, folder, dataset, settings, result, compute, last, hosts, folds=folds, page=page)
+                states = [each.last_state for each in callbacks if isinstance(each, EarlyStopping) and each.last_state]
+                last = replace(result, state=states[0], kept_epoch=len(result.history)) if states else None
+                record = {"folds": folds, "page": values["page"]}
+                save_run(console, folder, dataset, settings, result, compute, last, hosts, **record)
     except KeyboardInterrupt as error:
         if folder is not None and folder.saved:  # Ctrl-C was pressed a second time
             print_error(f"Interrupted while saving. {folder.describe()}")
@@ -248,27 +245,47 @@ def check_values(values: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
 
 
 def prepare(whole: Dataset, values: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[Dataset, Recipe]:
-    """Return the dataset with its validation rows, and the settings for it."""
-    check_choices(whole, values)
-    dataset = hold_out(whole, values)
+    """Return the dataset with its validation rows, and the settings for it; refuse what it cannot have."""
+    with options.named_as_options("folds", "class_weight"):
+        if values["folds"] is not None:
+            next(split_folds(whole, values["folds"]))
+        if values["class_weight"] == "balanced":
+            class_weights(whole)
+    dataset, fraction, chooses = whole, values["validation_fraction"], values["patience"] is not None
+    if fraction == long_run.CHOSEN_BY_TEST_ROWS:
+        dataset = replace(whole, validation=whole.test) if chooses else whole
+    elif fraction is not None or chooses:
+        dataset = whole.with_validation(VALIDATION_FRACTION if fraction is None else fraction)
     return dataset, choose_settings(values["recipe"], dataset, **given)
 
 
-def begin_run_folder(name: str, values: Mapping[str, Any]) -> RunFolder:
-    """Return a new folder, which holds the command."""
-    folder = make_run_folder(name)
-    long_run.write_command(folder.path, values)
-    return folder
+def score_folds(
+    console: Console, dataset: Dataset, settings: Recipe, values: Mapping[str, Any], **options: Any
+) -> list[float]:
+    """Cross-validate as a command asks for, printing the score of each fold and their mean; none without folds.
 
-
-def hold_out(dataset: Dataset, values: Mapping[str, Any]) -> Dataset:
-    """Return the dataset with the validation rows that a command asks for."""
-    fraction, chooses = values["validation_fraction"], values["patience"] is not None
-    if fraction == long_run.CHOSEN_BY_TEST_ROWS:
-        return replace(dataset, validation=dataset.test) if chooses else dataset
-    if fraction is None and not chooses:
-        return dataset
-    return dataset.with_validation(VALIDATION_FRACTION if fraction is None else fraction)
+    Ctrl-C ends it, and so does a network that diverges; the scores so far are returned.
+    """
+    count, scores = values["folds"], list[float]()
+    if count is None:
+        return scores
+    fraction = values["validation_fraction"] or (None if values["patience"] is None else VALIDATION_FRACTION)
+    found = cross_validate(
+        dataset, settings, count, validation_fraction=fraction, patience=values["patience"], **options
+    )
+    is_classifier = bool(dataset.classes)
+    try:
+        for score in found:
+            scores.append(score)
+            shown = f"accuracy {100 * score:.2f} %" if is_classifier else f"R² {score:.4f}"
+            console.print(f"fold {len(scores)}/{count}: {shown}")
+    except (DivergedError, KeyboardInterrupt) as error:
+        reason = str(error) if isinstance(error, XpmlpError) else "interrupted"
+        console.print(f"fold {len(scores) + 1}/{count}: {reason}", style="yellow")
+    if scores:
+        summary = describe_scores(scores, is_classifier=is_classifier)
+        console.print(f"cross-validation, {len(scores)} folds of the training rows: {summary}", style="bold")
+    return scores
 
 
 def choose_settings(recipe: str, dataset: Dataset | None = None, **given: Any) -> Recipe:
