@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import sklearn.neural_network
 from numpy.testing import assert_allclose
-from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning
 
 import xpmlp
@@ -96,17 +95,6 @@ def test_partial_fit_and_warm_start_train_numpys_network(
     assert_same_network(estimator, reference, 1e-4)
     with pytest.raises(ValueError, match="warm_start can only be used where `y` has the same classes"):
         estimator.fit(convert(x), convert(y + 1))
-
-
-def test_backend_computes_with_another_library(assert_same_network: Any, iris: Any, library: str) -> None:
-    x, y = iris
-    reference = MLPClassifier(**SETTINGS).fit(x, y)
-    estimator = MLPClassifier(**SETTINGS, backend=library).fit(x, y)
-    assert isinstance(estimator.coefs_[0], np.ndarray)
-    assert isinstance(estimator.predict(x), np.ndarray)
-    assert_same_network(estimator, reference, 1e-4)
-    assert_allclose(estimator.predict_proba(x), reference.predict_proba(x), atol=1e-9)
-    assert clone(estimator).get_params() == estimator.get_params()
 
 
 def test_to_moves_a_network(assert_same_network: Any, iris: Any, library: str, convert: Convert) -> None:

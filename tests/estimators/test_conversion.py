@@ -53,17 +53,6 @@ def test_a_classifier_comes_back_as_it_was(iris: Any, path: Path, kind: str) -> 
     assert len(again.loss_curve_) == 16
 
 
-@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
-@pytest.mark.parametrize("outputs", [1, 2])
-def test_a_regressor_comes_back_as_it_was(iris: Any, path: Path, loss: str, outputs: int) -> None:
-    x, y = iris[0], iris[0][:, 0] if outputs == 1 else iris[0][:, :2]
-    estimator = MLPRegressor(loss, **SETTINGS).fit(x, y)
-    estimator.to_file(path)
-    again = MLPRegressor.from_file(path, dtype="float64")
-    assert_array_equal(again.predict(x), estimator.predict(x))
-    assert again.get_params() == estimator.get_params() | {"dtype": "float64"}
-
-
 def test_a_model_of_the_command_line_takes_raw_values(path: Path) -> None:
     digits = xpmlp.load_dataset("digits")
     model, _ = xpmlp.train(digits, xpmlp.Recipe(hidden_layer_sizes=(16,), epochs=2))

@@ -1,15 +1,20 @@
-"""What users ask for: other losses and activations, AdamW, clipped gradients, smoothed labels, bounded outputs."""
+"""What users ask for: losses and activations, AdamW, clipped gradients, smoothed labels, bounded outputs, ensembles."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.linear_model import QuantileRegressor
 from sklearn.metrics import mean_pinball_loss
+from sklearn.model_selection import cross_val_score
 
 from xpmlp import MLPClassifier, MLPRegressor
+from xpmlp.estimators.arrays import to_host
 from xpmlp.model_selection import GridSearchCV
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -57,10 +62,10 @@ def test_regressors_learn_with_every_choice_and_come_back_from_a_file(name: str,
             network.to_file(tmp_path / "model.safetensors")
         return
     network.to_file(tmp_path / "model.safetensors")
-    again = MLPRegressor.from_file(tmp_path / "model.safetensors")
-    np.testing.assert_array_equal(again.predict(X), network.predict(X))
-    for parameter in ("loss", "activation", "out_activation", "huber_delta", "solver"):
-        assert getattr(again, parameter) == getattr(network, parameter)
+    again = MLPRegressor.from_file(tmp_path / "model.safetensors", dtype="float64")
+    assert_array_equal(again.predict(X), network.predict(X))
+    in_file = {"dtype": "float64"} | ({"quantiles": (0.5,)} if name == "one quantile" else {})
+    assert again.get_params() == network.get_params() | in_file
 
 
 def test_quantiles_cover_what_they_say_never_cross_and_beat_straight_lines() -> None:
@@ -105,8 +110,11 @@ def test_every_library_trains_numpys_network(library: str) -> None:
         (MLPClassifier, LABELS, {"label_smoothing": 0.1}),
     ):
         found, expected = (make(**settings | own | changes).fit(X, y) for changes in ({}, {"backend": "numpy"}))
-        np.testing.assert_allclose(found.loss_curve_, expected.loss_curve_, rtol=1e-6)
-        np.testing.assert_allclose(found.coefs_[0], expected.coefs_[0], rtol=1e-5, atol=1e-7)
+        assert isinstance(found.coefs_[0], np.ndarray)
+        assert isinstance(found.predict(X), np.ndarray)
+        assert clone(found).get_params() == found.get_params()
+        assert_allclose(found.loss_curve_, expected.loss_curve_, rtol=1e-6)
+        assert_allclose(found.coefs_[0], expected.coefs_[0], rtol=1e-5, atol=1e-7)
 
 
 def test_smoothed_labels_make_a_classifier_less_sure_of_itself() -> None:
@@ -150,3 +158,82 @@ def test_a_search_trains_such_networks_one_by_one(recwarn: Any) -> None:
     network: Any = MLPRegressor(hidden_layer_sizes=(8,), loss="quantile", max_iter=5, random_state=0)
     search = GridSearchCV(network, {"solver": ["adam", "adamw"]}, cv=3).fit(X, Y)
     assert np.all(np.isfinite(search.cv_results_["mean_test_score"]))
+
+
+# Several networks behind one estimator
+
+THREE: dict[str, Any] = {"hidden_layer_sizes": (6,), "max_iter": 15, "random_state": 0, "ensemble": 3}
+
+
+def by_hand(estimator: Any, x: Any) -> Any:
+    """The output of each member, one after the other."""
+    (w1, w2), (b1, b2) = estimator.coefs_, estimator.intercepts_
+    return np.stack([np.maximum(x @ w1[i] + b1[i], 0.0) @ w2[i] + b2[i] for i in range(len(w1))])
+
+
+def test_probabilities_are_the_mean_of_the_networks_in_its_attributes(iris: Any) -> None:
+    x, y = iris
+    model = MLPClassifier(**THREE, dropout=0.1, solver="adamw", max_grad_norm=1.0).fit(x, y)
+    assert [coef.shape for coef in model.coefs_] == [(3, 4, 6), (3, 6, 3)]
+    assert [intercept.shape for intercept in model.intercepts_] == [(3, 6), (3, 3)]
+    assert np.ptp(model.coefs_[0], axis=0).min() > 0.0
+    p = softmax(by_hand(model, x), axis=-1).mean(axis=0)
+    assert_allclose(model.predict_proba(x), p, atol=1e-12)
+    assert_array_equal(model.predict(x), p.argmax(axis=1))
+    assert len(model.loss_curve_) == model.n_iter_
+    again = pickle.loads(pickle.dumps(model))
+    assert_array_equal(again.predict_proba(x), model.predict_proba(x))
+    assert_array_equal(clone(model).fit(x, y).predict_proba(x), model.predict_proba(x))
+    assert MLPClassifier().ensemble is None
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_it_comes_back_from_its_file(kind: Any, iris: Any, tmp_path: Path) -> None:
+    x, y = iris
+    y = np.array(["a", "b", "c"])[y] if kind is MLPClassifier else x[:, :2] + 1.0
+    model = kind(**THREE).fit(x, y)
+    model.to_file(tmp_path / "model.safetensors")
+    again = kind.from_file(tmp_path / "model.safetensors")
+    assert again.ensemble == 3
+    assert_array_equal(again.predict(x), model.predict(x))
+    assert_allclose(again.partial_fit(x, y).coefs_[0].shape, (3, 4, 6))
+
+
+@pytest.mark.parametrize("early_stopping", [True, "loss", "r2"])
+def test_the_average_is_scored_on_validation_samples(iris: Any, early_stopping: Any) -> None:
+    x, y = iris
+    train, held_out = slice(0, None, 2), slice(1, None, 2)
+    given = {"X_val": x[held_out], "y_val": y[held_out].astype(float)}
+    weight = np.linspace(0.5, 2.0, 75)
+    model = MLPRegressor(**THREE, early_stopping=early_stopping, n_iter_no_change=15)
+    model.fit(x[train], y[train].astype(float), sample_weight=weight, **given)
+    best = max(model.validation_scores_)
+    error = by_hand(model, x[held_out])[..., 0].mean(axis=0) - y[held_out]
+    expected = -(error**2).mean() / 2 if early_stopping == "loss" else model.score(x[held_out], y[held_out])
+    assert best == pytest.approx(expected, abs=1e-9)
+
+
+def test_training_goes_on_with_all_networks(iris: Any) -> None:
+    x, y = iris
+    model = MLPClassifier(**THREE, warm_start=True, dropout=0.2).fit(x, y)
+    before = [coef.copy() for coef in model.coefs_]
+    model.partial_fit(x, y)
+    assert all(np.abs(new - old).max(axis=(1, 2)).min() > 0.0 for new, old in zip(model.coefs_, before, strict=True))
+    with pytest.raises(ValueError, match="The fit has ensemble=3, not 2"):
+        model.set_params(ensemble=2).fit(x, y)
+
+
+def test_other_libraries_train_the_same_networks(iris: Any, library: str, convert: Any) -> None:
+    x, y = iris
+    expected = MLPClassifier(**THREE).fit(x, y)
+    found = MLPClassifier(**THREE, dtype="float64").fit(convert(x), convert(y))
+    assert_allclose(to_host(found.predict_proba(convert(x))), expected.predict_proba(x), atol=1e-5)
+
+
+def test_a_search_over_ensembles_leaves_them_to_scikit_learn(iris: Any, caplog: pytest.LogCaptureFixture) -> None:
+    x, y = iris
+    with caplog.at_level("WARNING"):
+        search = GridSearchCV(MLPClassifier(**THREE), {"alpha": [0.0, 1.0]}, cv=2).fit(x, y)
+    assert "left to scikit-learn, one by one: ensemble=3 is a population already" in caplog.text
+    expected = [cross_val_score(MLPClassifier(**THREE, alpha=alpha), x, y, cv=2).mean() for alpha in (0.0, 1.0)]
+    assert_allclose(search.cv_results_["mean_test_score"], expected)

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, softmax, xlogy
 
-from xpmlp.nn.ensembles import average, average_logits
+from xpmlp.nn.ensembles import average
 from xpmlp.nn.loss_names import find_loss
 
 MEMBERS, ROWS = 3, 5
@@ -76,9 +76,3 @@ def test_numbers_are_averaged_after_the_output_function(name: str, predict: Any)
     alone = np.log(mean) if name in ("poisson", "gamma") else mean
     expected = plain.value_and_gradient(np, alone, y)[0]
     assert_allclose(loss.value_and_gradient(np, logits, y)[0], expected, atol=1e-12)
-
-
-def test_a_single_member_is_averaged_to_itself() -> None:
-    for name, outputs in (("softmax_cross_entropy", 4), ("logistic_cross_entropy", 2), ("poisson", 1)):
-        loss, logits = find_loss(name), draw_logits(outputs)[:1]
-        assert_allclose(loss.predict(np, average_logits(np, loss, logits)), loss.predict(np, logits[0]), atol=1e-12)

@@ -17,7 +17,6 @@ from sklearn.metrics import (
     classification_report,
     confusion_matrix,
     log_loss,
-    mean_squared_error,
     roc_auc_score,
     root_mean_squared_error,
 )
@@ -101,23 +100,6 @@ def test_nothing_is_read_back_before_all_rows_are_through(monkeypatch: pytest.Mo
     assert set(chunks_at_reading) == {3}
     expected = loss_and_accuracy(NumpyBackend(), LAYERS, host, activation=RELU, loss=SOFTMAX)
     assert strict == pytest.approx(expected, rel=1e-12)
-
-
-def test_a_loss_without_right_and_wrong_has_no_accuracy() -> None:
-    samples = make_samples(20)
-    squared = LOSSES["squared_error"]
-    loss, accuracy = loss_and_accuracy(NumpyBackend(), LAYERS, samples, activation=RELU, loss=squared)
-    hidden, output = LAYERS
-    prediction = np.maximum(samples.x @ hidden.weight + hidden.bias, 0.0) @ output.weight + output.bias
-    # Half the sum over the outputs, where scikit-learn takes their mean.
-    assert loss == pytest.approx(1.5 * mean_squared_error(samples.targets, prediction), rel=1e-12)
-    assert accuracy is None
-
-
-@pytest.mark.parametrize("samples", [make_samples(0), make_samples(3)._replace(weight=np.zeros(3))])
-def test_nothing_to_evaluate_on_is_refused(samples: Samples) -> None:
-    with pytest.raises(DataError, match="no rows, or rows that all weigh 0"):
-        loss_and_accuracy(NumpyBackend(), LAYERS, samples, activation=RELU, loss=SOFTMAX)
 
 
 def test_small_products_stay_in_one_thread_here_too() -> None:

@@ -46,26 +46,6 @@ def test_probabilities_are_the_networks_and_labels_the_likeliest(
     assert (prediction.labels.shape, prediction.probabilities.shape) == ((0,), (0, 3))
 
 
-@pytest.mark.parametrize(
-    "classes",
-    [
-        (0, 1, 2),
-        (7, -3, 10**18),
-        (2**63, -1, 0),  # together in no integer type of NumPy's
-        ("x", "yy", "zzz"),
-        (1, "1", 2),
-        ("a", "a\0", "b"),
-    ],
-)
-def test_labels_are_the_classes_as_they_are(classes: tuple[Any, ...]) -> None:
-    model = Model((Layer(np.eye(3), np.zeros((1, 3))),), "relu", "softmax_cross_entropy", classes, (3,), 1.0)
-    found = predict(model, np.eye(3)).labels
-    assert found.dtype.kind == ("i" if classes == (0, 1, 2) else found.dtype.kind)
-    labels = found.tolist()
-    assert labels == list(classes)
-    assert [type(label) for label in labels] == [type(label) for label in classes]
-
-
 def test_samples_of_a_wrong_size_and_those_that_are_no_numbers_are_refused() -> None:
     model = replace(draw_model("float32"), input_shape=(2, 2))
     with pytest.raises(DataError, match=r"The samples have 784 values each, but .* trained on 4 \(shape 2×2\)"):
