@@ -13,7 +13,7 @@ import typer
 from jaxtyping import Bool, Float32, Num
 
 from xpmlp.backends import load_backend
-from xpmlp.datasets.dataset import joined, listing
+from xpmlp.datasets.dataset import counted, joined, listing
 from xpmlp.datasets.idx import ELEMENT_TYPES, GZIP_MAGIC
 from xpmlp.datasets.idx_folder import FILE_NAME, read_images, stores_images_transposed
 from xpmlp.datasets.picture_folder import is_picture, walk
@@ -35,7 +35,7 @@ from xpmlp.whole_files import write_whole
 from . import options
 from .console import make_console, make_table, print_error, print_note, writes_to_terminal
 from .options import flag, option
-from .predict_table import FORMATS, ROWS_SHOWN, are_tables, describe_count, predict_table, to_json
+from .predict_table import FORMATS, ROWS_SHOWN, are_tables, predict_table, to_json
 
 PICTURE_FORMATS = (".csv", ".json")
 MOST_NAMED = 5  # pictures in a note
@@ -115,7 +115,7 @@ def predict(
             text = to_csv(samples, prediction) if is_csv else to_json(trained, samples, prediction)
             # A file name that is not Unicode is written as its bytes.
             write_whole(output, text.encode(errors="surrogateescape"))
-            make_console().print(f"{describe_count(len(samples))} written to {output}")
+            make_console().print(f"{counted(len(samples), 'prediction')} written to {output}")
         elif as_json:
             typer.echo(to_json(trained, samples, prediction), nl=False)
         else:

@@ -11,6 +11,7 @@ import numpy as np
 import typer
 
 from xpmlp.backends import Backend
+from xpmlp.datasets.dataset import counted
 from xpmlp.datasets.streaming.large_table import LargeTable, find_large_table
 from xpmlp.datasets.tables.loading import Rows
 from xpmlp.datasets.tables.options import TableOptions
@@ -70,14 +71,14 @@ def predict_table(
         return
     frame = table.collect().with_columns(added)
     write_whole(output, frame_to_bytes(frame, output.suffix.lower()))
-    make_console().print(f"{describe_count(len(rows.x))} written to {output}")
+    make_console().print(f"{counted(len(rows.x), 'prediction')} written to {output}")
 
 
 def predict_pieces(
     model: Model, large: LargeTable, backend: Backend, options: TableOptions, output: Path | None
 ) -> None:
     """Predict each row of a table larger than memory, and write the table with the predictions, piece by piece."""
-    name = large.table.name
+    name = large.name
     if output is None or output.suffix.lower() not in STREAMED_FORMATS:
         raise SettingsError(
             f"{name}: takes more memory than {large.memory.reason}, so its predictions are written piece by piece. "
@@ -102,7 +103,7 @@ def predict_pieces(
         write_whole(output, (frame.write_csv(include_header=number == 0).encode() for number, frame in frames))
     else:
         write_parquet_parts(output, predicted())
-    make_console().print(f"{describe_count(count)} written to {output}")
+    make_console().print(f"{counted(count, 'prediction')} written to {output}")
 
 
 def write_parquet_parts(output: Path, frames: Iterable[Any]) -> None:
@@ -117,11 +118,6 @@ def write_parquet_parts(output: Path, frames: Iterable[Any]) -> None:
         polars.concat([polars.scan_parquet(part) for part in parts]).sink_parquet(whole)
         with whole.open("rb") as file:
             write_whole(output, iter(lambda: file.read(2**24), b""))
-
-
-def describe_count(count: int) -> str:
-    """Return the number of predictions as text."""
-    return f"{count:,} prediction{'' if count == 1 else 's'}"
 
 
 def prediction_columns(model: Model, table: Table, rows: Rows, prediction: Prediction) -> list[Any]:

@@ -65,29 +65,36 @@ def load_by_options(
     data: str | Path, data_dir: str | Path | None, options: TableOptions, memory: str | int | None = None
 ) -> Dataset:
     """Load a dataset as `load_dataset` does; stream it if it takes more than that memory, by default the free one."""
-    name = str(data)
+    name, path = str(data), Path(os.path.expanduser(data))
+    holds_table = name in NAMED_TABLES
     if name and name not in NAMES:
-        refuse_unsupported(name, options)
-    if (large := find_large_table(data, memory, options.target_file)) is not None:
-        return load_table_stream(large, options)
-    path = Path(os.path.expanduser(data))
-    if name and name not in NAMES and (pictures := find_pictures(path, options)) is not None:
-        if memory is not None:
-            raise SettingsError(f"{name}: holds pictures, so --memory cannot be used. Leave it out.")
-        return load_pictures(pictures, options)
-    if is_table(data):
+        refuse_foreign(path)
+        if path.suffix.lower() == ".npy" and os.path.isfile(path) and options.target_file is None:
+            raise DataError(
+                f"{name}: holds a single array. Give its targets, too, such as --target y.npy; or a folder with x.npy "
+                "and y.npy, or x_train.npy, y_train.npy, x_test.npy and y_test.npy."
+            )
+        if (large := find_large_table(data, memory, options.target_file)) is not None:
+            return load_table_stream(large, options)
+        if (pictures := find_pictures(path, options)) is not None:
+            if memory is not None:
+                raise SettingsError(f"{name}: holds pictures, so --memory cannot be used. Leave it out.")
+            return load_pictures(pictures, options)
+        holds_table = table_format(path) is not None
+    if holds_table:
         if options.image_size is not None:
             raise SettingsError(f"{name}: is a table, so --image-size cannot be used. Leave it out.")
         return load_table(name if name in NAMED_TABLES else path, options)
-    if name and name not in NAMES and os.path.isdir(path) and not find_idx_files(path):
-        refuse_folder(name)
-    is_named = name in NAMED_DATASETS
-    if options.given and not is_named and os.path.isfile(path):
-        raise DataError(f"{name}: is not a table that can be read. Give {FORMATS}.")
-    if given := [*options.given, *(["--memory"] if memory is not None and is_named else [])]:
-        raise SettingsError(f"{name}: is no table, so {', '.join(given)} cannot be used. Leave it out.")
-    if is_named:
+    if name in NAMED_DATASETS:
+        if given := [*options.given, *(["--memory"] if memory is not None else [])]:
+            raise SettingsError(f"{name}: is no table, so {', '.join(given)} cannot be used. Leave it out.")
         return NAMED_DATASETS[name](None if data_dir is None else Path(data_dir))
+    if name and os.path.isdir(path) and not find_idx_files(path):
+        refuse_folder(path)
+    if options.given and os.path.isfile(path):
+        raise DataError(f"{name}: is not a table that can be read. Give {FORMATS}.")
+    if options.given:
+        raise SettingsError(f"{name}: is no table, so {', '.join(options.given)} cannot be used. Leave it out.")
     if name and (os.path.exists(path) or path.name in idx_prefixes(path.parent)):
         return load_idx_folder(path, memory)
 
@@ -101,34 +108,18 @@ def load_by_options(
     )
 
 
-def refuse_unsupported(name: str, options: TableOptions) -> None:
-    """Refuse files in unsupported formats, and name a supported one."""
-    path = Path(os.path.expanduser(name))
-    refuse_foreign(path)
-    if path.suffix.lower() == ".npy" and os.path.isfile(path) and options.target_file is None:
-        raise DataError(
-            f"{name}: holds a single array. Give its targets, too, such as --target y.npy; or a folder with x.npy and "
-            "y.npy, or x_train.npy, y_train.npy, x_test.npy and y_test.npy."
-        )
-
-
-def refuse_folder(name: str) -> None:
+def refuse_folder(path: Path) -> None:
     """Refuse a folder that is no dataset if there are tables, pictures or runs in it, and say how to use these."""
-    path = Path(os.path.expanduser(name))
     files = sorted(file for file in path.iterdir() if not file.name.startswith("."))
     runs = [str(file) for file in (path, *files) if is_run(file)]
-    if (tables := [file for file in files if may_be_table(file)]) and not is_run(path):
+    others = [file for file in files if file.suffix.lower() not in NO_TABLES and not is_picture(file)]
+    if (tables := [file for file in others if is_table(file)]) and not is_run(path):
         given = f"as {tables[0]}" if len(tables) == 1 else f"one of {listing([str(table) for table in tables])}"
-        raise DataError(f"{name}: is a folder. Name the table in it, {given}.")
+        raise DataError(f"{path}: is a folder. Name the table in it, {given}.")
     if runs:
-        raise DataError(f"{name}: holds trained models, not data: {joined(runs, most=3)}. Give the data to train on.")
+        raise DataError(f"{path}: holds trained models, not data: {joined(runs, most=3)}. Give the data to train on.")
     if holds_pictures(path):
-        raise DataError(f"{name}: holds pictures, but not those of several classes. {LAYOUT.format(path)}")
-
-
-def may_be_table(path: Path) -> bool:
-    """Return whether a file in a folder is worth a look as a table."""
-    return path.suffix.lower() not in NO_TABLES and not is_picture(path) and is_table(path)
+        raise DataError(f"{path}: holds pictures, but not those of several classes. {LAYOUT.format(path)}")
 
 
 def is_table(data: str | Path) -> bool:

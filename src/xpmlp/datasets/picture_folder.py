@@ -130,13 +130,7 @@ def part_of(folder: Path) -> str | None:
 
 
 def find_class_folders(folder: Path) -> PictureFolder:
-    """Return the pictures of a folder with one for each class, by part and class.
-
-    Raises
-    ------
-    DataError
-        If there are none, or no folders of classes.
-    """
+    """Return the pictures of a folder with one for each class, by part and class."""
     found = PictureFolder(folder, {})
     folder = innermost(folder)
     inner = folders_in(folder)

@@ -104,11 +104,6 @@ def find_named_pictures(path: Path, options: TableOptions | None = None) -> Name
 
     Such a column holds names of pictures, some of which are there; or names without suffix, such as numbers, at least
     half of which are those of a picture.
-
-    Raises
-    ------
-    DataError
-        If there are pictures, but the table cannot be read.
     """
     options = options or TableOptions()
     if not os.path.isfile(path) or table_format(path) not in TABLES:
@@ -146,12 +141,6 @@ def find_labelled_pictures(path: Path, options: TableOptions) -> PictureFolder |
     """Return the pictures that a table names, or the table in a folder, by class; None if there is no such table.
 
     Of a folder's tables that are called train, test and validation, each is a part.
-
-    Raises
-    ------
-    DataError
-        If a number is to be predicted from the pictures alone, a picture is not there and `options` are strict, or a
-        folder has several such tables or none with a known target.
     """
     if not os.path.isdir(path):
         named = find_named_pictures(path, options)

@@ -48,13 +48,6 @@ def load_pictures(found: PictureFolder, options: TableOptions) -> Dataset:
 
     The size is that of all pictures if they have the same, of at most 64 × 64 pixels; else their longest side becomes
     32. See `PictureResizer` for what becomes of other pictures. They are grey if all are.
-
-    Raises
-    ------
-    DataError
-        If there are no classes, or too few, or no pictures can be read.
-    SettingsError
-        For options of tables, unless a table names the pictures.
     """
     path = found.path
     ours: dict[str, Any] = dict.fromkeys(USED_OPTIONS)
@@ -190,7 +183,7 @@ def read_parts(
     if count >= MANY:
         LOGGER.info("%s: reading %s pictures …", found.path, f"{count:,}")
     problems: list[str] = []
-    parts = {}
+    parts: dict[str, Any] = {}
     for name, classes in found.parts.items():
         rows, labels = [], []
         for label, file in ((label, file) for label, files in classes.items() for file in files):
@@ -202,18 +195,15 @@ def read_parts(
                     raise
                 problems.append(str(error))
         if rows:
-            parts[name] = (np.stack(rows), np.asarray(labels))
+            x, of_each = np.stack(rows), np.asarray(labels)
+            # As bytes, or as inputs that are scaled already.
+            parts[name] = ByteSplit(x, 255.0, of_each) if x.dtype == np.uint8 else Split(x, of_each)
     if "train" not in parts:
         raise DataError(f"{found.path}: none of its pictures can be read. The first: {problems[0]}")
     if problems:
         count_of = "a picture" if len(problems) == 1 else f"{len(problems):,} pictures"
         found.notes.append(f"{count_of} left out that cannot be read: {joined(problems, most=NAMED, between=' ')}")
-    return {name: samples_of(*part) for name, part in parts.items()}
-
-
-def samples_of(rows: Shaped[np.ndarray, "rows features"], labels: Shaped[np.ndarray, " rows"]) -> Split:
-    """Return pictures as samples: bytes, or inputs that are scaled already."""
-    return ByteSplit(rows, 255.0, labels) if rows.dtype == np.uint8 else Split(rows, labels)
+    return parts
 
 
 def is_grey(rows: Shaped[np.ndarray, "rows features"]) -> bool:

@@ -47,6 +47,11 @@ class LargeTable:
     lock: threading.Lock = field(default_factory=threading.Lock)  # of several threads, one decodes at a time
 
     @property
+    def name(self) -> str:
+        """The table's name."""
+        return self.table.name
+
+    @property
     def pieces(self) -> tuple[Piece, ...]:
         """Pieces of equal size, a small part of the memory."""
         rows = self.table.rows
@@ -61,7 +66,7 @@ class LargeTable:
     def read(self, piece: Piece, columns: list[str] | None = None) -> Table:
         """Return the rows of a piece, of all columns by default."""
         self.check()
-        with self.lock, polars_errors(f"{self.table.name}: cannot be read"):
+        with self.lock, polars_errors(f"{self.name}: cannot be read"):
             chosen = self.read_rows(slice(piece.first, piece.first + piece.rows)).select(
                 columns or [*self.table.schema]
             )
@@ -88,13 +93,6 @@ def find_large_table(
     ----------
     targets
         Of an array in a .npy file, the file with the targets.
-
-    Raises
-    ------
-    SettingsError
-        If the memory is not a size.
-    DataError
-        If it takes more and cannot be read in pieces.
     """
     limit = Memory.of(memory)
     path = Path(os.path.expanduser(data))
@@ -135,13 +133,7 @@ def open_pieces(table: Table, paths: list[Path], memory: Memory) -> LargeTable:
 
 
 def open_arrays(path: Path, targets: str | Path | None, memory: Memory) -> LargeTable:
-    """Open a .npy file, with the targets in another, or a folder of such files, as if they fitted into memory.
-
-    Raises
-    ------
-    DataError
-        If one cannot be read, or the arrays do not make one table without test rows.
-    """
+    """Open a .npy file, with the targets in another, or a folder of such files, as if they fitted into memory."""
     paths = array_files(path, targets)
     files = tuple(map(SourceFile.of, paths.values()))
     arrays = {name: map_array(file) for name, file in paths.items()}

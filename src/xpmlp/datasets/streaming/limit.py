@@ -32,13 +32,7 @@ class Memory(NamedTuple):
 
 
 def parse_memory(text: str | int) -> int:
-    """Return a number of bytes written as ``"2GB"``, ``"500 MB"``, ``"1.5GiB"`` or a plain number.
-
-    Raises
-    ------
-    SettingsError
-        If it is written otherwise, or less than a megabyte.
-    """
+    """Return a number of bytes written as ``"2GB"``, ``"500 MB"``, ``"1.5GiB"`` or a plain number."""
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?\s*", str(text).lower())
     if found is None or found[2] not in UNITS:
         raise SettingsError(f"--memory: {str(text)!r} is not a size. Write 2GB, 500MB or 1.5GiB.")

@@ -1,16 +1,16 @@
 """A table larger than memory: its schema and a sample of its rows, and a stream of all."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
 from xpmlp.errors import DataError
-from xpmlp.model.table_schema import Kind, TableSchema
+from xpmlp.model.table_schema import TableSchema
 
 from ..dataset import Dataset, Split
 from ..memory import format_bytes
@@ -18,10 +18,10 @@ from ..splitting import BY_ROW_NUMBER, TEST_FRACTION, draw
 from ..tables.columns import Target, decide_task, read_target
 from ..tables.encoding import encode
 from ..tables.kinds import WrongCells, convert
-from ..tables.loading import find_columns
+from ..tables.loading import FoundColumns, find_columns
 from ..tables.options import TableOptions, Task
 from ..tables.statistics import Moments, TableStatistics, moments
-from ..tables.table import Table, import_polars
+from ..tables.table import Table, import_polars, reports_polars_errors
 from ..tables.values import read_texts
 from .large_table import LargeTable, needed_memory
 from .rows import PIECE_FRACTION, Piece, RowStream, draw_rows, pack
@@ -30,33 +30,21 @@ SAMPLE_ROWS, SAMPLE_PIECES = 100_000, 32
 MOST_CLASSES = 10_000
 
 
-class TablePieces(NamedTuple):
-    """The pieces of a table, whose columns are converted as those of a sample.
+def read_piece(
+    large: LargeTable, found: FoundColumns, piece: Piece, infinite: Collection[str] | None = None
+) -> tuple[Table, dict[str, WrongCells]]:
+    """Return the rows of a piece, converted as those of a sample, and the cells that are not of their column's kind.
 
-    Attributes
-    ----------
-    kinds
-        Of the columns that are read, besides the target.
-    infinite
-        Columns that may hold infinite numbers; None before the table is measured.
+    `infinite` are the columns that may hold infinite numbers; None before the table is measured.
     """
-
-    large: LargeTable
-    sample: Table
-    kinds: Mapping[str, Kind]
-    target: str
-    infinite: Collection[str] | None = None
-
-    def open(self, piece: Piece) -> tuple[Table, dict[str, WrongCells]]:
-        """Return the rows of a piece, and the cells that are not of their column's kind."""
-        polars = import_polars()
-        table = self.large.read(piece, [*self.kinds, self.target])
-        if table.schema[self.target] == polars.String and self.sample.schema[self.target] != polars.String:
-            table, _ = convert(replace(table, reading=self.sample.reading), {self.target: "number"})
-        table = replace(table, formats=self.sample.formats, reading=self.sample.reading)
-        table, wrong = convert(table, self.kinds, self.infinite)
-        frame = table.collect()
-        return replace(table, frame=frame.lazy(), schema=dict(frame.schema)), wrong
+    polars, sample, target = import_polars(), found.table, found.target.name
+    table = large.read(piece, [*found.kinds, target])
+    table = replace(table, formats=sample.formats, reading=sample.reading)
+    if table.schema[target] == polars.String and sample.schema[target] != polars.String:
+        table, _ = convert(table, {target: "number"})
+    table, wrong = convert(table, found.kinds, infinite)
+    frame = table.collect()
+    return replace(table, frame=frame.lazy(), schema=dict(frame.schema)), wrong
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -65,27 +53,31 @@ class TableStream(RowStream):
 
     Attributes
     ----------
-    tables
-        Opens a piece.
+    found
+        The columns, without rows.
+    infinite
+        Columns that may hold infinite numbers.
     """
 
-    tables: TablePieces
+    large: LargeTable
+    found: FoundColumns
+    infinite: Collection[str]
     schema: TableSchema
-    task: Task
 
     def check(self, piece: Piece) -> None:
         """Refuse a piece whose file is gone or has changed."""
-        self.tables.large.check()
+        self.large.check()
 
     def read(self, piece: Piece, part: Any) -> Split:
         """Return the rows of a piece that belong to a part of the data, as inputs with their labels."""
         mask = self.mask(piece, part)
-        table, _ = self.tables.open(piece)
-        target = read_target(table, self.tables.target, self.task)
+        table, _ = read_piece(self.large, self.found, piece, self.infinite)
+        target = read_target(table, self.found.target.name, self.found.target.task)
         (x,), _ = encode(self.schema, table, [mask])
         return Split(x, target.values[mask])
 
 
+@reports_polars_errors
 def load_table_stream(large: LargeTable, options: TableOptions) -> Dataset:
     """Measure a table in one pass, and return a sample of its rows together with the stream of all.
 
@@ -93,23 +85,17 @@ def load_table_stream(large: LargeTable, options: TableOptions) -> Dataset:
     numbers of missing values are those of all training rows; medians are the sample's.
     """
     if options.test is not None:
-        raise DataError(
-            f"{large.table.name}: is streamed, so --test cannot be used. Leave it out: test rows are held out."
-        )
+        raise DataError(f"{large.name}: is streamed, so --test cannot be used. Leave it out: test rows are held out.")
     pieces, whole = large.pieces, large.table
     sample, numbers = take_sample(large, pieces, options)
     found = find_columns(sample, options)
     name, test_fraction = found.target.name, options.test_fraction or TEST_FRACTION
-    tables, statistics, targets = (
-        TablePieces(large, found.table, found.kinds, name),
-        TableStatistics(found.kinds),
-        TargetStatistics(name),
-    )
+    statistics, targets = TableStatistics(found.kinds), TargetStatistics(name)
     # Few rows of a column of text may all be numbers.
     task = options.task or ("classification" if found.target.values.dtype.kind == "U" else None)
     kept = []
     for piece in pieces:
-        table, wrong = tables.open(piece)
+        table, wrong = read_piece(large, found, piece)
         target = read_target(table, name, task)
         usable = statistics.usable_rows(table, target, options.missing, wrong)
         train = usable & (draw(piece.first, piece.rows) >= test_fraction)
@@ -141,11 +127,10 @@ def load_table_stream(large: LargeTable, options: TableOptions) -> Dataset:
         deviation=targets.numbers.deviation if targets.numbers.count else 1.0,
         lowest=targets.numbers.low,
         sample_draws=draws[parts[0]],
-        tables=tables._replace(
-            sample=replace(found.table, frame=found.table.head(0).lazy(), rows=0), infinite=set(statistics.wrong)
-        ),
+        large=large,
+        found=replace(found, table=replace(found.table, frame=found.table.head(0).lazy(), rows=0)),
+        infinite=set(statistics.wrong),
         schema=dataset.table_schema,
-        task=task,
     )
     if not stream.train_counts.any():
         raise DataError(f"{whole.name}: no rows to train on.")

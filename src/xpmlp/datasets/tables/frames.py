@@ -26,11 +26,6 @@ def table_in_memory(data: Any, y: Any = None, target: str | None = None) -> Tabl
 
     That column is called `target`, by default by the name of `y`, or ``"y"`` if it has none. The columns of an array
     are called ``x_0``, ``x_1`` and so on.
-
-    Raises
-    ------
-    DataError
-        If the two do not fit together, or hold something else than numbers, booleans and text.
     """
     if not is_frame(data):
         data = as_array(data)

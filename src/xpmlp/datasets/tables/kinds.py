@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -245,20 +245,28 @@ def convert(
             largest |= group.select(polars.all().abs().max()).row(0, named=True)
         infinite = [name for name, value in largest.items() if value == math.inf]
     for name, kind in kinds.items():
-        dtype, form, expression = table.schema[name], number_formats.get(name), polars.col(name)
-        function = converter(dtype, kind, table.formats.get(name))
-        if function is None and name not in infinite:
+        dtype, found, form = table.schema[name], column_type(table.schema[name]), number_formats.get(name)
+        column = polars.col(name)
+        if kind == "category" or dtype == polars.Null:
             continue
-        if function is not None:
-            expression = function(expression)
-        if kind == "number" and column_type(dtype) == "text":
-            if form is not None:
-                expression = polars.lit(apply_format(trimmed(table.column(name)), form))
-            expression = expression.cast(polars.Float64)
-        if kind == "number" and column_type(dtype) in ("text", "number"):
-            expression = polars.when(expression.is_finite()).then(expression)
+        if kind == "boolean" and found != "boolean":
+            expression = trimmed(column).str.to_lowercase()
+            expression = expression.replace_strict(TRUTHS, default=None, return_dtype=polars.Boolean)
+        elif kind == "date" and found == "date":
+            expression = to_days(column, dtype)
+        elif kind == "date":
+            form_of_dates = table.formats.get(name) or WHOLE_DATE
+            expression = to_days(parse_dates(trimmed(column), form_of_dates), polars.Datetime("us"))
+        elif kind == "number" and (found == "text" or name in infinite):
+            if found == "text":
+                values = None if form is None else apply_format(trimmed(table.column(name)), form)
+                column = trimmed(column) if values is None else polars.lit(values)
+            numbers = column.cast(polars.Float64, strict=False)
+            expression = polars.when(numbers.is_finite()).then(numbers)
+        else:
+            continue
         expressions[name] = expression
-        if column_type(dtype) in ("text", "number"):
+        if found in ("text", "number"):
             values = without_nan(table.column(name).to_frame())[name]
             present = ~is_missing(values)
             is_wrong = (values.to_frame().select(found=expressions[name])["found"].is_null() & present).to_numpy()
@@ -281,28 +289,6 @@ def is_missing(values: Any) -> Any:
 def trimmed(values: Any) -> Any:
     """Return a series or an expression as text without spaces around it."""
     return values.cast(import_polars().String).str.strip_chars()
-
-
-def converter(dtype: Any, kind: Kind, name: str | None) -> Callable[[Any], Any] | None:
-    """Return the function that converts an expression to a kind, with null for wrong values.
-
-    None if nothing is to be done. `name` is the format of dates in text.
-    """
-    polars = import_polars()
-    found = column_type(dtype)
-    if kind == "category" or dtype == polars.Null or kind == found != "date":
-        return None
-    if kind == "boolean":
-        return lambda values: (
-            trimmed(values)
-            .str.to_lowercase()
-            .replace_strict(list(TRUTHS), list(TRUTHS.values()), default=None, return_dtype=polars.Boolean)
-        )
-    if kind == "date":
-        if found == "date":
-            return lambda dates: to_days(dates, dtype)
-        return lambda dates: to_days(parse_dates(trimmed(dates), name or WHOLE_DATE), polars.Datetime("us"))
-    return None if found == "boolean" else lambda values: trimmed(values).cast(polars.Float64, strict=False)
 
 
 def wrong_cell(table: Table, name: str, cells: WrongCells) -> str:

@@ -27,7 +27,7 @@ from .columns import (
 from .encoding import encode
 from .files import COMPRESSED, read_table, read_tables
 from .kinds import EMPTY, Found, WrongCells, as_kinds, drop_unusable, find_kinds
-from .options import TableOptions, Task
+from .options import TableOptions
 from .schema import check_table, infrequent_notes, missing_notes, usable_rows
 from .statistics import TableStatistics
 from .suspicions import note_suspicions
@@ -301,15 +301,10 @@ def labelled_rows(
 
 def known_target(table: Table, name: str, classes: tuple[int | str, ...]) -> Target:
     """Read the target of a model with these classes; once, all "None" was missing."""
-    target = read_target(table, name, task_of(classes))
+    target = read_target(table, name, "classification" if classes else "regression")
     if NONE in classes or target.values.dtype.kind != "U":
         return target
     return replace(target, missing=target.missing | (target.values == NONE))
-
-
-def task_of(classes: tuple[int | str, ...]) -> Task:
-    """Return the task of a model."""
-    return "classification" if classes else "regression"
 
 
 def held_out_rows(

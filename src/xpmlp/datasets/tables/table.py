@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
@@ -71,7 +72,7 @@ def reports_polars_errors(function: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-        name = args[0].name if isinstance(args[0], Table) else args[0]
+        name = args[0] if isinstance(args[0], str | Path) else getattr(args[0], "name", args[0])
         with polars_errors(f"{name}: cannot be used as a table"):
             return function(*args, **kwargs)
 
