@@ -6,20 +6,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .style import (
-    BLUE,
-    GREY,
-    ORANGE,
-    SEVERAL,
-    Picture,
-    house_style,
-    margins,
-    mark_epochs,
-    new_figure,
-    shortened,
-    to_png,
-    write_numbers,
-)
+from . import style
 
 # If the highest loss exceeds the median by this factor, the run diverged, and on a linear axis all other losses look
 # like 0.
@@ -29,8 +16,8 @@ NARROW = (0.1, 1e3)  # other numbers need more room at an axis
 MARKED_EPOCHS = 30  # of longer runs, only the line is drawn
 
 
-@house_style()
-def draw_curves(history: Sequence[Any], title: str, kept: int | None = None, loss: str = "loss") -> Picture:
+@style.house_style()
+def draw_curves(history: Sequence[Any], title: str, kept: int | None = None, loss: str = "loss") -> style.Picture:
     """Draw the losses and the held-out accuracy by epoch, side by side; the losses alone if there is no accuracy.
 
     If the history has them, RMSEs are drawn instead of losses.
@@ -53,48 +40,49 @@ def draw_curves(history: Sequence[Any], title: str, kept: int | None = None, los
         return [(row.epoch, getattr(row, name)) for row in history if getattr(row, name) is not None]
 
     curves = {
-        "train": (ORANGE, "--", points_of(f"train_{error}")),
-        held_out: (BLUE, "-", points_of(f"held_out_{error}")),
+        "train": (style.ORANGE, "--", points_of(f"train_{error}")),
+        held_out: (style.BLUE, "-", points_of(f"held_out_{error}")),
     }
     if not curves["train"][2]:  # of a run of an earlier version
-        curves["train, while learning, with penalty"] = (ORANGE, "--", [(row.epoch, row.objective) for row in history])
+        objectives = [(row.epoch, row.objective) for row in history]
+        curves["train, while learning, with penalty"] = (style.ORANGE, "--", objectives)
     accuracies = [(row.epoch, 100.0 * row.held_out_accuracy) for row in history if row.held_out_accuracy is not None]
     losses = [value for _, _, points in curves.values() for _, value in points]
     is_diverging = max(losses) > DIVERGING * statistics.median(losses) > 0.0
-    figure = new_figure(9.6 if accuracies else 5.6, 4.0, title, layout="none")
+    figure = style.new_figure(9.6 if accuracies else 5.6, 4.0, title, layout="none")
     left = 0.75 if NARROW[0] <= max(losses) < NARROW[1] else 1.2
-    grid = margins(figure, left=left, right=0.2, bottom=0.55, top=0.25, wspace=0.23)
+    grid = style.margins(figure, left=left, right=0.2, bottom=0.55, top=0.25, wspace=0.23)
     loss_axes, *others = figure.subplots(1, 2 if accuracies else 1, squeeze=False, gridspec_kw=grid)[0]
     marker = "o" if len(history) <= MARKED_EPOCHS else None
-    for label, (color, style, points) in curves.items():
+    for label, (color, line, points) in curves.items():
         if points:
-            loss_axes.plot(*zip(*points, strict=True), color=color, marker=marker, ms=4, ls=style, label=label)
+            loss_axes.plot(*zip(*points, strict=True), color=color, marker=marker, ms=4, ls=line, label=label)
     loss_axes.set_ylabel(loss if error == "loss" else "RMSE, in the target's unit")
     if is_diverging:
         loss_axes.set_yscale("log")
-        write_numbers(loss_axes.yaxis, most=8, log=True)
+        style.write_numbers(loss_axes.yaxis, most=8, log=True)
     else:
-        write_numbers(loss_axes.yaxis, most=8)
+        style.write_numbers(loss_axes.yaxis, most=8)
         loss_axes.set_ylim(0, 1.05 * max(losses) or 1.0)
     for axes in others:
-        axes.plot(*zip(*accuracies, strict=True), color=BLUE, marker=marker, ms=4)
+        axes.plot(*zip(*accuracies, strict=True), color=style.BLUE, marker=marker, ms=4)
         reached = accuracies[-1][1] if kept_row.held_out_accuracy is None else 100.0 * kept_row.held_out_accuracy
-        axes.axhline(reached, color=GREY, lw=0.8, ls=":")
+        axes.axhline(reached, color=style.GREY, lw=0.8, ls=":")
         when = "after the last epoch" if is_last else f"after epoch {kept_row.epoch} (kept)"
-        axes.set_title(f"{reached:.2f} % {when}", loc="right", fontsize="medium", color=GREY)
+        axes.set_title(f"{reached:.2f} % {when}", loc="right", fontsize="medium", color=style.GREY)
         limit_accuracy(axes, held_out)
     for axes in (loss_axes, *others):
         if not is_last:
-            axes.axvline(kept_row.epoch, color=GREY, lw=1.0, ls=":", label=f"epoch {kept_row.epoch}, kept")
-        mark_epochs(axes, [row.epoch for row in history])
+            axes.axvline(kept_row.epoch, color=style.GREY, lw=1.0, ls=":", label=f"epoch {kept_row.epoch}, kept")
+        style.mark_epochs(axes, [row.epoch for row in history])
     loss_axes.legend(frameon=False)
-    return to_png(figure)
+    return style.to_png(figure)
 
 
-@house_style()
+@style.house_style()
 def draw_comparison(
     runs: Mapping[str, Sequence[Any]], title: str, kept: Mapping[str, int | None] | None = None
-) -> Picture:
+) -> style.Picture:
     """Draw held-out loss and accuracy of several runs by epoch; the training loss of a run without held-out rows.
 
     Under each run's name are its history, of at least one epoch, and the epoch whose weights its model has, by default
@@ -107,16 +95,16 @@ def draw_comparison(
     width = 10.4 if has_accuracy else 6.2
     names = {name: label_run(name, find_kept(history, (kept or {}).get(name))) for name, history in runs.items()}
     columns = max(1, min(len(runs), int(width * 12 / (max(map(len, names.values())) + 8))))
-    figure = new_figure(width, 4.1 + 0.22 * -(-len(runs) // columns), title)
+    figure = style.new_figure(width, 4.1 + 0.22 * -(-len(runs) // columns), title)
     loss_axes, *others = figure.subplots(1, 2 if has_accuracy else 1, squeeze=False)[0]
     epochs = [row.epoch for row in rows]
     marker = "o" if max(epochs) <= MARKED_EPOCHS else None
-    looks = itertools.cycle(itertools.product(LINE_STYLES, SEVERAL))
+    looks = itertools.cycle(itertools.product(LINE_STYLES, style.SEVERAL))
     highest = 0.0
-    for (name, history), (style, color) in zip(runs.items(), looks, strict=False):
+    for (name, history), (line, color) in zip(runs.items(), looks, strict=False):
         losses = [result_loss(row) for row in history]
         highest = max(highest, *losses)
-        look: dict[str, Any] = {"color": color, "ls": style, "marker": marker, "ms": 3.5}
+        look: dict[str, Any] = {"color": color, "ls": line, "marker": marker, "ms": 3.5}
         loss_axes.plot([row.epoch for row in history], losses, label=names[name], **look)
         accuracies = [
             (row.epoch, 100.0 * row.held_out_accuracy) for row in history if row.held_out_accuracy is not None
@@ -128,9 +116,9 @@ def draw_comparison(
     for axes in others:
         limit_accuracy(axes, held_out)
     for axes in (loss_axes, *others):
-        mark_epochs(axes, epochs)
+        style.mark_epochs(axes, epochs)
     figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize="medium")
-    return to_png(figure)
+    return style.to_png(figure)
 
 
 def name_held_out(history: Iterable[Any]) -> str:
@@ -160,4 +148,4 @@ def label_run(name: str, row: Any) -> str:
     """Return a run's name and result, short enough for a legend."""
     accuracy = row.held_out_accuracy
     result = f"{result_loss(row):.4g}" if accuracy is None else f"{100.0 * accuracy:.2f} %"
-    return f"{shortened(name, 44)}: {result}"
+    return f"{style.shortened(name, 44)}: {result}"

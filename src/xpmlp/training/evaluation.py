@@ -165,11 +165,8 @@ class RegressionReport:
         return f"RegressionReport(R² {self.r2:.4f}, RMSE {describe_number(self.rmse)}, MAE {describe_number(self.mae)})"
 
     def _repr_html_(self) -> str:
-        rows = [
-            ("R²", f"{self.r2:.4f}"),
-            *((name.upper(), describe_number(getattr(self, name))) for name in ("rmse", "mae")),
-        ]
-        return html_table((), rows)
+        errors = (("RMSE", describe_number(self.rmse)), ("MAE", describe_number(self.mae)))
+        return html_table((), (("R²", f"{self.r2:.4f}"), *errors))
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as a JSON object, with null for NaN."""
@@ -267,11 +264,9 @@ def area_under_roc(scores: Float[np.ndarray, " rows"], positive: Bool[np.ndarray
 
     There are rows of both kinds.
     """
-    _, position, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[position]
-    positives = np.count_nonzero(positive)
-    wins = float(ranks[positive].sum()) - positives * (positives + 1) / 2
-    return wins / (positives * (len(scores) - positives))
+    others = np.sort(scores[~positive])
+    lower, not_higher = (np.searchsorted(others, scores[positive], side) for side in ("left", "right"))
+    return float(np.mean(lower + not_higher) / (2 * len(others)))
 
 
 def evaluate_regression(model: Model, split: Split, backend: Backend | None = None) -> RegressionReport:
@@ -283,7 +278,10 @@ def evaluate_regression(model: Model, split: Split, backend: Backend | None = No
     truth = split.labels.astype(np.float64)
     residuals = nearest_to_median(labels, levels) - truth
     square, mae = float(np.mean(residuals**2)), float(np.mean(np.abs(residuals)))
-    loss = square / 2.0 if model.loss == "squared_error" else mean_loss(model, split)
+    loss = square / 2.0
+    if model.loss != "squared_error":
+        logits, own = model_logits(model, split.x, NumpyBackend()), loss_of(model.layers, find_loss(model.loss))
+        loss = float(np.mean(own.value_and_gradient(np, logits, split.labels[:, None])[0]))
     coverage = float(np.mean((labels[:, 0] <= truth) & (truth <= labels[:, -1]))) if len(levels) > 1 else None
     return regression_report(len(truth), square, float(np.var(truth)), loss, mae, coverage)
 
@@ -295,13 +293,6 @@ def regression_report(
     # Constant targets have no variance to explain; by convention R² is then 1 for exact predictions, else 0.
     r2 = 1.0 - square / variance if variance > 0.0 else float(square == 0.0)
     return RegressionReport(loss, r2 if rows > 1 else math.nan, math.sqrt(square), mae, math.sqrt(variance), coverage)
-
-
-def mean_loss(model: Model, split: Split) -> float:
-    """Return the mean of a regression's own loss over the rows."""
-    logits = model_logits(model, split.x, NumpyBackend())
-    loss = loss_of(model.layers, find_loss(model.loss))
-    return float(np.mean(loss.value_and_gradient(np, logits, split.labels[:, None])[0]))
 
 
 def evaluate_blocks(model: Model, blocks: Iterable[Split], backend: Backend | None = None) -> Report | RegressionReport:

@@ -24,17 +24,10 @@ from xpmlp.nn.step import Step, TrainingState, make_step
 from xpmlp.nn.tree import tree_map
 from xpmlp.threads import check_threads
 
+from . import errors
 from .checkpoint import Checkpoint
 from .distributed import Communicator
 from .distributed_batches import Share, make_share
-from .errors import (
-    DivergedError,
-    FitError,
-    OutOfMemoryError,
-    UnreadableDataError,
-    describe_divergence,
-    describe_shortage,
-)
 from .evaluation import loss_and_accuracy
 from .run import LOSSES, Callback, EpochRow, FitResult, Run, Shuffler
 from .schedules import Schedule
@@ -196,7 +189,7 @@ def fit(
         except Exception as error:
             if not backend.is_out_of_memory(error):
                 raise
-            raise DeviceMemoryError(describe_shortage(backend, layers, batch_size)) from error
+            raise DeviceMemoryError(errors.describe_shortage(backend, layers, batch_size)) from error
         del layers, state  # else they would stay in memory for the whole run
         part = {"combine": share.combine(backend), "first_row": share.first_row}
         step = cached_step(activation=activation, loss=loss, optimizer=optimizer, penalty=l2, dropout=dropout, **part)
@@ -254,7 +247,9 @@ def prepare_state(
     return TrainingState(layers, move(state.optimizer), tree_map(backend.asarray, state.dropout))
 
 
-def train_epochs(run: Run, settings: EpochSettings, checkpoint: Checkpoint | None) -> tuple[type[FitError], str] | None:
+def train_epochs(
+    run: Run, settings: EpochSettings, checkpoint: Checkpoint | None
+) -> tuple[type[errors.FitError], str] | None:
     """Train until the last epoch, a callback's stop, Ctrl-C or a failure; return the failure's error and message."""
     started: list[Callback] = []  # on_fit_end of a callback that has not started would act on an earlier run
     try:
@@ -270,7 +265,7 @@ def train_epochs(run: Run, settings: EpochSettings, checkpoint: Checkpoint | Non
             state, row = train_one_epoch(run, settings, rates)
             if not is_finite(run, state, row):
                 run.stop("diverged")
-                return DivergedError, describe_divergence(row.epoch, row.objective, float(np.max(rates)))
+                return errors.DivergedError, errors.describe_divergence(row.epoch, row.objective, float(np.max(rates)))
             # One assignment, so that Ctrl-C finds an epoch either whole or not begun.
             run.state, run.history = state, [*run.history, row]
             for callback in run.callbacks:
@@ -286,12 +281,12 @@ def train_epochs(run: Run, settings: EpochSettings, checkpoint: Checkpoint | Non
         if not isinstance(settings.samples, DiskSamples):
             raise
         run.stop("the data can no longer be read")
-        return UnreadableDataError, str(error)
+        return errors.UnreadableDataError, str(error)
     except Exception as error:
         if not run.backend.is_out_of_memory(error):
             raise
         run.stop("out of memory")
-        return OutOfMemoryError, describe_shortage(run.backend, run.state.layers, settings.batch_size)
+        return errors.OutOfMemoryError, errors.describe_shortage(run.backend, run.state.layers, settings.batch_size)
     finally:
         run.backend.release_recordings()
         for callback in started:
