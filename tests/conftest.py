@@ -214,6 +214,14 @@ def ctrl_c() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def digits() -> Any:
+    """scikit-learn's images of digits, in 1,437 training and 360 test rows."""
+    from xpmlp.datasets import load_digits  # here, for the package must not be imported before its types are checked
+
+    return load_digits()
+
+
+@pytest.fixture(scope="session")
 def mnist_dir() -> Path:
     """The folder of the real MNIST, below the one that XPMLP_DATA_DIR names."""
     value = os.environ.get("XPMLP_DATA_DIR")

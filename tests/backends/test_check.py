@@ -35,30 +35,24 @@ def test_each_is_missing_or_computes_what_numpy_does() -> None:
     }
 
 
-def test_a_device_that_computes_something_else_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Wrong(NumpyBackend):
-        def to_numpy(self, array: Any) -> Any:
-            return array * np.float32(1.001)
+class Wrong(NumpyBackend):
+    def to_numpy(self, array: Any) -> Any:
+        return array * np.float32(1.001)
+
+
+@pytest.mark.parametrize("outcome", [Wrong, SettingsError("no such device"), RuntimeError("the driver is on fire")])
+def test_a_device_that_fails_or_computes_something_else_is_reported(monkeypatch: Any, outcome: Any) -> None:
+    def load(name: str, device: Any = None) -> Any:
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome() if device else NumpyBackend()
 
     (device,) = NumpyBackend.list_devices()
-    monkeypatch.setattr(
-        "xpmlp.backends.check.load_backend", lambda name, device=None: Wrong() if device else NumpyBackend()
-    )
+    monkeypatch.setattr("xpmlp.backends.check.load_backend", load)
     trial = try_device("numpy", device)
-    assert trial.difference == pytest.approx(1e-3, rel=0.1)
-    assert trial.problem == "its weights differ from NumPy's by 0.001"
-
-
-@pytest.mark.parametrize("error", [SettingsError("no such device"), RuntimeError("the driver is on fire")])
-def test_a_device_that_fails_is_reported(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    def fail(*_: Any) -> Any:
-        raise error
-
-    monkeypatch.setattr("xpmlp.backends.check.load_backend", fail)
-    (device,) = NumpyBackend.list_devices()
-    trial = try_device("numpy", device)
-    assert trial.difference is None
-    assert str(error) in (trial.problem or "")
+    assert trial.difference == (pytest.approx(1e-3, rel=0.1) if outcome is Wrong else None)
+    expected = "its weights differ from NumPy's by 0.001" if outcome is Wrong else str(outcome)
+    assert expected in (trial.problem or "")
 
 
 def test_a_library_that_does_not_work_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

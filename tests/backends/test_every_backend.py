@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xpmlp.backends import BACKENDS, Backend, load_backend
-from xpmlp.datasets import Dataset, load_digits
+from xpmlp.datasets import Dataset
 from xpmlp.errors import BackendError, MissingDependencyError, SettingsError
 from xpmlp.training import (
     DivergedError,
@@ -22,11 +22,6 @@ TOLERANCE = {"float64": 1e-9, "float32": 1e-4}  # of the largest weight of each 
 RECIPE = Recipe(hidden_layer_sizes=(32,), epochs=5, penalty=0.1)
 LEARNING_RATES = {"sgd": 0.1, "momentum": 0.05, "nesterov": 0.05, "adam": 1e-3, "adamw": 1e-3}
 PAIRS = list(zip(("identity", "logistic", "tanh", "relu", "mish"), LEARNING_RATES, strict=True))
-
-
-@pytest.fixture(scope="module")
-def digits() -> Dataset:
-    return load_digits()
 
 
 PLACES = [

@@ -14,14 +14,10 @@ from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import sgd
 from xpmlp.nn.step import TrainingState, make_step
-from xpmlp.training import fit, warmup_cosine
+from xpmlp.training import Recipe, fit_dataset
 from xpmlp.training.train import make_samples
 
 jax = pytest.importorskip("jax", reason="jax is not installed")
-
-
-def network() -> Any:
-    return init_layers(np, np.random.default_rng(0), (64, 16, 10), glorot_uniform(), dtype=np.float32)
 
 
 def test_fifty_epochs_with_a_changing_learning_rate_are_compiled_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,18 +34,8 @@ def test_fifty_epochs_with_a_changing_learning_rate_are_compiled_twice(monkeypat
         return count
 
     monkeypatch.setattr(sys.modules["xpmlp.training.fit"], "cached_step", counted)
-    fit(
-        make_samples(digits, digits.train),
-        layers=network(),
-        activation=ACTIVATIONS["tanh"],
-        loss=LOSSES["softmax_cross_entropy"],
-        optimizer=sgd(momentum=0.9),
-        schedule=warmup_cosine(0.1),
-        epochs=50,
-        batch_size=100,
-        generator=np.random.default_rng(0),
-        backend=load_backend("jax", "cpu"),
-    )
+    recipe = Recipe(hidden_layer_sizes=(16,), optimizer="momentum", schedule="warmup_cosine", epochs=50, batch_size=100)
+    fit_dataset(digits, recipe, backend=load_backend("jax", "cpu"))
     assert set(traced) == {(100, 64), (37, 64)}  # the full batches, and the trailing one
     assert len(traced) == 2
 
@@ -60,7 +46,8 @@ def test_nothing_moves_between_host_and_device_within_an_epoch() -> None:
     step = make_step(activation=ACTIVATIONS["relu"], loss=LOSSES["softmax_cross_entropy"], optimizer=sgd())
     with backend.scope():
         samples = make_samples(digits, digits.train).map(backend.asarray)
-        layers = jax.tree.map(backend.asarray, network())
+        layers = init_layers(np, np.random.default_rng(0), (64, 16, 10), glorot_uniform(), dtype=np.float32)
+        layers = jax.tree.map(backend.asarray, layers)
         order = backend.asarray(np.arange(samples.rows))
         rates = backend.asarray(np.full(15, 0.1, dtype=np.float32))
         state = TrainingState(layers, ())

@@ -3,6 +3,7 @@
 import importlib
 import logging
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -43,10 +44,7 @@ def refuse(name: str) -> None:
     ],
 )
 def test_a_library_that_is_broken_is_said_to_be(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(name: str) -> Any:
-        raise error
-
-    monkeypatch.setattr(importlib, "import_module", fail)
+    monkeypatch.setattr(importlib, "import_module", Mock(side_effect=error))
     with pytest.raises(BackendError) as refusal:
         load_backend("torch")
     reason = str(error).splitlines()[0].removesuffix(".")
@@ -57,9 +55,7 @@ def test_a_library_that_is_broken_is_said_to_be(error: Exception, monkeypatch: p
 
 
 def test_a_library_may_not_start(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    def fail(device: str | None) -> Any:
-        raise RuntimeError("Unable to initialize backend 'cuda'")
-
+    fail = Mock(side_effect=RuntimeError("Unable to initialize backend 'cuda'"))
     monkeypatch.setattr(select, "backend_class", lambda name: fail if name == "jax" else without_gpus(name))
     with pytest.raises(BackendError, match=r"jax is installed, but it does not start here \(Unable to initialize"):
         load_backend("jax")

@@ -23,7 +23,7 @@ from sklearn.metrics import (
 from threadpoolctl import ThreadpoolController
 
 from xpmlp.backends import Backend, NumpyBackend
-from xpmlp.datasets import Dataset, Split, load_dataset, load_digits
+from xpmlp.datasets import Dataset, Split, load_dataset
 from xpmlp.errors import DataError
 from xpmlp.model.model import Model
 from xpmlp.nn.activations import ACTIVATIONS
@@ -31,7 +31,7 @@ from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.layers import Layer
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.samples import Samples
-from xpmlp.training import Recipe, RegressionReport, evaluate, evaluate_classifier, predict, train
+from xpmlp.training import Recipe, RegressionReport, evaluate, evaluate_classifier, evaluate_regression, predict, train
 from xpmlp.training.baseline import describe_baselines, linear_score
 from xpmlp.training.evaluation import area_under_roc, loss_and_accuracy
 from xpmlp.training.prediction import ROWS_AT_A_TIME, predict_outputs
@@ -122,11 +122,6 @@ def test_small_products_stay_in_one_thread_here_too() -> None:
 # Reports
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-
-
-@pytest.fixture(scope="module")
-def digits() -> Dataset:
-    return load_digits()
 
 
 @pytest.fixture(scope="module")
@@ -228,3 +223,5 @@ def test_rows_that_do_not_suit_the_model_are_refused(model: Model, digits: Datas
     ):
         with pytest.raises(DataError, match=message):
             evaluate(model, Split(x, y))
+    with pytest.raises(DataError, match="does not predict a single number"):
+        evaluate_regression(model, digits.test)

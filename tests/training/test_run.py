@@ -104,17 +104,13 @@ def raise_ctrl_c(run: Run) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def test_callbacks_are_called_in_the_order_in_which_they_are_given(small_fit: Fit) -> None:
+def test_callbacks_are_called_in_their_order_and_see_the_run_as_it_stands(small_fit: Fit, validation: Samples) -> None:
     calls: list[Any] = []
-    small_fit(epochs=2, callbacks=[Log("a", calls), Log("b", calls)])
-    moments = [("start", 0), ("epoch", 1), ("epoch", 2), ("end", 2)]
-    assert calls == [(name, *moment) for moment in moments for name in "ab"]
-
-
-def test_a_callback_sees_the_run_as_it_stands(small_fit: Fit, validation: Samples) -> None:
     seen: list[Any] = []
     look = [At(epoch, lambda run: seen.append((run.rows, run.epochs, run.history[-1], run.state))) for epoch in (1, 2)]
-    result = small_fit(epochs=2, validation=validation, callbacks=look)
+    result = small_fit(epochs=2, validation=validation, callbacks=[Log("a", calls), Log("b", calls), *look])
+    moments = [("start", 0), ("epoch", 1), ("epoch", 2), ("end", 2)]
+    assert calls == [(name, *moment) for moment in moments for name in "ab"]
     assert [entry[:3] for entry in seen] == [(50, 2, row) for row in result.history]
     for epoch in (1, 2):
         assert_same_layers(seen[epoch - 1][3].layers, small_fit(epochs=epoch).layers)

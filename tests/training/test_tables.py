@@ -38,6 +38,9 @@ def test_a_regression_answers_in_the_targets_own_units(line: xpmlp.Dataset) -> N
     assert prediction.probabilities.shape == (40, 0)
     assert abs(prediction.labels.mean() - line.test.labels.mean()) < 100
     judged = evaluate_regression(model, line.test)
+    assert xpmlp.evaluate(model, line.test) == xpmlp.report(model, line.test) == judged
+    with pytest.raises(DataError, match="The model is for regression"):
+        evaluate_classifier(model, line.test)
     assert judged.r2 > 0.97
     assert judged.r2 == pytest.approx(r2_score(line.test.labels, prediction.labels))
     assert judged.rmse == pytest.approx(root_mean_squared_error(line.test.labels, prediction.labels))
@@ -57,17 +60,6 @@ def test_numbers_out_of_the_range_of_training_are_told_and_others_are_not(line: 
     # Of 200 numbers, one of which is 1 and the others 0, that one is √199 standard deviations from their mean.
     with pytest.warns(match=r"2 rows have a value in column 'x' far outside the range of training: 1e\+06 is \d,\d"):
         xpmlp.predict(model, {"x": [-1000.0, 1e6, 0.0]})
-
-
-def test_evaluate_takes_both_kinds_of_model_and_each_half_refuses_the_other(line: xpmlp.Dataset) -> None:
-    model, _ = xpmlp.train(line, replace(table_recipe(160), epochs=1))
-    assert xpmlp.evaluate(model, line.test) == xpmlp.report(model, line.test) == evaluate_regression(model, line.test)
-    with pytest.raises(DataError, match="The model is for regression"):
-        evaluate_classifier(model, line.test)
-    digits = xpmlp.load_dataset("digits")
-    classifier, _ = xpmlp.train(digits, xpmlp.Recipe(epochs=1))
-    with pytest.raises(DataError, match="does not predict a single number"):
-        evaluate_regression(classifier, digits.test)
 
 
 def test_the_default_recipe_suits_images_or_tables_whose_few_rows_are_seen_more_often(line: xpmlp.Dataset) -> None:

@@ -9,7 +9,7 @@ from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_class_weight
 
 from xpmlp.backends import NumpyBackend
-from xpmlp.datasets import ByteSplit, Dataset, Split, load_digits, load_mnist
+from xpmlp.datasets import ByteSplit, Dataset, Split, load_mnist
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.image_preprocessor import ImagePreprocessor
 from xpmlp.nn.activations import ACTIVATIONS
@@ -36,11 +36,6 @@ from xpmlp.training.recipes import DTYPES
 from xpmlp.training.train import class_weights
 
 SHORT = Recipe(hidden_layer_sizes=(16,), epochs=2)
-
-
-@pytest.fixture(scope="module")
-def digits() -> Dataset:
-    return load_digits()
 
 
 def same_bits(*networks: Layers) -> bool:
