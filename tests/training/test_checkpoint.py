@@ -5,6 +5,7 @@ import itertools
 import json
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,10 @@ import safetensors
 
 from xpmlp import threads
 from xpmlp.errors import DataError, SettingsError
-from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
-from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import adam, adamw, clip_gradients, sgd
 from xpmlp.nn.samples import Samples
-from xpmlp.training import Callback, Checkpoint, EarlyStopping, EpochRow, FitResult, Run, fit, warmup_cosine
+from xpmlp.training import Callback, Checkpoint, EarlyStopping, EpochRow, FitResult, Run, warmup_cosine
 from xpmlp.training.callbacks import Checkpointing
 from xpmlp.training.checkpoint import (
     checkpoint_files,
@@ -52,27 +51,19 @@ class Killer(Callback):
             raise self.error
 
 
-def train(
-    *callbacks: Callback, optimizer: str = "adam", rate: float = 0.05, dtype: Any = np.float32, **changes: Any
-) -> FitResult:
-    generator = np.random.default_rng(3)
-    x = generator.normal(size=(90, 6))
-    targets = np.eye(3)[generator.integers(3, size=90)]
-    arguments: dict[str, Any] = {
-        "train": Samples(x[:70], targets[:70]),
-        "layers": init_layers(np, generator, (6, 8, 3), glorot_uniform(), dtype=dtype),
-        "activation": ACTIVATIONS["tanh"],
-        "loss": LOSSES["softmax_cross_entropy"],
-        "optimizer": OPTIMIZERS[optimizer],
-        "schedule": warmup_cosine(rate),
-        "epochs": EPOCHS,
-        "batch_size": 16,
-        "generator": generator,
-        "validation": Samples(x[70:], targets[70:]),
-        "backend": "numpy",
-        "callbacks": callbacks,
-    }
-    return fit(**(arguments | changes))
+Train = Callable[..., FitResult]
+
+
+@pytest.fixture
+def train(small_fit: Train, validation: Samples) -> Train:
+    """A run of seven epochs with callbacks; arguments replace the usual."""
+
+    def run(*callbacks: Callback, optimizer: str = "adam", rate: float = 0.05, **changes: Any) -> FitResult:
+        usual = {"optimizer": OPTIMIZERS[optimizer], "schedule": warmup_cosine(rate), "epochs": EPOCHS, "seed": 3}
+        usual |= {"dtype": np.float32, "validation": validation, "backend": "numpy", "callbacks": callbacks}
+        return small_fit(**usual | changes)
+
+    return run
 
 
 def assert_same_run(result: FitResult, unbroken: FitResult) -> None:
@@ -95,7 +86,9 @@ def assert_same_run(result: FitResult, unbroken: FitResult) -> None:
         pytest.param("jax", "adam", 0.0, [(4, True)], marks=pytest.mark.slow),
     ],
 )
-def test_resuming_gives_the_same_bits(tmp_path: Path, backend: str, optimizer: str, dropout: Any, moments: Any) -> None:
+def test_resuming_gives_the_same_bits(
+    train: Train, tmp_path: Path, backend: str, optimizer: str, dropout: Any, moments: Any
+) -> None:
     pytest.importorskip(backend, reason=f"{backend} is not installed")
     settings: dict[str, Any] = {"optimizer": optimizer, "backend": backend, "dropout": dropout, "dropout_key": 2}
     unbroken = train(**settings)
@@ -109,7 +102,7 @@ def test_resuming_gives_the_same_bits(tmp_path: Path, backend: str, optimizer: s
         assert_same_run(train(Checkpointing(folder), **settings, checkpoint=checkpoint), unbroken)
 
 
-def test_early_stopping_in_float64_broken_after_every_epoch_ends_with_the_same_bits(tmp_path: Path) -> None:
+def test_early_stopping_broken_after_every_epoch_ends_with_the_same_bits(train: Train, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"rate": 0.9, "epochs": 60, "optimizer": "momentum", "dtype": np.float64}
     unbroken = train(EarlyStopping(4), **settings)
     assert unbroken.stop_reason is not None
@@ -121,7 +114,9 @@ def test_early_stopping_in_float64_broken_after_every_epoch_ends_with_the_same_b
     assert_same_run(train(EarlyStopping(4), checkpoint=checkpoint, **settings), unbroken)
 
 
-def test_a_checkpoint_of_an_earlier_version_is_resumed_with_its_losses_in_todays_unit() -> None:
+def test_a_checkpoint_of_an_earlier_version_is_resumed_in_todays_unit(
+    train: Train,
+) -> None:
     """Its losses are not scaled, its train_loss is the objective, and it was validated on the test rows."""
     settings: dict[str, Any] = {"rate": 0.9, "epochs": 20, "optimizer": "momentum", "loss_scale": 4.0}
     unbroken = train(EarlyStopping(4), **settings)
@@ -147,7 +142,7 @@ def test_a_checkpoint_of_an_earlier_version_is_resumed_with_its_losses_in_todays
         assert (row.train_loss is None) == (row.epoch <= 3)
 
 
-def test_a_run_that_was_over_stays_over_and_one_that_had_not_begun_begins(tmp_path: Path) -> None:
+def test_a_run_that_was_over_stays_over_and_one_that_had_not_begun_begins(train: Train, tmp_path: Path) -> None:
     finished = train(Checkpointing(tmp_path))
     again = train(checkpoint=newest_checkpoint(tmp_path))
     assert_same_run(again, finished)
@@ -159,7 +154,7 @@ def test_a_run_that_was_over_stays_over_and_one_that_had_not_begun_begins(tmp_pa
     assert_same_run(train(checkpoint=checkpoint), finished)
 
 
-def test_ctrl_c_loses_no_epoch_even_where_checkpoints_are_rare(tmp_path: Path) -> None:
+def test_ctrl_c_loses_no_epoch_even_where_checkpoints_are_rare(train: Train, tmp_path: Path) -> None:
     stopping = EarlyStopping(50)
     result = train(stopping, Checkpointing(tmp_path, every_epochs=100), Killer(3, KeyboardInterrupt))
     assert result.interrupted
@@ -168,13 +163,13 @@ def test_ctrl_c_loses_no_epoch_even_where_checkpoints_are_rare(tmp_path: Path) -
     assert_same_run(train(EarlyStopping(50), checkpoint=checkpoint), train(EarlyStopping(50)))
 
 
-def test_the_newest_two_checkpoints_are_kept(tmp_path: Path) -> None:
+def test_the_newest_two_checkpoints_are_kept(train: Train, tmp_path: Path) -> None:
     for every, expected in ((1, [7, 6]), (5, [7, 5]), (100, [7, 0])):
         train(Checkpointing(tmp_path / str(every), every_epochs=every))
         assert [epoch for epoch, _ in checkpoint_files(tmp_path / str(every))] == expected
 
 
-def test_every_so_many_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_so_many_minutes(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 10_000, 40))  # seconds, read when a checkpoint is written and when an epoch is over
     monkeypatch.setattr("xpmlp.training.callbacks.time.monotonic", lambda: float(next(clock)))
     epochs: list[int] = []
@@ -188,9 +183,7 @@ def test_every_so_many_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert epochs == [0, 2, 4, 6, 7]
 
 
-def test_a_damaged_checkpoint_is_passed_over_and_a_foreign_refused(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_checkpoint_is_passed_over(train: Train, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     train(Checkpointing(tmp_path))
     (_, newest), (_, older) = checkpoint_files(tmp_path)
     content = newest.read_bytes()
@@ -218,7 +211,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_a_foreign_refused(
 
 
 def test_a_full_disk_does_not_end_the_run_and_leaves_the_older_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     replace = os.replace
 
@@ -238,7 +231,7 @@ def test_a_full_disk_does_not_end_the_run_and_leaves_the_older_checkpoint(
     assert "Training continues." in caplog.text
 
 
-def test_a_resumed_run_has_as_many_threads_as_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_has_the_threads_it_had(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(0)
     samples = Samples(generator.normal(size=(512, 784)), np.eye(2)[generator.integers(2, size=512)])
     layers = init_layers(np, generator, (784, 128, 2), glorot_uniform(), dtype=np.float32)
@@ -263,7 +256,7 @@ def test_a_resumed_run_has_as_many_threads_as_it_began_with(tmp_path: Path, monk
     assert run(2, checkpoint=replace(checkpoint, threads=None)).threads == 2  # as those of earlier versions are
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+def test_what_is_written_is_read_again(train: Train, tmp_path: Path) -> None:
     train(EarlyStopping(5), Checkpointing(tmp_path, settings={"data": "digits", "seed": 3}))
     checkpoint = newest_checkpoint(tmp_path)
     assert checkpoint.settings == {"data": "digits", "seed": 3}
@@ -281,7 +274,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         assert set(file.keys()) == {*map(".".join, parts), *(f"optimizer.{index}" for index in range(9))}
 
 
-def test_another_optimizer_generator_or_dropout_is_refused(tmp_path: Path) -> None:
+def test_another_optimizer_generator_or_dropout_is_refused(train: Train, tmp_path: Path) -> None:
     train(Checkpointing(tmp_path), optimizer="adam")
     with pytest.raises(DataError, match="has another optimizer or network"):
         train(optimizer="sgd", checkpoint=newest_checkpoint(tmp_path))
