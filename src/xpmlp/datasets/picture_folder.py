@@ -31,26 +31,14 @@ LAYOUT = "Put the pictures of each class into a folder of its own: {0}/cat/1.jpg
 
 @dataclass
 class PictureFolder:
-    """The pictures of a folder, or of a table.
-
-    Attributes
-    ----------
-    parts
-        The files of each class, or pictures of Pillow, for ``"train"`` and, if there are some, ``"test"`` and
-        ``"validation"``.
-    notes
-        On skipped files and folders.
-    target
-        The column of a table that holds the classes; None if folders are the classes.
-    columns
-        How the table's columns are used, in words.
-    """
+    """The pictures of a folder, or of a table."""
 
     path: Path
+    # The files of each class, or pictures of Pillow, for "train" and, if there are some, "test" and "validation".
     parts: dict[str, dict[int | str, list[Any]]]
-    notes: list[str] = field(default_factory=list)
-    target: str | None = None
-    columns: str | None = None
+    notes: list[str] = field(default_factory=list)  # on skipped files and folders
+    target: str | None = None  # the column of a table that holds the classes; None if folders are the classes
+    columns: str | None = None  # how the table's columns are used, in words
 
     @property
     def files(self) -> list[Any]:

@@ -29,23 +29,13 @@ LEAST_FOUND = 0.5  # of a column's values without a picture's suffix
 
 @dataclass(frozen=True, eq=False)
 class NamedPictures:
-    """A table and the pictures that one of its columns names.
-
-    Attributes
-    ----------
-    names
-        The column's values as text; None for missing ones.
-    files
-        The picture of each row; None if it is not there.
-    unnamed
-        How many pictures beside the table it does not name.
-    """
+    """A table and the pictures that one of its columns names."""
 
     table: Table
     column: str
-    names: list[str | None]
-    files: list[Path | None]
-    unnamed: int
+    names: list[str | None]  # the column's values as text
+    files: list[Path | None]  # the picture of each row; None if it is not there
+    unnamed: int  # how many pictures beside the table it does not name
 
     def places(self) -> list[Path]:
         """Return the path of each row's picture, or the one that it would have."""

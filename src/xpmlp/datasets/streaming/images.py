@@ -19,13 +19,7 @@ TRAIN, TEST = 0, 1  # the files
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ImageStream(RowStream):
-    """Images in two files, for training and for the test.
-
-    Attributes
-    ----------
-    images, targets, files
-        Of training and of test.
-    """
+    """Images in two files, for training and for the test, with their labels."""
 
     images: tuple[MappedIdx, MappedIdx]
     targets: tuple[Int64[np.ndarray, " train"], Int64[np.ndarray, " test"]]

@@ -27,22 +27,12 @@ MEASURED_ROWS = 1000  # of which the bytes of a row are estimated
 
 @dataclass(frozen=True)
 class LargeTable:
-    """A table that takes more memory than it may.
+    """A table that takes more memory than it may."""
 
-    Attributes
-    ----------
-    table
-        All rows; they are read when the table is collected.
-    bytes
-        Of all values.
-    read_rows
-        Returns a LazyFrame of some rows.
-    """
-
-    table: Table
+    table: Table  # all rows; they are read when the table is collected
     files: tuple[SourceFile, ...]
-    bytes: int
-    read_rows: Callable[[slice], Any]
+    bytes: int  # of all values
+    read_rows: Callable[[slice], Any]  # returns a LazyFrame of some rows
     memory: Memory
     lock: threading.Lock = field(default_factory=threading.Lock)  # of several threads, one decodes at a time
 
@@ -89,10 +79,7 @@ def find_large_table(
 ) -> LargeTable | None:
     """Return a table that takes more than that memory, by default most of the free one; None for other data.
 
-    Parameters
-    ----------
-    targets
-        Of an array in a .npy file, the file with the targets.
+    `targets` is the file with the targets of an array in a .npy file.
     """
     limit = Memory.of(memory)
     path = Path(os.path.expanduser(data))

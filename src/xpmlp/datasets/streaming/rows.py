@@ -49,23 +49,13 @@ class SourceFile:
 
 
 class Piece(NamedTuple):
-    """Rows that are read together.
+    """Rows that are read together."""
 
-    Attributes
-    ----------
-    first
-        Number of the first row among all rows.
-    file, start
-        The file, and the number of the first row in it.
-    usable
-        Which rows can be used, as bits; None for all.
-    """
-
-    first: int
+    first: int  # number of the first row among all rows
     rows: int
     file: int = 0
-    start: int = 0
-    usable: bytes | None = None
+    start: int = 0  # number of the first row in the file
+    usable: bytes | None = None  # which rows can be used, as bits; None for all
 
     def usable_rows(self) -> Bool[np.ndarray, " rows"]:
         """Return which rows can be used."""
@@ -76,41 +66,22 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RowStream(ABC):
-    """Rows that are read piece by piece.
+    """Rows that are read piece by piece."""
 
-    Attributes
-    ----------
-    name
-        Of the data, for messages.
-    pieces
-        In the order of their rows.
-    memory
-        Limit of the memory that they may take, in bytes.
-    test_fraction
-        Of all rows, those that are held out for the test.
-    validation_fraction
-        Of the others, those that are held out to choose by.
-    labels
-        Number of usable rows of each class, the held-out ones included; empty for regression.
-    mean, deviation, lowest
-        Of the targets of a regression in the training rows.
-    sample_draws
-        Of the training rows in the dataset's sample, the numbers by which they are drawn; see `draw`.
-    is_prepared
-        Whether the rows are stored nearly as they are trained on, so that reading them again costs little.
-    """
-
+    # Whether the rows are stored nearly as they are trained on, so that reading them again costs little.
     is_prepared: ClassVar[bool] = False
 
-    name: str
-    pieces: tuple[Piece, ...]
-    memory: int
-    test_fraction: float
-    validation_fraction: float = 0.0
+    name: str  # of the data, for messages
+    pieces: tuple[Piece, ...]  # in the order of their rows
+    memory: int  # limit of the memory that they may take, in bytes
+    test_fraction: float  # of all rows, those that are held out for the test
+    validation_fraction: float = 0.0  # of the others, those that are held out to choose by
+    # Number of usable rows of each class, the held-out ones included; empty for regression.
     labels: Mapping[int | str, int] = field(default_factory=dict)
-    mean: float = 0.0
+    mean: float = 0.0  # of the targets of a regression in the training rows, as are the next two
     deviation: float = 1.0
     lowest: float = 0.0
+    # Of the training rows in the dataset's sample, the numbers by which they are drawn; see `draw`.
     sample_draws: Float64[np.ndarray, " sample"]
 
     @abstractmethod

@@ -49,19 +49,11 @@ def read_piece(
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TableStream(RowStream):
-    """The rows of a table in Parquet or .npy files.
-
-    Attributes
-    ----------
-    found
-        The columns, without rows.
-    infinite
-        Columns that may hold infinite numbers.
-    """
+    """The rows of a table in Parquet or .npy files."""
 
     large: LargeTable
-    found: FoundColumns
-    infinite: Collection[str]
+    found: FoundColumns  # without rows
+    infinite: Collection[str]  # columns that may hold infinite numbers
     schema: TableSchema
 
     def check(self, piece: Piece) -> None:

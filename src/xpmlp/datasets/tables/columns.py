@@ -114,23 +114,14 @@ def are_mistakes(wrong: Any, texts: Any) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """The column to predict.
-
-    Attributes
-    ----------
-    values
-        One for each row: integers or text for classes, float64 for regression. Arbitrary where missing.
-    missing
-        Which rows have no value.
-    note
-        A note if the task was inferred, or values were no numbers.
-    """
+    """The column to predict."""
 
     name: str
     task: Task
+    # Integers or text for classes, float64 for regression; arbitrary where missing.
     values: Shaped[np.ndarray, " rows"]
-    missing: Shaped[np.ndarray, " rows"]
-    note: str | None = None
+    missing: Shaped[np.ndarray, " rows"]  # which rows have no value
+    note: str | None = None  # if the task was inferred, or values were no numbers
 
 
 def read_target(table: Table, name: str, task: Task | None) -> Target:

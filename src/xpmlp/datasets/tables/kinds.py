@@ -40,27 +40,13 @@ NAMELESS = re.compile(r"|column_\d+|Unnamed: \d+|rownames|index|__index_level_0_
 
 @dataclass
 class Found:
-    """What was found in the features of a table.
+    """What was found in the features of a table."""
 
-    Attributes
-    ----------
-    kinds
-        Of the columns that can be inputs.
-    formats
-        Of the columns of text that are dates.
-    number_formats
-        Of the columns of text that are numbers beside units, currencies and the like.
-    ambiguous
-        A second format of those that fit two.
-    unusable
-        The other columns, each with the reason.
-    """
-
-    kinds: dict[str, Kind] = field(default_factory=dict)
-    formats: dict[str, str] = field(default_factory=dict)
-    number_formats: dict[str, NumberFormat] = field(default_factory=dict)
-    ambiguous: dict[str, str] = field(default_factory=dict)
-    unusable: dict[str, str] = field(default_factory=dict)
+    kinds: dict[str, Kind] = field(default_factory=dict)  # of the columns that can be inputs
+    formats: dict[str, str] = field(default_factory=dict)  # of text that is dates
+    number_formats: dict[str, NumberFormat] = field(default_factory=dict)  # of text that is numbers beside units
+    ambiguous: dict[str, str] = field(default_factory=dict)  # a second format of dates that fit two
+    unusable: dict[str, str] = field(default_factory=dict)  # the other columns, each with the reason
 
     def notes(self, table: Table) -> list[str]:
         """Return notes on columns of dates, and of text that is read as numbers."""

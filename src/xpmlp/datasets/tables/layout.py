@@ -40,28 +40,14 @@ DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?")
 
 @dataclass(frozen=True)
 class Layout:
-    """How a text file is laid out.
+    """How a text file is laid out."""
 
-    Attributes
-    ----------
-    separator
-        One character, or several; a space stands for any number of spaces and tabs.
-    first_line
-        Number of lines before the first row: those skipped, the header, comments and blank lines.
-    comment
-        The beginning of lines that are no rows; None if there are none.
-    names
-        The columns' names, each different.
-    unnamed
-        The columns whose names are made up in a table with a header.
-    """
-
-    separator: str
-    first_line: int
-    comment: str | None
+    separator: str  # one character, or several; a space stands for any number of spaces and tabs
+    first_line: int  # number of lines before the first row: those skipped, the header, comments and blank lines
+    comment: str | None  # the beginning of lines that are no rows
     has_header: bool
-    names: tuple[str, ...]
-    unnamed: tuple[str, ...] = ()
+    names: tuple[str, ...]  # of the columns, each different
+    unnamed: tuple[str, ...] = ()  # columns whose names are made up in a table with a header
     notes: tuple[str, ...] = ()
 
 
@@ -77,12 +63,8 @@ class Record:
 def find_layout(path: str, lines: list[str], options: TableOptions, schema: TableSchema | None = None) -> Layout:
     """Return the layout of a file by its first lines.
 
-    Parameters
-    ----------
-    options
-        What they say is not looked for.
-    schema
-        That of the model for which the table is read: a line with the names of its columns is the header.
+    What the options say is not looked for. A line with the names of the columns of `schema`, that of the model for
+    which the table is read, is the header.
     """
     lines = lines[:MOST_LINES]
     reading = Reading() if schema is None or schema.reading is None else schema.reading

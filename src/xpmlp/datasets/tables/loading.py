@@ -98,23 +98,13 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
 
 @dataclass(eq=False)
 class FoundColumns:
-    """A table, or a sample of its rows, and what each column is.
+    """A table, or a sample of its rows, and what each column is."""
 
-    Attributes
-    ----------
-    table
-        With values of the kinds of its columns.
-    wrong
-        Cells that are not of their column's kind.
-    pixels
-        If the rows are images.
-    """
-
-    table: Table
+    table: Table  # with values of the kinds of its columns
     target: Target
     features: Found
-    wrong: dict[str, WrongCells]
-    pixels: Pixels | None
+    wrong: dict[str, WrongCells]  # cells that are not of their column's kind
+    pixels: Pixels | None  # if the rows are images
 
     @property
     def kinds(self) -> dict[str, Kind]:

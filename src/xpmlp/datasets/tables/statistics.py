@@ -94,27 +94,13 @@ def moments(values: Float64[np.ndarray, " rows"]) -> Moments:
 
 @dataclass
 class ColumnStatistics:
-    """What a pass over a table finds out about a column.
+    """What a pass over a table finds out about a column."""
 
-    Attributes
-    ----------
-    extremes
-        Lowest and highest value of all rows; None if they have none.
-    missing
-        Number of missing values in all rows.
-    absent
-        Number of missing values in the training rows.
-    numbers
-        The moments of the training rows' values; of dates, those of each part.
-    texts
-        How many of the training rows have each text.
-    """
-
-    extremes: tuple[Any, Any] | None = None
-    missing: int = 0
-    absent: int = 0
-    numbers: dict[DatePart, Moments] = field(default_factory=dict)
-    texts: Counter[str] = field(default_factory=Counter)
+    extremes: tuple[Any, Any] | None = None  # of all rows; None if they have no values
+    missing: int = 0  # values in all rows
+    absent: int = 0  # values that are missing in the training rows
+    numbers: dict[DatePart, Moments] = field(default_factory=dict)  # of the training rows; of dates, those of each part
+    texts: Counter[str] = field(default_factory=Counter)  # how many of the training rows have each
 
     def add(self, values: Any, chosen: Any, kind: Kind) -> None:
         """Add all values of a piece, and those of its training rows."""

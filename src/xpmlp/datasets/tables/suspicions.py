@@ -22,13 +22,7 @@ ID_NAME = re.compile(r"(?i:(.*[\s_-])?id|(row[\s_-]?)?(index|number|nr|no))|.*[a
 def note_suspicions(
     table: Table, features: list[str], target: Target | None = None, rows: Bool[np.ndarray, " rows"] | None = None
 ) -> list[str]:
-    """Return notes on features that number the rows, or that alone predict the target nearly perfectly.
-
-    Parameters
-    ----------
-    rows
-        Those to look at; by default all.
-    """
+    """Return notes on features that number the rows, or that alone predict the target nearly perfectly in some rows."""
     ids: list[str] = []
     leaks: list[str] = []
     chosen = np.random.RandomState(0).permutation(table.rows if rows is None else np.flatnonzero(rows))[:MOST_ROWS]

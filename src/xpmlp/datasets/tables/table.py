@@ -93,45 +93,20 @@ def column_type(dtype: Any) -> ColumnType:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Named columns of equal length.
+    """Named columns of equal length."""
 
-    Attributes
-    ----------
-    name
-        The path as it was given, for messages.
-    frame
-        A Polars LazyFrame. Of Parquet and Arrow files, only the columns and rows that are used are read.
-    schema
-        Each column's Polars type, in the columns' order.
-    rows
-        Number of rows.
-    notes
-        Notes for the user on how the file was read.
-    find_line
-        Returns the line of a text file in which a row, counted from 0, starts; None for other files.
-    row_shape
-        Shape of a row's features before they became columns; None if they always were columns.
-    reading
-        How a text file was read; None if in the usual way, and of other files.
-    formats
-        How the text of columns of dates is read.
-    markers
-        How often each marker of a missing value, such as ``?``, stands in each column of text.
-    first
-        Number of its first row, if it is a part of a larger table.
-    """
-
-    name: str
-    frame: Any
-    schema: dict[str, Any]
+    name: str  # the path as it was given, for messages
+    frame: Any  # a Polars LazyFrame: of Parquet and Arrow files, only the columns and rows that are used are read
+    schema: dict[str, Any]  # each column's Polars type, in the columns' order
     rows: int
-    notes: tuple[str, ...] = ()
-    find_line: Callable[[int], int | None] | None = None
-    row_shape: tuple[int, ...] | None = None
-    reading: Reading | None = None
-    formats: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # for the user, on how the file was read
+    find_line: Callable[[int], int | None] | None = None  # the line of a text file in which a row, from 0, starts
+    row_shape: tuple[int, ...] | None = None  # of a row's features before they became columns
+    reading: Reading | None = None  # how a text file was read; None if in the usual way
+    formats: Mapping[str, str] = field(default_factory=dict)  # of columns of text that are dates
+    # How often each marker of a missing value, such as ?, stands in each column of text.
     markers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    first: int = 0
+    first: int = 0  # number of the first row, of a part of a larger table
 
     @staticmethod
     def of(name: str, frame: Any, **attributes: Any) -> "Table":

@@ -34,22 +34,12 @@ SPACE_FOR_TEXT = 4  # a text that is kept in memory may take this fraction of it
 
 @dataclass(frozen=True)
 class Text:
-    """The text of a file.
-
-    Attributes
-    ----------
-    content
-        In UTF-8; None if the file itself is that, so that Polars can read it from the disk.
-    encoding
-        None for UTF-8.
-    note
-        Which part of a spreadsheet it is, if there are others.
-    """
+    """The text of a file."""
 
     path: Path
-    content: bytes | None = None
-    encoding: str | None = None
-    note: str = ""
+    content: bytes | None = None  # in UTF-8; None if the file itself is that, so that Polars can read it from the disk
+    encoding: str | None = None  # None for UTF-8
+    note: str = ""  # which part of a spreadsheet it is, if there are others
 
     @property
     def source(self) -> Path | io.BytesIO:
