@@ -17,7 +17,7 @@ from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import TrainingState, make_step
 from xpmlp.nn.tree import tree_map
 
-ROWS, BATCH_SIZE, STEPS = 11, 4, 3
+ROWS, BATCH_SIZE = 11, 4
 
 
 class PlaceBackend(Backend):
@@ -55,42 +55,29 @@ def test_an_array_comes_back_from_the_device_as_it_went(backend: Backend, dtype:
         np.testing.assert_array_equal(backend.to_numpy(array), host.astype(dtype), strict=True)
 
 
-def test_every_row_is_visited_once_in_the_order_given_with_its_target_weight_and_rate(backend: Backend) -> None:
+@pytest.mark.parametrize(("order", "size"), [(ORDER.tolist(), 4), *(([7, 2, 2, 9], size) for size in (1, 3, 4, 50))])
+def test_rows_come_in_the_order_given_with_targets_weights_and_rates(backend: Backend, order: Any, size: int) -> None:
     seen = []
 
     def record(xp: Any, state: TrainingState, *batch: Any) -> tuple[TrainingState, Any]:
         assert xp is backend.xp
-        seen.append([backend.to_numpy(array) for array in batch])
+        seen.append([array if array is None else backend.to_numpy(array) for array in batch])
         return TrainingState(state.layers, state.optimizer + 1), xp.asarray(float(len(seen)), device=backend.device)
 
     samples = host_samples()
-    assert samples.weight is not None
-    held, order, rates = samples.map(backend.asarray), backend.asarray(ORDER), backend.asarray(RATES)
-    state, objectives = backend.run_epoch(record, TrainingState((), 0), held, order, rates, BATCH_SIZE)
-    assert [len(x) for x, *_ in seen] == [4, 4, 3]
-    np.testing.assert_array_equal(np.concatenate([x[:, 0] for x, *_ in seen]), ORDER)
-    np.testing.assert_array_equal(np.concatenate([x for x, *_ in seen]), samples.x[ORDER])
-    np.testing.assert_array_equal(np.concatenate([y for _, y, *_ in seen]), samples.targets[ORDER])
-    np.testing.assert_array_equal(np.concatenate([weight for *_, weight, _ in seen]), samples.weight[ORDER])
-    np.testing.assert_array_equal([rate for *_, rate in seen], RATES)
-    np.testing.assert_array_equal(backend.to_numpy(objectives), [1.0, 2.0, 3.0])
-    assert state.optimizer == STEPS
-
-
-@pytest.mark.parametrize("batch_size", [1, 3, 4, 50])
-def test_batches_are_of_the_size_asked_for_save_the_last_and_hold_only_the_rows_in_the_order(batch_size: int) -> None:
-    seen: list[list[float]] = []
-
-    def record(xp: Any, state: TrainingState, x: Any, *rest: Any) -> tuple[TrainingState, Any]:
-        seen.append(list(x[:, 0]))
-        assert rest[1] is None
-        return state, xp.asarray(0.0)
-
-    order = [7, 2, 2, 9]
-    samples = host_samples()._replace(weight=None)
-    batches = [order[start : start + batch_size] for start in range(0, 4, batch_size)]
-    Backend(np).run_epoch(record, TrainingState((), ()), samples, np.array(order), np.zeros(len(batches)), batch_size)
-    assert seen == batches
+    if size != 4:
+        samples = samples._replace(weight=None)
+    batches = [order[start : start + size] for start in range(0, len(order), size)]
+    rates = np.linspace(0.3, 0.1, len(batches))
+    arguments = (samples.map(backend.asarray), backend.asarray(np.array(order)), backend.asarray(rates), size)
+    state, objectives = backend.run_epoch(record, TrainingState((), 0), *arguments)
+    for (x, targets, weight, rate), rows, expected in zip(seen, batches, rates, strict=True):
+        np.testing.assert_array_equal(x, samples.x[rows])
+        np.testing.assert_array_equal(targets, samples.targets[rows])
+        np.testing.assert_array_equal(weight, None if samples.weight is None else samples.weight[rows])
+        assert rate == expected
+    np.testing.assert_array_equal(backend.to_numpy(objectives), np.arange(1.0, len(batches) + 1))
+    assert state.optimizer == len(batches)
 
 
 OPTIMIZER = adam()

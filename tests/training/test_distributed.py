@@ -5,7 +5,6 @@ import math
 import os
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from xpmlp.errors import DataError, SettingsError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.losses import LOSSES
-from xpmlp.nn.optimizers import Optimizer, adam, sgd
+from xpmlp.nn.optimizers import adam, sgd
 from xpmlp.nn.samples import Samples
 from xpmlp.nn.tree import tree_map
 from xpmlp.training import Callback, EarlyStopping, FitResult, Run, constant, fit
@@ -85,48 +84,35 @@ def processes() -> Communicator:
     return Communicator(pytest.importorskip("mpi4py.MPI").COMM_WORLD)
 
 
-@dataclass(frozen=True)
-class Problem:
-    """A network and its training, the same in every process."""
-
-    optimizer: Optimizer
-    rows: int = 101
-    batch_size: int = 32
-    l2: float | None = None
-    dropout: float = 0.0
-    weighted: bool = False
-    loss: str = "softmax_cross_entropy"
-    backend: str = "numpy"
-    dtype: str = "float64"
-    epochs: int = 20
-    hidden: int = 16
-    callbacks: Callable[[], list[Callback]] = list
-
-    def fit(self, communicator: Communicator | None, **settings: Any) -> FitResult:
-        """Train, in several processes if a communicator is given."""
-        generator = np.random.default_rng(0)
-        x = generator.normal(size=(self.rows, 20))
-        targets = np.eye(4)[generator.integers(4, size=self.rows)]
-        weight = generator.uniform(0.0, 2.0, self.rows) if self.weighted else None
-        layers = init_layers(np, generator, (20, self.hidden, 4), glorot_uniform(), dtype=getattr(np, self.dtype))
-        given: dict[str, Any] = {
-            "layers": layers,
-            "activation": ACTIVATIONS["tanh"],
-            "loss": LOSSES[self.loss],
-            "optimizer": self.optimizer,
-            "schedule": constant(0.01),
-            "epochs": self.epochs,
-            "batch_size": self.batch_size,
-            "generator": generator,
-            "l2": self.l2,
-            "dropout": self.dropout,
-            "validation": Samples(x[:31], targets[:31]),
-            "backend": self.backend,
-            "threads": 1,
-            "callbacks": self.callbacks(),
-            "communicator": communicator,
-        }
-        return fit(Samples(x, targets, weight), **given | settings)
+def train(
+    communicator: Communicator | None,
+    *,
+    rows: int = 101,
+    weighted: bool = False,
+    dtype: str = "float64",
+    hidden: int = 16,
+    **changes: Any,
+) -> FitResult:
+    """Train the same network in every process, in several of them together if a communicator is given."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(rows, 20))
+    targets = np.eye(4)[generator.integers(4, size=rows)]
+    weight = generator.uniform(0.0, 2.0, rows) if weighted else None
+    usual: dict[str, Any] = {
+        "layers": init_layers(np, generator, (20, hidden, 4), glorot_uniform(), dtype=getattr(np, dtype)),
+        "activation": ACTIVATIONS["tanh"],
+        "loss": LOSSES["softmax_cross_entropy"],
+        "optimizer": sgd(),
+        "schedule": constant(0.01),
+        "epochs": 20,
+        "batch_size": 32,
+        "generator": generator,
+        "validation": Samples(x[:31], targets[:31]),
+        "backend": "numpy",
+        "threads": 1,
+        "communicator": communicator,
+    }
+    return fit(Samples(x, targets, weight), **usual | changes)
 
 
 def numbers(result: FitResult) -> list[list[float]]:
@@ -138,21 +124,23 @@ def numbers(result: FitResult) -> list[list[float]]:
 @pytest.mark.parametrize(
     "problem",
     [
-        Problem(sgd()),
-        Problem(sgd(momentum=0.9, nesterov=True), l2=0.1, weighted=True),
-        Problem(adam(), l2=0.1, dropout=0.3),
-        Problem(sgd(), rows=128, loss="squared_error"),
-        Problem(sgd(), rows=10, batch_size=200, l2=0.1),
-        Problem(sgd(momentum=0.9), hidden=2048),
-        Problem(adam(), rows=97, batch_size=96, dropout=0.3, weighted=True, backend="torch"),
-        pytest.param(Problem(adam(), rows=97, batch_size=96, weighted=True, backend="cupy"), marks=pytest.mark.gpu),
+        {},
+        {"optimizer": sgd(momentum=0.9, nesterov=True), "l2": 0.1, "weighted": True},
+        {"optimizer": adam(), "l2": 0.1, "dropout": 0.3},
+        {"rows": 128, "loss": LOSSES["squared_error"]},
+        {"rows": 10, "batch_size": 200, "l2": 0.1},
+        {"optimizer": sgd(momentum=0.9), "hidden": 2048},
+        {"optimizer": adam(), "rows": 97, "batch_size": 96, "dropout": 0.3, "weighted": True, "backend": "torch"},
+        pytest.param(
+            {"optimizer": adam(), "rows": 97, "batch_size": 96, "weighted": True, "backend": "cupy"},
+            marks=pytest.mark.gpu,
+        ),
     ],
     ids=["sgd", "nesterov", "adam", "no trailing batch", "one batch", "large", "torch", "cupy"],
 )
-def test_processes_train_the_network_of_one(processes: Communicator, problem: Problem) -> None:
-    if problem.backend != "numpy":
-        pytest.importorskip(problem.backend)
-    together, alone = problem.fit(processes), problem.fit(None)
+def test_processes_train_the_network_of_one(processes: Communicator, problem: dict[str, Any]) -> None:
+    pytest.importorskip(problem.get("backend", "numpy"))
+    together, alone = train(processes, **problem), train(None, **problem)
     tree_map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-10), together.layers, alone.layers)
     np.testing.assert_allclose(numbers(together), numbers(alone), atol=1e-10)
     bits = processes.mpi.allgather(b"".join(array.tobytes() for layer in together.layers for array in layer))
@@ -161,24 +149,25 @@ def test_processes_train_the_network_of_one(processes: Communicator, problem: Pr
 
 def test_the_engine_executes_steps_that_are_combined(processes: Communicator, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG", "xpmlp")
-    Problem(sgd(), dtype="float32", epochs=30).fit(processes)
+    train(processes, dtype="float32", epochs=30)
     assert "call by call" not in caplog.text
 
 
 def test_large_arrays_are_summed_without_shared_memory(
     processes: Communicator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    problem = Problem(sgd(), hidden=2048, epochs=3)
-    shared = problem.fit(processes)
+    shared = train(processes, hidden=2048, epochs=3)
     assert not processes.sums  # released
     monkeypatch.setattr("xpmlp.training.shared_memory.FOLDER", "/no such folder")
-    by_messages = problem.fit(processes)
+    by_messages = train(processes, hidden=2048, epochs=3)
     tree_map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), shared.layers, by_messages.layers)
 
 
 def test_all_stop_where_one_would(processes: Communicator) -> None:
-    problem = Problem(adam(), epochs=200, callbacks=lambda: [EarlyStopping(2, min_delta=0.05)])
-    together, alone = problem.fit(processes, schedule=constant(0.1)), problem.fit(None, schedule=constant(0.1))
+    settings: dict[str, Any] = {"optimizer": adam(), "epochs": 200, "schedule": constant(0.1)}
+    together, alone = (
+        train(where, **settings, callbacks=[EarlyStopping(2, min_delta=0.05)]) for where in (processes, None)
+    )
     assert len(together.history) == len(alone.history) < 200
     assert together.kept_epoch == alone.kept_epoch
 
@@ -192,9 +181,9 @@ def test_all_stop_when_one_is_interrupted_or_has_a_reason(processes: Communicato
             if processes.rank == processes.size - 1 and len(run.history) == 3:
                 self.act(run)
 
-    stopped = Problem(sgd()).fit(processes, callbacks=[InLast(lambda run: run.stop("enough"))])
+    stopped = train(processes, callbacks=[InLast(lambda run: run.stop("enough"))])
     assert (len(stopped.history), stopped.stop_reason, stopped.interrupted) == (3, "enough", False)
-    interrupted = Problem(sgd()).fit(processes, callbacks=[InLast(lambda run: os.kill(os.getpid(), signal.SIGINT))])
+    interrupted = train(processes, callbacks=[InLast(lambda run: os.kill(os.getpid(), signal.SIGINT))])
     assert (len(interrupted.history), interrupted.interrupted) == (3, True)
 
 
@@ -213,12 +202,12 @@ def test_a_failure_of_one_is_raised_by_all(processes: Communicator) -> None:
 
 def test_what_cannot_be_shared_is_refused(processes: Communicator) -> None:
     with pytest.raises(SettingsError, match=r"batch_size: 1 rows are too few"):
-        replace(Problem(sgd()), batch_size=1).fit(processes)
+        train(processes, batch_size=1)
     with contextlib.suppress(ImportError):
         import jax  # noqa: F401
 
         with pytest.raises(SettingsError, match="backend jax: compiles an epoch as a whole"):
-            replace(Problem(sgd()), backend="jax").fit(processes)
+            train(processes, backend="jax")
 
 
 def test_processes_share_the_trials_of_a_sweep(processes: Communicator) -> None:
