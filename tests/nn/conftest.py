@@ -32,17 +32,9 @@ class Problem:
 
     def objective_and_gradients(self, layers: Layers | None = None, **dropout: Any) -> tuple[Any, Layers]:
         """Evaluate the problem at its own weights or at others."""
-        return objective_and_gradients(
-            self.xp,
-            self.layers if layers is None else layers,
-            self.x,
-            self.targets,
-            self.sample_weight,
-            activation=self.activation,
-            loss=self.loss,
-            penalty=self.penalty,
-            **dropout,
-        )
+        layers = self.layers if layers is None else layers
+        settings: dict[str, Any] = {"activation": self.activation, "loss": self.loss, "penalty": self.penalty} | dropout
+        return objective_and_gradients(self.xp, layers, self.x, self.targets, self.sample_weight, **settings)
 
     def to(self, place: Any, dtype: str = "float64") -> "Problem":
         """Move everything to a library and a device."""
@@ -50,15 +42,8 @@ class Problem:
         def move(array: Any) -> Any:
             return array if array is None or isinstance(array, float) else place.asarray(array, dtype)
 
-        return replace(
-            self,
-            xp=place.xp,
-            layers=tree_map(move, self.layers),
-            x=move(self.x),
-            targets=move(self.targets),
-            sample_weight=move(self.sample_weight),
-            penalty=move(self.penalty),
-        )
+        names = ("layers", "x", "targets", "sample_weight", "penalty")
+        return replace(self, xp=place.xp, **{name: tree_map(move, getattr(self, name)) for name in names})
 
 
 def draw_targets(rng: np.random.Generator, loss: str, shape: tuple[int, ...]) -> Any:
@@ -96,10 +81,8 @@ def make_problem() -> Callable[..., Problem]:
     ) -> Problem:
         rng = np.random.default_rng([seed, rows, *layer_sizes])
         layers = tuple(
-            Layer(
-                rng.normal(0.0, inputs**-0.5, (*models, inputs, outputs)), rng.normal(0.0, 0.3, (*models, 1, outputs))
-            )
-            for inputs, outputs in itertools.pairwise(layer_sizes)
+            Layer(rng.normal(0.0, i**-0.5, (*models, i, o)), rng.normal(0.0, 0.3, (*models, 1, o)))
+            for i, o in itertools.pairwise(layer_sizes)
         )
         return Problem(
             xp=array_api_compat.numpy,

@@ -160,17 +160,12 @@ def torch_value_and_gradients(problem: Any, activation: str, loss: str) -> Any:
     library = torch.nn.functional
     functions = SimpleNamespace(
         **{name: getattr(library, name) for name in SAME_NAME},
+        **{name: getattr(torch, name) for name in ("tanh", "exp", "log", "abs", "maximum", "xlogy")},
         identity=lambda z: z,
         logistic=torch.sigmoid,
-        tanh=torch.tanh,
         gelu=functools.partial(library.gelu, approximate="tanh"),
-        exp=torch.exp,
-        log=torch.log,
-        abs=torch.abs,
-        maximum=torch.maximum,
         levels=torch.tensor(DEFAULT_QUANTILES, dtype=torch.float64),
         huber=functools.partial(library.huber_loss, reduction="none"),
-        xlogy=torch.xlogy,
         log_sigmoid=library.logsigmoid,
         log_softmax=functools.partial(torch.log_softmax, dim=-1),
     )
@@ -189,14 +184,10 @@ def jax_value_and_gradients(problem: Any, activation: str, loss: str) -> Any:
 
     functions = SimpleNamespace(
         **{name: getattr(jax.nn, name) for name in SAME_NAME},
+        **{name: getattr(jax.numpy, name) for name in ("tanh", "exp", "log", "abs", "maximum")},
         identity=lambda z: z,
         logistic=jax.nn.sigmoid,
-        tanh=jax.nn.tanh,
         gelu=jax.nn.gelu,
-        exp=jax.numpy.exp,
-        log=jax.numpy.log,
-        abs=jax.numpy.abs,
-        maximum=jax.numpy.maximum,
         levels=jax.numpy.asarray(DEFAULT_QUANTILES),
         huber=huber,
         xlogy=jax.scipy.special.xlogy,
