@@ -3,6 +3,7 @@
 import ast
 import inspect
 from collections.abc import Callable
+from functools import partialmethod
 from typing import Any
 
 import numpy as np
@@ -48,29 +49,18 @@ class Symbol:
         self.namespace = namespace
         self.name = name
 
-    def __add__(self, other: Any) -> "Symbol":
-        return self.namespace.apply("Add", self, other)
+    def apply(self, operator: str, *others: Any) -> "Symbol":
+        """Apply an operator to this value first."""
+        return self.namespace.apply(operator, self, *others)
 
-    def __radd__(self, other: Any) -> "Symbol":
-        return self.namespace.apply("Add", other, self)
+    def apply_to(self, operator: str, other: Any) -> "Symbol":
+        """Apply an operator to another value first."""
+        return self.namespace.apply(operator, other, self)
 
-    def __sub__(self, other: Any) -> "Symbol":
-        return self.namespace.apply("Sub", self, other)
-
-    def __rsub__(self, other: Any) -> "Symbol":
-        return self.namespace.apply("Sub", other, self)
-
-    def __mul__(self, other: Any) -> "Symbol":
-        return self.namespace.apply("Mul", self, other)
-
-    def __rmul__(self, other: Any) -> "Symbol":
-        return self.namespace.apply("Mul", other, self)
-
-    def __truediv__(self, other: Any) -> "Symbol":
-        return self.namespace.apply("Div", self, other)
-
-    def __neg__(self) -> "Symbol":
-        return self.namespace.apply("Neg", self)
+    __add__, __radd__ = partialmethod(apply, "Add"), partialmethod(apply_to, "Add")
+    __sub__, __rsub__ = partialmethod(apply, "Sub"), partialmethod(apply_to, "Sub")
+    __mul__, __rmul__ = partialmethod(apply, "Mul"), partialmethod(apply_to, "Mul")
+    __truediv__, __neg__ = partialmethod(apply, "Div"), partialmethod(apply, "Neg")
 
 
 class OnnxNamespace:
@@ -102,30 +92,13 @@ class OnnxNamespace:
         ]
         return Symbol(self, self.graph.add(operator, *inputs, name=name))
 
-    def abs(self, x: Symbol) -> Symbol:
-        """|x|."""
-        return self.apply("Abs", x)
-
-    def exp(self, x: Symbol) -> Symbol:
-        """exp(x)."""
-        return self.apply("Exp", x)
+    abs, exp, tanh = partialmethod(apply, "Abs"), partialmethod(apply, "Exp"), partialmethod(apply, "Tanh")
+    maximum, minimum = partialmethod(apply, "Max"), partialmethod(apply, "Min")
 
     def expm1(self, x: Symbol) -> Symbol:
         """exp(x) − 1."""
-        return self.exp(x) - 1.0
+        return self.apply("Sub", self.exp(x), 1.0)
 
     def log1p(self, x: Symbol) -> Symbol:
         """log(1 + x)."""
         return self.apply("Log", x + 1.0)
-
-    def maximum(self, x: Any, y: Any) -> Symbol:
-        """Return the larger."""
-        return self.apply("Max", x, y)
-
-    def minimum(self, x: Any, y: Any) -> Symbol:
-        """Return the smaller."""
-        return self.apply("Min", x, y)
-
-    def tanh(self, x: Symbol) -> Symbol:
-        """tanh(x)."""
-        return self.apply("Tanh", x)
