@@ -15,14 +15,19 @@ from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
+from sklearn.utils.multiclass import (
+    _check_partial_fit_first_call,
+    check_classification_targets,
+    type_of_target,
+    unique_labels,
+)
 
 from xpmlp.backends import Backend
 from xpmlp.nn.losses import smooth_targets
 
 from .arrays import backend_of, dtype_name, move, numpy_backend, to_host
 from .base import MLPBase
-from .labels import check_labels, decode, encode, find_classes, fit_binarizer, has_numeric_labels
+from .labels import decode, encode, has_numeric_labels
 from .problem import GivenRows
 from .validation import refuse_lazy
 
@@ -119,20 +124,22 @@ class MLPClassifier(ClassifierMixin, MLPBase):
 
     def _check_targets(self, source: Backend, y: Any, *, incremental: bool | None) -> Any:
         """Return boolean targets, one column per output, and set or check the classes."""
-        on_device = not isinstance(y, np.ndarray) and not scipy.sparse.issparse(y)
-        if on_device:
-            y = check_labels(source, y)
-        elif y.ndim == 2 and y.shape[1] == 1:
+        y = to_host(y)
+        is_dense = not scipy.sparse.issparse(y)
+        if is_dense and y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if hasattr(self, "classes_") and (self.warm_start or incremental is not False):
             all_of_them = self.warm_start and incremental is not None
-            self._check_classes(find_classes(source, y) if on_device else unique_labels(y), all_of_them=all_of_them)
+            self._check_classes(unique_labels(y), all_of_them=all_of_them)
         else:
-            self._label_binarizer = fit_binarizer(source, y) if on_device else LabelBinarizer().fit(y)
+            try:
+                self._label_binarizer = LabelBinarizer().fit(y)
+            except ValueError:
+                check_classification_targets(y)  # which says more
+                raise
             self.classes_ = self._label_binarizer.classes_
-        if on_device or (y.ndim == 1 and not self._label_binarizer.y_type_.startswith("multilabel")):
-            # `LabelBinarizer.transform` would check y once more.
-            return encode(source if on_device else numpy_backend(), y, self._label_binarizer)
+        if is_dense and y.ndim == 1 and not self._label_binarizer.y_type_.startswith("multilabel"):
+            return encode(y, self._label_binarizer)
         return self._label_binarizer.transform(y).astype(bool)
 
     def _training_targets(self, source: Backend, targets: Any, dtype: str) -> Any:
