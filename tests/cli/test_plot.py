@@ -84,6 +84,13 @@ def test_several_runs_are_laid_over_one_another(
     # The names are as short as tells them apart.
     assert seen == [({"a/run": 2, "b/run": 3}, kept) for kept in ({"a/run": 2, "b/run": 3}, {"a/run": 2})]
     refused(("plot", "a/run", "a/run", "--force"), "given twice")
+    assert xpmlp("plot", "a/run", "b/run", "-o", "both.png").out == "drawn: both.png\n"
+    assert Path("both.png").is_file()
+    refused(("plot", "a/run", "b/run", "-o", "both.png"), "already exists")
+    refused(
+        ("plot", "a/run", "-o", "one.png"),
+        "one.png is named like a file, but several files are written. Name a folder.",
+    )
 
 
 # The data

@@ -153,6 +153,9 @@ ForceRun = Annotated[bool, flag("--force", "Replace the run in that folder.", OU
 Quiet = Annotated[bool, flag("--quiet -q", "Print only errors.", OUTPUT)]
 
 
+FILE_TYPES = (".png", ".pdf", ".svg", ".json", ".md", ".csv", ".html", ".onnx", ".safetensors")
+
+
 def parse_output(text: str) -> Path:
     """Return the path of an output; an empty one, as from an unset shell variable, would mean the current folder."""
     if not text:
@@ -160,9 +163,17 @@ def parse_output(text: str) -> Path:
     return Path(text)
 
 
+def parse_folder(text: str) -> Path:
+    """Return the path of a folder for several files; a new one is not named like a file."""
+    path = parse_output(text)
+    if path.suffix.lower() in FILE_TYPES and not path.is_dir():
+        raise OutputError(f"--output: {text} is named like a file, but several files are written. Name a folder.")
+    return path
+
+
 def output_folder(text: str, panel: str | None = None) -> Any:
     """Return the option for the folder of a command's files."""
-    return option("FOLDER", text, panel, "--output", "-o", parser=parse_output)
+    return option("FOLDER", text, panel, "--output", "-o", parser=parse_folder)
 
 
 def check_output(path: Path, kinds: tuple[str, ...], *, force: bool) -> None:

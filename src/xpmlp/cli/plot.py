@@ -37,7 +37,14 @@ def plot(
     data_dir: options.DataDirectory = None,
     output: Annotated[
         Path | None,
-        options.output_folder("Folder for the figures; by default the run's own, for several runs the current folder."),
+        options.option(
+            "PATH",
+            "Folder for the figures, by default the run's own; for several runs a folder or a .png file, by default "
+            "comparison.png.",
+            None,
+            *("--output", "-o"),
+            parser=options.parse_output,
+        ),
     ] = None,
     force: Annotated[bool, options.flag("--force", "Replace figures in a folder other than the run's own.")] = False,
     compute: Any = None,
@@ -63,8 +70,9 @@ def plot(
         history = []
     rows, name, why_no_rows = find_test_rows(model, data, data_dir)
     figures = run_figures(model, history, rows, name, backend, why_no_rows=why_no_rows)
-    target = output or folder
+    target = folder
     if output is not None:
+        target = options.parse_folder(str(output))
         options.prepare_folder(target, list(figures.drawn), force=force)
     for file, draw in figures.drawn.items():
         write_whole(target / file, draw())
@@ -100,9 +108,13 @@ def compare(folders: list[Path], target: Path, *, force: bool) -> None:
         # A run that was killed may have no model; its curves can be drawn all the same.
         with contextlib.suppress(ModelFileError):
             kept[label] = kept_epoch(load_model(folder))
-    options.prepare_folder(target, [COMPARISON], force=force)
-    write_whole(target / COMPARISON, plots.draw_comparison(histories, f"{len(histories)} runs", kept))
-    make_console().print(Text.assemble("drawn: ", (str(target / COMPARISON), "bold")))
+    if target.suffix.lower() == ".png" and not target.is_dir():
+        options.check_output(target, (".png",), force=force)
+    else:
+        options.prepare_folder(target, [COMPARISON], force=force)
+        target /= COMPARISON
+    write_whole(target, plots.draw_comparison(histories, f"{len(histories)} runs", kept))
+    make_console().print(Text.assemble("drawn: ", (str(target), "bold")))
 
 
 def short_names(folders: list[Path]) -> list[str]:
