@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from xpmlp.cli.console import make_console, make_table, print_error, print_note
+from xpmlp.cli.console import describe_prediction, make_console, make_table, print_error, print_note
 
 ODD = "[red]a[/red] [/] :smile: [link=x]y 🚀 C:\\new\\[bold]"
 
@@ -79,3 +79,11 @@ def test_a_lasting_console_goes_silent_instead_of_failing(
         file.write("more")
     assert (tmp_path / "stdout").read_text() == ""
     assert capsys.readouterr().err.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1142750.4, "1142750"), (-99999.96, "-100000"), (968600.0, "968600"), (0.01234567, "0.0123457"), (2e13, "2e+13")],
+)
+def test_predicted_amounts_are_written_in_full(value: float, text: str) -> None:
+    assert describe_prediction(value) == text

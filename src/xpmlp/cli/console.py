@@ -123,6 +123,11 @@ def describe_seconds(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds >= 1.0 else f"{seconds:.2g} s"
 
 
+def describe_prediction(value: float) -> str:
+    """Return a predicted number with six significant digits, in full up to a trillion."""
+    return f"{value:.0f}" if 1e5 <= abs(value) < 1e12 else f"{value:.6g}"
+
+
 class TolerantStream:
     """A stream that drops what cannot be written.
 

@@ -33,7 +33,7 @@ from xpmlp.training.prediction import STRANGE_FRACTION, unfamiliar
 from xpmlp.whole_files import write_whole
 
 from . import options
-from .console import make_console, make_table, print_error, print_note, writes_to_terminal
+from .console import describe_prediction, make_console, make_table, print_error, print_note, writes_to_terminal
 from .options import flag, option
 from .predict_table import FORMATS, ROWS_SHOWN, are_tables, predict_table, to_json
 
@@ -260,7 +260,9 @@ def to_csv(samples: list[Sample], prediction: Prediction) -> str:
 def in_columns(prediction: Prediction, *, percent: bool = False) -> tuple[list[str], list[list[str]]]:
     """Return the names of the columns with the predictions, and their rows."""
     if not prediction.probabilities.shape[1]:
-        return ["prediction"], [[" ".join(f"{value:.6g}" for value in np.ravel(row))] for row in prediction.labels]
+        return ["prediction"], [
+            [" ".join(describe_prediction(value) for value in np.ravel(row))] for row in prediction.labels
+        ]
     confidence = prediction.probabilities.max(axis=1).tolist()
     shown = [f"{100 * probability:.2f} %" if percent else f"{probability:.6f}" for probability in confidence]
     return ["label", "probability"], list(map(list, zip(map(str, prediction.labels), shown, strict=True)))

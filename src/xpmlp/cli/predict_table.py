@@ -23,7 +23,7 @@ from xpmlp.training import Prediction, predict
 from xpmlp.training.inputs import is_table_file, read_rows, table_inputs
 from xpmlp.whole_files import write_whole
 
-from .console import make_console, make_table, print_note, writes_to_terminal
+from .console import describe_prediction, make_console, make_table, print_note, writes_to_terminal
 
 ROWS_SHOWN = 40  # on a terminal; a file gets all of them
 PROBABILITIES_SHOWN = 6  # columns on a screen
@@ -210,7 +210,10 @@ def print_rows(model: Model, table: Table, added: list[Any]) -> None:
     screen = make_table("", *columns, left=0)
     for cells in zip(*columns.values(), strict=True):
         screen.add_row(
-            *("" if cell is None else f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in cells)
+            *(
+                "" if cell is None else describe_prediction(cell) if isinstance(cell, float) else str(cell)
+                for cell in cells
+            )
         )
     console.print(screen)
     if shown < table.rows:
