@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 import xpmlp as package
+from xpmlp.plots import Picture, draw_importances
 from xpmlp.training.importance import permutation_importance
 
 Run = Callable[..., Any]
@@ -26,11 +27,21 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
-def test_columns_are_ranked_and_drawn(xpmlp: Run, refused: Callable[..., None], table: Path) -> None:
+def test_columns_are_ranked_and_drawn(
+    xpmlp: Run, refused: Callable[..., None], table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[str] = []
+
+    def draw(*columns: Any, metric: str, title: str) -> Picture:
+        titles.append(title)
+        return draw_importances(*columns, metric=metric, title=title)
+
+    monkeypatch.setattr("xpmlp.training.importance.draw_importances", draw)
     assert xpmlp("train", table, "--epochs", 30, "-o", "run").code == 0
-    code, out, _ = xpmlp("explain", "run", table, "--json", "-o", "importances.png")
+    code, out, _ = xpmlp("explain", "run", "--json", "-o", "importances.png")
     said = json.loads(out)
     assert code == 0
+    assert titles == [f"towns: accuracy {said['score']:.4f} on 120 test rows"]
     assert Path("importances.png").read_bytes().startswith(b"\x89PNG")
     assert [column["column"] for column in said["columns"]] == ["city", "size", "noise"]
     city, size, noise = (column["mean"] for column in said["columns"])
@@ -65,10 +76,18 @@ def test_a_shuffled_columns_importance_is_the_fall_of_the_score(table: Path) -> 
 
 
 def test_of_predicted_quantiles_the_median_is_scored(
-    xpmlp: Run, no_pictures: None, refused: Callable[..., None], table: Path
+    xpmlp: Run, no_pictures: None, refused: Callable[..., None], table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    names: list[str] = []
+
+    def draw(_: object, __: object, name: str, ___: str) -> bytes:
+        names.append(name)
+        return b"a picture"
+
+    monkeypatch.setattr("xpmlp.plots.draw_predicted", draw)
     settings = ("--target", "size", "--loss", "quantile:0.1,0.5,0.9", "--epochs", 3)
     assert xpmlp("train", table, *settings, "-o", "run", "-q").code == 0
+    assert names == ["size"]
     said = json.loads(xpmlp("explain", "run", table, "--json").out)
     assert said["score"] == json.loads(xpmlp("evaluate", "run", table, "--json").out)["r2"]
     Path("one.csv").write_text("".join(table.read_text().splitlines(keepends=True)[:2]))

@@ -132,6 +132,17 @@ def test_the_legend_of_many_runs_stays_in_the_picture(drawn: list[Any], name: st
     assert 0 <= box.x0 < box.x1 <= drawn[0].bbox.x1
 
 
+@pytest.mark.parametrize("rmse", [2e5, 3e-6])
+def test_runs_of_squared_errors_are_compared_by_rmse_in_full_numbers(drawn: list[Any], rmse: float) -> None:
+    rows = [replace(row, test_accuracy=None, train_rmse=rmse, test_rmse=2 * rmse) for row in history(4, scale=1e10)]
+    plots.draw_comparison({"a": rows, "b": rows}, "regression")
+    (axes,) = drawn[0].axes
+    assert axes.get_ylabel() == "test RMSE"
+    assert_shows(axes.lines[0], rows, "test_rmse")
+    assert axes.yaxis.get_offset_text().get_text() == ""
+    assert drawn[0].legends[0].get_texts()[0].get_text() == f"a: {'400,000' if rmse > 1 else '6e−06'}"
+
+
 def test_runs_without_accuracy_or_test_rows_show_their_losses(drawn: list[Any]) -> None:
     regression = [replace(row, test_accuracy=None) for row in history(4)]
     plots.draw_comparison({"a": regression, "b": history(1, test=False)}, "regression")

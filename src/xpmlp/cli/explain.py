@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from xpmlp.backends import load_backend
+from xpmlp.datasets.tables.loading import short_name
 from xpmlp.model.model_file import load_model
 from xpmlp.training.evaluation_rows import find_recorded_data, find_rows
 from xpmlp.training.importance import permutation_importance
@@ -48,9 +49,9 @@ def explain(
     data = data or find_recorded_data(trained, None)[0]
     rows = find_rows(trained, data, None, target, options.collect_table_options(table))
     found = permutation_importance(trained, rows.split, repeats=repeats, backend=backend, prepared=True)
-    title = f"{rows.name}: {found.metric} {found.score:.4f} on {found.rows:,} {rows.which}"
+    summary = f"{found.metric} {found.score:.4f} on {found.rows:,} {rows.which}"
     if output is not None:
-        write_whole(output, found.plot(title))
+        write_whole(output, found.plot(f"{short_name(rows.name)}: {summary}"))
     if as_json:
         columns = [column._asdict() for column in found.columns]
         typer.echo(json.dumps({"metric": found.metric, "score": found.score, "rows": found.rows, "columns": columns}))
@@ -58,7 +59,7 @@ def explain(
     for note in rows.notes:
         print_note(note)
     console = make_console()
-    console.print(title)
+    console.print(f"{rows.name}: {summary}")
     screen = make_table("", "column", f"drop in {found.metric}", "±", "")
     screen.columns[-1].justify = "left"
     longest = max(found.columns[0].mean, 1e-12)

@@ -115,7 +115,8 @@ def add_regression(figures: RunFigures, model: Model, rows: Split, name: str, ba
         return name
     predicted = nearest_to_median(predict(model, rows.x, backend, prepared=True).labels.astype(np.float64), levels)
     truth = rows.labels.astype(np.float64)
-    target = model.output_names[0]
+    # The column that is predicted, whichever of its quantiles is drawn.
+    target = model.output_names[0].removesuffix(f"_q{100 * levels[0]:g}" if levels else "")
     score = f"R² {evaluate_regression(model, rows, backend).r2:.4f} on " if len(truth) > 1 else ""
     title = f"{name}: {score}{len(truth):,} test row{'s' if len(truth) > 1 else ''}"
     figures.drawn["predicted.png"] = lambda: plots.draw_predicted(truth, predicted, target, title)

@@ -294,7 +294,7 @@ def figures(dataset: Dataset, found: Sweep) -> Mapping[str, Any]:
     scores = [factor * trial.score for trial in scored if trial.score is not None]
     settings = {name: [trial.settings[name] for trial in scored] for name in scored[0].settings}
     name = score_name(dataset)
-    title = f"{dataset.name}: {len(scored)} trials, the best {format_score(dataset, found.best.score)}"
+    title = f"{dataset.name}: {len(scored)} trials, best {format_score(dataset, found.best.score)}"
     return {
         "sweep_curves.png": lambda: plots.draw_trial_curves(curves, best, name, title),
         "sweep_settings.png": lambda: plots.draw_scores_by_setting(

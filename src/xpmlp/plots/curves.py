@@ -85,6 +85,8 @@ def draw_comparison(
 ) -> style.Picture:
     """Draw held-out loss and accuracy of several runs by epoch; the training loss of a run without held-out rows.
 
+    If all histories have them, RMSEs are drawn instead of losses.
+
     Under each run's name are its history, of at least one epoch, and the epoch whose weights its model has, by default
     the last.
     """
@@ -93,7 +95,8 @@ def draw_comparison(
     held_out = " or ".join(sorted({name_held_out(history) for history in runs.values()}))
     is_tested = all(row.held_out_loss is not None for row in rows)
     width = 10.4 if has_accuracy else 6.2
-    names = {name: label_run(name, find_kept(history, (kept or {}).get(name))) for name, history in runs.items()}
+    error = "loss" if any(row.train_rmse is None for row in rows) else "RMSE"
+    names = {name: label_run(name, find_kept(history, (kept or {}).get(name)), error) for name, history in runs.items()}
     columns = max(1, min(len(runs), int(width * 12 / (max(map(len, names.values())) + 8))))
     figure = style.new_figure(width, 4.1 + 0.22 * -(-len(runs) // columns), title)
     loss_axes, *others = figure.subplots(1, 2 if has_accuracy else 1, squeeze=False)[0]
@@ -102,7 +105,7 @@ def draw_comparison(
     looks = itertools.cycle(itertools.product(LINE_STYLES, style.SEVERAL))
     highest = 0.0
     for (name, history), (line, color) in zip(runs.items(), looks, strict=False):
-        losses = [result_loss(row) for row in history]
+        losses = [result_error(row, error) for row in history]
         highest = max(highest, *losses)
         look: dict[str, Any] = {"color": color, "ls": line, "marker": marker, "ms": 3.5}
         loss_axes.plot([row.epoch for row in history], losses, label=names[name], **look)
@@ -111,8 +114,9 @@ def draw_comparison(
         ]
         if accuracies:
             others[0].plot(*zip(*accuracies, strict=True), **look)
-    label = f"{held_out} loss" if is_tested else f"{held_out} loss, or training loss"
+    label = f"{held_out} {error}" if is_tested else f"{held_out} {error}, or training {error}"
     loss_axes.set(ylabel=label, ylim=(0, 1.05 * highest or 1.0))
+    style.write_numbers(loss_axes.yaxis, most=8)
     for axes in others:
         limit_accuracy(axes, held_out)
     for axes in (loss_axes, *others):
@@ -138,14 +142,16 @@ def find_kept(history: Sequence[Any], kept: int | None) -> Any:
     return next((row for row in history if row.epoch == kept), history[-1])
 
 
-def result_loss(row: Any) -> float:
-    """Return the most informative loss of an epoch: of held-out rows, of training rows, or the objective."""
+def result_error(row: Any, error: str) -> float:
+    """Return the most informative loss or RMSE of an epoch: of held-out rows, of training rows, or the objective."""
     losses = (row.held_out_loss, row.train_loss, row.objective)
-    return next((loss for loss in losses if loss is not None), math.nan)
+    found = losses if error == "loss" else (row.held_out_rmse, row.train_rmse)
+    return next((value for value in found if value is not None), math.nan)
 
 
-def label_run(name: str, row: Any) -> str:
+def label_run(name: str, row: Any, error: str) -> str:
     """Return a run's name and result, short enough for a legend."""
     accuracy = row.held_out_accuracy
-    result = f"{result_loss(row):.4g}" if accuracy is None else f"{100.0 * accuracy:.2f} %"
+    value = result_error(row, error)
+    result = style.number(value, 4 if abs(value) < 1e4 else 6) if accuracy is None else f"{100.0 * accuracy:.2f} %"
     return f"{style.shortened(name, 44)}: {result}"

@@ -84,8 +84,10 @@ def to_png(figure: Any) -> Picture:
 
 
 def wrapped(title: str, width: float) -> str:
-    """Break a title into lines that fit a figure of this width in inches."""
-    return "\n".join(textwrap.fill(line, max(20, int(7.5 * width))) for line in title.splitlines())
+    """Break a title into lines that fit a figure of this width in inches, after a colon first."""
+    room = max(20, int(7.5 * width))
+    parts = [line if len(line) <= room else line.replace(": ", ":\n", 1) for line in title.splitlines()]
+    return "\n".join(textwrap.fill(line, room) for line in "\n".join(parts).splitlines())
 
 
 def shortened(text: str, length: int) -> str:

@@ -26,7 +26,7 @@ def draw_trial_curves(curves: Sequence[Sequence[float]], best: int, score: str, 
     for curve in curves:
         axes.plot(range(1, len(curve) + 1), curve, **PALE)
     curve = curves[best]
-    axes.plot(range(1, len(curve) + 1), curve, color=BLUE, lw=2.2, label=f"the best, {curve[-1]:.4g} in the end")
+    axes.plot(range(1, len(curve) + 1), curve, color=BLUE, lw=2.2, label=f"best trial: {curve[-1]:.4g}")
     # Trials that learn nothing would press all others together.
     ends = sorted(curve[-1] for curve in curves if curve)
     low = ends[len(ends) // 10] - 0.5 * (ends[-1] - ends[len(ends) // 10])
@@ -113,6 +113,11 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def is_range(values: Sequence[float]) -> bool:
+    """Return whether there are too many different values for a list of choices."""
+    return len(set(values)) > max(4, min(MOST_LABELS, len(values) // 4))
+
+
 def is_wide(values: Sequence[float]) -> bool:
     """Return whether positive numbers are so far apart that powers of ten show them better."""
     return min(values) > 0.0 and max(values) > 20.0 * min(values)
@@ -121,7 +126,7 @@ def is_wide(values: Sequence[float]) -> bool:
 def place_values(axis: Any, set_scale: Any, values: Sequence[Any]) -> list[float]:
     """Return where values are on an axis, which is labelled: numbers at their value, others side by side."""
     kinds = list(dict.fromkeys(sorted(values, key=sort_key)))
-    if all(map(is_number, values)) and (len(kinds) > 4 or is_wide(values)):
+    if all(map(is_number, values)) and (is_range(values) or is_wide(values)):
         if is_wide(values):
             set_scale("log")
             write_numbers(axis, most=5, log=True)
@@ -135,7 +140,7 @@ def place_values(axis: Any, set_scale: Any, values: Sequence[Any]) -> list[float
 def scale_values(values: Sequence[Any], *, is_score: bool) -> tuple[list[float], list[tuple[float, str]]]:
     """Return values as numbers from 0 to 1, and the labels of some of them."""
     kinds = list(dict.fromkeys(sorted(values, key=sort_key)))
-    if all(map(is_number, values)) and len(kinds) > 1 and (is_score or len(kinds) > 4 or is_wide(values)):
+    if all(map(is_number, values)) and len(kinds) > 1 and (is_score or is_range(values) or is_wide(values)):
         change = math.log10 if not is_score and is_wide(values) else float
         low, high = change(kinds[0]), change(kinds[-1])
         middle = (low + high) / 2.0
