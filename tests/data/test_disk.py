@@ -13,7 +13,7 @@ from xpmlp.data import DiskSamples
 from xpmlp.data.disk import PreparedRows
 from xpmlp.data.placement import train_epoch
 from xpmlp.datasets import Split
-from xpmlp.datasets.streaming import Piece, RowStream
+from xpmlp.datasets.streaming.rows import Piece, RowStream
 from xpmlp.errors import DataError, MissingDependencyError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers

@@ -14,7 +14,7 @@ import typer
 
 from xpmlp.backends import BACKENDS
 from xpmlp.datasets import TableOptions
-from xpmlp.datasets.streaming.limit import parse_memory
+from xpmlp.datasets.memory import parse_memory
 from xpmlp.datasets.tables.options import READING
 from xpmlp.errors import OutputError, SettingsError
 from xpmlp.threads import use_threads

@@ -72,7 +72,22 @@ def read_idx(path: str | Path) -> Shaped[np.ndarray, "..."]:
     """
     path = Path(path)
     with opened(path) as stream:
-        return read_stream(path, stream)
+        dtype, shape = read_header(path, stream)
+        expected = math.prod(shape) * dtype.itemsize
+        needed = min(expected, MOST_INFLATED * os.path.getsize(path))
+        check_memory(needed, what=str(path), remedy="Use fewer of its values.")
+        content = read_up_to(stream, expected + 1)
+    if len(content) != expected:
+        raise DataError(wrong_length(path, dtype, shape, len(content)))
+    try:
+        array = np.frombuffer(content, dtype).reshape(shape)
+    except ValueError as error:
+        raise DataError(
+            f"{path}: its header gives {list(shape)}, a shape that no array can have. Download or copy it again."
+        ) from error
+    if not array.dtype.isnative:
+        array = array.byteswap(inplace=True).view(dtype.newbyteorder("="))
+    return array
 
 
 @contextmanager
@@ -176,28 +191,6 @@ def wrong_length(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], found
         f"{path}: {problem}. Its header says {dtype.name} of shape {list(shape)}, which takes {expected} bytes, "
         f"but {count} follow the header. Download or copy it again."
     )
-
-
-def read_stream(path: Path, stream: BufferedIOBase) -> Shaped[np.ndarray, "..."]:
-    """Read uncompressed IDX content."""
-    dtype, shape = read_header(path, stream)
-    expected = math.prod(shape) * dtype.itemsize
-    check_memory(
-        min(expected, MOST_INFLATED * os.path.getsize(path)), what=str(path), remedy="Use fewer of its values."
-    )
-    content = read_up_to(stream, expected + 1)
-    if len(content) != expected:
-        raise DataError(wrong_length(path, dtype, shape, len(content)))
-
-    try:
-        array = np.frombuffer(content, dtype).reshape(shape)
-    except ValueError as error:
-        raise DataError(
-            f"{path}: its header gives {list(shape)}, a shape that no array can have. Download or copy it again."
-        ) from error
-    if not array.dtype.isnative:
-        array = array.byteswap(inplace=True).view(dtype.newbyteorder("="))
-    return array
 
 
 def read_up_to(stream: BufferedIOBase, limit: int) -> bytearray:

@@ -14,10 +14,9 @@ from xpmlp.errors import DataError
 
 from .dataset import Dataset, Provenance, class_indices, listing
 from .idx import MappedIdx, read_idx
-from .memory import format_bytes
+from .memory import Memory, format_bytes
 from .scaling import find_scale
 from .streaming.images import make_split, memory_needed, stream_images
-from .streaming.limit import Memory
 
 # The usual name of each file.
 FILE_NAMES = {
@@ -74,11 +73,10 @@ def load_idx_folder(folder: str | Path, memory: str | int | None = None) -> Data
     name = prefix or folder.resolve().name
     source = f"IDX files {prefix}-… in the folder {folder}" if prefix else f"IDX files in the folder {folder}"
     provenance = Provenance("idx", os.path.abspath(folder / prefix))
-    if not stores_images_transposed(prefix):
-        return read_idx_files(files, name=name, source=source, provenance=provenance, memory=memory)
-    notes = ("EMNIST stores its images transposed; rows and columns were swapped.",)
+    swap = stores_images_transposed(prefix)
+    notes = ("EMNIST stores its images transposed; rows and columns were swapped.",) if swap else ()
     return read_idx_files(
-        files, name=name, source=source, provenance=provenance, swap_axes=True, notes=notes, memory=memory
+        files, name=name, source=source, provenance=provenance, swap_axes=swap, notes=notes, memory=memory
     )
 
 

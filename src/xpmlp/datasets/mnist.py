@@ -21,10 +21,7 @@ from .idx_folder import FILE_NAMES, find_idx_files, missing_names, read_idx_file
 LOGGER = logging.getLogger(__name__)
 FOLDER_VARIABLE = "XPMLP_DATA_DIR"
 
-MIRRORS = (
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    "https://storage.googleapis.com/cvdf-datasets/mnist/",
-)
+MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
 # MD5 of the published files, uncompressed and as they are distributed, gzipped.
 CONTENT_MD5 = {
     "train-images": "6bbc9ace898e44ae57da46a324031adb",

@@ -215,7 +215,7 @@ def inspect_table(table: Table, *, target: str | None = None, task: Task | None 
         duplicate_rows=duplicates,
         contradicting_rows=contradictions,
         rows_with_missing=int(np.count_nonzero(table.rows_with_missing(lacking))),
-        notes=tuple(note.removeprefix(f"{table.name}: ") for note in notes),
+        notes=tuple(notes),
         image_shape=shape,
         images=pick_images(table, found, shape) if shape is not None else {},
     )
@@ -231,7 +231,7 @@ def find_known_target(table: Table, wanted: str | None, task: Task | None, notes
     try:
         found = read_target(table, name, task)
     except DataError as error:
-        notes.append(str(error))
+        notes.append(str(error).removeprefix(f"{table.name}: "))
         return None
     notes.extend(note for note in (guess, found.note) if note is not None)
     return found

@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 
 from xpmlp.datasets import Dataset, TableOptions, load_dataset
+from xpmlp.datasets.memory import parse_memory
 from xpmlp.datasets.splitting import draw
 from xpmlp.datasets.streaming.large_table import find_large_table
-from xpmlp.datasets.streaming.limit import parse_memory
 from xpmlp.datasets.tables.files import read_table
 from xpmlp.datasets.tables.kinds import as_kinds, find_kinds
 from xpmlp.datasets.tables.loading import held_out_rows

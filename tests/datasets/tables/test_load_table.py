@@ -137,7 +137,10 @@ def test_classes_of_one_row_train_and_stop_no_run(tmp_path: Path) -> None:
         assert {"once", "only"} <= set(dataset.train.labels)
         assert set(dataset.test.labels) <= {"x", "y"}
         assert set(dataset.train.labels) == set(dataset.classes)
-        assert any("2 classes of 'label' ('once', 'only') have one row only" in note for note in dataset.notes)
+        assert any(
+            "classes of 'label' with one row only, which is for training: 'once', 'only'" in note
+            for note in dataset.notes
+        )
         model, _ = train(dataset, Recipe(epochs=1))
         assert evaluate(model, dataset.test).loss > 0.0
 

@@ -9,8 +9,8 @@ from jaxtyping import Bool, Int64, Num
 
 from ..dataset import ByteSplit, Split
 from ..idx import MappedIdx
+from ..memory import Memory
 from ..scaling import copied, find_scale, scaled
-from .limit import Memory
 from .rows import PIECE_FRACTION, Part, Piece, RowStream, SourceFile, draw_rows, runs_of
 
 SAMPLE_ROWS, RUN = 10_000, 16  # of a sample, and of its rows beside each other in the file
@@ -47,12 +47,7 @@ class ImageStream(RowStream):
 
 
 def make_split(
-    raw: Num[np.ndarray, "rows *shape"],
-    scale: float,
-    labels: Int64[np.ndarray, " rows"],
-    *,
-    what: str,
-    swap_axes: bool,
+    raw: Num[np.ndarray, "rows *shape"], scale: float, labels: Int64[np.ndarray, " rows"], *, what: str, swap_axes: bool
 ) -> Split:
     """Return scaled images, those of bytes as bytes; swap the axes of images stored column by column."""
     raw = raw.swapaxes(1, 2) if swap_axes and raw.ndim > 2 else raw

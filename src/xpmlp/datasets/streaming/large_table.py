@@ -11,12 +11,11 @@ from typing import Any
 
 from xpmlp.errors import DataError
 
-from ..memory import format_bytes
+from ..memory import Memory, format_bytes
 from ..tables.converted import READERS
 from ..tables.files import TARGETS, array_files, map_array, open_parquet, parquet_files, split_name, table_format
 from ..tables.files import table_of_arrays as table_of
 from ..tables.table import Table, import_polars, polars_errors
-from .limit import Memory
 from .rows import PIECE_FRACTION, Piece, SourceFile
 
 TEXT_COPIES = 3  # of a CSV file that reading it takes

@@ -144,7 +144,7 @@ def read_target(table: Table, name: str, task: Task | None) -> Target:
         if count:
             others = f" (and {count - 1:,} more)" if count > 1 else ""
             note = (
-                f"{table.name}: without a target: {table.place(row)}, column {name!r}: {text[row]!r}{others} is not a "
+                f"without a target: {table.place(row)}, column {name!r}: {text[row]!r}{others} is not a "
                 "number; use all values as classes with --task classification"
             )
         series, dtype = numbers, polars.Float64
@@ -158,7 +158,7 @@ def read_target(table: Table, name: str, task: Task | None) -> Target:
     if np.isinf(numbers).any():
         row = int(np.argmax(np.isinf(numbers)))
         more = f"{table.place(row)}, column {name!r}: the value is infinite"
-        note = f"{note}; {more}" if note else f"{table.name}: without a target: {more}"
+        note = f"{note}; {more}" if note else f"without a target: {more}"
     present = np.where(missing, 0.0, numbers)
     is_whole = (np.abs(present) <= 2**53) & (np.trunc(present) == present)
     if is_whole.all():

@@ -35,11 +35,6 @@ class CsvFile:
     text: Text
     layout: Layout
 
-    @property
-    def path(self) -> Path:
-        """The file's path."""
-        return self.text.path
-
     def read(self, types: dict[str, Any], **arguments: Any) -> Any:
         """Read the columns that have a type with Polars."""
         polars = import_polars()
@@ -86,8 +81,8 @@ class CsvFile:
             count = len(record.cells)
             if count != width and not (optional and count == width - 1):
                 raise DataError(
-                    f"{self.path}: row {row + 1:,} (line {record.start + 1:,}) has {count} values, but the first line "
-                    f"has {width}. Correct this line; put quotes around a value that contains the separator."
+                    f"{self.text.path}: row {row + 1:,} (line {record.start + 1:,}) has {count} values, but the first "
+                    f"line has {width}. Correct this line; put quotes around a value that contains the separator."
                 )
 
 
@@ -136,13 +131,13 @@ def read_table_text(text: Text, options: TableOptions, schema: TableSchema | Non
     empty = [name for name in layout.unnamed if frame[name].null_count() == frame.height]
     if empty and len(empty) < frame.width:
         frame = frame.drop(empty)
-        harmless.append(f"{path}: columns dropped: {', '.join(empty)} (no name, no values)")
+        harmless.append(f"columns dropped: {', '.join(empty)} (no name, no values)")
     nameless = [name for name in layout.unnamed if name in frame.columns and name not in options.exclude]
     nameless = [name for name in nameless if not names_the_rows(frame[name])]  # which another note tells
     if nameless:
         leave = option_text("--exclude", nameless)
         notes.append(f"columns without a name are called {', '.join(nameless)}; leave them out with {leave}")
-    doubts = [f"{path}: {note}" for note in (text.note, note, footer, *layout.notes, *notes) if note]
+    doubts = [note for note in (text.note, note, footer, *layout.notes, *notes) if note]
     refuse_doubts(str(path), doubts, options)
     return Table.of(
         str(path),

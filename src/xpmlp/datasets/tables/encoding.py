@@ -52,7 +52,7 @@ def encode(
     for name, found in unknown.items():
         examples = ", ".join(map(repr, list(found)[:EXAMPLES])) + (", …" if len(found) > EXAMPLES else "")
         notes.append(
-            f"{table.name}: {rows_have(found.total())} a category in column {name!r} that no training row had "
+            f"{rows_have(found.total())} a category in column {name!r} that no training row had "
             f"({examples}); it is encoded as none of the known ones"
         )
     return arrays, tuple(notes)

@@ -277,7 +277,7 @@ def read_npz(path: Path) -> tuple[Table, dict[str, Table]]:
         return table_of_arrays(str(path), arrays, notes), {}
     used = sum(map(len, parts.values()))
     if used < len(arrays):
-        notes = (*notes, f"{path}: {len(arrays) - used} other arrays are left out")
+        notes = (*notes, f"{len(arrays) - used} other arrays are left out")
     if "test" not in parts and "validation" in parts:
         parts["test"] = parts.pop("validation")
         notes = (*notes, "the validation rows are the test rows")
@@ -338,7 +338,7 @@ def read_arrays(path: Path) -> tuple[dict[str, Shaped[np.ndarray, "..."]], tuple
         raise
     except Exception as error:  # damaged archives raise errors of a dozen types
         raise unreadable_array(path, ".npz", error) from error
-    return arrays, (f"{path}: left out, as they are no arrays: {listing(others)}",) if others else ()
+    return arrays, (f"left out, as they are no arrays: {listing(others)}",) if others else ()
 
 
 def is_one_hot(array: Shaped[np.ndarray, "rows classes"]) -> bool:
@@ -355,7 +355,7 @@ def table_of_arrays(name: str, arrays: dict[str, Shaped[np.ndarray, "..."]], not
     samples = next((size for key, size in sizes.items() if key in FEATURES), None)
     if samples and arrays.keys() & {*TARGETS}:
         others = [key for key, size in sizes.items() if size != samples and key not in TARGETS]
-        notes = (*notes, f"{name}: other arrays are left out: {listing(others)}") if others else notes
+        notes = (*notes, f"other arrays are left out: {listing(others)}") if others else notes
         arrays = {key: array for key, array in arrays.items() if key not in others}
         sizes = {key: sizes[key] for key in arrays}
     if len(set(sizes.values())) != 1 or not all(sizes.values()):

@@ -48,13 +48,13 @@ class Found:
     ambiguous: dict[str, str] = field(default_factory=dict)  # a second format of dates that fit two
     unusable: dict[str, str] = field(default_factory=dict)  # the other columns, each with the reason
 
-    def notes(self, table: Table) -> list[str]:
+    def notes(self) -> list[str]:
         """Return notes on columns of dates, and of text that is read as numbers."""
         notes = []
         if read := [name for name in self.number_formats if name in self.kinds]:
             listed = ", ".join(f"{name!r} (in {self.number_formats[name].unit or 'thousands'})" for name in read)
             keep = option_text("--categories", read)
-            notes.append(f"{table.name}: read as numbers: {listed}; keep the text with {keep}")
+            notes.append(f"read as numbers: {listed}; keep the text with {keep}")
         if dates := [name for name, kind in self.kinds.items() if kind == "date"]:
             listed = ", ".join(
                 f"{name!r} ({self.formats[name]})" if name in self.formats else repr(name) for name in dates
@@ -62,7 +62,7 @@ class Found:
             change = f"use them as categories with {option_text('--categories', dates)}"
             for name in self.ambiguous.keys() & set(dates):
                 change += f", or read {name!r} in the other order with --date-format {self.ambiguous[name]}"
-            notes.append(f"{table.name}: dates: {listed}; {change}")
+            notes.append(f"dates: {listed}; {change}")
         return notes
 
     def use_of(self, name: str) -> str:
@@ -190,7 +190,7 @@ def drop_unusable(table: Table, kinds: dict[str, Kind], unusable: dict[str, str]
         if numbers := [name for name in refused if unusable[name] == ROW_NUMBERS]:
             remedy += f"; use the rows' numbers with {option_text('--features', numbers)}"
         raise DataError(f"{table.name}: columns that cannot be inputs: {reasons}. {remedy}.")
-    return [f"{table.name}: columns dropped: {reasons}{use}"] if unusable else []
+    return [f"columns dropped: {reasons}{use}"] if unusable else []
 
 
 @dataclass(frozen=True)
@@ -301,4 +301,4 @@ def wrong_cells_note(table: Table, wrong: Mapping[str, WrongCells], *, is_traini
     cells = joined((wrong_cell(table, *item) for item in wrong.items()), most=MOST_NAMED, between="; ")
     texts = [name for name, found in wrong.items() if is_training and isinstance(found.value, str)]
     use = f"; use all values as categories with {option_text('--categories', texts)}" if texts else ""
-    return [f"{table.name}: used as missing values: {cells}{use}"] if wrong else []
+    return [f"used as missing values: {cells}{use}"] if wrong else []

@@ -15,20 +15,12 @@ from xpmlp.model.table_schema import Column, Kind, TableSchema
 from ..dataset import Dataset, Provenance, Split, class_indices, listing
 from ..picture_folder import is_picture
 from ..splitting import BY_ROW_NUMBER, TEST_FRACTION, draw, split_rows
-from .columns import (
-    Pixels,
-    Target,
-    did_you_mean,
-    find_features,
-    find_pixels,
-    find_target,
-    read_target,
-)
+from .columns import Pixels, Target, did_you_mean, find_features, find_pixels, find_target, option_text, read_target
 from .encoding import encode
 from .files import COMPRESSED, read_table, read_tables
 from .kinds import EMPTY, Found, WrongCells, as_kinds, drop_unusable, find_kinds
 from .options import TableOptions
-from .schema import check_table, infrequent_notes, missing_notes, usable_rows
+from .schema import INFREQUENT, check_table, missing_notes, usable_rows
 from .statistics import TableStatistics
 from .suspicions import note_suspicions
 from .table import Table, import_polars, reports_polars_errors, rows_have
@@ -73,7 +65,10 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
     notes = [target.note, *statistics.row_notes(table, target.name)]
     if test_table is None:
         train, test = split_table(table, target, kept, options.test_fraction)
-        notes.append(lonely_note(target, kept))
+        classes, counts = np.unique(target.values[kept], return_counts=True)
+        if target.task == "classification" and (lonely := classes[counts == 1].tolist()):
+            which = f"classes of {target.name!r} with one row only, which is for training: {listing(lonely, most=5)}"
+            notes.append(f"{which}; how well they are predicted cannot be told")
     else:
         train, test = kept, np.zeros(table.rows, dtype=np.bool_)
     if not train.any():
@@ -129,12 +124,14 @@ class FoundColumns:
         shape, white = self.pixels or (None, None)
         self.features.unusable |= statistics.unusable(are_pixels=shape is not None, strict=options.strict)
         notes = [*table.notes, *notes, *drop_unusable(table, self.kinds, self.features.unusable, options)]
-        notes += self.features.notes(table)
+        notes += self.features.notes()
         if shape is None:
             notes += note_suspicions(table, list(self.kinds), target, parts[0] | parts[1])
         schema = statistics.schema(table, medians_of, target.name, options, white=white)
-        notes += missing_notes(table, statistics.missing, schema, is_training=True)
-        notes += infrequent_notes(table, schema)
+        notes += missing_notes(statistics.missing, schema, is_training=True)
+        if merged := [column.name for column in schema.categories if column.infrequent is not None]:
+            keep = option_text("--categories", merged)
+            notes.append(f"rare categories of {listing(merged)} become one, {INFREQUENT!r}; keep them with {keep}")
         if shape is not None:
             notes.append(
                 f"the {len(self.kinds):,} columns are numbers from 0 to {white:g}, used as pixels of "
@@ -151,15 +148,21 @@ class FoundColumns:
         if name in NAMED_TABLES and not in_memory:
             source += " that comes with scikit-learn"
             provenance = replace(provenance, kind="scikit-learn", data=name)
+        classes = np.unique(labels).tolist() if target.task == "classification" else []
+        if len(classes) == 1:
+            raise DataError(
+                f"{table.name}: all rows are of the class {classes[0]!r} in column {target.name!r}. At least 2 classes "
+                "are needed."
+            )
         return Dataset(
             name=short_name(name),
             train=train,
             test=test,
-            classes=find_classes(table, target, labels) if target.task == "classification" else (),
+            classes=tuple(classes),
             input_shape=shape or (schema.inputs,),
             input_scale=white or 1.0,
             source=source,
-            notes=tuple(note.removeprefix(f"{table.name}: ") for note in notes if note is not None),
+            notes=tuple(note for note in notes if note is not None),
             table_schema=schema,
             provenance=None if in_memory else provenance,
         )
@@ -232,31 +235,6 @@ def split_table(
         )
     train, test = (np.isin(np.arange(table.rows), rows[part]) for part in parts)
     return train, test
-
-
-def lonely_note(target: Target, kept: Bool[np.ndarray, " rows"]) -> str | None:
-    """Return a note on classes with a single row, if there are any."""
-    classes, counts = np.unique(target.values[kept], return_counts=True)
-    lonely = classes[counts == 1].tolist()
-    if target.task == "regression" or not lonely:
-        return None
-    which = (
-        f"the class {lonely[0]!r} of {target.name!r} has"
-        if len(lonely) == 1
-        else (f"{len(lonely):,} classes of {target.name!r} ({listing(lonely, most=5)}) have")
-    )
-    return f"{which} one row only, which is for training: how well it is predicted cannot be told"
-
-
-def find_classes(table: Table, target: Target, labels: Shaped[np.ndarray, " rows"]) -> tuple[int | str, ...]:
-    """Return the classes of the training rows in order; there must be two."""
-    classes: tuple[int | str, ...] = tuple(np.unique(labels).tolist())
-    if len(classes) < 2:
-        raise DataError(
-            f"{table.name}: all rows are of the class {classes[0]!r} in column {target.name!r}. At least 2 classes are "
-            "needed."
-        )
-    return classes
 
 
 @reports_polars_errors
@@ -346,7 +324,8 @@ def rows_to_predict(table: Table, schema: TableSchema, wanted: Bool[np.ndarray, 
     if wanted is not None:
         usable &= wanted
     (x,), unknown = encode(schema, table, [usable])
-    return Rows(x, usable, (*table.notes, *notes, *usable_notes, *unknown))
+    notes = (*table.notes, *notes, *usable_notes, *unknown)
+    return Rows(x, usable, tuple(f"{table.name}: {note}" for note in notes))
 
 
 def far_notes(name: str, schema: TableSchema, x: Float32[np.ndarray, "rows features"], split: Any) -> list[str]:

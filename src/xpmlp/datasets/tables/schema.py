@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import Bool
 
 from xpmlp.errors import DataError
-from xpmlp.model.table_schema import Column, TableSchema
+from xpmlp.model.table_schema import TableSchema
 
 from ..dataset import joined, listing
-from .columns import MOST_NAMED, did_you_mean, option_text
+from .columns import MOST_NAMED, did_you_mean
 from .dates import ENOUGH, SECONDS_A_DAY, find_format, fraction_in_format
 from .kinds import convert, is_missing, refuse_wrong_cells, trimmed, wrong_cells_note
 from .table import Table, column_type, import_polars, rows_have
@@ -37,26 +37,21 @@ def check_table(table: Table, schema: TableSchema) -> tuple[Table, tuple[str, ..
             f"{listing(missing, most=NAMES_SHOWN)}.{''.join(hints)} Other columns of the table: "
             f"{listing(extra, most=NAMES_SHOWN) if extra else 'none'}."
         )
-    notes = [f"{table.name}: not used by the model: {listing(extra, most=NAMES_SHOWN)}"] if extra else []
+    notes = [f"not used by the model: {listing(extra, most=NAMES_SHOWN)}"] if extra else []
     for column in schema.columns:
-        check_type(table, column)
+        dtype, kind = table.schema[column.name], column.kind
+        found = column_type(dtype)
+        is_other = found == "other" and dtype != import_polars().Null
+        if is_other or (found == "date" and kind in ("number", "boolean")):
+            raise DataError(
+                f"{table.name}: column {column.name!r} is of type {dtype}, but the model was trained on a {kind}."
+            )
     formats, more = later_formats(table, schema)
     kinds = {column.name: column.kind for column in schema.columns}
     table, wrong = convert(replace(table, formats=formats, reading=schema.reading), kinds)
     refused = {name: w for name, w in wrong.items() if schema.missing != "auto" or 2 * w.count > w.present}
     refuse_wrong_cells(table, refused, "The model was trained on nothing else in this column: correct the cell.")
     return table, (*notes, *more, *wrong_cells_note(table, wrong), *later_dates_notes(table, schema))
-
-
-def check_type(table: Table, column: Column) -> None:
-    """Refuse a column of a type that cannot become that of training."""
-    polars = import_polars()
-    dtype, kind = table.schema[column.name], column.kind
-    found = column_type(dtype)
-    if dtype != polars.Null and (found == "other" or (found == "date" and kind in ("number", "boolean"))):
-        raise DataError(
-            f"{table.name}: column {column.name!r} is of type {dtype}, but the model was trained on a {kind}."
-        )
 
 
 def later_formats(table: Table, schema: TableSchema) -> tuple[dict[str, str], list[str]]:
@@ -74,7 +69,7 @@ def later_formats(table: Table, schema: TableSchema) -> tuple[dict[str, str], li
         if found is not None:
             formats[column.name], other = found
             if column.format or other:  # else training had dates that were no text, and this text fits one format only
-                notes.append(f"{table.name}: dates in {column.name!r} are read as {found[0]}, unlike in training")
+                notes.append(f"dates in {column.name!r} are read as {found[0]}, unlike in training")
     return {name: form for name, form in formats.items() if form}, notes
 
 
@@ -87,7 +82,7 @@ def later_dates_notes(table: Table, schema: TableSchema) -> list[str]:
         if column.latest is not None and count:
             latest = str(np.datetime64(round(column.latest * SECONDS_A_DAY), "s").item()).removesuffix(" 00:00:00")
             notes.append(
-                f"{table.name}: {rows_have(count)} a date in column {column.name!r} after {latest}, the latest in "
+                f"{rows_have(count)} a date in column {column.name!r} after {latest}, the latest in "
                 "training: the model extrapolates"
             )
     return notes
@@ -96,11 +91,11 @@ def later_dates_notes(table: Table, schema: TableSchema) -> list[str]:
 def usable_rows(table: Table, schema: TableSchema) -> tuple[Bool[np.ndarray, " rows"], tuple[str, ...]]:
     """Return which rows have all values that the schema needs, and notes."""
     counts = table.missing_counts([column.name for column in schema.columns])
-    notes = missing_notes(table, counts, schema)
+    notes = missing_notes(counts, schema)
     without_fill = [column.name for column in schema.columns if column.fill is None]
     if schema.missing == "auto" and len(counts) == len(schema.columns):
         empty = table.rows_with_missing(counts, in_all=True)
-        notes += [f"{table.name}: {int(empty.sum()):,} rows have no values: no predictions"] if empty.any() else []
+        notes += [f"{int(empty.sum()):,} rows have no values: no predictions"] if empty.any() else []
         return ~empty, tuple(notes)
     counts = {name: counts[name] for name in without_fill if name in counts}
     if schema.missing != "drop":
@@ -115,9 +110,7 @@ def usable_rows(table: Table, schema: TableSchema) -> tuple[Bool[np.ndarray, " r
     return usable, tuple(notes)
 
 
-def missing_notes(
-    table: Table, counts: Mapping[str, int], schema: TableSchema, *, is_training: bool = False
-) -> list[str]:
+def missing_notes(counts: Mapping[str, int], schema: TableSchema, *, is_training: bool = False) -> list[str]:
     """Return the note on missing values that are filled, if there are any."""
     ways: dict[str, list[str]] = {}
     average = "mean" if schema.missing == "mean" else "median"
@@ -134,20 +127,12 @@ def missing_notes(
         ways.setdefault(way, []).append(f"{column.name!r} ({counts[column.name]:,})")
     listed = "; ".join(f"{joined(names, most=MOST_NAMED)}: {way}" for way, names in ways.items())
     change = "; change it with --missing mean, median, drop or refuse" if is_training else ""
-    return [f"{table.name}: missing values: {listed}{change}"] if ways else []
-
-
-def infrequent_notes(table: Table, schema: TableSchema) -> list[str]:
-    """Return the note on categories that became one, if there are any."""
-    merged = [column.name for column in schema.categories if column.infrequent is not None]
-    keep = option_text("--categories", merged)
-    note = f"{table.name}: rare categories of {listing(merged)} become one, {INFREQUENT!r}; keep them with {keep}"
-    return [note] if merged else []
+    return [f"missing values: {listed}{change}"] if ways else []
 
 
 def dropped_note(table: Table, dropped: int, counts: Mapping[str, int]) -> str:
     """Return the note on rows that are dropped because of missing values in some columns."""
-    return f"{table.name}: {dropped:,} of {table.rows:,} rows dropped: missing values in {listing(counts, most=5)}"
+    return f"{dropped:,} of {table.rows:,} rows dropped: missing values in {listing(counts, most=5)}"
 
 
 def refuse_missing(

@@ -16,15 +16,7 @@ from xpmlp.model.table_schema import Column, DatePart, Kind, Missing, Scaling, T
 from ..dataset import counted, listing
 from .columns import Target, option_text
 from .dates import PARTS, date_part, varying_parts
-from .kinds import (
-    CONSTANT,
-    EMPTY,
-    EMPTY_IN_TRAINING,
-    MOST_CATEGORIES,
-    WrongCells,
-    refuse_wrong_cells,
-    wrong_cells_note,
-)
+from .kinds import CONSTANT, EMPTY, EMPTY_IN_TRAINING, MOST_CATEGORIES, WrongCells, refuse_wrong_cells, wrong_cells_note
 from .options import TableOptions
 from .schema import INFREQUENT, MISSING_CATEGORY, dropped_note, refuse_missing
 from .table import Table, as_text, column_type, import_polars, without_nan

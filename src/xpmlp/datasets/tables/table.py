@@ -121,7 +121,7 @@ class Table:
             return self
         frame = self.frame.with_columns(polars.col(names).dt.total_microseconds() / 1e6)
         schema = self.schema | dict.fromkeys(names, polars.Float64())
-        note = f"{self.name}: durations are numbers of seconds: {listing(names)}"
+        note = f"durations are numbers of seconds: {listing(names)}"
         return replace(self, frame=frame, schema=schema, notes=(*self.notes, note))
 
     def place(self, row: int) -> str:

@@ -152,9 +152,8 @@ def with_examples(examples: dict[str, str]) -> str:
 
 def refuse_doubts(name: str, notes: Iterable[str], options: TableOptions) -> None:
     """With ``--strict``, refuse a table that could not be read literally."""
-    doubts = [note.removeprefix(f"{name}: ") for note in notes] if options.strict else []
-    if doubts:
-        raise DataError(f"{name}: refused because of --strict: {'; '.join(doubts)}.")
+    if options.strict and (doubts := "; ".join(notes)):
+        raise DataError(f"{name}: refused because of --strict: {doubts}.")
 
 
 def read_texts(table: Table, options: TableOptions | None, schema: TableSchema | None) -> Table:
@@ -173,6 +172,6 @@ def read_texts(table: Table, options: TableOptions | None, schema: TableSchema |
         frame=table.frame.with_columns(numbers),
         schema=table.schema | changed,
         reading=None if found.reading == Reading() else found.reading,
-        notes=(*table.notes, *(f"{table.name}: {note}" for note in found.notes)),
+        notes=(*table.notes, *found.notes),
         markers={name: counts for name, counts in found.markers.items() if name in changed},
     )
