@@ -3,13 +3,15 @@
 import itertools
 import os
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from xpmlp.backends import Backend, NumpyBackend, infer_backend, load_backend
 from xpmlp.datasets import Dataset, Split, TableOptions, load_dataset, load_table, picture_folder
@@ -18,10 +20,11 @@ from xpmlp.datasets.load import NAMES, is_table
 from xpmlp.datasets.picture_table import find_named_pictures
 from xpmlp.datasets.pictures import load_picture_list
 from xpmlp.datasets.tables.files import read_table, refuse_foreign, table_format
-from xpmlp.datasets.tables.frames import as_array, is_frame, table_in_memory, target_name
+from xpmlp.datasets.tables.frames import NAME, as_array, is_frame, table_in_memory, target_name, to_series
 from xpmlp.datasets.tables.loading import (
     Rows,
     far_notes,
+    known_target,
     labelled_rows,
     named_table,
     plain_schema,
@@ -42,6 +45,10 @@ LARGEST_SCALED = 2.0  # scaled values of images lie between -1 and 1, or little 
 
 def to_host(data: Any) -> Any:
     """Convert an array of another library to NumPy; return everything else unchanged."""
+    if isinstance(data, memoryview):
+        return np.asarray(data)
+    if np.ma.is_masked(data):
+        return np.ma.filled(data.astype(np.float64 if data.dtype.kind in "biuf" else object), np.nan)
     if isinstance(data, str | os.PathLike | Sequence) or not hasattr(data, "dtype") or hasattr(data, "to_frame"):
         return data
     if hasattr(data, "tocsr"):
@@ -53,7 +60,7 @@ def to_host(data: Any) -> Any:
     try:
         with backend.scope():
             return np.asarray(backend.to_numpy(data))
-    except TypeError as error:  # bfloat16 of PyTorch
+    except TypeError as error:  # sparse tensors of PyTorch
         raise DataError(f"Arrays of {data.dtype} cannot be read ({error}). Convert them to float32 first.") from error
 
 
@@ -67,8 +74,9 @@ def as_dataset(data: Any, y: Any = None, memory: str | int | None = None, **opti
             given = ", ".join(options) or "y"
             raise SettingsError(f"{given}: cannot be used with a Dataset, which has its targets and its test rows.")
         return data
-    # With targets beside it, a Series is a column; in prediction it is a row.
-    data = data.to_frame() if y is not None and hasattr(data, "to_frame") else columns_of_rows(data)
+    # With targets beside it, a Series is a column, and so is each place of named tuples; in prediction it is a row.
+    names = None if y is None or isinstance(y, str) else ()
+    data = data.to_frame() if y is not None and hasattr(data, "to_frame") else columns_of_rows(data, names)
     if isinstance(y, str) and (is_frame(data) or isinstance(data, str | os.PathLike)):
         if options.get("target") is not None:
             raise SettingsError("y and target: give one of them.")
@@ -121,7 +129,7 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
     DataError
         If they do not fit the model, or rows lack values that it needs.
     """
-    data = columns_of_rows(to_host(data))
+    data = rows_of_model(model, data)
     if isinstance(data, Dataset):
         raise DataError(f"{data.name}: is a Dataset. Give the rows to predict, such as dataset.test.")
     if isinstance(data, str | os.PathLike):
@@ -150,6 +158,8 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
         names, given = [column.name for column in columns.columns], given_columns(model)
         if x.ndim == 1 and len(x) in (len(names), len(given)):
             x = x[None]  # a single sample
+        elif x.ndim == 1 and len(names) == 1:
+            x = x[:, None]
         x = x.reshape(len(x), -1) if x.ndim > 2 else x
         if x.ndim != 2 or x.shape[1] not in (len(names), len(given or names)):
             left_out = f", and {len(given) - len(names)} that it left out" if given else ""
@@ -191,11 +201,25 @@ def as_backend(backend: Backend | str | None) -> Backend:
     return load_backend(backend) if isinstance(backend, str) else backend or NumpyBackend()
 
 
-def columns_of_rows(data: Any) -> Any:
-    """Convert rows, given as dicts or as a row of pandas, to columns, and another library's table to a data frame.
+def rows_of_model(model: Model, data: Any) -> Any:
+    """Convert rows for a model as `columns_of_rows` does; a Series is a row, or the values of an only column."""
+    columns = model.raw_columns
+    names = () if columns is None else (*(column.name for column in columns.columns), columns.target)
+    if len(names) == 2 and hasattr(data, "to_dict") and hasattr(data, "to_frame") and names[0] not in data.index:
+        data = data.to_frame(names[0])
+    return columns_of_rows(to_host(data), names)
 
+
+def columns_of_rows(data: Any, names: Collection[str | None] | None = None) -> Any:
+    """Convert rows with named values, and a row of pandas, to columns, and another library's table to a data frame.
+
+    Named tuples and other objects are such rows if they have a value of one of these names, by default always.
     Everything else is returned unchanged.
     """
+    if getattr(getattr(data, "dtype", None), "names", None):
+        return {name: data[name] for name in data.dtype.names}
+    if hasattr(type(data), "fieldnames"):  # csv.DictReader
+        data = list(data)
     to_frame = next((name for name in TO_FRAME if hasattr(type(data), name)), None)
     if to_frame is not None and not hasattr(data, "dtype"):
         data = getattr(data, to_frame)()
@@ -203,9 +227,29 @@ def columns_of_rows(data: Any) -> Any:
         data = data.to_dict()  # a Series of pandas
     if isinstance(data, Mapping):
         return {key: [value] for key, value in data.items()} if all(map(np.isscalar, data.values())) else data
-    if not isinstance(data, list) or not data or not all(isinstance(row, Mapping) for row in data):
+    if not isinstance(data, list | tuple | deque) or not data or as_record(data[0]) is None:
         return data
-    return {key: [row.get(key) for row in data] for key in dict.fromkeys(itertools.chain.from_iterable(data))}
+    rows = [row for row in map(as_record, data) if row is not None]
+    found = dict.fromkeys(itertools.chain.from_iterable(rows))
+    if len(rows) < len(data):
+        return data
+    if names is not None and not isinstance(data[0], Mapping) and not found.keys() & {*names}:
+        return data
+    return {key: [row.get(key) for row in rows] for key in found}
+
+
+def as_record(row: Any) -> Mapping[str, Any] | None:
+    """Return a row's values by their names, if these are those of a mapping, a named tuple or an object; else None."""
+    if isinstance(row, Mapping):
+        return row
+    if isinstance(row, SimpleNamespace):
+        return vars(row)
+    if is_dataclass(row):
+        return {field.name: getattr(row, field.name) for field in fields(row)}
+    convert = next((name for name in ("_asdict", "model_dump") if hasattr(type(row), name)), None)  # or of Pydantic
+    if convert is not None:
+        return dict(getattr(row, convert)())
+    return dict(row) if hasattr(row, "keys") and not hasattr(row, "dtype") else None  # sqlite3.Row
 
 
 def whole_rows(rows: Rows) -> Float[np.ndarray, "rows features"]:
@@ -316,9 +360,8 @@ def labelled_split(model: Model, data: Any, y: Any = None, *, prepared: bool = F
         if not prepared:
             warn_of_range(model, data.x, raw=False)
         return data
-    data, y = to_host(data), to_host(y)
     schema = model.raw_columns if not prepared else None
-    data = columns_of_rows(data)
+    data, y = rows_of_model(model, data), to_host(y)
     if schema is not None and is_frame(data):
         if isinstance(y, str):  # the target's column, as in train(frame, "price")
             if y != schema.target:
@@ -332,9 +375,20 @@ def labelled_split(model: Model, data: Any, y: Any = None, *, prepared: bool = F
     if y is None:
         raise DataError("y is missing: give the samples and their labels, as in evaluate(model, x, y).")
     x = np.asarray(data) if prepared else model_inputs(model, data)
-    labels = np.asarray(y).reshape(-1) if model.task != "multilabel" else np.asarray(y)
+    labels, missing = read_labels(model, y) if schema is not None else (np.asarray(y), None)
+    labels = labels.reshape(-1) if model.task != "multilabel" else labels
     if len(labels) != len(x):
         raise DataError(f"There are {len(x):,} samples, but {len(labels):,} labels. Give a label for each sample.")
-    if labels.dtype.kind == "b" and all(isinstance(label, str) for label in model.classes):
-        labels = np.char.lower(labels.astype(np.str_))
-    return Split(x, labels)
+    if missing is None or not missing.any():
+        return Split(x, labels)
+    warnings.warn(f"{np.count_nonzero(missing):,} of {len(x):,} rows have no target, and are left out.", stacklevel=4)
+    return Split(x[~missing], labels[~missing])
+
+
+def read_labels(model: Model, y: Any) -> tuple[Shaped[np.ndarray, " rows"], Bool[np.ndarray, " rows"]]:
+    """Return the targets of a table's rows as in training, also if they are one-hot, and which are missing."""
+    column = to_series(y, is_target=True).alias("y")
+    if column.dtype.is_(bool) and model.classes and not isinstance(model.classes[0], str):
+        column = column.cast(int)
+    target = known_target(Table.of(NAME, column.to_frame()), "y", model.classes)
+    return target.values, target.missing

@@ -66,9 +66,9 @@ def train(
     Parameters
     ----------
     data
-        A `Dataset`; a dataset's name or a path, as for `load_dataset`; a data frame or a list of dicts, with the
-        target's name in `target` or `y`; or samples, a row or an image each, with their labels or numbers in
-        `y`. Test rows are split off.
+        A `Dataset`; a dataset's name or a path, as for `load_dataset`; a data frame, or rows with named values (dicts,
+        named tuples, dataclasses, a structured array), with the target's name in `target` or `y`; or samples, a row or
+        an image each, with their labels or numbers in `y`. Test rows are split off.
     recipe
         The settings, or the name of some of `RECIPES`; `default_recipe` by default. A `Recipe` may also come second,
         after the data.

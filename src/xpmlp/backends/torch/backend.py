@@ -88,7 +88,9 @@ class TorchBackend(Backend):
 
     def to_numpy(self, array: Any) -> Shaped[np.ndarray, "..."]:
         """Move an array of the device to the host."""
-        return np.asarray(array.cpu())
+        array = array.cpu().resolve_conj().resolve_neg()
+        is_known = not array.is_floating_point() or array.dtype in (torch.float16, torch.float32, torch.float64)
+        return np.asarray(array if is_known else array.float())  # such as bfloat16, which NumPy lacks
 
     def synchronize(self, state: State) -> None:
         """Block until queued device work finishes."""

@@ -64,7 +64,7 @@ def find_features(table: Table, target: str, options: TableOptions) -> list[str]
     """Return the columns to predict the target from, in the table's order."""
     for option in ("features", "exclude", "categories"):
         check_names(table, getattr(options, option), option=f"--{option}")
-    wanted = options.features or tuple(table.schema)
+    wanted = set(options.features or table.schema)
     features = [name for name in table.schema if name in wanted and name != target and name not in options.exclude]
     if not features:
         raise DataError(

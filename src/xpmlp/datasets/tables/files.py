@@ -341,6 +341,14 @@ def read_arrays(path: Path) -> tuple[dict[str, Shaped[np.ndarray, "..."]], tuple
     return arrays, (f"left out, as they are no arrays: {listing(others)}",) if others else ()
 
 
+def known_floats(array: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
+    """Return numbers that only few libraries know, such as float16, bfloat16 or float128, as float32 or float64."""
+    name = array.dtype.name
+    if not name.removeprefix("b").startswith("float") or name in ("float32", "float64"):
+        return array
+    return array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
+
+
 def is_one_hot(array: Shaped[np.ndarray, "rows classes"]) -> bool:
     """Return whether each row has a single 1 among zeros."""
     return array.dtype.kind in "biuf" and bool(((array != 0).sum(axis=1) == 1).all() and (array.max(axis=1) == 1).all())
@@ -363,12 +371,11 @@ def table_of_arrays(name: str, arrays: dict[str, Shaped[np.ndarray, "..."]], not
         raise DataError(f"{name}: its arrays have different numbers of rows, or none: {listed}. Give {LAYOUTS}.")
     frames, row_shape = [], None
     for key, array in arrays.items():
-        if array.dtype.kind not in "biufUS":
+        if known_floats(array).dtype.kind not in "biufUS":
             raise DataError(f"{name}: {key} is of type {array.dtype}; expected numbers, booleans or text.")
         if array.dtype.kind == "S":
             array = np.char.decode(array, "utf-8", "replace")
-        if array.dtype == np.float16:
-            array = array.astype(np.float32)
+        array = known_floats(array)
         width = math.prod(array.shape[1:])
         if key in TARGETS and array.ndim == 2 and width > 1 and is_one_hot(array):
             array, width, notes = array.argmax(axis=1), 1, (*notes, ONE_HOT)

@@ -9,7 +9,7 @@ from jaxtyping import Shaped
 
 from xpmlp.errors import DataError
 
-from .files import checked, is_one_hot, table_of_arrays
+from .files import checked, is_one_hot, known_floats, table_of_arrays
 from .table import Table, import_polars
 
 NAME = "the data"  # in messages
@@ -47,7 +47,7 @@ def as_array(data: Any) -> Shaped[np.ndarray, "..."]:
     try:
         array = np.asarray(data)
         if array.ndim or array.dtype != object:
-            return array
+            return known_floats(array)
         reason = ""
     except (TypeError, ValueError, RuntimeError) as error:
         reason = f" ({error})"
@@ -94,8 +94,8 @@ def to_series(column: Any, *, is_target: bool = False) -> Any:
     if is_of_pandas and (not isinstance(column.dtype, np.dtype) or column.dtype == object):
         column = column.astype(object).where(column.notna(), None)  # pandas' own types, which NumPy does not know
     array = as_array(column)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
+    if array.ndim == 2 and (array.shape[1] == 1 or (is_target and len(array) == 1)):  # a row, as MATLAB has them
+        array = array.reshape(-1)
     if is_target and array.ndim == 2 and array.shape[1] and is_one_hot(array):
         array = array.argmax(axis=1) if names is None else names[array.argmax(axis=1)]
     if array.ndim != 1:
