@@ -61,10 +61,11 @@ def search(ours: bool, data: Any, size: str, side: int, n_jobs: int) -> tuple[fl
     return time.perf_counter() - began, fitted
 
 
-def compare(size: str, rounds: int, side: int | None) -> None:
+def compare(size: str, rounds: int, side: int | None, dtype: str) -> None:
     """Print the times of one size."""
     load, *_, usual = SIZES[size]
-    side, data, n_jobs = side or usual, load(), joblib.cpu_count()
+    side, (x, y), n_jobs = side or usual, load(), joblib.cpu_count()
+    data = x.astype(dtype), y
     joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(search)(False, data, "iris", 1, 1) for _ in range(n_jobs))
     times: dict[bool, list[float]] = {True: [], False: []}
     for _ in range(rounds):
@@ -76,7 +77,7 @@ def compare(size: str, rounds: int, side: int | None) -> None:
     scores = [found[key].cv_results_["mean_test_score"] for key in (True, False)]
     difference, fits = np.max(np.abs(np.subtract(*scores))), 5 * side**2
     print(
-        f"{size}: {fits} fits, {len(data[0])} rows: ours {ours:.2f} s ({1e3 * ours / fits:.1f} ms a fit), "
+        f"{size}: {fits} fits, {len(x)} rows of {dtype}: ours {ours:.2f} s ({1e3 * ours / fits:.1f} ms a fit), "
         f"scikit-learn {theirs:.2f} s, both with n_jobs={n_jobs}; {theirs / ours:.1f} times as fast; "
         f"same best: {found[True].best_params_ == found[False].best_params_}, scores differ by {difference:.1g}",
         flush=True,
@@ -140,6 +141,7 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, action="append")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--side", type=int, help="candidates along each axis")
+    parser.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="of the data")
     parser.add_argument("--growth", metavar="PICTURE", help="draw the time a network by their number")
     parser.add_argument("--peak", action="store_true", help="the share of the matrix products' peak")
     arguments = parser.parse_args()
@@ -151,7 +153,7 @@ def main() -> None:
     if arguments.growth or arguments.peak:
         return
     for size in arguments.size or SIZES:
-        compare(size, arguments.rounds, arguments.side)
+        compare(size, arguments.rounds, arguments.side, arguments.dtype)
 
 
 if __name__ == "__main__":
