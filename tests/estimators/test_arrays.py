@@ -184,23 +184,21 @@ def test_bad_input_gets_scikit_learns_message(convert: Convert, kind: str, x: An
 
 
 @pytest.mark.parametrize(
-    ("make", "y", "weight", "error", "message"),
+    ("make", "y", "weight", "message"),
     [
-        (MLPClassifier, [0.5, 1.0], None, ValueError, "Unknown label type: continuous"),
-        (MLPClassifier, [[0, 1], [2, 3]], None, ValueError, "Multioutput target data is not supported"),
-        (MLPClassifier, [0, 1], [1.0, -1.0], ValueError, "Negative values in data passed to `sample_weight`"),
-        (MLPClassifier, [0, 1], [0.0, 0.0], ValueError, "at least one non-zero"),
-        (MLPClassifier, [0, 1], [1.0, 1.0j], ValueError, "Complex data not supported"),
-        (MLPRegressor, [0.0, 1.0j], None, ValueError, "Complex data not supported"),
-        (MLPRegressor, 3, None, TypeError, r"at least 1 dimension|Singleton array"),
-        (lambda: MLPRegressor(loss="poisson"), [1.0, -1.0], None, ValueError, "out of the valid range of the loss"),
+        (MLPClassifier, [0.5, 1.0], None, "Unknown label type: continuous"),
+        (MLPClassifier, [[0, 1], [2, 3]], None, "Multioutput target data is not supported"),
+        (MLPClassifier, [0, 1], [1.0, -1.0], "Negative values in data passed to `sample_weight`"),
+        (MLPClassifier, [0, 1], [0.0, 0.0], "at least one non-zero"),
+        (MLPClassifier, [0, 1], [1.0, 1.0j], "Complex data not supported"),
+        (MLPRegressor, [0.0, 1.0j], None, "Complex data not supported"),
+        (MLPRegressor, 3, None, r"at least 1 dimension|Singleton array"),
+        (lambda: MLPRegressor(loss="poisson"), [1.0, -1.0], None, "out of the valid range of the loss"),
     ],
 )
-def test_bad_targets_and_weights_are_refused(
-    convert: Convert, make: Any, y: Any, weight: Any, error: type[Exception], message: str
-) -> None:
+def test_bad_targets_are_refused(convert: Convert, make: Any, y: Any, weight: Any, message: str) -> None:
     x, y, weight = np.ones((2, 2)), np.asarray(y), None if weight is None else np.asarray(weight)
-    with pytest.raises(error, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         make().fit(convert(x), convert(y), None if weight is None else convert(weight))
     with pytest.raises(ValueError, match="Complex data not supported"):
         make().fit(convert(x + 1j), convert(y), None)

@@ -79,6 +79,12 @@ def assert_same(actual: Model, expected: Model) -> None:
     assert [type(value) for value in actual.classes] == [type(value) for value in expected.classes]
 
 
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A path to write to again and again."""
+    return tmp_path_factory.mktemp("scratch") / "model.safetensors"
+
+
 @pytest.fixture
 def path(scratch: Path) -> Path:
     """The path of a model file."""

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import array_api_compat.numpy
 import numpy as np
 import pytest
 
@@ -51,8 +50,6 @@ class Training:
         backend: Backend,
         *,
         optimizer: str = "adam",
-        activation: str = "tanh",
-        loss: str = "softmax_cross_entropy",
         dropout: float = 0.0,
         hidden: tuple[int, ...] = (16,),
         models: tuple[int, ...] = (),
@@ -65,34 +62,32 @@ class Training:
         targets = np.eye(4)[generator.integers(4, size=ROWS)]
         self.order = generator.permutation(ROWS)
         self.host_samples = Samples(x.astype(dtype), targets.astype(dtype))
-        layers = init_layers(
-            array_api_compat.numpy, generator, (20, *hidden, 4), glorot_uniform(), models=models, dtype=np.dtype(dtype)
-        )
-        self.host_layers = layers
+        sizes = (20, *hidden, 4)
+        self.host_layers = init_layers(np, generator, sizes, glorot_uniform(), models=models, dtype=np.dtype(dtype))
         self.rates = np.full(-(-ROWS // BATCH_SIZE), 0.01)
         self.optimizer = OPTIMIZERS[optimizer]()
         self.key = (np.full(models, 7) if models else np.asarray(7),) if dropout else ()
-        self.step = make_step(
-            activation=ACTIVATIONS[activation], loss=LOSSES[loss], optimizer=self.optimizer, dropout=dropout
-        )
+        functions: dict[str, Any] = {"activation": ACTIVATIONS["tanh"], "loss": LOSSES["softmax_cross_entropy"]}
+        self.step = make_step(**functions, optimizer=self.optimizer, dropout=dropout)
+
+    def start(self) -> Any:
+        """Return the state before the first step, and the samples, on the device."""
+        layers = tree_map(self.backend.asarray, self.host_layers)
+        key = self.backend.asarray(self.key[0]) if self.key else ()
+        state = TrainingState(layers, self.optimizer.init(self.backend.xp, layers), key)
+        return state, place_samples(self.backend, self.host_samples, self.dtype)
 
     def run(self, epochs: int = 3, *, step: Step | None = None, capture: bool = True) -> Any:
         """Return the weights and the last epoch's objectives on the host."""
-        backend = self.backend
+        backend, taken = self.backend, step or self.step
         with backend.scope():
-            layers = tree_map(backend.asarray, self.host_layers)
-            key = backend.asarray(self.key[0]) if self.key else ()
-            state = TrainingState(layers, self.optimizer.init(backend.xp, layers), key)
-            samples = place_samples(backend, self.host_samples, self.dtype)
+            state, samples = self.start()
+            order, rates = backend.asarray(self.order), backend.asarray(self.rates, self.dtype)
             for _ in range(epochs):
                 if capture:
-                    arguments = (step or self.step, state, samples, self.order, self.rates, BATCH_SIZE)
-                    state, objectives = train_epoch(backend, *arguments)
+                    state, objectives = train_epoch(backend, taken, state, samples, self.order, self.rates, BATCH_SIZE)
                 else:
-                    assert isinstance(samples, Samples)
-                    order, rates = backend.asarray(self.order), backend.asarray(self.rates, self.dtype)
-                    arguments = (step or self.step, state, samples, order, rates, BATCH_SIZE)
-                    state, objectives = Backend.run_epoch(backend, *arguments)
+                    state, objectives = Backend.run_epoch(backend, taken, state, samples, order, rates, BATCH_SIZE)
             backend.release_recordings()
             return tree_map(backend.to_numpy, (state.layers, objectives))
 
@@ -206,10 +201,9 @@ def test_without_memory_for_a_workspace_steps_are_eager_and_memory_is_named(
         raise cupy.cuda.memory.OutOfMemoryError(2**14, 0)
 
     monkeypatch.setattr(module, "allocate_workspace", none)
-    monkeypatch.setattr(
-        "xpmlp.backends.cupy.resources.LEASES", importlib.import_module("xpmlp.backends.cupy.resources").Leases()
-    )
-    monkeypatch.setattr("xpmlp.backends.cupy.resources.Lease.idle", {})
+    resources = importlib.import_module("xpmlp.backends.cupy.resources")
+    monkeypatch.setattr(resources, "LEASES", resources.Leases())
+    monkeypatch.setattr(resources.Lease, "idle", {})
     importlib.import_module("xpmlp.backends.cupy.backend").warn_of_eager_steps.cache_clear()
     poor = load_backend("cupy")
     assert not poor.records_steps
@@ -286,10 +280,7 @@ def test_an_epoch_is_launches_alone_and_a_step_has_few_of_them(name: str, backen
     settings, nodes = NODES[name]
     training = Training(backend, **settings)
     with backend.scope():
-        layers = tree_map(backend.asarray, training.host_layers)
-        key = backend.asarray(training.key[0]) if training.key else ()
-        state = TrainingState(layers, training.optimizer.init(backend.xp, layers), key)
-        samples: Any = place_samples(backend, training.host_samples, training.dtype)
+        state, samples = training.start()
         order, rates = backend.asarray(training.order[:128]), backend.asarray(training.rates[:4], "float32")
 
         def count_events(rows: int) -> dict[str, int]:
@@ -313,9 +304,7 @@ def test_an_epoch_is_launches_alone_and_a_step_has_few_of_them(name: str, backen
 
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_a_population_of_three_is_three_networks(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch, dropout: float, streamed: bool
-) -> None:
+def test_a_population_is_its_networks(backend: Backend, monkeypatch: Any, dropout: float, streamed: bool) -> None:
     population = Training(backend, models=(3,), dropout=dropout, dtype="float64")
     together, objectives = population.run()
     if streamed:  # in blocks of two batches
@@ -332,17 +321,15 @@ def test_a_population_of_three_is_three_networks(
 LEARNING_RATES = {"sgd": 0.05, "momentum": 0.01, "nesterov": 0.01, "adam": 1e-3, "adamw": 1e-3}
 
 
-def fit_digits(
-    backend: Backend, *, activation: str, loss: str, optimizer: str, dtype: str = "float32", **settings: Any
-) -> FitResult:
+def fit_digits(backend: Backend, activation: str, loss: str, optimizer: str, **settings: Any) -> FitResult:
     """Train on scikit-learn's digits."""
-    digits = load_digits().train
+    digits, dtype = load_digits().train, settings.pop("dtype", "float32")
     generator = np.random.default_rng(settings.pop("seed", 0))
     sizes = (64, *settings.pop("hidden", (32,)), 3 if loss == "quantile" else 10)
     targets = digits.labels[:, None] / 9 if loss == "quantile" else np.eye(10)[digits.labels] + (loss == "gamma")
     return fit(
         Samples(digits.x.astype(dtype), targets.astype(dtype)),
-        layers=init_layers(array_api_compat.numpy, generator, sizes, glorot_uniform(), dtype=np.dtype(dtype)),
+        layers=init_layers(np, generator, sizes, glorot_uniform(), dtype=np.dtype(dtype)),
         activation=ACTIVATIONS[activation],
         loss=LOSSES[loss],
         optimizer=OPTIMIZERS[optimizer](),
