@@ -49,7 +49,7 @@ from .lbfgs import fit_lbfgs
 from .problem import NO_ROWS, GivenRows, Problem
 from .processes import check_input_together, connect_rows
 from .stochastic import fit_stochastic, reset_curves
-from .validation import check_samples, check_targets, check_weight, refuse_lazy
+from .validation import check_samples, check_targets, refuse_lazy
 
 ALONE = SingleProcess()
 STOCHASTIC_SOLVERS = ("sgd", "adam", "adamw")
@@ -114,14 +114,14 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
     _dropout_key = 0
 
     @abstractmethod
-    def _check_targets(self, source: Backend, y: Any, *, incremental: bool | None) -> Any:
-        """Return valid targets as a matrix: of NumPy, or of `source`, like y."""
+    def _check_targets(self, y: Any, *, incremental: bool | None) -> Any:
+        """Return valid targets as a matrix of NumPy."""
 
     @abstractmethod
     def _loss_name(self) -> str:
         """Return the name of the loss in `xpmlp.nn.losses.LOSSES`."""
 
-    def _apply_class_weight(self, source: Backend, y: Any, weight: Any, x: Any) -> Any:
+    def _apply_class_weight(self, y: Any, weight: Any, dtype: str) -> Any:
         """Return the sample weights times the weights of their classes."""
         return weight
 
@@ -269,7 +269,7 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
 
         For validation samples, `incremental` is None: they may lack classes, which have no weights of their own.
         """
-        y, weight = follow(y, source), follow(sample_weight, source)
+        y, weight = to_host(y), to_host(sample_weight)
         wanted = None if self.dtype is None else np.dtype(self.dtype).name
         with source.scope():
             if is_numpy(source):
@@ -283,19 +283,20 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
                     dtype=wanted or (np.float64, np.float32),
                     reset=reset,
                 )
-                if weight is not None:
-                    weight = _check_sample_weight(weight, x, ensure_non_negative=True, dtype=x.dtype)
             else:
                 x = check_samples(self, source, X, reset=reset, dtype=wanted)
-                y = check_targets(self, source, y)
+                y = check_targets(self, y)
                 check_consistent_length(x, y)
-                if weight is not None:
-                    weight = check_weight(source, weight, x.shape[0], dtype_name(x))
-            targets = self._check_targets(source, y, incremental=incremental)
+            dtype = dtype_name(x)
+            if weight is not None:
+                rows = np.empty((x.shape[0], 1))
+                weight = _check_sample_weight(weight, rows, ensure_non_negative=True, dtype=getattr(np, dtype))
+            targets = self._check_targets(y, incremental=incremental)
             if incremental is not None:
-                weight = self._apply_class_weight(source, y, weight, x)
-            if isinstance(targets, np.ndarray) and not is_numpy(source):
-                targets = source.asarray(targets, None if targets.dtype == bool else dtype_name(x))
+                weight = self._apply_class_weight(y, weight, dtype)
+            if not is_numpy(source):
+                targets = source.asarray(targets, None if targets.dtype == bool else dtype)
+                weight = None if weight is None else source.asarray(weight, dtype)
         return x, targets, weight
 
     def _find_backend(self, source: Backend, x: Any) -> Backend:

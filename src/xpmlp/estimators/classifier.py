@@ -25,7 +25,7 @@ from sklearn.utils.multiclass import (
 from xpmlp.backends import Backend
 from xpmlp.nn.losses import smooth_targets
 
-from .arrays import backend_of, dtype_name, move, numpy_backend, to_host
+from .arrays import backend_of, move, numpy_backend, to_host
 from .base import MLPBase
 from .labels import decode, encode, has_numeric_labels
 from .problem import GivenRows
@@ -122,9 +122,8 @@ class MLPClassifier(ClassifierMixin, MLPBase):
     def classes_(self, labels: Any) -> None:
         self.__dict__["classes_"] = to_host(labels)
 
-    def _check_targets(self, source: Backend, y: Any, *, incremental: bool | None) -> Any:
+    def _check_targets(self, y: Any, *, incremental: bool | None) -> Any:
         """Return boolean targets, one column per output, and set or check the classes."""
-        y = to_host(y)
         is_dense = not scipy.sparse.issparse(y)
         if is_dense and y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
@@ -163,11 +162,11 @@ class MLPClassifier(ClassifierMixin, MLPBase):
         elif len(np.setdiff1d(classes, known, assume_unique=True)):
             raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {known}. 'y' has {classes}.")
 
-    def _apply_class_weight(self, source: Backend, y: Any, weight: Any, x: Any) -> Any:
+    def _apply_class_weight(self, y: Any, weight: Any, dtype: str) -> Any:
         """Return the sample weights times the weights of their classes."""
         if self.class_weight is None:
             return weight
-        of_class = source.asarray(self._class_weight_of_samples(to_host(y)), dtype_name(x))
+        of_class = self._class_weight_of_samples(y).astype(dtype)
         return of_class if weight is None else weight * of_class
 
     def _class_weight_of_samples(self, labels: Any) -> Float64[np.ndarray, " samples"]:

@@ -11,7 +11,7 @@ from sklearn.utils.validation import _num_samples
 from xpmlp.backends import Backend
 from xpmlp.training.distributed import Communicator, OwnRows, SingleProcess
 
-from .arrays import backend_of, dtype_name, numpy_backend, to_host
+from .arrays import dtype_name, to_host
 from .validation import check_targets
 
 
@@ -33,7 +33,7 @@ def connect_rows(estimator: Any, X: Any, y: Any, **optional: Any) -> SingleProce
         rows = int(_num_samples(X))
         if rows == 0:
             raise ValueError("X has no samples. Give every process at least one, or start fewer processes.")
-        check_consistent_length(X, check_targets(estimator, backend_of(y), y))
+        check_consistent_length(X, check_targets(estimator, y))
         return rows
 
     processes = OwnRows(communicator.mpi, communicator.together(count))
@@ -59,12 +59,12 @@ def check_input_together(
         labels = np.asarray(to_host(y))
         processes.compare({"kind of labels": labels.dtype.kind, "axes of labels": labels.ndim})
         labels = processes.concatenate(labels)
-        estimator._check_targets(numpy_backend(), labels, incremental=settings["incremental"])
+        estimator._check_targets(labels, incremental=settings["incremental"])
     # Like validation samples, those of one process may lack classes.
     given = (source, X, y, sample_weight)
     x, targets, weight = processes.together(lambda: estimator._check_input(*given, **settings | {"incremental": None}))
     processes.compare({"features of X": x.shape[1], "dtype of X": dtype_name(x), "columns of y": targets.shape[1]})
-    of_all = estimator._apply_class_weight(numpy_backend(), labels, None, np.empty((0, 0), dtype_name(x)))
+    of_all = estimator._apply_class_weight(labels, None, dtype_name(x))
     if of_all is not None:
         own = source.asarray(of_all[processes.holder(np.arange(len(of_all))) == processes.rank], dtype_name(x))
         weight = own if weight is None else weight * own

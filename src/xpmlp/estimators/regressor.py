@@ -12,7 +12,6 @@ from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from xpmlp.backends import Backend
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.loss_names import LossName
 from xpmlp.nn.losses import DEFAULT_QUANTILES, REGRESSION_LOSSES
@@ -21,7 +20,7 @@ from .arrays import move, to_host
 from .base import MLPBase
 from .classifier import MLPClassifier
 from .problem import GivenRows
-from .validation import as_floats, ravel_column, refuse_lazy
+from .validation import refuse_lazy
 
 
 @dataclass(eq=False, repr=False)
@@ -76,23 +75,19 @@ class MLPRegressor(RegressorMixin, MLPBase, RegressionLoss):
         self._fit(GivenRows(X, y, sample_weight), incremental=True)
         return self
 
-    def _check_targets(self, source: Backend, y: Any, *, incremental: bool | None) -> Any:
+    def _check_targets(self, y: Any, *, incremental: bool | None) -> Any:
         """Return the targets, one column per output."""
         if scipy.sparse.issparse(y):
             raise TypeError("Sparse data was passed for y, but dense data is required. Use y.toarray().")
-        xp = source.xp
-        if isinstance(y, np.ndarray):
-            if y.dtype.kind not in "biuf":
-                raise ValueError(f"y has dtype {y.dtype}, which is not numeric. Convert it first: y.astype(float).")
-            xp, y = np, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
-        else:
-            y = as_floats(source, ravel_column(source, y), None)
-        if self.loss in ("poisson", "gamma") and bool(xp.any(y < 0 if self.loss == "poisson" else y <= 0)):
+        if y.dtype.kind not in "biuf":
+            raise ValueError(f"y has dtype {y.dtype}, which is not numeric. Convert it first: y.astype(float).")
+        y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+        if self.loss in ("poisson", "gamma") and bool(np.any(y < 0 if self.loss == "poisson" else y <= 0)):
             what = "negative" if self.loss == "poisson" else "not above 0"
             raise ValueError(
                 f"Some value(s) of y are out of the valid range of the loss {self.loss!r}: they are {what}."
             )
-        return y if y.ndim == 2 else xp.reshape(y, (-1, 1))
+        return y if y.ndim == 2 else y[:, None]
 
     def _loss_name(self) -> str:
         """Return the loss with its numbers and output function."""
