@@ -118,20 +118,11 @@ def opened(path: Path) -> Iterator[BufferedIOBase]:
 
 
 class MappedIdx:
-    """The values of an IDX file, of which those that are used are read by mapping a part of the file.
-
-    Attributes
-    ----------
-    shape
-        As the file's header gives it.
-    dtype
-        Of the values as they are returned, in native byte order.
-    is_plain
-        Whether the file can be mapped; not if it is gzipped.
-    """
+    """The values of an IDX file, of which those that are used are read by mapping a part of the file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # `dtype` is that of the values as they are returned, in native byte order; gzipped files cannot be mapped.
         with opened(path) as stream:
             self.stored, self.shape = read_header(path, stream)
             self.offset = stream.tell()

@@ -47,7 +47,16 @@ def load_idx_folder(folder: str | Path, memory: str | int | None = None) -> Data
     prefix = None
     if not os.path.isdir(folder):
         if folder.name not in idx_prefixes(folder.parent):
-            raise DataError(no_folder_message(folder))
+            if os.path.exists(folder):
+                raise DataError(
+                    f"{folder}: is no table that can be read. Give a table, such as CSV, or the folder that holds the "
+                    f"four IDX files of MNIST's layout ({', '.join(FILE_NAMES.values())})"
+                )
+            prefixes = [str(folder.parent / prefix) for prefix in idx_prefixes(folder.parent)]
+            there = f" There is {', '.join(prefixes)}." if prefixes else ""
+            raise DataError(
+                f"{folder}: no such folder, and no IDX files with this prefix.{there} Give a folder of IDX files."
+            )
         folder, prefix = folder.parent, folder.name
 
     sets = find_idx_files(folder)
@@ -74,10 +83,7 @@ def load_idx_folder(folder: str | Path, memory: str | int | None = None) -> Data
     source = f"IDX files {prefix}-… in the folder {folder}" if prefix else f"IDX files in the folder {folder}"
     provenance = Provenance("idx", os.path.abspath(folder / prefix))
     swap = stores_images_transposed(prefix)
-    notes = ("EMNIST stores its images transposed; rows and columns were swapped.",) if swap else ()
-    return read_idx_files(
-        files, name=name, source=source, provenance=provenance, swap_axes=swap, notes=notes, memory=memory
-    )
+    return read_idx_files(files, name=name, source=source, provenance=provenance, swap_axes=swap, memory=memory)
 
 
 def stores_images_transposed(prefix: str) -> bool:
@@ -123,18 +129,6 @@ def missing_names(prefix: str, files: dict[str, Path]) -> list[str]:
     return [f"{prefix}-{name.replace('t10k', 'test')}" for name in names] if prefix else names
 
 
-def no_folder_message(path: Path) -> str:
-    """Return the message for a path that is neither a folder nor FOLDER/PREFIX."""
-    if os.path.exists(path):
-        return (
-            f"{path}: is no table that can be read. Give a table, such as CSV, or the folder that holds the four IDX "
-            f"files of MNIST's layout ({', '.join(FILE_NAMES.values())})"
-        )
-    prefixes = [str(path.parent / prefix) for prefix in idx_prefixes(path.parent)]
-    others = f" There is {', '.join(prefixes)}." if prefixes else ""
-    return f"{path}: no such folder, and no IDX files with this prefix.{others} Give a folder of IDX files."
-
-
 def read_idx_files(
     files: dict[str, Path],
     *,
@@ -142,7 +136,6 @@ def read_idx_files(
     source: str,
     provenance: Provenance,
     swap_axes: bool = False,
-    notes: tuple[str, ...] = (),
     memory: str | int | None = None,
 ) -> Dataset:
     """Read, check and scale the four files in `FILE_NAMES`; swap the axes of images stored column by column."""
@@ -186,6 +179,7 @@ def read_idx_files(
             make_split(images.pop(split), scale, labels[split], what=str(paths[split]), swap_axes=swap_axes)
             for split in ("train", "test")
         )
+    notes = ("EMNIST stores its images transposed; rows and columns were swapped.",) if swap_axes else ()
     return Dataset(name, train, test, classes, shape, scale, source, notes, provenance=provenance, **streamed)
 
 

@@ -68,7 +68,8 @@ def load_mnist(data_dir: str | Path | None = None) -> Dataset:
         except FileNotFoundError as error:
             notes = (f"{FOLDER_VARIABLE} is set, but {error}; the downloaded MNIST was used instead.",)
     files, source = fetch_files(notes)
-    return read_idx_files(files, name="mnist", source=source, provenance=Provenance("mnist", "mnist"), notes=notes)
+    dataset = read_idx_files(files, name="mnist", source=source, provenance=Provenance("mnist", "mnist"))
+    return replace(dataset, notes=notes)
 
 
 def find_mnist(folder: Path) -> dict[str, Path]:

@@ -16,7 +16,7 @@ from .dataset import counted, listing
 from .picture_folder import NAMED, PICTURES, PictureFolder, find_class_folders, innermost, is_picture, part_of, walk
 from .tables.columns import find_target, option_text, read_target
 from .tables.files import SUFFIXES, read_table, table_format
-from .tables.options import TableOptions
+from .tables.options import DEFAULTS, TableOptions
 from .tables.table import Table, as_text, column_type, reports_polars_errors
 
 TABLES = ("csv", "parquet", "arrow")  # formats of files whose columns may name pictures
@@ -89,13 +89,12 @@ def may_name_pictures(path: Path, index: PictureIndex) -> bool:
 
 
 @reports_polars_errors
-def find_named_pictures(path: Path, options: TableOptions | None = None) -> NamedPictures | None:
+def find_named_pictures(path: Path, options: TableOptions = DEFAULTS) -> NamedPictures | None:
     """Return a table that names pictures beside it, or in folders there; None for other files.
 
     Such a column holds names of pictures, some of which are there; or names without suffix, such as numbers, at least
     half of which are those of a picture.
     """
-    options = options or TableOptions()
     if not os.path.isfile(path) or table_format(path) not in TABLES:
         return None
     index = PictureIndex(path.parent)

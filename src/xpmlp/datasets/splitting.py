@@ -16,13 +16,8 @@ def split_rows(
 ) -> tuple[Int64[np.ndarray, " train"], Int64[np.ndarray, " test"]]:
     """Return the indices of the training and of the test rows, shuffled.
 
-    Parameters
-    ----------
-    labels
-        One for each row.
-    stratify
-        Whether each class has the same share in both parts. The only row of a class is a training row; if there are too
-        few rows for every class to be in both parts, every class has training rows.
+    With `stratify`, each class has the same share in both parts. The only row of a class is a training row; if there
+    are too few rows for every class to be in both parts, every class has training rows.
     """
     random = np.random.RandomState(SEED)
     rows = len(labels)

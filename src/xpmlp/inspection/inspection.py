@@ -18,7 +18,7 @@ from xpmlp.datasets.pictures import load_pictures
 from xpmlp.datasets.tables.columns import Target, check_names, find_pixels, find_target, read_target
 from xpmlp.datasets.tables.kinds import find_kinds
 from xpmlp.datasets.tables.loading import NAMED_TABLES, open_tables
-from xpmlp.datasets.tables.options import TableOptions, Task
+from xpmlp.datasets.tables.options import DEFAULTS, TableOptions, Task
 from xpmlp.datasets.tables.suspicions import note_suspicions
 from xpmlp.datasets.tables.table import Table, import_polars, reports_polars_errors
 from xpmlp.errors import DataError
@@ -121,13 +121,13 @@ def count_and_names(values: Sequence[str]) -> str:
 
 
 def open_data(
-    data: str | Path, data_dir: str | Path | None = None, options: TableOptions | None = None
+    data: str | Path, data_dir: str | Path | None = None, options: TableOptions = DEFAULTS
 ) -> tuple[Table, str | None]:
     """Open a table, or make one of a dataset of images: the raw values, and a column of labels.
 
     Return the target, too: that of the options, or the one that is known without them.
     """
-    options, path = options or TableOptions(), Path(os.path.expanduser(data))
+    path = Path(os.path.expanduser(data))
     named = None if str(data) in NAMES else find_labelled_pictures(path, options)
     if named is None and is_table(data):
         return open_tables(data if str(data) in NAMED_TABLES else path, options)[0], options.target
@@ -194,7 +194,7 @@ def inspect_table(table: Table, *, target: str | None = None, task: Task | None 
             column.name for column in columns if column.name != target and (column.missing or not column.is_constant)
         ]
         notes += note_suspicions(table, names, found, None if found is None else ~found.missing)
-        kinds = find_kinds(table, [name for name in table.schema if name != target], TableOptions())
+        kinds = find_kinds(table, [name for name in table.schema if name != target], DEFAULTS)
         columns = [
             replace(
                 column,
@@ -275,7 +275,7 @@ def find_image_shape(table: Table, target: str | None) -> tuple[int, ...] | None
     features = [name for name in table.schema if name != target]
     if not all(table.schema[name].is_integer() for name in features):
         return None
-    pixels = find_pixels(table, dict.fromkeys(features, "number"), TableOptions())
+    pixels = find_pixels(table, dict.fromkeys(features, "number"), DEFAULTS)
     return None if pixels is None else pixels.shape
 
 

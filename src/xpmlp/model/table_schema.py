@@ -213,3 +213,8 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         new = ("indicator", "infrequent", "parts", "format")
         is_plain = self.missing != "auto" and self.reading is None
         return is_plain and not any(getattr(column, name) for column in self.columns for name in new)
+
+
+def reading_of(schema: TableSchema | None) -> Reading:
+    """Return how the file of a schema's training table was read, which is the usual way without one."""
+    return Reading() if schema is None or schema.reading is None else schema.reading

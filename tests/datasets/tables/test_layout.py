@@ -161,7 +161,7 @@ def test_digits_stay_text_if_one_cell_begins_with_0(write: Write, row: int) -> N
 def test_a_file_for_a_model_is_read_as_its_training_data_were(write: Write) -> None:
     def read(text: str, **reading: Any) -> dict[str, list[Any]]:
         columns = tuple(Column(name, "number") for name in reading.pop("names", ("n", "k")))
-        table = read_table(write(text), None, TableSchema(columns, reading=Reading(**reading)))
+        table = read_table(write(text), TableOptions(), TableSchema(columns, reading=Reading(**reading)))
         return dict(table.collect().to_dict(as_series=False))
 
     german = {"n": NumberFormat(",", "€")}

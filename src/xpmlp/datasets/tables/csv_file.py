@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from xpmlp.errors import DataError
-from xpmlp.model.table_schema import Reading, TableSchema
+from xpmlp.model.table_schema import Reading, TableSchema, reading_of
 
 from ..memory import check_memory
 from .columns import option_text
 from .footer import without_footer
 from .kinds import names_the_rows
 from .layout import Layout, Record, find_layout, split_records
-from .options import NO_MARKERS, TableOptions
+from .options import DEFAULTS, NO_MARKERS, TableOptions
 from .table import Table, import_polars, polars_errors, reports_polars_errors
 from .text_file import Text, guess_encoding, read_text
 from .values import LEADING_ZERO, markers, read_values, refuse_doubts
@@ -87,9 +87,8 @@ class CsvFile:
 
 
 @reports_polars_errors
-def read_csv(path: Path, options: TableOptions | None = None, schema: TableSchema | None = None) -> Table:
+def read_csv(path: Path, options: TableOptions = DEFAULTS, schema: TableSchema | None = None) -> Table:
     """Read a CSV file, perhaps for a model. Columns whose first values are 0 to 255 take a byte each if all are."""
-    options = options or TableOptions()
     text = read_text(path, options.encoding, sheet=options.sheet)
     note = "" if text.encoding is None or options.encoding else f"is encoded in {text.encoding.upper()}"
     try:
@@ -97,8 +96,7 @@ def read_csv(path: Path, options: TableOptions | None = None, schema: TableSchem
     except DataError as error:
         if text.encoding is not None or "utf-8" not in str(error).lower():
             raise
-    usual = None if schema is None or schema.reading is None else schema.reading.encoding
-    encoding = usual or guess_encoding(text)
+    encoding = reading_of(schema).encoding or guess_encoding(text)
     note = f"is not UTF-8; read as {encoding}. Change it with --encoding NAME"
     return read_table_text(read_text(path, encoding, errors="replace"), options, schema, note)
 
@@ -171,8 +169,8 @@ def read_frame(file: CsvFile, options: TableOptions, schema: TableSchema | None)
     # Comparing every cell with every marker would take most of the time. In columns of numbers only a second reading
     # looks for markers; in columns of text `read_values` does.
     sample = file.read(dict.fromkeys(names, text), n_rows=SAMPLE_ROWS)
-    known = None if schema is None else schema.reading
-    kept = {*options.categories, *(() if known is None else (*known.formats, *known.texts))}
+    known = reading_of(schema)
+    kept = {*options.categories, *known.formats, *known.texts}
     types = find_types(sample, options) | {name: text for name in names if name in kept}
     check_size(file.text, sample, types)
     given = [marker for marker in options.na if marker != NO_MARKERS] or None  # they may be numbers

@@ -96,19 +96,13 @@ def date_part(days: Float64[np.ndarray, " rows"], part: DatePart) -> Float64[np.
     """Return a part of days since 1970; NaN where they are."""
     if part == "elapsed":
         return days
-    whole: Any = np.floor(days)
+    whole = np.floor(days)
     if part == "hour":
         return np.asarray((days - whole) * 24.0)
-    if part == "weekday":
-        return np.asarray(np.mod(whole + 3.0, 7.0) + 1.0)  # 1970 began on a Thursday
-    date = np.where(np.isnan(whole), 0.0, whole).astype("datetime64[D]")
-    month = date.astype("datetime64[M]")
-    found = {
-        "year": date.astype("datetime64[Y]").astype(np.int64) + 1970,
-        "month": month.astype(np.int64) % 12 + 1,
-        "day": (date - month).astype(np.int64) + 1,
-    }[part]
-    return np.where(np.isnan(whole), np.nan, found)
+    polars = import_polars()
+    dates = polars.Series(whole, nan_to_null=True).cast(polars.Int32).cast(polars.Date)
+    found: Float64[np.ndarray, " rows"] = getattr(dates.dt, part)().cast(polars.Float64).to_numpy()
+    return found
 
 
 def varying_parts(extremes: Mapping[DatePart, tuple[float, float]]) -> list[DatePart]:

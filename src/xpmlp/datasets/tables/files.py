@@ -22,7 +22,7 @@ from ..dataset import listing
 from ..memory import check_memory
 from .converted import READERS
 from .csv_file import read_csv
-from .options import TableOptions
+from .options import DEFAULTS, TableOptions
 from .table import Table, import_polars, polars_errors, silent_panics
 from .text_file import find_compression, is_unicode, open_compressed
 from .trial import Scan, refuse_crashing
@@ -125,7 +125,7 @@ def refuse_foreign(path: Path) -> None:
 
 
 def read_tables(
-    path: Path, options: TableOptions | None = None, schema: TableSchema | None = None
+    path: Path, options: TableOptions = DEFAULTS, schema: TableSchema | None = None
 ) -> tuple[Table, dict[str, Table]]:
     """Read a table, and the tables of its ``"test"`` and ``"validation"`` rows if the file holds them separately.
 
@@ -147,7 +147,7 @@ def read_tables(
             if kind == "npz":
                 table, parts = read_npz(path)
             elif kind == "npy":
-                files = array_files(path, None if options is None else options.target_file)
+                files = array_files(path, options.target_file)
                 table = table_of_arrays(str(path), {name: map_array(file) for name, file in files.items()})
             else:
                 table = open_parquet(path) if kind == "parquet" else open_arrow(path)
@@ -158,7 +158,7 @@ def read_tables(
     raise DataError(f"{path}: unknown format. Give {FORMATS}.")
 
 
-def read_table(path: Path, options: TableOptions | None = None, schema: TableSchema | None = None) -> Table:
+def read_table(path: Path, options: TableOptions = DEFAULTS, schema: TableSchema | None = None) -> Table:
     """Read a table as `read_tables`; of a file with training and test rows, the test rows."""
     table, parts = read_tables(path, options, schema)
     return parts.get("test", table)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from xpmlp.errors import DataError
-from xpmlp.model.table_schema import Reading, TableSchema
+from xpmlp.model.table_schema import TableSchema, reading_of
 
 from .numbers import MARKERS_AMONG_NUMBERS, MISSING_MARKERS, is_number
 from .options import TableOptions
@@ -67,7 +67,7 @@ def find_layout(path: str, lines: list[str], options: TableOptions, schema: Tabl
     which the table is read, is the header.
     """
     lines = lines[:MOST_LINES]
-    reading = Reading() if schema is None or schema.reading is None else schema.reading
+    reading = reading_of(schema)
     expected = set() if schema is None else {column.name for column in schema.columns}
     start = options.skip_rows or 0
     if options.skip_rows is None and lines and (told := TOLD_SEPARATOR.fullmatch(lines[0].rstrip("\r\n"))):

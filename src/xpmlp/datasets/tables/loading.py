@@ -19,7 +19,7 @@ from .columns import Pixels, Target, did_you_mean, find_features, find_pixels, f
 from .encoding import encode
 from .files import COMPRESSED, read_table, read_tables
 from .kinds import EMPTY, Found, WrongCells, as_kinds, drop_unusable, find_kinds
-from .options import TableOptions
+from .options import DEFAULTS, TableOptions
 from .schema import INFREQUENT, check_table, missing_notes, usable_rows
 from .statistics import TableStatistics
 from .suspicions import note_suspicions
@@ -32,7 +32,7 @@ NAMED_TABLES = ("iris", "wine", "breast_cancer", "diabetes")  # of scikit-learn
 
 
 @reports_polars_errors
-def load_table(data: str | Path | Table, options: TableOptions | None = None) -> Dataset:
+def load_table(data: str | Path | Table, options: TableOptions = DEFAULTS) -> Dataset:
     """Load a table as training and test samples.
 
     Parameters
@@ -45,7 +45,6 @@ def load_table(data: str | Path | Table, options: TableOptions | None = None) ->
     DataError
         If something is wrong, naming file, row and column.
     """
-    options = options or TableOptions()
     table, parts = open_tables(data, options)
     test_table, validation_table = parts.get("test"), parts.get("validation")
     if options.test is not None:
@@ -191,7 +190,7 @@ def refuse_picture_names(table: Table, features: list[str]) -> None:
 
 
 def open_tables(
-    data: str | Path | Table, options: TableOptions | None = None, schema: TableSchema | None = None
+    data: str | Path | Table, options: TableOptions = DEFAULTS, schema: TableSchema | None = None
 ) -> tuple[Table, dict[str, Table]]:
     """Open a table by its name or path, perhaps for a model, and the tables of its test and validation rows if any."""
     if isinstance(data, Table):

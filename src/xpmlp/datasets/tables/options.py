@@ -202,6 +202,9 @@ class TableOptions:
         return tuple(f"--{name.replace('_', '-')}" for name in self.to_json())
 
 
+DEFAULTS = TableOptions()
+
+
 def is_text_encoding(name: str) -> bool:
     """Return whether Python knows an encoding of that name."""
     try:

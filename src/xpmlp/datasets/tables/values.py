@@ -9,7 +9,7 @@ import numpy as np
 from msgspec.structs import replace as replace_fields
 
 from xpmlp.errors import DataError
-from xpmlp.model.table_schema import NumberFormat, Reading, TableSchema
+from xpmlp.model.table_schema import NumberFormat, Reading, TableSchema, reading_of
 
 from ..dataset import joined
 from .columns import MISTAKES_RECUR, MOST_NAMED, option_text
@@ -42,7 +42,7 @@ def read_values(
     texts: Iterable[Any], options: TableOptions, schema: TableSchema | None, reading: Reading | None = None
 ) -> Values:
     """Read columns of text as numbers if all their values are, apart from markers of missing values."""
-    known = Reading() if schema is None or schema.reading is None else schema.reading
+    known = reading_of(schema)
     decimal_comma = reading is not None and reading.separator == ";"
     usual = NumberFormat(",") if decimal_comma else None
     found = Values([], reading or Reading(), [], {})
@@ -156,13 +156,12 @@ def refuse_doubts(name: str, notes: Iterable[str], options: TableOptions) -> Non
         raise DataError(f"{name}: refused because of --strict: {doubts}.")
 
 
-def read_texts(table: Table, options: TableOptions | None, schema: TableSchema | None) -> Table:
+def read_texts(table: Table, options: TableOptions, schema: TableSchema | None) -> Table:
     """Return a table of another format than CSV with its text read in the same way; other text stays as it is."""
     polars = import_polars()
     names = [name for name, dtype in table.schema.items() if dtype == polars.String]
     if not names:
         return table
-    options = options or TableOptions()
     found = read_values(map(table.column, names), options, schema)
     refuse_doubts(table.name, found.notes, options)
     numbers = [series for series in found.columns if series.dtype != polars.String]
