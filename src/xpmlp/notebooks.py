@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from .errors import MissingDependencyError
 
 
-def html_table(header: Sequence[object], rows: Iterable[Sequence[object]], caption: str = "") -> str:
+def html_table(header: Sequence[object], rows: Iterable[Iterable[object]], caption: str = "") -> str:
     """Return a table; texts may hold any characters."""
 
-    def line(cells: Sequence[object], tag: str) -> str:
+    def line(cells: Iterable[object], tag: str) -> str:
         return f"<tr>{''.join(f'<{tag}>{html.escape(str(cell))}</{tag}>' for cell in cells)}</tr>"
 
     title = f'<caption style="text-align: left">{html.escape(caption)}</caption>' if caption else ""

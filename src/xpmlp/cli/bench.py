@@ -51,14 +51,12 @@ def bench(
     rows: Annotated[int | None, option("N", "Rows per epoch; by default all rows of DATA.")] = None,
     rounds: Annotated[int, option("N", "Timed epochs per library.")] = 7,
     sweep: Annotated[
-        str | None,
-        option("SETTING=VALUES", "batch-size=32,128,512, or hidden=…, depth=…, rows=…"),
+        str | None, option("SETTING=VALUES", "batch-size=32,128,512, or hidden=…, depth=…, rows=…")
     ] = None,
     output: Annotated[Path | None, options.output_folder("Write results.json, results.md and figures there.")] = None,
     force: Annotated[bool, flag("--force", "Replace the results in that folder.")] = False,
     compare: Annotated[
-        tuple[Path, Path] | None,
-        option("OLD NEW", "Compare two results.json files instead of measuring."),
+        tuple[Path, Path] | None, option("OLD NEW", "Compare two results.json files instead of measuring.")
     ] = None,
     data_dir: options.DataDirectory = None,
     table: Any = None,

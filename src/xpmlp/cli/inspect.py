@@ -35,10 +35,7 @@ def inspect(
     table: Any = None,
     data_dir: options.DataDirectory = None,
     as_json: Annotated[bool, options.flag("--json", "Print one JSON object with everything instead.")] = False,
-    html: Annotated[
-        Path | None,
-        options.option("FILE", "Also write everything to an HTML page, with figures."),
-    ] = None,
+    html: Annotated[Path | None, options.option("FILE", "Also write everything to an HTML page, with figures.")] = None,
     force: options.ForceFile = False,
 ) -> None:
     """Describe DATA: first rows, column statistics, missing values, classes, duplicates."""

@@ -72,8 +72,7 @@ def named_as_options(*settings: str) -> Iterator[None]:
 
 
 DataDirectory = Annotated[
-    Path | None,
-    option("FOLDER", "Folder with MNIST's four files; by default the environment variable XPMLP_DATA_DIR."),
+    Path | None, option("FOLDER", "Folder with MNIST's four files; by default the environment variable XPMLP_DATA_DIR.")
 ]
 
 
@@ -126,11 +125,7 @@ MemoryLimit = Annotated[
 Group = dict[str, tuple[Any, Any]]
 """Options that several commands have: the annotation and the default of each."""
 
-COMPUTE_OPTIONS: Group = {
-    "backend": (BackendName, "numpy"),
-    "device": (DeviceName, None),
-    "threads": (Threads, None),
-}
+COMPUTE_OPTIONS: Group = {"backend": (BackendName, "numpy"), "device": (DeviceName, None), "threads": (Threads, None)}
 STREAMING_OPTIONS: Group = COMPUTE_OPTIONS | {"memory": (MemoryLimit, None)}
 
 Mpi = Annotated[
@@ -142,8 +137,7 @@ Mpi = Annotated[
     ),
 ]
 ModelPath = Annotated[
-    Path,
-    typer.Argument(metavar="MODEL", help="A model.safetensors from [bold]xpmlp train[/bold], or its folder."),
+    Path, typer.Argument(metavar="MODEL", help="A model.safetensors from [bold]xpmlp train[/bold], or its folder.")
 ]
 TargetName = Annotated[
     str | None, option("COLUMN", "Column of the true values, if its name differs from the one in training.", TABLES)

@@ -20,7 +20,6 @@ from xpmlp.datasets.picture_folder import is_picture, walk
 from xpmlp.datasets.scaling import scaled
 from xpmlp.datasets.tables.options import TableOptions
 from xpmlp.errors import DataError, SettingsError
-from xpmlp.model.image_preprocessor import prepare_marks
 from xpmlp.model.model import Model
 from xpmlp.model.model_file import load_model
 from xpmlp.model.picture_file import read_picture
@@ -28,7 +27,7 @@ from xpmlp.plots.inputs import draw_inputs
 from xpmlp.training import Prediction
 from xpmlp.training import predict as predict_samples
 from xpmlp.training.evaluation_rows import check_shape, unusual_scale
-from xpmlp.training.inputs import LARGEST_SCALED, is_named, named_pictures, named_rows, not_for_pictures
+from xpmlp.training.inputs import LARGEST_SCALED, is_named, named_pictures, named_rows, read_marks
 from xpmlp.training.prediction import STRANGE_FRACTION, unfamiliar
 from xpmlp.whole_files import write_whole
 
@@ -80,10 +79,7 @@ def predict(
     single: Annotated[
         bool, flag("--single", "Take all that a picture shows as one, not each of several marks.")
     ] = False,
-    show: Annotated[
-        Path | None,
-        option("FILE.png", "Draw each picture beside what the network sees of it."),
-    ] = None,
+    show: Annotated[Path | None, option("FILE.png", "Draw each picture beside what the network sees of it.")] = None,
     table: Any = None,
     compute: Any = None,
 ) -> None:
@@ -184,9 +180,7 @@ def read_samples(
             images = images.swapaxes(1, 2)
         check_shape(model, images.shape[1:], str(path))
         return scaled_as_in_training(images, model, path), [Sample(path, row) for row in range(len(images))]
-    if model.image_preprocessor is None:
-        raise not_for_pictures(model, path)
-    x = prepare_marks(path, model.image_preprocessor, single=single)
+    x = read_marks(model, path, single=single)
     return x, [Sample(path)] if len(x) == 1 else [Sample(path, mark) for mark in range(len(x))]
 
 

@@ -94,8 +94,7 @@ def print_scores(console: Console, report: Report | RegressionReport, seconds: f
     console.print(Text.assemble((score, "bold"), f", {loss}, trained in {describe_seconds(seconds)}"))
     if not is_useful:
         console.print(
-            f"That is no better than always predicting {constant}. Try another learning rate, {remedy}.",
-            style="yellow",
+            f"That is no better than always predicting {constant}. Try another learning rate, {remedy}.", style="yellow"
         )
 
 

@@ -43,10 +43,7 @@ EPILOG = (
 
 
 SETTING_OPTIONS: options.Group = {
-    name: (
-        Annotated[str | None, option("VALUES", "As for xpmlp train.", SETTINGS, options.option_name(name))],
-        None,
-    )
+    name: (Annotated[str | None, option("VALUES", "As for xpmlp train.", SETTINGS, options.option_name(name))], None)
     for name in SWEPT
 } | {
     "hidden_layer_sizes": (
@@ -67,8 +64,7 @@ def sweep(
         str, option("NAME", f"The other settings: {', '.join(RECIPES)}; see xpmlp train --help.", SETTINGS)
     ] = "default",
     trials: Annotated[
-        int | None,
-        option("N", "How many settings to try; by default 64, or all combinations of a grid.", SEARCH),
+        int | None, option("N", "How many settings to try; by default 64, or all combinations of a grid.", SEARCH)
     ] = None,
     sampler: Annotated[
         str,

@@ -17,15 +17,7 @@ from xpmlp.datasets import Dataset
 from xpmlp.datasets.splitting import VALIDATION_FRACTION
 from xpmlp.errors import OutputError, XpmlpError
 from xpmlp.threads import describe_threads, use_threads
-from xpmlp.training import (
-    RECIPES,
-    Checkpoint,
-    DivergedError,
-    EarlyStopping,
-    FitError,
-    Recipe,
-    fit_dataset,
-)
+from xpmlp.training import RECIPES, Checkpoint, DivergedError, EarlyStopping, FitError, Recipe, fit_dataset
 from xpmlp.training.cross_validation import cross_validate, describe_scores, split_folds
 from xpmlp.training.distributed import SingleProcess
 from xpmlp.training.progress import LiveProgress
@@ -132,8 +124,7 @@ def train(
     ] = None,
     data_dir: options.DataDirectory = None,
     output: Annotated[
-        Path | None,
-        options.output_folder("Folder for the run's files; by default a new one under runs/.", OUTPUT),
+        Path | None, options.output_folder("Folder for the run's files; by default a new one under runs/.", OUTPUT)
     ] = None,
     force: options.ForceRun = False,
     page: Annotated[bool, flag("--page", "Add model.html, a page that shows the network at work.", OUTPUT)] = False,

@@ -14,9 +14,9 @@ from sklearn.utils import _safe_indexing
 
 from xpmlp.data.placement import move_samples
 from xpmlp.nn.layers import Layers
-from xpmlp.nn.samples import Samples, take_rows
 from xpmlp.training import Callback, EpochRow, Run
 from xpmlp.training.evaluation import loss_and_accuracy
+from xpmlp.training.fit import select_rows
 from xpmlp.training.prediction import predict_outputs
 
 from .arrays import same_device
@@ -151,15 +151,6 @@ class Stopping(Callback):
             sys.stdout.write(line + "\n")
 
 
-def select_rows(problem: Problem, rows: Int64[np.ndarray, " rows"]) -> Samples:
-    """Return some rows of the samples, wherever they are."""
-    backend, samples = problem.backend, problem.samples
-    if isinstance(samples.x, np.ndarray):  # moves these rows only
-        return take_rows(np, samples, rows)
-    with backend.scope():
-        return take_rows(backend.xp, samples, backend.asarray(rows))
-
-
 def make_score(estimator: Any, problem: Problem, rows: Int64[np.ndarray, " validation_rows"] | None) -> Score | None:
     """Return a function that computes a network's validation loss and score: on given samples, or these rows.
 
@@ -173,7 +164,7 @@ def make_score(estimator: Any, problem: Problem, rows: Int64[np.ndarray, " valid
             return None
         rows = processes.own(rows)
         given = GivenRows(*(part if part is None else _safe_indexing(part, rows) for part in problem.given))
-        samples = select_rows(problem, rows)
+        samples = select_rows(backend, problem.samples, rows)
     with backend.scope():
         samples = move_samples(backend, samples, problem.dtype)
         truth = None if loss.is_correct is not None else processes.concatenate(backend.to_numpy(samples.targets))
@@ -182,12 +173,7 @@ def make_score(estimator: Any, problem: Problem, rows: Int64[np.ndarray, " valid
     scorer = None if isinstance(stopping, bool) or stopping == "loss" else check_scoring(estimator, stopping)
 
     evaluate = functools.partial(
-        loss_and_accuracy,
-        backend,
-        samples=samples,
-        activation=activation,
-        loss=loss,
-        combine=processes.sum_numbers,
+        loss_and_accuracy, backend, samples=samples, activation=activation, loss=loss, combine=processes.sum_numbers
     )
     if scorer is not None and processes.size > 1:
         raise ValueError(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from xpmlp.datasets.tables.table import Table, import_polars
+from xpmlp.notebooks import html_table
 from xpmlp.plots import BLUE, GREY, house_style, new_figure, shortened, to_png
 from xpmlp.plots.style import write_numbers
 
@@ -111,10 +112,7 @@ def column_table(ordered: list[ColumnSummary]) -> str:
 
 def grid(headings: list[str], rows: list[list[Any]], style: str = "plain") -> str:
     """Return a table that scrolls if it is larger than the page."""
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
-    body = "\n".join("<tr>" + "".join(f"<td>{escape(shown(cell))}</td>" for cell in row) + "</tr>" for row in rows)
-    table = f'<table class="{style}"><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>'
-    return f'<div class="scroll">{table}</div>'
+    return f'<div class="scroll {style}">{html_table(headings, (map(shown, row) for row in rows))}</div>'
 
 
 @house_style()

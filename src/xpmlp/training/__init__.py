@@ -5,14 +5,7 @@ from .callbacks import Checkpointing, EarlyStopping
 from .checkpoint import Checkpoint, newest_checkpoint
 from .cross_validation import cross_validate
 from .errors import DivergedError, FitError, OutOfMemoryError
-from .evaluation import (
-    ClassScore,
-    RegressionReport,
-    Report,
-    evaluate,
-    evaluate_classifier,
-    evaluate_regression,
-)
+from .evaluation import ClassScore, RegressionReport, Report, evaluate, evaluate_classifier, evaluate_regression
 from .fit import fit
 from .prediction import Prediction, predict
 from .recipes import OPTIMIZERS, RECIPES, Recipe, table_recipe

@@ -203,10 +203,7 @@ def fit(
         settings = EpochSettings(step, samples, rows, schedule, batch_size, loss, share, measured, measure)
         threads = threads or (None if checkpoint is None else checkpoint.threads)
         own_threads = None if processes.size > 1 else threads
-        with (
-            processes.begin(threads),
-            backend.run_threads(run.state.layers, share.rows, own_threads) as run.threads,
-        ):
+        with processes.begin(threads), backend.run_threads(run.state.layers, share.rows, own_threads) as run.threads:
             failure = train_epochs(run, settings, checkpoint)
         result = run.result(time.perf_counter() - began)
     if failure is not None:
@@ -224,10 +221,15 @@ def spread_rows(
     if wanted < 1 or isinstance(samples, DiskSamples):
         return None
     rows = np.arange(samples.rows) if rows is None else rows
-    chosen = rows[np.linspace(0, len(rows) - 1, min(wanted, len(rows))).astype(np.int64)]
-    if isinstance(samples.x, np.ndarray):
-        return take_rows(np, samples, chosen)
-    return take_rows(backend.xp, samples, backend.asarray(chosen))
+    return select_rows(backend, samples, rows[np.linspace(0, len(rows) - 1, min(wanted, len(rows))).astype(np.int64)])
+
+
+def select_rows(backend: Backend, samples: Samples, rows: Int64[np.ndarray, " rows"]) -> Samples:
+    """Return some rows of samples, wherever they are."""
+    if isinstance(samples.x, np.ndarray):  # moves these rows only
+        return take_rows(np, samples, rows)
+    with backend.scope():
+        return take_rows(backend.xp, samples, backend.asarray(rows))
 
 
 def prepare_state(

@@ -167,8 +167,7 @@ class Recipe:
         ),
     ] = "none"
     ensemble: Annotated[
-        int,
-        count("N", "Networks to train at once, from different initial weights; predictions are averaged."),
+        int, count("N", "Networks to train at once, from different initial weights; predictions are averaged.")
     ] = 1
     dtype: Annotated[str, one_of(DTYPES, f"{' or '.join(DTYPES)}.")] = "float32"
     seed: Annotated[
@@ -255,12 +254,7 @@ RECIPES: dict[str, Recipe] = {
         label_smoothing=0.1,
     ),
     "small_table": Recipe(
-        hidden_layer_sizes=(100,),
-        optimizer="adam",
-        learning_rate=0.003,
-        batch_size=32,
-        epochs=200,
-        penalty=0.3,
+        hidden_layer_sizes=(100,), optimizer="adam", learning_rate=0.003, batch_size=32, epochs=200, penalty=0.3
     ),
 }
 """``default`` suits images that are mostly black, such as digits, and ``photo`` others. ``notebook`` repeats the run

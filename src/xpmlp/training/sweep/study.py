@@ -33,11 +33,7 @@ def open_study(storage: str | None, sampler: str, prune: str, recipe: Recipe, as
     try:
         kept = None if storage is None else optuna.storages.RDBStorage(storage)
         study = optuna.create_study(
-            study_name="xpmlp",
-            storage=kept,
-            direction="maximize",
-            pruner=pruners[prune],
-            load_if_exists=True,
+            study_name="xpmlp", storage=kept, direction="maximize", pruner=pruners[prune], load_if_exists=True
         )
     except Exception as error:
         if storage is None:
