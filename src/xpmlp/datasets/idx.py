@@ -52,6 +52,7 @@ FOREIGN_FILES = {
     b"\x28\xb5\x2f\xfd": "a Zstandard file: decompress it",
     b"7z\xbc\xaf": "a 7-Zip archive: unpack it",
     b"rar!": "a RAR archive: unpack it",
+    b"\xd0\xcf\x11\xe0": "an old Excel or Word file: save it as .xlsx or CSV",
     b"version https://git-lfs": "a Git LFS pointer: run git lfs pull",
     GZIP_MAGIC: "a gzip file within a gzip file: decompress it once",
 }

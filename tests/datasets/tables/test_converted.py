@@ -1,5 +1,7 @@
 """Spreadsheets, JSON, ARFF, and archives hold the same table as CSV."""
 
+import bz2
+import gzip
 import json
 import sys
 import zipfile
@@ -11,7 +13,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from xpmlp.datasets import load_dataset
+from xpmlp import predict, train
+from xpmlp.datasets import TableOptions, load_dataset, load_table
+from xpmlp.datasets.tables.frames import table_in_memory
 from xpmlp.errors import DataError, MissingDependencyError
 
 FRAME = pl.DataFrame(
@@ -67,6 +71,16 @@ WRITERS: dict[str, Callable[[Path], Any]] = {
     "table.zip": lambda path: as_zip(path, {"folder/table.csv": CSV, "__MACOSX/folder/._table.csv": b"\0"}),
     "table.json": lambda path: path.write_text(FRAME.write_json()),
     "table.jsonl": lambda path: path.write_text(FRAME.write_ndjson()),
+    "table.jsonl.gz": lambda path: path.write_bytes(gzip.compress(FRAME.write_ndjson().encode())),
+    "table.json.zip": lambda path: as_zip(path, {"table.json": FRAME.write_json().encode()}),
+    # As web services send it, and pandas' to_json writes it.
+    "rows/table.json": lambda path: path.write_text(json.dumps({"count": 40, "items": FRAME.to_dicts()})),
+    "columns/table.json": lambda path: path.write_text(json.dumps(FRAME.to_dict(as_series=False))),
+    "labelled/table.json": lambda path: path.write_text(
+        json.dumps({name: dict(enumerate(values)) for name, values in FRAME.to_dict(as_series=False).items()})
+    ),
+    "index/table.json": lambda path: path.write_text(json.dumps(dict(enumerate(FRAME.to_dicts())))),
+    "split/table.json": lambda path: path.write_text(json.dumps({"columns": FRAME.columns, "data": FRAME.rows()})),
     "table.ods": lambda path: as_sheets(path, {"data": ROWS}),
 }
 
@@ -76,6 +90,7 @@ def test_the_table_is_that_of_its_csv_file(name: str, tmp_path: Path) -> None:
     if name.endswith(".ods"):
         pytest.importorskip("fastexcel")
     (tmp_path / "table.csv").write_bytes(CSV)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
     WRITERS[name](tmp_path / name)
     expected = load_dataset(tmp_path / "table.csv", target="kind")
     found = load_dataset(tmp_path / name, target="kind")
@@ -114,15 +129,44 @@ def test_attributes_of_weka_become_columns(tmp_path: Path) -> None:
     assert [column.name for column in dataset.table_schema.columns] == ["temperature", "the sky"]
 
 
+@pytest.mark.parametrize("name", ["a9a", "a9a.txt", "a9a.svm", "a9a.libsvm.bz2"])
+def test_absent_values_of_libsvm_are_zeros(name: str, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 3, (40, 4)) / 2
+    lines = [" ".join(f"{n}:{value}" for n, value in enumerate(row, start=1) if value) for row in values]
+    text = "".join(f"{'-+'[row % 2]}1 {line or '1:0'}\n" for row, line in enumerate(lines)).encode()
+    (tmp_path / name).write_bytes(bz2.compress(text) if name.endswith("bz2") else text)
+    dataset = load_dataset(tmp_path / name)
+    expected = load_table(table_in_memory(values, pl.Series("label", [-1, 1] * 20)), TableOptions(target="label"))
+    assert dataset.classes == (-1, 1)
+    np.testing.assert_array_equal(dataset.train.x, expected.train.x)
+    np.testing.assert_array_equal(dataset.train.labels, expected.train.labels)
+
+
+def test_fields_of_objects_and_numbers_of_lists_are_columns(tmp_path: Path) -> None:
+    n = np.arange(40)
+    place = [{"height": float(row % 7), "at": {"x": row % 3, "y": [row % 5, row % 2]}} for row in n.tolist()]
+    frame = pl.DataFrame({"place": place, "vector": np.c_[n % 4, n % 9] / 2, "tags": [["a"] * (row % 3) for row in n]})
+    frame = frame.with_columns(kind=pl.Series(["u", "v"] * 20))
+    flat: dict[str, Any] = {"place.height": n % 7, "place.at.x": n % 3, "place.at.y_0": n % 5, "place.at.y_1": n % 2}
+    flat |= {"vector_0": n % 4 / 2, "vector_1": n % 9 / 2, "kind": ["u", "v"] * 20}
+    expected = load_table(table_in_memory(flat), TableOptions(target="kind"))
+    frame.write_parquet(tmp_path / "a.parquet")
+    frame.write_ipc(tmp_path / "a.arrow")
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in frame.to_dicts()))
+    for name in ("a.parquet", "a.arrow", "a.jsonl"):
+        dataset = load_dataset(tmp_path / name, target="kind")
+        assert [column.name for column in dataset.table_schema.columns] == list(flat)[:-1]  # type: ignore[union-attr]
+        np.testing.assert_array_equal(dataset.train.x, expected.train.x)
+        assert any("columns dropped: 'tags'" in note for note in dataset.notes)
+    model, _ = train(frame, "kind", epochs=1, verbose=False)
+    np.testing.assert_array_equal(predict(model, frame).labels, predict(model, flat).labels)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        (
-            "a.json",
-            json.dumps({"x": {"0": 1}, "y": {"0": 2}}),
-            "holds no rows of values. Write one object for each row",
-        ),
-        ("a.jsonl", '{"x": 1, "place": {"street": "A"}}\n' * 5, "values of 'place' are lists or objects"),
+        ("a.json", '{"x": {"0": ["a"]}, "y": {"0": ["b"]}}', "holds no rows of values. Write one object for each row"),
+        ("a.libsvm", "1 1:0.5\n1 0.5\n", "cannot be read in LIBSVM's format"),
         ("a.json", '[{"x": 1}, ', "cannot be read as a table in JSON"),
         ("a.arff", "@relation t\n@attribute a string\n@data\nx\n", "cannot be read as ARFF"),
         ("a.zip", "text", "cannot be unpacked"),

@@ -80,6 +80,7 @@ def check_names(table: Table, names: Iterable[str], *, option: str) -> None:
             raise DataError(
                 f"{table.name}: {option}: there is no column {name!r}.{did_you_mean(name, table.schema)} "
                 f"The columns are {listing(table.schema)}."
+                + (" Are cells separated by another character? Give --separator." if len(table.schema) == 1 else "")
             )
 
 

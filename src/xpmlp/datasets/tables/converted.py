@@ -1,11 +1,14 @@
-"""Files of other programs, as the text of a CSV file: spreadsheets, JSON, ARFF, and zip archives with one table.
+"""Files of other programs as the text of a CSV file: spreadsheets, JSON, ARFF, LIBSVM, and zip archives of one table.
 
 From there on their cells are those of a CSV file: titles, totals, money, dates and missing markers are found.
 """
 
 import io
+import json
+import re
 import zipfile
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,16 +17,26 @@ from xpmlp.optional_imports import import_optional
 
 from ..dataset import listing
 from ..memory import check_memory
-from .table import import_polars, polars_errors, silent_panics
+from .table import Table, import_polars, polars_errors, silent_panics
 
 SPACE_FOR_CELLS = 8  # cells in memory take about as many times a file's size
+FIRST_BYTES = 2**16  # in which LIBSVM's format is recognised
 FAR_LARGER = 10  # times as many cells
 BY_ROWS = 'Write one object for each row: [{"a": 1, "b": 2}, …], as pandas\' to_json(orient="records") does.'
+JSON_OBJECTS = re.compile(rb"(\xef\xbb\xbf)?\s*\[\s*\{")
+LIBSVM_LINE = re.compile(rb"[-+.\de]+( \d+:[-+.\de]+)+ *\r?\n")
 
 
-def convert(path: Path, sheet: str | None = None) -> tuple[bytes, str] | None:
-    """Return the content as CSV, and a note on the sheet read; None for other formats."""
-    reader = READERS.get(path.suffix.lower())
+def convert(path: Path, unpacked: bytes | None = None, sheet: str | None = None) -> tuple[bytes, str] | None:
+    """Return the content, perhaps of a compressed file, as CSV, and a note on the sheet read; None for other formats.
+
+    Compressed are ``table.json.gz`` and the like.
+    """
+    name, start = path.name if unpacked is None else path.stem, (unpacked or b"")[:FIRST_BYTES]
+    if unpacked is None:
+        with path.open("rb") as file:
+            start = file.read(FIRST_BYTES)
+    reader = READERS.get(PurePosixPath(name).suffix.lower()) or (read_libsvm if LIBSVM_LINE.match(start) else None)
     if sheet is not None and reader is not read_spreadsheet:
         raise DataError(f"{path}: --sheet: is no spreadsheet, and has no sheets. Leave --sheet out.")
     if reader is None:
@@ -31,7 +44,8 @@ def convert(path: Path, sheet: str | None = None) -> tuple[bytes, str] | None:
     check_memory(
         SPACE_FOR_CELLS * content_size(path), what=str(path), remedy="Save it as Parquet, which is read in parts."
     )
-    return read_spreadsheet(path, sheet) if reader is read_spreadsheet else reader(path)
+    content = path.read_bytes() if unpacked is None else unpacked
+    return read_spreadsheet(path, content, sheet) if reader is read_spreadsheet else reader(path, content)
 
 
 def content_size(path: Path) -> int:
@@ -43,13 +57,13 @@ def content_size(path: Path) -> int:
         return path.stat().st_size
 
 
-def read_spreadsheet(path: Path, wanted: str | None = None) -> tuple[bytes, str]:
+def read_spreadsheet(path: Path, content: bytes, wanted: str | None = None) -> tuple[bytes, str]:
     """Return the cells of a sheet: by default the first that is visible and holds a table."""
     fastexcel = import_optional("fastexcel", extra="excel", purpose="Reading spreadsheets")
     import_polars()
     try:
         with silent_panics():
-            book = fastexcel.read_excel(path.read_bytes())
+            book = fastexcel.read_excel(content)
             sheets = {name: book.load_sheet(name, header_row=None, dtypes="string") for name in book.sheet_names}
             frames = {name: sheet.to_polars() for name, sheet in sheets.items() if sheet.height}
             hidden = {name for name in frames if sheets[name].visible != "visible"}
@@ -80,28 +94,66 @@ def find_sheet(path: Path, frames: Mapping[str, Any], hidden: Collection[str], w
     return next(name for name, size in sizes.items() if size * FAR_LARGER >= max(sizes.values()))
 
 
-def read_json(path: Path) -> tuple[bytes, str]:
-    """Return the rows of a list of objects, or of one object a line."""
-    polars, content = import_polars(), path.read_bytes()
+def read_json(path: Path, content: bytes) -> tuple[bytes, str]:
+    """Return the rows of a list of objects, of one object a line, or of an object that holds the rows or columns."""
+    polars = import_polars()
+    if not JSON_OBJECTS.match(content):
+        with suppress(ValueError):  # of one object a line
+            content = json.dumps(json_rows(json.loads(content.decode("utf-8-sig")))).encode()
     is_list = content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
     with polars_errors(f"{path}: cannot be read as a table in JSON", BY_ROWS), silent_panics():
         frame = (polars.read_json if is_list else polars.read_ndjson)(io.BytesIO(content), infer_schema_length=None)
+    frame = Table.of(str(path), frame).collect()
     nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
-    if nested and len(nested) == frame.width:
+    if len(nested) == frame.width:
         raise DataError(f"{path}: holds no rows of values. {BY_ROWS}")
-    if nested:
-        raise DataError(f"{path}: values of {listing(nested)} are lists or objects. Give each part a name of its own.")
-    csv: str = frame.write_csv()
-    return csv.encode(), ""
+    csv: str = frame.drop(nested).write_csv()
+    return csv.encode(), f"columns dropped: {listing(nested)} (lists of texts, or of several lengths)" if nested else ""
 
 
-def read_arff(path: Path) -> tuple[bytes, str]:
+def json_rows(document: Any) -> Any:
+    """Return a list of rows that an object holds, such as those of a web service; or the rows of columns.
+
+    Those of pandas' ``to_json`` are in one of its forms: split, index, columns, values or table.
+    """
+    if isinstance(document, list):
+        is_matrix = bool(document) and all(isinstance(row, list) for row in document)
+        return [{f"column_{n}": cell for n, cell in enumerate(row, 1)} for row in document] if is_matrix else document
+    parts = list(document.values()) if isinstance(document, dict) else []
+    lists = [part for part in parts if isinstance(part, list) and part and all(isinstance(row, dict) for row in part)]
+    if len(lists) == 1:
+        return lists[0]
+    if isinstance(document.get("columns"), list) and isinstance(document.get("data"), list):
+        return [dict(zip(document["columns"], row, strict=True)) for row in document["data"]]
+    if all(isinstance(part, dict) for part in parts) and all(map(str.isdigit, document)):
+        return parts
+    columns = [list(part.values()) if isinstance(part, dict) else part for part in parts]
+    if not all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
+        return [document]
+    return [dict(zip(document, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def read_libsvm(path: Path, content: bytes) -> tuple[bytes, str]:
+    """Return the rows of LIBSVM's sparse format, with zeros, and the labels as the column ``label``."""
+    from sklearn.datasets import load_svmlight_file
+
+    try:
+        x, y = load_svmlight_file(io.BytesIO(content))
+    except ValueError as error:
+        raise DataError(f"{path}: cannot be read in LIBSVM's format ({error}). Correct the line.") from error
+    check_memory(16 * x.shape[0] * x.shape[1], what=str(path), remedy="Fit an estimator, which takes sparse data.")
+    polars = import_polars()
+    frame = polars.from_numpy(x.toarray(), schema=[f"x_{index}" for index in range(1, x.shape[1] + 1)])
+    csv: str = frame.with_columns(label=polars.Series(y)).write_csv()
+    return csv.encode(), "read in LIBSVM's format; the first value of each line is the label"
+
+
+def read_arff(path: Path, content: bytes) -> tuple[bytes, str]:
     """Return the rows of Weka's format, with the names of its attributes."""
     from scipy.io import arff
 
     try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            rows, about = arff.loadarff(file)
+        rows, about = arff.loadarff(io.StringIO(content.decode("utf-8-sig", "replace")))
     except Exception as error:  # as above
         raise DataError(
             f"{path}: cannot be read as ARFF ({error}). Save it as CSV if attributes are texts or its rows are sparse."
@@ -114,10 +166,10 @@ def read_arff(path: Path) -> tuple[bytes, str]:
     return csv.encode(), ""
 
 
-def read_zip(path: Path) -> tuple[bytes, str]:
+def read_zip(path: Path, content: bytes) -> tuple[bytes, str]:
     """Return the only file of an archive."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = [
                 member.filename
                 for member in archive.infolist()
@@ -128,16 +180,18 @@ def read_zip(path: Path) -> tuple[bytes, str]:
             if len(names) != 1:
                 held = listing(names) if names else "none"
                 raise DataError(f"{path}: one file is expected in an archive; it holds {held}. Unpack it.")
-            return archive.read(names[0]), ""
+            reader, member = READERS.get(PurePosixPath(names[0]).suffix.lower()), archive.read(names[0])
+            return (member, "") if reader is None else reader(path, member)
     except DataError:
         raise
     except Exception as error:  # as above
         raise DataError(f"{path}: cannot be unpacked ({error}). Is the file whole, and without a password?") from error
 
 
-READERS: dict[str, Callable[[Path], tuple[bytes, str]]] = {
+READERS: dict[str, Callable[[Path, bytes], tuple[bytes, str]]] = {
     **dict.fromkeys((".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"), read_spreadsheet),
     **dict.fromkeys((".json", ".jsonl", ".ndjson"), read_json),
+    **dict.fromkeys((".libsvm", ".svmlight", ".svm"), read_libsvm),
     ".arff": read_arff,
     ".zip": read_zip,
 }

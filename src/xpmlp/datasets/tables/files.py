@@ -30,7 +30,7 @@ from .values import read_texts
 
 SUFFIXES = {
     "parquet": (".parquet", ".pq"),
-    "arrow": (".arrow", ".feather", ".ipc"),
+    "arrow": (".arrow", ".arrows", ".feather", ".ipc"),
     "csv": (".csv", ".tsv"),
     "npz": (".npz",),
     "npy": (".npy",),
@@ -40,7 +40,7 @@ FORMATS = "CSV (plain, .gz, .zst, .bz2, .xz or .zip), Excel, ODS, JSON, ARFF, Pa
 
 # Tables of other programs, each with Python that converts the file {0} to CSV, {1}, or .npz, {2}, if a line does.
 FOREIGN_TABLES = {
-    **dict.fromkeys((".numbers", ".rds", ".rdata", ".duckdb", ".joblib", ".tfrecord", ".docx", ".ipynb"), ""),
+    **dict.fromkeys((".numbers", ".rds", ".rdata", ".duckdb", ".joblib", ".tfrecord", ".docx", ".ipynb", ".sql"), ""),
     **dict.fromkeys(
         (".db", ".sqlite", ".sqlite3"),
         "import polars, sqlite3; polars.read_database('select * from TABLE', sqlite3.connect({0})).write_csv({1})",
@@ -80,7 +80,7 @@ def table_format(path: Path) -> str | None:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in READERS and os.path.isfile(path):
         return "csv"
-    if suffixes and suffixes[-1] in COMPRESSED and len(suffixes) > 1 and suffixes[-2] in SUFFIXES["csv"]:
+    if suffixes and suffixes[-1] in COMPRESSED and len(suffixes) > 1 and suffixes[-2] in (*SUFFIXES["csv"], *READERS):
         return "csv"
     known = next((name for name, known in SUFFIXES.items() if suffixes and suffixes[-1] in known), None)
     if known or (suffixes and suffixes[-1] in OTHER_TEXTS) or not os.path.isfile(path):

@@ -110,12 +110,34 @@ class Table:
 
     @staticmethod
     def of(name: str, frame: Any, **attributes: Any) -> "Table":
-        """Return a table of a Polars DataFrame in memory, with durations in seconds."""
+        """Return a table of a Polars DataFrame in memory, flat and with durations in seconds."""
         return Table(name, frame.lazy(), dict(frame.schema), frame.height, **attributes).in_seconds()
 
+    def flat(self) -> "Table":
+        """Return the table with a column for each field of structs, and each number of lists of one length."""
+        polars, parts = import_polars(), dict[str, list[Any]]()
+        for name, dtype in self.schema.items():
+            column = polars.col(name)
+            if dtype == polars.Struct and not any(part.dtype == polars.Binary for part in dtype.fields):  # a picture
+                names = [part.name for part in dtype.fields]
+                parts[name] = [column.struct.field(part).alias(f"{name}.{part}") for part in names]
+            elif dtype in (polars.Array, polars.List) and (dtype.inner.is_numeric() or dtype.inner.is_nested()):
+                lists = column.arr.to_list().list if dtype == polars.Array else column.list
+                lengths = self.collect(self.frame.select(lists.len().unique())).to_series().drop_nulls()
+                if len(lengths) == 1:
+                    parts[name] = [lists.get(index).alias(f"{name}_{index}") for index in range(lengths[0])]
+        if not any(parts.values()):
+            return self
+        frame = self.frame.select([part for name in self.schema for part in parts.get(name, [polars.col(name)])])
+        with polars_errors(f"{self.name}: values of {listing(parts)} cannot become columns", "Rename them."):
+            schema = dict(frame.collect_schema())
+        return replace(self, frame=frame, schema=schema).flat()
+
     def in_seconds(self) -> "Table":
-        """Return the table with durations as numbers of seconds, and a note on them."""
+        """Return the table with durations as numbers of seconds, and a note on them; flat (see `flat`)."""
         polars = import_polars()
+        if (table := self.flat()) is not self:
+            return table.in_seconds()
         names = [name for name, dtype in self.schema.items() if dtype == polars.Duration]
         if not names:
             return self

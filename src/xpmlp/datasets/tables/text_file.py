@@ -98,8 +98,8 @@ def read_lines(file: Any) -> bytes:
 
 def read_text(path: Path, encoding: str | None = None, errors: str = "strict", sheet: str | None = None) -> Text:
     """Read a file's text, decompressed, in an encoding; by default UTF-8 or another form of Unicode."""
-    converted = convert(path, sheet)
-    content, note = (decompress(path), "") if converted is None else converted
+    unpacked = decompress(path)
+    content, note = convert(path, unpacked, sheet) or (unpacked, "")
     if content is None and not is_unicode(path):
         content = path.read_bytes()  # Polars takes no other names
     with path.open("rb") if content is None else io.BytesIO(content) as file:
@@ -190,7 +190,7 @@ def unicode_encoding(path: Path, start: bytes) -> str | None:
     """Return the encoding of UTF-16 or UTF-32, found by a file's first bytes; None for UTF-8 and others."""
     if not start:
         raise DataError(f"{path}: is empty. Give a table with a header and at least two rows.")
-    if any(start[:20].lstrip().lower().startswith(magic) for magic in FOREIGN_FILES):
+    if any(start[:40].lstrip().lower().startswith(magic) for magic in FOREIGN_FILES):
         raise DataError(f"{path}: {looks_like(start)}. Give CSV, Parquet, Arrow or .npz.")
     if start[:4] in (BOM_UTF32_LE, BOM_UTF32_BE):
         return "utf-32"
