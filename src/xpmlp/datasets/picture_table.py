@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -67,11 +66,8 @@ class PictureIndex:
         """Return the picture of each name; of several, that in the folder with most of them, or of that part's name."""
         found = [[] if name is None else self.find(name) for name in names]
         counts = Counter(file.parent for files in found for file in files)
-
-        def rank(file: Path) -> Any:
-            return -counts[file.parent], part_of(file.parent) != part
-
-        return [min(files, key=rank, default=None) for files in found]
+        ranks = {folder: (-count, part_of(folder) != part) for folder, count in counts.items()}
+        return [min(files, key=lambda file: ranks[file.parent], default=None) for files in found]
 
 
 def without_suffix(name: str) -> str:

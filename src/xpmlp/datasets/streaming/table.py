@@ -105,9 +105,7 @@ def load_table_stream(large: LargeTable, options: TableOptions) -> Dataset:
     draws = draw_rows(numbers)
     is_train = draws >= test_fraction
     parts, labels = (is_train & usable, ~is_train & usable), np.asarray(sorted(targets.labels))
-    dataset = found.dataset(
-        whole.name, statistics, options, parts, is_train, labels, [note, *statistics.row_notes(whole, name)]
-    )
+    dataset = found.dataset(whole.name, statistics, options, parts, labels, [note, *statistics.row_notes(whole, name)])
     assert dataset.table_schema is not None
     stream = TableStream(
         name=whole.name,

@@ -30,7 +30,7 @@ def without_footer(text: Text, layout: Layout, options: TableOptions) -> tuple[T
     if size == len(whole):
         return text, None
     left_out = [line.decode("utf-8", "replace").strip() for line in tail[size:].splitlines() if line.strip()]
-    kept = replace(text, content=text.head_bytes(start + size))
+    kept = replace(text, content=text.read(start + size))
     if not left_out or options.skip_footer:
         return kept, None
     count = f"{len(left_out):,} line{'s' if len(left_out) > 1 else ''}"

@@ -73,7 +73,7 @@ def load_table(data: str | Path | Table, options: TableOptions = DEFAULTS) -> Da
     if not train.any():
         raise DataError(f"{table.name}: no rows to train on.")
     statistics.add(table, train)
-    dataset = found.dataset(data, statistics, options, (train, test), train, target.values[train], notes)
+    dataset = found.dataset(data, statistics, options, (train, test), target.values[train], notes)
     schema = dataset.table_schema
     assert schema is not None
     if test_table is None:
@@ -111,7 +111,6 @@ class FoundColumns:
         statistics: TableStatistics,
         options: TableOptions,
         parts: tuple[Bool[np.ndarray, " rows"], Bool[np.ndarray, " rows"]],
-        medians_of: Bool[np.ndarray, " rows"],
         labels: Shaped[np.ndarray, " labels"],
         notes: list[str | None],
     ) -> Dataset:
@@ -126,7 +125,7 @@ class FoundColumns:
         notes += self.features.notes()
         if shape is None:
             notes += note_suspicions(table, list(self.kinds), target, parts[0] | parts[1])
-        schema = statistics.schema(table, medians_of, target.name, options, white=white)
+        schema = statistics.schema(table, parts[0], target.name, options, white=white)
         notes += missing_notes(statistics.missing, schema, is_training=True)
         if merged := [column.name for column in schema.categories if column.infrequent is not None]:
             keep = option_text("--categories", merged)

@@ -9,7 +9,7 @@ import re
 import sys
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +59,8 @@ class Text:
         """Open its bytes."""
         return self.path.open("rb") if self.content is None else io.BytesIO(self.content)
 
-    def head_bytes(self, size: int) -> bytes:
-        """Return the first bytes."""
+    def read(self, size: int = -1) -> bytes:
+        """Return the first bytes, or all."""
         with self.open_bytes() as file:
             content: bytes = file.read(size)
         return content
@@ -73,27 +73,17 @@ class Text:
 
     def head(self) -> list[str]:
         """Return the first whole lines."""
-        with self.open_bytes() as file:
-            start = read_lines(file)
+        size = SAMPLE_BYTES
+        while len(start := self.read(size)) == size:
+            if size >= LONGEST_LINE or start.count(b"\n") > 2 or (b"\n" not in start and start.count(b"\r") > 2):
+                start = b"".join(start.splitlines(keepends=True)[:-1])
+                break
+            size *= 4
         try:
             text = start.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise DataError(f"{self.path}: is not UTF-8 text ({error}).") from error
         return io.StringIO(text, newline="").readlines()
-
-
-def read_lines(file: Any) -> bytes:
-    """Return the first whole lines of a binary file."""
-    start, size = bytearray(), SAMPLE_BYTES
-    while len(start) < LONGEST_LINE:
-        more = file.read(size)
-        start += more
-        if len(more) < size:
-            return bytes(start)
-        if start.count(b"\n") > 2 or (b"\n" not in start and start.count(b"\r") > 2):
-            break
-        size *= 4
-    return b"".join(start.splitlines(keepends=True)[:-1])
 
 
 def read_text(path: Path, encoding: str | None = None, errors: str = "strict", sheet: str | None = None) -> Text:
@@ -102,24 +92,24 @@ def read_text(path: Path, encoding: str | None = None, errors: str = "strict", s
     content, note = convert(path, unpacked, sheet) or (unpacked, "")
     if content is None and not is_unicode(path):
         content = path.read_bytes()  # Polars takes no other names
-    with path.open("rb") if content is None else io.BytesIO(content) as file:
-        start = file.read(SAMPLE_BYTES)
-    encoding = encoding or unicode_encoding(path, start)
+    text = Text(path, content, note=note)
+    encoding = encoding or unicode_encoding(path, text.read(SAMPLE_BYTES))
     if encoding is not None:
         check_memory(4 * path.stat().st_size, what=str(path), remedy="Save it as UTF-8.")
         try:
-            text = (path.read_bytes() if content is None else content).decode(encoding, errors)
+            decoded = text.read().decode(encoding, errors)
         except UnicodeError as error:
             raise DataError(
                 f"{path}: is not {encoding} text ({error}). Give its encoding with --encoding NAME."
             ) from error
-        content = text.removeprefix("\ufeff").encode(errors="replace")
-        start = content[:SAMPLE_BYTES]
+        content = decoded.removeprefix("\ufeff").encode(errors="replace")
+        text = replace(text, content=content, encoding=encoding)
+    start = text.read(SAMPLE_BYTES)
     if b"\r" in start and b"\n" not in start:  # as old Macs and some spreadsheets end lines
-        content = (path.read_bytes() if content is None else content).replace(b"\r", b"\n")
+        text = replace(text, content=text.read().replace(b"\r", b"\n"))
     if is_quoted_unusually(start):
-        content = quote_as_usual(path.read_bytes() if content is None else content)
-    return Text(path, content, encoding, note)
+        text = replace(text, content=quote_as_usual(text.read()))
+    return text
 
 
 def is_quoted_unusually(start: bytes) -> bool:
@@ -209,7 +199,7 @@ def guess_encoding(text: Text) -> str:
     with suppress(ImportError):
         from charset_normalizer import from_bytes
 
-        found = from_bytes(text.head_bytes(SAMPLE_BYTES), cp_isolation=LIKELY_ENCODINGS).best()
+        found = from_bytes(text.read(SAMPLE_BYTES), cp_isolation=LIKELY_ENCODINGS).best()
         if found is not None and found.encoding in LIKELY_ENCODINGS:
             return str(found.encoding)
     return "cp1252"
