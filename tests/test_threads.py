@@ -129,7 +129,7 @@ def test_a_trial_takes_the_most_faster_threads(
     busy = Machine({1: 0.001, 2: 0.024}, monkeypatch)
     assert choose_threads(busy.multiply, 2) == 1
     assert busy.products < 20
-    found, done = "2 took 24.0 times as long as one, as they do on a busy machine", "matrix products run in 1 thread"
+    found, done = "2 took 24 times as long as one, as they do on a busy machine", "matrix products run in 1 thread"
     assert caplog.messages == [f"{done}: {found} (--threads 2 to insist)"]
     partly = Machine({1: 0.001, 8: 0.01, 4: 0.002, 2: 0.0006}, monkeypatch)
     assert choose_threads(partly.multiply, 8) == 2

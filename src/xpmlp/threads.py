@@ -183,7 +183,7 @@ def choose_threads(multiply: Callable[[], object], most: int) -> int:
         threads //= 2
     if threads < most:
         found = (
-            f"{most} took {first:.1f} times as long as one, as they do on a busy machine (--threads {most} to insist)"
+            f"{most} took {first:.3g} times as long as one, as they do on a busy machine (--threads {most} to insist)"
         )
         logger.info("matrix products run in %s: %s", describe_threads(threads), found)
     return threads

@@ -124,7 +124,7 @@ def test_what_cannot_be_used_is_left_out_with_a_note_and_refused_if_strict(tmp_p
     dataset = load_dataset(path)
     check_labels(dataset)
     assert dataset.train_rows + dataset.test_rows == 26
-    assert dataset.notes[0].endswith("; 1 picture beside the table without a row left out")
+    assert dataset.notes[0].endswith("; 1 picture without a row in the table left out")
     assert dataset.notes[1:4] == (
         "left out 1 row whose picture is not there: '0.png'",
         "left out 1 row without a value in 'fruit'",

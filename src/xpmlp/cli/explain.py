@@ -27,7 +27,8 @@ def explain(
         typer.Argument(metavar="TABLE", help="Rows with their true values; by default the table of MODEL's training."),
     ] = None,
     output: Annotated[
-        Path | None, options.option("FILE", "Also draw them, as a .png picture.", None, "--output", "-o")
+        Path | None,
+        options.option("FILE", "Also draw them, to a .png file.", None, "--output", "-o"),
     ] = None,
     force: options.ForceFile = False,
     repeats: Annotated[int, options.option("N", "Times that each column is shuffled.", min=1)] = 10,

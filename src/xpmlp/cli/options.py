@@ -34,7 +34,7 @@ DATA: Any = typer.Argument(
 )
 Data = Annotated[str, DATA]
 RECORDED: Any = typer.Argument(
-    metavar="DATA", help="By default, the data that MODEL was trained on; any that train takes."
+    metavar="DATA", help="Data to evaluate on, any that train takes; by default the data of MODEL's training."
 )
 RecordedData = Annotated[str | None, RECORDED]
 

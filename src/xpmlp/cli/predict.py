@@ -76,9 +76,7 @@ def predict(
         ),
     ] = None,
     force: Annotated[bool, flag("--force", "Replace files that exist.")] = False,
-    single: Annotated[
-        bool, flag("--single", "Take all that a picture shows as one, not each of several marks.")
-    ] = False,
+    single: Annotated[bool, flag("--single", "Read each picture as one mark, even if it shows several.")] = False,
     show: Annotated[Path | None, option("FILE.png", "Draw each picture beside what the network sees of it.")] = None,
     table: Any = None,
     compute: Any = None,

@@ -22,7 +22,7 @@ from xpmlp.threads import use_threads
 from xpmlp.training import RECIPES, Recipe, fit_dataset
 from xpmlp.training.sweep import Range, Space, Sweep, Trial, default_space, parse_space
 from xpmlp.training.sweep import sweep as search
-from xpmlp.training.sweep.search import PRUNERS, SAMPLERS, check_search, count_trials, rank
+from xpmlp.training.sweep.search import PRUNERS, check_search, count_trials, rank
 from xpmlp.training.sweep.space import SWEPT, check_space
 
 from . import options
@@ -68,10 +68,10 @@ def sweep(
     ] = None,
     sampler: Annotated[
         str,
-        option("NAME", f"{', '.join(SAMPLERS)}: learn from earlier trials, draw, or take every combination.", SEARCH),
+        option("NAME", "tpe learns from earlier trials, random draws, grid takes every combination.", SEARCH),
     ] = "tpe",
     folds: Annotated[
-        int, option("N", "Score by cross-validation; by default on a fifth of the training rows.", SEARCH)
+        int, option("N", "Folds of cross-validation; 1 scores on a fifth of the training rows.", SEARCH)
     ] = 1,
     seeds: Annotated[int, option("N", "Networks with different initial weights for each trial.", SEARCH)] = 1,
     prune: Annotated[
@@ -79,7 +79,11 @@ def sweep(
     ] = "none",
     storage: Annotated[
         str | None,
-        option("URL", "Keep the trials in a file, sqlite:///FILE, to go on later or to watch in a dashboard.", SEARCH),
+        option(
+            "URL",
+            "Keep the trials in a file, sqlite:///FILE, to resume it or watch it in a dashboard.",
+            SEARCH,
+        ),
     ] = None,
     table: Any = None,
     compute: Any = None,

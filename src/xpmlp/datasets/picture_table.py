@@ -205,7 +205,7 @@ def by_class(named: NamedPictures, target: str, options: TableOptions) -> Pictur
         raise DataError(f"{table.name}: no row has a picture and a class: {'; '.join(notes)}.")
     used = f"the inputs are the pictures that {named.column!r} names, the classes are in {target!r}"
     if named.unnamed:
-        used += f"; {counted(named.unnamed, 'picture')} beside the table without a row left out"
+        used += f"; {counted(named.unnamed, 'picture')} without a row in the table left out"
     if len(table.schema) > 2:
         used += f"; other columns are left out: {exclude} takes these instead"
     parts = {"train": {label: files for label, files in classes.items() if files}}
