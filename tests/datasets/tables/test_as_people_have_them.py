@@ -123,7 +123,7 @@ def test_columns_that_cannot_help_are_dropped_in_one_note_or_refused(tmp_path: P
             "name": [f"n{i}" for i in range(rows)],
             "my, remark": [f"a remark of several words, number {i}" for i in range(rows)],
             "when": pl.Series(["2026-01-01"] * rows).str.to_date(),
-            "list": [[1, 2]] * rows,
+            "list": [["a", "b"]] * rows,
             "nothing": pl.Series([None] * rows),
             "gap": pl.Series([None] * rows, dtype=pl.Float64),
             "unit": ["kg"] * rows,
@@ -140,7 +140,7 @@ def test_columns_that_cannot_help_are_dropped_in_one_note_or_refused(tmp_path: P
     (note,) = (note for note in dataset.notes if "dropped" in note)
     assert note == (
         "columns dropped: 'name' (ids or names: different in all rows), 'my, remark' (free text), 'list' (of "
-        "type List(Int64)), 'nothing' (no values), 'gap' (no values), 'when' (constant), 'unit' (constant), 'one' "
+        "type List(String)), 'nothing' (no values), 'gap' (no values), 'when' (constant), 'unit' (constant), 'one' "
         "(constant); use text as categories with --categories 'name,\"my, remark\"'"
     )
     assert load_dataset(path, categories=["name"]).train.x.shape[1] == 161  # of the training rows, and the size
