@@ -25,6 +25,8 @@ from . import options
 from .console import make_console
 from .export import page_of
 
+DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+
 
 def draw(
     model: Annotated[
@@ -56,7 +58,10 @@ def draw(
     name = re.sub(r"[^\w.-]+", "_", str(trained.training.get("data") or "model"))[:60]
     page = folder / f"{name}.html"
     write_whole(page, page_of(file, trained, data_dir, small=False))
-    opened = "opened in the browser: " if open_in_browser(page) else "open it in a browser: "
+    # Without a display, Python would start a browser for the terminal, if there is one.
+    has_display = sys.platform in ("win32", "darwin") or any(map(os.environ.get, DISPLAYS))
+    is_open = has_display and webbrowser.open(page.as_uri())
+    opened = "opened in the browser: " if is_open else "open it in a browser: "
     console.print(Text.assemble(opened, (str(page), "bold")))
 
 
@@ -88,10 +93,3 @@ def has_mnist(data_dir: Path | None) -> bool:
                 find_mnist(Path(os.path.expanduser(place)))
                 return True
     return False
-
-
-def open_in_browser(page: Path) -> bool:
-    """Open a page in the browser of the desktop, and return whether there is one."""
-    # Without a display, Python would start a browser for the terminal, if there is one.
-    displays = any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")))
-    return (displays or sys.platform in ("win32", "darwin")) and webbrowser.open(page.as_uri())

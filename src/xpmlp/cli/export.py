@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from jaxtyping import Float
 
 from xpmlp.datasets import Split, TableOptions
 from xpmlp.datasets.load import load_by_options
@@ -115,11 +114,14 @@ def largest_difference(model: Model, content: bytes, run: Callable[[Model, bytes
     It is relative to the largest prediction if that is above 1.
     """
     columns = model.raw_columns
-    raw: Any = random_array(model) if columns is None else random_table(columns)
     if columns is None:
+        random, shape = np.random.default_rng(0), (SAMPLES, *model.input_shape)
+        is_scaled = model.input_scale != 1.0  # from whole numbers
+        raw: Any = np.floor(random.random(shape) * model.input_scale) if is_scaled else random.standard_normal(shape)
         dtype = np.float32 if model.input_scale != 1.0 else model.layers[0].weight.dtype
         x = (raw.reshape(SAMPLES, -1) / model.input_scale).astype(dtype)
     else:
+        raw = random_table(columns)
         x = rows_to_predict(Table.of("samples", import_polars().DataFrame(raw)), columns).x
     prediction = predict(model, x, prepared=True)
     expected = prediction.labels if model.task == "regression" else prediction.probabilities
@@ -153,13 +155,6 @@ def run_script(model: Model, content: bytes, raw: Any) -> Any:
     namespace: dict[str, Any] = {"__name__": "exported"}
     exec(compile(content, "exported", "exec"), namespace)
     return namespace["predict" if model.task == "regression" else "predict_probabilities"](raw)
-
-
-def random_array(model: Model) -> Float[np.ndarray, "rows *shape"]:
-    """Return random raw samples in the model's range: whole numbers if they are scaled."""
-    rng = np.random.default_rng(0)
-    shape = (SAMPLES, *model.input_shape)
-    return rng.standard_normal(shape) if model.input_scale == 1.0 else np.floor(rng.random(shape) * model.input_scale)
 
 
 def random_table(columns: TableSchema) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse
-from jaxtyping import Float64
 from sklearn import config_context, get_config
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
@@ -166,23 +165,19 @@ class MLPClassifier(ClassifierMixin, MLPBase):
         """Return the sample weights times the weights of their classes."""
         if self.class_weight is None:
             return weight
-        of_class = self._class_weight_of_samples(y).astype(dtype)
-        return of_class if weight is None else weight * of_class
-
-    def _class_weight_of_samples(self, labels: Any) -> Float64[np.ndarray, " samples"]:
-        """Return the weight of each sample's class."""
         if isinstance(self.class_weight, dict) and self._label_binarizer.y_type_ in ("binary", "multiclass"):
             # Computed for all known classes, because a batch need not contain every class.
             known = self._label_binarizer.classes_
             of_each = compute_class_weight(self.class_weight, classes=known, y=known)
-            weights = of_each[np.searchsorted(known, np.ravel(labels))]
+            weights = of_each[np.searchsorted(known, np.ravel(y))]
         else:
-            weights = compute_sample_weight(self.class_weight, labels)
+            weights = compute_sample_weight(self.class_weight, y)
         if not np.all(weights >= 0.0) or not np.any(weights):
             raise ValueError(
                 f"class_weight={self.class_weight!r}: class weights must be non-negative, and at least one positive."
             )
-        return np.asarray(weights, dtype=np.float64)
+        weights = weights.astype(dtype)
+        return weights if weight is None else weight * weights
 
     def _loss_name(self) -> str:
         """Return the softmax's cross-entropy for three classes or more, else the logistic one."""

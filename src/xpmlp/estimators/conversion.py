@@ -161,9 +161,11 @@ class PortableMixin(BaseEstimator):
 
 def to_model(estimator: Any) -> Model:
     """Return the network with its classes and a record of the estimator."""
+    # Parameters that JSON cannot hold get their defaults when the file is read.
+    given = estimator.get_params(deep=False).items()
     record: dict[str, Any] = {
         "class": type(estimator).__name__,
-        "parameters": plain_parameters(estimator),
+        "parameters": {name: plain(value) for name, value in given if value is None or plain(value) is not None},
         "attributes": {name: plain(getattr(estimator, name)) for name in SAVED if hasattr(estimator, name)},
     }
     if hasattr(estimator, "feature_names_in_"):
@@ -193,12 +195,6 @@ def to_model(estimator: Any) -> Model:
         output_names=output_names,
         training={RECORD: record, "epochs": estimator.n_iter_},
     )
-
-
-def plain_parameters(estimator: Any) -> dict[str, Any]:
-    """Return the parameters that JSON can hold; the others get their defaults when the file is read."""
-    values = {name: plain(value) for name, value in estimator.get_params(deep=False).items()}
-    return {name: value for name, value in values.items() if value is not None or getattr(estimator, name) is None}
 
 
 def plain(value: Any) -> Any:

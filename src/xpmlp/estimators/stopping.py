@@ -97,20 +97,14 @@ class Stopping(Callback):
         if score is not None:
             improved, is_best = self.record_score(*score())
         if not estimator.early_stopping:
-            improved, is_best = self.record_loss(), False
+            improved, is_best = not estimator.loss_ > estimator.best_loss_ - estimator.tol, False
+            estimator.best_loss_ = min(estimator.best_loss_, estimator.loss_)
         self.has_best |= is_best
         estimator._no_improvement_count = 0 if improved else estimator._no_improvement_count + 1
         estimator._learning_rate.end_epoch(estimator.t_)
         if estimator._no_improvement_count > estimator.n_iter_no_change:
             self.slow_down_or_stop(stop)
         return is_best
-
-    def record_loss(self) -> bool:
-        """Record the lowest loss, and return whether this one is lower by more than tol."""
-        estimator = self.estimator
-        improved = not estimator.loss_ > estimator.best_loss_ - estimator.tol
-        estimator.best_loss_ = min(estimator.best_loss_, estimator.loss_)
-        return improved
 
     def record_score(self, loss: float, value: float) -> tuple[bool, bool]:
         """Record the validation loss and score, and return whether the score improved by tol, and at all."""

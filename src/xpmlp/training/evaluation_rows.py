@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from xpmlp.datasets import Provenance, Split, load_dataset
+from xpmlp.datasets import Dataset, Provenance, Split, load_dataset
 from xpmlp.datasets.load import NAMES, is_table
 from xpmlp.datasets.picture_folder import PictureFolder
 from xpmlp.datasets.pictures import find_pictures, read_parts
@@ -77,21 +77,21 @@ def find_rows(
         raise SettingsError(f"{data}: is not a table, so --target cannot be used. Leave it out.")
     dataset = load_dataset(data, data_dir=data_dir, memory=memory)
     check_shape(model, dataset.input_shape, dataset.name)
-
-    def scaled_as_in_training(split: Split) -> Split:
-        if dataset.input_scale == model.input_scale:
-            return split
-        return Split((split.x * (dataset.input_scale / model.input_scale)).astype(split.x.dtype), split.labels)
-
-    test, notes, stream = scaled_as_in_training(dataset.test), dataset.notes, dataset.stream
+    test, notes, stream = rescaled(dataset, dataset.test, model), dataset.notes, dataset.stream
     if dataset.input_scale != model.input_scale:
         notes += unusual_scale(test.x, model, what=dataset.name)
     rows = EvaluationRows(test, dataset.name, "test rows", notes, lambda: dataset.train)
     if stream is None or test.rows == dataset.test_rows:
         return rows
-    blocks = (scaled_as_in_training(stream.read(piece, "test")) for piece in stream.pieces)
+    blocks = (rescaled(dataset, stream.read(piece, "test"), model) for piece in stream.pieces)
     facts = (f"{dataset.name}: read in pieces: the data take {dataset.why_streamed}",)
     return replace(rows, facts=facts, blocks=blocks, total=dataset.test_rows)
+
+
+def rescaled(dataset: Dataset, split: Split, model: Model) -> Split:
+    """Return samples of a dataset scaled as those that a model was trained on."""
+    factor = dataset.input_scale / model.input_scale
+    return split if factor == 1.0 else Split((split.x * factor).astype(split.x.dtype), split.labels)
 
 
 def labelled_pictures(model: Model, data: str, target: str | None, given: TableOptions | None) -> PictureFolder | None:

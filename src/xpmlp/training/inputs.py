@@ -37,7 +37,7 @@ from xpmlp.model.image_preprocessor import prepare_marks
 from xpmlp.model.model import Model
 from xpmlp.model.model_file import load_model
 
-from .evaluation_rows import find_rows, given_columns, without_left_out
+from .evaluation_rows import find_rows, given_columns, rescaled, without_left_out
 
 TO_FRAME = ("to_dataframe", "compute", "to_polars", "pl")  # of xarray, Dask, Hugging Face's datasets, and DuckDB
 LARGEST_SCALED = 2.0  # scaled values of images lie between -1 and 1, or little beyond
@@ -354,8 +354,7 @@ def labelled_split(model: Model, data: Any, y: Any = None, *, prepared: bool = F
     if isinstance(data, Dataset):
         if data.table_schema != model.table_schema:
             raise DataError(f"{data.name}: its columns are prepared for another model. Give the table itself.")
-        factor = data.input_scale / model.input_scale
-        data = data.test if factor == 1.0 else Split(data.test.x * np.float32(factor), data.test.labels)
+        data = rescaled(data, data.test, model)
     if isinstance(data, Split):
         if not prepared:
             warn_of_range(model, data.x, raw=False)

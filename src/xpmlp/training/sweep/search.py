@@ -19,12 +19,13 @@ from xpmlp.plots.sweep import describe_value
 from xpmlp.threads import use_threads
 from xpmlp.training.distributed import Communicator, digest
 from xpmlp.training.inputs import as_dataset
+from xpmlp.training.population import Rows
 from xpmlp.training.recipes import Recipe
 from xpmlp.training.train import find_recipe, make_samples
 
 from .space import Range, Space, check_space, default_space, size_of_grid
 from .study import Account, find_importances, open_study
-from .trials import Trial, make_rows, make_splits, share_out, train_trials
+from .trials import Trial, make_splits, share_out, train_trials
 
 SAMPLERS = ("tpe", "random", "grid")
 PRUNERS = ("none", "halving", "hyperband")
@@ -159,7 +160,11 @@ def sweep(
     check_search(sampler, prune, trials, folds, seeds, processes.size)
     wanted = count_trials(space, sampler, trials)
     backend = load_backend(backend) if isinstance(backend, str) else backend
-    rows = make_rows(make_splits(dataset, folds), range(recipe.seed, recipe.seed + seeds))
+    rows = {  # of each seed on each fold; all trials share them
+        (seed, fold): Rows(train, np.random.default_rng((seed, fold)), validation)
+        for seed in range(recipe.seed, recipe.seed + seeds)
+        for fold, (train, validation) in enumerate(make_splits(dataset, folds))
+    }
     asked = describe_sweep(dataset, space, recipe, folds, seeds)
     processes.compare(asked)
     account: Any = None  # the first process keeps it

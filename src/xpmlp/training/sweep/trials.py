@@ -77,15 +77,6 @@ def make_splits(dataset: Dataset, folds: int) -> list[Split]:
     return split_rows_into_folds(dataset, folds)
 
 
-def make_rows(splits: Sequence[Split], seeds: Sequence[int]) -> dict[tuple[int, int], Rows]:
-    """Return the rows of each seed on each fold; all trials share them."""
-    return {
-        (seed, fold): Rows(train, np.random.default_rng((seed, fold)), validation)
-        for seed in seeds
-        for fold, (train, validation) in enumerate(splits)
-    }
-
-
 def share_out(trials: Sequence[Trial], recipe: Recipe, dataset: Dataset, processes: int) -> list[list[Trial]]:
     """Return each process's trials: the longest are given out first, each to the process with the least to do."""
     loss = choose_loss(dataset, recipe)
