@@ -16,7 +16,7 @@ from sklearn.metrics import get_scorer_names
 from sklearn.neural_network._multilayer_perceptron import BaseMultilayerPerceptron
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from xpmlp.backends import BACKENDS, Backend
 from xpmlp.backends.select import AUTO
@@ -272,22 +272,9 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
         y, weight = to_host(y), to_host(sample_weight)
         wanted = None if self.dtype is None else np.dtype(self.dtype).name
         with source.scope():
-            if is_numpy(source):
-                x, y = validate_data(
-                    self,
-                    X,
-                    y,
-                    accept_sparse=["csr", "csc"],
-                    multi_output=True,
-                    y_numeric=self._y_numeric,
-                    dtype=wanted or (np.float64, np.float32),
-                    reset=reset,
-                )
-            else:
-                x = check_samples(self, source, X, reset=reset, dtype=wanted)
-                y = check_targets(self, y)
-                check_consistent_length(x, y)
-            dtype = dtype_name(x)
+            x = check_samples(self, source, X, reset=reset, dtype=wanted)
+            y, dtype = check_targets(self, y), dtype_name(x)
+            check_consistent_length(x, y)
             if weight is not None:
                 rows = np.empty((x.shape[0], 1))
                 weight = _check_sample_weight(weight, rows, ensure_non_negative=True, dtype=getattr(np, dtype))
@@ -362,11 +349,8 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
         check_is_fitted(self)
         refuse_lazy(X=X)
         source = backend_of(X)
-        if is_numpy(source):
-            x = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        else:
-            with source.scope():
-                x = check_samples(self, source, X, reset=False, dtype=dtype_name(self.coefs_[0]))
+        with source.scope():
+            x = check_samples(self, source, X, reset=False, dtype=dtype_name(self.coefs_[0]))
         backend = self._find_backend(backend_of(self.coefs_[0]), x)
         layers = self._layers(backend)
         activation, loss = prediction_functions(self, backend)

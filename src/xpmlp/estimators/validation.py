@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array
-from sklearn.utils.validation import _check_feature_names, _check_n_features
+from sklearn.utils.validation import _check_feature_names, _check_n_features, validate_data
 
 from xpmlp.backends import Backend
 
-from .arrays import dtype_name, to_host
+from .arrays import dtype_name, is_numpy, to_host
 
 
 def check_samples(estimator: Any, backend: Backend, x: Any, *, reset: bool, dtype: str | None) -> Any:
@@ -16,6 +16,9 @@ def check_samples(estimator: Any, backend: Backend, x: Any, *, reset: bool, dtyp
 
     If `reset`, store the number of features, otherwise compare it with the stored one.
     """
+    if is_numpy(backend):
+        dtypes = dtype or (np.float64, np.float32)
+        return validate_data(estimator, x, accept_sparse=["csr", "csc"], dtype=dtypes, reset=reset)
     if str(getattr(x, "layout", "")).startswith("torch.sparse"):
         raise TypeError(
             "Sparse tensors are not supported, only SciPy's sparse matrices. Make them dense with X.to_dense()."
@@ -42,7 +45,9 @@ def check_targets(estimator: Any, y: Any) -> Any:
         raise ValueError(
             f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None."
         )
-    return check_array(to_host(y), ensure_2d=False, dtype=None, input_name="y", estimator=estimator)
+    names = {"input_name": "y", "estimator": estimator}
+    y = check_array(to_host(y), accept_sparse="csr", ensure_2d=False, dtype=None, **names)
+    return y.astype(np.float64) if estimator._y_numeric and y.dtype.kind == "O" else y
 
 
 def refuse_lazy(**given: Any) -> None:
