@@ -41,10 +41,10 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def xpmlp(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Finished]]:
-    """A function that runs the command line in this process, as the installed command does, and returns its end."""
+    """A function that runs the command line in this process, and checks its exit status, if one is given."""
     from xpmlp.cli import main
 
-    def run(*arguments: object) -> Finished:
+    def run(*arguments: object, status: int | None = 0) -> Finished:
         monkeypatch.setattr(sys, "argv", ["xpmlp", *map(str, arguments)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
@@ -52,7 +52,9 @@ def xpmlp(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         code = ended.value.code
         captured = capsys.readouterr()
         err = captured.err + (f"{code}\n" if isinstance(code, str) else "")
-        return Finished(code if isinstance(code, int) else int(code is not None), captured.out, err)
+        finished = Finished(code if isinstance(code, int) else int(code is not None), captured.out, err)
+        assert status in (finished.code, None), finished
+        return finished
 
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     handlers = {number: signal.getsignal(number) for number in numbers}
@@ -82,16 +84,17 @@ def command() -> Callable[..., Finished]:
 
 
 @pytest.fixture
-def refused(xpmlp: Callable[..., Finished]) -> Callable[..., None]:
-    """A function that runs a command which must fail, with one line on standard error that holds these words."""
+def refused(xpmlp: Callable[..., Finished]) -> Callable[..., str]:
+    """A function that returns the line on standard error of a command that must fail; it must hold these words."""
 
-    def check(arguments: Sequence[object], *words: str) -> None:
-        code, out, err = xpmlp(*arguments)
-        assert (code, out) == (1, ""), arguments
+    def check(arguments: Sequence[object], *words: str) -> str:
+        _, out, err = xpmlp(*arguments, status=1)
+        assert out == "", arguments
         assert err.startswith("Error: ")
         assert err.count("\n") == 1
         for word in words:
             assert word in err
+        return err
 
     return check
 

@@ -11,8 +11,7 @@ QUICK = ("--data", "digits", "--hidden", "8", "--rounds", "3", "--rows", "200")
 
 @pytest.mark.slow
 def test_it_prints_a_table_and_writes_the_files(xpmlp: Any, tmp_path: Path) -> None:
-    code, out, _ = xpmlp("bench", "--backend", "numpy", *QUICK, "-o", tmp_path / "out")
-    assert code == 0
+    out = xpmlp("bench", "--backend", "numpy", *QUICK, "-o", tmp_path / "out").out
     assert "64-8-10, batch 128, 200 rows" in out
     assert "numpy" in out
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
@@ -26,8 +25,7 @@ def test_it_prints_a_table_and_writes_the_files(xpmlp: Any, tmp_path: Path) -> N
     timing["seconds"] = [10.0 * second for second in timing["seconds"]]
     new = tmp_path / "slower.json"
     new.write_text(json.dumps(values))
-    code, out, _ = xpmlp("bench", "--compare", old, new)
-    assert code == 0
+    out = xpmlp("bench", "--compare", old, new).out
     assert "10.000" in out
     assert "slower by 900 %" in out
 
@@ -37,11 +35,9 @@ def test_a_tables_target_is_named_as_it_is_for_training(xpmlp: Any, tmp_path: Pa
     table = tmp_path / "table.csv"
     table.write_text("size,kind\n" + "".join(f"{row / 50},{'large' if row > 50 else 'small'}\n" for row in range(100)))
     arguments = ("bench", "--backend", "numpy", "--data", table, "--hidden", "2", "--rounds", "1")
-    code, _, err = xpmlp(*arguments)
-    assert code == 1
+    err = xpmlp(*arguments, status=1).err
     assert "Name it with --target" in err
-    code, out, _ = xpmlp(*arguments, "--target", "kind")
-    assert code == 0
+    out = xpmlp(*arguments, "--target", "kind").out
     assert "1-2-2, batch 128, 80 rows" in out
 
 
@@ -65,8 +61,7 @@ def test_a_mistake_is_said_before_anything_is_measured(refused: Any, arguments: 
 
 @pytest.mark.slow
 def test_where_nothing_could_be_measured_it_fails(xpmlp: Any) -> None:
-    code, out, err = xpmlp("bench", "--backend", "numpy:cuda", *QUICK)
-    assert code == 1
+    _, out, err = xpmlp("bench", "--backend", "numpy:cuda", *QUICK, status=1)
     assert "failed: SettingsError: device 'cuda': NumPy has only cpu. Use …" in out
     assert "numpy:cuda failed: SettingsError: device 'cuda': NumPy has only cpu. Use another backend, such as" in err
     assert "Nothing could be measured" in err
@@ -85,7 +80,7 @@ def test_a_point_that_cannot_fit_is_said_before_the_others_are_measured(
     monkeypatch.setattr("xpmlp.bench.measure.available_memory", lambda: 2**30)
     monkeypatch.setattr("xpmlp.cli.bench.print_note", said.append)
     monkeypatch.setattr("xpmlp.bench.measure.measure_case", measure)
-    xpmlp("bench", "--backend", "numpy", *QUICK, "--sweep", "hidden=8,100000000")
+    xpmlp("bench", "--backend", "numpy", *QUICK, "--sweep", "hidden=8,100000000", status=130)
     assert said[0].startswith("will not be measured: 64-100000000-10, batch 128, 200 rows: needs about")
     assert said[1] == "measured"
 
@@ -96,20 +91,17 @@ def test_interrupted_before_anything_is_measured_it_says_so(xpmlp: Any, monkeypa
         raise KeyboardInterrupt
 
     monkeypatch.setattr("xpmlp.bench.measure.measure_case", stop)
-    code, out, err = xpmlp("bench", "--backend", "numpy", *QUICK)
-    assert (code, out) == (130, "")
+    _, out, err = xpmlp("bench", "--backend", "numpy", *QUICK, status=130)
+    assert out == ""
     assert "Interrupted before anything was measured; nothing is saved." in err
 
 
-def test_an_output_that_cannot_be_is_refused_before_anything_is_measured(xpmlp: Any, tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_is_refused_before_anything_is_measured(refused: Any, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "earlier").mkdir()
     (tmp_path / "earlier" / "results.json").write_text("mine")
     for name, reason in (("file", "cannot be written"), ("earlier", "already holds results")):
-        code, out, err = xpmlp("bench", "--backend", "numpy", *QUICK, "-o", tmp_path / name)
-        assert code == 1
-        assert reason in err
-        assert out == ""
+        refused(("bench", "--backend", "numpy", *QUICK, "-o", tmp_path / name), reason)
     assert (tmp_path / "earlier" / "results.json").read_text() == "mine"
 
 
@@ -117,12 +109,11 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_measured(xpmlp: 
 def test_force_replaces_earlier_results_and_leaves_nothing_of_theirs(xpmlp: Any, tmp_path: Path) -> None:
     sweep = ("bench", "--backend", "numpy", *QUICK, "--sweep", "batch-size=16,64", "-o", tmp_path)
     (tmp_path / "mine.txt").write_text("earlier")
-    code, out, _ = xpmlp(*sweep)
-    assert code == 0
+    out = xpmlp(*sweep).out
     assert "batch 16" in out
     assert "batch 64" in out
     assert (tmp_path / "sweep.png").exists()
-    assert xpmlp("bench", "--backend", "numpy", *QUICK, "-o", tmp_path, "--force").code == 0
+    xpmlp("bench", "--backend", "numpy", *QUICK, "-o", tmp_path, "--force")
     assert json.loads((tmp_path / "results.json").read_text())["format"] == "xpmlp benchmark"
     assert not (tmp_path / "sweep.png").exists()  # of other settings
     assert (tmp_path / "mine.txt").read_text() == "earlier"

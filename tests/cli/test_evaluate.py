@@ -20,7 +20,7 @@ Run = Callable[..., Any]
 Digits = tuple[np.ndarray, np.ndarray]
 
 
-def test_the_json_is_the_report(xpmlp: Run, digits_run: Path) -> None:
+def test_the_report_is_printed_as_json_and_as_tables(xpmlp: Run, digits_run: Path) -> None:
     code, out, err = xpmlp("evaluate", digits_run, "digits", "--json")
     assert (code, err) == (0, "")
     said = json.loads(out)
@@ -28,10 +28,7 @@ def test_the_json_is_the_report(xpmlp: Run, digits_run: Path) -> None:
     model = load_model(digits_run / "model.safetensors")
     expected = json.loads(json.dumps(training.evaluate(model, "digits").to_json()))
     assert said == expected | {"linear_model": said["linear_model"]}
-
-
-def test_the_tables_say_what_the_json_says(xpmlp: Run, digits_run: Path) -> None:
-    said = json.loads(xpmlp("evaluate", digits_run, "digits", "--json").out)
+    # And the tables say the same.
     code, out, err = xpmlp("evaluate", digits_run / "model.safetensors")  # on the data of its training
     assert (code, err) == (0, "")
     first, *rest = out.splitlines()
@@ -58,8 +55,7 @@ def test_other_data_of_the_same_kind_are_scaled_as_the_models_were(
 
     def evaluate(images: np.ndarray, labels: np.ndarray, **options: Any) -> tuple[Any, str]:
         write_idx_folder(Path("data"), images, labels, **options)
-        code, out, err = xpmlp("evaluate", digits_run, "data", "--json")
-        assert code == 0
+        _, out, err = xpmlp("evaluate", digits_run, "data", "--json")
         shutil.rmtree("data")
         return json.loads(out), err
 

@@ -26,9 +26,12 @@ pytest.importorskip("mpi4py")
 pytestmark = pytest.mark.skipif(MPIEXEC is None, reason="mpiexec is not installed")
 
 
-def launch(processes: int, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [*LAUNCH, str(processes), *TRAIN, *arguments]
+def run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=100, check=False)
+
+
+def launch(processes: int, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return run([*LAUNCH, str(processes), *TRAIN, *arguments], cwd)
 
 
 @pytest.mark.slow
@@ -51,12 +54,7 @@ def test_the_first_process_alone_speaks_and_writes(tmp_path: Path) -> None:
     [
         ("--seed", ("1", "2"), 1, "seed: is 1 in process 0, but 2 in process 1."),
         ("--epochs", ("1", "0"), 1, "process 1 of 2: --epochs: 0 is not a whole number of at least 1."),
-        (
-            "--seed",
-            ("1", "one"),
-            2,
-            "process 1 of 2: Invalid value for '--seed': ",
-        ),
+        ("--seed", ("1", "one"), 2, "process 1 of 2: Invalid value for '--seed': "),
     ],
 )
 def test_processes_with_other_settings_are_refused(
@@ -64,9 +62,7 @@ def test_processes_with_other_settings_are_refused(
 ) -> None:
     first, second = ([*TRAIN, "digits", option, value, "--output", "run"] for value in values)
     command = [*LAUNCH, "1", *first, ":", "-n", "1", *second]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=100, check=False
-    )
+    done = run(command, tmp_path)
     assert done.returncode == code
     assert done.stderr.count(message) == 1
     assert not (tmp_path / "run").exists()
@@ -140,9 +136,7 @@ def test_processes_read_different_rows_of_a_stream_and_all_together(tmp_path: Pa
     # Rows are told apart by their targets.
     write_points(tmp_path, 10_000, lambda x, number: np.arange(10_000) + 10_000.5 * number)
     command = [*LAUNCH, "3", sys.executable, "-c", RECORD_ROWS]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=100, check=False
-    )
+    done = run(command, tmp_path)
     assert done.returncode == 0, done.stderr
     found = [np.load(tmp_path / f"{rank}.npz") for rank in range(3)]
     rows = np.concatenate([one["rows"] for one in found], axis=1)
@@ -192,9 +186,7 @@ def test_a_sweep_of_several_processes_leaves_the_run_of_one(tmp_path: Path) -> N
     sweep = [sys.executable, "-m", "xpmlp", "sweep", "digits", "--trials", "8", "--sampler", "random", "--epochs", "2"]
     for processes in ("1", "2"):
         command = [*LAUNCH, processes, *sweep, "--output", processes]
-        done = subprocess.run(
-            command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=100, check=False
-        )
+        done = run(command, tmp_path)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("8 trials in") == done.stdout.count("saved in") == 1
     one, two = (safetensors.numpy.load_file(tmp_path / name / "model.safetensors") for name in ("1", "2"))

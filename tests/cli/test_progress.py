@@ -15,6 +15,7 @@ from xpmlp.training import EpochRow
 from xpmlp.training.progress import LiveProgress, describe_epoch, describe_loss, make_progress
 
 Run = Callable[..., Any]
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 ESCAPE = "\x1b"
 
@@ -73,7 +74,7 @@ def test_a_terminal_shows_a_bar_with_the_epoch_and_the_time_left(
 
 
 @pytest.fixture
-def xpmlp_in_terminal(xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
+def xpmlp_in_terminal(xpmlp: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
     """A function that runs the command line in this process with a terminal as its output."""
 
     def run(*arguments: object) -> tuple[int, str]:
@@ -83,7 +84,7 @@ def xpmlp_in_terminal(xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyP
             monkeypatch.context() as patch,
         ):
             patch.setattr(sys, "stdout", stream)
-            code = xpmlp(*arguments).code
+            code = xpmlp(*arguments, status=None).code
             stream.flush()
             return code, written()
 
@@ -133,9 +134,7 @@ def test_however_a_run_ends_its_terminal_gets_its_cursor_back(
     assert text.count(f"{ESCAPE}[?25l") == text.count(f"{ESCAPE}[?25h") == 1
 
 
-def test_a_file_gets_a_plain_line_for_every_epoch(
-    xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_gets_a_plain_line_for_every_epoch(xpmlp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even if FORCE_COLOR is set, as by continuous integration: its log can show colors, but not lines that move."""
     rest = r"   loss \d\.\d{4}   test loss \d\.\d{4}   test accuracy \d\d\.\d\d %   [ \d,]{9,} samples/s"
     for folder, allowed in (("plain", set()), ("colored", {"1m", "0m"})):
@@ -170,7 +169,7 @@ def test_without_test_rows_a_line_holds_what_there_is() -> None:
     assert describe_epoch(row, 100) == "epoch   3/100   loss 0.5000       1,234 samples/s"
 
 
-def test_many_short_epochs_are_not_all_written_but_the_last_is(xpmlp: Run, no_pictures: None) -> None:
+def test_many_short_epochs_are_not_all_written_but_the_last_is(xpmlp: Run) -> None:
     """So that the notes on a table stay on the screen."""
     for options, last in ((["--epochs", 200], 200), (["--epochs", 300, "--patience", 1], None)):
         out = xpmlp("train", "iris", "--output", "run", "--force", *options).out

@@ -56,7 +56,7 @@ def test_killed_at_any_moment_and_resumed_it_ends_with_the_same_bits(
         process.wait()
         command = ("train", "--resume", run)
     assert newest_checkpoint(run / "checkpoints").epoch >= 0
-    assert xpmlp(*command).code == 0
+    xpmlp(*command)
     assert weights(run) == weights(unbroken)
     assert losses(run) == losses(unbroken)
 
@@ -74,27 +74,30 @@ def test_killed_before_its_first_checkpoint_it_is_begun_again(
     process.wait()
     for _, checkpoint in checkpoint_files(run / "checkpoints"):
         checkpoint.unlink()  # where it was quicker than this test
-    code, _, err = xpmlp("train", "--resume", run, "--epochs", "3")
-    assert code == 1
+    err = xpmlp("train", "--resume", run, "--epochs", "3", status=1).err
     assert "--epochs 3 was given, but the run has 40" in err
-    code, out, _ = xpmlp("train", "--resume", run)
-    assert code == 0
+    out = xpmlp("train", "--resume", run).out
     assert "there is no checkpoint yet, so the run starts over" in out
     assert weights(run) == weights(unbroken)
     assert sorted(path.suffix for path in (run / "checkpoints").iterdir()) == [".safetensors"] * 2
 
 
-def test_nothing_else_need_be_said(xpmlp: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+ENSEMBLE = ("--ensemble", "3", "--dropout", "0.2", "--hidden", "9", "--validation-fraction", "0.2")
+
+
+@pytest.mark.parametrize("options", [(), ENSEMBLE], ids=["network", "ensemble"])
+def test_nothing_else_need_be_said(
+    xpmlp: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
     run = tmp_path / "run"
-    assert xpmlp("train", "digits", "--epochs", "4", "--checkpoint-every", "1", "-o", run).code == 0
+    xpmlp("train", "digits", "--epochs", "4", *options, "--checkpoint-every", "1", "-o", run)
     whole = weights(run)
     checkpoint_files(run / "checkpoints")[0][1].unlink()
     (run / "model.safetensors").unlink()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    code, out, _ = xpmlp("train", "--resume", run)
-    assert code == 0
+    out = xpmlp("train", "--resume", run).out
     assert "resuming after epoch 3" in out
     assert weights(run) == whole
     assert not list(elsewhere.iterdir())
@@ -102,11 +105,11 @@ def test_nothing_else_need_be_said(xpmlp: Any, tmp_path: Path, monkeypatch: pyte
 
 def test_other_settings_are_refused_with_the_difference(xpmlp: Any, refused: Any, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    assert xpmlp("train", tmp_path / "no.csv", "--checkpoint-every", "1", "-o", run).code == 1
+    xpmlp("train", tmp_path / "no.csv", "--checkpoint-every", "1", "-o", run, status=1)
     refused(("train", "--resume", run), "there is no such folder")  # it could not begin
     assert not run.exists()
     refused(("train", "--resume", tmp_path), "holds no checkpoint")
-    assert xpmlp("train", "digits", "--epochs", "2", "--checkpoint-every", "1", "--patience", "9", "-o", run).code == 0
+    xpmlp("train", "digits", "--epochs", "2", "--checkpoint-every", "1", "--patience", "9", "-o", run)
     assert not (run / "last.safetensors").exists()  # the best weights are the last
     refused(("train", "--resume", tmp_path), f"holds several runs. Did you mean {run}?")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
@@ -114,23 +117,23 @@ def test_other_settings_are_refused_with_the_difference(xpmlp: Any, refused: Any
         ("--epochs", "9", "2"),
         ("--learning-rate", "0.5", "None"),
         ("--backend", "torch", "numpy"),
+        ("--ensemble", "2", "None"),
     ):
         refused(("train", "--resume", run, option, value), f"{option} {value} was given, but the run has {own}")
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
     # A file of the run stands for it; the same again is no contradiction.
-    assert xpmlp("train", "--resume", run / "model.safetensors", "--epochs", "2", "-q").code == 0
+    xpmlp("train", "--resume", run / "model.safetensors", "--epochs", "2", "-q")
 
 
 def test_a_run_with_checkpoints_is_not_begun_over(xpmlp: Any, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    assert xpmlp("train", "digits", "--epochs", "3", "--checkpoint-every", "1", "-o", run).code == 0
+    xpmlp("train", "digits", "--epochs", "3", "--checkpoint-every", "1", "-o", run)
     for name in ("model.safetensors", "history.csv", "run.json", "curves.png", "confusion.png", "gallery.png"):
         (run / name).unlink(missing_ok=True)  # as it is when a run was killed
-    code, _, err = xpmlp("train", "digits", "--epochs", "1", "-o", run)
-    assert code == 1
+    err = xpmlp("train", "digits", "--epochs", "1", "-o", run, status=1).err
     assert f"xpmlp train --resume {run}" in err
     again = ("train", "digits", "--epochs", "1", "--checkpoint-every", "1", "-o", run)
-    assert xpmlp(*again, "--force").code == 0
+    xpmlp(*again, "--force")
     assert newest_checkpoint(run / "checkpoints").epoch == 1  # the older run's third is gone
 
 
@@ -143,13 +146,12 @@ def test_patience_ends_a_run_with_its_best_weights(xpmlp: Any, tmp_path: Path, m
 
     monkeypatch.setattr("xpmlp.plots.draw_curves", keep)
     run = tmp_path / "run"
-    code, out, _ = xpmlp("train", "digits", "--epochs", "60", "--patience", "2", "-o", run)
-    assert code == 0
+    out = xpmlp("train", "digits", "--epochs", "60", "--patience", "2", "-o", run).out
     record = json.loads((run / "run.json").read_text())
     assert record["epochs"] == record["kept_epoch"] + 2
     assert f"stopped after epoch {record['epochs']}: no lower loss for 2 epochs" in out
     assert f"the weights are those of epoch {record['kept_epoch']}, the best" in out
-    assert xpmlp("plot", run).code == 0
+    xpmlp("plot", run)
     assert kept == [record["kept_epoch"]] * 2
     history = read_history(run / "history.csv")
     losses = [row.validation_loss or math.inf for row in history]
@@ -166,11 +168,11 @@ def test_patience_ends_a_run_with_its_best_weights(xpmlp: Any, tmp_path: Path, m
     assert record["data"]["validation_rows"] == 144
 
 
-def test_a_run_of_an_earlier_version_is_resumed_on_its_own_rows(xpmlp: Any, tmp_path: Path) -> None:
+def test_a_run_of_an_earlier_version_is_resumed_on_its_own_rows(xpmlp: Any, refused: Any, tmp_path: Path) -> None:
     """Its epoch was chosen by the test rows, and all other rows were trained on."""
     run = tmp_path / "run"
     command = ("train", "digits", "--epochs", "4", "--patience", "2", "--checkpoint-every", "1", "-o", run)
-    assert xpmlp(*command).code == 0
+    xpmlp(*command)
     (_, newest), _ = checkpoint_files(run / "checkpoints")
     checkpoint = newest_checkpoint(run / "checkpoints")
     checkpoint.settings.pop("validation_fraction")
@@ -178,8 +180,7 @@ def test_a_run_of_an_earlier_version_is_resumed_on_its_own_rows(xpmlp: Any, tmp_
     (run / "run.json").unlink()
     _, out, _ = xpmlp("train", "--resume", run)
     assert "1,437 training rows, 360 validation rows, 360 test rows" in out
-    refused = xpmlp("train", "--resume", run, "--validation-fraction", "0.2")
-    assert "--validation-fraction 0.2 was given, but the run has" in refused.err
+    refused(("train", "--resume", run, "--validation-fraction", "0.2"), "0.2 was given, but the run has")
 
 
 def test_the_number_of_threads_is_kept_and_may_be_changed_on_resuming(
@@ -190,15 +191,14 @@ def test_the_number_of_threads_is_kept_and_may_be_changed_on_resuming(
         return kept, newest_checkpoint(tmp_path / "checkpoints").threads
 
     command = ("train", "digits", "--epochs", "2", "--checkpoint-every", "1", "-o", tmp_path)
-    assert xpmlp(*command, "--threads", "2").code == 0
+    xpmlp(*command, "--threads", "2")
     assert record() == (2, 2)
     for option, number in ((), 2), (("--threads", "3"), 3):
         checkpoint_files(tmp_path / "checkpoints")[0][1].unlink()
-        code, out, _ = xpmlp("train", "--resume", tmp_path, *option)
-        assert code == 0
+        out = xpmlp("train", "--resume", tmp_path, *option).out
         assert f"resuming after epoch 1, in {number} threads" in out
         assert record() == (number, number)
-    assert xpmlp(*command, "--threads", "0").code == 2
-    assert xpmlp("evaluate", tmp_path, "digits", "--threads", "1").code == 0
-    assert xpmlp(*command, "--force").code == 0  # small products are not worth threads
+    xpmlp(*command, "--threads", "0", status=2)
+    xpmlp("evaluate", tmp_path, "digits", "--threads", "1")
+    xpmlp(*command, "--force")  # small products are not worth threads
     assert record() == (1, 1)

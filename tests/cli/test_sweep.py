@@ -16,11 +16,10 @@ pytest.importorskip("optuna")
 
 def test_it_leaves_a_run_of_the_best_settings(xpmlp: Any, tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    code, out, err = xpmlp(
+    out = xpmlp(
         *("sweep", "iris", "--learning-rate", "1e-4..0.1 log", "--hidden", "8", "--hidden", "16,8", "--epochs", "30"),
         *("--trials", "10", "--sampler", "random", "--seeds", "2", "-o", folder),
-    )
-    assert code == 0, err
+    ).out
     assert "learning_rate: 0.0001 to 0.1, in powers of ten" in out
     assert "hidden_layer_sizes: 8, 16-8" in out
     assert "10 trials in" in out
@@ -29,8 +28,7 @@ def test_it_leaves_a_run_of_the_best_settings(xpmlp: Any, tmp_path: Path) -> Non
     assert max(float(trial["score"]) for trial in trials) > 0.9
     for name in ("sweep_curves.png", "sweep_settings.png", "sweep_parallel.png"):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
-    code, out, _ = xpmlp("evaluate", folder, "iris")
-    assert code == 0
+    out = xpmlp("evaluate", folder, "iris").out
     assert "accuracy" in out
 
 
@@ -43,8 +41,7 @@ def test_ctrl_c_after_the_trials_keeps_them(xpmlp: Any, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(search, "find_importances", interrupt)
     monkeypatch.setattr(module, "fit_dataset", interrupt)
-    code, _, err = xpmlp("sweep", "iris", "--hidden", "4", "--hidden", "8", "--epochs", "2", "-o", "out")
-    assert code == 130
+    err = xpmlp("sweep", "iris", "--hidden", "4", "--hidden", "8", "--epochs", "2", "-o", "out", status=130).err
     assert "Interrupted before the end. Saved in out: trials.csv" in err
     assert len((empty_folder / "out" / "trials.csv").read_text(encoding="utf-8").splitlines()) > 2
 
@@ -65,11 +62,9 @@ def test_ctrl_c_after_the_trials_keeps_them(xpmlp: Any, monkeypatch: pytest.Monk
     ],
 )
 def test_what_makes_no_sense_is_refused_before_data_are_read(
-    xpmlp: Any, empty_folder: Path, arguments: tuple[str, ...], message: str
+    refused: Any, empty_folder: Path, arguments: tuple[str, ...], message: str
 ) -> None:
-    code, _, err = xpmlp("sweep", "/nowhere", *arguments)
-    assert code == 1
-    assert message in " ".join(err.split())
+    refused(("sweep", "/nowhere", *arguments), message)
     assert not list(empty_folder.iterdir())
 
 
