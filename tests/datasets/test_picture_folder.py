@@ -4,6 +4,7 @@ import contextlib
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,10 @@ import pytest
 import xpmlp
 from xpmlp.datasets import ByteSplit, Dataset, load_dataset
 from xpmlp.errors import DataError, SettingsError
-from xpmlp.training import Report
 
 Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
 
+evaluate: Any = xpmlp.evaluate
 RED, BLUE = (200, 30, 30), (20, 40, 220)
 
 
@@ -179,32 +180,22 @@ def damaged(pictures: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "options", "message"),
     [
-        (one_class, r"holds pictures, but not those of several classes\. Put the pictures of each class into a folder"),
-        (flat, r"pictures, but not those of several classes\. Put .*/pictures/cat/1\.jpg"),
-        (damaged, "no picture of 'red' can be read"),
-        (lambda pictures: save(pictures / "train" / "x.png", RED), "/train: holds pictures, but not their classes"),
+        (one_class, {}, r"pictures, but not those of several classes\. Put the pictures of each class into a folder"),
+        (flat, {}, r"pictures, but not those of several classes\. Put .*/pictures/cat/1\.jpg"),
+        (damaged, {}, "no picture of 'red' can be read"),
+        (lambda pictures: save(pictures / "train" / "x.png", RED), {}, "/train: holds pictures, but not their classes"),
+        (Path.exists, {"target": "y"}, "holds pictures, so --target cannot be used"),
+        (Path.exists, {"image_size": "0"}, "--image-size: '0' is not a size"),
+        (Path.exists, {"image_size": "32x"}, "--image-size: '32x' is not a size"),
+        (Path.exists, {"image_size": "9999x9999"}, "is not a size of 1 to 1024 pixels"),
     ],
 )
-def test_what_has_no_classes_is_refused_with_the_layout(
-    pictures: Path, change: Callable[[Path], None], message: str
+def test_what_has_no_classes_and_options_for_other_data_are_refused(
+    pictures: Path, change: Callable[[Path], object], options: Any, message: str
 ) -> None:
     change(pictures)
-    with pytest.raises(DataError, match=message):
-        load_dataset(pictures)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"target": "y"}, "holds pictures, so --target cannot be used"),
-        ({"image_size": "0"}, "--image-size: '0' is not a size"),
-        ({"image_size": "32x"}, "--image-size: '32x' is not a size"),
-        ({"image_size": "9999x9999"}, "is not a size of 1 to 1024 pixels"),
-    ],
-)
-def test_options_that_are_not_for_pictures_are_refused(pictures: Path, options: dict[str, str], message: str) -> None:
     with pytest.raises((DataError, SettingsError), match=message):
         load_dataset(pictures, **options)
 
@@ -220,13 +211,11 @@ def test_a_model_prepares_later_pictures_as_its_own_and_is_evaluated_on_those_he
     photo = tmp_path / "photo.jpg"
     save(photo, BLUE, (300, 400))
     assert xpmlp.predict(loaded, str(photo)).labels.tolist() == ["blue"]
-    held_out = xpmlp.evaluate(loaded, str(pictures))
-    assert isinstance(held_out, Report)
+    held_out = evaluate(loaded, str(pictures))
     assert held_out.confusion.sum() == load_dataset(pictures).test_rows
     for name, color in (("red", RED), ("blue", BLUE)):
         save(tmp_path / "other" / name / "1.png", color, (3, 3))
-    report = xpmlp.evaluate(loaded, str(tmp_path / "other"))
-    assert isinstance(report, Report)
+    report = evaluate(loaded, str(tmp_path / "other"))
     assert (report.confusion.sum(), report.accuracy) == (2, 1.0)
 
 
@@ -238,6 +227,11 @@ def test_the_plots_of_runs_are_no_pictures_to_train_on(pictures: Path) -> None:
     for folder, runs in (("runs", "first, .*second"), ("runs/first", "first"), ("runs/second", "second")):
         with pytest.raises(DataError, match=f"holds trained models, not data: .*{runs}. Give the data"):
             load_dataset(pictures.parent / folder)
+    table = pictures.parent / "runs" / "rows.csv"
+    table.write_text("a,y\n1,2\n")
+    with pytest.raises(DataError, match=r"is a folder\. Name the table in it, as .*rows.csv"):
+        load_dataset(table.parent)
+    table.unlink()
     (pictures.parent / "runs").rename(pictures / "runs")  # beside the classes
     dataset = load_dataset(pictures)
     assert dataset.classes == ("blue", "red")

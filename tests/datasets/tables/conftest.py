@@ -24,6 +24,19 @@ def write(tmp_path: Path) -> Callable[[str], Path]:
 
 
 @pytest.fixture
+def halves(tmp_path: Path) -> Callable[[Any, int], tuple[Path, Path]]:
+    """A function that writes the first rows and the rest of a frame as training and test file."""
+
+    def write_parts(frame: Any, rows: int) -> tuple[Path, Path]:
+        paths = tmp_path / "train.parquet", tmp_path / "test.parquet"
+        for path, part in zip(paths, (frame[:rows], frame[rows:]), strict=True):
+            part.write_parquet(path)
+        return paths
+
+    return write_parts
+
+
+@pytest.fixture
 def compress() -> Callable[[bytes, str], bytes]:
     """A function that compresses a content as files with that suffix are; others as they are."""
 

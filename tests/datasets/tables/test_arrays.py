@@ -9,8 +9,8 @@ import pytest
 import xpmlp
 from xpmlp.datasets import load_dataset
 from xpmlp.errors import DataError
-from xpmlp.training import Report
 
+evaluate: Any = xpmlp.evaluate
 RNG = np.random.default_rng(0)
 Y = np.arange(60) % 3
 IMAGES = RNG.integers(0, 256, (60, 8, 9), dtype=np.uint8)
@@ -22,8 +22,7 @@ LATER = slice(0, 20)
 @pytest.mark.parametrize(
     ("arrays", "shape", "rows", "note"),
     [
-        # Keras' mnist.npz, MedMNIST's files, a Bunch of scikit-learn, numpy.savez(file, x, y), to_categorical.
-        ({"x_train": IMAGES, "y_train": Y, "x_test": IMAGES[LATER], "y_test": Y[LATER]}, (8, 9), (60, 0, 20), ""),
+        # MedMNIST's files, a Bunch of scikit-learn, numpy.savez(file, x, y), to_categorical.
         (
             {
                 f"{part}_{what}": array[rows]
@@ -45,7 +44,7 @@ LATER = slice(0, 20)
         ({"trainX": ROWS, "trainY": Y, "validX": ROWS, "validY": Y}, (4,), (60, 0, 60), "validation rows are the test"),
         ({"x_train": ROWS, "y_train": Y, "x_test": ROWS, "y_test": Y, "z": Y}, (4,), (60, 0, 60), "1 other arrays are"),
     ],
-    ids=["keras", "medmnist", "bunch", "positional", "one-hot", "validation", "others"],
+    ids=["medmnist", "bunch", "positional", "one-hot", "validation", "others"],
 )
 def test_usual_names_of_arrays_train_at_once(
     tmp_path: Path, arrays: dict[str, Any], shape: tuple[int, ...], rows: tuple[int, int, int], note: str
@@ -86,12 +85,10 @@ def test_files_of_single_arrays_train_with_the_file_of_their_targets(
     assert xpmlp.predict(model, pixels[3]).labels.tolist() == xpmlp.predict(model, pixels[3:4]).labels.tolist()
     with pytest.warns(UserWarning, match=f"but the model was trained on values up to {white}. Scale them as those"):
         xpmlp.predict(model, pixels * 255.0)
-    for report, rows in ((xpmlp.evaluate(model, images), 12), (xpmlp.evaluate(model, images, answers), 12)):
-        assert isinstance(report, Report)
+    for report, rows in ((evaluate(model, images), 12), (evaluate(model, images, answers), 12)):
         assert report.confusion.sum() == rows
     np.save(tmp_path / "few.npy", Y[:7])
-    report = xpmlp.evaluate(model, str(tmp_path / "new.npy"), str(tmp_path / "few.npy"))
-    assert isinstance(report, Report)
+    report = evaluate(model, str(tmp_path / "new.npy"), str(tmp_path / "few.npy"))
     assert report.confusion.sum() == 7
 
 

@@ -13,11 +13,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from xpmlp import predict, train
-from xpmlp.datasets import TableOptions, load_dataset, load_table
+from xpmlp import datasets, predict, train
+from xpmlp.datasets import TableOptions, load_table
 from xpmlp.datasets.tables.frames import table_in_memory
 from xpmlp.errors import DataError, MissingDependencyError
 
+load_dataset: Any = datasets.load_dataset
 FRAME = pl.DataFrame(
     {
         "zip": [f"0{row}" for row in range(10, 50)],
@@ -125,7 +126,6 @@ def test_attributes_of_weka_become_columns(tmp_path: Path) -> None:
     path.write_text(f"% measured by hand\n@relation weather\n{attributes}@data\n{rows}")
     dataset = load_dataset(path, target="play")
     assert dataset.classes == ("no", "yes")
-    assert dataset.table_schema is not None
     assert [column.name for column in dataset.table_schema.columns] == ["temperature", "the sky"]
 
 
@@ -155,7 +155,7 @@ def test_fields_of_objects_and_numbers_of_lists_are_columns(tmp_path: Path) -> N
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in frame.to_dicts()))
     for name in ("a.parquet", "a.arrow", "a.jsonl"):
         dataset = load_dataset(tmp_path / name, target="kind")
-        assert [column.name for column in dataset.table_schema.columns] == list(flat)[:-1]  # type: ignore[union-attr]
+        assert [column.name for column in dataset.table_schema.columns] == list(flat)[:-1]
         np.testing.assert_array_equal(dataset.train.x, expected.train.x)
         assert any("columns dropped: 'tags'" in note for note in dataset.notes)
     model, _ = train(frame, "kind", epochs=1, verbose=False)

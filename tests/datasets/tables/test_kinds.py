@@ -15,30 +15,22 @@ from hypothesis import strategies as st
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 
-from xpmlp import load_dataset
+import xpmlp
 from xpmlp.datasets.tables.dates import PARTS, date_part, find_format, parse_dates
 from xpmlp.datasets.tables.files import read_table
 from xpmlp.datasets.tables.loading import held_out_rows, labelled_rows, rows_to_predict
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import TableSchema
 
+load_dataset: Any = xpmlp.load_dataset
 Write = Callable[..., Path]
+Halves = Callable[..., tuple[Path, Path]]
 DAY = timedelta(days=1)
 MOMENTS = [datetime(1999, 12, 31, 23, 5, tzinfo=UTC) + timedelta(days=41 * i, minutes=7 * i) for i in range(60)]
 
 
-def halves(tmp_path: Path, frame: pl.DataFrame, rows: int) -> tuple[Path, Path]:
-    """Write the first rows and the rest of a table as training and test file."""
-    paths = tmp_path / "train.parquet", tmp_path / "test.parquet"
-    frame[:rows].write_parquet(paths[0])
-    frame[rows:].write_parquet(paths[1])
-    return paths
-
-
 def schema_of(path: Path, **options: Any) -> Any:
-    schema = load_dataset(path, **options).table_schema
-    assert schema is not None
-    return schema
+    return load_dataset(path, **options).table_schema
 
 
 # Dates
@@ -83,12 +75,11 @@ def test_the_parts_of_a_date_are_those_that_python_tells(moment: datetime) -> No
     np.testing.assert_allclose(found, truth, atol=1e-6)
 
 
-def test_dates_become_the_parts_that_vary_scaled_and_later_ones_are_told(tmp_path: Path) -> None:
+def test_dates_become_the_parts_that_vary_scaled_and_later_ones_are_told(tmp_path: Path, halves: Halves) -> None:
     moments = [datetime(2020, 1, 1) + timedelta(days=11 * i) for i in range(100)]  # noqa: DTZ001
     frame = pl.DataFrame({"when": moments, "y": [i % 2 for i in range(100)]})
-    train, test = halves(tmp_path, frame, 80)
+    train, test = halves(frame, 80)
     dataset = load_dataset(train, test=test)
-    assert dataset.table_schema is not None
     (column,) = dataset.table_schema.columns
     assert [part for part, *_ in column.parts] == ["year", "month", "day", "weekday", "elapsed"]
     months = np.array([moment.month for moment in moments])
@@ -120,13 +111,13 @@ def test_an_ambiguous_order_is_told_and_can_be_chosen(write: Write) -> None:
 # Missing cells
 
 
-def test_missing_numbers_get_the_median_and_a_mark_as_scikit_learn_gives_them(tmp_path: Path) -> None:
+def test_missing_numbers_get_the_median_and_a_mark_as_scikit_learn_gives_them(halves: Halves) -> None:
     generator = np.random.default_rng(0)
     x = generator.normal(size=(150, 2))
     x[generator.random(150) < 0.2, 0] = np.nan
     x[3, 1] = np.nan  # a single one is filled and not marked
     frame = pl.from_numpy(x, schema=["many", "one"]).with_columns(y=pl.Series(np.arange(150) % 2))
-    train, test = halves(tmp_path, frame, 100)
+    train, test = halves(frame, 100)
     dataset = load_dataset(train, test=test, scale="none")
     imputer = SimpleImputer(strategy="median", add_indicator=True).fit(x[:100])
     for split, rows in ((dataset.train, x[:100]), (dataset.test, x[100:])):
@@ -167,7 +158,6 @@ def test_a_schema_with_missing_values_of_every_kind_is_what_json_keeps_of_it(
 def test_text_among_numbers_is_missing_and_told(write: Write) -> None:
     path = write("a,y\n" + "".join(f"{'broken' if i % 20 == 3 else i},{i % 2}\n" for i in range(100)))
     dataset = load_dataset(path)
-    assert dataset.table_schema is not None
     (column,) = dataset.table_schema.columns
     assert (column.kind, column.indicator) == ("number", True)
     assert any(
@@ -185,11 +175,11 @@ def test_text_among_numbers_is_missing_and_told(write: Write) -> None:
 # Rare categories
 
 
-def test_rare_categories_become_one_as_in_scikit_learn_and_so_do_unknown_ones(tmp_path: Path) -> None:
+def test_rare_categories_become_one_as_in_scikit_learn_and_so_do_unknown_ones(halves: Halves) -> None:
     generator = np.random.default_rng(0)
     towns = np.array([f"t{int(number)}" for number in generator.exponential(4.0, 600)])
     frame = pl.DataFrame({"town": towns, "y": np.arange(600) % 2})
-    train, test = halves(tmp_path, frame.with_columns(town=pl.Series([*towns[:599], "elsewhere"])), 500)
+    train, test = halves(frame.with_columns(town=pl.Series([*towns[:599], "elsewhere"])), 500)
     dataset = load_dataset(train, test=test)
     encoder = OneHotEncoder(min_frequency=5, handle_unknown="infrequent_if_exist", sparse_output=False)
     truth = encoder.fit_transform(towns[:500, None])
@@ -238,7 +228,6 @@ def test_every_type_of_parquet_is_used_or_named(tmp_path: Path) -> None:
     path = tmp_path / "data.parquet"
     frame.write_parquet(path)
     dataset = load_dataset(path)
-    assert dataset.table_schema is not None
     kinds = {column.name: column.kind for column in dataset.table_schema.columns}
     numbers = ["decimal", "duration", "numbers", "wide", "list_0", "struct.a"]
     assert [name for name, kind in kinds.items() if kind == "number"] == numbers
@@ -252,14 +241,12 @@ def test_every_type_of_parquet_is_used_or_named(tmp_path: Path) -> None:
 def test_row_numbers_without_a_name_are_dropped(write: Write) -> None:
     text = ",x,y\n" + "".join(f"{i},{i % 7},{i % 2}\n" for i in range(40))
     dataset = load_dataset(write(text))
-    assert dataset.table_schema is not None
     assert [column.name for column in dataset.table_schema.columns] == ["x"]
     assert "columns dropped: 'column_1' (numbers the rows)" in dataset.notes
     gaps = ",x,y\n" + "".join(f"{i + i // 2 * 5},{i % 7},{i % 2}\n" for i in range(40))
     names = ",x,y\n" + "".join(f"Mazda {i},{i % 7},{i % 2}\n" for i in range(40))
     for other in (gaps, names):  # as R writes the names of rows, some of which were left out
         dataset = load_dataset(write(other))
-        assert dataset.table_schema is not None
         assert len(dataset.table_schema.columns) == 1
         assert not any("--exclude" in note for note in dataset.notes)
     assert len(schema_of(write(text), features=["column_1", "x"]).columns) == 2
@@ -271,7 +258,6 @@ def test_a_column_with_values_in_test_rows_alone_is_dropped(tmp_path: Path) -> N
         frame = pl.DataFrame({"x": range(60), "rare": [1.5 if i == row else None for i in range(60)]})
         frame.with_columns(y=pl.col("x") % 2).write_parquet(tmp_path / "data.parquet")
         dataset = load_dataset(tmp_path / "data.parquet", test_fraction=0.5)
-        assert dataset.table_schema is not None
         outcomes.append("rare" in [column.name for column in dataset.table_schema.columns])
         assert outcomes[-1] != any("'rare' (no values in the training rows)" in note for note in dataset.notes)
     assert set(outcomes) == {True, False}
@@ -288,7 +274,6 @@ def test_none_is_a_category_among_others_and_missing_among_numbers_and_truths(wr
     assert dataset.classes == ("Marked", "None", "Some")
     assert dataset.train_rows + dataset.test_rows == 60
     schema = dataset.table_schema
-    assert schema is not None
     assert {column.name: column.categories for column in schema.categories} == {"truth": ("False", "True", "missing")}
     assert [column.indicator for column in schema.columns if column.name == "count"] == [True]
     assert load_dataset(path, target="improved", na=["None"]).classes == ("Marked", "Some")
@@ -302,7 +287,6 @@ def test_text_that_recurs_beside_a_few_decorated_numbers_is_categories(write: Wr
     vitamins = ["100%", *["enriched"] * 8, "none"]
     path = write("vitamins,fat,y\n" + "".join(f"{vitamins[i % 10]},{i} g,{i % 2}\n" for i in range(60)))
     schema = load_dataset(path).table_schema
-    assert schema is not None
     assert [column.kind for column in schema.columns] == ["category", "number"]
 
 
@@ -311,7 +295,6 @@ def test_a_class_called_none_is_missing_for_a_model_that_was_trained_without_it(
     text = "x,y\n" + "".join(f"{i},{['None', 'Some', 'Marked'][i % 3]}\n" for i in range(60))
     table = read_table(write(text))
     schema = load_dataset(write(text)).table_schema
-    assert schema is not None
     split, _ = labelled_rows(table, schema, ("Marked", "Some"))
     assert set(split.labels) == {"Marked", "Some"}
     recorded = {"file": "data.csv", "rows": 60, "test_fraction": 0.2}

@@ -8,10 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from xpmlp import Recipe, evaluate, load_dataset, train
+import xpmlp
+from xpmlp import Recipe, evaluate, train
 from xpmlp.datasets.scaling import scaled
 from xpmlp.datasets.tables.columns import decide_task
 from xpmlp.errors import DataError
+
+load_dataset: Any = xpmlp.load_dataset
 
 Write = Callable[..., Path]
 
@@ -54,7 +57,6 @@ def test_every_format_gives_the_same_dataset(tmp_path: Path, monkeypatch: pytest
 def test_the_target_is_told_by_its_name_and_the_split_is_stratified(tmp_path: Path, name: str) -> None:
     frame_of(300).rename({"label": name}).write_csv(tmp_path / "data.csv")
     dataset = load_dataset(tmp_path / "data.csv", test_fraction=0.3)
-    assert dataset.table_schema is not None
     assert dataset.table_schema.target == name
     assert any(f"the target is the column {name!r}" in note for note in dataset.notes)
     assert np.bincount(dataset.test.labels).tolist() == [30, 30, 30]
@@ -67,7 +69,6 @@ def test_features_are_those_named_without_those_excluded(tmp_path: Path) -> None
 
     def names(**options: Any) -> list[str]:
         form = load_dataset(tmp_path / "data.csv", **options).table_schema
-        assert form is not None
         return [column.name for column in form.columns]
 
     assert names() == ["a", "b", "city"]
@@ -86,11 +87,7 @@ def test_features_are_those_named_without_those_excluded(tmp_path: Path) -> None
         ([1, 2, 3] * 20, "classification", (1, 2, 3)),
         ([1.0, 2.0, 3.0] * 20, "classification", (1, 2, 3)),
         ([0] * 57 + [1] * 3, "classification", (0, 1)),
-        (
-            [5, 6, 7] * 19 + [3, 9, 9],
-            "classification",
-            (3, 5, 6, 7, 9),
-        ),  # the grades of wine: few, though some are rare
+        ([5, 6, 7] * 19 + [3, 9, 9], "classification", (3, 5, 6, 7, 9)),  # the grades of wine: few, some of them rare
         (list(range(60)), "regression", ()),
         ([0.5 * value for value in range(60)], "regression", ()),
     ],
@@ -99,9 +96,8 @@ def test_the_task_is_told_by_the_targets_values(tmp_path: Path, values: list[Any
     frame_of().with_columns(label=pl.Series(values)).write_parquet(tmp_path / "data.parquet")
     dataset = load_dataset(tmp_path / "data.parquet")
     assert (dataset.task, dataset.classes) == (task, classes)
-    assert dataset.train.labels.dtype.kind == (
-        "f" if task == "regression" else "U" if isinstance(classes[0], str) else "i"
-    )
+    kind = "f" if task == "regression" else "U" if isinstance(classes[0], str) else "i"
+    assert dataset.train.labels.dtype.kind == kind
 
 
 @pytest.mark.parametrize(

@@ -13,22 +13,16 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
-from xpmlp import load_dataset
+import xpmlp
 from xpmlp.datasets.tables.files import read_table
 from xpmlp.datasets.tables.loading import rows_to_predict
 from xpmlp.errors import DataError
 
+load_dataset: Any = xpmlp.load_dataset
+
 Write = Callable[..., Path]
+Halves = Callable[..., tuple[Path, Path]]
 SCALERS = {"none": None, "unit": MinMaxScaler(), "standard": StandardScaler()}
-
-
-def halves(tmp_path: Path, frame: pl.DataFrame) -> tuple[Path, Path]:
-    """Write the first two thirds and the rest of a table as training and test file."""
-    rows = 2 * frame.height // 3
-    paths = tmp_path / "train.parquet", tmp_path / "test.parquet"
-    for path, part in zip(paths, (frame[:rows], frame[rows:]), strict=True):
-        part.write_parquet(path)
-    return paths
 
 
 def numbers(*, missing: bool, seed: int = 0) -> Any:
@@ -42,11 +36,11 @@ def numbers(*, missing: bool, seed: int = 0) -> Any:
 @pytest.mark.parametrize("scale", SCALERS)
 @pytest.mark.parametrize("missing", ["refuse", "mean", "median"])
 def test_numbers_are_filled_and_scaled_as_scikit_learn_does_it_on_the_training_rows_alone(
-    tmp_path: Path, scale: str, missing: str
+    halves: Halves, scale: str, missing: str
 ) -> None:
     x = numbers(missing=missing != "refuse")
     frame = pl.from_numpy(x, schema=["a", "b", "c"]).with_columns(label=pl.Series(np.arange(90) % 2))
-    train, test = halves(tmp_path, frame)
+    train, test = halves(frame, 60)
     dataset = load_dataset(train, test=test, scale=scale, missing=missing)
     steps = [SimpleImputer(strategy=missing)] if missing != "refuse" else []
     truth = make_pipeline(*steps, *([SCALERS[scale]] if SCALERS[scale] else [])) if steps or SCALERS[scale] else None
@@ -68,13 +62,13 @@ def test_large_numbers_stay_apart_and_constant_ones_become_zero(tmp_path: Path, 
     assert np.abs(x[:, 1]).max() < 1e-6
 
 
-def test_categories_are_one_hot_as_scikit_learn_does_it_and_booleans_0_or_1(tmp_path: Path) -> None:
+def test_categories_are_one_hot_as_scikit_learn_does_it_and_booleans_0_or_1(halves: Halves) -> None:
     generator = np.random.default_rng(0)
     cities = generator.choice(["Bern", "Ürich", "x y", "🙂"], 90)
     flags = generator.random(90) < 0.5
     codes = generator.integers(1, 4, 90)
     frame = pl.DataFrame({"city": cities, "flag": flags, "code": codes, "label": np.arange(90) % 2})
-    train, test = halves(tmp_path, frame)
+    train, test = halves(frame, 60)
     dataset = load_dataset(train, test=test, categories=["code"])
     encoder = OneHotEncoder(sparse_output=False).fit(np.stack([cities, codes.astype(str)], axis=1)[:60])
     for split, rows in ((dataset.train, slice(0, 60)), (dataset.test, slice(60, 90))):
@@ -82,14 +76,12 @@ def test_categories_are_one_hot_as_scikit_learn_does_it_and_booleans_0_or_1(tmp_
         np.testing.assert_array_equal(split.x[:, :4], truth[:, :4])
         np.testing.assert_array_equal(split.x[:, 4], flags[rows])
         np.testing.assert_array_equal(split.x[:, 5:], truth[:, 4:])
-    assert dataset.table_schema is not None
     assert dataset.table_schema.columns[0].categories == tuple(encoder.categories_[0])
 
 
 def test_missing_categories_and_booleans_become_the_commonest(write: Write) -> None:
     text = "city,flag,label\n" + "a,true,0\nb,false,1\na,true,1\n" * 10
     dataset = load_dataset(write(text + ",,0\n,,1\n" * 5), missing="mean", test_fraction=0.5)
-    assert dataset.table_schema is not None
     assert [column.fill for column in dataset.table_schema.columns] == ["a", 1.0]
     assert (dataset.train.x[:, :2].sum(axis=1) == 1.0).all()
     assert any("missing values: 'city' (10): the category 'a'; 'flag' (10)" in note for note in dataset.notes)
@@ -177,13 +169,11 @@ def test_rows_that_lack_values_are_filled_or_left_out_as_in_training_and_said_on
     dataset = load_dataset(write(TRAINED + ",1,x,0\n", "drop.csv"), missing="drop")
     (note,) = (note for note in dataset.notes if "dropped" in note)
     assert note == ("1 of 41 rows dropped: missing values in 'a'")
-    assert dataset.table_schema is not None
     rows = rows_to_predict(lacking, dataset.table_schema)
     assert rows.usable.tolist() == [True, False, False]
     assert "2 of 3 rows dropped" in rows.notes[0]
 
     schema = load_dataset(write(TRAINED, "mean.csv"), missing="mean").table_schema
-    assert schema is not None
     filled = rows_to_predict(lacking, schema).x[2]
     np.testing.assert_allclose(filled[:2], 0.0, atol=1e-6)
     np.testing.assert_array_equal(filled[2:], [schema.columns[2].fill == city for city in "xyz"])
@@ -202,7 +192,6 @@ def test_a_yes_or_no_may_be_stored_as_any_kind_of_number(tmp_path: Path, kind: A
     frame = pl.DataFrame({"x": np.arange(20.0), "flag": np.arange(20) % 3 == 0, "y": np.arange(20) % 2})
     frame.write_parquet(tmp_path / "trained.parquet")
     schema = load_dataset(tmp_path / "trained.parquet", missing="mean").table_schema
-    assert schema is not None
     expected = rows_to_predict(read_table(tmp_path / "trained.parquet"), schema).x
     frame.with_columns(pl.col("flag").cast(kind)).write_parquet(tmp_path / "other.parquet")
     np.testing.assert_array_equal(rows_to_predict(read_table(tmp_path / "other.parquet"), schema).x, expected)

@@ -62,9 +62,7 @@ def test_columns_that_number_the_rows_are_named(tmp_path: Path, target: str, nam
     ],
 )
 def test_columns_that_give_the_target_away_are_named(tmp_path: Path, target: str, values: Any) -> None:
-    frame = pl.DataFrame({"leak": values, "score": SCORE, target: LABEL if target == "label" else PRICE})
-    frame.write_parquet(tmp_path / "data.parquet")
-    (note,) = (note for note in inspect_data(tmp_path / "data.parquet", target=target).notes if "--exclude" in note)
+    (note,) = notes_of(tmp_path, target, leak=values)
     assert note.startswith(f"'leak' alone predicts {target!r} nearly perfectly on held-out rows; ")
     assert note.endswith("leave it out with --exclude leak")
 
@@ -90,14 +88,11 @@ def test_a_rare_class_is_not_predicted_by_a_column_that_says_nothing(tmp_path: P
     assert not any("--exclude" in note for note in load_dataset(tmp_path / "data.parquet").notes)
 
 
-def test_several_columns_share_a_note_that_can_be_pasted(tmp_path: Path) -> None:
+def test_several_columns_share_a_note_that_can_be_pasted_and_of_many_the_first_ten_are_named(tmp_path: Path) -> None:
     (note,) = notes_of(tmp_path, "price", **{"in euro, cents": 92 * PRICE, "pounds": 0.8 * PRICE})
     assert note.startswith("'in euro, cents', 'pounds' each alone predict 'price' nearly perfectly")
     assert "leave them out with --exclude" in note
     assert "in euro, cents" in note
-
-
-def test_of_many_columns_the_first_ten_are_named(tmp_path: Path) -> None:
     (note,) = notes_of(tmp_path, "price", **{f"p{i}": (i + 1.0) * PRICE for i in range(12)})
     assert "'p9', … (12 in all) each alone predict 'price'" in note
     assert note.endswith("leave them out with --exclude COLUMNS")
