@@ -3,6 +3,7 @@
 import ast
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partialmethod
 from typing import Any
 
@@ -42,12 +43,12 @@ def network_source(model: Model) -> tuple[str, str, str]:
     return "\n\n\n".join(functions), ", ".join(hidden), output
 
 
+@dataclass(eq=False)
 class Symbol:
     """A value in a graph, as one of the network's functions computes with it."""
 
-    def __init__(self, namespace: "OnnxNamespace", name: str) -> None:
-        self.namespace = namespace
-        self.name = name
+    namespace: "OnnxNamespace"
+    name: str
 
     def apply(self, operator: str, *others: Any) -> "Symbol":
         """Apply an operator to this value first."""
@@ -63,6 +64,7 @@ class Symbol:
     __truediv__, __neg__ = partialmethod(apply, "Div"), partialmethod(apply, "Neg")
 
 
+@dataclass(eq=False)
 class OnnxNamespace:
     """A namespace whose functions add operators to a graph, so that `xpmlp.nn` writes its own functions there.
 
@@ -74,11 +76,10 @@ class OnnxNamespace:
         Of the names of all operators added.
     """
 
-    def __init__(self, graph: Any, prefix: str, dtype: Any) -> None:
-        self.graph = graph
-        self.prefix = prefix
-        self.dtype = dtype
-        self.count = 0
+    graph: Any
+    prefix: str
+    dtype: Any
+    count: int = 0
 
     def apply(self, operator: str, *operands: Any) -> Symbol:
         """Apply an operator to values and numbers."""

@@ -70,11 +70,9 @@ class Trial:
 
 def make_splits(dataset: Dataset, folds: int) -> list[Split]:
     """Return the training and validation rows of each fold; of a single split if there are no folds."""
-    labels = dataset.train.labels
-    stratify = bool(dataset.classes)
-    if folds < 2:
-        return [split_rows(labels, VALIDATION_FRACTION, stratify=stratify)]
-    return split_rows_into_folds(dataset, folds)
+    if folds > 1:
+        return split_rows_into_folds(dataset, folds)
+    return [split_rows(dataset.train.labels, VALIDATION_FRACTION, stratify=bool(dataset.classes))]
 
 
 def share_out(trials: Sequence[Trial], recipe: Recipe, dataset: Dataset, processes: int) -> list[list[Trial]]:
@@ -173,26 +171,19 @@ def make_member(recipe: Recipe, sizes: tuple[int, ...], seed: int, rows: Rows, f
     return member
 
 
+@dataclass(eq=False)
 class Followed:
     """A trial while its networks are trained."""
 
-    def __init__(
-        self,
-        trial: Trial,
-        together: int,
-        should_prune: Callable[[Trial, int], bool] | None,
-        on_finish: Callable[[Trial], None],
-        lock: threading.Lock,
-    ) -> None:
-        self.trial = trial
-        self.together = together  # the number of trials that are trained at once
-        self.should_prune = should_prune
-        self.on_finish = on_finish
-        self.lock = lock
-        self.started = time.perf_counter()
-        self.members: list[Member] = []
-        self.scores: dict[int, list[float]] = {}
-        self.pruned = False
+    trial: Trial
+    together: int  # the number of trials that are trained at once
+    should_prune: Callable[[Trial, int], bool] | None
+    on_finish: Callable[[Trial], None]
+    lock: threading.Lock
+    started: float = field(default_factory=time.perf_counter)
+    members: list[Member] = field(default_factory=list)
+    scores: dict[int, list[float]] = field(default_factory=dict)
+    pruned: bool = False
 
     def on_epoch_end(self, member: Member) -> None:
         """Note an epoch of one network; it may be called from several threads."""
