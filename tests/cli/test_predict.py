@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from PIL import Image
 
@@ -115,7 +116,21 @@ def test_the_name_of_a_dataset_stands_for_its_rows(xpmlp: Run, refused: Any, dig
     xpmlp("train", "diabetes", "--epochs", 1, "-o", "diabetes")  # a run of that name is no picture
     xpmlp("predict", "diabetes", "diabetes", "-o", "rows.csv")
     assert len(read_csv(Path("rows.csv"))) == 442
-    refused(["predict", "diabetes", "photo.png"], "not trained on images", "columns 'age', 'sex'")
+    refused(
+        ["evaluate", "diabetes", "digits"], "digits", "8 × 8, but the model was trained on a table with the columns"
+    )
+    refused(["predict", "diabetes", "."], ".: is a folder. Name the table in it, as rows.csv")
+    refused(["predict", digits_run, digits_run], f"{digits_run}: holds trained models, not data")
+
+
+def test_values_that_csv_cannot_hold_are_written_as_json(xpmlp: Run) -> None:
+    table = pl.DataFrame(
+        {"a": [0.0, 1.0] * 20, "tags": [["a", "b"], []] * 20, "raw": [b"1", None] * 20, "y": ["u", "v"] * 20}
+    )
+    table.write_parquet("table.parquet")
+    assert xpmlp("train", "table.parquet", "--target", "y", "--epochs", 1, "-o", "run").code == 0
+    assert xpmlp("predict", "run", "table.parquet", "-o", "rows.csv").code == 0
+    assert [json.loads(row["tags"]) for row in read_csv(Path("rows.csv"))] == table["tags"].to_list()
 
 
 def test_a_number_predicted_from_a_picture_is_shown(xpmlp: Run) -> None:

@@ -16,6 +16,7 @@ import xpmlp
 from xpmlp.datasets.tables.loading import named_table
 from xpmlp.errors import DataError
 from xpmlp.training import default_recipe, evaluate_classifier, evaluate_regression, table_recipe
+from xpmlp.training.evaluation_rows import find_rows
 from xpmlp.training.inputs import as_dataset
 from xpmlp.training.progress import describe_epoch, describe_number
 
@@ -53,13 +54,22 @@ def test_a_regression_answers_in_the_targets_own_units(line: xpmlp.Dataset) -> N
     assert result.history[-1].test_accuracy is None
 
 
-def test_numbers_out_of_the_range_of_training_are_told_and_others_are_not(line: xpmlp.Dataset) -> None:
+def test_numbers_out_of_the_range_of_training_are_told_and_others_are_not(line: xpmlp.Dataset, tmp_path: Path) -> None:
     model, _ = xpmlp.train(line, replace(table_recipe(160), epochs=1))
     with warnings.catch_warnings(action="error"):
         xpmlp.predict(model, {"x": [-3.0, 0.0, 12.0]})
     # Of 200 numbers, one of which is 1 and the others 0, that one is √199 standard deviations from their mean.
     with pytest.warns(match=r"2 rows have a value in column 'x' far outside the range of training: 1e\+06 is \d,\d"):
         xpmlp.predict(model, {"x": [-1000.0, 1e6, 0.0]})
+    for data in ({"x": [1e6], "price": [0.0]}, pl.DataFrame({"x": [1e6], "price": [0.0]})):
+        with pytest.warns(match=r"1 row has a value in column 'x' far outside the range of training"):
+            xpmlp.evaluate(model, data)
+    with pytest.warns(match="far outside the range of training"):
+        xpmlp.predict(model, np.array([[1e6]]))
+    pl.DataFrame({"x": [1e6], "price": [0.0]}).write_csv(tmp_path / "far.csv")
+    assert any(
+        "far outside the range of training" in note for note in find_rows(model, str(tmp_path / "far.csv")).notes
+    )
 
 
 def test_the_default_recipe_suits_images_or_tables_whose_few_rows_are_seen_more_often(line: xpmlp.Dataset) -> None:

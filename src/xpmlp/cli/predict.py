@@ -16,7 +16,8 @@ from xpmlp.backends import load_backend
 from xpmlp.datasets.dataset import counted, joined, listing
 from xpmlp.datasets.idx import ELEMENT_TYPES, GZIP_MAGIC
 from xpmlp.datasets.idx_folder import FILE_NAME, read_images, stores_images_transposed
-from xpmlp.datasets.picture_folder import is_picture, walk
+from xpmlp.datasets.load import refuse_tables_and_runs
+from xpmlp.datasets.picture_folder import is_picture, is_run, walk
 from xpmlp.datasets.scaling import scaled
 from xpmlp.datasets.tables.options import TableOptions
 from xpmlp.errors import DataError, SettingsError
@@ -142,6 +143,8 @@ def read_inputs(
         path = waiting.pop()
         try:
             if path.is_dir():
+                if model.raw_columns is not None or is_run(path):
+                    refuse_tables_and_runs(path)
                 waiting += list_folder(path)[::-1]
             else:
                 block, places = read_samples(path, model, single=single)

@@ -100,7 +100,7 @@ def predict_pieces(
 
     if output.suffix.lower() == ".csv":
         frames = enumerate(predicted())
-        write_whole(output, (frame.write_csv(include_header=number == 0).encode() for number, frame in frames))
+        write_whole(output, (frame_to_csv(frame, header=number == 0) for number, frame in frames))
     else:
         write_parquet_parts(output, predicted())
     make_console().print(f"{counted(count, 'prediction')} written to {output}")
@@ -157,10 +157,21 @@ def target_unit(model: Model) -> str:
     return "" if form is None else form.unit
 
 
+def frame_to_csv(frame: Any, *, header: bool = True) -> bytes:
+    """Return a data frame as CSV, with JSON for lists, structs and bytes, which CSV does not have."""
+    polars = import_polars()
+    names = [name for name, dtype in frame.schema.items() if dtype.is_nested() or dtype == polars.Binary]
+    texts = [
+        polars.Series(name, [None if cell is None else json.dumps(cell, default=str) for cell in frame[name].to_list()])
+        for name in names
+    ]
+    return bytes(frame.with_columns(texts).write_csv(include_header=header).encode())
+
+
 def frame_to_bytes(frame: Any, suffix: str) -> bytes:
     """Return the content of a file of that type."""
     if suffix == ".csv":
-        return bytes(frame.write_csv().encode())
+        return frame_to_csv(frame)
     if suffix == ".json":
         return bytes((json.dumps(frame.to_dicts(), indent=2, default=str) + "\n").encode())
     content = io.BytesIO()

@@ -110,6 +110,13 @@ def load_by_options(
 
 def refuse_folder(path: Path) -> None:
     """Refuse a folder that is no dataset if there are tables, pictures or runs in it, and say how to use these."""
+    refuse_tables_and_runs(path)
+    if holds_pictures(path):
+        raise DataError(f"{path}: holds pictures, but not those of several classes. {LAYOUT.format(path)}")
+
+
+def refuse_tables_and_runs(path: Path) -> None:
+    """Refuse a folder that holds tables or runs, and name them."""
     files = sorted(file for file in path.iterdir() if not file.name.startswith("."))
     runs = [str(file) for file in (path, *files) if is_run(file)]
     others = [file for file in files if file.suffix.lower() not in NO_TABLES and not is_picture(file)]
@@ -117,9 +124,7 @@ def refuse_folder(path: Path) -> None:
         given = f"as {tables[0]}" if len(tables) == 1 else f"one of {listing([str(table) for table in tables])}"
         raise DataError(f"{path}: is a folder. Name the table in it, {given}.")
     if runs:
-        raise DataError(f"{path}: holds trained models, not data: {joined(runs, most=3)}. Give the data to train on.")
-    if holds_pictures(path):
-        raise DataError(f"{path}: holds pictures, but not those of several classes. {LAYOUT.format(path)}")
+        raise DataError(f"{path}: holds trained models, not data: {joined(runs, most=3)}. Give data.")
 
 
 def is_table(data: str | Path) -> bool:

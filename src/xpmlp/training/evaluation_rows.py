@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from xpmlp.datasets import Dataset, Provenance, Split, load_dataset
+from xpmlp.datasets.dataset import listing
 from xpmlp.datasets.load import NAMES, is_table
 from xpmlp.datasets.picture_folder import PictureFolder
 from xpmlp.datasets.pictures import find_pictures, read_parts
@@ -22,7 +24,7 @@ from xpmlp.datasets.streaming.large_table import find_large_table
 from xpmlp.datasets.tables.columns import find_target
 from xpmlp.datasets.tables.loading import NAMED_TABLES, held_out_rows, labelled_rows, open_tables, plain_schema
 from xpmlp.datasets.tables.options import TableOptions
-from xpmlp.datasets.tables.table import Table
+from xpmlp.datasets.tables.table import Table, rows_have
 from xpmlp.datasets.tables.values import read_texts
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.image_preprocessor import prepare_marks
@@ -37,6 +39,7 @@ OLD_SOURCES: dict[Literal["scikit-learn", "mnist", "idx", "table"], str] = {
     "idx": r"IDX files (?:(?P<prefix>.+?)-… )?in the folder (?P<data>.+)",
     "table": r"the table (?P<data>.+)",
 }
+FEWEST_DEVIATIONS = 10.0  # that are far from the mean
 GIVE_DATA = "name the data, as DATA or with --data"
 
 
@@ -166,6 +169,7 @@ def rows_of_table(model: Model, data: str, target: str | None, given: TableOptio
     elif test_table is None and is_own:
         facts = (*facts, f"{table.name}: the model was trained on this table, so this says little about other rows")
     split, notes = labelled_rows(without_left_out(model, table), schema, model.classes, rows)
+    notes += tuple(far_notes(model, table.name, split.x))
     if model.table_schema is None:
         notes += unusual_scale(split.x, model, what=table.name)
 
@@ -243,10 +247,38 @@ def without_left_out(model: Model, table: Table) -> Table:
     return replace(table, schema={name: dtype for name, dtype in table.schema.items() if name not in left_out})
 
 
+def far_notes(model: Model, name: str, x: Float32[np.ndarray, "rows features"]) -> list[str]:
+    """Return notes on numbers of a table of that name that lie outside the range of training for certain.
+
+    Of the n rows of the training table none can be √n standard deviations from the mean. Of few rows, ten deviations
+    are far.
+    """
+    schema, split = model.table_schema, model.training.get("split")
+    if schema is None or schema.scaling != "standard":
+        return []
+    known = split.get("rows") if isinstance(split, dict) else None
+    if not isinstance(known, int) or not len(x):
+        return []
+    notes, places, most = [], schema.places, max(math.sqrt(known), FEWEST_DEVIATIONS)
+    for column in (column for column in schema.columns if column.kind == "number"):
+        values = x[:, places[column.name].start].astype(np.float64)
+        deviations = np.abs(values)
+        if deviations.max() > most:
+            row, count = int(deviations.argmax()), int((deviations > most).sum())
+            value = column.offset + column.scale * float(values[row])
+            notes.append(
+                f"{name}: {rows_have(count)} a value in column {column.name!r} far outside the "
+                f"range of training: {value:.6g} is {deviations[row]:,.0f} standard deviations from the mean there"
+            )
+    return notes
+
+
 def check_shape(model: Model, shape: tuple[int, ...], what: str) -> None:
     """Refuse samples of another shape than the model was trained on."""
     if shape != model.input_shape:
         theirs, ours = (" × ".join(map(str, sizes)) for sizes in (shape, model.input_shape))
+        if model.raw_columns is not None:
+            ours = f"a table with the columns {listing([column.name for column in model.raw_columns.columns])}"
         raise DataError(
             f"{what}: its samples have the shape {theirs}, but the model was trained on {ours}. "
             "Use a model trained on data of this shape."

@@ -23,7 +23,6 @@ from xpmlp.datasets.tables.files import read_table, refuse_foreign, table_format
 from xpmlp.datasets.tables.frames import NAME, as_array, is_frame, table_in_memory, target_name, to_series
 from xpmlp.datasets.tables.loading import (
     Rows,
-    far_notes,
     known_target,
     labelled_rows,
     named_table,
@@ -37,7 +36,7 @@ from xpmlp.model.image_preprocessor import prepare_marks
 from xpmlp.model.model import Model
 from xpmlp.model.model_file import load_model
 
-from .evaluation_rows import find_rows, given_columns, rescaled, without_left_out
+from .evaluation_rows import far_notes, find_rows, given_columns, rescaled, without_left_out
 
 TO_FRAME = ("to_dataframe", "compute", "to_polars", "pl")  # of xarray, Dask, Hugging Face's datasets, and DuckDB
 LARGEST_SCALED = 2.0  # scaled values of images lie between -1 and 1, or little beyond
@@ -106,8 +105,7 @@ def table_inputs(model: Model, table: Table) -> Rows:
     """Return a table's rows as the model's inputs, even if it was not trained on a table."""
     if model.table_schema is not None:
         rows = rows_to_predict(without_left_out(model, table), model.table_schema)
-        far = far_notes(table.name, model.table_schema, rows.x, model.training.get("split"))
-        return replace(rows, notes=(*rows.notes, *far))
+        return replace(rows, notes=(*rows.notes, *far_notes(model, table.name, rows.x)))
     features = model.layer_sizes[0]
     labels = [name for name in table.schema if name.lower() in ("label", "target", "class", "y")]
     target = labels[0] if labels and len(table.schema) == features + 1 else ""
@@ -169,7 +167,7 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
             )
         places = range(len(names)) if x.shape[1] == len(names) else map(given.index, names)
         frame = {name: x[:, place].tolist() for name, place in zip(names, places, strict=True)}
-        return whole_rows(rows_to_predict(table_in_memory(frame), columns))
+        return whole_rows(table_inputs(model, table_in_memory(frame)))
     if x.ndim > 2 and [size for size in x.shape[1:] if size != 1] == [size for size in model.input_shape if size != 1]:
         x = x.reshape(len(x), -1)
     warn_of_range(model, x, raw=True)
@@ -368,7 +366,7 @@ def labelled_split(model: Model, data: Any, y: Any = None, *, prepared: bool = F
             y = None
         data = without_left_out(model, read_texts(table_in_memory(data, y, schema.target), TableOptions(), schema))
         samples, notes = labelled_rows(data, schema, model.classes)
-        for note in notes:
+        for note in (*notes, *far_notes(model, NAME, samples.x)):
             warnings.warn(note, stacklevel=4)
         return samples
     if y is None:

@@ -1,13 +1,12 @@
 """From a table to a dataset, or to the inputs of a trained model."""
 
-import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Shaped
+from jaxtyping import Bool, Shaped
 
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Column, Kind, TableSchema
@@ -23,11 +22,10 @@ from .options import DEFAULTS, TableOptions
 from .schema import INFREQUENT, check_table, missing_notes, usable_rows
 from .statistics import TableStatistics
 from .suspicions import note_suspicions
-from .table import Table, import_polars, reports_polars_errors, rows_have
+from .table import Table, import_polars, reports_polars_errors
 from .values import NONE, read_texts
 
 PEEKED = 100  # rows in which names of pictures are looked for
-FEWEST_DEVIATIONS = 10.0  # that are far from the mean
 NAMED_TABLES = ("iris", "wine", "breast_cancer", "diabetes")  # of scikit-learn
 
 
@@ -324,26 +322,3 @@ def rows_to_predict(table: Table, schema: TableSchema, wanted: Bool[np.ndarray, 
     (x,), unknown = encode(schema, table, [usable])
     notes = (*table.notes, *notes, *usable_notes, *unknown)
     return Rows(x, usable, tuple(f"{table.name}: {note}" for note in notes))
-
-
-def far_notes(name: str, schema: TableSchema, x: Float32[np.ndarray, "rows features"], split: Any) -> list[str]:
-    """Return notes on numbers of a table of that name that lie outside the range of training for certain.
-
-    Of the n rows of the training table, which its `split` tells, none can be √n standard deviations from the mean. Of
-    few rows, ten deviations are far.
-    """
-    known = split.get("rows") if isinstance(split, dict) and schema.scaling == "standard" else None
-    if not isinstance(known, int) or not len(x):
-        return []
-    notes, places, most = [], schema.places, max(math.sqrt(known), FEWEST_DEVIATIONS)
-    for column in (column for column in schema.columns if column.kind == "number"):
-        values = x[:, places[column.name].start].astype(np.float64)
-        deviations = np.abs(values)
-        if deviations.max() > most:
-            row, count = int(deviations.argmax()), int((deviations > most).sum())
-            value = column.offset + column.scale * float(values[row])
-            notes.append(
-                f"{name}: {rows_have(count)} a value in column {column.name!r} far outside the "
-                f"range of training: {value:.6g} is {deviations[row]:,.0f} standard deviations from the mean there"
-            )
-    return notes
