@@ -262,3 +262,21 @@ def test_predictions_of_a_target_with_a_unit_name_it(xpmlp: Run) -> None:
     assert (result.code, result.err) == (0, "")
     assert Path("out.csv").read_text(encoding="utf-8").splitlines()[0] == "rooms,prediction (m²)"
     assert json.loads(xpmlp("predict", "run", "new.csv", "--json").out)[0]["unit"] == "m²"
+
+
+def test_the_screen_shows_as_many_probabilities_as_it_has_room_for(
+    xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["setosa", "versicolor", "virginica"]
+    rows = "".join(f"{row},{row % 7},iris_{names[row % 3]}\n" for row in range(60))
+    Path("flowers.csv").write_text("a,b,label\n" + rows, encoding="utf-8")
+    assert xpmlp("train", "flowers.csv", "--epochs", 1, "-o", "run", "-q").code == 0
+    levels = "quantile:0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8"
+    quantiles = xpmlp("train", "flowers.csv", "--target", "b", "--loss", levels, "--epochs", 1, "-o", "levels", "-q")
+    assert quantiles.code == 0, quantiles.err
+    for width, expected in ((200, [f"probability_iris_{name}" for name in names]), (60, ["probability"])):
+        monkeypatch.setattr("xpmlp.cli.console.FILE_WIDTH", width)
+        _, header, _, first, *_ = xpmlp("predict", "run", "flowers.csv").out.splitlines()
+        assert header.split() == ["row", "label", "prediction", *expected]
+        assert len(first.split()) == 3 + len(expected)
+        assert "probability" not in xpmlp("predict", "levels", "flowers.csv").out

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.bar import Bar
 
 from xpmlp.backends import load_backend
 from xpmlp.datasets.tables.loading import short_name
@@ -16,7 +17,7 @@ from xpmlp.whole_files import write_whole
 from . import options
 from .console import make_console, make_table, print_note
 
-BAR = 30  # characters of the longest bar
+BAR = 30  # characters of the longest bar, if there is room
 
 
 @options.grouped(table=options.READING_OPTIONS, compute=options.COMPUTE_OPTIONS)
@@ -63,9 +64,10 @@ def explain(
     console.print(f"{rows.name}: {summary}")
     screen = make_table("", "column", f"drop in {found.metric}", "±", "")
     screen.columns[-1].justify = "left"
+    screen.columns[-1].max_width = BAR
     longest = max(found.columns[0].mean, 1e-12)
     for column in found.columns:
-        bar = "█" * round(BAR * max(0.0, column.mean) / longest)
+        bar = Bar(longest, 0.0, max(0.0, column.mean))
         screen.add_row(column.column, f"{column.mean:.4f}", f"{column.deviation:.4f}", bar)
     console.print(screen)
     if output is not None:

@@ -27,6 +27,7 @@ from .console import describe_prediction, make_console, make_table, print_note, 
 
 ROWS_SHOWN = 40  # on a terminal; a file gets all of them
 PROBABILITIES_SHOWN = 6  # columns on a screen
+WIDEST = 10_000  # characters
 STREAMED_FORMATS = (".csv", ".parquet")
 FORMATS = (".csv", ".parquet", ".arrow", ".feather", ".json")
 
@@ -204,20 +205,8 @@ def to_json(model: Model, places: Iterable[tuple[Path, int | None]], prediction:
     return json.dumps(objects, indent=2) + "\n"
 
 
-def print_rows(model: Model, table: Table, added: list[Any]) -> None:
-    """Print the predictions, beside the target column if the table has it."""
-    console = make_console()
-    shown = min(table.rows, ROWS_SHOWN) if writes_to_terminal(console) else table.rows
-    target = None if model.table_schema is None else model.table_schema.target
-    columns: dict[str, list[Any]] = {"row": list(range(1, shown + 1))}
-    if target is not None and target in table.schema:
-        columns[target] = table.head(shown)[target].to_list()
-    fits = len(added) <= 1 + PROBABILITIES_SHOWN
-    for series in added if fits else added[:1]:
-        columns[series.name] = series.head(shown).to_list()
-    if not fits:
-        best = np.nanmax(np.array([series.head(shown).to_numpy() for series in added[1:]], dtype=np.float64), axis=0)
-        columns["probability"] = [None if np.isnan(value) else float(value) for value in best]
+def screen_table(columns: dict[str, list[Any]]) -> Any:
+    """Return columns as a table for the screen."""
     screen = make_table("", *columns, left=0)
     for cells in zip(*columns.values(), strict=True):
         screen.add_row(
@@ -226,6 +215,24 @@ def print_rows(model: Model, table: Table, added: list[Any]) -> None:
                 for cell in cells
             )
         )
+    return screen
+
+
+def print_rows(model: Model, table: Table, added: list[Any]) -> None:
+    """Print the predictions, beside the target column if the table has it."""
+    console = make_console()
+    shown = min(table.rows, ROWS_SHOWN) if writes_to_terminal(console) else table.rows
+    target = None if model.table_schema is None else model.table_schema.target
+    columns: dict[str, list[Any]] = {"row": list(range(1, shown + 1))}
+    if target is not None and target in table.schema:
+        columns[target] = table.head(shown)[target].to_list()
+    given = [series.head(shown) for series in added]
+    screen = screen_table(columns | {series.name: series.to_list() for series in given})
+    least = console.measure(screen, options=console.options.update_width(WIDEST)).minimum
+    if model.classes and (len(added) > 1 + PROBABILITIES_SHOWN or least > console.width):
+        best = np.nanmax(np.array([series.to_numpy() for series in given[1:]], dtype=np.float64), axis=0)
+        columns[given[0].name] = given[0].to_list()
+        screen = screen_table(columns | {"probability": [None if np.isnan(value) else float(value) for value in best]})
     console.print(screen)
     if shown < table.rows:
         console.print(f"and {table.rows - shown:,} more; --output FILE writes all of them")

@@ -81,7 +81,7 @@ def sweep(
         str | None,
         option(
             "URL",
-            "Keep the trials in a file, sqlite:///FILE, to resume it or watch it in a dashboard.",
+            "Keep the trials in a file, sqlite:///FILE, to resume the sweep or watch it in a dashboard.",
             SEARCH,
         ),
     ] = None,
