@@ -370,7 +370,7 @@ def loss_and_accuracy(
             correct_sums.append(xp.sum(xp.astype(loss.is_correct(xp, logits, targets), losses.dtype) * counted))
             counted_sums.append(xp.sum(counted))
     sums = (loss_sums, weight_sums, correct_sums, counted_sums)
-    losses, total, correct, counted = combine(*(sum(map(float, parts)) for parts in sums))
+    losses, total, correct, counted = combine(*(sum(map(float, parts), 0.0) for parts in sums))
     if total == 0.0:
         raise DataError(NOTHING)
     return losses / total, None if loss.is_correct is None else correct / counted
