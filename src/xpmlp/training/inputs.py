@@ -19,16 +19,9 @@ from xpmlp.datasets.dataset import listing
 from xpmlp.datasets.load import NAMES, is_table
 from xpmlp.datasets.picture_table import find_named_pictures
 from xpmlp.datasets.pictures import load_picture_list
+from xpmlp.datasets.tables import loading
 from xpmlp.datasets.tables.files import read_table, refuse_foreign, table_format
 from xpmlp.datasets.tables.frames import NAME, as_array, is_frame, table_in_memory, target_name, to_series
-from xpmlp.datasets.tables.loading import (
-    Rows,
-    known_target,
-    labelled_rows,
-    named_table,
-    plain_schema,
-    rows_to_predict,
-)
 from xpmlp.datasets.tables.table import Table
 from xpmlp.datasets.tables.values import read_texts
 from xpmlp.errors import DataError, SettingsError
@@ -101,15 +94,15 @@ def as_dataset(data: Any, y: Any = None, memory: str | int | None = None, **opti
     return load_table(table, TableOptions.parse(**options))
 
 
-def table_inputs(model: Model, table: Table) -> Rows:
+def table_inputs(model: Model, table: Table) -> loading.Rows:
     """Return a table's rows as the model's inputs, even if it was not trained on a table."""
     if model.table_schema is not None:
-        rows = rows_to_predict(without_left_out(model, table), model.table_schema)
+        rows = loading.rows_to_predict(without_left_out(model, table), model.table_schema)
         return replace(rows, notes=(*rows.notes, *far_notes(model, table.name, rows.x)))
     features = model.layer_sizes[0]
     labels = [name for name in table.schema if name.lower() in ("label", "target", "class", "y")]
     target = labels[0] if labels and len(table.schema) == features + 1 else ""
-    return rows_to_predict(table, plain_schema(table, target, model.input_scale, features))
+    return loading.rows_to_predict(table, loading.plain_schema(table, target, model.input_scale, features))
 
 
 def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
@@ -250,7 +243,7 @@ def as_record(row: Any) -> Mapping[str, Any] | None:
     return dict(row) if hasattr(row, "keys") and not hasattr(row, "dtype") else None  # sqlite3.Row
 
 
-def whole_rows(rows: Rows) -> Float[np.ndarray, "rows features"]:
+def whole_rows(rows: loading.Rows) -> Float[np.ndarray, "rows features"]:
     """Return the inputs of a table whose rows are all usable, with its notes as warnings."""
     if not rows.usable.all():
         first = int(np.argmin(rows.usable))
@@ -288,7 +281,7 @@ def is_table_file(path: Path) -> bool:
 
 def read_rows(model: Model, path: Path, options: TableOptions) -> Table:
     """Read a table for a model by its path or name; of one with training and test rows, the test rows."""
-    return named_table(str(path)) if is_named(path) else read_table(path, options, model.table_schema)
+    return loading.named_table(str(path)) if is_named(path) else read_table(path, options, model.table_schema)
 
 
 def is_picture_path(data: Any) -> bool:
@@ -365,7 +358,7 @@ def labelled_split(model: Model, data: Any, y: Any = None, *, prepared: bool = F
                 raise DataError(f"{y}: is not the column that the model predicts, which is {schema.target!r}.")
             y = None
         data = without_left_out(model, read_texts(table_in_memory(data, y, schema.target), TableOptions(), schema))
-        samples, notes = labelled_rows(data, schema, model.classes)
+        samples, notes = loading.labelled_rows(data, schema, model.classes)
         for note in (*notes, *far_notes(model, NAME, samples.x)):
             warnings.warn(note, stacklevel=4)
         return samples
@@ -387,5 +380,5 @@ def read_labels(model: Model, y: Any) -> tuple[Shaped[np.ndarray, " rows"], Bool
     column = to_series(y, is_target=True).alias("y")
     if column.dtype.is_(bool) and model.classes and not isinstance(model.classes[0], str):
         column = column.cast(int)
-    target = known_target(Table.of(NAME, column.to_frame()), "y", model.classes)
+    target = loading.known_target(Table.of(NAME, column.to_frame()), "y", model.classes)
     return target.values, target.missing
