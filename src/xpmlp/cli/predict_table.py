@@ -19,6 +19,7 @@ from xpmlp.datasets.tables.table import Table, import_polars
 from xpmlp.datasets.tables.values import read_texts
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.model import Model
+from xpmlp.model.table_schema import reading_of
 from xpmlp.training import Prediction, predict
 from xpmlp.training.inputs import is_table_file, read_rows, table_inputs
 from xpmlp.whole_files import write_whole
@@ -128,11 +129,11 @@ def prediction_columns(model: Model, table: Table, rows: Rows, prediction: Predi
     if model.task == "regression":
         many = len(model.output_names) > 1
         unit = target_unit(model)
-        kinds = ["prediction"] if prediction.spread is None else ["prediction", "spread"]
+        kinds = {"prediction": prediction.labels}
+        kinds |= {} if prediction.spread is None else {"spread": prediction.spread}
         names = [f"{kind}_{name}" if many else kind for kind in kinds for name in model.output_names]
         names = [f"{name} ({unit})" if unit else name for name in names]
-        numbers = [prediction.labels] if prediction.spread is None else [prediction.labels, prediction.spread]
-        columns = [column for array in numbers for column in array.reshape(len(rows.x), -1).T]
+        columns = [column for array in kinds.values() for column in array.reshape(len(rows.x), -1).T]
     elif model.task == "multilabel":
         names = [*(f"prediction_{label}" for label in model.classes), *names]
         columns = [*prediction.labels.T, *columns]
@@ -153,8 +154,7 @@ def prediction_columns(model: Model, table: Table, rows: Rows, prediction: Predi
 def target_unit(model: Model) -> str:
     """Return the unit beside the target's numbers in the training data, such as €; empty if there was none."""
     schema = model.table_schema
-    formats = {} if schema is None or schema.reading is None else schema.reading.formats
-    form = formats.get(schema.target or "") if schema is not None else None
+    form = None if schema is None else reading_of(schema).formats.get(schema.target or "")
     return "" if form is None else form.unit
 
 

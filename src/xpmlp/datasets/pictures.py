@@ -4,7 +4,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,8 @@ LOGGER = logging.getLogger(__name__)
 WHOLE_SIDE, USUAL_SIDE = 64, 32  # the largest size that is kept if all pictures have it, and the size of others
 GREY_SPREAD = 8  # between red, green and blue of a grey pixel, as JPEG rounds them
 MANY = 2000  # pictures: reading so many is announced, and they are compared in blocks of so many
-USED_OPTIONS = ("image_size", "test", "test_fraction")  # and strict
+USED_OPTIONS = ("image_size", "test", "test_fraction", "strict")
 OF_TABLES = ("target", "features", "exclude", "task", *READING)  # used of a table that names pictures
-UNUSED = {field.name: field.default for field in fields(TableOptions)}
 
 
 def find_pictures(path: Path, options: TableOptions) -> PictureFolder | None:
@@ -50,11 +49,10 @@ def load_pictures(found: PictureFolder, options: TableOptions) -> Dataset:
     32. See `PictureResizer` for what becomes of other pictures. They are grey if all are.
     """
     path = found.path
-    ours: dict[str, Any] = dict.fromkeys(USED_OPTIONS)
-    ours |= {"strict": False, "missing": "auto"} if options.strict else {}
+    used = (*USED_OPTIONS, "missing") if options.strict else USED_OPTIONS  # strict refuses missing values
     if found.target is not None:
-        options, ours = replace(options, target=found.target), ours | {name: UNUSED[name] for name in OF_TABLES}
-    if unused := replace(options, **ours).given:
+        options, used = replace(options, target=found.target), (*used, *OF_TABLES)
+    if unused := [option for option in options.given if option[2:].replace("-", "_") not in used]:
         raise SettingsError(f"{path}: holds pictures, so {', '.join(unused)} cannot be used. Leave it out.")
     if options.test is not None:
         other = Path(os.path.expanduser(options.test))

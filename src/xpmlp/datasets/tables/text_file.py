@@ -135,17 +135,27 @@ def is_unicode(path: Path) -> bool:
 
 def decompress(path: Path) -> bytes | None:
     """Return a compressed file's content if it is text that fits in memory; None if the file is not compressed."""
+    most = (available_memory() or 2**40) // SPACE_FOR_TEXT
+    content, has_lines = io.BytesIO(), False
     with path.open("rb") as file:
-        start = file.read(6)
-        file.seek(0)
-        if (name := find_compression(start)) is None:
+        if (name := find_compression(file.peek(6))) is None:
             return None
         try:
-            return inflate(path, open_compressed(file, name))
+            stream = open_compressed(file, name)
+            while chunk := stream.read(CHUNK_BYTES):
+                content.write(chunk)
+                has_lines = has_lines or b"\n" in chunk or b"\r" in chunk
+                if content.tell() > most:
+                    remedy = "Save it as Parquet, which is read in parts."
+                    raise DataError(f"{path}: holds more than {format_bytes(most)}. {remedy}")
+                if content.tell() > LONGEST_LINE and not has_lines:
+                    line = f"a line of more than {LONGEST_LINE // 2**20} MB"
+                    raise DataError(f"{path}: holds {line}, so it is no table.")
         except XpmlpError:
             raise
         except Exception as error:  # each of the libraries has its own
             raise DataError(f"{path}: a damaged or incomplete {name} file ({error}). Is the file whole?") from error
+    return content.getvalue()  # without a copy
 
 
 def find_compression(start: bytes) -> str | None:
@@ -159,21 +169,6 @@ def open_compressed(file: Any, name: str) -> Any:
         module = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
         return import_optional(module, extra="cli", purpose="Reading .zst").open(file)
     return {"gzip": gzip, "bzip2": bz2, "xz": lzma}[name].open(file)
-
-
-def inflate(path: Path, stream: Any) -> bytes:
-    """Return the content of a compressed stream if it is text that fits into memory."""
-    most = (available_memory() or 2**40) // SPACE_FOR_TEXT
-    content, has_lines = io.BytesIO(), False
-    while chunk := stream.read(CHUNK_BYTES):
-        content.write(chunk)
-        has_lines = has_lines or b"\n" in chunk or b"\r" in chunk
-        if content.tell() > most:
-            remedy = "Save it as Parquet, which is read in parts."
-            raise DataError(f"{path}: holds more than {format_bytes(most)}. {remedy}")
-        if content.tell() > LONGEST_LINE and not has_lines:
-            raise DataError(f"{path}: holds a line of more than {LONGEST_LINE // 2**20} MB, so it is no table.")
-    return content.getvalue()  # without a copy
 
 
 def unicode_encoding(path: Path, start: bytes) -> str | None:
