@@ -139,7 +139,7 @@ def test_columns_that_cannot_help_are_dropped_in_one_note_or_refused(tmp_path: P
     (note,) = (note for note in dataset.notes if "dropped" in note)
     assert note == (
         "columns dropped: 'name' (ids or names: different in all rows), 'my, remark' (free text), 'list' (of "
-        "type List(String)), 'nothing' (no values), 'gap' (no values), 'when' (constant), 'unit' (constant), 'one' "
+        "type List(String)), 'nothing' (no values), 'when' (constant), 'gap' (no values), 'unit' (constant), 'one' "
         "(constant); use text as categories with --categories 'name,\"my, remark\"'"
     )
     assert load_dataset(path, categories=["name"]).train.x.shape[1] == 161  # of the training rows, and the size

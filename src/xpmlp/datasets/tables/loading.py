@@ -52,7 +52,7 @@ def load_table(data: str | Path | Table, options: TableOptions = DEFAULTS) -> Da
         raise DataError(f"{table.name}: has test rows of its own; leave --test-fraction out.")
     found = find_columns(table, options)
     table = found.table
-    if found.pixels is None and not options.strict:
+    if options.missing == "drop" and found.pixels is None and not options.strict:  # empty columns would drop all rows
         for name, count in table.missing_counts(list(found.kinds)).items():
             if count == table.rows:
                 found.features.unusable[name] = EMPTY
