@@ -43,15 +43,12 @@ class Page(HTMLParser):
         self.texts.append(data)
 
 
-def test_iris_is_shown_whole(xpmlp: Run) -> None:
+def test_iris_is_shown_whole_and_json_holds_everything(xpmlp: Run) -> None:
     code, out, err = xpmlp("inspect", "iris")
     assert (code, err) == (0, "")
     assert out.startswith("iris: 150 rows, 5 columns\n")
     for words in ("sepal length (cm)", "5.843", "0.8281", "duplicate rows     1", "versicolor", "33.3 %"):
         assert words in out, words
-
-
-def test_json_holds_everything(xpmlp: Run) -> None:
     found = json.loads(xpmlp("inspect", "iris", "--json").out)
     assert (found["rows"], found["target"], found["task"]) == (150, "target", "classification")
     assert [column["name"] for column in found["columns"]][-1] == "target"

@@ -140,9 +140,7 @@ def test_a_run_that_diverges_at_once_says_where_and_leaves_nothing(
     """Warnings are errors here, so NumPy's own complaints would fail this."""
     options = ("--learning-rate", rate, "--schedule", "constant", "--optimizer", optimizer, "--quiet")
     refused(
-        ("train", "digits", *options),
-        "Error: Training diverged in epoch 1:",
-        "use a smaller one. Nothing is saved.\n",
+        ("train", "digits", *options), "Error: Training diverged in epoch 1:", "use a smaller one. Nothing is saved.\n"
     )
     assert list(empty_folder.iterdir()) == []
 

@@ -87,10 +87,7 @@ def test_what_is_missing_is_named_with_the_folder(make_folder: Folder, tmp_path:
         (tmp_path / "empty", "no IDX files in this folder. Expected train-images-idx3-ubyte"),
         (tmp_path / "nowhere", "no such folder"),
         (letters / "emnist-leters", f"no such folder, and no IDX files with this prefix. There is {letters}/emnist-l"),
-        (
-            part / "train-images-idx3-ubyte",
-            "is no table that can be read. Give a table",
-        ),
+        (part / "train-images-idx3-ubyte", "is no table that can be read. Give a table"),
     ):
         with pytest.raises(DataError) as caught:
             load_idx_folder(path)

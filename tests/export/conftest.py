@@ -42,39 +42,17 @@ def make_model() -> Callable[..., Any]:
     return make
 
 
-MODELS: dict[str, dict[str, Any]] = {
-    "multiclass": {"hidden": (), "activation": "identity", "classes": ("a", "b", "c", "ü")},
-    "binary": {
-        "hidden": (5,),
-        "activation": "logistic",
-        "loss": "logistic_cross_entropy",
-        "classes": (3, 5),
-        "outputs": 1,
-    },
-    "multilabel": {
-        "hidden": (8, 3),
-        "activation": "tanh",
-        "loss": "logistic_cross_entropy",
-        "classes": ("x", "y", "z"),
-    },
-    "regression": {"hidden": (4, 9, 6), "activation": "relu", "loss": "squared_error", "classes": (), "outputs": 2},
-    "selu and mish": {"hidden": (5, 4), "activation": "selu,mish", "loss": "huber:2.0", "classes": (), "outputs": 1},
-    "quantiles": {
-        "hidden": (5, 4),
-        "activation": "elu,gelu",
-        "loss": "quantile:0.1,0.5,0.9",
-        "classes": (),
-        "outputs": 6,
-    },
-    "bounded": {
-        "hidden": (5, 4, 4),
-        "activation": "leaky_relu,silu,softplus",
-        "loss": "squared_error of logistic",
-        "classes": (),
-        "outputs": 2,
-    },
-    "amounts": {"hidden": (5,), "activation": "softplus", "loss": "gamma", "classes": (), "outputs": 1},
-    "counts": {"hidden": (5,), "activation": "tanh", "loss": "poisson", "classes": (), "outputs": 1},
+KINDS = ("hidden", "activation", "loss", "classes", "outputs")
+MODELS: dict[str, tuple[Any, ...]] = {
+    "multiclass": ((), "identity", "softmax_cross_entropy", ("a", "b", "c", "ü"), None),
+    "binary": ((5,), "logistic", "logistic_cross_entropy", (3, 5), 1),
+    "multilabel": ((8, 3), "tanh", "logistic_cross_entropy", ("x", "y", "z"), None),
+    "regression": ((4, 9, 6), "relu", "squared_error", (), 2),
+    "selu and mish": ((5, 4), "selu,mish", "huber:2.0", (), 1),
+    "quantiles": ((5, 4), "elu,gelu", "quantile:0.1,0.5,0.9", (), 6),
+    "bounded": ((5, 4, 4), "leaky_relu,silu,softplus", "squared_error of logistic", (), 2),
+    "amounts": ((5,), "softplus", "gamma", (), 1),
+    "counts": ((5,), "tanh", "poisson", (), 1),
 }
 
 
@@ -86,7 +64,8 @@ def dtype(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=[*MODELS, *(f"ensemble: {name}" for name in MODELS)])
 def any_model(request: pytest.FixtureRequest, make_model: Callable[..., Any], dtype: str) -> Any:
     """Networks of every kind of output and activation, 0 to 3 hidden layers, and ensembles, in either precision."""
-    model = make_model(dtype=dtype, spread=0.4, **MODELS[request.param.removeprefix("ensemble: ")])
+    settings = zip(KINDS, MODELS[request.param.removeprefix("ensemble: ")], strict=True)
+    model = make_model(dtype=dtype, spread=0.4, **dict(settings))
     return as_ensemble(model) if request.param.startswith("ensemble: ") else model
 
 
@@ -98,16 +77,13 @@ def as_ensemble(model: Any) -> Any:
     return replace(model, layers=tuple(layers))
 
 
-PARTS: Any = tuple(
-    (part, offset, scale)
-    for part, offset, scale in (
-        ("year", 1990.0, 12.0),
-        ("month", 6.0, 3.5),
-        ("day", 15.0, 9.0),
-        ("weekday", 4.0, 2.0),
-        ("hour", 12.0, 7.0),
-        ("elapsed", 9000.0, 4000.0),
-    )
+PARTS: Any = (
+    ("year", 1990.0, 12.0),
+    ("month", 6.0, 3.5),
+    ("day", 15.0, 9.0),
+    ("weekday", 4.0, 2.0),
+    ("hour", 12.0, 7.0),
+    ("elapsed", 9000.0, 4000.0),
 )
 
 

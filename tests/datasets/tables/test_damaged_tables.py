@@ -39,11 +39,7 @@ def test_an_error_while_values_are_read_names_the_file(
     for attribute, what in (("collect", "read"), ("column_groups", "used as a table")):
         with monkeypatch.context() as patch:
             patch.setattr(pl.LazyFrame if attribute == "collect" else Table, attribute, broken)
-            for use in (
-                lambda: rows_to_predict(table, schema),
-                lambda: inspect_data(path),
-                lambda: load_dataset(path),
-            ):
+            for use in (lambda: rows_to_predict(table, schema), lambda: inspect_data(path), lambda: load_dataset(path)):
                 with pytest.raises(DataError, match=rf"data.parquet: cannot be .*{what}.* \(page 3 is damaged\)\."):
                     use()
 

@@ -98,12 +98,7 @@ OTHER, PICTURE = b"PK\x03\x04", b"\x89PNG\r\n\x1a\n"
             r"letter: is (not a table that can be read. Give|no table that can be read. Give a table, such as) CSV",
         ),
         ("a.csv", TEXT.encode(), ".", r"is a folder\. Name the table in it, as .*a\.csv"),
-        (
-            "cats/1.png",
-            PICTURE,
-            ".",
-            r"pictures, but not those of several classes\. Put the pictures of each class",
-        ),
+        ("cats/1.png", PICTURE, ".", r"pictures, but not those of several classes\. Put the pictures of each class"),
         ("1.JPG", PICTURE, ".", r"Put the pictures of each class into a folder of its own: .*/cat/1\.jpg"),
         ("x.npy", PICTURE, "x.npy", r"holds a single array\. Give its targets, too, such as --target y\.npy"),
         # What is no file here.
