@@ -242,27 +242,19 @@ def test_damaged_files_are_refused(path: Path, tmp_path: Path) -> None:
             load_dataset(damaged, memory="1MB")
 
 
-def test_text_among_numbers_beyond_the_sample_is_missing(tmp_path: Path) -> None:
+def test_text_among_numbers_and_infinite_ones_beyond_the_sample_are_missing(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
     texts = [str(row % 97) for row in range(ROWS)]
     texts[11] = "none of them"
+    values = np.random.default_rng(2).normal(size=ROWS)
+    values[11] = -np.inf
     frame = make_frame().with_columns(text=pl.Series(texts))
-    frame.write_parquet(path, row_group_size=1700)
+    frame.with_columns(number=pl.Series(values)).write_parquet(path, row_group_size=1700)
     dataset = stream_of(path)
-    assert any("row 12, column 'text': 'none of them' is not a number" in note for note in dataset.notes)
+    for words in ("'text': 'none of them' is not a number", "'number': -inf is infinite"):
+        assert any(f"row 12, column {words}" in note for note in dataset.notes)
+    assert all(np.isfinite(read_all(dataset, part)[0]).all() for part in ("train", "test"))
     assert {column.name: column.kind for column in dataset.table_schema.columns}["text"] == "number"
     frame.select("number", "text", "target", "count", "yes").write_parquet(path, row_group_size=1700)
     with pytest.raises(DataError, match=r"row 12, column 'text': 'none of them' is not a number"):
         stream_of(path, strict=True)
-
-
-@pytest.mark.slow
-def test_infinite_numbers_beyond_the_sample_are_missing(tmp_path: Path) -> None:
-    path = tmp_path / "table.parquet"
-    values = np.random.default_rng(2).normal(size=ROWS)
-    values[11] = -np.inf
-    make_frame().with_columns(number=pl.Series(values)).write_parquet(path, row_group_size=1700)
-    dataset = stream_of(path)
-    assert any("row 12, column 'number': -inf is infinite" in note for note in dataset.notes)
-    for part in ("train", "test"):
-        assert np.isfinite(read_all(dataset, part)[0]).all()

@@ -44,28 +44,6 @@ def test_a_table_is_read_however_it_is_compressed(
     }
 
 
-LETTERS = {"a": [1, 3], "b": [2.5, 4.5], "c": ["x", "y"]}
-
-
-@pytest.mark.parametrize(
-    ("text", "expected", "note"),
-    [
-        *((f"a{sep}b{sep}c\n1{sep}2.5{sep}x\n3{sep}4.5{sep}y\n", LETTERS, "") for sep in ",;\t|"),
-        ("\ufeffa,b,c\r\n1,2.5,x\r\n3,4.5,y", LETTERS, ""),
-        ("a , b, c\n1, 2.5, x \n3, +4.5,y\n", LETTERS, ""),
-        ("a,b,c\n1,2.5,x\n\n3,4.5,y\n\n\n", LETTERS, ""),
-        ("a;b;c\n1;2,5;x\n3;4,5;y\n", LETTERS, ""),
-        ("5,-1e3\n6,2\n", {"column_1": [5, 6], "column_2": [-1000.0, 2.0]}, "has no header"),
-        ("a,a,b\n1,2,3\n", {"a": [1], "a_duplicated_0": [2], "b": [3]}, "several columns are called a;"),
-    ],
-)
-def test_layouts_are_detected(write: Write, text: str, expected: dict[str, list[Any]], note: str) -> None:
-    path = write(text)
-    assert columns(path) == expected
-    assert note in "".join(read_table(path).notes)
-    assert bool(note) == bool(read_table(path).notes)
-
-
 def test_pixels_take_a_byte_each(write: Write) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (300, 5))
     frame = read_table(write("a,b,c,d,e\n" + "\n".join(",".join(map(str, row)) for row in pixels))).collect()

@@ -16,6 +16,7 @@ from xpmlp.model.table_schema import Column, NumberFormat, Reading, TableSchema
 load_dataset: Any = xpmlp.load_dataset
 Write = Callable[..., Path]
 AB = {"a": [1, 3], "b": [2, 4]}
+LETTERS = {"a": [1, 3], "b": [2.5, 4.5], "c": ["x", "y"]}
 
 
 @pytest.mark.parametrize(
@@ -48,12 +49,19 @@ def test_a_header_is_known_by_what_stands_below(write: Write, text: str, names: 
 @pytest.mark.parametrize(
     ("text", "expected", "note", "line"),
     [
+        *((f"a{sep}b{sep}c\n1{sep}2.5{sep}x\n3{sep}4.5{sep}y\n", LETTERS, "", 3) for sep in ",;\t|"),
+        ("\ufeffa,b,c\r\n1,2.5,x\r\n3,4.5,y", LETTERS, "", 3),
+        ("a , b, c\n1, 2.5, x \n3, +4.5,y\n", LETTERS, "", 3),
+        ("a,b,c\n1,2.5,x\n\n3,4.5,y\n\n\n", LETTERS, "", 4),
+        ("a;b;c\n1;2,5;x\n3;4,5;y\n", LETTERS, "", 3),
+        ("5,-1e3\n6,2\n", {"column_1": [5, 6], "column_2": [-1000.0, 2.0]}, "has no header", 2),
+        ("a,a,b\n1,2,3\n4,5,6\n", {"a": [1, 4], "a_duplicated_0": [2, 5], "b": [3, 6]}, "columns are called a;", 3),
         ("a  b\n1   2\n  3 4 \n", AB, "separated by spaces", 3),
         ('a b\n1 "x y"\n\t3 z\n', {"a": [1, 3], "b": ["x y", "z"]}, "separated by spaces", 3),
         (
             '1.5   8\t"x y"\n2.5   9\t"z"\n',
             {"column_1": [1.5, 2.5], "column_2": [8, 9], "column_3": ["x y", "z"]},
-            "",
+            "separated by spaces",
             2,
         ),
         ("a,b\r1,2\r3,4\r", AB, "", 3),
@@ -83,6 +91,7 @@ def test_odd_layouts_are_found_and_said(
     table = read_table(write(text))
     assert table.collect().to_dict(as_series=False) == expected
     assert note in "".join(table.notes)
+    assert bool(note) == bool(table.notes)
     assert table.find_line is not None
     assert table.find_line(1) == line
 
