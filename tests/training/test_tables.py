@@ -139,3 +139,20 @@ def test_mnist_as_csv_is_recognised(mnist_dir: Path) -> None:
     assert (dataset.train.x.shape, dataset.input_shape) == ((8000, 784), (28, 28))
     model, _ = xpmlp.train(dataset)
     assert evaluate_classifier(model, dataset.test).accuracy >= 0.94
+
+
+def test_one_hot_columns_are_one_target_whose_classes_are_their_names(tmp_path: Path) -> None:
+    named = named_table("iris").collect()
+    one_hot = named.to_dummies("target", separator=" ")
+    kinds = one_hot.columns[4:]
+    named.write_csv(tmp_path / "named.csv")
+    one_hot.write_csv(tmp_path / "iris.csv")
+    one_hot.with_columns(pl.col(kinds) == 1).write_parquet(tmp_path / "booleans.parquet")
+    expected, _ = xpmlp.train(tmp_path / "named.csv", target="target", epochs=2, verbose=False)
+    for data in (tmp_path / "iris.csv", tmp_path / "booleans.parquet", one_hot):
+        model, _ = xpmlp.train(data, target=", ".join(kinds), epochs=2, verbose=False)
+        assert model.classes == tuple(kinds)
+        np.testing.assert_array_equal(model.layers[0].weight, expected.layers[0].weight)
+        report: Any = xpmlp.evaluate(model, data)
+        assert report.accuracy > 0.5
+    assert repr(xpmlp.evaluate(model, one_hot)) == repr(xpmlp.evaluate(expected, named))

@@ -357,7 +357,8 @@ def labelled_split(model: Model, data: Any, y: Any = None, *, prepared: bool = F
             if y != schema.target:
                 raise DataError(f"{y}: is not the column that the model predicts, which is {schema.target!r}.")
             y = None
-        data = without_left_out(model, read_texts(table_in_memory(data, y, schema.target), TableOptions(), schema))
+        table = read_texts(table_in_memory(data, y, schema.target), TableOptions(), schema)
+        data = without_left_out(model, loading.with_target(table, schema.target))
         samples, notes = loading.labelled_rows(data, schema, model.classes)
         for note in (*notes, *far_notes(model, NAME, samples.x)):
             warnings.warn(note, stacklevel=4)

@@ -101,7 +101,7 @@ def test_a_missing_target_is_answered_with_the_near_names(write: Write) -> None:
 def test_several_targets_and_nothing_but_text_are_for_the_estimators(write: Write) -> None:
     path = write("text,a,b\n" + "".join(f"the film of day {row},{row % 2},{row % 3}\n" for row in range(60)))
     message = refused(path, target="a, b")
-    assert "'a, b' names 2 columns; give one. In Python, xpmlp.MLPRegressor and xpmlp.MLPClassifier take" in message
+    assert "'a, b' names 2 columns, which are not one-hot; give one. In Python, xpmlp.MLPRegressor and" in message
     assert "make_pipeline(TfidfVectorizer(), xpmlp.MLPClassifier())" not in refused(path, target="a", features=["text"])
     remarks = write("text,a\n" + "".join(f"{'good ' * (row % 50 + 1)}film,{row % 2}\n" for row in range(120)))
     message = refused(remarks, target="a")

@@ -42,8 +42,8 @@ def find_target(table: Table, wanted: str | None) -> tuple[str, str | None]:
         several = [] if wanted in names else [name.strip() for name in wanted.split(",")]
         if len(several) > 1 and set(several) <= set(names):
             raise DataError(
-                f"{table.name}: --target: {wanted!r} names {len(several)} columns; give one. In Python, "
-                "xpmlp.MLPRegressor and xpmlp.MLPClassifier take several targets."
+                f"{table.name}: --target: {wanted!r} names {len(several)} columns, which are not one-hot; give one. In "
+                "Python, xpmlp.MLPRegressor and xpmlp.MLPClassifier take several targets."
             )
         check_names(table, [wanted], option="--target")
         return wanted, None

@@ -16,13 +16,13 @@ from ..picture_folder import is_picture
 from ..splitting import BY_ROW_NUMBER, TEST_FRACTION, draw, split_rows
 from .columns import Pixels, Target, did_you_mean, find_features, find_pixels, find_target, option_text, read_target
 from .encoding import encode
-from .files import COMPRESSED, read_table, read_tables
+from .files import COMPRESSED, is_one_hot, read_table, read_tables
 from .kinds import EMPTY, Found, WrongCells, as_kinds, drop_unusable, find_kinds
 from .options import DEFAULTS, TableOptions
 from .schema import INFREQUENT, check_table, missing_notes, usable_rows
 from .statistics import TableStatistics
 from .suspicions import note_suspicions
-from .table import Table, import_polars, reports_polars_errors
+from .table import Table, column_type, import_polars, reports_polars_errors
 from .values import NONE, read_texts
 
 PEEKED = 100  # rows in which names of pictures are looked for
@@ -48,6 +48,7 @@ def load_table(data: str | Path | Table, options: TableOptions = DEFAULTS) -> Da
     if options.test is not None:
         columns = tuple(Column(name, "number") for name in table.schema)
         test_table = read_table(Path(options.test), options, TableSchema(columns, reading=table.reading))
+        test_table = with_target(test_table, options.target)
     if test_table is not None and options.test_fraction is not None:
         raise DataError(f"{table.name}: has test rows of its own; leave --test-fraction out.")
     found = find_columns(table, options)
@@ -191,8 +192,28 @@ def open_tables(
 ) -> tuple[Table, dict[str, Table]]:
     """Open a table by its name or path, perhaps for a model, and the tables of its test and validation rows if any."""
     if isinstance(data, Table):
-        return read_texts(data, options, schema), {}
-    return (named_table(str(data)), {}) if str(data) in NAMED_TABLES else read_tables(Path(data), options, schema)
+        table, parts = read_texts(data, options, schema), dict[str, Table]()
+    elif str(data) in NAMED_TABLES:
+        table, parts = named_table(str(data)), {}
+    else:
+        table, parts = read_tables(Path(data), options, schema)
+    target = options.target or (None if schema is None else schema.target)
+    return with_target(table, target), {name: with_target(part, target) for name, part in parts.items()}
+
+
+def with_target(table: Table, target: str | None) -> Table:
+    """Return a table with the one-hot columns that a target such as ``red,green,blue`` names as one, of their names."""
+    names = [] if target is None or target in table.schema else [name.strip() for name in target.split(",")]
+    numbers = [name for name in names if name in table.schema and column_type(table.schema[name]) != "text"]
+    if len(names) < 2 or numbers != names:
+        return table
+    polars = import_polars()
+    frame = table.collect(table.frame.select(polars.col(names).cast(polars.Float64)))
+    if frame.null_count().sum_horizontal().item() or not is_one_hot(frame.to_numpy()):
+        return table
+    column = polars.Series(target, np.asarray(names)[frame.to_numpy().argmax(axis=1)])
+    schema = {name: dtype for name, dtype in table.schema.items() if name not in names} | {column.name: column.dtype}
+    return replace(table, frame=table.frame.with_columns(column).select(list(schema)), schema=schema)
 
 
 def named_table(name: str) -> Table:
