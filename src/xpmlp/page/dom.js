@@ -33,7 +33,7 @@ const visible = (text) =>
 function number(value, digits = 4) {
   if (!Number.isFinite(value)) return String(value);
   const size = Math.abs(value);
-  const text = value === 0 ? "0" : size >= 1e6 || size < 1e-3 ? value.toExponential(digits - 2) : Number(value.toPrecision(digits)).toString();
+  const text = value === 0 ? "0" : size >= 1e7 || size < 1e-3 ? value.toExponential(digits - 2) : Number(value.toPrecision(digits)).toString();
   return text.replaceAll("-", "−");
 }
 

@@ -210,7 +210,7 @@ function makeField(column, [low, high], change) {
 
 // A small chart of a column's response, with the present value marked.
 function responseChart({ column, isContinuous, limits: [low, high], points, now }, [bottom, top], isNumber) {
-  const [width, height, left, foot] = [220, 110, 34, 16];
+  const [width, height, left, foot] = [220, 110, isNumber ? 46 : 34, 16];
   const y = (value) => 6 + ((height - foot - 12) * (top - value)) / (top - bottom || 1);
   const format = isNumber ? (value) => number(value, 3) : (value) => `${Math.round(100 * value)} %`;
   const values = points.map(([, value]) => value);
@@ -233,7 +233,7 @@ function responseChart({ column, isContinuous, limits: [low, high], points, now 
       const text = column.kind === "boolean" ? String(place === 1) : visible(place);
       bar.append(draw("title", {}, `${text}: ${format(value)}`));
       chart.append(bar);
-      const room = Math.floor(step / 5.5);
+      const room = Math.floor((step - 4) / 6);
       if (room >= 3) chart.append(draw("text", { x: left + 4 + (index + 0.5) * step, y: height - 2, "text-anchor": "middle" }, text.length > room ? `${text.slice(0, room - 1)}…` : text));
     });
   }
