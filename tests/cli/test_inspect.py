@@ -130,3 +130,24 @@ def test_what_cannot_be_is_refused(xpmlp: Run, refused: Run) -> None:
     xpmlp("inspect", "odd.csv", "--html", "report.html", "--force")
     page = Page(Path("report.html").read_text(encoding="utf-8"))
     assert {*odd.columns, "<b>"} <= set(page.texts)
+
+
+def test_whole_numbers_have_a_bar_each_and_whole_ticks(xpmlp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Any] = []
+
+    def keep(figure: Any) -> bytes:
+        figures.append(figure)
+        return b""
+
+    monkeypatch.setattr("xpmlp.inspection.report.to_png", keep)
+    rooms, prices = [1 + row**2 % 9 for row in range(300)], [40_000 * (row % 60) for row in range(300)]
+    pl.DataFrame({"rooms": [*rooms, None], "price": [*prices, 0]}).write_csv("flats.csv")
+    out = xpmlp("inspect", "flats.csv", "--html", "flats.html").out
+    assert out.startswith("flats.csv: 301 rows, 2 columns\n")
+    assert "in 1 column and 1 row: rooms (1)" in out
+    axes = {each.get_title(): each for each in figures[-1].axes}
+    heights = [patch.get_height() for patch in axes["rooms"].patches]
+    assert heights == [rooms.count(number) for number in range(1, max(rooms) + 1)]
+    assert all(place == round(place) for place in axes["rooms"].get_xticks())
+    assert axes["price"].xaxis.get_major_formatter()(2_000_000.0, 0) == "2,000,000"
+    assert axes["price"].xaxis.get_major_formatter()(2019.0, 0) == "2019"

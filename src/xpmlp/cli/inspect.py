@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from xpmlp.datasets.dataset import counted
 from xpmlp.datasets.tables.options import READING
 from xpmlp.errors import OutputError
 from xpmlp.inspection.columns import STATISTICS, ColumnSummary, by_interest, concerns, shown
@@ -58,7 +59,10 @@ def inspect(
 def print_inspection(console: Console, inspection: Inspection) -> None:
     """Print as much of an inspection as a person can read."""
     console.print(
-        Text.assemble((inspection.name, "bold"), f": {inspection.rows:,} rows, {len(inspection.columns):,} columns")
+        Text.assemble(
+            (inspection.name, "bold"),
+            f": {counted(inspection.rows, 'row')}, {counted(len(inspection.columns), 'column')}",
+        )
     )
     for note in inspection.notes:
         console.print(f"note: {note}", style="yellow")

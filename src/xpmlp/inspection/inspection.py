@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Num
 
 from xpmlp.datasets import ByteSplit, Dataset, Split
-from xpmlp.datasets.dataset import joined
+from xpmlp.datasets.dataset import counted, joined
 from xpmlp.datasets.load import NAMES, is_table, load_by_options
 from xpmlp.datasets.picture_table import find_labelled_pictures
 from xpmlp.datasets.pictures import load_pictures
@@ -96,11 +96,14 @@ class Inspection:
             del found["duplicate columns"]
             found["images"] = " × ".join(map(str, self.image_shape))
         if lacking:
-            found["missing values"] = f"in {len(lacking):,} columns and {self.rows_with_missing:,} rows: {missing}"
+            places = f"{counted(len(lacking), 'column')} and {counted(self.rows_with_missing, 'row')}"
+            found["missing values"] = f"in {places}: {missing}"
         if self.duplicate_rows is None:
             found["duplicate rows"] = "not compared: a column holds lists or objects"
         if self.contradicting_rows and self.task == "classification":
-            found["contradictions"] = f"{self.contradicting_rows:,} rows with the inputs of a row of another class"
+            found["contradictions"] = (
+                f"{counted(self.contradicting_rows, 'row')} with the inputs of a row of another class"
+            )
         return found
 
     def to_json(self) -> dict[str, Any]:

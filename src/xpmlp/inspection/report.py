@@ -177,12 +177,16 @@ def draw_histograms(table: Table, summaries: list[ColumnSummary]) -> bytes | Non
     for axes, summary in zip(grid.flat, drawn, strict=False):
         values = table.column(summary.name).cast(import_polars().Float64).drop_nulls().to_numpy()
         values = values[np.isfinite(values)]
-        bins = min(BINS, max(1, summary.distinct or 1))
+        is_whole = bool((values == np.round(values)).all())
+        bins: Any = min(BINS, max(1, summary.distinct or 1))
+        if is_whole and values.max() - values.min() < BINS:
+            bins = np.arange(values.min() - 0.5, values.max() + 1.0)  # one for each whole number
         axes.hist(values, bins=bins, color=BLUE)
         axes.set_title(shortened(summary.name, 26), fontsize="small")
         axes.tick_params(labelsize="x-small")
-        write_numbers(axes.xaxis, most=3)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.7g}")  # years have no separators
+        write_numbers(axes.xaxis, most=3, integer=is_whole)
+        # Years have no separators.
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.7g}" if abs(value) >= 1e4 else f"{value:.7g}")
         axes.set_yticks([])
         axes.spines[["top", "right", "left"]].set_visible(False)
     return to_png(figure)
