@@ -1,5 +1,6 @@
 """Tables larger than memory, in Parquet or .npy files: whether they are, and how a piece at a time is read."""
 
+import itertools
 import math
 import os
 import shlex
@@ -13,7 +14,16 @@ from xpmlp.errors import DataError
 
 from ..memory import Memory, format_bytes
 from ..tables.converted import READERS
-from ..tables.files import TARGETS, array_files, map_array, open_parquet, parquet_files, split_name, table_format
+from ..tables.files import (
+    TARGETS,
+    array_files,
+    joined_files,
+    map_array,
+    open_parquet,
+    parquet_files,
+    split_name,
+    table_format,
+)
 from ..tables.files import table_of_arrays as table_of
 from ..tables.table import Table, import_polars, polars_errors
 from .rows import PIECE_FRACTION, Piece, SourceFile
@@ -21,6 +31,7 @@ from .rows import PIECE_FRACTION, Piece, SourceFile
 TEXT_COPIES = 3  # of a CSV file that reading it takes
 MOST_COPIES = 5  # of .npy files: their bytes, and inputs in float32
 COLUMN_COPIES = 40  # bytes of a row that loading a table takes beside its inputs: copies of a column at a time
+MOST_BYTES = 2**24  # of a piece: from many small ones, more different rows come together in a block
 MEASURED_ROWS = 1000  # of which the bytes of a row are estimated
 
 
@@ -44,7 +55,7 @@ class LargeTable:
     def pieces(self) -> tuple[Piece, ...]:
         """Pieces of equal size, a small part of the memory."""
         rows = self.table.rows
-        step = max(1, self.memory.limit // PIECE_FRACTION * rows // self.bytes)
+        step = max(1, min(MOST_BYTES, self.memory.limit // PIECE_FRACTION) * rows // self.bytes)
         return tuple(Piece(start, min(step, rows - start)) for start in range(0, rows, step))
 
     def check(self) -> None:
@@ -92,8 +103,9 @@ def find_large_table(
         needed = sum(array.size * (array.itemsize + 4) for array in map(map_array, found))
         return open_arrays(path, targets, limit) if needed > limit.limit else None
     if kind == "parquet" and size:
-        table = open_parquet(path, trusted=True)
-        return open_pieces(table, found, limit) if needed_memory(table) > limit.limit else None
+        tables = open_parquet(path, trusted=True)
+        table = joined_files(path, tables)
+        return open_pieces(table, tables, limit) if needed_memory(table) > limit.limit else None
     if kind is not None and not is_array and TEXT_COPIES * size > limit.limit:
         can_scan = kind == "csv" and path.suffix.lower() not in (*READERS, ".bz2", ".xz")
         other, convert = path.with_suffix("" if kind == "npz" else ".parquet"), "Save it as Parquet"
@@ -110,12 +122,24 @@ def find_large_table(
     return None
 
 
-def open_pieces(table: Table, paths: list[Path], memory: Memory) -> LargeTable:
+def open_pieces(table: Table, parts: list[Table], memory: Memory) -> LargeTable:
     """Open a table in Parquet files; the bytes of its values are estimated from the first rows and the files' sizes."""
-    files = tuple(map(SourceFile.of, paths))
+    files = tuple(SourceFile.of(path) for path in parquet_files(Path(table.name)))
     head = table.head(MEASURED_ROWS)
     size = max(head.estimated_size() * table.rows // max(head.height, 1), sum(file.size for file in files))
-    return LargeTable(table, files, size, lambda rows: table.frame.slice(rows.start, rows.stop - rows.start), memory)
+    ends = list(itertools.accumulate(part.rows for part in parts))
+
+    def read_rows(rows: slice) -> Any:
+        # Of the files that hold them alone: to find a row by its number, Polars opens all files before it.
+        chosen = []
+        for part, end in zip(parts, ends, strict=True):
+            start = end - part.rows
+            low, high = max(rows.start, start), min(rows.stop, end)
+            if low < high:
+                chosen.append(part.frame.slice(low - start, high - low))
+        return import_polars().concat(chosen)
+
+    return LargeTable(table, files, size, read_rows, memory)
 
 
 def open_arrays(path: Path, targets: str | Path | None, memory: Memory) -> LargeTable:

@@ -150,7 +150,7 @@ def read_tables(
                 files = array_files(path, options.target_file)
                 table = table_of_arrays(str(path), {name: map_array(file) for name, file in files.items()})
             else:
-                table = open_parquet(path) if kind == "parquet" else open_arrow(path)
+                table = joined_files(path, open_parquet(path)) if kind == "parquet" else open_arrow(path)
             texts = {name: read_texts(part, options, schema) for name, part in parts.items()}
             return read_texts(table, options, schema), texts
     except PermissionError as error:
@@ -185,16 +185,20 @@ def array_files(path: Path, targets: str | Path | None = None) -> dict[str, Path
     return {"x": path} | ({} if targets is None else {Path(targets).stem: Path(os.path.expanduser(targets))})
 
 
-def open_parquet(path: Path, *, trusted: bool = False) -> Table:
-    """Open a Parquet file, or a folder of such files with the same columns; see `open_lazily`."""
-    paths = parquet_files(path)
-    tables = [open_lazily(file, "scan_parquet", "Parquet", trusted=trusted) for file in paths]
+def open_parquet(path: Path, *, trusted: bool = False) -> list[Table]:
+    """Open a Parquet file, or those of a folder, which must have the same columns; see `open_lazily`."""
+    tables = [open_lazily(file, "scan_parquet", "Parquet", trusted=trusted) for file in parquet_files(path)]
     for other in tables[1:]:
         refuse_other_columns(tables[0], other)
+    return tables
+
+
+def joined_files(path: Path, tables: list[Table]) -> Table:
+    """Return the tables of a folder's Parquet files as one."""
     if len(tables) == 1:
         return replace(tables[0], name=str(path))
     # One scan of all files: before a slice of several scans put together, Polars reads all rows that come earlier.
-    frame = import_polars().scan_parquet(readable(paths), glob=False)
+    frame = import_polars().scan_parquet(readable(parquet_files(path)), glob=False)
     rows = sum(table.rows for table in tables)
     return Table(str(path), frame, dict(frame.collect_schema()), rows).in_seconds()
 
