@@ -210,7 +210,7 @@ function makeField(column, [low, high], change) {
 
 // A small chart of a column's response, with the present value marked.
 function responseChart({ column, isContinuous, limits: [low, high], points, now }, [bottom, top], isNumber) {
-  const [width, height, left, foot] = [220, 110, isNumber ? 46 : 34, 16];
+  const [width, height, left, foot] = [220, 110, isNumber ? 54 : 34, 16];
   const y = (value) => 6 + ((height - foot - 12) * (top - value)) / (top - bottom || 1);
   const format = isNumber ? (value) => number(value, 3) : (value) => `${Math.round(100 * value)} %`;
   const values = points.map(([, value]) => value);
