@@ -10,6 +10,7 @@ import pytest
 
 import xpmlp
 from xpmlp import Recipe, evaluate, train
+from xpmlp.datasets.load import is_table
 from xpmlp.datasets.scaling import scaled
 from xpmlp.datasets.tables.columns import decide_task
 from xpmlp.errors import DataError
@@ -239,3 +240,5 @@ def test_scikit_learns_tables_have_names(name: str, rows: int, features: int, cl
     assert dataset.train.x.shape[1] == features
     assert dataset.classes == classes
     assert dataset.name == name
+    assert is_table(name)
+    assert not is_table("digits")
