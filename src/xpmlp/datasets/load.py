@@ -1,5 +1,6 @@
 """A name or a path in, a dataset out."""
 
+import contextlib
 import difflib
 import os
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from .picture_folder import LAYOUT, holds_pictures, is_picture, is_run
 from .pictures import find_pictures, load_pictures
 from .streaming.large_table import find_large_table
 from .streaming.table import load_table_stream
-from .tables.files import FORMATS, refuse_foreign, table_format
+from .tables.files import FORMATS, map_array, refuse_foreign, table_format
 from .tables.loading import NAMED_TABLES, load_table
 from .tables.options import TableOptions
 
@@ -69,7 +70,8 @@ def load_by_options(
     holds_table = name in NAMED_TABLES
     if name and name not in NAMES:
         refuse_foreign(path)
-        if path.suffix.lower() == ".npy" and os.path.isfile(path) and options.target_file is None:
+        is_array = path.suffix.lower() == ".npy" and os.path.isfile(path) and options.target_file is None
+        if is_array and not is_structured(path):
             raise DataError(
                 f"{name}: holds a single array. Give its targets, too, such as --target y.npy; or a folder with x.npy "
                 "and y.npy, or x_train.npy, y_train.npy, x_test.npy and y_test.npy."
@@ -106,6 +108,13 @@ def load_by_options(
         "that of a folder of pictures with a folder for each class, that of a folder of IDX files in MNIST's layout, "
         "or FOLDER/PREFIX if a folder holds several datasets."
     )
+
+
+def is_structured(path: Path) -> bool:
+    """Return whether the array in a .npy file has named columns."""
+    with contextlib.suppress(DataError):
+        return bool(map_array(path).dtype.names)
+    return False
 
 
 def refuse_folder(path: Path) -> None:

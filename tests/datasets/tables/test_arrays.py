@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import xpmlp
-from xpmlp.datasets import load_dataset
+from xpmlp.datasets import TableOptions, load_dataset, load_table
+from xpmlp.datasets.tables.frames import table_in_memory
 from xpmlp.errors import DataError
 
 evaluate: Any = xpmlp.evaluate
@@ -90,6 +91,19 @@ def test_files_of_single_arrays_train_with_the_file_of_their_targets(
     np.save(tmp_path / "few.npy", Y[:7])
     report = evaluate(model, str(tmp_path / "new.npy"), str(tmp_path / "few.npy"))
     assert report.confusion.sum() == 7
+
+
+def test_named_columns_of_an_array_are_those_of_a_table(tmp_path: Path) -> None:
+    array = np.empty(60, [("place", float, 3), ("size", float), ("answer", int)])
+    array["place"], array["size"], array["answer"] = ROWS[:, :3], ROWS[:, 3], Y
+    np.save(tmp_path / "rows.npy", array)
+    np.savez(tmp_path / "rows.npz", array)
+    for name in ("rows.npy", "rows.npz"):
+        dataset = load_dataset(tmp_path / name, target="answer")
+        columns = [column.name for column in dataset.table_schema.columns]  # type: ignore[union-attr]
+        assert columns == ["place_0", "place_1", "place_2", "size"]
+        expected = load_table(table_in_memory(ROWS, Y), TableOptions(target="y"))
+        np.testing.assert_array_equal(dataset.train.x, expected.train.x)
 
 
 def test_a_folder_of_arrays_is_read_like_a_file_of_them(tmp_path: Path) -> None:

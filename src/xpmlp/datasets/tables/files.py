@@ -23,7 +23,7 @@ from ..memory import check_memory
 from .converted import READERS
 from .csv_file import read_csv
 from .options import DEFAULTS, TableOptions
-from .table import Table, import_polars, polars_errors, silent_panics
+from .table import Table, import_polars, known_floats, polars_errors, silent_panics
 from .text_file import find_compression, is_unicode, open_compressed
 from .trial import Scan, refuse_crashing
 from .values import read_texts
@@ -345,14 +345,6 @@ def read_arrays(path: Path) -> tuple[dict[str, Shaped[np.ndarray, "..."]], tuple
     return arrays, (f"left out, as they are no arrays: {listing(others)}",) if others else ()
 
 
-def known_floats(array: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
-    """Return numbers that only few libraries know, such as float16, bfloat16 or float128, as float32 or float64."""
-    name = array.dtype.name
-    if not name.removeprefix("b").startswith("float") or name in ("float32", "float64"):
-        return array
-    return array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
-
-
 def is_one_hot(array: Shaped[np.ndarray, "rows classes"]) -> bool:
     """Return whether each row has a single 1 among zeros."""
     return array.dtype.kind in "biuf" and bool(((array != 0).sum(axis=1) == 1).all() and (array.max(axis=1) == 1).all())
@@ -363,6 +355,10 @@ def table_of_arrays(name: str, arrays: dict[str, Shaped[np.ndarray, "..."]], not
     polars = import_polars()
     if not arrays:
         raise DataError(f"{name}: holds no arrays. Give {LAYOUTS}.")
+    for key in [key for key, array in arrays.items() if array.dtype.names]:
+        array = arrays[key]
+        arrays = {name: arrays[name] for name in arrays if name != key}
+        arrays |= {name: array[name] for name in array.dtype.names or ()}
     sizes = {key: len(array) if array.ndim else 0 for key, array in arrays.items()}
     samples = next((size for key, size in sizes.items() if key in FEATURES), None)
     if samples and arrays.keys() & {*TARGETS}:

@@ -9,8 +9,8 @@ from jaxtyping import Shaped
 
 from xpmlp.errors import DataError
 
-from .files import checked, is_one_hot, known_floats, table_of_arrays
-from .table import Table, import_polars
+from .files import checked, is_one_hot, table_of_arrays
+from .table import Table, import_polars, known_floats
 
 NAME = "the data"  # in messages
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Shaped
 
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Reading
@@ -193,6 +193,14 @@ class Table:
             missing = without_nan(group).select(import_polars().all().is_null().cast(int))
             found += missing.sum_horizontal().to_numpy()
         return found >= (len(names) if in_all else 1)
+
+
+def known_floats(array: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
+    """Return numbers that only few libraries know, such as float16, bfloat16 or float128, as float32 or float64."""
+    name = array.dtype.name
+    if not name.removeprefix("b").startswith("float") or name in ("float32", "float64"):
+        return array
+    return array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
 
 
 def without_nan(frame: Any) -> Any:
