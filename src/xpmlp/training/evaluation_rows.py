@@ -169,7 +169,8 @@ def rows_of_table(model: Model, data: str, target: str | None, given: TableOptio
     elif test_table is None and is_own:
         facts = (*facts, f"{table.name}: the model was trained on this table, so this says little about other rows")
     split, notes = labelled_rows(without_left_out(model, table), schema, model.classes, rows)
-    notes += tuple(far_notes(model, table.name, split.x))
+    if rows is None:  # those held out in training may be far from the others of their table
+        notes += tuple(far_notes(model, table.name, split.x))
     if model.table_schema is None:
         notes += unusual_scale(split.x, model, what=table.name)
 

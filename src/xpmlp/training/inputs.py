@@ -160,7 +160,7 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
             )
         places = range(len(names)) if x.shape[1] == len(names) else map(given.index, names)
         frame = {name: x[:, place].tolist() for name, place in zip(names, places, strict=True)}
-        return whole_rows(table_inputs(model, table_in_memory(frame)))
+        return whole_rows(loading.rows_to_predict(table_in_memory(frame), columns))
     if x.ndim > 2 and [size for size in x.shape[1:] if size != 1] == [size for size in model.input_shape if size != 1]:
         x = x.reshape(len(x), -1)
     warn_of_range(model, x, raw=True)
