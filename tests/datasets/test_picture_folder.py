@@ -225,7 +225,7 @@ def test_the_plots_of_runs_are_no_pictures_to_train_on(pictures: Path) -> None:
         (pictures.parent / "runs" / name / "history.csv").write_text("epoch,loss\n1,0.5\n2,0.25\n")
         (pictures.parent / "runs" / name / file).touch()
     for folder, runs in (("runs", "first, .*second"), ("runs/first", "first"), ("runs/second", "second")):
-        with pytest.raises(DataError, match=f"holds trained models, not data: .*{runs}. Give the data"):
+        with pytest.raises(DataError, match=f"holds trained models, not data: .*{runs}. Give data"):
             load_dataset(pictures.parent / folder)
     table = pictures.parent / "runs" / "rows.csv"
     table.write_text("a,y\n1,2\n")
