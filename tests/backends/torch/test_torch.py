@@ -31,6 +31,8 @@ def test_autograd_records_nothing() -> None:
     weight = torch.ones(3, requires_grad=True)
     with backend.scope():
         assert not (weight * 2.0).requires_grad
+        assert not backend.asarray(weight).requires_grad
+        assert backend.to_numpy(backend.asarray(weight, "float64")).tolist() == [1.0] * 3
     assert (weight * 2.0).requires_grad
 
 

@@ -84,6 +84,8 @@ class TorchBackend(Backend):
         # PyTorch warns about read-only memory.
         if isinstance(array, np.ndarray) and not array.flags.writeable:
             array = array.copy()
+        if isinstance(array, torch.Tensor):
+            array = array.detach()  # since 2.13, PyTorch warns of tensors of autograd
         return super().asarray(array, dtype)
 
     def to_numpy(self, array: Any) -> Shaped[np.ndarray, "..."]:
