@@ -77,7 +77,7 @@ def test_the_first_command_trains_and_predict_reads_the_same_way(
     path = Path(f"{name.replace(' ', '_')}.csv")
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     if note == "!":
-        assert "--exclude: there is no column 'z'" in xpmlp("train", path, *options, "-o", "run").err
+        assert "--exclude: there is no column 'z'" in xpmlp("train", path, *options, "-o", "run", status=1).err
         options, note = options[:2], ""
     target = () if "--target" in options else ("--target", "y")
     code, out, err = xpmlp("train", path, *target, *options, "--epochs", "30", "--seed", "1", "-o", "run")
