@@ -1,6 +1,6 @@
 """Pictures of every kind become the same image; what is blank, damaged or no picture is refused by name.
 
-The format of training images is measured.
+The format of training images is measured, and a trained classifier recognizes pictures that were prepared alike.
 """
 
 import struct
@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from msgspec.structs import replace
+from sklearn.datasets import load_digits
+from sklearn.neighbors import KNeighborsClassifier
 
 from xpmlp.errors import DataError
 from xpmlp.model.image_preprocessor import ImagePreprocessor, prepare_marks
@@ -382,3 +384,65 @@ def test_blank_training_images_alone_give_content_that_fills_it(rows: int, value
 def test_images_that_do_not_have_the_shape_are_refused() -> None:
     with pytest.raises(DataError, match="5 × 5 pixels need rows of 25 values, these have 20"):
         ImagePreprocessor.measure(np.zeros((3, 20), np.float32), (5, 5))
+
+
+# Recognition
+
+
+def on_a_sheet(image: np.ndarray, factor: int, rng: np.random.Generator) -> np.ndarray:
+    """The image enlarged, somewhere on a sheet nearly twice as high and more than twice as wide."""
+    height, width = image.shape[0] * factor, image.shape[1] * factor
+    sheet = np.zeros((round(1.8 * height), round(2.4 * width)))
+    top, left = rng.integers(0, sheet.shape[0] - height), rng.integers(0, sheet.shape[1] - width)
+    large = grey_image(image).resize((width, height), Image.Resampling.BICUBIC)
+    sheet[top : top + height, left : left + width] = np.asarray(large) / 255
+    return sheet
+
+
+def photo(ink: np.ndarray, rng: np.random.Generator) -> Any:
+    """Light that falls off to a corner, the soft edge of a shadow, and the camera's noise."""
+    y, x = np.mgrid[0 : 1 : ink.shape[0] * 1j, 0 : 1 : ink.shape[1] * 1j]
+    angle = rng.uniform(0, 2 * np.pi)
+    distance = (x - 0.5) * np.cos(angle) + (y - 0.5) * np.sin(angle)
+    light = 0.95 - 0.2 * x - 0.1 * y - 0.12 / (1 + np.exp(-14 * distance))
+    return grey_image(light * (1 - 0.75 * ink) + rng.normal(0, 0.02, ink.shape))
+
+
+def blue_on_cream(ink: np.ndarray, rng: np.random.Generator) -> Any:
+    paper, pen = np.array([0.95, 0.9, 0.75]), np.array([0.1, 0.15, 0.6])
+    return grey_image(paper * (1 - ink[..., None]) + pen * ink[..., None])
+
+
+KINDS: dict[str, Callable[..., Any]] = {
+    "light-on-dark": lambda ink, rng: grey_image(ink),
+    "dark-on-light": lambda ink, rng: grey_image(1 - ink),
+    "blue-on-cream": blue_on_cream,
+    "photo": photo,
+    "transparent": lambda ink, rng: Image.merge("LA", (Image.new("L", ink.shape[::-1], 0), grey_image(ink))),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_images_in_awkward_pictures_are_recognized_as_before(tmp_path: Path, kind: str) -> None:
+    x, labels = load_digits(return_X_y=True)
+    order = np.random.default_rng(1).permutation(len(x))
+    x, labels = (x[order] / 16).astype(np.float32), labels[order]
+    trained, tested = slice(1497), slice(1497, 1697)
+    preprocessor = ImagePreprocessor.measure(x[trained], (8, 8))
+    assert preprocessor == ImagePreprocessor(8, 8, "dark", 1.0, "box")
+    suffix = "jpg" if kind in ("dark-on-light", "blue-on-cream", "photo") else "png"
+
+    path, pictures = tmp_path / f"picture.{suffix}", []
+    generator, options = np.random.default_rng(0), {"quality": 50} if suffix == "jpg" else {}
+    for image in x[tested].reshape(-1, 8, 8):
+        KINDS[kind](on_a_sheet(image, 20, generator), generator).save(path, **options)
+        pictures.append(prepare_marks(path, preprocessor, single=True)[0])
+    classifier = KNeighborsClassifier(3).fit(x[trained], labels[trained])
+    original, changed = (
+        classifier.score(x[tested], labels[tested]),
+        classifier.score(np.stack(pictures), labels[tested]),
+    )
+    print(f"accuracy {original:.3f} of the original pixels, {changed:.3f} of the pictures")
+    assert original > 0.9
+    assert changed >= original - 0.035

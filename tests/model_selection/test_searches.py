@@ -10,7 +10,7 @@ import scipy.stats
 import sklearn.model_selection
 import sklearn.neural_network
 import sklearn.tree
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import ParameterGrid
@@ -60,7 +60,7 @@ def test_a_grid_of_a_pipeline_has_scikit_learns_results(early_stopping: bool, ca
 
 
 @pytest.mark.parametrize(("activation", "populations"), [("relu", 1), ("logistic", 3)])
-def test_several_widths_have_the_same_results(
+def test_several_widths_have_scikit_learns_results(
     activation: str, populations: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
@@ -161,7 +161,7 @@ def test_sample_weights_and_class_weights_are_those_of_the_fold() -> None:
         ("MLPRegressor", {"loss": "gamma", "early_stopping": True}, {"learning_rate_init": [1e-3, 1e-2]}),
     ],
 )
-def test_our_own_settings_are_trained_at_once_as_one_by_one(
+def test_settings_that_scikit_learn_lacks_are_trained_at_once_like_one_by_one(
     network: str, settings: Any, grid: Any, caplog: Any
 ) -> None:
     x, y = IRIS
@@ -237,3 +237,17 @@ def test_every_candidate_that_does_not_converge_is_warned_of() -> None:
         warnings.simplefilter("always")
         model_selection.GridSearchCV(estimator, {"alpha": [0.1, 0.2]}, cv=3, refit=False).fit(*IRIS)
     assert [warning.category for warning in record] == [ConvergenceWarning] * 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+@pytest.mark.parametrize(("data", "hidden", "epochs"), [("iris", 16, 30), ("breast_cancer", 16, 10), ("digits", 16, 5)])
+def test_64_candidates_on_5_folds_have_scikit_learns_results(
+    data: str, hidden: int, epochs: int, solver: str, early_stopping: bool, caplog: Any
+) -> None:
+    load = {"iris": load_iris, "breast_cancer": load_breast_cancer, "digits": load_digits}[data]
+    grid = {"mlp__alpha": np.logspace(-5, 0, 8).tolist(), "mlp__learning_rate_init": np.logspace(-3.5, -1, 8).tolist()}
+    network = {"hidden_layer_sizes": hidden, "solver": solver, "early_stopping": early_stopping, "max_iter": epochs}
+    same_search("GridSearchCV", "MLPClassifier", load(return_X_y=True), grid, cv=5, of_network=network)
+    assert "left to scikit-learn" not in caplog.text
