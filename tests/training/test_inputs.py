@@ -63,13 +63,15 @@ def objects(make: Callable[[list[str]], Any]) -> Callable[[dict[str, list[Any]]]
     ]
 
 
+from_arrays: Any = np.rec.fromarrays  # NumPy's versions annotate it differently
+
 FRAMES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "named tuples": objects(lambda names: namedtuple("Flower", names)),
     "dataclasses": objects(lambda names: dataclasses.make_dataclass("Flower", names, slots=True)),
     "namespaces": objects(lambda names: types.SimpleNamespace),
     "rows of SQLite": rows_of_sqlite,
     "DictReader": lambda columns: csv.DictReader(pl.DataFrame(columns).write_csv().splitlines()),
-    "structured array": lambda columns: np.rec.fromarrays(list(columns.values()), names=",".join(columns)),  # type: ignore[call-overload]
+    "structured array": lambda columns: from_arrays(list(columns.values()), names=",".join(columns)),
     "dict": dict,
     "list of rows": lambda columns: pl.DataFrame(columns).to_dicts(),
     "polars": pl.DataFrame,
