@@ -1,5 +1,6 @@
 """`train`, `predict` and `evaluate` take what people hold: names, files, data frames, arrays of any library."""
 
+import contextlib
 import csv
 import dataclasses
 import enum
@@ -48,12 +49,12 @@ class Lazy:
 
 def rows_of_sqlite(columns: dict[str, list[Any]]) -> list[sqlite3.Row]:
     """The rows of a query."""
-    database = sqlite3.connect(":memory:")
-    database.row_factory = sqlite3.Row
-    database.execute(f"create table flowers ({', '.join(columns)})")
-    places = ", ".join("?" * len(columns))
-    database.executemany(f"insert into flowers values ({places})", zip(*columns.values(), strict=True))
-    return database.execute("select * from flowers").fetchall()
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        database.row_factory = sqlite3.Row
+        database.execute(f"create table flowers ({', '.join(columns)})")
+        places = ", ".join("?" * len(columns))
+        database.executemany(f"insert into flowers values ({places})", zip(*columns.values(), strict=True))
+        return database.execute("select * from flowers").fetchall()
 
 
 def objects(make: Callable[[list[str]], Any]) -> Callable[[dict[str, list[Any]]], list[Any]]:
