@@ -1,4 +1,4 @@
-"""Pictures of every kind become the same image; what is blank, damaged or no picture is refused by name.
+"""Pictures of every kind become the same image; blank and damaged files, and other files, are refused by name.
 
 The format of training images is measured, and a trained classifier recognizes pictures that were prepared alike.
 """
@@ -61,7 +61,7 @@ def expected(tmp_path: Path) -> np.ndarray:
 
 
 def box_of(image: np.ndarray) -> list[int]:
-    """Top, left, bottom and right of what is lighter than a fifth."""
+    """Bounds of the pixels lighter than a fifth: top, left, bottom, right."""
     rows, columns = np.nonzero(image > 0.2)
     return [int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1]
 
@@ -196,7 +196,7 @@ def test_ink_whose_mass_is_at_one_end_stays_inside(tmp_path: Path) -> None:
 
 
 def test_without_centering_the_whole_picture_is_kept(tmp_path: Path) -> None:
-    # 280 × 280 pixels become 28 × 28: the figure is 8 pixels high, and stays where it is.
+    # 280 × 280 pixels become 28 × 28: the figure is 8 pixels high, and keeps its position.
     sheet = drawing(280, 280, top=30, left=142)
     image = prepared(grey_image(1 - sheet), tmp_path, replace(MNIST, centering="none", content_size=0.3))
     assert box_of(image)[::2] == [3, 11]

@@ -1,4 +1,4 @@
-"""Callbacks and early stopping, and runs that end early: they keep what was learned."""
+"""Callbacks and early stopping, and runs that end early, which keep their weights and history."""
 
 import contextlib
 import functools

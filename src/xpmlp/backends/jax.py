@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Shaped
 
 from xpmlp.errors import SettingsError
 from xpmlp.nn.samples import Samples, make_batch, take_rows
@@ -59,6 +61,10 @@ class JaxBackend(Backend):
         precision = "tensorfloat32" if self.tf32 else "highest"
         with jax.enable_x64(True), jax.default_device(self.device), jax.default_matmul_precision(precision):
             yield
+
+    def to_numpy(self, array: Any) -> Shaped[np.ndarray, "..."]:
+        """Move an array of the device to the host; bfloat16, which NumPy lacks, becomes float32."""
+        return np.asarray(array.astype(jnp.float32) if array.dtype == jnp.bfloat16 else array)
 
     def synchronize(self, state: State) -> None:
         """Block until the state is computed."""

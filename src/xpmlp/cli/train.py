@@ -236,7 +236,7 @@ def check_values(values: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
 
 
 def prepare(whole: Dataset, values: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[Dataset, Recipe]:
-    """Return the dataset with its validation rows, and the settings for it; refuse what it cannot have."""
+    """Return the dataset with validation rows, and the recipe for it; refuse options that its rows do not allow."""
     with options.named_as_options("folds", "class_weight"):
         if values["folds"] is not None:
             next(split_folds(whole, values["folds"]))

@@ -63,10 +63,6 @@ def follow(value: Any, target: Backend) -> Any:
 
 def to_host(value: Any) -> Any:
     """Return a device array as a NumPy array, and everything else as it is."""
-    source = backend_of(value)
-    if not is_numpy(source) and dtype_name(value) == "bfloat16":  # which NumPy lacks
-        with source.scope():
-            value = source.asarray(value, "float32")
     return follow(value, numpy_backend())
 
 

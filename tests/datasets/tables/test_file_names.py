@@ -101,7 +101,7 @@ OTHER, PICTURE = b"PK\x03\x04", b"\x89PNG\r\n\x1a\n"
         ("cats/1.png", PICTURE, ".", r"pictures, but not those of several classes\. Put the pictures of each class"),
         ("1.JPG", PICTURE, ".", r"Put the pictures of each class into a folder of its own: .*/cat/1\.jpg"),
         ("x.npy", PICTURE, "x.npy", r"holds a single array\. Give its targets, too, such as --target y\.npy"),
-        # What is no file here.
+        # Paths that are not files.
         ("x", b"", "https://example.com/a b.csv", r"Download it first: curl -LO 'https://example\.com/a b\.csv'"),
         ("x", b"", "s3://bucket/x.csv", r"s3://bucket/x\.csv: is not on this machine\. Download it first\."),
         ("x", b"", "-", "is a stream. Save it to a file first"),

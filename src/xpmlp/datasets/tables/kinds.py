@@ -40,7 +40,7 @@ NAMELESS = re.compile(r"|column_\d+|Unnamed: \d+|rownames|index|__index_level_0_
 
 @dataclass
 class Found:
-    """What was found in the features of a table."""
+    """The kinds and formats of a table's features, and the features that cannot be inputs."""
 
     kinds: dict[str, Kind] = field(default_factory=dict)  # of the columns that can be inputs
     formats: dict[str, str] = field(default_factory=dict)  # of text that is dates

@@ -17,7 +17,6 @@ MARKERS_AMONG_NUMBERS = [
     *("?", "-", "--", "---", "–", "—", ".", "..", "...", "*", "na", "n/a", "n.a.", "nan", "none", "null", "nil"),
     *("missing", "unknown", "not available", "#value!", "#div/0!", "#ref!", "#null!"),
 ]
-PLAIN = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 CURRENCY = (
     r"(?:US|R|A|C|NZ|HK)?\$|[€£¥₹₩₽₺₫₴₦฿¢]|(?:USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|SEK|NOK|DKK|PLN|BRL|kr|Rs|Fr)\.?"
 )
