@@ -200,6 +200,11 @@ def test_a_linear_model_and_a_constant_are_scikit_learns(name: str) -> None:
         assert f"by always predicting {report.commonest.label!r}" in describe_baselines(report, None)
 
 
+def test_scikit_learns_doubts_about_many_classes_stay_its_own(digits: Dataset) -> None:
+    few = replace(digits.train.take(np.arange(30)), labels=np.arange(30) % 20)
+    assert linear_score(few, few, tuple(range(20)), with_forest=True) == 1.0
+
+
 def test_a_linear_model_that_would_take_long_is_left_out(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["xpmlp.training.baseline"], "MOST_VALUES", 1437 * 64 * 10 - 1)
     assert linear_score(digits.train, digits.test, digits.classes) is None

@@ -27,7 +27,6 @@ def linear_score(
     outputs = len(classes) if len(classes) > 2 else 1
     if train.rows > MOST_ROWS or train.rows * test.x.shape[1] * outputs > MOST_VALUES or test.rows < 2:
         return None
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression, Ridge
 
     # As text, so that any labels can be compared.
@@ -41,7 +40,7 @@ def linear_score(
         forest = RandomForestClassifier if classes else RandomForestRegressor
         models.append(forest(max_features=min(test.x.shape[1], MOST_SPLIT_COLUMNS), **FOREST))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore")  # of convergence, of many classes: about models that users do not see
         return max(float(model.fit(train.x, texts[0]).score(test.x, texts[1])) for model in models)
 
 
