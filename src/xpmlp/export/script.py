@@ -1,8 +1,11 @@
 """A model as a Python file that needs NumPy only."""
 
+import ast
 import base64
+import inspect
 import pprint
 import textwrap
+from collections.abc import Callable
 from string import Template
 from typing import Any
 
@@ -12,10 +15,12 @@ from xpmlp.datasets import TableOptions
 from xpmlp.datasets.tables.numbers import MAGNITUDES, MARKERS_AMONG_NUMBERS
 from xpmlp.datasets.tables.values import markers
 from xpmlp.model import Model, TableSchema
-from xpmlp.model.table_schema import Reading
+from xpmlp.model.table_schema import reading_of
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.loss_names import LossName
+from xpmlp.nn.losses import LOSSES
 
 from . import script_template as parts
-from .functions import network_source
 
 WIDTH = 116
 
@@ -55,6 +60,34 @@ def to_script(model: Model, name: str = "network") -> str:
         file_help=".npy file, or CSV of numbers, with raw values" if schema is None else "CSV table",
         weights=encode_weights(model),
     )
+
+
+def source_of(function: Callable[..., Any], name: str) -> str:
+    """Return the source of a function of `xpmlp.nn` under another name, without types."""
+    node = ast.parse(inspect.getsource(function)).body[0]
+    assert isinstance(node, ast.FunctionDef)
+    node.name, node.returns = name, None
+    for argument in node.args.args:
+        argument.annotation = None
+    return ast.unparse(node)
+
+
+def network_source(model: Model) -> tuple[str, str, str]:
+    """Return the source of the functions used, the names of the activations, and an expression for the output of z."""
+    loss = LossName.parse(model.loss)
+    hidden = model.activations
+    names = dict.fromkeys([*hidden, *([] if loss.output == "identity" else [loss.output])])
+    functions = [source_of(ACTIVATIONS[name].forward, name) for name in names]
+    output = "z" if loss.output == "identity" else f"{loss.output}(np, z)"
+    if loss.levels:
+        count = len(loss.levels)
+        output = f"np.sort({output}.reshape(len(z), -1, {count}), axis=2).reshape(z.shape)  # quantiles in order"
+    elif (predict := LOSSES[loss.kind].predict) is not LOSSES["squared_error"].predict:
+        functions.append(source_of(predict, "output"))
+        output = "output(np, z)"
+    if model.members is not None:
+        output = f"np.mean({output.partition('  #')[0]}, axis=0)  # over the members"
+    return "\n\n\n".join(functions), ", ".join(hidden), output
 
 
 def describe(model: Model, name: str) -> str:
@@ -108,11 +141,6 @@ def constants(model: Model) -> str:
             lines.append(textwrap.indent(f"{literal(described, WIDTH - 4)},", "    "))
         lines.append("]")
     return "\n".join(lines)
-
-
-def reading_of(schema: TableSchema) -> Reading:
-    """Return how a table's file was read."""
-    return schema.reading or Reading()
 
 
 def table_constants(model: Model, schema: TableSchema) -> dict[str, Any]:
