@@ -35,7 +35,7 @@ class Place:
         return self.everywhere
 
 
-@given(rows=st.integers(1, 40), batch_size=st.integers(1, 12), size=st.integers(1, 5), seed=st.integers(0))
+@given(rows=st.integers(1, 40), batch_size=st.integers(1, 12), size=st.integers(2, 5), seed=st.integers(0))
 def test_the_shares_of_each_batch_are_the_batch(rows: int, batch_size: int, size: int, seed: int) -> None:
     order = np.random.default_rng(seed).permutation(rows)
     shares = [Share(Communicator(Place(rank, size)), batch_size, fill=rows) for rank in range(size)]

@@ -9,13 +9,13 @@ from xpmlp.datasets import ByteSplit, Dataset, Split, TableOptions
 from xpmlp.datasets.load import load_by_options
 from xpmlp.errors import SettingsError
 from xpmlp.training import Recipe
-from xpmlp.training.distributed import Communicator, SingleProcess, connect, digest
+from xpmlp.training.distributed import Communicator, connect, digest
 
 from .console import place_among_processes, print_as_process
 
 
-def connect_processes(*, required: bool) -> SingleProcess:
-    """Return the processes that a launcher started together with this one, a `Communicator` if there are several.
+def connect_processes(*, required: bool) -> Communicator:
+    """Return the processes that a launcher started together with this one.
 
     Raises
     ------
@@ -26,13 +26,13 @@ def connect_processes(*, required: bool) -> SingleProcess:
     if place is None:
         if required:
             raise SettingsError("--mpi: no MPI launcher has started this process. Run: mpiexec -n 2 xpmlp train …")
-        return SingleProcess()
-    return connect() if place[1] > 1 else SingleProcess()
+        return Communicator()
+    return connect() if place[1] > 1 else Communicator()
 
 
-def abort(communicator: SingleProcess, error: BaseException) -> NoReturn:
+def abort(communicator: Communicator, error: BaseException) -> NoReturn:
     """Print the error of this process, and end all: the others wait for it, and would do so for ever."""
-    if not isinstance(communicator, Communicator):
+    if communicator.size == 1:
         raise error
     print_as_process(communicator.rank, communicator.size, f"{type(error).__name__}: {error}")
     communicator.mpi.Abort(1)
@@ -40,7 +40,7 @@ def abort(communicator: SingleProcess, error: BaseException) -> NoReturn:
 
 
 def load_together(
-    processes: SingleProcess, data: str, data_dir: Path | None, options: TableOptions, memory: str | None
+    processes: Communicator, data: str, data_dir: Path | None, options: TableOptions, memory: str | None
 ) -> Dataset:
     """Load the same data in every process."""
 

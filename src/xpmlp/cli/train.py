@@ -19,7 +19,7 @@ from xpmlp.errors import OutputError, XpmlpError
 from xpmlp.threads import describe_threads, use_threads
 from xpmlp.training import RECIPES, Checkpoint, DivergedError, EarlyStopping, FitError, Recipe, fit_dataset
 from xpmlp.training.cross_validation import cross_validate, describe_scores, split_folds
-from xpmlp.training.distributed import SingleProcess
+from xpmlp.training.distributed import Communicator
 from xpmlp.training.progress import LiveProgress
 from xpmlp.training.recipes import SETTINGS, parse_sizes
 from xpmlp.training.targets import choose_loss
@@ -146,7 +146,7 @@ def train(
         run(processes, long_run.from_plain(context.params))
 
 
-def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None:
+def run(processes: Communicator, values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None:
     """Train with these values of the arguments and options of `train`, from the beginning or from a checkpoint."""
     # Validate settings and the output folder before data are read, or even downloaded.
     given, table = processes.together(lambda: check_values(values))
@@ -175,7 +175,8 @@ def run(processes: SingleProcess, values: Mapping[str, Any], checkpoint: Checkpo
         print_start(console, dataset, settings)
         if streamed := describe_stream(dataset, settings, compute):
             console.print(streamed)
-        if hosts := processes.hosts():
+        hosts = processes.hosts() if processes.size > 1 else []
+        if hosts:
             machines = ", ".join(sorted(set(hosts)))
             console.print(f"{processes.size} processes on {machines}; each computes a part of every batch")
         threads = values["threads"] or (None if checkpoint is None or processes.size > 1 else checkpoint.threads)

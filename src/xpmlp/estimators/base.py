@@ -27,7 +27,7 @@ from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.layers import Layer, Layers
 from xpmlp.nn.loss_names import LossName
 from xpmlp.nn.samples import Samples
-from xpmlp.training.distributed import OwnRows, SingleProcess
+from xpmlp.training.distributed import Communicator, OwnRows
 from xpmlp.training.prediction import predict_outputs
 
 from .arrays import (
@@ -51,7 +51,7 @@ from .processes import check_input_together, connect_rows
 from .stochastic import fit_stochastic, reset_curves
 from .validation import check_samples, check_targets, refuse_lazy
 
-ALONE = SingleProcess()
+ALONE = Communicator()
 STOCHASTIC_SOLVERS = ("sgd", "adam", "adamw")
 
 Estimator = TypeVar("Estimator", bound="MLPBase")  # not Self: beartype supports that on whole classes only
@@ -190,7 +190,7 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
         self,
         given: GivenRows,
         validation: GivenRows = NO_ROWS,
-        processes: SingleProcess = ALONE,
+        processes: Communicator = ALONE,
         *,
         reset: bool = True,
         incremental: bool = False,

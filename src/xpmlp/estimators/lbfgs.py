@@ -16,7 +16,7 @@ from xpmlp.nn.losses import Loss
 from xpmlp.nn.objective import objective_and_gradients
 from xpmlp.nn.samples import Samples, make_batch, slice_rows
 from xpmlp.nn.tree import tree_map
-from xpmlp.training.distributed import Combine, Communicator
+from xpmlp.training.distributed import Combine
 
 from .functions import activation_of, exact_loss, l2_of, reported_loss
 from .problem import Problem
@@ -58,7 +58,7 @@ def fit_lbfgs(estimator: Any, problem: Problem) -> None:
             if len(blocks) > 1 or problem.processes.size > 1:
                 part = tree_map(functools.partial(operator.mul, share), part)
             total = part if total is None else tree_map(operator.add, total, part)
-        return Combine(problem.processes, backend)(total) if isinstance(problem.processes, Communicator) else total
+        return total if problem.processes.size == 1 else Combine(problem.processes, backend)(total)
 
     def objective(vector: Float64[np.ndarray, " parameters"]) -> tuple[float, Float64[np.ndarray, " parameters"]]:
         value, gradients = evaluate(unpack(xp, backend.asarray(vector, dtype), shapes), exact)

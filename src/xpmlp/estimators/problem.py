@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from xpmlp.backends import Backend
 from xpmlp.nn.samples import Samples
-from xpmlp.training.distributed import SingleProcess
+from xpmlp.training.distributed import Communicator
 
 
 class GivenRows(NamedTuple):
@@ -28,4 +28,4 @@ class Problem(NamedTuple):
     backend: Backend  # computes
     samples: Samples  # arrays of `backend`, or of NumPy
     dtype: str  # to compute in
-    processes: SingleProcess  # if there are several, `OwnRows`: each holds samples of its own
+    processes: Communicator  # if there are several, `OwnRows`: each holds samples of its own

@@ -9,13 +9,13 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import _num_samples
 
 from xpmlp.backends import Backend
-from xpmlp.training.distributed import Communicator, OwnRows, SingleProcess
+from xpmlp.training.distributed import Communicator, OwnRows
 
 from .arrays import dtype_name, to_host
 from .validation import check_targets
 
 
-def connect_rows(estimator: Any, X: Any, y: Any, **optional: Any) -> SingleProcess:
+def connect_rows(estimator: Any, X: Any, y: Any, **optional: Any) -> Communicator:
     """Return the processes that fit an estimator together, each on its rows.
 
     Raises
@@ -26,7 +26,7 @@ def connect_rows(estimator: Any, X: Any, y: Any, **optional: Any) -> SingleProce
         A ValueError: if their parameters differ.
     """
     communicator = Communicator.of(estimator.communicator)
-    if not isinstance(communicator, Communicator):
+    if communicator.size == 1:
         return communicator
 
     def count() -> int:

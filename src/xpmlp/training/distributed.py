@@ -8,10 +8,11 @@ which all make alike. The result is that of one process, up to rounding: rows ar
 import contextlib
 import math
 import os
+import platform
 import signal
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -29,77 +30,59 @@ Result = TypeVar("Result")
 LARGE = 2**15  # elements of an array that is added up by itself; at least horizontal_fusion.SMALL, which moves buffers
 
 
-class SingleProcess:
-    """A process that trains alone: what `Communicator` does among several, where there is nobody to talk to."""
+class Alone:
+    """Stands for a communicator of mpi4py in a process that trains alone."""
 
     rank = 0
     size = 1
-    interrupted = False
 
-    @staticmethod
-    def of(value: Any) -> "SingleProcess":
-        """Return the processes that a communicator connects, one of mpi4py too; None stands for this process alone."""
-        if not (value is None or isinstance(value, SingleProcess) or hasattr(value, "Allreduce")):
-            raise SettingsError(f"communicator: {value!r} is none of mpi4py's, such as mpi4py.MPI.COMM_WORLD.")
-        processes = value if value is None or isinstance(value, SingleProcess) else Communicator(value)
-        return SingleProcess() if processes is None or processes.size == 1 else processes
-
-    def from_first(self, value: Result) -> Result:
+    def bcast(self, value: Result, root: int = 0) -> Result:
         """Return the value."""
         return value
 
-    from_last = from_first
-    concatenate: Any = from_first
-    own: Any = from_first
-    agree: Any = from_first
+    def allgather(self, value: Result) -> list[Result]:
+        """Return the value, as that of the only process."""
+        return [value]
 
-    def total(self, rows: int) -> int:
-        """Return the number of training rows, of which this process holds so many."""
-        return rows
-
-    def sum_numbers(self, *numbers: float) -> Sequence[float]:
-        """Return the numbers."""
-        return numbers
-
-    def begin(self, threads: int | None) -> contextlib.AbstractContextManager[None]:
-        """Take part in a run; the backend chooses the threads."""
-        return contextlib.nullcontext()
-
-    def gather(self, values: list[Any]) -> list[Any]:
-        """Return nothing: there are no others to hear from."""
-        return []
-
-    def together(self, function: Callable[[], Result]) -> Result:
-        """Call a function."""
-        return function()
-
-    def compare(self, values: Mapping[str, Any]) -> None:
-        """Compare nothing."""
-
-    def hosts(self) -> list[str]:
-        """Return nothing: a single machine is described elsewhere."""
-        return []
-
-    def threads_each(self, threads: int | None = None) -> int | None:
-        """Return the number of threads that is asked for."""
-        return threads or RUNS.current.get()
+    gather = allgather
 
 
-class Communicator(SingleProcess):
+class Communicator:
     """The processes that train together, and this one's place among them.
 
     Parameters
     ----------
     mpi
-        A communicator of mpi4py, such as ``mpi4py.MPI.COMM_WORLD``.
+        A communicator of mpi4py, such as ``mpi4py.MPI.COMM_WORLD``; by default this process is alone.
     """
 
-    def __init__(self, mpi: Any) -> None:
-        self.mpi = mpi
-        self.rank: int = mpi.rank
-        self.size: int = mpi.size
+    def __init__(self, mpi: Any = None) -> None:
+        self.mpi: Any = Alone() if mpi is None else mpi
+        self.rank: int = self.mpi.rank
+        self.size: int = self.mpi.size
         self.interrupted = False
         self.sums: dict[Any, SharedSum | None] = {}
+
+    @staticmethod
+    def of(value: Any) -> "Communicator":
+        """Return the processes that a communicator connects, one of mpi4py too; None stands for this process alone."""
+        if not (value is None or isinstance(value, Communicator) or hasattr(value, "Allreduce")):
+            raise SettingsError(f"communicator: {value!r} is none of mpi4py's, such as mpi4py.MPI.COMM_WORLD.")
+        if value is None or value.size == 1:
+            return Communicator()
+        return value if isinstance(value, Communicator) else Communicator(value)
+
+    def total(self, rows: int) -> int:
+        """Return the number of training rows, of which this process holds so many: all of them."""
+        return rows
+
+    def concatenate(self, array: Shaped[np.ndarray, "rows *axes"]) -> Shaped[np.ndarray, "all *axes"]:
+        """Return an array of all rows, of which each process has given its part: here all of it."""
+        return array
+
+    def own(self, rows: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, " own"]:
+        """Return the positions in this process of those of the given rows that it holds, in their order."""
+        return rows
 
     def add_up(self, array: Shaped[np.ndarray, "..."]) -> None:
         """Replace an array by the sum over all processes, which is the same to the bit in each of them."""
@@ -118,7 +101,8 @@ class Communicator(SingleProcess):
     def sum_numbers(self, *numbers: float) -> list[float]:
         """Return the sums over all processes of some numbers."""
         sums = np.asarray(numbers, np.float64)
-        self.add_up(sums)
+        if self.size > 1:
+            self.add_up(sums)
         result: list[float] = sums.tolist()
         return result
 
@@ -179,20 +163,21 @@ class Communicator(SingleProcess):
 
     def threads_each(self, threads: int | None = None) -> int | None:
         """Return the threads of each process: of several on a machine one by default, and no more than it has cores."""
-        hosts, threads = self.hosts(), super().threads_each(threads)
+        hosts, threads = self.hosts(), threads or RUNS.current.get()
         here = hosts.count(hosts[self.rank])
         return threads if here == 1 else min(threads or 1, max(1, (os.cpu_count() or 1) // here))
 
     def hosts(self) -> list[str]:
         """Return the name of each process's machine."""
-        import mpi4py.MPI
-
-        names: list[str] = self.mpi.allgather(mpi4py.MPI.Get_processor_name())
+        names: list[str] = self.mpi.allgather(platform.node())
         return names
 
     @contextlib.contextmanager
     def begin(self, threads: int | None) -> Iterator[None]:
-        """Take part in a run, whose checkpoint or user asks for that many threads."""
+        """Take part in a run, whose checkpoint or user asks for that many threads; alone, the backend decides."""
+        if self.size == 1:
+            yield
+            return
         with use_threads(self.threads_each(threads)), self.hold_interrupts():
             try:
                 yield
@@ -224,20 +209,14 @@ class Communicator(SingleProcess):
 
 
 class OwnRows(Communicator):
-    """Processes that each hold training rows of their own, which together are all: the first process's come first.
-
-    Parameters
-    ----------
-    rows
-        Number of rows that this process holds.
-    """
+    """Processes that each hold training rows of their own, which together are all: the first process's come first."""
 
     def __init__(self, mpi: Any, rows: int) -> None:
         super().__init__(mpi)
         self.counts: list[int] = mpi.allgather(rows)
 
     def total(self, rows: int) -> int:
-        """Return the number of training rows, of all processes together."""
+        """Return the number of training rows of all processes together."""
         return sum(self.counts)
 
     def concatenate(self, array: Shaped[np.ndarray, "rows *axes"]) -> Shaped[np.ndarray, "all *axes"]:

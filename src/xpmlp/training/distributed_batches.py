@@ -14,7 +14,7 @@ from xpmlp.errors import SettingsError
 from xpmlp.nn.objective import keep
 from xpmlp.nn.samples import Samples, slice_rows
 
-from .distributed import Combine, Communicator, OwnRows, SingleProcess
+from .distributed import Combine, Communicator, OwnRows
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Share:
         Index of that row.
     """
 
-    communicator: SingleProcess
+    communicator: Communicator
     batch_size: int
     fill: int
 
@@ -46,11 +46,11 @@ class Share:
 
     def combine(self, backend: Backend) -> Any:
         """Return what adds up losses and gradients over all processes."""
-        return Combine(self.communicator, backend) if isinstance(self.communicator, Communicator) else keep
+        return keep if self.communicator.size == 1 else Combine(self.communicator, backend)
 
     def order(self, order: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, " own"]:
         """Return the rows of this process, batch by batch, out of the order of all rows."""
-        if not isinstance(self.communicator, Communicator):
+        if self.communicator.size == 1:
             return order
         whole = np.pad(order, (0, -len(order) % self.batch_size), constant_values=self.fill)
         missing = self.rows * self.communicator.size - self.batch_size
@@ -59,7 +59,7 @@ class Share:
 
     def samples(self, samples: Any) -> Any:
         """Return training samples with weights, and with the row that fills up a share after the last."""
-        if not isinstance(self.communicator, Communicator):
+        if self.communicator.size == 1:
             return samples
         if isinstance(samples, DiskSamples):
             steps = math.ceil(samples.rows / self.batch_size)
@@ -111,7 +111,7 @@ class OwnShare(Share):
         return samples
 
 
-def make_share(communicator: SingleProcess, backend: Backend, batch_size: int, rows: int) -> Share:
+def make_share(communicator: Communicator, backend: Backend, batch_size: int, rows: int) -> Share:
     """Return this process's share of each batch, of that many rows of its own or of all; refuse what has none."""
     if communicator.size > 1 and not backend.calls_host:
         raise SettingsError(
