@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 import xpmlp
 from xpmlp.backends import usable_backends
 from xpmlp.errors import DataError, ModelFileError, SettingsError
-from xpmlp.training import Callback, FitResult, Run
+from xpmlp.training import Callback, Run
 
 SHORT: dict[str, Any] = {"hidden_layer_sizes": (16,), "epochs": 3, "verbose": False}
 LONGER = SHORT | {"epochs": 150}
@@ -322,27 +322,6 @@ def test_ctrl_c_keeps_what_was_learned_and_says_so(capsys: pytest.CaptureFixture
     heads = [line.split("   ")[0] for line in capsys.readouterr().out.splitlines()]
     assert heads == ["epoch 1/5", "epoch 2/5", "interrupted; the network of epoch 2 is kept"] * verbose
     assert (result.interrupted, model.training["epochs"]) == (True, 2)
-
-
-def test_a_notebook_shows_the_progress_in_its_cell(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown: list[Any] = []
-
-    class Handle:
-        def update(self, progress: Any) -> None:
-            shown.append(progress._repr_html_())
-
-    ipython: Any = types.ModuleType("IPython")
-    display: Any = types.ModuleType("IPython.display")
-    ipython.get_ipython = lambda: types.SimpleNamespace(kernel=None)
-    display.display = lambda progress, display_id: Handle()
-    monkeypatch.setitem(sys.modules, "IPython", ipython)
-    monkeypatch.setitem(sys.modules, "IPython.display", display)
-    monkeypatch.setattr("xpmlp.training.progress.REFRESH_SECONDS", 0.0)
-    result: FitResult = xpmlp.train("digits", epochs=2)[1]
-    assert "<progress value" in shown[0]
-    assert "epoch 1/2" in shown[0]
-    assert "<progress" not in shown[-1]
-    assert f"test accuracy {100 * (result.history[-1].test_accuracy or 0):.2f} %" in shown[-1]
 
 
 def test_each_mark_of_one_picture_is_a_sample_and_each_of_several_pictures(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
-"""The progress of a run: lines, with a bar below them on a terminal, or in a notebook's cell."""
+"""The progress of a run: lines, with a bar below them on a terminal."""
 
 import contextlib
-import html
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -9,7 +8,6 @@ from typing import Any
 
 from .run import Callback, EpochRow, Run
 
-REFRESH_SECONDS = 0.2  # drawing more often takes time from training
 FEWEST_LINES, LONG_SECONDS = 20, 1.0  # more lines than that only for epochs that take so long
 
 
@@ -102,57 +100,13 @@ class LiveProgress(EpochLines):
         self.progress.stop()
 
 
-class NotebookProgress(EpochLines):
-    """Show a bar and the last epochs in the output of a notebook's cell; `display` is IPython's."""
-
-    SHOWN = 10
-
-    def __init__(self, display: Callable[..., Any]) -> None:
-        self.lines: list[str] = []
-        super().__init__(self.lines.append)
-        self.display = display
-
-    def on_fit_start(self, run: Run) -> None:
-        """Show the bar."""
-        self.epochs, self.done = run.epochs, len(run.history)
-        self.handle = self.display(self, display_id=True)
-        self.drawn = time.monotonic()
-
-    def on_epoch_end(self, run: Run) -> None:
-        """Write the epoch and advance the bar."""
-        super().on_epoch_end(run)
-        self.done = len(run.history)
-        if time.monotonic() > self.drawn + REFRESH_SECONDS:
-            self.handle.update(self)
-            self.drawn = time.monotonic()
-
-    def on_fit_end(self, run: Run) -> None:
-        """Draw the end."""
-        super().on_fit_end(run)
-        self.handle.update(self)
-
-    def __repr__(self) -> str:
-        """Return all lines, for what shows no HTML."""
-        return "\n".join(self.lines)
-
-    def _repr_html_(self) -> str:
-        lines = html.escape("\n".join(self.lines[-self.SHOWN :]))
-        bar = f'<progress value="{self.done}" max="{self.epochs}" style="width: 30em"></progress>'
-        return f"{'' if self.done == self.epochs else bar}<pre>{lines}</pre>"
-
-
 def make_progress(notes: Sequence[str] = (), *, can_move: bool = True) -> EpochLines:
-    """Return the progress for where Python runs, and show notes on the data first.
+    """Return the progress for standard output, and show notes on the data first.
 
     Without `can_move` there is no bar on a terminal: an MPI launcher passes on what processes write in pieces.
     """
     progress: EpochLines = EpochLines(lambda line: sys.stdout.write(line + "\n"))
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if hasattr(shell, "kernel"):
-        from IPython.display import display
-
-        progress = NotebookProgress(display)
-    elif can_move and sys.stdout is not None and sys.stdout.isatty():
+    if can_move and sys.stdout is not None and sys.stdout.isatty():
         with contextlib.suppress(ImportError):
             from rich.console import Console
 
