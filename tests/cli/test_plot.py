@@ -1,6 +1,5 @@
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 from xpmlp import Model, load_model, predict, save_model
 from xpmlp.cli.figures import FIGURES, MOST_CLASSES, run_figures
 from xpmlp.cli.run_folder import read_history
-from xpmlp.datasets import Provenance, Split
+from xpmlp.datasets import Split
 from xpmlp.datasets.tables.loading import named_table
 from xpmlp.errors import DataError
 from xpmlp.nn.layers import Layer
@@ -87,28 +86,10 @@ def test_data_are_found_again(
     here = {data: str(Path.cwd() / data) for data in ("plain", "several/emnist-a", "flowers.csv")}
     for data, place in (here | {name: name for name in ("digits", "iris", "diabetes")}).items():
         xpmlp("train", data, "--epochs", 1, "-o", "run", "-q", "--force")
-        model = load_model("run/model.safetensors")
-        assert find_provenance(model).data == place
-        # Models of earlier versions have a sentence instead of a provenance.
-        assert find_provenance(without_provenance(model)) == replace(find_provenance(model), options={})
+        assert find_provenance(load_model("run/model.safetensors")).data == place
         done = xpmlp("plot", "run")
         assert "--data" not in done.err
         assert "curves.png" in done.out
-
-
-def without_provenance(model: Model) -> Model:
-    return replace(model, training={key: value for key, value in model.training.items() if key != "provenance"})
-
-
-def test_mnist_is_found_in_its_folder(digits_run: Path, tmp_path: Path) -> None:
-    model = load_model(digits_run / "model.safetensors")
-    for source, expected in (
-        (f"MNIST from the folder {tmp_path}", str(tmp_path)),
-        (f"MNIST from the cache {tmp_path}", None),
-        (f"MNIST, downloaded from somewhere into {tmp_path}", None),
-    ):
-        model.training.update(data="mnist", source=source, provenance=None)
-        assert find_provenance(model) == Provenance("mnist", "mnist", expected)
 
 
 def test_without_its_data_a_run_shows_what_it_can_and_says_what_to_do(
@@ -125,19 +106,23 @@ def test_without_its_data_a_run_shows_what_it_can_and_says_what_to_do(
 
 
 def test_rows_that_it_was_trained_on_are_not_evaluated_on(xpmlp: Run, no_pictures: None) -> None:
-    """Models of earlier versions do not record a file of test rows."""
     lines = [f"{index % 7},{index % 5},{'yes' if index % 7 > 3 else 'no'}" for index in range(60)]
     for name in ("train.csv", "test.csv"):
         Path(name).write_text("\n".join(["a,b,label", *lines]) + "\n", encoding="utf-8")
     xpmlp("train", "train.csv", "--test", "test.csv", "--epochs", 1, "-o", "run", "-q")
     assert xpmlp("plot", "run", "-o", "out").err.count("note:") == 1
     assert Path("out/confusion.png").exists()
-    save_model(Path("run/model.safetensors"), without_provenance(load_model("run/model.safetensors")))
+    xpmlp("train", "train.csv", "--epochs", 1, "-o", "run", "-q", "--force")
+    model = load_model("run/model.safetensors")
+    Path("train.csv").write_text("\n".join(["a,b,label", *lines[1:]]) + "\n", encoding="utf-8")
     done = xpmlp("plot", "run", "-o", "old")
     assert "it is unknown which rows" in done.err
     assert {path.name for path in Path("old").iterdir()} == {"curves.png"}
     xpmlp("plot", "run", "-o", "old", "--force", "--data", "test.csv")
     assert Path("old/confusion.png").exists()
+    del model.training["provenance"]  # models of early versions have none
+    save_model(Path("run/model.safetensors"), model)
+    assert "train.csv, which cannot be found again; name the data" in xpmlp("plot", "run", "-o", "old", "--force").err
 
 
 # What bad input gets

@@ -4,22 +4,21 @@ import contextlib
 import glob
 import math
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Float32
 
 from xpmlp.datasets import Dataset, Provenance, Split, load_dataset
 from xpmlp.datasets.dataset import listing
 from xpmlp.datasets.load import NAMES, is_table
 from xpmlp.datasets.picture_folder import PictureFolder
 from xpmlp.datasets.pictures import find_pictures, read_parts
-from xpmlp.datasets.splitting import BY_ROW_NUMBER, draw, split_rows
+from xpmlp.datasets.splitting import BY_ROW_NUMBER, split_rows
 from xpmlp.datasets.streaming.large_table import find_large_table
 from xpmlp.datasets.tables.columns import find_target
 from xpmlp.datasets.tables.loading import NAMED_TABLES, held_out_rows, labelled_rows, open_tables, plain_schema
@@ -32,13 +31,6 @@ from xpmlp.model.model import Model
 from xpmlp.model.picture_resizer import PictureResizer
 from xpmlp.model.table_schema import TableSchema
 
-# The sentences that models before version 0.2 have instead of a provenance; the first that fits counts.
-OLD_SOURCES: dict[Literal["scikit-learn", "mnist", "idx", "table"], str] = {
-    "scikit-learn": r"the table (?P<data>\w+) that comes with scikit-learn",
-    "mnist": r"MNIST(?: from the folder (?P<folder>.+))?.*",
-    "idx": r"IDX files (?:(?P<prefix>.+?)-… )?in the folder (?P<data>.+)",
-    "table": r"the table (?P<data>.+)",
-}
 FEWEST_DEVIATIONS = 10.0  # that are far from the mean
 GIVE_DATA = "name the data, as DATA or with --data"
 
@@ -202,32 +194,23 @@ def find_large_rows(
     table, split = large.table, model.training.get("split")
     schema, _ = schema_for(model, table, target)
     facts: tuple[str, ...] = (f"{table.name}: read in pieces, as it takes more memory than {large.memory.reason}",)
-    is_held_out: Callable[[int, int], Bool[np.ndarray, " rows"]] | None = None
+    held_out = None
     if isinstance(split, dict) and (split.get("file"), split.get("rows")) == (Path(table.name).name, table.rows):
-        if split.get("drawn_by") == BY_ROW_NUMBER:
-            fraction = float(split["test_fraction"])
-
-            def is_held_out(first: int, rows: int) -> Any:
-                return draw(first, rows) < fraction
-
-        elif (chosen := held_out_rows(read_texts(table, options, schema), schema, split, model.classes)) is not None:
-            held_out = chosen
-
-            def is_held_out(first: int, rows: int) -> Any:
-                return held_out[first : first + rows]
-
-    if is_held_out is not None:
+        if split.get("drawn_by") != BY_ROW_NUMBER:
+            table = read_texts(table, options, schema)
+        held_out = held_out_rows(table, schema, split, model.classes)
+    if held_out is not None:
         facts = (*facts, f"{table.name}: evaluated on the rows held out in training")
 
     def read() -> Iterator[Split]:
         for piece in large.read_all():
-            chosen = None if is_held_out is None else is_held_out(piece.first, piece.rows)
+            chosen = None if held_out is None else held_out[piece.first : piece.first + piece.rows]
             if chosen is None or chosen.any():
                 part, notes = labelled_rows(read_texts(piece, options, schema), schema, model.classes, chosen)
                 rows.notes, rows.total = rows.notes or notes, rows.total + part.rows
                 yield part
 
-    which = "rows" if is_held_out is None else "test rows"
+    which = "rows" if held_out is None else "test rows"
     rows = EvaluationRows(None, table.name, which, (), facts=facts, blocks=read())
     return rows
 
@@ -300,21 +283,11 @@ def unusual_scale(x: Float32[np.ndarray, "rows features"], model: Model, *, what
 
 def find_provenance(model: Model) -> Provenance:
     """Return where a model's training data came from; raise a DataError if the model does not say."""
-    stored, name, source = (model.training.get(key) for key in ("provenance", "data", "source"))
-    if isinstance(stored, dict):
-        with contextlib.suppress(msgspec.ValidationError):
-            return msgspec.convert(stored, Provenance)
-    if not isinstance(name, str) or not isinstance(source, str):
+    with contextlib.suppress(msgspec.ValidationError):
+        return msgspec.convert(model.training.get("provenance"), Provenance)
+    source = model.training.get("source")
+    if not isinstance(source, str):
         raise DataError(f"the model does not record its training data; {GIVE_DATA}")
-    if name == "digits" and "scikit-learn" in source:
-        return Provenance("scikit-learn", "digits")
-    for kind, pattern in OLD_SOURCES.items():
-        if found := re.fullmatch(pattern, source, re.DOTALL):
-            parts = found.groupdict("")
-            data = parts.get("data", "mnist")
-            if kind in ("idx", "table"):
-                data = os.path.abspath(os.path.join(os.path.expanduser(data), parts.get("prefix", "")))
-            return Provenance(kind, data, parts.get("folder") or None)
     raise DataError(f"the model was trained on {source}, which cannot be found again; {GIVE_DATA}")
 
 

@@ -25,6 +25,7 @@ from .suspicions import note_suspicions
 from .table import Table, column_type, import_polars, reports_polars_errors
 from .values import NONE, read_texts
 
+DRAWN_AT_ONCE = 2**20  # random numbers
 PEEKED = 100  # rows in which names of pictures are looked for
 NAMED_TABLES = ("iris", "wine", "breast_cancer", "diabetes")  # of scikit-learn
 
@@ -301,7 +302,9 @@ def held_out_rows(
     if (split.get("file"), split.get("rows")) != (Path(table.name).name, table.rows):
         return None
     if split.get("drawn_by") == BY_ROW_NUMBER and isinstance(split.get("test_fraction"), float):
-        return np.asarray(draw(0, table.rows) < split["test_fraction"])
+        starts = range(0, table.rows, DRAWN_AT_ONCE)  # a mask of all rows may fit where their numbers do not
+        parts = [draw(start, min(DRAWN_AT_ONCE, table.rows - start)) < split["test_fraction"] for start in starts]
+        return np.concatenate(parts)
     target = known_target(table, schema.target, classes)
     try:
         table, _ = check_table(table, schema)
