@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from xpmlp import Model, load_model, predict, save_model
-from xpmlp.cli.figures import FIGURES, MOST_CLASSES, run_figures
+from xpmlp.cli.figures import CLASSIFICATION, FIGURES, MOST_CLASSES, NO_IMAGES, run_figures
 from xpmlp.cli.run_folder import read_history
 from xpmlp.datasets import Split
 from xpmlp.datasets.tables.loading import named_table
@@ -179,26 +179,25 @@ def network(classes: int, input_shape: tuple[int, ...]) -> tuple[Model, Split]:
     return Model((layer,), "relu", "softmax_cross_entropy", tuple(range(classes)), input_shape, 1.0), rows
 
 
-def test_figures_that_would_show_nothing_are_left_out_with_the_reason() -> None:
-    model, rows = network(MOST_CLASSES + 1, (4, 6))
-    pictures = run_figures(model, EPOCHS, rows, "many")
-    assert set(pictures.drawn) == OF_IMAGES - {"confusion.png"}
-    assert "classes would be unreadable" in pictures.omitted["confusion.png"]
-
-    model, rows = network(3, (4, 2, 3))
-    pictures = run_figures(model, EPOCHS, rows, "colors")
-    assert set(pictures.drawn) == OF_IMAGES
-    assert all(draw().startswith(b"\x89PNG") for draw in pictures.drawn.values())
-
-    model, rows = network(3, (4, 3, 2))
-    pictures = run_figures(model, EPOCHS, rows, "volumes")
-    assert set(pictures.drawn) == {"curves.png", "confusion.png", "calibration.png"}
-    assert pictures.omitted["weights.png"] == "the samples are not images"
-
-    model, rows = network(3, (4, 6))
-    pictures = run_figures(model, EPOCHS, Split(rows.x, predict(model, rows).labels), "perfect")
-    assert pictures.omitted == {"mistakes.png": "there are no mistakes"}
-    for untested in (None, Split(rows.x[:0], rows.labels[:0])):
-        pictures = run_figures(model, EPOCHS, untested, "untested")
-        assert list(pictures.drawn) == ["curves.png", "weights.png"]
-        assert set(pictures.omitted.values()) == {"there are no test rows"}
+@pytest.mark.parametrize(
+    ("classes", "shape", "rows", "reasons"),
+    [
+        (3, (4, 2, 3), "all", {}),
+        (MOST_CLASSES + 1, (4, 6), "all", {"confusion.png": "a matrix of 101 classes would be unreadable"}),
+        (3, (4, 3, 2), "all", dict.fromkeys(("gallery.png", "mistakes.png", "weights.png"), NO_IMAGES)),
+        (3, (4, 6), "right", {"mistakes.png": "there are no mistakes"}),
+        (3, (4, 6), "none", dict.fromkeys(CLASSIFICATION, "there are no test rows")),
+        (3, (4, 6), "empty", dict.fromkeys(CLASSIFICATION, "there are no test rows")),
+    ],
+)
+def test_figures_that_would_show_nothing_are_left_out_with_the_reason(
+    classes: int, shape: tuple[int, ...], rows: str, reasons: dict[str, str]
+) -> None:
+    model, whole = network(classes, shape)
+    right, empty = Split(whole.x, predict(model, whole).labels), Split(whole.x[:0], whole.labels[:0])
+    given = {"all": whole, "right": right, "none": None, "empty": empty}
+    figures = run_figures(model, EPOCHS, given[rows], "some")
+    assert {file: reason for file, reason in figures.items() if isinstance(reason, str)} == reasons
+    drawn = {file: draw for file, draw in figures.items() if callable(draw)}
+    assert drawn.keys() == OF_IMAGES - reasons.keys()
+    assert all(draw().startswith(b"\x89PNG") for draw in drawn.values() if not reasons)

@@ -1,13 +1,9 @@
-import contextlib
-import signal
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from xpmlp.cli import interruption
 from xpmlp.cli.run_folder import RUN_FILES, RunFolder, make_run_folder
 from xpmlp.errors import OutputError
 
@@ -64,28 +60,3 @@ def test_runs_that_start_together_get_a_folder_each() -> None:
         paths = set(pool.map(make, range(8)))
     assert len(paths) == 8
     assert all(path.parent == Path("runs") and path.name.startswith("digits-2") for path in paths)
-
-
-def test_a_folder_that_another_run_made_meanwhile_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    make: Callable[..., None] = RunFolder.create
-    quicker: list[Path] = []
-
-    def lose_the_first_race(self: RunFolder, *, force: bool) -> None:
-        if not quicker:
-            quicker.append(self.path)
-            self.path.mkdir(parents=True)
-        make(self, force=force)
-
-    monkeypatch.setattr(RunFolder, "create", lose_the_first_race)
-    mine = make_run_folder("digits")
-    assert mine.path.name == f"{quicker[0].name}-2"
-
-
-def test_ctrl_c_is_one_if_c_code_reports_another_error_in_its_place(tmp_path: Path) -> None:
-    def draw() -> bytes:
-        with contextlib.suppress(KeyboardInterrupt):  # as code in C does that calls Python
-            interruption(signal.SIGINT, None)
-        raise ValueError("Invalid bounding box")
-
-    with pytest.raises(KeyboardInterrupt):
-        RunFolder(tmp_path / "run").save("curves.png", draw)

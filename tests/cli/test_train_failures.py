@@ -1,5 +1,6 @@
 """Runs that end early, and results that cannot be saved."""
 
+import contextlib
 import errno
 import json
 import os
@@ -226,11 +227,26 @@ def test_an_interruption_while_data_is_read_leaves_nothing(
         assert list(empty_folder.iterdir()) == []
 
 
-def test_a_second_interruption_while_saving_keeps_the_model(xpmlp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def interrupt_in_c(*arguments: Any, **options: Any) -> None:
+    """Raise another error in place of a KeyboardInterrupt, as code in C may do that calls Python."""
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    raise ValueError("Invalid bounding box")
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        (interrupt, "Error: Interrupted while saving. Saved in run: model.safetensors, history.csv.\n"),
+        (interrupt_in_c, ""),
+    ],
+)
+def test_a_second_interruption_while_saving_keeps_the_model(
+    xpmlp: Run, monkeypatch: pytest.MonkeyPatch, action: Run, message: str
+) -> None:
     """Users press Ctrl-C twice. The model is written before anything that takes long, the report among it."""
-    monkeypatch.setattr("xpmlp.cli.saving.evaluate", interrupt)
-    err = xpmlp("train", "digits", "--epochs", 2, "-o", "run", status=130).err
-    assert err == "Error: Interrupted while saving. Saved in run: model.safetensors, history.csv.\n"
+    monkeypatch.setattr("xpmlp.cli.saving.evaluate", action)
+    assert xpmlp("train", "digits", "--epochs", 2, "-o", "run", status=130).err == message
     assert files_of(Path("run")) == {"model.safetensors", "history.csv"}
     assert load_model(Path("run/model.safetensors")).layer_sizes == (64, 256, 10)
 

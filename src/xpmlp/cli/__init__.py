@@ -44,10 +44,10 @@ def main() -> None:
             # It names the file if there is one; otherwise it is standard output that cannot be written.
             where = "" if error.filename else "The output cannot be written: "
             print_error(f"{where}{error}")
-        except Exception as error:
-            if interruption.came:
-                raise KeyboardInterrupt from error
-            raise
+        except Exception:
+            if not interruption.came:
+                raise
+            sys.exit(130)
     except KeyboardInterrupt:
         # Commands handle their own; this one came during an import.
         sys.exit(130)

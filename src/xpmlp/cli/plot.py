@@ -70,16 +70,16 @@ def plot(
         history = []
     rows, name, why_no_rows = find_test_rows(model, data, data_dir)
     figures = run_figures(model, history, rows, name, backend, why_no_rows=why_no_rows)
+    drawn = {file: draw for file, draw in figures.items() if callable(draw)}
     target = folder
     if output is not None:
         target = options.parse_folder(str(output))
-        options.prepare_folder(target, list(figures.drawn), force=force)
-    for file, draw in figures.drawn.items():
+        options.prepare_folder(target, drawn, force=force)
+    for file, draw in drawn.items():
         write_whole(target / file, draw())
-    for reason in dict.fromkeys(figures.omitted.values()):
-        names = [file for file, why in figures.omitted.items() if why == reason]
-        print_note(f"not drawn: {', '.join(names)} ({reason})")
-    make_console().print(Text.assemble("drawn in ", (str(target), "bold"), f": {', '.join(figures.drawn)}"))
+    for reason in dict.fromkeys(why for why in figures.values() if isinstance(why, str)):
+        print_note(f"not drawn: {', '.join(file for file, why in figures.items() if why == reason)} ({reason})")
+    make_console().print(Text.assemble("drawn in ", (str(target), "bold"), f": {', '.join(drawn)}"))
 
 
 def find_test_rows(model: Model, data: str | None, data_dir: Path | None) -> tuple[Split | None, str, str]:
@@ -101,7 +101,9 @@ def compare(folders: list[Path], target: Path, *, force: bool) -> None:
     """Draw the curves of several runs in one figure."""
     histories: dict[str, list[EpochRow]] = {}
     kept: dict[str, int | None] = {}
-    for folder, label in zip(folders, short_names(folders), strict=True):
+    common = os.path.commonpath([folder.absolute() for folder in folders])
+    for folder in folders:
+        label = os.path.relpath(folder, common)
         if label in histories:
             raise SettingsError(f"{folder}: is given twice. Give each run once.")
         histories[label] = read_history(folder / "history.csv")
@@ -115,13 +117,3 @@ def compare(folders: list[Path], target: Path, *, force: bool) -> None:
         target /= COMPARISON
     write_whole(target, plots.draw_comparison(histories, f"{len(histories)} runs", kept))
     make_console().print(Text.assemble("drawn: ", (str(target), "bold")))
-
-
-def short_names(folders: list[Path]) -> list[str]:
-    """Return the folders' names, with as many parent folders as are needed to tell them apart."""
-    parts = [Path(os.path.abspath(folder)).parts for folder in folders]
-    for depth in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(part[-depth:]) for part in parts]
-        if len(set(names)) == len({tuple(part) for part in parts}):
-            break
-    return names

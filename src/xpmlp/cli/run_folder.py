@@ -17,7 +17,6 @@ from xpmlp.errors import DataError, OutputError, XpmlpError
 from xpmlp.training import EpochRow
 from xpmlp.whole_files import lock_folder, read_whole, write_whole
 
-from . import interruption
 from .figures import FIGURES
 
 RUN_FILES = ("model.safetensors", "history.csv", "run.json", *FIGURES)
@@ -36,13 +35,18 @@ class RunFolder:
     force
         Whether to replace the files of an earlier run, each once its successor is ready. Other files are never touched.
 
+    new
+        Whether the folder must be created.
+
     Raises
     ------
+    FileExistsError
+        If there is a folder that must be created.
     OutputError
         If the folder holds a run and `force` is not given, or nothing can be written there: before the work, not after.
     """
 
-    def __init__(self, path: Path, *, force: bool = False) -> None:
+    def __init__(self, path: Path, *, force: bool = False, new: bool = False) -> None:
         self.path = path
         self.created: list[Path] = []  # folders created for this run, deepest first
         self.saved: list[str] = []
@@ -51,26 +55,28 @@ class RunFolder:
         self.rescued: list[str] = []  # the files in it
         self.unlock: Callable[[], object] = bool
         try:
-            self.create(force=force)
-        except OutputError:
+            self.create(force=force, new=new)
+        except (OutputError, FileExistsError):
             raise
         except OSError as error:
             self.discard()
-            raise OutputError(
-                f"{path}: cannot be written ({error.strerror or error}). Choose another --output."
-            ) from error
+            reason = error.strerror or error
+            raise OutputError(f"{path}: cannot be written ({reason}). Choose another --output.") from error
 
-    def create(self, *, force: bool) -> None:
+    def create(self, *, force: bool, new: bool) -> None:
         """Create the folder and its parents; refuse what must not or cannot be replaced or written to."""
         path = self.path
         if path.exists() and not path.is_dir():
             raise OutputError(f"{path}: is a file, not a folder. Choose another --output.")
-        for folder in reversed((path, *path.parents)):
-            # Another run may create the same folder at this moment: runs/ when several are started together.
-            with contextlib.suppress(FileExistsError):
-                if not folder.exists():
+        for folder in (*reversed(path.parents), path):
+            is_new = new and folder == path
+            try:
+                if is_new or not folder.exists():
                     folder.mkdir()
                     self.created.insert(0, folder)
+            except FileExistsError:  # another run creates the same folder at this moment, such as runs/
+                if is_new:
+                    raise
         if (descriptor := lock_folder(path)) is not None:
             self.unlock = weakref.finalize(self, os.close, descriptor)
         earlier = self.present()
@@ -93,25 +99,16 @@ class RunFolder:
 
         An earlier file of that name then stays as it was, and the content goes to the fallback folder.
         """
-        interruption.came = False  # an earlier one ended the training
+        content = None
         try:
             content = make()
+            write_whole(self.path / name, content)
+            self.saved.append(name)
         except XpmlpError as error:
             self.failures[name] = str(error)
-            return
         except MemoryError as error:
             self.failures[name] = f"{self.path / name}: there is not enough memory to make it ({error})."
-            return
-        except Exception as error:
-            if interruption.came:
-                raise KeyboardInterrupt from error
-            raise
-        try:
-            write_whole(self.path / name, content)
-        except OutputError as error:
-            self.failures[name] = str(error)
-        else:
-            self.saved.append(name)
+        if name in self.saved or content is None:
             return
         with contextlib.suppress(OSError):
             fallback = self.fallback or Path(tempfile.mkdtemp(prefix="xpmlp-"))
@@ -159,16 +156,8 @@ def make_run_folder(data_name: str, parent: Path = Path("runs")) -> RunFolder:
     stem = f"{data_name}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     path, number = parent / stem, 1
     while True:
-        if not path.exists():
-            # If another process creates it at this moment, it belongs to that one.
-            try:
-                folder = RunFolder(path)
-            except OutputError:
-                if not path.exists():
-                    raise
-            else:
-                if path in folder.created:
-                    return folder
+        with contextlib.suppress(FileExistsError):
+            return RunFolder(path, new=True)
         number += 1
         path = parent / f"{stem}-{number}"
 

@@ -64,8 +64,9 @@ def save_run(
     console.print(describe_baselines(report, linear))
     describe = functools.partial(describe_run, dataset, settings, result, model, report, backend, hosts, linear, folds)
     folder.save("run.json", lambda: (json.dumps(describe(), indent=2) + "\n").encode())
-    for file, draw in run_figures(model, result.history, dataset.test, dataset.name, backend).drawn.items():
-        folder.save(file, draw)
+    for file, draw in run_figures(model, result.history, dataset.test, dataset.name, backend).items():
+        if callable(draw):
+            folder.save(file, draw)
     if page:
         rows, history = (dataset.test, dataset.train), result.history
         folder.save(PAGE, lambda: to_page(model, content_of_run(model, *rows, history, describe())))
