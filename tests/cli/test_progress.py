@@ -61,7 +61,7 @@ def test_a_terminal_shows_a_bar_with_the_epoch_and_the_time_left(
     monkeypatch.delenv("COLUMNS")  # a terminal says itself how wide it is
     monkeypatch.setenv("TERM", "xterm-256color")
     text = xpmlp_in_terminal("train", "digits", "--epochs", 3, "-o", "run")
-    for words in ("epoch 1/3", "━", "elapsed,", "left"):
+    for words in ("0/3 epochs", "━", "elapsed,", "left"):
         assert words in text
     # Above the bar stay the lines of the epochs, and the bar itself is taken away.
     for epoch in (1, 2, 3):

@@ -190,6 +190,8 @@ def test_other_tables_are_predicted_alike_or_refused(xpmlp: Run, refused: Run, r
     xpmlp("predict", run, "mixed.csv", "-o", "b.csv")
     assert pl.read_csv("a.csv")["prediction"].equals(pl.read_csv("b.csv")["prediction"])
     refused(("evaluate", run, "mixed.csv"), "there is no column 'species' to compare predictions with")
+    for command in ("evaluate", "explain"):
+        refused((command, run, flowers, "--target", "place"), "--target: the model predicts from 'place'. Name")
     frame.rename({"petal width (cm)": "petal_width"}).write_csv("other.csv")
     refused(("predict", run, "other.csv"), "are missing: 'petal width (cm)'. Did you mean 'petal_width'?")
     frame.with_columns(species=pl.lit("rosa")).write_csv("roses.csv")

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +19,7 @@ from xpmlp.datasets import Dataset, TableOptions
 from xpmlp.plots.sweep import describe_value
 from xpmlp.threads import use_threads
 from xpmlp.training import RECIPES, Recipe, fit_dataset
+from xpmlp.training.progress import make_bar
 from xpmlp.training.sweep import Range, Space, Sweep, Trial, default_space, parse_space
 from xpmlp.training.sweep import sweep as search
 from xpmlp.training.sweep.search import PRUNERS, check_search, count_trials, rank
@@ -131,10 +131,9 @@ def sweep(
         if output is None:
             folder = processes.together(lambda: make_run_folder(f"{dataset.name}-sweep") if leads else None)
         print_start(console, dataset, space, base)
-        board_class = LiveBoard if can_move(console) else Board
         with (
             options.named_as_options("storage"),
-            contextlib.closing(board_class(console, dataset, count_trials(space, sampler, trials))) as board,
+            contextlib.closing(Board(console, dataset, count_trials(space, sampler, trials))) as board,
         ):
             found = search(
                 dataset,
@@ -219,14 +218,16 @@ def score_name(dataset: Dataset) -> str:
 
 
 class Board:
-    """Prints each trial that is better than all before."""
+    """Prints each trial that is better than all before, above a bar and the time left on a terminal."""
 
     def __init__(self, console: Console, dataset: Dataset, trials: int) -> None:
         self.console = console
         self.dataset = dataset
-        self.trials = trials
         self.done: list[Trial] = []
         self.started = time.monotonic()
+        self.progress = make_bar(console, "trials", can_move=can_move(console))
+        self.task = self.progress.add_task("", total=trials)
+        self.progress.start()
 
     def add(self, trial: Trial) -> None:
         """Show a finished trial."""
@@ -234,30 +235,11 @@ class Board:
             settings = ", ".join(f"{name} {describe_value(value)}" for name, value in trial.settings.items())
             self.console.print(f"trial {trial.number}: {format_score(self.dataset, trial.score)}, {settings}")
         self.done.append(trial)
+        self.progress.advance(self.task)
 
     def close(self) -> None:
-        """Restore the terminal."""
-
-
-class LiveBoard(Board):
-    """Shows the best trials so far, and how long the rest will take."""
-
-    def __init__(self, console: Console, dataset: Dataset, trials: int) -> None:
-        super().__init__(console, dataset, trials)
-        self.live = Live(console=console, transient=True, refresh_per_second=4)
-        self.live.start()
-
-    def add(self, trial: Trial) -> None:
-        """Show a finished trial."""
-        self.done.append(trial)
-        elapsed = time.monotonic() - self.started
-        left = elapsed / len(self.done) * max(self.trials - len(self.done), 0)
-        line = f"{len(self.done)} of {self.trials} trials, about {describe_seconds(left)} left"
-        self.live.update(Group(best_table(self.dataset, self.done), Text(line)))
-
-    def close(self) -> None:
-        """Remove the table."""
-        self.live.stop()
+        """Remove the bar."""
+        self.progress.stop()
 
 
 def best_table(dataset: Dataset, trials: list[Trial]) -> Table:

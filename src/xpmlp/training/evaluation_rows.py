@@ -177,6 +177,8 @@ def schema_for(model: Model, table: Table, target: str | None) -> tuple[TableSch
     if model.table_schema is None:
         name, guess = find_target(table, target)
         return plain_schema(table, name, model.input_scale, model.layer_sizes[0]), guess
+    if target in [column.name for column in model.table_schema.columns]:
+        raise DataError(f"--target: the model predicts from {target!r}. Name the column with the true values.")
     return model.table_schema if target is None else msgspec.structs.replace(model.table_schema, target=target), None
 
 

@@ -64,35 +64,39 @@ class EpochLines(Callback):
         """Restore the terminal, whatever ended the run."""
 
 
+def make_bar(console: Any, what: str, *, can_move: bool) -> Any:
+    """Return a progress of rich: the number of what is done, a bar and the time left; nothing unless it `can_move`."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn(f"[bold]{{task.completed:.0f}}/{{task.total:.0f}} {what}[/bold]"),
+        BarColumn(bar_width=None),
+        TimeElapsedColumn(),
+        TextColumn("elapsed,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+        transient=True,
+        refresh_per_second=4,  # redrawing it more often takes time from training
+        disable=not can_move,
+    )
+
+
 class LiveProgress(EpochLines):
     """Print a line for every epoch on a console of rich, with a bar and the time left below them if it `can_move`."""
 
     def __init__(self, console: Any, *, can_move: bool = True) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
         super().__init__(console.print)
-        self.progress = Progress(
-            TextColumn("[bold]epoch {task.fields[epoch]}/{task.total:.0f}[/bold]"),
-            BarColumn(bar_width=None),
-            TimeElapsedColumn(),
-            TextColumn("elapsed,"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-            console=console,
-            transient=True,
-            refresh_per_second=4,  # the bar moves once per epoch; redrawing it more often takes time from training
-            disable=not can_move,
-        )
+        self.progress = make_bar(console, "epochs", can_move=can_move)
 
     def on_fit_start(self, run: Run) -> None:
         """Show the bar."""
-        self.task = self.progress.add_task("training", total=run.epochs, epoch=1)
+        self.task = self.progress.add_task("", total=run.epochs)
         self.progress.start()
 
     def on_epoch_end(self, run: Run) -> None:
         """Advance the bar, and write the epoch above it."""
-        done = len(run.history)
-        self.progress.update(self.task, completed=done, epoch=min(done + 1, run.epochs))
+        self.progress.update(self.task, completed=len(run.history))
         super().on_epoch_end(run)
 
     def close(self) -> None:
