@@ -11,8 +11,8 @@ import pytest
 import safetensors.numpy
 
 from xpmlp import load_model, save_model, training
-from xpmlp.cli.console import make_console
-from xpmlp.cli.evaluate import print_mistakes
+from xpmlp.cli.console import make_console, print_first_that_fits
+from xpmlp.cli.evaluate import mistake_tables
 from xpmlp.nn.layers import Layer
 from xpmlp.training import ClassScore, Report
 
@@ -116,7 +116,7 @@ def test_a_matrix_too_wide_for_a_terminal_becomes_a_list_of_the_commonest_mistak
     report = Report(loss=0.1, accuracy=0.9, per_class=scores, confusion=confusion)
     console = make_console()
     console.width = 80
-    print_mistakes(console, report)
+    print_first_that_fits(console, mistake_tables(report))
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
     rows = [line.split() for line in out.splitlines() if line.strip().startswith("class")]
@@ -126,7 +126,7 @@ def test_a_matrix_too_wide_for_a_terminal_becomes_a_list_of_the_commonest_mistak
         ["class", "61", "class", "0", "1"],
     ]
     # A file gets the whole matrix.
-    print_mistakes(make_console(), report)
+    print_first_that_fits(make_console(), mistake_tables(report))
     (row,) = (line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("class 5 "))
     assert row.split()[-2:] == ["300", "·"]
     assert row.count("·") == 60

@@ -197,7 +197,7 @@ def test_a_terminal_is_not_flooded(
     write_idx(Path("images.idx"), digits_of_16[0])
     monkeypatch.setenv("FORCE_COLOR", "1")  # makes no terminal of a file
     assert "images.idx[359]" in xpmlp("predict", digits_run, "images.idx").out
-    monkeypatch.setattr("xpmlp.cli.predict.writes_to_terminal", lambda console: True)
+    monkeypatch.setattr("xpmlp.cli.console.writes_to_terminal", lambda console: True)
     out = xpmlp("predict", digits_run, "images.idx").out
     assert "images.idx[39]" in out
     assert "images.idx[40]" not in out

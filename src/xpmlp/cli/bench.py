@@ -1,7 +1,6 @@
 """``xpmlp bench``: how fast each array library trains a network here."""
 
 import contextlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -83,9 +82,12 @@ def bench(
     if output is not None:
         options.prepare_folder(output, report.FILES, force=force)
     workload = load_workload(data, data_dir, given)
-    with show_progress(console) as progress:
+    status = console.status("starting")
+    with status if writes_to_terminal(console) else contextlib.nullcontext():
         candidates = [backend_candidate(name) for name in names]
-        results = run_benchmark(candidates, workload, settings, swept, progress=progress, warn=print_note)
+        results = run_benchmark(
+            candidates, workload, settings, swept, progress=lambda line: status.update(Text(line)), warn=print_note
+        )
     print_results(console, results)
     is_timed = any(case.timed for case in results.cases)
     if output is not None and is_timed:
@@ -105,16 +107,6 @@ def load_workload(data: str, data_dir: Path | None, given: TableOptions) -> Work
     if given.given:
         raise SettingsError(f"{data}: is not a table, so {', '.join(given.given)} cannot be used. Leave it out.")
     return synthetic_workload()
-
-
-@contextlib.contextmanager
-def show_progress(console: Console) -> Iterator[Callable[[str], None]]:
-    """Show the progress on a terminal."""
-    if not writes_to_terminal(console):
-        yield lambda line: None
-        return
-    with console.status("starting") as status:
-        yield lambda line: status.update(Text(line))
 
 
 def print_results(console: Console, results: Results) -> None:

@@ -1,6 +1,7 @@
 """Output: results to standard output, errors and notes to standard error."""
 
 import contextlib
+import logging
 import os
 import shlex
 import sys
@@ -21,6 +22,8 @@ LAUNCHERS = (
     ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
 )
 FILE_WIDTH = 1000  # in a file or a pipe nothing is folded: a line there is one line
+WIDEST = 10_000  # characters of a table that is measured
+ROWS_SHOWN = 40  # on a terminal; a file gets all of them
 CONTROL_CHARACTERS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160)) if chr(code) != "\n"}
 
 
@@ -57,7 +60,12 @@ def escape(text: str) -> str:
 
 
 def make_console(*, quiet: bool = False, tolerant: bool = False) -> Console:
-    """Return a console on standard output; a tolerant one carries on if that can no longer be written to."""
+    """Return a console on standard output; a tolerant one carries on if that can no longer be written to.
+
+    With `quiet`, it prints nothing, and messages of less weight than a warning are not logged.
+    """
+    if quiet:
+        logging.getLogger("xpmlp").setLevel(logging.WARNING)
     # Without standard output, as under pythonw, sys.stdout is None, and rich writes nowhere.
     file = cast(IO[str], TolerantStream(sys.stdout)) if tolerant and sys.stdout is not None else None
     # No markup and no emoji codes: names of files and classes may look like either.
@@ -95,6 +103,24 @@ def make_table(title: str = "", *columns: str, left: int = 1) -> Table:
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index < left else "right", overflow="fold")
     return table
+
+
+def print_first_that_fits(console: Console, tables: Iterable[Table]) -> None:
+    """Print the first of some tables that is not wider than the console, or else the last."""
+    for table in tables:
+        needed = console.measure(table, options=console.options.update_width(WIDEST)).minimum
+        if needed <= console.width:
+            break
+    console.print(table)
+
+
+def print_rows(rows: int, make_tables: Callable[[int], Iterable[Table]]) -> None:
+    """Print a table of that many rows, in the first form that fits; on a terminal, only its first rows."""
+    console = make_console()
+    shown = min(rows, ROWS_SHOWN) if writes_to_terminal(console) else rows
+    print_first_that_fits(console, make_tables(shown))
+    if shown < rows:
+        console.print(f"and {rows - shown:,} more; --output FILE writes all of them")
 
 
 def shell_command(*arguments: object) -> str:

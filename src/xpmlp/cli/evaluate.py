@@ -2,12 +2,12 @@
 
 import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from xpmlp import training
@@ -22,7 +22,7 @@ from xpmlp.training.evaluation_rows import find_large_rows, find_recorded_data, 
 from xpmlp.training.progress import describe_loss, describe_number
 
 from . import options
-from .console import FILE_WIDTH, make_console, make_table, print_note
+from .console import make_console, make_table, print_first_that_fits, print_note
 
 MISTAKES_SHOWN = 20  # if the terminal is too narrow for the confusion matrix
 
@@ -112,27 +112,28 @@ def print_report(
         cells = (f"{value:.4f}" for value in (each.precision, each.recall, each.f1))
         table.add_row(str(each.label), *cells, f"{each.support:,}")
     console.print(table)
-    print_mistakes(console, report)
+    print_first_that_fits(console, mistake_tables(report))
 
 
-def print_mistakes(console: Console, report: training.Report) -> None:
-    """Print the confusion matrix, or the most common mistakes if it is too wide for the terminal."""
+def mistake_tables(report: training.Report) -> Iterator[Table]:
+    """Yield the confusion matrix, and the most common mistakes, in case it is too wide for the terminal."""
     names = [str(score.label) for score in report.per_class]
     table = make_table("true class (rows), predicted class (columns)", "", *(f" {name}" for name in names), left=0)
     table.padding = (0, 0, 0, 0)
     table.columns[0].style = "bold"
+    for heading in table.columns:
+        heading.no_wrap = True
     for index, name in enumerate(names):
         cells = [
             "·" if count == 0 else str(count) if index == column else Text(str(count), style="red")
             for column, count in enumerate(report.confusion[index].tolist())
         ]
         table.add_row(name, *cells)
-    unbounded = console.options.update(max_width=FILE_WIDTH)
-    if console.measure(table, options=unbounded).maximum > console.width:
-        mistakes = report.confusion * (1 - np.eye(len(names), dtype=np.int64))
-        largest = np.argsort(-mistakes, axis=None, kind="stable")[:MISTAKES_SHOWN]
-        table = make_table("most common mistakes", "true class", "predicted", "rows", left=0)
-        for row, column in zip(*np.unravel_index(largest, mistakes.shape), strict=True):
-            if mistakes[row, column]:
-                table.add_row(names[row], names[column], f"{mistakes[row, column]:,}")
-    console.print(table)
+    yield table
+    mistakes = report.confusion * (1 - np.eye(len(names), dtype=np.int64))
+    largest = np.argsort(-mistakes, axis=None, kind="stable")[:MISTAKES_SHOWN]
+    table = make_table("most common mistakes", "true class", "predicted", "rows", left=0)
+    for row, column in zip(*np.unravel_index(largest, mistakes.shape), strict=True):
+        if mistakes[row, column]:
+            table.add_row(names[row], names[column], f"{mistakes[row, column]:,}")
+    yield table

@@ -1,6 +1,5 @@
 """``xpmlp export``: a saved model for use without this package: a page, a graph, or a Python file."""
 
-import contextlib
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +8,6 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from xpmlp.datasets import Split, TableOptions
-from xpmlp.datasets.load import load_by_options
 from xpmlp.datasets.memory import format_bytes
 from xpmlp.datasets.tables.loading import rows_to_predict
 from xpmlp.datasets.tables.table import Table, import_polars
@@ -21,7 +18,7 @@ from xpmlp.model.model_file import find_model_file
 from xpmlp.optional_imports import import_optional
 from xpmlp.page import to_page
 from xpmlp.training import predict
-from xpmlp.training.evaluation_rows import find_provenance, find_recorded_rows
+from xpmlp.training.evaluation_rows import find_recorded_rows
 from xpmlp.whole_files import write_whole
 
 from . import options
@@ -85,27 +82,17 @@ def export(
 
 def page_of(file: Path, model: Model, data_dir: Path | None, *, small: bool) -> bytes:
     """Return the page of a model, with the test rows of its data and the run's files beside it, if found."""
-    rows: Split | None = None
+    rows = training = None
     try:
-        rows = find_recorded_rows(model, data_dir).split
+        found = find_recorded_rows(model, data_dir)
+        rows, training = found.split, found.load_train and found.load_train()
     except XpmlpError as error:
         print_note(f"without examples and scores: {error}")
-    content = content_of_run(model, rows, find_training_rows(model, data_dir), *read_run(file.parent))
+    content = content_of_run(model, rows, training, *read_run(file.parent))
     try:
         return to_page(model, content, small=small)
     except XpmlpError as error:
         raise XpmlpError(f"{file}: {error}") from error
-
-
-def find_training_rows(model: Model, data_dir: Path | None) -> Split | None:
-    """Return the rows of a table that a model was trained on; None if they are not to be found."""
-    if model.table_schema is None or model.image_preprocessor is not None:
-        return None
-    with contextlib.suppress(XpmlpError, TypeError):  # a damaged file may name options that there are not
-        provenance = find_provenance(model)
-        dataset = load_by_options(provenance.data, data_dir, TableOptions.parse(**provenance.options))
-        return dataset.train if dataset.table_schema == model.table_schema else None
-    return None
 
 
 def largest_difference(model: Model, content: bytes, run: Callable[[Model, bytes, Any], Any]) -> float:

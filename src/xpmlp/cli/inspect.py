@@ -1,11 +1,13 @@
 """``xpmlp inspect``: a look at data before training on them."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from xpmlp.datasets.dataset import counted
@@ -18,13 +20,12 @@ from xpmlp.plots import shortened
 from xpmlp.whole_files import write_whole
 
 from . import options
-from .console import make_console, make_table
+from .console import make_console, make_table, print_first_that_fits
 
 MOST_COLUMNS = 24  # described on a screen
 MOST_CLASSES = 26
 BAR = 30  # characters of the most common class's bar
 LONGEST_NAME = 28
-NARROWEST_NOTES = 10
 COMPACT = (0, 1, 0, 0)  # space around a cell
 # Headings left out on a narrow screen, the first ones first.
 LEFT_OUT_FIRST = (("type",), ("25 %", "75 %"), ("distinct",), ("50 %",), ("std",))
@@ -70,60 +71,51 @@ def print_inspection(console: Console, inspection: Inspection) -> None:
     if len(ordered) > MOST_COLUMNS:
         ordered = by_interest(ordered, inspection.target)
     console.print()
-    print_first_rows(console, inspection, ordered)
-    print_columns(console, ordered)
+    print_first_that_fits(console, first_rows(inspection, ordered))
+    print_first_that_fits(console, column_tables(ordered, console.width))
     for name, text in inspection.findings().items():
         hint = "; --html FILE shows some of each class" if name == "images" else ""
         console.print(Text.assemble((f"{name:<19}", "bold"), text, hint))
     print_classes(console, inspection)
 
 
-def print_first_rows(console: Console, inspection: Inspection, ordered: list[ColumnSummary]) -> None:
-    """Print the first rows, with as many columns as fit and the target among them."""
-    names = names_that_fit(inspection, [summary.name for summary in ordered], console.width)
-    if inspection.target is not None and inspection.target not in names:
-        others = [summary.name for summary in ordered if summary.name != inspection.target]
-        names = names_that_fit(inspection, [inspection.target, *others], console.width)
-    hidden = len(ordered) - len(names)
-    table = make_table("first rows" + (f", {len(names)} columns ({hidden:,} more)" if hidden else ""))
-    table.padding = COMPACT
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in inspection.first_rows:
-        table.add_row(*(cell(row[name]) for name in names))
-    console.print(table)
+def first_rows(inspection: Inspection, ordered: list[ColumnSummary]) -> Iterator[Table]:
+    """Yield tables of the first rows with fewer and fewer columns, the target among them."""
+    every, target = [summary.name for summary in ordered], inspection.target
+    for count in range(min(len(every), MOST_COLUMNS), 0, -1):
+        names, hidden = every[:count], len(every) - count
+        if target is not None and target not in names:
+            names = [target, *names[:-1]]
+        table = make_table("first rows" + (f", {count} columns ({hidden:,} more)" if hidden else ""))
+        table.padding = COMPACT
+        for name in names:
+            table.add_column(name, justify="right", no_wrap=True)
+        for row in inspection.first_rows:
+            table.add_row(*(cell(row[name]) for name in names))
+        yield table
 
 
-def names_that_fit(inspection: Inspection, ordered: list[str], available: int) -> list[str]:
-    """Return the names of the columns that fit side by side, at least one."""
-    names: list[str] = []
-    width = 4
-    for name in ordered:
-        width += max(len(name), *(len(cell(row[name])) for row in inspection.first_rows)) + 2
-        if (names and width > available) or len(names) == MOST_COLUMNS:
-            break
-        names.append(name)
-    return names
-
-
-def print_columns(console: Console, ordered: list[ColumnSummary]) -> None:
-    """Print each column's statistics; fewer of them on a narrow screen."""
+def column_tables(ordered: list[ColumnSummary], width: int) -> Iterator[Table]:
+    """Yield tables of each column's statistics with fewer and fewer of them."""
     described = ordered[:MOST_COLUMNS]
-    rows = [describe(summary, min(LONGEST_NAME, console.width // 4)) for summary in described]
-    notes = [describe_concerns(summary) for summary in described]
-    headings = headings_that_fit(rows, console.width - 2 - min(NARROWEST_NOTES, max(map(len, notes))))
-    more = len(ordered) > len(described) or len(headings) < len(rows[0])
-    title = f"columns, the {len(described)} most notable" if len(ordered) > len(described) else "columns"
-    table = make_table(f"{title}; all with --json or --html" if more else title)
-    table.padding = COMPACT
-    for heading in headings:
-        is_text = heading in ("", "type")
-        table.add_column(heading, no_wrap=True, justify="left" if is_text else "right", style="" if heading else "bold")
-    table.add_column("")
-    for summary, row, note in zip(described, rows, notes, strict=True):
-        style = "yellow" if concerns(summary) else "dim"
-        table.add_row(*(row[heading] for heading in headings), Text(note, style=style))
-    console.print(table)
+    rows = [describe(summary, min(LONGEST_NAME, width // 4)) for summary in described]
+    for count in range(len(LEFT_OUT_FIRST) + 1):
+        left_out = [heading for group in LEFT_OUT_FIRST[:count] for heading in group]
+        title = f"columns, the {len(described)} most notable" if len(ordered) > len(described) else "columns"
+        more = len(ordered) > len(described) or left_out
+        table = make_table(f"{title}; all with --json or --html" if more else title)
+        table.padding = COMPACT
+        headings = [heading for heading in rows[0] if heading not in left_out]
+        for heading in headings:
+            is_text = heading in ("", "type")
+            table.add_column(
+                heading, no_wrap=True, justify="left" if is_text else "right", style="" if heading else "bold"
+            )
+        table.add_column("")
+        for summary, row in zip(described, rows, strict=True):
+            note = Text(describe_concerns(summary), style="yellow" if concerns(summary) else "dim")
+            table.add_row(*(row[heading] for heading in headings), note)
+        yield table
 
 
 def describe(summary: ColumnSummary, longest_name: int) -> dict[str, str]:
@@ -142,17 +134,6 @@ def describe_concerns(summary: ColumnSummary) -> str:
     top_count = summary.top_count or 0
     mostly = [f"mostly {cell(summary.top)} ({top_count:,})"] if top_count > 1 else []
     return "; ".join([*concerns(summary), *mostly])
-
-
-def headings_that_fit(rows: list[dict[str, str]], width: int) -> list[str]:
-    """Return the headings that there is room for, leaving out the least informative."""
-    headings = list(rows[0])
-    needed = {heading: 2 + max(len(heading), *(len(row[heading]) for row in rows)) for heading in headings}
-    for group in LEFT_OUT_FIRST:
-        if sum(needed[heading] for heading in headings) <= width:
-            break
-        headings = [heading for heading in headings if heading not in group]
-    return headings
 
 
 def print_classes(console: Console, inspection: Inspection) -> None:

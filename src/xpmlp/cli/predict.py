@@ -1,6 +1,7 @@
 """``xpmlp predict``: predictions of a saved model for pictures and tables."""
 
 import csv
+import functools
 import io
 import itertools
 import math
@@ -11,6 +12,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import typer
 from jaxtyping import Bool, Float32, Num
+from rich.table import Table
 
 from xpmlp.backends import load_backend
 from xpmlp.datasets.dataset import counted, joined, listing
@@ -33,9 +35,9 @@ from xpmlp.training.prediction import STRANGE_FRACTION, unfamiliar
 from xpmlp.whole_files import write_whole
 
 from . import options
-from .console import describe_prediction, make_console, make_table, print_error, print_note, writes_to_terminal
+from .console import describe_prediction, make_console, make_table, print_error, print_note, print_rows
 from .options import flag, option
-from .predict_table import FORMATS, ROWS_SHOWN, are_tables, predict_table, to_json
+from .predict_table import FORMATS, are_tables, predict_table, to_json
 
 PICTURE_FORMATS = (".csv", ".json")
 MOST_NAMED = 5  # pictures in a note
@@ -114,7 +116,7 @@ def predict(
         elif as_json:
             typer.echo(to_json(trained, samples, prediction), nl=False)
         else:
-            print_table(samples, prediction)
+            print_rows(len(samples), functools.partial(tables_of, samples, prediction))
         if show is not None:
             images = x.reshape(-1, *trained.input_shape)
             names = [str(sample.path) for sample in samples]
@@ -263,14 +265,10 @@ def in_columns(prediction: Prediction, *, percent: bool = False) -> tuple[list[s
     return ["label", "probability"], list(map(list, zip(map(str, prediction.labels), shown, strict=True)))
 
 
-def print_table(samples: list[Sample], prediction: Prediction) -> None:
-    """Print a row for each sample; on a terminal, only the first ones."""
-    console = make_console()
-    shown = min(len(samples), ROWS_SHOWN) if writes_to_terminal(console) else len(samples)
+def tables_of(samples: list[Sample], prediction: Prediction, shown: int) -> Iterator[Table]:
+    """Yield a table with a row for each of the first samples."""
     names, cells = in_columns(prediction, percent=True)
     table = make_table("", "input", *names)
     for sample, row in zip(samples[:shown], cells, strict=False):
         table.add_row(str(sample), *row)
-    console.print(table)
-    if shown < len(samples):
-        console.print(f"and {len(samples) - shown:,} more; --output FILE writes all of them")
+    yield table

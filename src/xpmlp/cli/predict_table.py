@@ -1,5 +1,6 @@
 """``xpmlp predict`` for tables: the table with a prediction for each row."""
 
+import functools
 import io
 import json
 import tempfile
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import typer
+from rich.table import Table as ScreenTable
 
 from xpmlp.backends import Backend
 from xpmlp.datasets.dataset import counted
@@ -24,11 +26,9 @@ from xpmlp.training import Prediction, predict
 from xpmlp.training.inputs import is_table_file, read_rows, table_inputs
 from xpmlp.whole_files import write_whole
 
-from .console import describe_prediction, make_console, make_table, print_note, writes_to_terminal
+from .console import describe_prediction, make_console, make_table, print_note, print_rows
 
-ROWS_SHOWN = 40  # on a terminal; a file gets all of them
 PROBABILITIES_SHOWN = 6  # columns on a screen
-WIDEST = 10_000  # characters
 STREAMED_FORMATS = (".csv", ".parquet")
 FORMATS = (".csv", ".parquet", ".arrow", ".feather", ".json")
 
@@ -69,7 +69,7 @@ def predict_table(
         return
     added = prediction_columns(model, table, rows, prediction)
     if output is None:
-        print_rows(model, table, added)
+        print_rows(table.rows, functools.partial(tables_of, model, table, added))
         return
     frame = table.collect().with_columns(added)
     write_whole(output, frame_to_bytes(frame, output.suffix.lower()))
@@ -205,7 +205,7 @@ def to_json(model: Model, places: Iterable[tuple[Path, int | None]], prediction:
     return json.dumps(objects, indent=2) + "\n"
 
 
-def screen_table(columns: dict[str, list[Any]]) -> Any:
+def screen_table(columns: dict[str, list[Any]]) -> ScreenTable:
     """Return columns as a table for the screen."""
     screen = make_table("", *columns, left=0)
     for cells in zip(*columns.values(), strict=True):
@@ -218,21 +218,16 @@ def screen_table(columns: dict[str, list[Any]]) -> Any:
     return screen
 
 
-def print_rows(model: Model, table: Table, added: list[Any]) -> None:
-    """Print the predictions, beside the target column if the table has it."""
-    console = make_console()
-    shown = min(table.rows, ROWS_SHOWN) if writes_to_terminal(console) else table.rows
+def tables_of(model: Model, table: Table, added: list[Any], shown: int) -> Iterator[ScreenTable]:
+    """Yield the first predictions beside the target column, with all probabilities, and with the largest alone."""
     target = None if model.table_schema is None else model.table_schema.target
     columns: dict[str, list[Any]] = {"row": list(range(1, shown + 1))}
     if target is not None and target in table.schema:
         columns[target] = table.head(shown)[target].to_list()
     given = [series.head(shown) for series in added]
-    screen = screen_table(columns | {series.name: series.to_list() for series in given})
-    least = console.measure(screen, options=console.options.update_width(WIDEST)).minimum
-    if model.classes and (len(added) > 1 + PROBABILITIES_SHOWN or least > console.width):
+    if not model.classes or len(added) <= 1 + PROBABILITIES_SHOWN:
+        yield screen_table(columns | {series.name: series.to_list() for series in given})
+    if model.classes:
         best = np.nanmax(np.array([series.to_numpy() for series in given[1:]], dtype=np.float64), axis=0)
         columns[given[0].name] = given[0].to_list()
-        screen = screen_table(columns | {"probability": [None if np.isnan(value) else float(value) for value in best]})
-    console.print(screen)
-    if shown < table.rows:
-        console.print(f"and {table.rows - shown:,} more; --output FILE writes all of them")
+        yield screen_table(columns | {"probability": [None if np.isnan(value) else float(value) for value in best]})

@@ -1,6 +1,5 @@
 """The files that ``xpmlp train`` writes at the end of a run, and its last lines of output."""
 
-import functools
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -62,14 +61,20 @@ def save_run(
     # Not of pictures: importing scikit-learn for it would take longer than training on the digits.
     linear = linear_score(dataset.train, dataset.test, dataset.classes) if dataset.table_schema else None
     console.print(describe_baselines(report, linear))
-    describe = functools.partial(describe_run, dataset, settings, result, model, report, backend, hosts, linear, folds)
-    folder.save("run.json", lambda: (json.dumps(describe(), indent=2) + "\n").encode())
+    scores = {name: value for name, value in report.to_json().items() if name not in ("per_class", "confusion")}
+    record = {f"test_{name}": value for name, value in scores.items()} | {"test_linear_model": linear}
+    record |= describe_run(dataset, settings, result, model, backend)
+    if hosts:
+        record["compute"] |= {"processes": len(hosts), "hosts": sorted(set(hosts))}
+    if folds:
+        record["folds"] = list(folds)
+    folder.save("run.json", lambda: (json.dumps(record, indent=2) + "\n").encode())
     for file, draw in run_figures(model, result.history, dataset.test, dataset.name, backend).items():
         if callable(draw):
             folder.save(file, draw)
     if page:
         rows, history = (dataset.test, dataset.train), result.history
-        folder.save(PAGE, lambda: to_page(model, content_of_run(model, *rows, history, describe())))
+        folder.save(PAGE, lambda: to_page(model, content_of_run(model, *rows, history, record)))
     folder.finish()
     console.print(Text.assemble("saved in ", (str(folder.path), "bold"), f": {', '.join(folder.saved)}"))
 
@@ -100,20 +105,10 @@ def print_scores(console: Console, report: Report | RegressionReport, seconds: f
 
 
 def describe_run(
-    dataset: Dataset,
-    settings: Recipe,
-    result: FitResult,
-    model: Model,
-    report: Report | RegressionReport,
-    backend: Backend,
-    hosts: Sequence[str] = (),
-    linear: float | None = None,
-    folds: Sequence[float] = (),
+    dataset: Dataset, settings: Recipe, result: FitResult, model: Model, backend: Backend
 ) -> dict[str, Any]:
-    """Return the content of run.json: the settings and versions to repeat the run with, and its scores."""
-    scores = {name: value for name, value in report.to_json().items() if name not in ("per_class", "confusion")}
-    record: dict[str, Any] = {f"test_{name}": value for name, value in scores.items()} | {"test_linear_model": linear}
-    record |= {
+    """Return what run.json holds beside the scores: the settings and versions to repeat the run with."""
+    record: dict[str, Any] = {
         "seconds": result.seconds,
         "epochs": len(result.history),
         "kept_epoch": result.kept_epoch,
@@ -135,12 +130,10 @@ def describe_run(
         "versions": describe_versions(),
         "machine": describe_machine(),
     }
-    if hosts:
-        record["compute"] |= {"processes": len(hosts), "hosts": sorted(set(hosts))}
     if dataset.stream is not None:
         record["data"]["memory"] = dataset.stream.memory
     if dataset.table_schema is not None:
         schema = dataset.table_schema
         record["data"] |= {"target": schema.target, "columns": len(schema.columns), "split": dataset.split}
         record["data"] |= {"missing": schema.missing, "scaling": schema.scaling}
-    return record | ({"folds": list(folds)} if folds else {})
+    return record

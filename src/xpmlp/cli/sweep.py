@@ -1,7 +1,6 @@
 """``xpmlp sweep``: many settings tried at once, and the best of them trained."""
 
 import contextlib
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -118,8 +117,6 @@ def sweep(
         return options.collect_table_options(table)
 
     given = processes.together(check)
-    if quiet:
-        logging.getLogger("xpmlp").setLevel(logging.WARNING)
     console = make_console(quiet=quiet, tolerant=True)
     leads = processes.rank == 0  # the first process alone speaks and writes
     backend = processes.together(lambda: load_backend(compute["backend"], compute["device"]))

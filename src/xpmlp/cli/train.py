@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -150,8 +149,6 @@ def run(processes: Communicator, values: Mapping[str, Any], checkpoint: Checkpoi
     """Train with these values of the arguments and options of `train`, from the beginning or from a checkpoint."""
     # Validate settings and the output folder before data are read, or even downloaded.
     given, table = processes.together(lambda: check_values(values))
-    if values["quiet"]:
-        logging.getLogger("xpmlp").setLevel(logging.WARNING)
     console = make_console(quiet=values["quiet"], tolerant=True)
     compute = processes.together(lambda: load_backend(values["backend"], values["device"], tf32=values["tf32"]))
     leads = processes.rank == 0  # the first process alone speaks and writes
