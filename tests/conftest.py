@@ -5,6 +5,7 @@ import functools
 import gzip
 import importlib
 import importlib.util
+import itertools
 import os
 import re
 import signal
@@ -14,7 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,74 @@ def digits() -> Any:
 
 
 @pytest.fixture(scope="session")
+def make_model() -> Callable[..., Any]:
+    """A function that makes a network of random weights, for pictures with a `form` or rows of a `schema`."""
+    from xpmlp import Model
+    from xpmlp.nn.layers import Layer
+
+    def make(
+        *,
+        hidden: tuple[int, ...] = (7,),
+        activation: str = "tanh",
+        loss: str = "softmax_cross_entropy",
+        classes: Any = (0, 1, 2),
+        outputs: int | None = None,
+        input_shape: tuple[int, ...] = (6,),
+        dtype: str = "float32",
+        form: Any = None,
+        schema: Any = None,
+        **others: Any,
+    ) -> Any:
+        rng = np.random.default_rng(len(hidden))
+        outputs = outputs or len(classes) or 2
+        input_shape = form.shape if form else (schema.inputs,) if schema and input_shape == (6,) else input_shape
+
+        def draw(scale: float, *shape: int) -> Any:
+            return rng.normal(0.0, scale, shape).astype(dtype)
+
+        sizes = itertools.pairwise((int(np.prod(input_shape)), *hidden, outputs))
+        layers = tuple(Layer(draw(2 * i**-0.5, i, o), draw(1.0, 1, o)) for i, o in sizes)
+        values: dict[str, Any] = {"input_scale": 255.0 if form else 1.0, "image_preprocessor": form}
+        values |= {"output_names": () if classes else tuple(f"y{index}" for index in range(outputs))}
+        values |= {"table_schema": schema}
+        return Model(layers, activation, loss, tuple(classes), input_shape, **values | others)
+
+    return make
+
+
+KINDS = ("hidden", "activation", "loss", "classes", "outputs")
+MODELS: dict[str, tuple[Any, ...]] = {
+    "multiclass": ((), "identity", "softmax_cross_entropy", ("a", "b", "c", "ü"), None),
+    "binary": ((5,), "logistic", "logistic_cross_entropy", (3, 5), 1),
+    "multilabel": ((8, 3), "tanh", "logistic_cross_entropy", ("x", "y", "z"), None),
+    "regression": ((4, 9, 6), "relu", "squared_error", (), 2),
+    "selu and mish": ((5, 4), "selu,mish", "huber:2.0", (), 1),
+    "quantiles": ((5, 4), "elu,gelu", "quantile:0.1,0.5,0.9", (), 6),
+    "bounded": ((5, 4, 4), "leaky_relu,silu,softplus", "squared_error of logistic", (), 2),
+    "amounts": ((5,), "softplus", "gamma", (), 1),
+    "counts": ((5,), "tanh", "poisson", (), 1),
+    "above 0": ((), "identity", "absolute_error of softplus", (), 1),
+}
+
+
+@pytest.fixture(params=["float32", "float64"])
+def model_dtype(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=[*MODELS, *(f"ensemble: {name}" for name in MODELS)])
+def any_model(request: pytest.FixtureRequest, make_model: Callable[..., Any], model_dtype: str) -> Any:
+    """Networks of every kind of output and activation, 0 to 3 hidden layers, and ensembles, in either precision."""
+    name = request.param.removeprefix("ensemble: ")
+    model = make_model(dtype=model_dtype, **dict(zip(KINDS, MODELS[name], strict=True)))
+    if request.param == name:
+        return model
+    # Two more members, which predict something else.
+    layers = (type(layer)(*(np.stack([array, -array, array[::-1]]) for array in layer)) for layer in model.layers)
+    return replace(model, layers=tuple(layers))
+
+
+@pytest.fixture(scope="session")
 def mnist_dir() -> Path:
     """The folder of the real MNIST, below the one that XPMLP_DATA_DIR names."""
     value = os.environ.get("XPMLP_DATA_DIR")
@@ -231,6 +300,14 @@ def mnist_dir() -> Path:
     # Set but wrong is a mistake to hear of, not a reason to test less.
     assert folder.is_dir(), f"XPMLP_DATA_DIR is {value}, which holds no folder mnist"
     return folder
+
+
+@pytest.fixture(scope="session")
+def mnist(mnist_dir: Path) -> Any:
+    """The real MNIST."""
+    from xpmlp import load_dataset
+
+    return load_dataset("mnist", mnist_dir)
 
 
 def pytest_make_parametrize_id(val: Any) -> None:

@@ -1,11 +1,10 @@
-"""The files run in their own processes, isolated from everything but NumPy, compared with `predict`."""
+"""Exported Python files: they run isolated from everything but NumPy; see test_export.py for what they predict."""
 
 import ast
 import csv
 import io
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,30 +15,31 @@ import polars as pl
 import pytest
 
 import xpmlp
+from xpmlp.datasets.tables.files import read_table
+from xpmlp.datasets.tables.loading import rows_to_predict
+from xpmlp.datasets.tables.table import Table
 from xpmlp.export import to_script
 
-MakeModel = Callable[..., Any]
-
-# Other installed packages must not be imported.
+# Run a file as a command; other installed packages must not be imported.
 GUARD = """
+import runpy
 import sys
 
 class Refuse:
     def find_spec(self, name, path=None, target=None):
         top = name.split(".")[0]
-        if top not in {"numpy", "network", *sys.stdlib_module_names}:
+        if top not in {"numpy", *sys.stdlib_module_names}:
             raise ImportError(f"{name} was imported")
 
 sys.meta_path.insert(0, Refuse())
-sys.path.insert(0, ".")
-import numpy as np
-import network
-np.save("probabilities.npy", network.predict_probabilities(np.load("samples.npy")))
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def run_python(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-I", *map(str, arguments)]
+def run_file(source: str, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    (folder / "network.py").write_text(source, encoding="utf-8")
+    command = [sys.executable, "-I", "-c", GUARD, "network.py", *map(str, arguments)]
     return subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", timeout=120, check=False)
 
 
@@ -49,43 +49,7 @@ def imported(source: str) -> dict[str, Any]:
     return namespace
 
 
-def test_every_kind_of_network_predicts_what_predict_does(any_model: Any, dtype: str) -> None:
-    x = np.random.default_rng(1).standard_normal((200, 6)).astype(dtype)
-    network, expected = imported(to_script(any_model)), xpmlp.predict(any_model, x, prepared=True)
-    tolerance = 1e-6 if dtype == "float32" else 1e-13
-    if any_model.classes:
-        probabilities = network["predict_probabilities"](x)
-        assert probabilities.dtype == dtype
-        np.testing.assert_allclose(probabilities, expected.probabilities, rtol=tolerance, atol=tolerance)
-        np.testing.assert_array_equal(network["predict"](x), expected.labels)
-    else:
-        np.testing.assert_allclose(network["predict"](x), expected.labels, rtol=tolerance, atol=tolerance)
-
-
-def test_it_needs_nothing_but_numpy(make_model: MakeModel, tmp_path: Path) -> None:
-    model = make_model(input_shape=(4, 5), input_scale=255.0)
-    pixels = np.random.default_rng(0).integers(0, 256, (300, 4, 5), dtype=np.uint8)
-    np.save(tmp_path / "samples.npy", pixels)
-    (tmp_path / "network.py").write_text("import sklearn", encoding="utf-8")
-    assert "sklearn was imported" in run_python(tmp_path, "-c", GUARD).stderr
-    (tmp_path / "network.py").write_text(to_script(model), encoding="utf-8")
-    finished = run_python(tmp_path, "-c", GUARD)
-    assert finished.returncode == 0, finished.stderr
-    expected = xpmlp.predict(model, (pixels.reshape(300, 20) / 255).astype(np.float32), prepared=True)
-    np.testing.assert_allclose(np.load(tmp_path / "probabilities.npy"), expected.probabilities, atol=1e-6, rtol=0)
-
-
-@pytest.mark.slow
-def test_ten_thousand_images_of_mnist_get_the_same_labels(mnist_dir: Path) -> None:
-    mnist = xpmlp.load_dataset("mnist", mnist_dir)
-    model, _ = xpmlp.train(mnist, replace(xpmlp.RECIPES["default"], epochs=1))
-    pixels = np.round(mnist.test.x * 255).astype(np.uint8).reshape(10_000, 28, 28)
-    network, expected = imported(to_script(model)), xpmlp.predict(model, mnist.test)
-    np.testing.assert_allclose(network["predict_probabilities"](pixels), expected.probabilities, atol=1e-6, rtol=0)
-    np.testing.assert_array_equal(network["predict"](pixels), expected.labels)
-
-
-def test_samples_may_come_as_images_or_rows_or_one_alone(make_model: MakeModel) -> None:
+def test_samples_may_come_as_images_or_rows_or_one_alone(make_model: Any) -> None:
     network = imported(to_script(make_model(input_shape=(4, 5), input_scale=255.0)))
     samples = np.random.default_rng(0).integers(0, 256, (300, 4, 5))
     expected = network["predict"](samples)
@@ -99,42 +63,14 @@ def test_samples_may_come_as_images_or_rows_or_one_alone(make_model: MakeModel) 
 # Tables
 
 
-def test_a_tables_columns_are_prepared_inside(
-    table_model: Any, mixed_table: dict[str, list[Any]], prepared: Any
+def test_a_table_may_be_lists_or_a_data_frame(
+    table_model: Any, mixed_schema: Any, mixed_table: dict[str, list[Any]]
 ) -> None:
-    import polars as pl
-
-    network, expected = imported(to_script(table_model)), xpmlp.predict(table_model, prepared, prepared=True).labels
-    np.testing.assert_allclose(network["prepare"](mixed_table), prepared, rtol=1e-7)
-    np.testing.assert_array_equal(network["predict"](mixed_table), expected)
-    np.testing.assert_array_equal(network["predict"](pl.DataFrame(mixed_table)), expected)
+    network, frame = imported(to_script(table_model)), pl.DataFrame(mixed_table)
+    x = rows_to_predict(Table.of("table", frame), mixed_schema).x
     pandas = pytest.importorskip("pandas", reason="pandas is not installed")
-    np.testing.assert_array_equal(network["predict"](pandas.DataFrame(mixed_table)), expected)
-
-
-def test_a_csv_gives_what_the_command_line_gives(
-    table_model: Any, mixed_schema: Any, mixed_table: dict[str, list[Any]], tmp_path: Path
-) -> None:
-    import polars as pl
-
-    from xpmlp.datasets.tables.files import read_table
-    from xpmlp.datasets.tables.loading import rows_to_predict
-
-    path = tmp_path / "my table.csv"
-    path.write_text("Report of 2026\n\n" + pl.DataFrame(mixed_table).write_csv(), encoding="utf-8")
-    (tmp_path / "network.py").write_text(to_script(table_model), encoding="utf-8")
-    finished = run_python(tmp_path, "network.py", path)
-    assert finished.returncode == 0, finished.stderr
-    assert_csv_agrees(
-        finished.stdout, xpmlp.predict(table_model, rows_to_predict(read_table(path), mixed_schema).x, prepared=True)
-    )
-
-
-def assert_csv_agrees(text: str, expected: Any) -> None:
-    names, *rows = csv.reader(io.StringIO(text))
-    assert names == ["prediction", "probability_0", "probability_1", "probability_2"]
-    assert [int(row[0]) for row in rows] == expected.labels.tolist()
-    np.testing.assert_allclose([[float(cell) for cell in row[1:]] for row in rows], expected.probabilities, atol=1e-6)
+    for table in (mixed_table, frame, pandas.DataFrame(mixed_table)):
+        np.testing.assert_allclose(network["prepare"](table), x, rtol=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -166,26 +102,40 @@ def test_text_among_numbers_is_missing_as_in_predict(table_model: Any, mixed_tab
 # On the command line
 
 
-def test_it_reads_npy_and_csv_and_writes_csv(make_model: MakeModel, tmp_path: Path) -> None:
+def assert_writes(finished: subprocess.CompletedProcess[str], expected: Any) -> None:
+    assert finished.returncode == 0, finished.stderr
+    names, *rows = csv.reader(io.StringIO(finished.stdout))
+    assert names == ["prediction", "probability_0", "probability_1", "probability_2"]
+    assert [int(row[0]) for row in rows] == expected.labels.tolist()
+    np.testing.assert_allclose([[float(cell) for cell in row[1:]] for row in rows], expected.probabilities, atol=1e-6)
+
+
+def test_it_reads_npy_and_csv_and_writes_csv_with_nothing_but_numpy(make_model: Any, tmp_path: Path) -> None:
+    assert "sklearn was imported" in run_file("import sklearn", tmp_path).stderr
     model = make_model(input_shape=(2, 3), input_scale=255.0)
     pixels = np.random.default_rng(0).integers(0, 256, (20, 2, 3))
-    (tmp_path / "reader.py").write_text(to_script(model, "reader"), encoding="utf-8")
     np.save(tmp_path / "pixels.npy", pixels)
     np.savetxt(tmp_path / "bare.csv", pixels.reshape(20, 6), fmt="%d", delimiter=",")
     (tmp_path / "named.csv").write_text("a,b,c,d,e,f\n" + (tmp_path / "bare.csv").read_text())
     expected = xpmlp.predict(model, (pixels.reshape(20, 6) / 255).astype(np.float32), prepared=True)
     for name in ("pixels.npy", "bare.csv", "named.csv"):
-        finished = run_python(tmp_path, "reader.py", name)
-        assert finished.returncode == 0, finished.stderr
-        assert_csv_agrees(finished.stdout, expected)
+        assert_writes(run_file(to_script(model), tmp_path, name), expected)
 
 
-def test_a_file_that_cannot_be_used_is_a_line_and_no_traceback(make_model: MakeModel, tmp_path: Path) -> None:
-    (tmp_path / "reader.py").write_text(to_script(make_model()), encoding="utf-8")
+def test_a_csv_gives_what_the_command_line_gives(
+    table_model: Any, mixed_schema: Any, mixed_table: dict[str, list[Any]], tmp_path: Path
+) -> None:
+    path = tmp_path / "my table.csv"
+    path.write_text("Report of 2026\n\n" + pl.DataFrame(mixed_table).write_csv(), encoding="utf-8")
+    x = rows_to_predict(read_table(path), mixed_schema).x
+    assert_writes(run_file(to_script(table_model), tmp_path, path), xpmlp.predict(table_model, x, prepared=True))
+
+
+def test_a_file_that_cannot_be_used_is_a_line_and_no_traceback(make_model: Any, tmp_path: Path) -> None:
     (tmp_path / "text.csv").write_text("a\nb\n", encoding="utf-8")
     np.save(tmp_path / "wide.npy", np.zeros((3, 7)))
     for name, reason in (("absent.npy", "No such file"), ("text.csv", "could not convert"), ("wide.npy", "expected")):
-        finished = run_python(tmp_path, "reader.py", name)
+        finished = run_file(to_script(make_model()), tmp_path, name)
         assert (finished.returncode, finished.stdout) == (1, "")
         assert finished.stderr.startswith(f"{name}: ")
         assert reason in finished.stderr
@@ -199,7 +149,7 @@ def test_a_file_that_cannot_be_used_is_a_line_and_no_traceback(make_model: MakeM
     "classes",
     [(1, "one"), (2**70, 0), ('"""', "\\"), ("'''\n", "{x}"), ("a\udcff", "ä\N{GRINNING FACE}"), ("NaN", "$weights")],
 )
-def test_names_of_any_kind_come_back_as_they_were(make_model: MakeModel, classes: tuple[int | str, ...]) -> None:
+def test_names_of_any_kind_come_back_as_they_were(make_model: Any, classes: tuple[int | str, ...]) -> None:
     model = make_model(classes=classes)
     network = imported(to_script(model).encode().decode())
     assert network["CLASSES"] == classes
@@ -207,7 +157,7 @@ def test_names_of_any_kind_come_back_as_they_were(make_model: MakeModel, classes
     assert network["predict"](x).tolist() == xpmlp.predict(model, x, prepared=True).labels.tolist()
 
 
-def test_it_can_be_read(make_model: MakeModel, table_model: Any) -> None:
+def test_it_can_be_read(make_model: Any, table_model: Any) -> None:
     """No line is longer than 120 characters, every function has a docstring, and no placeholder is left."""
     assert "python reader.py" in to_script(make_model(), "reader")
     assert "import network\n" in to_script(make_model(), "no-module's name")

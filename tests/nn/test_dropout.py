@@ -1,5 +1,4 @@
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import array_api_compat.numpy as xp
@@ -86,7 +85,7 @@ def test_every_library_leaves_out_the_same_units_and_others_in_each_model_of_a_p
         np.testing.assert_array_equal(place.to_numpy(together)[index], alone)
 
 
-def test_units_that_are_left_out_neither_speak_nor_learn(make_problem: Callable[..., Any]) -> None:
+def test_units_that_are_left_out_neither_speak_nor_learn(make_problem: Any) -> None:
     problem = make_problem("tanh", layer_sizes=(5, 6, 3))
     silent = Dropout((np.concatenate([np.zeros((7, 3)), np.full((7, 3), 2.0)], axis=1),))
     (_, hidden), _ = forward(xp, problem.layers, problem.x, problem.activation, silent)
@@ -99,7 +98,7 @@ def test_units_that_are_left_out_neither_speak_nor_learn(make_problem: Callable[
     assert np.all(gradients[0].weight[:, 3:] != 0.0)
 
 
-def test_a_step_goes_on_to_the_next_key(make_problem: Callable[..., Any]) -> None:
+def test_a_step_goes_on_to_the_next_key(make_problem: Any) -> None:
     problem = make_problem("relu", layer_sizes=(5, 6, 3))
     step = make_step(activation=ACTIVATIONS["relu"], loss=LOSSES["softmax_cross_entropy"], optimizer=sgd(), dropout=0.5)
     state = TrainingState(problem.layers, (), np.asarray(10))

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from typing import Any
 
 import array_api_compat.numpy as xp
@@ -12,7 +11,7 @@ from xpmlp.nn.network import forward
 from xpmlp.nn.tree import tree_map
 
 
-def test_forward_is_matrix_products_with_the_activation_between(make_problem: Callable[..., Any]) -> None:
+def test_forward_is_matrix_products_with_the_activation_between(make_problem: Any) -> None:
     problem = make_problem("tanh", layer_sizes=(5, 6, 4, 3))
     (w1, b1), (w2, b2), (w3, b3) = problem.layers
     a1 = np.tanh(problem.x @ w1 + b1)

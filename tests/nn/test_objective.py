@@ -1,9 +1,8 @@
-"""The objective's gradient is its slope, and what PyTorch and JAX derive of the network written in their own terms."""
+"""Gradients are the slopes of the objective: differences, and the derivatives of PyTorch and JAX."""
 
 import functools
 import importlib
 import itertools
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -31,15 +30,9 @@ CASES: list[tuple[str, str, tuple[int, ...], bool, Any]] = [
 ]
 
 
-def each_array(layers: Layers) -> Iterator[Any]:
-    """Every weight and bias, first to last."""
-    for layer in layers:
-        yield from layer
-
-
 def nudged(layers: Layers, index: int, step: float) -> Layers:
     """A population: in each of its networks, one number of the array of that index is larger by `step`."""
-    size = list(each_array(layers))[index].size
+    size = list(itertools.chain(*layers))[index].size
     nudges = iter(range(2 * len(layers)))
 
     def nudge(array: Any) -> Any:
@@ -64,7 +57,7 @@ def numerical_gradients(problem: Any, dropout: Any, *, step: float = 1e-4) -> li
         return problem.objective_and_gradients(layers, dropout=dropout)[0]
 
     gradients = []
-    for index, array in enumerate(each_array(problem.layers)):
+    for index, array in enumerate(itertools.chain(*problem.layers)):
         near = objective(index, step) - objective(index, -step)
         far = objective(index, 2 * step) - objective(index, -2 * step)
         gradients.append(((8 * near - far) / (12 * step)).reshape(array.shape))
@@ -73,17 +66,17 @@ def numerical_gradients(problem: Any, dropout: Any, *, step: float = 1e-4) -> li
 
 @pytest.mark.parametrize(("activation", "loss", "hidden", "weighted", "rates"), CASES)
 def test_gradients_are_the_slopes_of_the_objective(
-    make_problem: Callable[..., Any], activation: str, loss: str, hidden: tuple[int, ...], weighted: bool, rates: Any
+    make_problem: Any, activation: str, loss: str, hidden: tuple[int, ...], weighted: bool, rates: Any
 ) -> None:
     problem = make_problem(activation, loss, layer_sizes=(5, *hidden, 3), weighted=weighted, seed=SEED)
     dropout = rates and draw_dropout(np, np.asarray(1), problem.targets[..., 0], problem.layers, rates)
     _, gradients = problem.objective_and_gradients(dropout=dropout)
-    for ours, slope in zip(each_array(gradients), numerical_gradients(problem, dropout), strict=True):
+    for ours, slope in zip(itertools.chain(*gradients), numerical_gradients(problem, dropout), strict=True):
         assert ours.shape == slope.shape
         assert np.max(np.abs(ours - slope)) < 1e-8 * np.max(np.abs(slope))
 
 
-def test_a_weight_is_how_often_a_row_counts(make_problem: Callable[..., Any]) -> None:
+def test_a_weight_is_how_often_a_row_counts(make_problem: Any) -> None:
     plain = make_problem()
     check_equal(plain, replace(plain, sample_weight=np.ones(7)))
     weighted = replace(make_problem(weighted=True), sample_weight=np.array([1.0, 0.0, 2.0, 1.0, 2.0, 0.0, 1.0]))
@@ -92,7 +85,7 @@ def test_a_weight_is_how_often_a_row_counts(make_problem: Callable[..., Any]) ->
     check_equal(weighted, repeated)
 
 
-def test_where_all_weights_are_0_only_the_penalty_is_left(make_problem: Callable[..., Any]) -> None:
+def test_where_all_weights_are_0_only_the_penalty_is_left(make_problem: Any) -> None:
     problem = replace(make_problem(weighted=True), sample_weight=np.zeros(7))
     objective, gradients = problem.objective_and_gradients()
     squares = sum(np.sum(layer.weight**2) for layer in problem.layers)
@@ -102,7 +95,7 @@ def test_where_all_weights_are_0_only_the_penalty_is_left(make_problem: Callable
         assert np.all(gradient.bias == 0.0)
 
 
-def test_the_penalty_is_half_the_squared_weights_over_the_rows(make_problem: Callable[..., Any]) -> None:
+def test_the_penalty_is_half_the_squared_weights_over_the_rows(make_problem: Any) -> None:
     plain = make_problem()
     penalised = replace(plain, penalty=0.7)
     squares = sum(np.sum(layer.weight**2) for layer in plain.layers)
@@ -119,7 +112,7 @@ def check_equal(problem: Any, other: Any) -> None:
     objective, gradients = problem.objective_and_gradients()
     expected, expected_gradients = other.objective_and_gradients()
     np.testing.assert_allclose(objective, expected, rtol=1e-13)
-    for ours, theirs in zip(each_array(gradients), each_array(expected_gradients), strict=True):
+    for ours, theirs in zip(itertools.chain(*gradients), itertools.chain(*expected_gradients), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-15)
 
 
@@ -176,26 +169,9 @@ def torch_value_and_gradients(problem: Any, activation: str, loss: str) -> Any:
 
 
 def jax_value_and_gradients(problem: Any, activation: str, loss: str) -> Any:
+    """Of our own objective."""
     jax = importlib.import_module("jax")
-
-    def huber(z: Any, y: Any) -> Any:
-        distance = jax.numpy.abs(z - y)
-        return jax.numpy.where(distance < 1, distance**2 / 2, distance - 0.5)
-
-    functions = SimpleNamespace(
-        **{name: getattr(jax.nn, name) for name in SAME_NAME},
-        **{name: getattr(jax.numpy, name) for name in ("tanh", "exp", "log", "abs", "maximum")},
-        identity=lambda z: z,
-        logistic=jax.nn.sigmoid,
-        gelu=jax.nn.gelu,
-        levels=jax.numpy.asarray(DEFAULT_QUANTILES),
-        huber=huber,
-        xlogy=jax.scipy.special.xlogy,
-        log_sigmoid=jax.nn.log_sigmoid,
-        log_softmax=jax.nn.log_softmax,
-    )
-    objective = functools.partial(write_objective, functions, problem, activation, loss)
-    return jax.jit(jax.value_and_grad(objective))([list(layer) for layer in problem.layers])
+    return jax.jit(jax.value_and_grad(lambda layers: problem.objective_and_gradients(layers)[0]))(problem.layers)
 
 
 SAME_NAME = ("relu", "leaky_relu", "elu", "selu", "softplus", "silu", "mish")
@@ -205,7 +181,7 @@ ENGINES = {"torch": torch_value_and_gradients, "jax": jax_value_and_gradients}
 @pytest.mark.parametrize(("activation", "loss", "hidden", "weighted"), DERIVED)
 @pytest.mark.parametrize("place", ENGINES, indirect=True)
 def test_objective_and_gradients_are_those_of_autograd(
-    place: Any, make_problem: Callable[..., Any], activation: str, loss: str, hidden: tuple[int, ...], weighted: bool
+    place: Any, make_problem: Any, activation: str, loss: str, hidden: tuple[int, ...], weighted: bool
 ) -> None:
     problem = make_problem(activation, loss, layer_sizes=(5, *hidden, 3), weighted=weighted)
     value, derived = ENGINES[place.name](problem.to(place), activation, loss)

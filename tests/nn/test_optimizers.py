@@ -1,6 +1,5 @@
 """Optimizers take the steps of scikit-learn's and PyTorch's."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,21 +13,14 @@ from xpmlp.nn.optimizers import Optimizer, adam, adamw, clip_gradients, sgd
 from xpmlp.nn.tree import tree_map
 
 STEPS = 12
-OPTIMIZERS: dict[str, Optimizer] = {
-    "sgd": sgd(),
-    "momentum": sgd(momentum=0.9),
-    "nesterov": sgd(momentum=0.8, nesterov=True),
-    "nesterov without momentum": sgd(nesterov=True),
-    "adam": adam(),
-    "adam, other settings": adam(beta_1=0.7, beta_2=0.9, epsilon=1e-3),
-}
-SCIKIT_LEARNS: dict[str, Callable[..., Any]] = {
-    "sgd": functools.partial(SGDOptimizer, momentum=0.0, nesterov=False),
-    "momentum": functools.partial(SGDOptimizer, momentum=0.9, nesterov=False),
-    "nesterov": functools.partial(SGDOptimizer, momentum=0.8, nesterov=True),
-    "nesterov without momentum": functools.partial(SGDOptimizer, momentum=0.0, nesterov=True),
-    "adam": AdamOptimizer,
-    "adam, other settings": functools.partial(AdamOptimizer, beta_1=0.7, beta_2=0.9, epsilon=1e-3),
+# Ours, scikit-learn's, and the settings of both.
+OPTIMIZERS: dict[str, tuple[Callable[..., Optimizer], Callable[..., Any], dict[str, Any]]] = {
+    "sgd": (sgd, SGDOptimizer, {"momentum": 0.0, "nesterov": False}),
+    "momentum": (sgd, SGDOptimizer, {"momentum": 0.9, "nesterov": False}),
+    "nesterov": (sgd, SGDOptimizer, {"momentum": 0.8, "nesterov": True}),
+    "nesterov without momentum": (sgd, SGDOptimizer, {"momentum": 0.0, "nesterov": True}),
+    "adam": (adam, AdamOptimizer, {}),
+    "adam, other settings": (adam, AdamOptimizer, {"beta_1": 0.7, "beta_2": 0.9, "epsilon": 1e-3}),
 }
 
 
@@ -61,13 +53,14 @@ def check_close(ours: Layers, theirs: list[Any], rtol: float = 1e-12) -> None:
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_steps_are_scikit_learns(name: str) -> None:
+    ours, make_theirs, settings = OPTIMIZERS[name]
     layers, gradients = draw_run()
     theirs = [array.copy() for array in parameters(layers)]
-    optimizer, rates = SCIKIT_LEARNS[name](theirs, 0.05), [0.1 / (1 + i) for i in range(STEPS)]
+    optimizer, rates = make_theirs(theirs, 0.05, **settings), [0.1 / (1 + i) for i in range(STEPS)]
     for each, rate in zip(gradients, rates, strict=True):
         optimizer.learning_rate = optimizer.learning_rate_init = rate  # scales the gradient of this step alone
         optimizer.update_params(theirs, parameters(each))
-    check_close(run(OPTIMIZERS[name], layers, gradients, rates), theirs, rtol=1e-13)
+    check_close(run(ours(**settings), layers, gradients, rates), theirs, rtol=1e-13)
 
 
 @pytest.mark.parametrize("clipped", [False, True])

@@ -1,6 +1,5 @@
 import functools
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -35,7 +34,7 @@ def take_steps(problem: Any, optimizer: Optimizer, learning_rate: Any, penalty: 
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_step_is_the_objectives_gradients_given_to_the_optimizer(make_problem: Callable[..., Any], name: str) -> None:
+def test_a_step_is_the_objectives_gradients_given_to_the_optimizer(make_problem: Any, name: str) -> None:
     problem, optimizer = make_problem(weighted=True), OPTIMIZERS[name]
     layers, state, expected = problem.layers, optimizer.init(np, problem.layers), []
     for _ in range(STEPS):
@@ -51,7 +50,7 @@ def test_a_step_is_the_objectives_gradients_given_to_the_optimizer(make_problem:
 @pytest.mark.parametrize(("models", "data_models"), [((3,), ()), ((2, 3), (3,))], ids=["shared data", "own data"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_population_learns_what_its_models_learn_alone(
-    make_problem: Callable[..., Any], name: str, models: tuple[int, ...], data_models: tuple[int, ...]
+    make_problem: Any, name: str, models: tuple[int, ...], data_models: tuple[int, ...]
 ) -> None:
     weighted = bool(data_models)
     problem = make_problem("relu", models=models, data_models=data_models, weighted=weighted)
@@ -81,7 +80,7 @@ def test_a_population_learns_what_its_models_learn_alone(
     [("nesterov", "softmax_cross_entropy", "float64", 1e-12), ("adam", "poisson", "float32", 2e-4)],
 )
 def test_every_library_learns_what_numpy_does(
-    place: Any, make_problem: Callable[..., Any], name: str, loss: str, dtype: str, tolerance: float
+    place: Any, make_problem: Any, name: str, loss: str, dtype: str, tolerance: float
 ) -> None:
     problem = make_problem("logistic", loss, models=(3,), data_models=(3,), weighted=True)
     problem.sample_weight[1] = 0.0
@@ -99,7 +98,7 @@ def test_every_library_learns_what_numpy_does(
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
-def test_processes_with_a_part_of_a_batch_each_take_its_step(make_problem: Callable[..., Any], dropout: float) -> None:
+def test_processes_with_a_part_of_a_batch_each_take_its_step(make_problem: Any, dropout: float) -> None:
     problem = make_problem(rows=8, weighted=True)
     settings = {"activation": problem.activation, "loss": problem.loss, "penalty": 0.3, "dropout": dropout}
     both_came = threading.Barrier(2)

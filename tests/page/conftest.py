@@ -15,16 +15,23 @@ import pytest
 class Browser:
     """Chromium, headless, as a person uses it: with a mouse, a keyboard and files."""
 
-    def __init__(self, driver: Any) -> None:
-        self.driver = driver
+    def __init__(self, driver: Any, page: Path) -> None:
+        self.driver, self.page = driver, page
 
-    def open(self, path: Path, width: int = 1280, height: int = 900, *, dark: bool = False) -> None:
-        """Open a page from the disk, and wait until it is ready."""
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    def open(self, model: Any, content: Any = None, *, small: bool = False, **look: Any) -> None:
+        """Open the page of a model."""
+        from xpmlp.page import PageContent, to_page
+
+        self.page.write_bytes(to_page(model, content or PageContent("test"), small=small))
+        self.load(**look)
+
+    def load(self, width: int = 1280, *, dark: bool = False) -> None:
+        """Open the page from the disk, and wait until it is ready."""
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-        self.driver.get(path.resolve().as_uri())
+        self.driver.get(self.page.as_uri())
         self.wait("return page.isReady || !document.getElementById('problem').hidden")
 
     def run(self, script: str, *arguments: Any) -> Any:
@@ -79,7 +86,7 @@ class Browser:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Chromium as Debian packages it, or Chrome, with its driver."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="Selenium is not installed")
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -92,33 +99,17 @@ def browser() -> Iterator[Browser]:
         options.add_argument(f"--{argument}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
-    yield Browser(driver)
+    yield Browser(driver, tmp_path_factory.mktemp("page") / "page.html")
     driver.quit()
 
 
 @pytest.fixture(scope="session")
-def write_page(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """A function that writes the page of a model."""
-    from xpmlp.page import PageContent, to_page
+def digits_model(make_model: Callable[..., Any]) -> Any:
+    """An untrained network for drawings of digits."""
+    from xpmlp.model import ImagePreprocessor
 
-    def write(model: Any, content: Any = None, **options: Any) -> Path:
-        path = tmp_path_factory.mktemp("page") / "page.html"
-        path.write_bytes(to_page(model, content or PageContent("test"), **options))
-        return path
-
-    return write
-
-
-@pytest.fixture(scope="session")
-def mnist() -> Any:
-    """MNIST, where it is at hand."""
-    import os
-
-    from xpmlp import load_dataset
-
-    if "XPMLP_DATA_DIR" not in os.environ:
-        pytest.skip("MNIST is not at hand: XPMLP_DATA_DIR is not set")
-    return load_dataset("mnist")
+    form = ImagePreprocessor(28, 28, "dark", 20 / 28, "mass")
+    return make_model(form=form, hidden=(24, 9), activation="relu", classes=range(10))
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,8 @@
 
 import base64
 import io
-import itertools
 import json
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,44 +11,32 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from xpmlp import Model
-from xpmlp.model import Column, ImagePreprocessor, TableSchema
+from xpmlp.model import Column, TableSchema
 from xpmlp.model.image_preprocessor import prepare_marks
-from xpmlp.nn.layers import Layer
 from xpmlp.page import PageContent
 
 pytestmark = pytest.mark.slow
 
-WritePage = Callable[..., Path]
 RUN = "document.title='run'"
+CONTROLS = {"button", "slider", "spinbutton", "combobox", "checkbox", "radio", "textbox", "image"}
 HOSTILE = f'</script><img src=x onerror="{RUN}"><script>{RUN}</script>"\'\n\r\x1b[31m\u2028 &amp;'
-FORM = ImagePreprocessor(28, 28, "dark", 20 / 28, "mass")
 
 
-def layers(*sizes: int) -> tuple[Layer, ...]:
-    rng = np.random.default_rng(0)
-    return tuple(
-        Layer((0.1 * rng.standard_normal(shape)).astype(np.float32), np.zeros((1, shape[1]), np.float32))
-        for shape in itertools.pairwise(sizes)
-    )
+@pytest.fixture
+def make_houses(make_model: Any) -> Any:
+    """A function that makes a network for a table with such columns."""
 
+    def make(names: tuple[str, str, str] = ("height", "color", "works"), target: str = "price") -> Any:
+        number, category, boolean = names
+        columns = (
+            Column(number, "number", fill=1.0, offset=2.0, scale=3.0),
+            Column(category, "category", ("red", HOSTILE if HOSTILE in category else "blue")),
+            Column(boolean, "boolean"),
+        )
+        schema, settings = TableSchema(columns, target=target), {"loss": "squared_error", "classes": (), "outputs": 1}
+        return make_model(hidden=(9,), activation="relu", schema=schema, output_names=(target,), **settings)
 
-def picture_model(*classes: str | int) -> Model:
-    classes = classes or tuple(range(10))
-    loss = "softmax_cross_entropy"
-    return Model(layers(784, 30, len(classes)), "tanh", loss, classes, (28, 28), 255.0, FORM)
-
-
-def table_model(*, names: tuple[str, str, str] = ("height", "color", "works"), target: str = "price") -> Model:
-    number, category, boolean = names
-    columns = (
-        Column(number, "number", fill=1.0, offset=2.0, scale=3.0),
-        Column(category, "category", ("red", HOSTILE) if category == HOSTILE + "2" else ("red", "blue")),
-        Column(boolean, "boolean"),
-    )
-    schema = TableSchema(columns, target=target)
-    loss = "squared_error"
-    return Model(layers(4, 9, 1), "relu", loss, (), (4,), 1.0, output_names=(target,), table_schema=schema)
+    return make
 
 
 def examples(count: int = 30) -> PageContent:
@@ -69,17 +55,15 @@ def picture_file(path: Path, text: str | None = None) -> Path:
     return path
 
 
-def test_hostile_names_are_shown_as_text(browser: Any, write_page: WritePage) -> None:
+def test_hostile_names_are_shown_as_text(browser: Any, make_model: Any, digits_model: Any, make_houses: Any) -> None:
     facts = [(HOSTILE, HOSTILE)]
     names = (HOSTILE, HOSTILE + "2", HOSTILE + "3")
-    x = np.zeros((1, 784), np.float32)
-    content = PageContent(HOSTILE, HOSTILE, facts, examples=x, labels=[HOSTILE])
-    pages = [
-        write_page(picture_model(HOSTILE, HOSTILE + "2", "c"), content),
-        write_page(table_model(names=names, target=HOSTILE + "4"), PageContent(HOSTILE, HOSTILE, facts)),
-    ]
-    for page in pages:
-        browser.open(page)
+    content = PageContent(HOSTILE, HOSTILE, facts, examples=np.zeros((1, 784), np.float32), labels=[HOSTILE])
+    for model, shown in (
+        (make_model(form=digits_model.image_preprocessor, classes=(*names[:2], "c")), content),
+        (make_houses(names, HOSTILE + "4"), PageContent(HOSTILE, HOSTILE, facts)),
+    ):
+        browser.open(model, shown)
         browser.settle()
         assert browser.run("return page.isReady")
         assert browser.run("return document.querySelectorAll('img, body script').length") == 3  # the page's own three
@@ -93,11 +77,10 @@ def test_hostile_names_are_shown_as_text(browser: Any, write_page: WritePage) ->
     assert HOSTILE[:20] in browser.text("#csv-problem")
 
 
-def test_not_one_request_leaves_the_page(browser: Any, write_page: WritePage, tmp_path: Path) -> None:
+def test_not_one_request_leaves_the_page(browser: Any, digits_model: Any) -> None:
     """Nor can a script make one: the policy forbids it, and code from text."""
     browser.driver.get_log("performance")
-    page = write_page(picture_model(), examples())
-    browser.open(page)
+    browser.open(digits_model, examples())
     browser.draw([[(0.3, 0.2), (0.7, 0.2), (0.4, 0.8)]])
     browser.settle()
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -118,7 +101,7 @@ def test_not_one_request_leaves_the_page(browser: Any, write_page: WritePage, tm
     messages = [json.loads(entry["message"])["message"] for entry in browser.driver.get_log("performance")]
     requests = [message["params"] for message in messages if message["method"] == "Network.requestWillBeSent"]
     sent = [parameters["request"]["url"] for parameters in requests]
-    assert [url for url in sent if not url.startswith(address)] == [page.as_uri()]
+    assert [url for url in sent if not url.startswith(address)] == [browser.page.as_uri()]
     blocked = browser.run(
         "const script = document.createElement('script');"
         "try { script.textContent = 'page.isChanged = true'; document.body.append(script); } catch {}"
@@ -129,50 +112,57 @@ def test_not_one_request_leaves_the_page(browser: Any, write_page: WritePage, tm
 
 
 @pytest.mark.parametrize("width", [360, 768, 1600])
-def test_nothing_overflows_at_any_width(browser: Any, write_page: WritePage, width: int) -> None:
+def test_at_any_width_nothing_overflows_or_is_blank_and_every_control_has_a_name(
+    browser: Any, make_model: Any, digits_model: Any, make_houses: Any, width: int
+) -> None:
+    """Names as a screen reader computes them."""
     long = "a_rather_long_name_without_any_space_in_it_" * 2
-    models = [
-        (picture_model(), examples()),
-        (picture_model(*(f"{long}{index}" for index in range(30))), PageContent(long, long)),
-        (table_model(names=(long, "b", "c"), target=f"{long}y"), PageContent("rows", "A summary.")),
-    ]
-    for model, content in models:
-        browser.open(write_page(model, content), width)
+    many = tuple(f"{long}{index}" for index in range(30))
+    for model, content in (
+        (digits_model, examples()),
+        (make_model(form=digits_model.image_preprocessor, classes=many), PageContent(long, long)),
+        (make_houses((long, "b", "c"), f"{long}y"), PageContent("rows", "A summary.")),
+    ):
+        browser.open(model, content, width=width)
         browser.settle()
         assert browser.run("return document.documentElement.scrollWidth") <= width
+        picture = Image.open(io.BytesIO(browser.driver.get_screenshot_as_png())).convert("L")
+        assert len(picture.getcolors() or ()) > 50
+        browser.driver.execute_cdp_cmd("Accessibility.enable", {})
+        nodes = browser.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+        controls = [node for node in nodes if not node["ignored"] and node["role"]["value"] in CONTROLS]
+        assert len(controls) > 10
+        assert [node["role"]["value"] for node in controls if not node.get("name", {}).get("value")] == []
 
 
-def test_an_old_browser_gets_a_sentence(browser: Any, write_page: WritePage) -> None:
-    page = write_page(picture_model())
-    added = browser.driver.execute_cdp_cmd(
-        "Page.addScriptToEvaluateOnNewDocument", {"source": "delete globalThis.DecompressionStream"}
-    )
+def test_an_old_browser_or_a_damaged_page_gets_a_sentence(browser: Any, digits_model: Any) -> None:
+    browser.open(digits_model)
+    without = {"source": "delete globalThis.DecompressionStream"}
+    added = browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", without)
     try:
-        browser.open(page)
+        browser.load()
         assert "recent browser" in browser.text("#problem")
     finally:
         browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
     browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
-        browser.driver.get(page.as_uri())
+        browser.driver.get(browser.page.as_uri())
         assert "JavaScript" in browser.text("#problem")
     finally:
         browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
-
-
-def test_a_damaged_page_says_so(browser: Any, write_page: WritePage) -> None:
-    page = write_page(picture_model())
-    text = page.read_text(encoding="utf-8")
+    text = browser.page.read_text(encoding="utf-8")
     place = text.index('id="arrays">') + 400
-    page.write_text(text[:place] + "!!!!" + text[place + 4 :], encoding="utf-8")
-    browser.open(page)
+    browser.page.write_text(text[:place] + "!!!!" + text[place + 4 :], encoding="utf-8")
+    browser.load()
     assert "cannot be shown" in browser.text("#problem")
 
 
-def test_a_photo_is_chosen_dropped_and_pasted(browser: Any, write_page: WritePage, tmp_path: Path) -> None:
-    browser.open(write_page(picture_model()))
+def test_a_photo_is_chosen_dropped_and_pasted_and_one_that_is_none_or_blank_gets_a_sentence(
+    browser: Any, digits_model: Any, tmp_path: Path
+) -> None:
+    browser.open(digits_model)
     path = picture_file(tmp_path / "photo.png")
-    expected = prepare_marks(path, FORM, single=True)[0]
+    expected = prepare_marks(path, digits_model.image_preprocessor, single=True)[0]
     browser.find("#file").send_keys(str(path))
     browser.wait("return page.pad.input !== null")
     assert np.abs(np.array(browser.run("return Array.from(page.pad.input)")) - expected).max() <= 1 / 255
@@ -192,10 +182,6 @@ def test_a_photo_is_chosen_dropped_and_pasted(browser: Any, write_page: WritePag
         )
         browser.wait("return page.pad.input !== null")
         assert np.abs(np.array(browser.run("return Array.from(page.pad.input)")) - expected).max() <= 1 / 255
-
-
-def test_a_picture_that_is_none_or_blank_gets_a_sentence(browser: Any, write_page: WritePage, tmp_path: Path) -> None:
-    browser.open(write_page(picture_model()))
     (tmp_path / "text.png").write_text("no picture", encoding="utf-8")
     browser.find("#file").send_keys(str(tmp_path / "text.png"))
     browser.wait("return byId('picture-problem').textContent")
@@ -204,8 +190,8 @@ def test_a_picture_that_is_none_or_blank_gets_a_sentence(browser: Any, write_pag
     browser.wait("return byId('picture-problem').textContent.includes('blank')")
 
 
-def test_a_drawing_can_be_undone_and_a_stroke_added_to_a_picture(browser: Any, write_page: WritePage) -> None:
-    browser.open(write_page(picture_model(), examples()))
+def test_a_drawing_can_be_undone_and_a_stroke_added_to_a_picture(browser: Any, digits_model: Any) -> None:
+    browser.open(digits_model, examples())
     assert browser.run("return page.pad.items.length") == 1  # the page opens with an example
     box = browser.run("const box = byId('pad').getBoundingClientRect(); return [box.x + 50, box.y + 50]")
     browser.mouse("mousePressed", *box)
@@ -228,10 +214,10 @@ def test_a_drawing_can_be_undone_and_a_stroke_added_to_a_picture(browser: Any, w
     assert browser.run("return Array.from(page.pad.input)") != exact
 
 
-def test_the_keyboard_draws_undoes_and_chooses(browser: Any, write_page: WritePage) -> None:
+def test_the_keyboard_draws_undoes_and_chooses(browser: Any, digits_model: Any) -> None:
     from selenium.webdriver.common.keys import Keys
 
-    browser.open(write_page(picture_model()))
+    browser.open(digits_model)
     pad = browser.find("#pad")
     browser.run("byId('pad').focus()")
     pad.send_keys(" ", *[Keys.ARROW_DOWN] * 8, *[Keys.ARROW_RIGHT] * 4, " ", Keys.ARROW_UP)
@@ -254,26 +240,10 @@ def test_the_keyboard_draws_undoes_and_chooses(browser: Any, write_page: WritePa
     browser.wait("return byId('spoken').textContent")
 
 
-def test_every_control_has_a_name(browser: Any, write_page: WritePage) -> None:
-    """As a screen reader computes it."""
-    for model in (picture_model(), table_model()):
-        browser.open(write_page(model, examples() if model.classes else None))
-        browser.settle()
-        browser.driver.execute_cdp_cmd("Accessibility.enable", {})
-        nodes = browser.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
-        roles = {"button", "slider", "spinbutton", "combobox", "checkbox", "radio", "textbox", "image"}
-        nameless = [
-            node["role"]["value"]
-            for node in nodes
-            if not node["ignored"] and node["role"]["value"] in roles and not node.get("name", {}).get("value")
-        ]
-        assert nameless == []
-
-
 @pytest.mark.parametrize("dark", [False, True])
-def test_text_stands_out_from_its_background(browser: Any, write_page: WritePage, dark: bool) -> None:
+def test_text_stands_out_from_its_background(browser: Any, digits_model: Any, dark: bool) -> None:
     """The ratio that WCAG asks for, of every text color to the page's background, light and dark."""
-    browser.open(write_page(picture_model(), examples()), dark=dark)
+    browser.open(digits_model, examples(), dark=dark)
     names = ["paper", "surface", "ink", "quiet", "accent", "against"]
     colors = dict(zip(names, browser.run("return arguments[0].map(colorOf)", names), strict=True))
 
@@ -285,10 +255,3 @@ def test_text_stands_out_from_its_background(browser: Any, write_page: WritePage
         for text in ("ink", "quiet", "accent", "against"):
             lighter, darker = sorted((luminance(colors[text]), luminance(colors[back])), reverse=True)
             assert (lighter + 0.05) / (darker + 0.05) >= 4.5, (text, back)
-
-
-def test_a_screenshot_is_no_blank(browser: Any, write_page: WritePage) -> None:
-    browser.open(write_page(picture_model(), examples()))
-    browser.settle()
-    picture = Image.open(io.BytesIO(browser.driver.get_screenshot_as_png())).convert("L")
-    assert len(picture.getcolors() or ()) > 50

@@ -3,25 +3,20 @@
 import base64
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pytest
 
-from xpmlp import Model
-from xpmlp.model import ImagePreprocessor
 from xpmlp.model.image_preprocessor import prepare_marks
 from xpmlp.model.picture_resizer import PictureResizer
-from xpmlp.nn.layers import Layer
 from xpmlp.page import PageContent
 
 Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
 
 pytestmark = pytest.mark.slow
 
-WritePage = Callable[..., Path]
 Point = tuple[float, float]
 Stroke = list[Point]
 
@@ -94,20 +89,8 @@ def slanted(point: Point) -> Point:
     return 0.36 + 0.7 * (x - 0.5 - 0.18 * (y - 0.5)), 0.44 + 0.7 * (y - 0.5)
 
 
-@pytest.fixture(scope="module")
-def any_page(write_page: WritePage) -> Path:
-    """The page of an untrained network for images of 28 × 28 pixels."""
-    rng = np.random.default_rng(0)
-    layers = tuple(
-        Layer((0.1 * rng.standard_normal(shape)).astype(np.float32), np.zeros((1, shape[1]), np.float32))
-        for shape in ((784, 12), (12, 10))
-    )
-    form = ImagePreprocessor(28, 28, "dark", 20 / 28, "mass")
-    return write_page(Model(layers, "relu", "softmax_cross_entropy", tuple(range(10)), (28, 28), 255.0, form))
-
-
-def test_pictures_of_every_kind_are_prepared_as_in_python(browser: Any, any_page: Path) -> None:
-    browser.open(any_page)
+def test_pictures_of_every_kind_are_prepared_as_in_python(browser: Any, digits_model: Any) -> None:
+    browser.open(digits_model)
     for picture in json.loads((Path(__file__).parent / "pictures.json").read_bytes()):
         prepared = browser.driver.execute_async_script(
             """
@@ -130,18 +113,14 @@ def test_pictures_of_every_kind_are_prepared_as_in_python(browser: Any, any_page
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_photos_are_resized_as_in_python_and_shown_in_color(
-    browser: Any, write_page: WritePage, tmp_path: Path, channels: Literal[1, 3]
+    browser: Any, make_model: Any, tmp_path: Path, channels: Literal[1, 3]
 ) -> None:
     rng = np.random.default_rng(0)
     form = PictureResizer(12, 16, channels)
-    layers = (
-        Layer((0.1 * rng.standard_normal((192 * channels, 2))).astype(np.float32), np.zeros((1, 2), np.float32)),
-        Layer(np.eye(2, dtype=np.float32), np.zeros((1, 2), np.float32)),
-    )
-    model = Model(layers, "relu", "softmax_cross_entropy", ("cat", "dog"), form.shape, 255.0, form)
+    model = make_model(form=form, hidden=(2,), activation="relu", classes=("cat", "dog"))
     examples = np.rint(255 * rng.random((4, 192 * channels))).astype(np.float32) / 255
     content = PageContent("photos", examples=examples, labels=["cat", "dog", "dog", "cat"])
-    browser.open(write_page(model, content))
+    browser.open(model, content)
     assert browser.messages() == []
     for size in ((16, 12), (120, 90), (31, 200), (5, 3), (300, 40)):
         colors = np.kron(rng.integers(0, 256, (size[1] // 3 + 1, size[0] // 5 + 1, 4)), np.ones((3, 5, 1)))
@@ -163,17 +142,14 @@ def test_photos_are_resized_as_in_python_and_shown_in_color(
     assert browser.messages() == []
 
 
-def test_drawings_are_prepared_as_in_python_and_recognised(
-    browser: Any, mnist_model: Any, write_page: WritePage, tmp_path: Path
-) -> None:
-    browser.open(write_page(mnist_model))
+def test_drawings_are_prepared_as_in_python_and_recognised(browser: Any, mnist_model: Any, tmp_path: Path) -> None:
+    browser.open(mnist_model)
     right = 0
     for digit, brush, strokes in drawings():
         browser.draw(strokes, brush)
         browser.settle()
-        expected = prepare_marks(
-            browser.drawing(tmp_path / "drawing.png"), mnist_model.image_preprocessor, single=True
-        )[0]
+        drawing = browser.drawing(tmp_path / "drawing.png")
+        expected = prepare_marks(drawing, mnist_model.image_preprocessor, single=True)[0]
         prepared = np.array(browser.run("return Array.from(page.pad.input)"))
         assert np.abs(prepared - expected).max() <= 1 / 255
         right += browser.text("#best") == str(digit)

@@ -4,7 +4,6 @@ import csv
 import io
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +58,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
 
 
 @pytest.fixture
-def page(browser: Any, trained: tuple[Any, Any], write_page: Callable[..., Path]) -> Any:
+def page(browser: Any, trained: tuple[Any, Any]) -> Any:
     """The browser with the page of that model."""
     dataset, model = trained
     test = dataset.test.take(slice(0, 6))
     content = PageContent("people", examples=test.x, labels=test.labels.tolist(), training_rows=dataset.train.x)
-    browser.open(write_page(model, content))
+    browser.open(model, content)
     return browser
 
 
@@ -232,9 +231,7 @@ def accounts(rows: int, rng: np.random.Generator) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("make", [houses, machines, accounts])
-def test_tables_as_people_have_them_are_read_as_by_python(
-    make: Callable[..., tuple[str, str]], browser: Any, write_page: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_tables_as_people_have_them_are_read_as_by_python(make: Any, browser: Any, tmp_path: Path) -> None:
     """Rows pasted as they are, and the form's fields read back, predict what `xpmlp predict` does."""
     text, target = make(400, np.random.default_rng(0))
     path = tmp_path / "table.csv"
@@ -248,7 +245,7 @@ def test_tables_as_people_have_them_are_read_as_by_python(
     expected = xpmlp.predict(model, x, prepared=True)
     outputs = expected.probabilities if model.classes else expected.labels[:, None]
     content = PageContent("table", examples=x[:12], labels=dataset.train.labels[:12].tolist(), training_rows=x)
-    browser.open(write_page(model, content))
+    browser.open(model, content)
     paste(browser, text)
     assert browser.text("#csv-problem") == ""
     lines = browser.run("return predictRows(page.network, page.description, arguments[0]).lines", text)

@@ -10,13 +10,11 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from xpmlp import Model
 from xpmlp.errors import DataError, XpmlpError
 from xpmlp.model import Column, ImagePreprocessor, TableSchema
 from xpmlp.model.image_preprocessor import prepare_marks
 from xpmlp.model.table_schema import Kind
 from xpmlp.nn.activations import ACTIVATIONS
-from xpmlp.nn.layers import Layer
 from xpmlp.nn.losses import LOSSES
 from xpmlp.page import PageContent, to_page
 from xpmlp.page.page import source
@@ -24,18 +22,8 @@ from xpmlp.page.page import source
 HOSTILE = "</script><script>alert(1)</script>\"'\n\r\x1b[31m\u2028<img src=x onerror=alert(2)>"
 
 
-def picture_model(units: int = 5, classes: tuple[int | str, ...] = ("a", "b", "c"), **others: Any) -> Model:
-    rng = np.random.default_rng(0)
-    shapes = ((16, units), (units, len(classes)))
-    layers = tuple(
-        Layer(rng.standard_normal(shape, np.float32), np.zeros((1, shape[1]), np.float32)) for shape in shapes
-    )
-    form = ImagePreprocessor(4, 4, "dark", 0.8, "mass")
-    return Model(layers, "tanh", "softmax_cross_entropy", classes, (4, 4), 255.0, form, **others)
-
-
-def test_the_policy_admits_the_pages_own_script_and_style_alone() -> None:
-    page = to_page(picture_model(), PageContent("test")).decode()
+def test_the_policy_admits_the_pages_own_script_and_style_alone(digits_model: Any) -> None:
+    page = to_page(digits_model, PageContent("test")).decode()
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
     assert rules.pop("default-src") == "'none'"
@@ -46,32 +34,35 @@ def test_the_policy_admits_the_pages_own_script_and_style_alone() -> None:
     assert "unsafe" not in policy
 
 
-def test_names_cannot_leave_their_place() -> None:
+def test_names_cannot_leave_their_place(make_model: Any) -> None:
     content = PageContent(HOSTILE, HOSTILE, facts=[(HOSTILE, HOSTILE)])
-    page = to_page(picture_model(classes=(HOSTILE, "<!--", "\ud800")), content).decode()
-    plain = to_page(picture_model(), PageContent("test")).decode()
+    page = to_page(make_model(classes=(HOSTILE, "<!--", "\ud800")), content).decode()
+    plain = to_page(make_model(), PageContent("test")).decode()
     for mark in ("<script", "</script", "<img", "<!--", "\x1b"):
         assert page.count(mark) == plain.count(mark), mark
     (text,) = re.findall(r'id="description">(.*?)</script>', page, re.DOTALL)
     assert json.loads(text)["network"]["classes"] == [HOSTILE, "<!--", "\ud800"]
 
 
-def test_small_weights_take_about_half_the_bytes() -> None:
-    sizes = [len(to_page(picture_model(units=20_000), PageContent("test"), small=small)) for small in (False, True)]
-    sources = len(to_page(picture_model(), PageContent("test")))
-    assert sizes[1] - sources < 0.6 * (sizes[0] - sources)
+def test_small_weights_take_about_half_the_bytes(make_model: Any) -> None:
+    large = make_model(hidden=(20_000,))
+    full, half, sources = (
+        len(to_page(model, PageContent("test"), small=small))
+        for model, small in ((large, False), (large, True), (make_model(), False))
+    )
+    assert half - sources < 0.6 * (full - sources)
 
 
-def test_a_page_that_browsers_would_choke_on_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_that_browsers_would_choke_on_is_refused(digits_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xpmlp.page.page.LARGEST_PAGE", 10_000)
     with pytest.raises(XpmlpError, match=r"would be 0 MB.* --small"):
-        to_page(picture_model(), PageContent("test"))
+        to_page(digits_model, PageContent("test"))
     with pytest.raises(XpmlpError, match="Train a smaller network"):
-        to_page(picture_model(), PageContent("test"), small=True)
+        to_page(digits_model, PageContent("test"), small=True)
 
 
-def test_weights_that_half_precision_cannot_hold_are_refused() -> None:
-    model = picture_model()
+def test_weights_that_half_precision_cannot_hold_are_refused(make_model: Any) -> None:
+    model = make_model()
     model.layers[0].weight[0, 0] = 1e6
     with pytest.raises(XpmlpError, match="float16"):
         to_page(model, PageContent("test"), small=True)

@@ -26,29 +26,33 @@ class Generator(Protocol):
 Initializer = Callable[[Generator, tuple[int, ...], int, int], tuple[Any, Any]]
 
 
+def draws(distribution: str, size: Callable[[int, int], float], *, draw_bias: bool = False) -> Initializer:
+    """Return an initializer that draws from U(−r, r) or N(0, s²), where r or s depends on the inputs and outputs."""
+
+    def draw(generator: Generator, models: tuple[int, ...], inputs: int, outputs: int) -> tuple[Any, Any]:
+        r = size(inputs, outputs)
+
+        def numbers(rows: int) -> Any:
+            shape = (*models, rows, outputs)
+            return generator.uniform(-r, r, shape) if distribution == "uniform" else generator.normal(0.0, r, shape)
+
+        return numbers(inputs), numbers(1) if draw_bias else None
+
+    return draw
+
+
 def glorot_uniform(*, gain: float = 1.0, draw_bias: bool = False) -> Initializer:
     """W ~ U(−r, r) with r = gain √(6 / (inputs + outputs)): Glorot and Bengio (2010), equation 16.
 
     The same as ``torch.nn.init.xavier_uniform_(weight, gain)``. scikit-learn's ``MLPClassifier`` draws the biases from
     the same interval (``draw_bias=True``), with ``gain=1 / math.sqrt(3)`` for the logistic activation.
     """
-
-    def draw(generator: Generator, models: tuple[int, ...], inputs: int, outputs: int) -> tuple[Any, Any]:
-        bound = gain * math.sqrt(6.0 / (inputs + outputs))
-        weight = generator.uniform(-bound, bound, (*models, inputs, outputs))
-        bias = generator.uniform(-bound, bound, (*models, 1, outputs)) if draw_bias else None
-        return weight, bias
-
-    return draw
+    return draws("uniform", lambda inputs, outputs: gain * math.sqrt(6.0 / (inputs + outputs)), draw_bias=draw_bias)
 
 
 def glorot_normal(*, gain: float = 1.0) -> Initializer:
     """W ~ N(0, s²) with s = gain √(2 / (inputs + outputs)), b = 0; ``torch.nn.init.xavier_normal_``."""
-
-    def draw(generator: Generator, models: tuple[int, ...], inputs: int, outputs: int) -> tuple[Any, Any]:
-        return generator.normal(0.0, gain * math.sqrt(2.0 / (inputs + outputs)), (*models, inputs, outputs)), None
-
-    return draw
+    return draws("normal", lambda inputs, outputs: gain * math.sqrt(2.0 / (inputs + outputs)))
 
 
 def he_uniform(*, gain: float = math.sqrt(2.0)) -> Initializer:
@@ -56,30 +60,17 @@ def he_uniform(*, gain: float = math.sqrt(2.0)) -> Initializer:
 
     He et al. (2015), equation 10. ``torch.nn.Linear`` uses ``gain=1 / math.sqrt(3)`` by default.
     """
-
-    def draw(generator: Generator, models: tuple[int, ...], inputs: int, outputs: int) -> tuple[Any, Any]:
-        bound = gain * math.sqrt(3.0 / inputs)
-        return generator.uniform(-bound, bound, (*models, inputs, outputs)), None
-
-    return draw
+    return draws("uniform", lambda inputs, _: gain * math.sqrt(3.0 / inputs))
 
 
 def he_normal(*, gain: float = math.sqrt(2.0)) -> Initializer:
     """W ~ N(0, s²) with s = gain / √inputs, b = 0; ``torch.nn.init.kaiming_normal_`` for relu."""
-
-    def draw(generator: Generator, models: tuple[int, ...], inputs: int, outputs: int) -> tuple[Any, Any]:
-        return generator.normal(0.0, gain / math.sqrt(inputs), (*models, inputs, outputs)), None
-
-    return draw
+    return draws("normal", lambda inputs, _: gain / math.sqrt(inputs))
 
 
 def normal(*, scale: float = 0.3) -> Initializer:
     """W ~ N(0, scale²), b = 0, for layers of any size; the notebook uses 0.3."""
-
-    def draw(generator: Generator, models: tuple[int, ...], inputs: int, outputs: int) -> tuple[Any, Any]:
-        return generator.normal(0.0, scale, (*models, inputs, outputs)), None
-
-    return draw
+    return draws("normal", lambda *_: scale)
 
 
 INITIALIZERS: dict[str, Callable[[], Initializer]] = {
