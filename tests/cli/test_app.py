@@ -168,7 +168,3 @@ def test_too_little_memory_is_said_in_one_line(xpmlp: Run, empty_folder: Path, m
         "Error: There is not enough memory (Unable to allocate 728. TiB). Use less data or a smaller network.\n"
     )
     assert list(empty_folder.iterdir()) == []
-
-
-def test_a_path_that_the_system_refuses_is_named(refused: Run) -> None:
-    refused(("predict", "long" * 100, "picture.png"), "long" * 100)

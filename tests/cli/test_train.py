@@ -247,16 +247,6 @@ def test_a_folders_name_is_printed_as_it_is(
     assert files_of(run) == OF_IMAGES
 
 
-def test_notes_on_the_data_are_printed_and_kept(
-    xpmlp: Run, write_idx_folder: Run, digit_images: tuple[np.ndarray, np.ndarray]
-) -> None:
-    write_idx_folder(Path("data"), *digit_images, prefix="emnist-")
-    out = xpmlp("train", "data", "--epochs", 1, "-o", "run").out
-    (note,) = json.loads(Path("run/run.json").read_text(encoding="utf-8"))["data"]["notes"]
-    assert "transposed" in note
-    assert f"note: {note}\n" in out
-
-
 # Where the run goes
 
 
