@@ -9,7 +9,7 @@ import itertools
 import logging
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -101,6 +101,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_a_backend_is_freed_at_once(backend: Backend) -> None:
+    Training(backend).run()  # what the libraries load at the first step stays
     other = load_backend("cupy")
     Training(other).run()
     reference = weakref.ref(other)
@@ -112,14 +113,14 @@ def test_a_backend_is_freed_at_once(backend: Backend) -> None:
         gc.enable()
 
 
-def test_a_thread_that_ends_leaves_its_stream_to_the_next(backend: Backend) -> None:
+def test_threads_that_end_leave_their_streams_to_later_ones(backend: Backend) -> None:
     streams: list[Any] = []
-    for _ in range(3):
+    for _ in range(50):
         thread = threading.Thread(target=lambda: streams.append(backend.resources.stream))  # type: ignore[attr-defined]
         thread.start()
         thread.join()
-    assert streams[0] is streams[1] is streams[2]
-    assert streams[0] is not backend.resources.stream  # type: ignore[attr-defined]
+    assert len(set(map(id, streams))) < 10
+    assert backend.resources.stream not in streams  # type: ignore[attr-defined]
 
 
 class Finalizer:
@@ -170,41 +171,17 @@ def test_a_step_that_cannot_be_captured_is_taken_eagerly(backend: Backend, caplo
     assert not warnings_of(caplog)
 
 
-def test_the_workspace_takes_what_memory_there_is(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    cupy = importlib.import_module("cupy")
-    module = importlib.import_module("xpmlp.backends.cupy.cublas")
-    empty = cupy.empty
-
-    def allocate(available: int) -> int:
-        def scarce(size: int, dtype: Any) -> Any:
-            if size > available:
-                raise cupy.cuda.memory.OutOfMemoryError(size, 0)
-            return empty(size, dtype)
-
-        monkeypatch.setattr(cupy, "empty", scarce)
-        size: int = module.allocate_workspace().nbytes
-        return size
-
-    assert [allocate(available) for available in (2**30, 2**23, 2**15)] == [2**25, 2**22, 2**14]
-    with pytest.raises(MemoryError):
-        allocate(0)
-
-
 def test_without_memory_for_a_workspace_steps_are_eager_and_memory_is_named(
     backend: Backend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cupy = importlib.import_module("cupy")
-    module = importlib.import_module("xpmlp.backends.cupy.cublas")
-    expected = Training(backend).run()
-
-    def none() -> Any:
-        raise cupy.cuda.memory.OutOfMemoryError(2**14, 0)
-
-    monkeypatch.setattr(module, "allocate_workspace", none)
+    cublas = importlib.import_module("xpmlp.backends.cupy.cublas")
+    module = importlib.import_module("xpmlp.backends.cupy.backend")
     resources = importlib.import_module("xpmlp.backends.cupy.resources")
-    monkeypatch.setattr(resources, "LEASES", resources.Leases())
-    monkeypatch.setattr(resources.Lease, "idle", {})
-    importlib.import_module("xpmlp.backends.cupy.backend").warn_of_eager_steps.cache_clear()
+    expected = Training(backend).run()
+    monkeypatch.setattr(cublas, "WORKSPACE_BYTES", 2**50)
+    fresh = resources.DeviceResources(backend.device)
+    monkeypatch.setattr(module, "thread_resources", lambda device: fresh)
+    module.warn_of_eager_steps.cache_clear()
     poor = load_backend("cupy")
     assert not poor.records_steps
     assert_same(Training(poor).run(), expected)
@@ -213,14 +190,32 @@ def test_without_memory_for_a_workspace_steps_are_eager_and_memory_is_named(
     assert "pip install" not in message
 
 
-def test_operands_of_two_dtypes_are_promoted(backend: Backend) -> None:
-    module = importlib.import_module("xpmlp.backends.cupy.cublas")
-    namespace = module.CapturableNamespace(backend.resources.cublas)  # type: ignore[attr-defined]
-    a, b = np.random.default_rng(0).normal(size=(2, 4, 4))
+LAYOUTS: dict[str, Callable[[Any], Any]] = {
+    "rows": lambda a: a,
+    "columns": lambda a: a.swapaxes(-1, -2).copy().swapaxes(-1, -2),
+    "a part": lambda a: np.concatenate([a, a], axis=-1)[..., : a.shape[-1]],
+    "backwards": lambda a: a[..., ::-1, :],
+    "one for all": lambda a: a[(0,) * (a.ndim - 2)],
+    "one for each of the first axis": lambda a: a[:, :1] if a.ndim > 3 else a,
+}
+
+
+@pytest.mark.parametrize("leading", [(), (3,), (2, 3)])
+@pytest.mark.parametrize("shape", [(4, 3, 5), (1, 1, 1), (1, 6, 1), (5, 1, 2)])
+def test_products_of_all_layouts_are_numpys(backend: Backend, leading: Any, shape: Any) -> None:
+    xp = backend.recorded.xp  # type: ignore[attr-defined]
+    generator, (m, k, n) = np.random.default_rng(0), shape
     with backend.scope():
-        product = namespace.matmul(backend.asarray(a, "float32"), backend.asarray(b))
-    assert product.dtype == np.float64
-    np.testing.assert_allclose(backend.to_numpy(product), a.astype(np.float32).astype(float) @ b, rtol=1e-12)
+        for name, other in itertools.product(LAYOUTS, LAYOUTS):
+            for dtypes in (("float64", "float64"), ("float32", "float32"), ("float32", "float64")):
+                a, b = generator.normal(size=(*leading, m, k)), generator.normal(size=(*leading, k, n))
+                a, b = a.astype(dtypes[0]), b.astype(dtypes[1])
+                found = xp.matmul(LAYOUTS[name](backend.asarray(a)), LAYOUTS[other](backend.asarray(b)))
+                expected, tolerance = LAYOUTS[name](a) @ LAYOUTS[other](b), 1e-11 if "64" in str(found.dtype) else 1e-5
+                assert found.dtype == expected.dtype
+                np.testing.assert_allclose(
+                    backend.to_numpy(found), expected, tolerance, tolerance, err_msg=name + other
+                )
 
 
 def test_one_backend_serves_several_threads(backend: Backend, caplog: pytest.LogCaptureFixture) -> None:
@@ -250,13 +245,14 @@ def test_memory_is_free_again_after_a_fit(backend: Backend) -> None:
 
 def test_captures_allocate_no_memory(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module("xpmlp.backends.cupy.backend")
+    pool = importlib.import_module("cupy").get_default_memory_pool()
     capture_graph = module.capture_graph
     growth: list[int] = []
 
     def watched(*arguments: Any) -> Any:
-        before = backend.local.pool.total_bytes()  # type: ignore[attr-defined]
+        before = pool.used_bytes()
         graph = capture_graph(*arguments)
-        growth.append(backend.local.pool.total_bytes() - before)  # type: ignore[attr-defined]
+        growth.append(pool.used_bytes() - before)
         return graph
 
     monkeypatch.setattr(module, "capture_graph", watched)

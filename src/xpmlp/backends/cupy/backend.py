@@ -3,7 +3,6 @@
 import functools
 import importlib
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, ClassVar
@@ -56,7 +55,6 @@ class CupyBackend(Backend):
 
     def __init__(self, device: str | None = None) -> None:
         super().__init__(array_api_compat.cupy, find_device(device))
-        self.local = ThreadState()
 
     @property
     def device_name(self) -> str:
@@ -107,13 +105,18 @@ class CupyBackend(Backend):
         """This thread's streams on the device."""
         return thread_resources(self.device)
 
-    @property
+    @functools.cached_property
     def recorded(self) -> CapturedEpoch | None:
-        """This thread's captured steps; None if steps cannot be captured here, which is logged."""
-        if not self.local.tried:
-            self.local.tried = True
-            self.local.recorded = captured_epoch(self.device, self.local.pool, tf32=self.tf32)
-        return self.local.recorded
+        """The captured steps; None if cuBLAS cannot be captured here, which is logged."""
+        try:
+            module = importlib.import_module(".cublas", __package__)
+            self.resources.cublas  # noqa: B018 - whether there can be one
+        except Exception as error:  # noqa: BLE001 - the bindings and the libraries below them fail in ways of their own
+            remedy = "" if isinstance(error, MemoryError) else f" Run: pip install {CUBLAS_PACKAGES[cuda_version()]}"
+            warn_of_eager_steps(f"{type(error).__name__}: {error}".rstrip("."), remedy)
+            return None
+        namespace = module.CapturableNamespace(self.device, tf32=self.tf32)
+        return CapturedEpoch(namespace, functools.partial(capture, self.device))
 
     @property
     def records_steps(self) -> bool:  # type: ignore[override]
@@ -131,8 +134,6 @@ class CupyBackend(Backend):
         """Release this thread's captured steps and their memory."""
         if self.recorded is not None:
             self.recorded.release()
-            with self.device:
-                self.local.pool.free_all_blocks()
 
     @contextmanager
     def copy_on(self, stream: Any) -> Iterator[None]:
@@ -173,47 +174,16 @@ class CupyBackend(Backend):
         }
 
 
-class ThreadState(threading.local):
-    """What a backend holds for each thread.
-
-    Attributes
-    ----------
-    pool
-        For the results within captured steps: as long as a step can be replayed, no other array may use their memory.
-        Its blocks come from CuPy's own pool and return to it, so that released memory serves other arrays.
-    recorded
-        The captured steps, once `tried`.
-    """
-
-    def __init__(self) -> None:
-        self.pool = cupy.cuda.MemoryPool(cupy.cuda.get_allocator())
-        self.tried = False
-        self.recorded: CapturedEpoch | None = None
-
-
-def captured_epoch(device: Any, pool: Any, *, tf32: bool) -> CapturedEpoch | None:
-    """Return an epoch that captures its steps; None if cuBLAS cannot be captured here, which is logged."""
-    resources = thread_resources(device)
-    try:
-        module = importlib.import_module(".cublas", __package__)
-        if resources.cublas is None:
-            with device:
-                resources.cublas = module.CublasHandle(resources.stream)
-    except Exception as error:  # noqa: BLE001 - the bindings and the libraries below them fail in ways of their own
-        remedy = "" if isinstance(error, MemoryError) else f" Run: pip install {CUBLAS_PACKAGES[cuda_version()]}"
-        warn_of_eager_steps(f"{type(error).__name__}: {error}".rstrip("."), remedy)
-        return None
-    namespace = module.CapturableNamespace(resources.cublas, tf32=tf32)
-    return CapturedEpoch(namespace, functools.partial(capture, resources.stream, pool))
-
-
-def capture(stream: Any, pool: Any, static: DeviceStep) -> Callable[[], None]:
+def capture(device: Any, static: DeviceStep) -> Callable[[], None]:
     """Capture a step as a CUDA graph, and return a function that replays it.
 
     A step that cannot be captured is taken eagerly, which is logged.
     """
     run = compile_step(static)
-    # What the calls of a step compute lies in free blocks of the pool, so none may be taken from it for other arrays.
+    stream = thread_resources(device).stream
+    # What the calls of a step compute lies in free blocks of this pool, which no other array may use as long as the
+    # step can be replayed. They come from CuPy's own pool and return to it.
+    pool = cupy.cuda.MemoryPool(cupy.cuda.get_allocator())
     with cupy.cuda.using_allocator(pool.malloc):
         if run is None:
             run = static.run
@@ -230,7 +200,7 @@ def capture(stream: Any, pool: Any, static: DeviceStep) -> Callable[[], None]:
             return take_eager_steps(static, CupyBackend.name, error)
     graph.upload(stream)
 
-    def replay(_keep_alive: object = run) -> None:  # the graph computes in its buffers
+    def replay(_keep_alive: object = (run, pool)) -> None:  # the graph computes in their memory
         graph.launch(stream)
 
     return replay

@@ -4,7 +4,8 @@ CuPy refuses to call cuBLAS during a capture (its issue 6290), which cuBLAS itse
 through NVIDIA's own bindings, with a handle and a workspace of their own.
 """
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import array_api_compat.cupy
 import cupy
@@ -12,11 +13,10 @@ import numpy as np
 from jaxtyping import Float
 from nvmath.bindings import cublas
 
-from .gemm import describe_product
+from .resources import thread_resources
 
-# NVIDIA's recommendation for Hopper, for other GPUs, and the least that does not fail. Without a workspace, cuBLAS
-# would allocate memory during the capture.
-WORKSPACE_BYTES = (32 * 2**20, 4 * 2**20, 16 * 2**10)
+# NVIDIA's recommendation for Hopper. Without a workspace, cuBLAS would allocate memory during the capture.
+WORKSPACE_BYTES = 32 * 2**20
 
 DATA_TYPES = {"float32": 0, "float64": 1}  # CUDA_R_32F, CUDA_R_64F
 COMPUTE_TYPES = {"float32": cublas.ComputeType.COMPUTE_32F, "float64": cublas.ComputeType.COMPUTE_64F}
@@ -28,26 +28,50 @@ class CublasHandle:
     Raises
     ------
     MemoryError
-        If there is not even memory for the smallest workspace.
+        If there is no memory for the workspace.
     Exception
         Of the bindings' own kind, if cuBLAS is not found or does not start.
     """
 
     def __init__(self, stream: Any) -> None:
-        self.workspace = allocate_workspace()
+        self.workspace = cupy.empty(WORKSPACE_BYTES, dtype=cupy.uint8)
         self.pointer = cublas.create()
         cublas.set_stream(self.pointer, stream.ptr)  # resets the workspace
         cublas.set_workspace(self.pointer, self.workspace.data.ptr, self.workspace.nbytes)
 
 
-def allocate_workspace() -> Any:
-    """Return the largest workspace that there is memory for."""
-    for size in WORKSPACE_BYTES[:-1]:
-        try:
-            return cupy.empty(size, dtype=cupy.uint8)
-        except MemoryError:
-            continue
-    return cupy.empty(WORKSPACE_BYTES[-1], dtype=cupy.uint8)
+class Operand(NamedTuple):
+    """A matrix, or a stack of them, as BLAS reads it: column by column.
+
+    Attributes
+    ----------
+    transposed
+        Whether BLAS has to transpose it.
+    leading_dimension
+        Elements from one row, if `transposed` column, to the next.
+    stride
+        Elements from one matrix of a stack to the next; 0 if all are the same.
+    """
+
+    array: Any
+    transposed: bool
+    leading_dimension: int
+    stride: int
+
+
+def as_operand(array: Any, leading: tuple[int, ...]) -> Operand:
+    """Return an array as an operand of a product of that leading shape; it is copied if its layout is unusual."""
+    is_shared = math.prod(array.shape[:-2]) == 1
+    if not is_shared:
+        array = cupy.broadcast_to(array, (*leading, *array.shape[-2:]))
+    transposed = not array.flags.c_contiguous and array.swapaxes(-1, -2).flags.c_contiguous
+    rows, columns = array.shape[-2:]
+    return Operand(
+        array if transposed else cupy.ascontiguousarray(array),
+        transposed,
+        rows if transposed else columns,
+        0 if is_shared else rows * columns,
+    )
 
 
 class CapturableNamespace:
@@ -59,8 +83,8 @@ class CapturableNamespace:
         Whether float32 products may round their inputs to TF32.
     """
 
-    def __init__(self, handle: CublasHandle, *, tf32: bool = False) -> None:
-        self.handle = handle
+    def __init__(self, device: Any, *, tf32: bool = False) -> None:
+        self.device = device
         self.compute_types = COMPUTE_TYPES | ({"float32": cublas.ComputeType.COMPUTE_32F_FAST_TF32} if tf32 else {})
 
     def __getattr__(self, name: str) -> Any:
@@ -69,42 +93,29 @@ class CapturableNamespace:
     def matmul(
         self, a: Float[Any, "*#models m k"], b: Float[Any, "*#models k n"], *, out: Any = None
     ) -> Float[Any, "*models m n"]:
-        """Multiply matrices, or stacks of them; into `out`, if given, which is contiguous."""
+        """Multiply matrices, or stacks of them; into `out`, if given, which is contiguous.
+
+        BLAS takes memory column by column, in which C = A B lies as its transpose: Cᵀ = Bᵀ Aᵀ. So B comes first.
+        """
         kind = str(a.dtype)
         if a.dtype != b.dtype or kind not in DATA_TYPES:
             return cupy.matmul(a, b, out=out)  # which is right, but cannot be captured
+        (rows, inner), columns = a.shape[-2:], b.shape[-1]
         leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-        a, b = (cupy.broadcast_to(array, (*leading, *array.shape[-2:])) for array in (a, b))
-        product = describe_product(a, b)
-        if product is None:
-            a, b = cupy.ascontiguousarray(a), cupy.ascontiguousarray(b)
-            product = describe_product(a, b)
-            assert product is not None
         if out is None:
-            out = cupy.empty((*leading, a.shape[-2], b.shape[-1]), dtype=a.dtype)
+            out = cupy.empty((*leading, rows, columns), dtype=a.dtype)
+        first, second = as_operand(b, leading), as_operand(a, leading)
         one, zero = np.ones((), a.dtype), np.zeros((), a.dtype)  # on the host, where cuBLAS expects them
         cublas.gemm_strided_batched_ex(
-            self.handle.pointer,
-            operation(product.first.transposed),
-            operation(product.second.transposed),
-            product.rows,
-            product.columns,
-            product.inner,
+            thread_resources(self.device).cublas.pointer,
+            *(cublas.Operation.T if operand.transposed else cublas.Operation.N for operand in (first, second)),
+            *(columns, rows, inner),
             one.ctypes.data,
-            b.data.ptr,
-            DATA_TYPES[kind],
-            product.first.leading_dimension,
-            product.first.stack_stride,
-            a.data.ptr,
-            DATA_TYPES[kind],
-            product.second.leading_dimension,
-            product.second.stack_stride,
+            *(first.array.data.ptr, DATA_TYPES[kind], first.leading_dimension, first.stride),
+            *(second.array.data.ptr, DATA_TYPES[kind], second.leading_dimension, second.stride),
             zero.ctypes.data,
-            out.data.ptr,
-            DATA_TYPES[kind],
-            product.rows,
-            product.rows * product.columns,
-            product.matrices,
+            *(out.data.ptr, DATA_TYPES[kind], columns, rows * columns),
+            math.prod(leading),
             self.compute_types[kind],
             cublas.GemmAlgo.DFALT,
         )
@@ -113,8 +124,3 @@ class CapturableNamespace:
     def vecdot(self, a: Float[Any, "*#models n"], b: Float[Any, "*#models n"]) -> Float[Any, "*models"]:
         """Return the dot product along the last axis; CuPy's own calls cuBLAS."""
         return cupy.sum(a * b, axis=-1)
-
-
-def operation(transposed: bool) -> int:
-    """Return what cuBLAS does with an operand before it multiplies."""
-    return int(cublas.Operation.T if transposed else cublas.Operation.N)
