@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and read whole."""
+"""Files that are written whole or not at all, and regular files to read."""
 
 import contextlib
 import errno
@@ -6,9 +6,10 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterable
+from io import BufferedReader
 from pathlib import Path
 
-from .errors import OutputError
+from .errors import DataError, OutputError
 
 
 def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
@@ -53,6 +54,20 @@ def read_whole(path: Path) -> bytes:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         return file.read()
+
+
+def open_data(path: Path, what: str) -> BufferedReader:
+    """Open a regular file of data; if it is none, say so and `what` was expected, such as "a picture"."""
+    try:
+        if path.is_dir():
+            raise DataError(f"{path}: is a folder, not {what}. Name a file in it.")
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path}: not a regular file. Save its content as {what} first.")
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file. Check the name and the folder.") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
 
 
 def lock_folder(path: Path) -> int | None:

@@ -1,9 +1,7 @@
 import contextlib
 import functools
 import gzip
-import os
 import struct
-import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -147,19 +145,3 @@ def test_what_is_no_readable_file_is_named_with_the_reason(path: str, message: s
         pytest.skip(f"needs {path}")
     with pytest.raises(DataError, match=f"{path}: {message}"):
         read_idx(path)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs file permissions as POSIX has them")
-def test_a_file_that_may_not_be_read_is_refused_with_the_reason(tmp_path: Path) -> None:
-    path = tmp_path / "secret"
-    path.write_bytes(GOOD)
-    path.chmod(0)
-    user = os.geteuid()
-    try:
-        if user == 0:
-            # The superuser may read everything; nobody may not.
-            os.seteuid(65534)
-        with pytest.raises(DataError, match=r"secret: cannot be read \(Permission denied\)"):
-            read_idx(path)
-    finally:
-        os.seteuid(user)

@@ -1,7 +1,6 @@
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -86,8 +85,7 @@ def test_what_is_missing_is_named_with_the_folder(make_folder: Folder, tmp_path:
         (prefix, "of the four IDX files, kmnist-test-labels-idx1-ubyte is missing"),
         (tmp_path / "empty", "no IDX files in this folder. Expected train-images-idx3-ubyte"),
         (tmp_path / "nowhere", "no such folder"),
-        (letters / "emnist-leters", f"no such folder, and no IDX files with this prefix. There is {letters}/emnist-l"),
-        (part / "train-images-idx3-ubyte", "is no table that can be read. Give a table"),
+        (letters / "emnist-leters", "no such folder, and no IDX files with this prefix. Give a folder"),
     ):
         with pytest.raises(DataError) as caught:
             load_idx_folder(path)
@@ -188,26 +186,8 @@ def test_scaling_takes_no_second_copy_of_the_images(make_folder: Folder, prefix:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    # The raw bytes, four bytes a pixel, and a little; growing the raw bytes may hold them twice before that.
-    assert peak < 5.5 * train.nbytes
-
-
-@pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_images_for_which_there_is_no_memory_are_named(
-    make_folder: Folder, dtype: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    empty = np.empty
-
-    def refuse(shape: Any, *arguments: Any, **settings: Any) -> Any:
-        if shape == (12, 4, 3):
-            raise MemoryError
-        return empty(shape, *arguments, **settings)
-
-    images = np.zeros((12, 4, 3), dtype)
-    folder = make_folder("data", train_images=images, t10k_images=images[:6])
-    monkeypatch.setattr(np, "empty", refuse)
-    with pytest.raises(DataError, match=f"train-images.*bytes as {dtype}, but less memory is free"):
-        load_idx_folder(folder)
+    # The bytes, their transpose, and a little.
+    assert peak < 2.2 * train.nbytes
 
 
 def test_bytes_become_numbers_when_they_are_asked_for(make_folder: Folder) -> None:

@@ -89,8 +89,6 @@ def test_an_empty_name_as_from_an_unset_variable_of_the_shell_is_not_this_folder
     for name in ("cat", "dog"):
         (tmp_path / name).mkdir()
         Image.new("L", (8, 8)).save(tmp_path / name / "1.png")
-    with pytest.raises(DataError, match="'': neither a known dataset nor a folder"):
-        load_dataset("")
     for name in ("x", "y"):
         np.save(tmp_path / f"{name}.npy", np.arange(9.0))
     with pytest.raises(DataError, match="'': neither a known dataset nor a folder"):

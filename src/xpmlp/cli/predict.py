@@ -17,7 +17,7 @@ from rich.table import Table
 from xpmlp.backends import load_backend
 from xpmlp.datasets.dataset import counted, joined, listing
 from xpmlp.datasets.idx import ELEMENT_TYPES, GZIP_MAGIC
-from xpmlp.datasets.idx_folder import FILE_NAME, read_images, stores_images_transposed
+from xpmlp.datasets.idx_folder import FILE_NAME, open_images, stores_images_transposed
 from xpmlp.datasets.load import refuse_tables_and_runs
 from xpmlp.datasets.picture_folder import is_picture, is_run, walk
 from xpmlp.datasets.scaling import scaled
@@ -176,7 +176,7 @@ def read_samples(
         x = named_rows(model, path)
         return x, [Sample(path, row) for row in range(len(x))]
     if is_idx(path):
-        images = read_images(path)
+        images = open_images(path).read()
         name = FILE_NAME.fullmatch(path.name)
         # The training images of such a file were transposed, too.
         if images.ndim >= 3 and name is not None and stores_images_transposed(name["prefix"] or ""):

@@ -7,7 +7,6 @@ big-endian uint32; then the values, big-endian, the last dimension varying faste
 import gzip
 import math
 import os
-import stat
 import struct
 import zlib
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from xpmlp.errors import DataError
+from xpmlp.whole_files import open_data
 
 from .memory import check_memory
 
@@ -71,67 +71,34 @@ def read_idx(path: str | Path) -> Shaped[np.ndarray, "..."]:
     DataError
         If the file is missing, unreadable, damaged, no IDX file, or not as long as its header says.
     """
-    path = Path(path)
-    with opened(path) as stream:
-        dtype, shape = read_header(path, stream)
-        expected = math.prod(shape) * dtype.itemsize
-        needed = min(expected, MOST_INFLATED * os.path.getsize(path))
-        check_memory(needed, what=str(path), remedy="Use fewer of its values.")
-        content = read_up_to(stream, expected + 1)
-    if len(content) != expected:
-        raise DataError(wrong_length(path, dtype, shape, len(content)))
-    try:
-        array = np.frombuffer(content, dtype).reshape(shape)
-    except ValueError as error:
-        raise DataError(
-            f"{path}: its header gives {list(shape)}, a shape that no array can have. Download or copy it again."
-        ) from error
-    if not array.dtype.isnative:
-        array = array.byteswap(inplace=True).view(dtype.newbyteorder("="))
-    return array
+    return IdxFile(Path(path)).read()
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[BufferedIOBase]:
     """Open an IDX file, plain or gzipped; errors of reading are raised as `DataError`."""
     try:
-        mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            raise DataError(f"{path}: is a folder. Give an IDX file, perhaps one in this folder.")
-        if not stat.S_ISREG(mode):
-            raise DataError(f"{path}: not a regular file. Save its content as an IDX file first.")
-        with open(path, "rb") as file:
-            if file.peek(2)[:2] == GZIP_MAGIC:
-                with gzip.GzipFile(fileobj=file) as stream:
-                    yield stream
-            else:
-                yield file
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file. Expected an IDX file, plain or gzipped.") from error
+        with open_data(path, "an IDX file") as file:
+            yield gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == GZIP_MAGIC else file
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: a damaged or incomplete gzip file ({error}). Download or copy it again.") from error
     except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror or error}). Check its permissions, or copy it again."
-        ) from error
-    except MemoryError as error:
-        raise DataError(f"{path}: its values do not fit into memory. Use fewer of them or a larger machine.") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}). Copy it again.") from error
 
 
-class MappedIdx:
-    """The values of an IDX file, of which those that are used are read by mapping a part of the file."""
+class IdxFile:
+    """An IDX file, of which the header has been read: its values are read all at once, or some rows at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # `dtype` is that of the values as they are returned, in native byte order; gzipped files cannot be mapped.
         with opened(path) as stream:
             self.stored, self.shape = read_header(path, stream)
             self.offset = stream.tell()
-            self.is_plain = not isinstance(stream, gzip.GzipFile)
-        self.dtype = self.stored.newbyteorder("=")
-        expected, found = math.prod(self.shape) * self.dtype.itemsize, os.path.getsize(path) - self.offset
-        if self.is_plain and found != expected:
-            raise DataError(wrong_length(path, self.dtype, self.shape, min(found, expected + 1)))
+            self.is_plain = not isinstance(stream, gzip.GzipFile)  # others cannot be mapped
+        self.dtype = self.stored.newbyteorder("=")  # of the values as they are returned
+        self.bytes = math.prod(self.shape) * self.dtype.itemsize
+        if self.is_plain:
+            self.check_length(os.path.getsize(path) - self.offset)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -145,13 +112,41 @@ class MappedIdx:
         first = self.offset + start * math.prod(shape[1:]) * self.dtype.itemsize
         return np.array(np.memmap(self.path, self.stored, "r", first, shape), self.dtype)
 
+    def read(self) -> Shaped[np.ndarray, "..."]:
+        """Return all values."""
+        most = min(self.bytes, MOST_INFLATED * os.path.getsize(self.path))
+        check_memory(most, what=str(self.path), remedy="Use fewer of its values.")
+        # In memory that NumPy allocates, which Linux backs with huge pages; the last byte tells of too long a file.
+        content, found = np.empty(most + 1, np.uint8), 0
+        with opened(self.path) as stream:
+            stream.seek(self.offset)
+            while count := stream.readinto(content.data[found : found + CHUNK_BYTES]):
+                found += count
+        self.check_length(found)
+        try:
+            array = content[: self.bytes].view(self.stored).reshape(self.shape)
+        except ValueError as error:
+            raise DataError(
+                f"{self.path}: its header gives {list(self.shape)}, a shape that no array can have. Copy it again."
+            ) from error
+        return array if array.dtype.isnative else array.byteswap(inplace=True).view(self.dtype)
+
+    def check_length(self, found: int) -> None:
+        """Refuse another number of bytes after the header than that says."""
+        if found != self.bytes:
+            problem, count = ("cut short", found) if found < self.bytes else ("too long", f"more than {self.bytes}")
+            raise DataError(
+                f"{self.path}: {problem}. Its header says {self.dtype.name} of shape {list(self.shape)}, which takes "
+                f"{self.bytes} bytes, but {count} follow the header. Download or copy it again."
+            )
+
 
 def read_header(path: Path, stream: BufferedIOBase) -> tuple[np.dtype[Any], tuple[int, ...]]:
     """Read the dtype and the shape of the values that follow."""
-    magic = bytes(read_up_to(stream, 4))
+    magic = stream.read(4)
     if magic[:2] != b"\0\0" or len(magic) < 4:
         raise DataError(
-            f"{path}: not an IDX file: {looks_like(magic + bytes(read_up_to(stream, 60)))}. "
+            f"{path}: not an IDX file: {looks_like(magic + stream.read(60))}. "
             "An IDX file starts with two zero bytes, then a byte for its type and one for its dimensions."
         )
 
@@ -165,35 +160,13 @@ def read_header(path: Path, stream: BufferedIOBase) -> tuple[np.dtype[Any], tupl
     if dimensions == 0:
         raise DataError(f"{path}: its header says 0 dimensions, expected at least 1. Download or copy the file again.")
 
-    sizes = read_up_to(stream, 4 * dimensions)
+    sizes = stream.read(4 * dimensions)
     if len(sizes) < 4 * dimensions:
         raise DataError(
             f"{path}: ends within its header, after {4 + len(sizes)} bytes of {4 + 4 * dimensions}. "
             "Download or copy it again."
         )
     return dtype, struct.unpack(f">{dimensions}I", sizes)
-
-
-def wrong_length(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], found: int) -> str:
-    """Return the message for a file with another number of bytes after its header than that says."""
-    expected = math.prod(shape) * dtype.itemsize
-    problem = "cut short" if found < expected else "too long"
-    count = f"{found}" if found < expected else f"more than {expected}"
-    return (
-        f"{path}: {problem}. Its header says {dtype.name} of shape {list(shape)}, which takes {expected} bytes, "
-        f"but {count} follow the header. Download or copy it again."
-    )
-
-
-def read_up_to(stream: BufferedIOBase, limit: int) -> bytearray:
-    """Return at most `limit` bytes; memory grows with the content, not with `limit`."""
-    content = bytearray()
-    while len(content) < limit:
-        chunk = stream.read(min(CHUNK_BYTES, limit - len(content)))
-        if not chunk:
-            break
-        content += chunk
-    return content
 
 
 def looks_like(start: bytes) -> str:

@@ -13,7 +13,7 @@ from jaxtyping import Int64
 from xpmlp.errors import DataError
 
 from .dataset import Dataset, Provenance, class_indices, listing
-from .idx import MappedIdx, read_idx
+from .idx import IdxFile, read_idx
 from .memory import Memory, format_bytes
 from .scaling import find_scale
 from .streaming.images import make_split, memory_needed, stream_images
@@ -43,20 +43,10 @@ def load_idx_folder(folder: str | Path, memory: str | int | None = None) -> Data
     DataError
         If files are missing, damaged, or do not match.
     """
-    folder = Path(folder)
-    prefix = None
+    folder, prefix = Path(folder), None
     if not os.path.isdir(folder):
         if folder.name not in idx_prefixes(folder.parent):
-            if os.path.exists(folder):
-                raise DataError(
-                    f"{folder}: is no table that can be read. Give a table, such as CSV, or the folder that holds the "
-                    f"four IDX files of MNIST's layout ({', '.join(FILE_NAMES.values())})"
-                )
-            prefixes = [str(folder.parent / prefix) for prefix in idx_prefixes(folder.parent)]
-            there = f" There is {', '.join(prefixes)}." if prefixes else ""
-            raise DataError(
-                f"{folder}: no such folder, and no IDX files with this prefix.{there} Give a folder of IDX files."
-            )
+            raise DataError(f"{folder}: no such folder, and no IDX files with this prefix. Give a folder of IDX files.")
         folder, prefix = folder.parent, folder.name
 
     sets = find_idx_files(folder)
@@ -139,9 +129,7 @@ def read_idx_files(
     memory: str | int | None = None,
 ) -> Dataset:
     """Read, check and scale the four files in `FILE_NAMES`; swap the axes of images stored column by column."""
-    paths = {split: files[f"{split}-images"] for split in ("train", "test")}
-    limit = find_limit(paths, memory)
-    images: dict[str, Any] = {split: read_images(path, is_mapped=limit is not None) for split, path in paths.items()}
+    images = {split: open_images(files[f"{split}-images"]) for split in ("train", "test")}
     labels = {split: read_labels(files[f"{split}-labels"]) for split in ("train", "test")}
     for split in ("train", "test"):
         if len(images[split]) != len(labels[split]):
@@ -149,13 +137,12 @@ def read_idx_files(
                 f"{files[f'{split}-images']} holds {len(images[split])} images, but {files[f'{split}-labels']} "
                 f"{len(labels[split])} labels. Every image needs its label: get both files from the same place."
             )
-    for difference in ("shape", "dtype"):
-        found = [getattr(images[split][:1], difference) for split in ("train", "test")]
-        if found[0] != found[1]:
-            train, test = (value[1:] if difference == "shape" else value for value in found)
+    ours, theirs = ([f"shape {file.shape[1:]}", f"dtype {file.dtype}"] for file in images.values())
+    for our, their in zip(ours, theirs, strict=True):
+        if our != their:
             raise DataError(
-                f"{files['train-images']} holds images of {difference} {train}, but {files['test-images']} of "
-                f"{difference} {test}. Get both from the same place."
+                f"{files['train-images']} holds images of {our}, but {files['test-images']} of {their}. Get both from "
+                "the same place."
             )
 
     classes = tuple(int(label) for label in np.unique(labels["train"]))
@@ -168,39 +155,38 @@ def read_idx_files(
 
     shape = images["train"].shape[1:]
     shape = (*shape[1::-1], *shape[2:]) if swap_axes else shape
-    if limit is not None:
-        stream, train, test, scale = stream_images(images, labels, limit, name=name, swap_axes=swap_axes)
+    if (limit := find_limit(images, memory)) is not None:
+        stream, splits, scale = stream_images(images, labels, limit, name=name, swap_axes=swap_axes)
         why = f"about {format_bytes(memory_needed(images.values()))} in memory, more than {limit.reason}"
         streamed: dict[str, Any] = {"stream": stream, "why_streamed": why}
     else:
-        scale, streamed = find_scale(images["train"], what=str(paths["train"])), {}
-        # Popped, so that a split's raw images are freed before the next split is scaled.
-        train, test = (
-            make_split(images.pop(split), scale, labels[split], what=str(paths[split]), swap_axes=swap_axes)
-            for split in ("train", "test")
-        )
+        splits, scale, streamed = [], 0.0, {}
+        for split, file in images.items():
+            raw = file.read()
+            scale = scale or find_scale(raw, what=str(file.path))  # that of the training images
+            splits.append(make_split(raw, scale, labels[split], what=str(file.path), swap_axes=swap_axes))
     notes = ("EMNIST stores its images transposed; rows and columns were swapped.",) if swap_axes else ()
+    train, test = splits
     return Dataset(name, train, test, classes, shape, scale, source, notes, provenance=provenance, **streamed)
 
 
-def find_limit(paths: dict[str, Path], memory: str | int | None) -> Memory | None:
-    """Return the memory that images may take if they take more; None if they fit."""
-    limit = Memory.of(memory)
-    files = [] if limit is None else [MappedIdx(path) for path in paths.values()]
-    if limit is None or (needed := memory_needed(files)) <= limit.limit:
+def find_limit(images: dict[str, IdxFile], memory: str | int | None) -> Memory | None:
+    """Return the memory that images may take if they take more and can be streamed; else None."""
+    limit, needed = Memory.of(memory), memory_needed(images.values())
+    if limit is None or needed <= limit.limit:
         return None
-    for file in files:
-        if not file.is_plain and memory is not None:
-            raise DataError(
-                f"{file.path}: the images take about {format_bytes(needed)} in memory, more than {limit.reason}, and "
-                f"compressed files cannot be streamed. Decompress it: gunzip {shlex.quote(str(file.path))}"
-            )
-    return limit if all(file.is_plain for file in files) else None
+    packed = next((file.path for file in images.values() if not file.is_plain), None)
+    if packed is not None and memory is not None:
+        raise DataError(
+            f"{packed}: the images take about {format_bytes(needed)} in memory, more than {limit.reason}, and "
+            f"compressed files cannot be streamed. Decompress it: gunzip {shlex.quote(str(packed))}"
+        )
+    return limit if packed is None else None
 
 
-def read_images(path: Path, *, is_mapped: bool = False) -> Any:
-    """Return the raw images of a file, or map them: at least one, of at least one pixel."""
-    images = MappedIdx(path) if is_mapped else read_idx(path)
+def open_images(path: Path) -> IdxFile:
+    """Open a file of images: at least one, of at least one pixel."""
+    images = IdxFile(path)
     if len(images.shape) < 2:
         raise DataError(
             f"{path}: its shape is {images.shape}; expected images along the first axis. "

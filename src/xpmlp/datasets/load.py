@@ -92,9 +92,11 @@ def load_by_options(
             raise SettingsError(f"{name}: is no table, so {', '.join(given)} cannot be used. Leave it out.")
         return NAMED_DATASETS[name](None if data_dir is None else Path(data_dir))
     if name and os.path.isdir(path) and not find_idx_files(path):
-        refuse_folder(path)
-    if options.given and os.path.isfile(path):
-        raise DataError(f"{name}: is not a table that can be read. Give {FORMATS}.")
+        refuse_tables_and_runs(path)
+        if holds_pictures(path):
+            raise DataError(f"{path}: holds pictures, but not those of several classes. {LAYOUT.format(path)}")
+    if os.path.isfile(path):
+        raise DataError(f"{name}: is not a table that can be read. Give {FORMATS}; or the folder of an IDX file.")
     if options.given:
         raise SettingsError(f"{name}: is no table, so {', '.join(options.given)} cannot be used. Leave it out.")
     if name and (os.path.exists(path) or path.name in idx_prefixes(path.parent)):
@@ -115,13 +117,6 @@ def is_structured(path: Path) -> bool:
     with contextlib.suppress(DataError):
         return bool(map_array(path).dtype.names)
     return False
-
-
-def refuse_folder(path: Path) -> None:
-    """Refuse a folder that is no dataset if there are tables, pictures or runs in it, and say how to use these."""
-    refuse_tables_and_runs(path)
-    if holds_pictures(path):
-        raise DataError(f"{path}: holds pictures, but not those of several classes. {LAYOUT.format(path)}")
 
 
 def refuse_tables_and_runs(path: Path) -> None:

@@ -1,14 +1,11 @@
 """Scaling raw values of images to the range from -1 to 1."""
 
 import math
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Num, Shaped, UInt8
+from jaxtyping import Float32, Num
 
 from xpmlp.errors import DataError
-
-from .memory import format_bytes
 
 
 def find_scale(images: Num[np.ndarray, "rows *shape"], *, what: str) -> float:
@@ -21,7 +18,7 @@ def find_scale(images: Num[np.ndarray, "rows *shape"], *, what: str) -> float:
 
 def scaled(images: Num[np.ndarray, "rows *shape"], scale: float, *, what: str) -> Float32[np.ndarray, "rows features"]:
     """Return the images divided by `scale`, flattened to rows, without an intermediate array."""
-    x = allocate(images, np.dtype(np.float32), what=what)
+    x = np.empty(images.shape, np.float32)
     # Types that float32 holds exactly are divided in float32; the others in float64, buffer by buffer.
     precision = np.result_type(images.dtype, np.float32)
     with np.errstate(over="ignore"):
@@ -30,25 +27,6 @@ def scaled(images: Num[np.ndarray, "rows *shape"], scale: float, *, what: str) -
     if images.dtype.kind == "f":
         check_finite(rows, what=what, input_shape=images.shape[1:])
     return rows
-
-
-def copied(images: UInt8[np.ndarray, "rows *shape"], *, what: str) -> UInt8[np.ndarray, "rows features"]:
-    """Return a copy of the images, flattened to rows, in memory that NumPy allocates.
-
-    Linux backs it with huge pages where it has them, in which random rows are found sooner.
-    """
-    copy = allocate(images, images.dtype, what=what)
-    np.copyto(copy, images)
-    return copy.reshape(len(copy), math.prod(copy.shape[1:]))
-
-
-def allocate(images: Num[np.ndarray, "*shape"], dtype: np.dtype[Any], *, what: str) -> Shaped[np.ndarray, "*shape"]:
-    """Return an empty array of the images' shape, or raise `DataError` if there is too little memory."""
-    try:
-        return np.empty(images.shape, dtype)
-    except MemoryError as error:
-        needed = format_bytes(images.size * dtype.itemsize)
-        raise DataError(f"{what}: its images take {needed} as {dtype}, but less memory is free.") from error
 
 
 def check_finite(x: Num[np.ndarray, "rows features"], *, what: str, input_shape: tuple[int, ...]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from xpmlp.errors import DataError
 from xpmlp.optional_imports import import_optional
+from xpmlp.whole_files import open_data
 
 from .ink import FAINTEST_INK, border_mask
 
@@ -41,10 +42,12 @@ def open_picture(path: Path | Any, near: tuple[int, int] | None = None) -> Any:
     operations = import_optional("PIL.ImageOps", extra="cli", purpose="Reading pictures")
     if not isinstance(path, Path):
         return operations.exif_transpose(path)
-    with open_file(path) as file, warnings.catch_warnings():
+    with open_data(path, "a picture") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns about odd metadata, which does not affect the pixels
         warnings.simplefilter("error", pillow.DecompressionBombWarning)
         try:
+            if not path.stat().st_size:
+                raise DataError(f"{path}: the file is empty. Save or download the picture again.")
             picture = pillow.open(file)
             if near is not None:
                 picture.draft(None, (2 * near[0], 2 * near[1]))
@@ -54,6 +57,8 @@ def open_picture(path: Path | Any, near: tuple[int, int] | None = None) -> Any:
             raise DataError(f"{path}: {problem}. Save a smaller copy.") from error
         except pillow.UnidentifiedImageError as error:
             raise DataError(f"{path}: not a picture in a known format. Save it as {FORMATS}.") from error
+        except DataError:
+            raise
         except Exception as error:  # Pillow's decoders raise errors of a dozen types on damaged files
             raise DataError(f"{path}: damaged or cut short ({error}). Save it again as {FORMATS}.") from error
         with contextlib.suppress(Exception):  # an unreadable orientation is ignored
@@ -73,25 +78,6 @@ def picture_size(path: Path | Any) -> tuple[int, int, bool] | None:
                 return (*picture.size, not picture.has_transparency_data)
     except Exception:  # noqa: BLE001 - as above; reading the picture reports the error
         return None
-
-
-def open_file(path: Path) -> Any:
-    """Open a file for reading, or say why it cannot be a picture."""
-    try:
-        if path.is_dir():
-            raise DataError(f"{path}: a folder, not a picture. Name a picture file in it.")
-        if not path.exists():
-            raise DataError(f"{path}: no such file. Check the name and the folder.")
-        if not path.is_file():
-            raise DataError(f"{path}: not a regular file. Name a picture saved as {FORMATS}.")
-        if path.stat().st_size == 0:
-            raise DataError(f"{path}: the file is empty. Save or download the picture again.")
-        return path.open("rb")
-    except DataError:
-        raise
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: cannot be read ({reason}). Check its permissions.") from error
 
 
 def opaque(picture: Any) -> Any:

@@ -1,5 +1,6 @@
 """Images in IDX files larger than memory: a sample of them, and a stream of all."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,9 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Int64, Num
 
 from ..dataset import ByteSplit, Split
-from ..idx import MappedIdx
+from ..idx import IdxFile
 from ..memory import Memory
-from ..scaling import copied, find_scale, scaled
+from ..scaling import find_scale, scaled
 from .rows import PIECE_FRACTION, Part, Piece, RowStream, SourceFile, draw_rows, runs_of
 
 SAMPLE_ROWS, RUN = 10_000, 16  # of a sample, and of its rows beside each other in the file
@@ -21,7 +22,7 @@ TRAIN, TEST = 0, 1  # the files
 class ImageStream(RowStream):
     """Images in two files, for training and for the test, with their labels."""
 
-    images: tuple[MappedIdx, MappedIdx]
+    images: tuple[IdxFile, IdxFile]
     targets: tuple[Int64[np.ndarray, " train"], Int64[np.ndarray, " test"]]
     files: tuple[SourceFile, SourceFile]
     scale: float
@@ -52,24 +53,24 @@ def make_split(
     """Return scaled images, those of bytes as bytes; swap the axes of images stored column by column."""
     raw = raw.swapaxes(1, 2) if swap_axes and raw.ndim > 2 else raw
     if raw.dtype == np.uint8:
-        return ByteSplit(copied(raw, what=what), scale, labels)
+        return ByteSplit(raw.reshape(len(raw), math.prod(raw.shape[1:])), scale, labels)
     return Split(scaled(raw, scale, what=what), labels)
 
 
-def memory_needed(images: Iterable[MappedIdx]) -> int:
+def memory_needed(images: Iterable[IdxFile]) -> int:
     """Estimate the bytes that images take in memory: as read, and as bytes or float32."""
     sizes = ((file.dtype.itemsize, int(np.prod(file.shape, dtype=object))) for file in images)
     return sum(values * (2 if itemsize == 1 else itemsize + 4) for itemsize, values in sizes)
 
 
 def stream_images(
-    images: dict[str, MappedIdx],
+    images: dict[str, IdxFile],
     labels: dict[str, Int64[np.ndarray, " rows"]],
     memory: Memory,
     *,
     name: str,
     swap_axes: bool,
-) -> tuple[ImageStream, Split, Split, float]:
+) -> tuple[ImageStream, list[Split], float]:
     """Return a stream of images, a sample of those for training and for the test, and the scale of all."""
     train, test = images["train"], images["test"]
     most = max(memory.limit // PIECE_FRACTION // max(memory_needed([train]) // len(train), 1), 1)
@@ -102,7 +103,7 @@ def stream_images(
         scale=scale,
         swap_axes=swap_axes,
     )
-    return stream, samples[0], samples[1], scale
+    return stream, samples, scale
 
 
 def sample_rows(count: int, wanted: int) -> Int64[np.ndarray, " taken"]:
@@ -113,6 +114,6 @@ def sample_rows(count: int, wanted: int) -> Int64[np.ndarray, " taken"]:
     return np.unique(starts[:, None] + np.arange(RUN))
 
 
-def take(images: MappedIdx, rows: Int64[np.ndarray, " taken"]) -> Num[np.ndarray, "taken *shape"]:
+def take(images: IdxFile, rows: Int64[np.ndarray, " taken"]) -> Num[np.ndarray, "taken *shape"]:
     """Return some rows, which are in order; those beside each other are read together."""
     return np.concatenate([images[run] for run in runs_of(rows)])
