@@ -28,8 +28,8 @@ def draw_confusion(
     width = left + side + 1.35
     height = bottom + side + 0.24 + 0.2 * len(style.wrapped(title, width).splitlines())
     figure = style.new_figure(width, height, title, layout="none")
-    axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
-    scale_axes = figure.add_axes(((left + side + 0.2) / width, bottom / height, 0.2 / width, side / height))
+    axes = style.add_axes(figure, left, bottom, side, side)
+    scale_axes = style.add_axes(figure, left + side + 0.2, bottom, 0.2, side)
     share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     # On a linear scale, the few mistakes would be white beside the diagonal.
     square_root = style.import_matplotlib("colors").PowerNorm(0.5, 0.0, 1.0)

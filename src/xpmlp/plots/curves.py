@@ -35,18 +35,13 @@ def draw_curves(history: Sequence[Any], title: str, kept: int | None = None, los
     is_last = kept_row is history[-1]
     held_out = name_held_out(history)
     error = "loss" if history[0].train_rmse is None else "rmse"
-
-    def points_of(name: str) -> list[tuple[int, float]]:
-        return [(row.epoch, getattr(row, name)) for row in history if getattr(row, name) is not None]
-
     curves = {
-        "train": (style.ORANGE, "--", points_of(f"train_{error}")),
-        held_out: (style.BLUE, "-", points_of(f"held_out_{error}")),
+        "train": (style.ORANGE, "--", points_of(history, f"train_{error}")),
+        held_out: (style.BLUE, "-", points_of(history, f"held_out_{error}")),
     }
     if not curves["train"][2]:  # of a run of an earlier version
-        objectives = [(row.epoch, row.objective) for row in history]
-        curves["train, while learning, with penalty"] = (style.ORANGE, "--", objectives)
-    accuracies = [(row.epoch, 100.0 * row.held_out_accuracy) for row in history if row.held_out_accuracy is not None]
+        curves["train, while learning, with penalty"] = (style.ORANGE, "--", points_of(history, "objective"))
+    accuracies = points_of(history, "held_out_accuracy", 100.0)
     losses = [value for _, _, points in curves.values() for _, value in points]
     is_diverging = max(losses) > DIVERGING * statistics.median(losses) > 0.0
     figure = style.new_figure(9.6 if accuracies else 5.6, 4.0, title, layout="none")
@@ -60,10 +55,9 @@ def draw_curves(history: Sequence[Any], title: str, kept: int | None = None, los
     loss_axes.set_ylabel(loss if error == "loss" else "RMSE, in the target's unit")
     if is_diverging:
         loss_axes.set_yscale("log")
-        style.write_numbers(loss_axes.yaxis, most=8, log=True)
     else:
-        style.write_numbers(loss_axes.yaxis, most=8)
         loss_axes.set_ylim(0, 1.05 * max(losses) or 1.0)
+    style.write_numbers(loss_axes.yaxis, most=8)
     for axes in others:
         axes.plot(*zip(*accuracies, strict=True), color=style.BLUE, marker=marker, ms=4)
         reached = accuracies[-1][1] if kept_row.held_out_accuracy is None else 100.0 * kept_row.held_out_accuracy
@@ -109,10 +103,7 @@ def draw_comparison(
         highest = max(highest, *losses)
         look: dict[str, Any] = {"color": color, "ls": line, "marker": marker, "ms": 3.5}
         loss_axes.plot([row.epoch for row in history], losses, label=names[name], **look)
-        accuracies = [
-            (row.epoch, 100.0 * row.held_out_accuracy) for row in history if row.held_out_accuracy is not None
-        ]
-        if accuracies:
+        if accuracies := points_of(history, "held_out_accuracy", 100.0):
             others[0].plot(*zip(*accuracies, strict=True), **look)
     label = f"{held_out} {error}" if is_tested else f"{held_out} {error}, or training {error}"
     loss_axes.set(ylabel=label, ylim=(0, 1.05 * highest or 1.0))
@@ -123,6 +114,11 @@ def draw_comparison(
         style.mark_epochs(axes, epochs)
     figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize="medium")
     return style.to_png(figure)
+
+
+def points_of(history: Sequence[Any], name: str, factor: float = 1.0) -> list[tuple[int, float]]:
+    """Return the epochs that have a value of that name, and the values, times a factor."""
+    return [(row.epoch, factor * getattr(row, name)) for row in history if getattr(row, name) is not None]
 
 
 def name_held_out(history: Iterable[Any]) -> str:

@@ -56,6 +56,12 @@ def margins(figure: Any, left: float, right: float, bottom: float, top: float, *
     return ends | {"top": 1.0 - (top + title) / height} | grid
 
 
+def add_axes(figure: Any, left: float, bottom: float, width: float, height: float) -> Any:
+    """Add axes at a place in inches."""
+    across, high = figure.get_size_inches()
+    return figure.add_axes((left / across, bottom / high, width / across, height / high))
+
+
 class Picture(bytes):
     """The content of a PNG file, which notebooks show."""
 
@@ -110,10 +116,10 @@ def mark_epochs(axes: Any, epochs: Sequence[int]) -> None:
     lighten(axes)
 
 
-def write_numbers(axis: Any, *, most: int, integer: bool = False, log: bool = False) -> None:
+def write_numbers(axis: Any, *, most: int, integer: bool = False) -> None:
     """Label an axis with at most `most` numbers, in full instead of as multiples of a common power."""
     ticker = import_matplotlib("ticker")
-    if log:
+    if axis.get_scale() == "log":
         axis.set_major_locator(ticker.LogLocator(numticks=most))
         axis.set_minor_locator(ticker.NullLocator())
     else:

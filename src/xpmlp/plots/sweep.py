@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from .style import BLUE, GREY, Picture, house_style, lighten, mark_epochs, new_figure, shortened, to_png, write_numbers
 
@@ -66,7 +66,7 @@ def draw_scores_by_setting(
     figure = new_figure(3.9 * columns + 0.4, 3.3 * rows + 0.3, title)
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for axes, name in zip(panels, names, strict=False):
-        places = place_values(axes.xaxis, axes.set_xscale, settings[name])
+        places = place_values(axes, settings[name])
         axes.plot(places, scores, "o", ms=4.5, color=GREY, alpha=0.55, mew=0)
         axes.plot([places[best]], [scores[best]], "o", ms=8, color=BLUE)
         share = importances.get(name)
@@ -85,7 +85,7 @@ def draw_parallel_coordinates(
 ) -> Picture:
     """Draw every trial as a line through its settings and its score, darker the better."""
     colors = ("#E4E4E4", "#C9D8E4", "#9AB8D0", "#5F9AC4")
-    figure = new_figure(2.1 * (len(settings) + 1) + 1.0, 4.4, title, layout="constrained")
+    figure = new_figure(2.1 * (len(settings) + 1) + 1.0, 4.4, title)
     axes = figure.subplots()
     columns = [*settings.items(), (score, list(scores))]
     lines: list[list[float]] = [[] for _ in scores]
@@ -113,45 +113,45 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def is_range(values: Sequence[float]) -> bool:
-    """Return whether there are too many different values for a list of choices."""
-    return len(set(values)) > max(4, min(MOST_LABELS, len(values) // 4))
+def kinds_of(values: Sequence[Any]) -> list[Any]:
+    """Return the different values, in order."""
+    return list(dict.fromkeys(sorted(values, key=sort_key)))
 
 
-def is_wide(values: Sequence[float]) -> bool:
-    """Return whether positive numbers are so far apart that powers of ten show them better."""
-    return min(values) > 0.0 and max(values) > 20.0 * min(values)
+def scale_of(values: Sequence[Any]) -> Literal["linear", "log"] | None:
+    """Return the scale that shows numbers best: logarithmic if they are far apart; None for a list of choices."""
+    if not all(map(is_number, values)):
+        return None
+    if min(values) > 0.0 and max(values) > 20.0 * min(values):
+        return "log"
+    return "linear" if len(set(values)) > max(4, min(MOST_LABELS, len(values) // 4)) else None
 
 
-def place_values(axis: Any, set_scale: Any, values: Sequence[Any]) -> list[float]:
-    """Return where values are on an axis, which is labelled: numbers at their value, others side by side."""
-    kinds = list(dict.fromkeys(sorted(values, key=sort_key)))
-    if all(map(is_number, values)) and (is_range(values) or is_wide(values)):
-        if is_wide(values):
-            set_scale("log")
-            write_numbers(axis, most=5, log=True)
-        else:
-            write_numbers(axis, most=5)
+def place_values(axes: Any, values: Sequence[Any]) -> list[float]:
+    """Return where values are along x, which is labelled: numbers at their value, others side by side."""
+    if (scale := scale_of(values)) is not None:
+        axes.set_xscale(scale)
+        write_numbers(axes.xaxis, most=5)
         return [float(value) for value in values]
-    axis.set_ticks(range(len(kinds)), [describe_value(kind) for kind in kinds])
+    kinds = kinds_of(values)
+    axes.set_xticks(range(len(kinds)), [describe_value(kind) for kind in kinds])
     return [float(kinds.index(value)) for value in values]
 
 
 def scale_values(values: Sequence[Any], *, is_score: bool) -> tuple[list[float], list[tuple[float, str]]]:
     """Return values as numbers from 0 to 1, and the labels of some of them."""
-    kinds = list(dict.fromkeys(sorted(values, key=sort_key)))
-    if all(map(is_number, values)) and len(kinds) > 1 and (is_score or is_range(values) or is_wide(values)):
-        change = math.log10 if not is_score and is_wide(values) else float
+    kinds = kinds_of(values)
+    scale = "linear" if is_score and len(kinds) > 1 else scale_of(values)
+    if scale is not None:
+        change = math.log10 if scale == "log" else float
         low, high = change(kinds[0]), change(kinds[-1])
         middle = (low + high) / 2.0
-        ends = [(0.0, kinds[0]), (0.5, 10.0**middle if change is math.log10 else middle), (1.0, kinds[-1])]
+        ends = [(0.0, kinds[0]), (0.5, 10.0**middle if scale == "log" else middle), (1.0, kinds[-1])]
         places = [(change(value) - low) / (high - low) for value in values]
         return places, [(place, f"{value:.3g}") for place, value in ends]
-    scale = max(len(kinds) - 1, 1)
+    places = [kinds.index(value) / max(len(kinds) - 1, 1) for value in values]
     shown = kinds if len(kinds) <= MOST_LABELS else [kinds[0], kinds[-1]]
-    return [kinds.index(value) / scale for value in values], [
-        (kinds.index(k) / scale, describe_value(k)) for k in shown
-    ]
+    return places, [(places[list(values).index(kind)], describe_value(kind)) for kind in shown]
 
 
 def sort_key(value: Any) -> tuple[Any, ...]:

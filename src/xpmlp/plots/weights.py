@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from .style import Picture, house_style, new_figure, shortened, to_png, wrapped
+from .style import Picture, add_axes, house_style, new_figure, shortened, to_png, wrapped
 
 MOST_UNITS = 96
 LONGEST_SIDE, GAP, NAME_HEIGHT = 0.9, 0.08, 0.2  # inches, of each image and around it
@@ -55,10 +55,11 @@ def draw_weights(
     across = max(5.2, mosaic.shape[1] * pixel + 1.3)
     heading = wrapped(f"{title}\nWeights of the first layer{which}", across)
     high = max(1.2, mosaic.shape[0] * pixel)
-    height_in_all = high + 0.35 + 0.2 * len(heading.splitlines())
-    figure = new_figure(across, height_in_all, heading, layout="none")
-    axes = figure.add_axes((0.15 / across, 0.15 / height_in_all, 1.0 - 1.3 / across, high / height_in_all))
-    scale_axes = figure.add_axes(((across - 1.0) / across, 0.15 / height_in_all, 0.15 / across, high / height_in_all))
+    figure = new_figure(across, high + 0.35 + 0.2 * len(heading.splitlines()), heading, layout="none")
+    axes, scale_axes = (
+        add_axes(figure, 0.15, 0.15, across - 1.3, high),
+        add_axes(figure, across - 1.0, 0.15, 0.15, high),
+    )
     axes.axis("off")
     if colors:
         mosaic = np.nan_to_num(np.clip(0.5 + mosaic / (2 * limit), 0.0, 1.0), nan=1.0)
