@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 import xpmlp
+from xpmlp.datasets import TableOptions
 from xpmlp.datasets.tables.files import read_table
 from xpmlp.datasets.tables.loading import rows_to_predict
 from xpmlp.page import PageContent
@@ -195,7 +196,7 @@ def houses(rows: int, rng: np.random.Generator) -> tuple[str, str]:
     lines = ["area,sold,town,tax,garage,price"]
     for index in range(rows):
         day = sold[index].astype(object)
-        garage = ("Yes", "No", "n/a")[int(rng.choice(3, p=[0.5, 0.4, 0.1]))]
+        garage = ("Yes", "No", "gone")[int(rng.choice(3, p=[0.5, 0.4, 0.1]))]
         price = 100 * area[index] + 5000 * (garage == "Yes") + 10_000 * rng.standard_normal()
         lines.append(f'"{area[index]:,} sqft",{day:%m/%d/%Y},{town[index]},{tax[index]},{garage},{price:.0f}')
     return "\n".join(lines), "price"
@@ -225,7 +226,7 @@ def accounts(rows: int, rng: np.random.Generator) -> tuple[str, str]:
         visits = "" if rng.random() < 0.15 else str(rng.poisson(4))
         opened = f"{rng.integers(0, 24):02d}:{rng.integers(0, 60):02d}"
         churn = "left" if balance < -2000 or visits in ("0", "1") else "stayed"
-        branch = rng.choice(["N", "S", '"E, W"'])
+        branch = rng.choice(["NA", "S", '"E, W"'])
         lines.append(f'c{index},"{money}",{opened},{branch},{visits},{churn}')
     return "\n".join(lines), "churn"
 
@@ -237,10 +238,10 @@ def test_tables_as_people_have_them_are_read_as_by_python(make: Any, browser: An
     path = tmp_path / "table.csv"
     path.write_text(text, encoding="utf-8")
     with warnings.catch_warnings(action="ignore"):
-        dataset = xpmlp.load_dataset(path, target=target)
+        dataset = xpmlp.load_dataset(path, target=target, na=("gone", "none"))
         model = xpmlp.train(dataset, xpmlp.Recipe(epochs=10, hidden_layer_sizes=(16,)), verbose=False)[0]
         assert model.table_schema is not None
-        table = read_table(path)
+        table = read_table(path, TableOptions.recorded(model.training), model.table_schema)
         x = rows_to_predict(table, model.table_schema).x
     expected = xpmlp.predict(model, x, prepared=True)
     outputs = expected.probabilities if model.classes else expected.labels[:, None]

@@ -17,8 +17,12 @@ import msgspec
 import numpy as np
 from jaxtyping import Float32
 
+from xpmlp.datasets import TableOptions
+from xpmlp.datasets.tables.numbers import MAGNITUDES, MARKERS_AMONG_NUMBERS
+from xpmlp.datasets.tables.values import markers
 from xpmlp.errors import XpmlpError
 from xpmlp.model import Column, Model, TableSchema
+from xpmlp.model.table_schema import reading_of
 
 SCRIPTS = (
     *("dom", "arrays", "network", "ink", "resize", "table"),
@@ -150,23 +154,23 @@ def describe_columns(model: Model, rows: Any) -> dict[str, Any]:
 
     A model of plain arrays gets a column for each input.
     """
-    schema = model.table_schema
-    if schema is None:
-        columns = [
-            Column(f"input {index + 1}", "number", scale=model.input_scale) for index in range(model.layer_sizes[0])
-        ]
-        schema = TableSchema(tuple(columns))
-    described, places = [], schema.places
+    inputs = range(1, model.layer_sizes[0] + 1)
+    schema = model.table_schema or TableSchema(
+        tuple(Column(f"input {index}", "number", scale=model.input_scale) for index in inputs)
+    )
+    described, places, formats = [], schema.places, reading_of(schema).formats
     for column in schema.columns:
-        number_format = schema.reading.formats.get(column.name) if schema.reading else None
-        values = msgspec.structs.asdict(column)
-        values["number_format"] = number_format and msgspec.structs.asdict(number_format)
+        values = msgspec.structs.asdict(column) | {"number_format": None}
+        if form := formats.get(column.name):
+            magnitudes = MAGNITUDES if form.magnitudes else None
+            values["number_format"] = msgspec.structs.asdict(form) | {"magnitudes": magnitudes}
         if rows is not None and column.kind == "number":
             raw = rows[:, places[column.name].start] * column.scale + column.offset
             values["whole"] = bool((np.abs(raw - np.rint(raw)) <= 1e-6 * column.scale).all())
         described.append(values)
     ranges = None if rows is None or not len(rows) else np.stack([rows.min(axis=0), rows.max(axis=0)], axis=1).tolist()
-    return {"columns": described, "missing": schema.missing, "ranges": ranges}
+    known = {"all": markers(TableOptions.recorded(model.training)), "numbers": MARKERS_AMONG_NUMBERS}
+    return {"columns": described, "missing": schema.missing, "markers": known, "ranges": ranges}
 
 
 def from_bytes(x: Any, scale: float) -> Any:

@@ -4,7 +4,8 @@ const MOST_COLUMNS = 60; // in the form; of more, the others keep their values
 const POINTS = 33; // of a response curve
 const MOST_ROWS_SHOWN = 100;
 
-function showRows({ network, columns, missing, ranges, examples, exampleValues }, onInput) {
+function showRows({ network, exampleValues, ...description }, onInput) {
+  const { columns, ranges, examples } = description;
   byId("table").hidden = false;
   const answer = new Answer(network, { best: byId("row-best"), second: byId("row-second"), bars: byId("row-bars") }, () => showResponses());
   const shown = columns.slice(0, MOST_COLUMNS);
@@ -97,7 +98,7 @@ function showRows({ network, columns, missing, ranges, examples, exampleValues }
     byId("predicted").replaceChildren();
     byId("download").hidden = true;
     try {
-      table = predictRows(network, { columns, missing }, text);
+      table = predictRows(network, description, text);
     } catch (error) {
       byId("csv-problem").textContent = error.message;
       return;

@@ -1,12 +1,6 @@
 // Rows of a table: text to values, and values to the network's input, as in xpmlp's datasets/tables/encoding.py.
 // A value is a number, a category's text, or null if it is missing; dates are numbers, days since 1970.
 
-const MISSING_MARKERS = new Set(["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
-  "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]);
-// Also missing, in lower case, where numbers belong.
-const MARKERS_AMONG_NUMBERS = new Set(["?", "-", "--", "---", "–", "—", ".", "..", "...", "*", "na", "n/a", "n.a.", "nan", "none", "null", "nil",
-  "missing", "unknown", "not available", "#value!", "#div/0!", "#ref!", "#null!"]);
-
 const inputsOf = ({ categories, parts, indicator }) => Math.max(1, categories.length, parts.length) + Number(indicator);
 
 function inputNamesOf(columns) {
@@ -129,10 +123,6 @@ function dateText(days, shape) {
 const CURRENCY = "(?:US|R|A|C|NZ|HK)?\\$|[€£¥₹₩₽₺₫₴₦฿¢]|(?:USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|SEK|NOK|DKK|PLN|BRL|kr|Rs|Fr)\\.?";
 const UNIT = "%|‰|°?[\\p{L}\\p{M}][\\p{L}\\p{M}\\/²³µ.]{0,9}|[\"'+°]";
 const DECORATED = new RegExp(`^(\\(?)\\s*([+−\\-]?)\\s*(${CURRENCY})?\\s*([+−\\-]?)\\s*([\\d.,][\\d.,'’_ \\u00a0\\u202f]*?(?:[eE][+\\-]?\\d+)?)\\s*([−–—\\-]{0,2})\\s*(${CURRENCY}|${UNIT})?\\s*(${CURRENCY})?\\s*\\)?$`, "u");
-const MAGNITUDES = {
-  k: 1e3, thousand: 1e3, m: 1e6, mn: 1e6, mio: 1e6, mln: 1e6, million: 1e6,
-  b: 1e9, bn: 1e9, mrd: 1e9, billion: 1e9, t: 1e12, tn: 1e12, trillion: 1e12,
-};
 const GROUPS = "['’_ \\u00a0\\u202f]";
 const POINT = new RegExp(`^(\\d{1,3}((,\\d{2,3})*,\\d{3}|(${GROUPS}\\d{3})+)(\\.\\d*)?|\\d+\\.?\\d*|\\.\\d+)([eE][+\\-]?\\d+)?$`, "u");
 const COMMA = new RegExp(`^(\\d{1,3}((\\.\\d{3})+|(${GROUPS}\\d{3})+)(,\\d*)?|\\d+,?\\d*|,\\d+)([eE][+\\-]?\\d+)?$`, "u");
@@ -147,7 +137,7 @@ function parseNumber(text, format, decimalComma) {
   const isPoint = format.decimal === ".";
   if (digits === undefined || !(isPoint ? POINT : COMMA).test(digits)) return null;
   const units = format.magnitudes ? [before, last] : [before, after, last];
-  const factor = format.magnitudes && after ? MAGNITUDES[after.toLowerCase()] : 1;
+  const factor = format.magnitudes && after ? format.magnitudes[after.toLowerCase()] : 1;
   if (factor === undefined || units.some((unit) => unit !== undefined && unit !== format.unit)) return null;
   const plain = digits.replace(new RegExp(GROUPS, "gu"), "").replaceAll(isPoint ? "," : ".", "").replace(",", ".");
   const isNegative = bracket || [sign, other, /\d$/.test(digits) && dash].some((mark) => mark === "-" || mark === "−");
@@ -155,9 +145,9 @@ function parseNumber(text, format, decimalComma) {
 }
 
 // Return the value in a cell; undefined if it is of another kind than the column.
-function parseCell(text, column, decimalComma) {
+function parseCell(text, column, markers, decimalComma) {
   const cell = text.trim();
-  if (MISSING_MARKERS.has(cell)) return null;
+  if (markers.all.includes(cell)) return null;
   if (column.kind === "category") {
     // As in training, whole numbers are alike whether they are written 3 or 3.0.
     const whole = /^[+-]?\d+\.0*$/.test(cell) ? String(parseInt(cell, 10)) : cell;
@@ -175,7 +165,7 @@ function parseCell(text, column, decimalComma) {
     const number = parseNumber(cell, column.number_format, decimalComma);
     if (number !== null) return number;
   }
-  return MARKERS_AMONG_NUMBERS.has(cell.toLowerCase()) ? null : undefined;
+  return markers.numbers.includes(cell.toLowerCase()) ? null : undefined;
 }
 
 // Return the cells of CSV text, and the separator; quoted cells may hold separators and line ends.
@@ -212,7 +202,7 @@ function pushLine(lines, cells) {
 
 // Return the rows of CSV text with their cells as the columns' values, and notes; an error tells what does not fit.
 // A cell of another kind is a missing value if training made the best of such, as long as they are fewer than half.
-function readRows(text, columns, missing) {
+function readRows(text, { columns, missing, markers }) {
   const { lines, separator } = parseCsv(text);
   if (lines.length < 2) throw new Error("There are no rows: the first line holds the columns’ names, each other line a row.");
   const header = lines[0].map((name) => name.trim());
@@ -226,7 +216,7 @@ function readRows(text, columns, missing) {
   const rows = lines.slice(1).map((cells, row) => {
     if (cells.length !== header.length) throw new Error(`Row ${row + 1} has ${cells.length} cells, but the first line has ${header.length}. Put quotes around a value that contains “${separator}”.`);
     return columns.map((column, index) => {
-      const value = parseCell(cells[places[index]], column, separator === ";");
+      const value = parseCell(cells[places[index]], column, markers, separator === ";");
       if (value === undefined) {
         add(wrong, column);
         if (missing !== "auto" || wrong.get(column.name) > (lines.length - 1) / 2) {
@@ -252,8 +242,9 @@ function readRows(text, columns, missing) {
 const toCsv = (lines) => lines.map((cells) => cells.map((cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)).join(",")).join("\n") + "\n";
 
 // Return a CSV's cells with the predictions of its rows, in columns named as by xpmlp predict.
-function predictRows(network, { columns, missing }, text) {
-  const { header, lines, rows, notes } = readRows(text, columns, missing);
+function predictRows(network, description, text) {
+  const { columns } = description;
+  const { header, lines, rows, notes } = readRows(text, description);
   const isNumber = network.task === "regression";
   const whats = network.members.length > 1 ? ["prediction", "spread"] : ["prediction"];
   const names = isNumber
