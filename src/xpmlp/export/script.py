@@ -46,9 +46,6 @@ def to_script(model: Model, name: str = "network") -> str:
         docstring=describe(model, name),
         more_imports="import datetime\nimport re\n" if schema is not None and schema.dates else "",
         constants=constants(model),
-        times="" if model.members is None else "MEMBERS * ",
-        members="" if model.members is None else "MEMBERS, ",
-        as_bias="" if model.members is None else ".reshape(MEMBERS, 1, outputs)",
         functions=f"{functions}\n\n\n" if functions else "",
         activations=activations,
         output=output,
@@ -123,49 +120,39 @@ def describe(model: Model, name: str) -> str:
 def constants(model: Model) -> str:
     """Return the file's constants, as assignments."""
     values: dict[str, Any] = {"LAYER_SIZES": model.layer_sizes, "DTYPE": str(model.layers[0].weight.dtype)}
-    values |= {} if model.members is None else {"MEMBERS": model.members}
+    values |= {"MEMBERS": () if model.members is None else (model.members,)}
     values |= {"CLASSES": model.classes} if model.classes else {"OUTPUT_NAMES": model.output_names}
-    if model.raw_columns is None:
+    schema = model.raw_columns
+    if schema is None:
         values |= {"INPUT_SHAPE": model.input_shape, "INPUT_SCALE": model.input_scale}
+        columns = []
     else:
-        values |= table_constants(model, model.raw_columns)
+        reading = reading_of(schema)
+        values |= {"ENCODING": reading.encoding or "utf-8-sig", "SEPARATOR": reading.separator}
+        values |= {"HEADER": reading.header, "COMMENT": reading.comment}
+        values |= {"MISSING": tuple(markers(TableOptions.recorded(model.training)))}
+        values |= {"MISSING_NUMBERS": tuple(MARKERS_AMONG_NUMBERS), "WRONG_IS_MISSING": schema.missing == "auto"}
+        columns = [column.to_json() for column in schema.columns]
+        for column in columns:
+            if form := reading.formats.get(column["name"]):
+                column["format"] = (form.decimal, form.unit, MAGNITUDES if form.magnitudes else {})
     lines = [f"{name} = {literal(value, WIDTH - len(name) - 3)}" for name, value in values.items()]
-    if model.raw_columns is not None:
-        formats = reading_of(model.raw_columns).formats
-        lines.append("COLUMNS = [")
-        for column in model.raw_columns.columns:
-            described = column.to_json()
-            if column.name in formats:
-                form = formats[column.name]
-                described["format"] = (form.decimal, form.unit, MAGNITUDES if form.magnitudes else {})
-            lines.append(textwrap.indent(f"{literal(described, WIDTH - 4)},", "    "))
-        lines.append("]")
+    if columns:  # a line for each
+        lines += [
+            "COLUMNS = [",
+            *(textwrap.indent(f"{literal(column, WIDTH - 4)},", "    ") for column in columns),
+            "]",
+        ]
     return "\n".join(lines)
 
 
-def table_constants(model: Model, schema: TableSchema) -> dict[str, Any]:
-    """Return the constants for reading a table."""
-    reading = reading_of(schema)
-    return {
-        "ENCODING": reading.encoding or "utf-8-sig",
-        "SEPARATOR": reading.separator,
-        "HEADER": reading.header,
-        "COMMENT": reading.comment,
-        "MISSING": tuple(markers(TableOptions.recorded(model.training))),
-        "MISSING_NUMBERS": tuple(MARKERS_AMONG_NUMBERS),
-    }
-
-
 def table_input(schema: TableSchema) -> str:
-    """Return the source that prepares a table, with no more than its columns need."""
-    has_dates, has_formats = bool(schema.dates), bool(reading_of(schema).formats)
+    """Return the source that prepares a table; that of dates only if there are some."""
     return Template(parts.TABLE_INPUT).substitute(
-        dates_too=", dates in parts" if has_dates else "",
-        scaled=parts.SCALED_PARTS if has_dates else parts.SCALED,
-        decorated=parts.NUMBER_IN_FORMAT if has_formats else parts.NUMBER,
-        **parts.WRONG_CELLS["missing" if schema.missing == "auto" else "refused"],
-        more=(parts.DECORATED if has_formats else "") + (parts.DATES if has_dates else ""),
-        date_reader=', "date": as_days' if has_dates else "",
+        dates_too=", dates in parts" if schema.dates else "",
+        scaled=parts.SCALED_PARTS if schema.dates else parts.SCALED,
+        dates=parts.DATES if schema.dates else "",
+        date_reader=', "date": as_days' if schema.dates else "",
     )
 
 

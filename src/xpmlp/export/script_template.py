@@ -15,12 +15,10 @@ $constants
 def read_layers():
     """Return weight and bias of each layer, from the text at the end of this file."""
     values = np.frombuffer(base64.b64decode(WEIGHTS), np.dtype(DTYPE).newbyteorder("<")).astype(DTYPE)
-    layers, start = [], 0
-    for inputs, outputs in zip(LAYER_SIZES[:-1], LAYER_SIZES[1:]):
-        middle, end = start + ${times}inputs * outputs, start + ${times}(inputs + 1) * outputs
-        layers.append((values[start:middle].reshape(${members}inputs, outputs), values[middle:end]${as_bias}))
-        start = end
-    return layers
+    shapes = [(*MEMBERS, rows, n) for inputs, n in zip(LAYER_SIZES[:-1], LAYER_SIZES[1:]) for rows in (inputs, 1)]
+    parts = np.split(values, np.cumsum([np.prod(shape) for shape in shapes]))
+    arrays = [part.reshape(shape) for part, shape in zip(parts, shapes)]
+    return list(zip(arrays[::2], arrays[1::2]))
 
 
 ${functions}def compute(x):
@@ -129,14 +127,16 @@ def encode(column, cells):
 
 
 def read_cell(cell, column):
-    """Return the value in a cell; None if there is none$or_wrong."""
+    """Return the value in a cell; None if there is none, or if WRONG_IS_MISSING and it is not of the column's kind."""
     if is_missing(cell, column):
         return None
     try:
         value = READERS[column["kind"]](cell, column)
-    except ValueError$as_error:
-        $wrong_cell
-    $value
+    except ValueError as error:
+        if WRONG_IS_MISSING:
+            return None
+        raise ValueError(f"column {column['name']!r}: {cell!r} is not a {column['kind']}") from error
+    return None if WRONG_IS_MISSING and value in (np.inf, -np.inf) else value
 
 
 def is_missing(cell, column):
@@ -152,7 +152,23 @@ def as_number(cell, column):
     cell = cell.item() if isinstance(cell, np.generic) else cell
     if hasattr(cell, "total_seconds"):
         return cell.total_seconds()
-    $decorated
+    if "format" in column and isinstance(cell, str):
+        return decorated_number(cell, *column["format"])
+    return float(TRUTHS.get(str(cell).strip().lower(), cell))
+
+
+def decorated_number(text, decimal, unit, magnitudes):
+    """Return the number in text such as "€1,234", "45 %" or, with magnitudes, "1.2 M"."""
+    text = text.replace(unit, "").replace("\\N{MINUS SIGN}", "-").strip()
+    text = "-" + text.strip("( )") if text.startswith("(") else text
+    if (start := text.rstrip(" -\\N{EN DASH}\\N{EM DASH}")) != text:  # 1.234,50- or 12,-
+        text = start if start[-1:] in ",." else "-" + start
+    for between in " '\\u2019_\\xa0\\u202f" + ",.".replace(decimal, ""):
+        text = text.replace(between, "")
+    word = text.lower().lstrip("+-.,0123456789")
+    factor = magnitudes.get(word)
+    text = text if factor is None else text[: -len(word)]
+    return float(text.replace(decimal, ".")) * (factor or 1.0)
 
 
 def as_text(cell, column):
@@ -166,46 +182,10 @@ def as_text(cell, column):
         return str(int(float(text))) if float(text).is_integer() else text
     except ValueError:
         return text
-$more
+$dates
 
 TRUTHS = {"true": 1, "yes": 1, "false": 0, "no": 0}
 READERS = {"number": as_number, "boolean": as_number, "category": as_text$date_reader}
-'''
-
-WRONG_CELLS = {
-    "refused": {
-        "value": "return value",
-        "or_wrong": "",
-        "as_error": " as error",
-        "wrong_cell": """text = f"column {column['name']!r}: {cell!r} is not a {column['kind']}"
-        raise ValueError(text) from error""",
-    },
-    "missing": {
-        "value": "return None if value in (np.inf, -np.inf) else value",
-        "or_wrong": ", or if it is not of the column's kind",
-        "as_error": "",
-        "wrong_cell": "return None",
-    },
-}
-
-NUMBER = "return float(TRUTHS.get(str(cell).strip().lower(), cell))"
-NUMBER_IN_FORMAT = """if "format" in column and isinstance(cell, str):
-        return decorated_number(cell, *column["format"])
-    return float(TRUTHS.get(str(cell).strip().lower(), cell))"""
-DECORATED = '''
-
-def decorated_number(text, decimal, unit, magnitudes):
-    """Return the number in text such as "$$1,234", "45 %" or, with magnitudes, "1.2 M"."""
-    text = text.replace(unit, "").replace("\\N{MINUS SIGN}", "-").strip()
-    text = "-" + text.strip("( )") if text.startswith("(") else text
-    if (start := text.rstrip(" -\\N{EN DASH}\\N{EM DASH}")) != text:  # 1.234,50- or 12,-
-        text = start if start[-1:] in ",." else "-" + start
-    for between in " '\\u2019_\\xa0\\u202f" + ",.".replace(decimal, ""):
-        text = text.replace(between, "")
-    word = text.lower().lstrip("+-.,0123456789")
-    factor = magnitudes.get(word)
-    text = text if factor is None else text[: -len(word)]
-    return float(text.replace(decimal, ".")) * (factor or 1.0)
 '''
 
 SCALED = 'inputs = [(numbers - column.get("offset", 0.0)) / column.get("scale", 1.0)]'
