@@ -104,3 +104,22 @@ function makeTable(headings, rows, { name = "", total = false } = {}) {
     make("tbody", {}, rows.map((cells, index) =>
       make("tr", { class: cells.class ?? (total && index === rows.length - 1 ? "total" : "") }, cells.map((cell) => make("td", {}, cell))))));
 }
+
+// Take a file that is chosen with a button, which stands for a file input, or dropped anywhere on the page.
+function acceptFiles(take, button, input, target) {
+  byId(button).addEventListener("click", () => byId(input).click());
+  byId(input).addEventListener("change", () => {
+    if (byId(input).files[0]) take(byId(input).files[0]);
+    byId(input).value = "";
+  });
+  addEventListener("dragover", (event) => {
+    event.preventDefault();
+    target.classList.add("dropping");
+  });
+  addEventListener("dragleave", () => target.classList.remove("dropping"));
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    target.classList.remove("dropping");
+    if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
+  });
+}

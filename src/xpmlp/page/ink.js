@@ -375,6 +375,9 @@ function lanczos(source, { lines, length, lineStep, stepAlong }, start, end, siz
   return result;
 }
 
+// Return an image whose columns were stored one behind the other, line by line.
+const transposed = (columns, width, height) => columns.map((_, i) => columns[(i % width) * height + Math.floor(i / width)]);
+
 // Return the ink alone, light on dark, in the size, extent and placement of the training images.
 function placeInk({ contrast, isInk }, height, width, form) {
   let box = { top: 0, bottom: height, left: 0, right: width };
@@ -424,10 +427,7 @@ function placeInk({ contrast, isInk }, height, width, form) {
   const narrow = lanczos(padded, wide, horizontal.from, horizontal.to, form.width);
   const tall = { lines: form.width, length: vertical.padded, lineStep: 1, stepAlong: form.width };
   const turned = lanczos(narrow, tall, vertical.from, vertical.to, form.height);
-  const image = new Float32Array(form.height * form.width);
-  for (let y = 0; y < form.height; y++) {
-    for (let x = 0; x < form.width; x++) image[y * form.width + x] = turned[x * form.height + y];
-  }
+  const image = transposed(turned, form.width, form.height);
   const largest = image.reduce((best, value) => Math.max(best, value), 0);
   const inked = image.filter((value) => value > largest / 4).sort();
   const place = 0.9 * (inked.length - 1);
@@ -443,17 +443,11 @@ function withoutTransparency(pixels) {
   let isOpaque = true;
   for (let place = 0; place < width * height && isOpaque; place++) isOpaque = alphaOf(place) === 255;
   if (isOpaque) return pixels;
-  let box = { top: height, bottom: 0, left: width, right: 0 };
+  const box = boxOf(Uint8Array.from({ length: width * height }, (_, place) => Number(alphaOf(place) >= 128)), height, width);
   let [light, weight] = [0, 0];
   for (let place = 0; place < width * height; place++) {
-    const alpha = alphaOf(place);
-    const [red, green, blue] = data.subarray(4 * place, 4 * place + 3);
-    light += alpha * ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16);
-    weight += alpha;
-    if (alpha < 128) continue;
-    const y = Math.floor(place / width);
-    const x = place - y * width;
-    box = { top: Math.min(box.top, y), bottom: Math.max(box.bottom, y + 1), left: Math.min(box.left, x), right: Math.max(box.right, x + 1) };
+    light += alphaOf(place) * luminance(...data.subarray(4 * place, 4 * place + 3));
+    weight += alphaOf(place);
   }
   let backdrop = light > 127.5 * weight ? [0, 0, 0] : [255, 255, 255];
   let part = { top: 0, bottom: height, left: 0, right: width };

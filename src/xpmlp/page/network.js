@@ -81,60 +81,65 @@ const LOSSES = {
     equation: "L = −Σₖ yₖ log ŷₖ",
     slope: "∂L/∂z = ŷ − y",
   },
-  logistic_cross_entropy: {
-    predict: (z) => map(z, sigmoid),
-    value: (z, y) => sum(map(z, (value, k) => Math.max(value, 0) - y[k] * value + Math.log1p(Math.exp(-Math.abs(value))))),
-    gradient: (z, y) => map(z, (value, k) => sigmoid(value) - y[k]),
+  logistic_cross_entropy: eachOutput({
+    predict: sigmoid,
+    value: (z, y) => Math.max(z, 0) - y * z + Math.log1p(Math.exp(-Math.abs(z))),
+    gradient: (z, y) => sigmoid(z) - y,
     prediction: "ŷ = 1 / (1 + exp(−z))",
     equation: "L = −Σₖ yₖ log ŷₖ + (1 − yₖ) log(1 − ŷₖ)",
     slope: "∂L/∂z = ŷ − y",
-  },
-  squared_error: {
-    predict: (z) => map(z, (value) => value),
-    value: (z, y) => 0.5 * sum(map(z, (value, k) => (value - y[k]) ** 2)),
-    gradient: (z, y) => map(z, (value, k) => value - y[k]),
-    prediction: "ŷ = z",
+  }),
+  squared_error: eachOutput({
+    value: (z, y) => 0.5 * (z - y) ** 2,
+    gradient: (z, y) => z - y,
     equation: "L = ½ Σₖ (ŷₖ − yₖ)²",
     slope: "∂L/∂z = ŷ − y",
-  },
-  poisson: {
-    predict: (z) => map(z, Math.exp),
-    value: (z, y) => sum(map(z, (value, k) => Math.exp(value) - y[k] * value + (y[k] > 0 ? y[k] * Math.log(y[k]) : 0) - y[k])),
-    gradient: (z, y) => map(z, (value, k) => Math.exp(value) - y[k]),
+  }),
+  poisson: eachOutput({
+    predict: Math.exp,
+    value: (z, y) => Math.exp(z) - y * z + (y > 0 ? y * Math.log(y) : 0) - y,
+    gradient: (z, y) => Math.exp(z) - y,
     prediction: "ŷ = exp(z)",
     equation: "L = Σₖ ŷₖ − yₖ zₖ + yₖ log yₖ − yₖ",
     slope: "∂L/∂z = ŷ − y",
-  },
-  gamma: {
-    predict: (z) => map(z, Math.exp),
-    value: (z, y) => sum(map(z, (value, k) => value + y[k] * Math.exp(-value) - Math.log(y[k]) - 1)),
-    gradient: (z, y) => map(z, (value, k) => 1 - y[k] * Math.exp(-value)),
+  }),
+  gamma: eachOutput({
+    predict: Math.exp,
+    value: (z, y) => z + y * Math.exp(-z) - Math.log(y) - 1,
+    gradient: (z, y) => 1 - y * Math.exp(-z),
     prediction: "ŷ = exp(z)",
     equation: "L = Σₖ zₖ + yₖ / ŷₖ − log yₖ − 1",
     slope: "∂L/∂z = 1 − y / ŷ",
-  },
-  absolute_error: {
-    predict: (z) => map(z, (value) => value),
-    value: (z, y) => sum(map(z, (value, k) => Math.abs(value - y[k]))),
-    gradient: (z, y) => map(z, (value, k) => Math.sign(value - y[k])),
-    prediction: "ŷ = z",
+  }),
+  absolute_error: eachOutput({
+    value: (z, y) => Math.abs(z - y),
+    gradient: (z, y) => Math.sign(z - y),
     equation: "L = Σₖ |ŷₖ − yₖ|",
     slope: "∂L/∂z = sign(ŷ − y)",
-  },
+  }),
   huber: huber(1),
   quantile: quantile(0.05, 0.5, 0.95),
 };
 
+// Return a loss that is a sum over the outputs, from that of one output; without `predict`, outputs are predictions.
+function eachOutput({ predict = (z) => z, value, gradient, prediction = "ŷ = z", ...texts }) {
+  return {
+    predict: (z) => map(z, predict),
+    value: (z, y) => sum(map(z, (each, k) => value(each, y[k]))),
+    gradient: (z, y) => map(z, (each, k) => gradient(each, y[k])),
+    prediction,
+    ...texts,
+  };
+}
+
 function huber(delta) {
   const limited = (difference) => Math.min(Math.max(difference, -delta), delta);
-  return {
-    predict: (z) => map(z, (value) => value),
-    value: (z, y) => sum(map(z, (value, k) => limited(value - y[k]) * (value - y[k] - limited(value - y[k]) / 2))),
-    gradient: (z, y) => map(z, (value, k) => limited(value - y[k])),
-    prediction: "ŷ = z",
+  return eachOutput({
+    value: (z, y) => limited(z - y) * (z - y - limited(z - y) / 2),
+    gradient: (z, y) => limited(z - y),
     equation: `L = Σₖ gₖ (dₖ − gₖ / 2), d = ŷ − y, g = d limited to ±${delta}`,
     slope: "∂L/∂z = g",
-  };
+  });
 }
 
 // Quantiles: as many outputs side by side for each target, sorted for the prediction.

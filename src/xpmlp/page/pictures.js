@@ -89,11 +89,6 @@ function showPictures({ network, form, examples }, onInput) {
   byId("clear").addEventListener("click", () => pad.clear());
   byId("brush").addEventListener("input", (event) => (pad.brush = Number(event.target.value)));
   byId("overlay").addEventListener("change", paintSeen);
-  byId("choose").addEventListener("click", () => byId("file").click());
-  byId("file").addEventListener("change", ({ target }) => {
-    if (target.files[0]) showFile(target.files[0]);
-    target.value = "";
-  });
   addEventListener("paste", (event) => {
     const file = [...event.clipboardData.files][0];
     if (file) showFile(file);
@@ -104,7 +99,7 @@ function showPictures({ network, form, examples }, onInput) {
       pad.undo();
     }
   });
-  acceptDrops(showFile, document.querySelector(".pad"));
+  acceptFiles(showFile, "choose", "file", document.querySelector(".pad"));
   prefersDark.addEventListener("change", update);
   pad.onPen = (pen) => {
     const marker = byId("pen");
@@ -128,18 +123,4 @@ function showPictures({ network, form, examples }, onInput) {
   });
   warmUp(12);
   return pad;
-}
-
-// Take files that are dropped anywhere on the page.
-function acceptDrops(take, target) {
-  addEventListener("dragover", (event) => {
-    event.preventDefault();
-    target.classList.add("dropping");
-  });
-  addEventListener("dragleave", () => target.classList.remove("dropping"));
-  addEventListener("drop", (event) => {
-    event.preventDefault();
-    target.classList.remove("dropping");
-    if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
-  });
 }

@@ -34,7 +34,7 @@ function resizeBand(pixels, band, width, height) {
   const narrow = asBytes(lanczos(plane, wide, 0, pixels.width / factors[0], width));
   const tall = { lines: width, length: rows, lineStep: 1, stepAlong: width };
   const turned = asBytes(lanczos(narrow, tall, 0, pixels.height / factors[1], height));
-  return turned.map((_, i) => turned[(i % width) * height + Math.floor(i / width)]);
+  return transposed(turned, width, height);
 }
 
 // Return a picture's pixels as the network's input, from 0 to 1.

@@ -121,16 +121,11 @@ function showRows({ network, exampleValues, ...description }, onInput) {
   if (columns.length > shown.length) byId("form").append(make("p", { class: "quiet" }, `${count(columns.length - shown.length, "more column")} keep their values; paste rows below to set all.`));
   byId("csv").placeholder = [columns.slice(0, 6), values.slice(0, 6)].map((cells, line) => cells.map((cell, index) => (line ? cellText(cell, columns[index]) : cell.name)).join(",") + (columns.length > 6 ? ",…" : "")).map(visible).join("\n");
   byId("predict-rows").addEventListener("click", predictText);
-  byId("choose-csv").addEventListener("click", () => byId("csv-file").click());
   const takeFile = async (file) => {
     byId("csv").value = await file.text();
     predictText();
   };
-  byId("csv-file").addEventListener("change", ({ target }) => {
-    if (target.files[0]) takeFile(target.files[0]);
-    target.value = "";
-  });
-  acceptDrops(takeFile, byId("csv"));
+  acceptFiles(takeFile, "choose-csv", "csv-file", byId("csv"));
   byId("download").addEventListener("click", () => {
     const url = URL.createObjectURL(new Blob([toCsv([table.header, ...table.lines])], { type: "text/csv" }));
     make("a", { href: url, download: "predictions.csv" }).click();
