@@ -88,7 +88,8 @@ class CapturedEpoch(threading.local):
                 if captured is None or captured[0].steps < stop - start:
                     new = self.kind(xp, step, state, samples, batches, rates)
                     captured = self.captured[size] = (new, self.capture(new))
-                part = captured[0].execute(captured[1], state, batches, rates)
+                captured[0].load_state(state)
+                part = captured[0].execute(captured[1], batches, rates)
                 latest, state = captured[0], captured[0].state
             objectives.append(part)
         state = state if latest is None else latest.copy_state()

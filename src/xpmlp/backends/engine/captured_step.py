@@ -3,7 +3,7 @@
 import copy
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -33,6 +33,8 @@ class CapturedStep:
         One for each batch: a number, or an array of shape ``(*models, 1, 1)``.
     """
 
+    buffers: ClassVar[tuple[str, ...]]
+
     def __init__(
         self,
         xp: Any,
@@ -49,31 +51,24 @@ class CapturedStep:
         self.steps = batches.shape[0]
         self.returned: State | None = None
 
-    def run(self) -> None:
-        """Take the step of one batch."""
-        raise NotImplementedError
+    def map_buffers(self, function: Callable[[Any], Any]) -> Self:
+        """Return the same step with `function` applied to each of its buffers, samples included."""
+        mapped = copy.copy(self)
+        mapped.samples = self.samples.map(function)
+        for name in self.buffers:
+            setattr(mapped, name, tree_map(function, getattr(self, name)))
+        return mapped
 
-    def execute(
-        self,
-        execute_step: Callable[[], None],
-        state: State,
-        batches: Integer[Any, "steps *groups batch"],
-        learning_rates: Float[Any, "steps ..."],
-    ) -> Float[Any, "*models steps"]:
-        """Execute the captured step once for each batch; return the objectives. The state is then in the buffers."""
-        if state is not self.returned:  # else it is in the buffers already
+    def load_state(self, state: State) -> None:
+        """Write a state into the buffers, unless it is the one that was copied from them last."""
+        if state is not self.returned:
             tree_map(overwrite, self.state, state)
         self.returned = None
-        return self.execute_batches(execute_step, batches, learning_rates)
 
     def copy_state(self) -> State:
         """Return a copy of the state in the buffers."""
         self.returned = tree_map(functools.partial(self.xp.asarray, copy=True), self.state)
         return self.returned
-
-    def execute_batches(self, execute_step: Callable[[], None], batches: Any, learning_rates: Any) -> Any:
-        """Execute the captured step once for each batch; return the objectives."""
-        raise NotImplementedError
 
     def take_step(self, rows: Integer[Any, "*groups batch"], learning_rate: Float[Any, "..."]) -> Float[Any, "*models"]:
         """Take the step of the given rows, and return the objective."""
@@ -92,6 +87,8 @@ class DeviceStep(CapturedStep):
 
     It has room for as many batches as it is made with.
     """
+
+    buffers = ("state", "batches", "learning_rates", "next", "objectives")
 
     def __init__(self, xp: Any, step: Step, state: Any, samples: Samples, batches: Any, learning_rates: Any) -> None:
         super().__init__(xp, step, state, samples, batches, learning_rates)
@@ -112,7 +109,7 @@ class DeviceStep(CapturedStep):
         """Return to the first batch."""
         self.next[...] = 0
 
-    def execute_batches(self, execute_step: Callable[[], None], batches: Any, learning_rates: Any) -> Any:
+    def execute(self, execute_step: Callable[[], None], batches: Any, learning_rates: Any) -> Any:
         """Execute the captured step once for each batch; return the objectives."""
         steps = batches.shape[0]
         self.batches[:steps, ...] = batches
@@ -129,6 +126,8 @@ class HostStep(CapturedStep):
     It has room for any number of batches.
     """
 
+    buffers = ("state", "rows", "learning_rate", "objective")
+
     def __init__(self, xp: Any, step: Step, state: Any, samples: Samples, batches: Any, learning_rates: Any) -> None:
         super().__init__(xp, step, state, samples, batches, learning_rates)
         weight = state.layers[0].weight
@@ -140,15 +139,7 @@ class HostStep(CapturedStep):
         """Take the step of the rows in place."""
         overwrite(self.objective, self.take_step(self.rows, self.learning_rate))
 
-    def map_buffers(self, function: Callable[[Any], Any]) -> "HostStep":
-        """Return the same step with `function` applied to each of its buffers."""
-        mapped = copy.copy(self)
-        mapped.samples = self.samples.map(function)
-        for name in ("state", "rows", "learning_rate", "objective"):
-            setattr(mapped, name, tree_map(function, getattr(self, name)))
-        return mapped
-
-    def execute_batches(self, execute_step: Callable[[], None], batches: Any, learning_rates: Any) -> Any:
+    def execute(self, execute_step: Callable[[], None], batches: Any, learning_rates: Any) -> Any:
         """Execute the captured step once for each batch; return the objectives."""
         objectives = np.empty((len(batches), *self.objective.shape), self.objective.dtype)
         for index, (rows, learning_rate) in enumerate(zip(batches, learning_rates, strict=True)):

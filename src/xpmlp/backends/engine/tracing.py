@@ -126,11 +126,16 @@ class TracedArray(np.ndarray):
         return part
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        target, source = self.tracer.untraced(self)[key], self.tracer.untraced(value)
-        if not isinstance(target, np.ndarray) or target.base is None:
-            raise NotTraceableError("elements were written at given positions")
-        np.copyto(target, source)
-        self.tracer.add(Op(np.copyto, (target, source), 0))
+        array, source = self.tracer.untraced(self), self.tracer.untraced(value)
+        if isinstance(key, tuple) and key[0] is Ellipsis and isinstance(key[-1], TracedArray):
+            op = Op(write_at, (array, self.tracer.untraced(key[-1]), source), 0)
+        else:
+            target = array[key]
+            if not isinstance(target, np.ndarray) or target.base is None:
+                raise NotTraceableError("elements were written at given positions")
+            op = Op(np.copyto, (target, as_operand(source, target)), 0)
+        op.function(*op.arguments)
+        self.tracer.add(op)
 
     def refuse(self, *_: Any) -> Any:
         """Refuse to give a number to Python, whose decisions could not be repeated."""
@@ -168,6 +173,11 @@ def with_scalars_as_arrays(ufunc: np.ufunc, operands: tuple[Any, ...], output: A
     )
 
 
+def as_operand(source: Any, target: Array) -> Array:
+    """Return an array as it is, and a number as an array of a target's dtype."""
+    return source if isinstance(source, np.ndarray) else np.asarray(source, target.dtype)
+
+
 def trace_astype(tracer: Tracer, x: Any, dtype: Any, copy: bool = True) -> Any:
     """Trace a conversion to another dtype."""
     x = tracer.untraced(x)
@@ -184,11 +194,21 @@ def trace_take(tracer: Tracer, x: Any, indices: Any, axis: int | None = None) ->
 
 
 def trace_where(tracer: Tracer, condition: Any, x: Any, y: Any) -> Any:
-    """Trace a choice between two arrays: a copy of one, and a masked copy of the other over it."""
+    """Trace a choice between two arrays."""
     condition, x, y = map(tracer.untraced, (condition, x, y))
     output = np.where(condition, x, y)
-    tracer.add(Op(np.copyto, (output, y, "same_kind"), 0))
-    return tracer.add(Op(np.copyto, (output, x, "same_kind", condition), 0))
+    return tracer.add(Op(choose, (condition, as_operand(x, output), as_operand(y, output), output), 3))
+
+
+def choose(condition: Array, x: Array, y: Array, output: Array) -> None:
+    """Copy one array, and the other over it where a condition holds."""
+    np.copyto(output, y)
+    np.copyto(output, x, where=condition)
+
+
+def write_at(target: Array, index: Array, source: Array) -> None:
+    """Write to one position along the last axis."""
+    target[..., index] = source
 
 
 def trace_constant(tracer: Tracer, x: Any, *arguments: Any, function: Callable[..., Any], **settings: Any) -> Any:

@@ -1,7 +1,7 @@
 """Calls: the ops of a traced step as kernels see them, element by element."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from xpmlp.backends.engine import NotTraceableError
 from xpmlp.backends.engine.ops import Array, Op, address, buffer_of
-from xpmlp.backends.engine.tracing import OUTPUT_BY_KEYWORD
+from xpmlp.backends.engine.tracing import OUTPUT_BY_KEYWORD, choose, write_at
 
 LONGEST_ROW = 4096  # elements that one block of threads reduces
 
@@ -104,33 +104,8 @@ class Call:
         return self.operands[0].size if self.kind == "scatter" else self.target.size
 
 
-UFUNCS: dict[Any, Any] = {function: ufunc for ufunc, function in OUTPUT_BY_KEYWORD.items()}
+UFUNCS: dict[Any, Any] = {function: ufunc for ufunc, function in OUTPUT_BY_KEYWORD.items()} | {choose: np.where}
 REDUCTIONS = {np.add.reduce: np.add, np.maximum.reduce: np.maximum}
-
-
-def scatter(target: Array, index: Array, source: Array) -> None:
-    """Write to one position along the last axis."""
-    target[..., index] = source
-
-
-def join_choices(ops: Iterable[Op]) -> list[Op]:
-    """Return ops with one for each `where`, which is traced as a copy and a masked copy over it."""
-    joined: list[Op] = []
-    for op in ops:
-        if op.function is np.copyto:
-            output, source, *mode_and_mask = op.arguments
-            source = np.asarray(source, None if isinstance(source, np.ndarray) else output.dtype)
-            if len(mode_and_mask) == 2:
-                first = joined.pop()
-                if first.function is not np.copyto or first.result is not output:
-                    raise NotTraceableError("a masked copy overwrites something else")
-                arguments = (mode_and_mask[1], source, *first.operands, output)
-                joined.append(Op(np.where, arguments, 3, elementwise=True))
-            else:
-                joined.append(Op(np.copyto, (output, source), 0, elementwise=True))
-        else:
-            joined.append(op)
-    return joined
 
 
 def describe_calls(ops: Sequence[Op], view_of: Callable[[Array], View]) -> list[Call]:
@@ -175,7 +150,7 @@ def describe(position: int, op: Op, views: list[View], target: View) -> Call:
     function = UFUNCS.get(op.function, op.function)
     if function is np.matmul:
         return Call(position, "product", function, tuple(views), target)
-    if function is scatter:
+    if function is write_at:
         index, source = views
         start = target._replace(shape=source.shape, strides=(*target.strides[:-1], 0))
         return Call(position, "scatter", function, (source, index.broadcast(source.shape)), start, target.strides[-1])
@@ -191,9 +166,7 @@ def describe(position: int, op: Op, views: list[View], target: View) -> Call:
         kind = {1: "reduce", 2: "columns"}.get(from_last)
         if kind and array.dtype == target.dtype:
             return Call(position, kind, REDUCTIONS[function], tuple(views), target)
-    if function in (np.copyto, np.where) or (
-        isinstance(function, np.ufunc) and op.elementwise and len(views) == function.nin
-    ):
+    if function in (np.copyto, np.where) or (op.elementwise and len(views) == function.nin):
         operands = tuple(view.broadcast(target.shape) for view in views)
         return Call(position, "elementwise", function, operands, target)
     raise NotTraceableError(f"no kernel is known for {function}")

@@ -1,9 +1,8 @@
 """Programs: a step's kernels and products, compiled, checked and ready to be captured."""
 
-import copy
 import functools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import cupy
@@ -14,9 +13,9 @@ from xpmlp.backends.engine.captured_step import DeviceStep, overwrite
 from xpmlp.backends.engine.ops import Array, Op, buffer_of
 from xpmlp.nn.tree import tree_map
 
-from .calls import View, describe_calls, join_choices, scatter, view_within_buffer
+from .calls import View, describe_calls, view_within_buffer
 from .fusion import Group, fuse, schedule
-from .source import HELPERS, THREADS, Names, write_kernel
+from .source import HELPERS, THREADS, write_kernel
 
 logger = logging.getLogger(__name__)
 
@@ -71,47 +70,38 @@ class Shadow:
 
     def __init__(self, static: DeviceStep) -> None:
         self.arrays: dict[int, Any] = {}
-        self.samples: set[int] = set()
-        self.names: dict[int, str] = {}
-        tracer = Tracer()
-        step = copy.copy(static)
-        step.xp = HostNamespace(tracer)
-        step.samples = static.samples.map(lambda array: tracer.trace(self.stand_in(array, "samples", broadcast=True)))
-        step.state = tree_map(lambda array: tracer.trace(self.stand_in(array, "state")), static.state)
-        for name in ("batches", "learning_rates", "next"):
-            setattr(step, name, tracer.trace(self.stand_in(getattr(static, name), name)))
-        step.objectives = ScatterTarget(tracer, tracer.trace(self.stand_in(static.objectives, "objectives")))
+        self.samples = {id(array) for array in static.samples.arrays}
+        self.tracer = Tracer()  # keeps the buffers, by whose ids everything is known
+        step = static.map_buffers(self.stand_in)
+        step.xp = HostNamespace(self.tracer)
         with np.errstate(all="ignore"):
             step.run()
-        self.tracer = tracer  # keeps the buffers, by whose ids everything is known
-        self.trace: Trace = tracer.finish()
+        self.trace: Trace = self.tracer.finish()
 
-    def stand_in(self, array: Any, name: str, *, broadcast: bool = False) -> Array:
-        """Return a NumPy array in an array's place; with `broadcast`, one that takes no memory."""
-        shape = array.shape
-        zeros = np.broadcast_to(np.zeros((), array.dtype), shape) if broadcast else np.zeros(shape, array.dtype)
-        if not (broadcast or array.flags.c_contiguous):
+    def stand_in(self, array: Any) -> Any:
+        """Return a traced NumPy array in an array's place, which for samples takes no memory."""
+        if id(array) in self.samples:
+            zeros = np.broadcast_to(np.zeros((), array.dtype), array.shape)
+        elif array.flags.c_contiguous:
+            zeros = np.zeros(array.shape, array.dtype)
+        else:
             raise NotTraceableError("a buffer is not contiguous")
-        buffer = id(buffer_of(zeros))
-        self.arrays[buffer] = array
-        self.names[buffer] = f"{name}{len(self.arrays)}"
-        if broadcast:
-            self.samples.add(buffer)
-        return zeros
+        self.arrays[id(buffer_of(zeros))] = array
+        return self.tracer.trace(zeros)
 
     def view_of(self, array: Array) -> View:
         """Return an array of the trace as a view; of samples, with the strides that they have on the device."""
         view = view_within_buffer(array)
-        if view.buffer not in self.samples:
+        on_device: Any = self.arrays.get(view.buffer)
+        if id(on_device) not in self.samples:
             return view
-        on_device = self.arrays[view.buffer]
         if on_device.shape != view.shape:
             raise NotTraceableError("samples are read otherwise than by rows")
         return view._replace(strides=tuple(stride // on_device.itemsize for stride in on_device.strides))
 
     def without_constants(self) -> tuple[list[Op], dict[int, Array]]:
         """Return the ops whose results depend on the device's arrays, and the buffers of all others."""
-        all_ops = join_choices(self.trace.ops)
+        all_ops = self.trace.ops
         written = {op.writes for op in all_ops}.union(self.arrays)
         read = [buffer_of(array) for op in all_ops for array in op.operands]
         constants = {id(buffer): buffer for buffer in read if id(buffer) not in written}
@@ -124,7 +114,7 @@ class Shadow:
         return ops, constants
 
 
-def eliminate_dead_code(ops: list[Op], live_out: set[int]) -> list[Op]:
+def eliminate_dead_code(ops: Sequence[Op], live_out: set[int]) -> list[Op]:
     """Return the ops whose results are read, or are in buffers that outlive the step."""
     live = set(live_out)
     kept = []
@@ -151,18 +141,6 @@ class HostNamespace:
         return self.tracer.add(Op(np.matmul, (a, b, np.zeros(shape, a.dtype)), 2))
 
 
-class ScatterTarget:
-    """The traced array of objectives, which a step writes at a position that it reads."""
-
-    def __init__(self, tracer: Tracer, target: Any) -> None:
-        self.tracer = tracer
-        self.target = target
-
-    def __setitem__(self, key: tuple[Any, Any], value: Any) -> None:
-        target, index, source = map(self.tracer.untraced, (self.target, key[1], value))
-        self.tracer.add(Op(scatter, (target, index, source), 0))
-
-
 class Program:
     """A step as launches between buffers that stay where they are."""
 
@@ -177,29 +155,24 @@ class Program:
         read = {v.buffer for g in groups for call in g.calls for v in call.operands if v.buffer not in written[g]}
         products = {call.target.buffer for call in calls if call.kind == "product"}
         uniform = {id: values.flat[0] for id, values in constants.items() if (values == values.flat[0]).all()}
-        self.memory: dict[int, Any] = dict(shadow.arrays)
-        names = dict(shadow.names)
-        for buffer, values in constants.items():
-            if buffer in read - uniform.keys():
-                self.memory[buffer] = cupy.asarray(values)
-                names[buffer] = f"constant{len(names)}"
+        self.memory = shadow.arrays
+        for buffer in read & constants.keys() - uniform.keys():
+            self.memory[buffer] = cupy.asarray(constants[buffer])
         for call in calls:
-            buffer = call.target.buffer
-            if buffer in (read | products) - self.memory.keys():
-                self.memory[buffer] = cupy.empty(call.target.size, call.target.dtype)
-                names[buffer] = f"t{call.position}"
-        self.launches = [*self.compile([*schedule(groups)], Names(names, uniform))]
+            if call.target.buffer in (read | products) - self.memory.keys():
+                self.memory[call.target.buffer] = cupy.empty(call.target.size, call.target.dtype)
+        self.launches = [*self.compile([*schedule(groups)], uniform)]
 
-    def compile(self, launches: list[list[Group]], names: Names) -> Iterator[Callable[[], object]]:
+    def compile(self, launches: list[list[Group]], constants: dict[int, Any]) -> Iterator[Callable[[], object]]:
         """Iterate over functions that make the launches."""
         large = any(array.size >= MOST_ELEMENTS for array in self.memory.values())
         index, index_type = ("long long", np.int64) if large else ("unsigned", np.uint32)
         kernels = [
-            None if groups[0].kind == "product" else write_kernel(f"step_{number}", groups, names)
+            None if groups[0].kind == "product" else write_kernel(f"step_{number}", groups, self.memory, constants)
             for number, groups in enumerate(launches)
         ]
         source = "\n".join([f"typedef {index} Index;\n", HELPERS, *(kernel.source for kernel in kernels if kernel)])
-        module = compile_source(source)
+        module = cupy.RawModule(code=source)
         for kernel, (group, *_) in zip(kernels, launches, strict=True):
             if kernel:
                 numbers = (index_type(n) if isinstance(n, int) else n for n in kernel.numbers)
@@ -220,9 +193,3 @@ class Program:
         """Take the step of the next batch."""
         for launch in self.launches:
             launch()
-
-
-@functools.lru_cache(maxsize=64)
-def compile_source(source: str) -> Any:
-    """Return the compiled module; CuPy keeps it on disk, too."""
-    return cupy.RawModule(code=source)

@@ -82,37 +82,27 @@ class Kernel(NamedTuple):
     numbers: tuple[Any, ...]
 
 
-class Names(NamedTuple):
-    """How buffers appear in the source.
-
-    Attributes
-    ----------
-    pointers
-        Name of each buffer that is in the device's memory.
-    constants
-        Value of each buffer that holds one constant.
-    """
-
-    pointers: Mapping[int, str]
-    constants: Mapping[int, Any]
-
-
 class Parameters:
     """A kernel's parameters: its buffers, and the numbers by which kernels of different shapes differ.
 
     Kernels that differ in nothing else are compiled once.
+
+    Parameters
+    ----------
+    memory
+        The device's array for each buffer that is in its memory.
+    constants
+        Value of each buffer that holds one constant.
     """
 
-    def __init__(self, names: Names) -> None:
-        self.names = names
+    def __init__(self, memory: Mapping[int, Any], constants: Mapping[int, Any]) -> None:
+        self.memory, self.constants = memory, constants
         self.pointers: dict[int, str] = {}
         self.numbers: dict[Any, str] = {}
 
     def pointer(self, view: View) -> str:
         """Return the name of a buffer."""
-        name = self.names.pointers[view.buffer]
-        self.pointers[view.buffer] = f"{type_name(view.dtype)}* {name}"
-        return name
+        return self.pointers.setdefault(view.buffer, f"p{len(self.pointers)}")
 
     def size(self, value: int) -> str:
         """Return the name of a length or a stride."""
@@ -129,17 +119,18 @@ class Parameters:
 
     def declare(self) -> str:
         """Return the declarations."""
+        pointers = (f"{type_name(self.memory[buffer].dtype)}* {name}" for buffer, name in self.pointers.items())
         numbers = (
             f"{'Index' if isinstance(value, int) else type_name(value.dtype)} {name}"
             for value, name in self.numbers.items()
         )
-        return ", ".join([*self.pointers.values(), *numbers])
+        return ", ".join([*pointers, *numbers])
 
 
-def write_kernel(name: str, groups: Iterable[Group], names: Names) -> Kernel:
-    """Return the kernel that computes groups, each in blocks of its own."""
+def write_kernel(name: str, groups: Iterable[Group], memory: Mapping[int, Any], constants: Mapping[int, Any]) -> Kernel:
+    """Return the kernel that computes groups, each in blocks of its own; see `Parameters`."""
     lines: list[str] = []
-    parameters = Parameters(names)
+    parameters = Parameters(memory, constants)
     blocks = 0
     for group in groups:
         writer = GroupWriter(group, parameters)
@@ -276,7 +267,7 @@ class GroupWriter:
 
     def is_stored(self, call: Call) -> bool:
         """Return whether a result is needed outside the group."""
-        return call.target.buffer in self.parameters.names.pointers
+        return call.target.buffer in self.parameters.memory
 
     def store(self, call: Call, index: str) -> str:
         """Return the statement that stores a result."""
@@ -315,7 +306,7 @@ class GroupWriter:
 
     def operand(self, call: Call, view: View, index: str) -> str:
         """Return an operand: a literal, a variable, or an element in memory."""
-        constants = self.parameters.names.constants
+        constants = self.parameters.constants
         if view.buffer in constants:
             return self.parameters.constant(constants[view.buffer], view.dtype)
         source = self.source_of(view, call)
