@@ -54,11 +54,13 @@ def test_cells_are_shares_of_their_true_class_with_readable_counts(drawn: list[A
     assert colors == {"90": "white", "10": "black", "60": "white", "40": "white"}
 
 
-@pytest.mark.parametrize("rows", [3, 30_000])
+@pytest.mark.parametrize("rows", [1, 3, 30_000])
 def test_calibration_is_scikit_learns_and_rows_are_counted(drawn: list[Any], rows: int) -> None:
     rng = np.random.default_rng(0)
     confidence = rng.beta(4.0, 1.0, rows)
     right = rng.random(rows) < confidence**2
+    confidence[-1], right[-1] = 0.0, True
+    confidence[0], right[0] = 1.0, False
     plots.draw_calibration(confidence, right, TITLE)
     axes, count_axes = drawn[0].axes
     assert (axes.get_ylabel(), count_axes.get_xlabel()) == ("fraction correct", "predicted probability")
@@ -70,11 +72,6 @@ def test_calibration_is_scikit_learns_and_rows_are_counted(drawn: list[Any], row
     assert axes.get_title(loc="right") == f"expected calibration error {100 * error:.2f} %"
     # Points can be anywhere in the axes, but not in the legend.
     assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1
-
-
-@pytest.mark.parametrize(("confidence", "right"), [(1.0, False), (0.0, True)])
-def test_calibration_of_one_row_is_drawn(confidence: float, right: bool) -> None:
-    plots.draw_calibration(np.array([confidence]), np.array([right]), "one row")
 
 
 @pytest.mark.parametrize(("hits", "rows"), [(0, 5), (5, 5), (3, 10), (480, 500)])

@@ -21,25 +21,22 @@ def test_numbers_of_any_size_are_drawn_without_overlap(draw: Any, rows: int, sca
         draw(truth, truth, "y", "all equal")
 
 
-def test_predictions_lie_over_the_truth_and_the_line_of_equality_is_there(drawn: list[Any]) -> None:
+def test_predictions_lie_over_the_truth_beside_the_line_of_equality_and_residuals_over_predictions(
+    drawn: list[Any],
+) -> None:
     truth, predicted = numbers(50)
     plots.draw_predicted(truth, predicted, "y", "title")
-    (axes,) = drawn[0].axes
+    plots.draw_residuals(truth, predicted, "y", "title")
+    (axes,), (residuals, counts) = drawn[0].axes, drawn[1].axes
     np.testing.assert_allclose(axes.collections[0].get_offsets(), np.array([truth, predicted]).T)
     line = axes.lines[0].get_xydata()
     np.testing.assert_allclose(line[:, 0], line[:, 1])
     low, high = axes.get_xlim()
     assert axes.get_ylim() == (low, high)
     assert low < min(*truth, *predicted) < max(*truth, *predicted) < high
-
-
-def test_residuals_lie_over_the_prediction_and_are_counted(drawn: list[Any]) -> None:
-    truth, predicted = numbers(50)
-    plots.draw_residuals(truth, predicted, "y", "title")
-    axes, counts = drawn[0].axes
-    np.testing.assert_allclose(axes.collections[0].get_offsets(), np.array([predicted, predicted - truth]).T)
+    np.testing.assert_allclose(residuals.collections[0].get_offsets(), np.array([predicted, predicted - truth]).T)
     assert sum(patch.get_width() for patch in counts.patches) == 50
-    assert axes.get_ylim() == counts.get_ylim()
+    assert residuals.get_ylim() == counts.get_ylim()
 
 
 def test_many_rows_are_counts_in_places(drawn: list[Any]) -> None:

@@ -12,11 +12,7 @@ from xpmlp.errors import MissingDependencyError
 from xpmlp.training import EpochRow
 
 TITLE = "digits: 96.94 % of 360 test rows right"
-
-
 HISTORY = [EpochRow(epoch, 2.0 / epoch, 1.5 / epoch, 1.0 - 0.5 / epoch, 0.1, 1.0, 1.0) for epoch in (1, 2, 3)]
-
-
 LONG = "emnist-a-very-long-data-set-name that-someone-thought-of-and-that-goes-over-several-lines"
 NAMES = ["$x_$ \\frac$", "50% & more #1 {x}", "🚀 数字", LONG]
 

@@ -46,7 +46,4 @@ def test_units_that_are_classes_are_named(drawn: list[Any]) -> None:
     written = [text.get_text() for text in drawn[0].axes[0].texts]
     assert len(written) == len(shown(drawn[0])) == 47
     assert written[46] == "class 46 …"
-
-
-def test_weights_that_are_all_zero_are_drawn() -> None:
-    plots.draw_weights(np.zeros((64, 4), np.float32), (8, 8), "zeros")
+    plots.draw_weights(np.zeros((64, 4), np.float32), (8, 8), "all weights are 0")
