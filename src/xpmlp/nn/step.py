@@ -91,6 +91,8 @@ def make_step(
         Position in the batch of the first row of this process's part, on which dropout depends.
     """
 
+    settings: dict[str, Any] = {"activation": activation, "loss": loss, "penalty": penalty, "combine": combine}
+
     def gradients(
         xp: Any, state: TrainingState, x: Any, targets: Any, sample_weight: Any
     ) -> tuple[Any, Layers, Any, Any]:
@@ -98,19 +100,7 @@ def make_step(
         if has_dropout(dropout):
             masks = draw_dropout(xp, key, targets[..., 0], state.layers, dropout, first_row)
             key = key + 1
-        objective, gradients, decay = loss_gradients(
-            xp,
-            state.layers,
-            x,
-            targets,
-            sample_weight,
-            activation=activation,
-            loss=loss,
-            penalty=penalty,
-            dropout=masks,
-            combine=combine,
-        )
-        return objective, gradients, decay, key
+        return *loss_gradients(xp, state.layers, x, targets, sample_weight, dropout=masks, **settings), key
 
     return ComposedStep(gradients, optimizer)
 
