@@ -68,32 +68,20 @@ def test_where_nothing_could_be_measured_it_fails(xpmlp: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_point_that_cannot_fit_is_said_before_the_others_are_measured(
+def test_interrupted_before_anything_is_measured_it_says_so_and_what_cannot_fit(
     xpmlp: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-
-    def measure(*_: Any) -> Any:
-        said.append("measured")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("xpmlp.bench.measure.available_memory", lambda: 2**30)
-    monkeypatch.setattr("xpmlp.cli.bench.print_note", said.append)
-    monkeypatch.setattr("xpmlp.bench.measure.measure_case", measure)
-    xpmlp("bench", "--backend", "numpy", *QUICK, "--sweep", "hidden=8,100000000", status=130)
-    assert said[0].startswith("will not be measured: 64-100000000-10, batch 128, 200 rows: needs about")
-    assert said[1] == "measured"
-
-
-@pytest.mark.slow
-def test_interrupted_before_anything_is_measured_it_says_so(xpmlp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: Any) -> Any:
         raise KeyboardInterrupt
 
+    monkeypatch.setattr("xpmlp.bench.measure.available_memory", lambda: 2**30)
     monkeypatch.setattr("xpmlp.bench.measure.measure_case", stop)
-    _, out, err = xpmlp("bench", "--backend", "numpy", *QUICK, status=130)
+    arguments = ("bench", "--backend", "numpy", *QUICK, "--sweep", "hidden=8,100000000")
+    _, out, err = xpmlp(*arguments, status=130)
     assert out == ""
-    assert "Interrupted before anything was measured; nothing is saved." in err
+    first, last = err.splitlines()
+    assert first.startswith("note: will not be measured: 64-100000000-10, batch 128, 200 rows: needs about")
+    assert last == "Error: Interrupted before anything was measured; nothing is saved."
 
 
 def test_an_output_that_cannot_be_is_refused_before_anything_is_measured(refused: Any, tmp_path: Path) -> None:

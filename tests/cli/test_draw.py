@@ -28,22 +28,16 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     return addresses
 
 
-def test_a_models_page_is_opened(xpmlp: Run, digits_run: Path, opened: list[str], tmp_path: Path) -> None:
-    done = xpmlp("draw", digits_run)
-    page = tmp_path / "cache" / "xpmlp" / "pages" / "digits.html"
-    assert (done.code, done.out) == (0, f"opened in the browser: {page}\n")
-    assert opened == [page.as_uri()]
-    assert "<title>digits network</title>" in page.read_text(encoding="utf-8")
-
-
-def test_without_a_display_the_page_is_named(
-    xpmlp: Run, digits_run: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
+def test_a_models_page_is_opened_or_without_a_display_named(
+    xpmlp: Run, digits_run: Path, opened: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    page = tmp_path / "cache" / "xpmlp" / "pages" / "digits.html"
+    assert xpmlp("draw", digits_run).out == f"opened in the browser: {page}\n"
+    assert "<title>digits network</title>" in page.read_text(encoding="utf-8")
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
         monkeypatch.delenv(name, raising=False)
-    done = xpmlp("draw", digits_run)
-    assert done.out.startswith("open it in a browser: ")
-    assert not opened
+    assert xpmlp("draw", digits_run).out == f"open it in a browser: {page}\n"
+    assert opened == [page.as_uri()]
 
 
 def test_without_a_model_the_digits_are_learned_once(xpmlp: Run, opened: list[str]) -> None:
@@ -53,24 +47,20 @@ def test_without_a_model_the_digits_are_learned_once(xpmlp: Run, opened: list[st
     assert len(set(opened)) == 1
 
 
-def test_a_model_that_is_none_and_a_cache_that_cannot_be_are_told(
-    refused: Run, digits_run: Path, opened: list[str], tmp_path: Path
+def test_a_name_that_no_file_can_have_names_no_file_and_a_cache_that_cannot_be_is_told(
+    xpmlp: Run, refused: Run, digits_run: Path, opened: list[str], tmp_path: Path
 ) -> None:
     refused(("draw", "nowhere"), "nowhere", "xpmlp train")
-    (tmp_path / "cache" / "xpmlp" / "pages").rmdir()
-    (tmp_path / "cache" / "xpmlp" / "pages").write_text("a file")
-    refused(("draw", digits_run), "pages", "xpmlp export MODEL page.html")
-
-
-def test_a_name_that_no_file_can_have_names_no_file(
-    xpmlp: Run, digits_run: Path, opened: list[str], tmp_path: Path
-) -> None:
     model = package.load_model(digits_run / "model.safetensors")
     model.training["data"] = "../../a\x1b[31m/" + "b" * 300
     package.save_model(Path("model.safetensors"), model)
     xpmlp("draw", "model.safetensors")
-    (page,) = (tmp_path / "cache" / "xpmlp" / "pages").glob("*.html")
+    (page,) = (tmp_path / "cache" / "xpmlp" / "pages").glob("*")
     assert len(page.name) < 80
+    page.unlink()
+    page.parent.rmdir()
+    page.parent.write_text("a file")
+    refused(("draw", digits_run), "pages", "xpmlp export MODEL page.html")
 
 
 @pytest.mark.parametrize("option", [(), ("--page",)])
