@@ -1,4 +1,4 @@
-"""Which library and device an array belongs to, moving it to another, and sparse matrices as inputs."""
+"""Which library and device an array belongs to, moving it to another, its labels, and sparse matrices as inputs."""
 
 import functools
 import sys
@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Shaped
 from sklearn import get_config
+from sklearn.preprocessing import LabelBinarizer
 
 from xpmlp.backends import Backend, NumpyBackend, infer_backend, load_backend
 from xpmlp.nn.layers import Layers
@@ -21,6 +22,9 @@ def backend_of(array: Any) -> Backend:
     """Return the backend of an array's library and device; NumPy's for lists, data frames and sparse matrices."""
     if array is None or isinstance(array, np.ndarray):
         return numpy_backend()
+    if hasattr(array, "collect_schema") and hasattr(array, "collect"):
+        name = type(array).__name__
+        raise TypeError(f"A {name} is given, whose values are not computed: give what its .collect() returns.")
     backend = infer_backend(array)
     return numpy_backend() if is_numpy(backend) else backend
 
@@ -75,6 +79,18 @@ def is_for_tools() -> bool:
     while frame is not None and frame.f_globals.get("__name__") != "sklearn.utils._response":
         frame = frame.f_back
     return frame is not None
+
+
+def decode(backend: Backend, predictions: Any, binarizer: LabelBinarizer) -> Any:
+    """Return the predicted labels, like `LabelBinarizer.inverse_transform`, on the device of the predictions."""
+    xp, count = backend.xp, len(binarizer.classes_)
+    if binarizer.y_type_.startswith("multilabel"):
+        return xp.astype(predictions > 0.5, xp.int64)
+    if count > 2:
+        indices = xp.argmax(predictions, axis=1)
+    else:  # two classes share one output; a single class is always predicted
+        indices = xp.astype(predictions[:, 0] > 0.5, xp.int64) * (count - 1)
+    return xp.take(backend.asarray(binarizer.classes_), indices, axis=0)
 
 
 def dtype_name(array: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import array_api_compat.numpy
 import numpy as np
 import scipy.sparse
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator, _fit_context, is_classifier
 from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import get_scorer_names
 from sklearn.neural_network._multilayer_perceptron import BaseMultilayerPerceptron
@@ -46,10 +46,9 @@ from .arrays import (
 from .conversion import PortableMixin
 from .functions import check_functions, dropout_of, prediction_functions
 from .lbfgs import fit_lbfgs
-from .problem import NO_ROWS, GivenRows, Problem
-from .processes import check_input_together, connect_rows
+from .problem import NO_ROWS, GivenRows, Problem, connect_rows
 from .stochastic import fit_stochastic, reset_curves
-from .validation import check_samples, check_targets, refuse_lazy
+from .validation import check_samples, check_targets
 
 ALONE = Communicator()
 STOCHASTIC_SOLVERS = ("sgd", "adam", "adamw")
@@ -121,9 +120,9 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
     def _loss_name(self) -> str:
         """Return the name of the loss in `xpmlp.nn.losses.LOSSES`."""
 
-    def _apply_class_weight(self, y: Any, weight: Any, dtype: str) -> Any:
-        """Return the sample weights times the weights of their classes."""
-        return weight
+    def _weights_of_classes(self, y: Any, dtype: str) -> Any:
+        """Return the weight of each label's class; None if all weigh the same."""
+        return None
 
     def _training_targets(self, source: Backend, targets: Any, dtype: str) -> Any:
         """Return the targets to train on."""
@@ -175,8 +174,7 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
 
     def _fit(self, given: GivenRows, validation: GivenRows = NO_ROWS, *, incremental: bool) -> None:
         """Train from new weights or from the current ones."""
-        processes = connect_rows(self, *given[:2], sample_weight=given.sample_weight, X_val=validation.X)
-        refuse_lazy(**given._asdict(), **{f"{name}_val": value for name, value in validation._asdict().items()})
+        processes = connect_rows(self, given.X, sample_weight=given.sample_weight, X_val=validation.X)
         check_functions(self, self._hidden_sizes())
         from_scratch = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         problem = self._make_problem(given, validation, processes, reset=from_scratch, incremental=incremental)
@@ -197,17 +195,14 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
     ) -> Problem:
         """Return the valid samples, and set the attributes that depend on them alone, such as the classes."""
         source = backend_of(given.X)
-        several = isinstance(processes, OwnRows)
-        check = functools.partial(check_input_together, self, processes) if several else self._check_input
-        x, targets, weight = check(source, *given, reset=reset, incremental=incremental)
+        x, targets, weight = self._check_input(source, given, processes, reset=reset, incremental=incremental)
         backend = self._find_backend(source, x)
         processes.compare({"backend": backend.name})
         # A float32 batch does not round a float64 network.
         dtype = dtype_name(x if reset or self.dtype is not None else self.coefs_[0])
         if not same_device(source, backend):
             x, targets, weight = to_host(x), to_host(targets), to_host(weight)
-        columns = targets.shape[1]
-        held_out = processes.together(lambda: self._check_validation(source, columns, *validation))
+        held_out = processes.together(lambda: self._check_validation(source, targets.shape[1], validation))
         return Problem(
             given=given,
             given_validation=None if held_out is None else validation,
@@ -243,19 +238,20 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
         """Return the number of outputs for each column of the targets."""
         return max(len(LossName.parse(self._loss_name()).levels), 1)
 
-    def _check_validation(self, source: Backend, columns: int, X: Any, y: Any, sample_weight: Any) -> Samples | None:
+    def _check_validation(self, source: Backend, columns: int, given: GivenRows) -> Samples | None:
         """Return valid validation samples, with this many columns of targets, as arrays of `source`; None if none."""
-        if X is None and y is None and sample_weight is None:
+        if all(part is None for part in given):
             return None
-        if X is None or y is None:
+        if given.X is None or given.y is None:
             raise ValueError("X_val and y_val belong together: give both.")
         if self.solver == "lbfgs":
             raise ValueError("solver='lbfgs' has no epochs, so it cannot use X_val; use sgd or adam.")
-        X = follow(X, source)
+        X = follow(given.X, source)
         if not is_numpy(source) and is_numpy(backend_of(X)):
             X = source.asarray(np.asarray(X))
         try:
-            x, targets, weight = self._check_input(source, X, y, sample_weight, reset=False, incremental=None)
+            given = given._replace(X=X)
+            x, targets, weight = self._check_input(source, given, reset=False, incremental=None)
             if targets.shape[1] != columns:
                 raise ValueError(f"y has {targets.shape[1]} columns, but the training targets have {columns}.")
             return Samples(x, targets, weight)
@@ -263,25 +259,49 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
             raise ValueError(f"X_val, y_val: {error}") from error
 
     def _check_input(
-        self, source: Backend, X: Any, y: Any, sample_weight: Any, *, reset: bool, incremental: bool | None
+        self,
+        source: Backend,
+        given: GivenRows,
+        processes: Communicator = ALONE,
+        *,
+        reset: bool,
+        incremental: bool | None,
     ) -> tuple[Any, Any, Any]:
-        """Return valid samples, targets and weights as arrays of `source`, the backend of X.
+        """Return this process's valid samples, targets and weights as arrays of `source`, the backend of X.
 
-        For validation samples, `incremental` is None: they may lack classes, which have no weights of their own.
+        The classes and their weights are those of all processes' labels. For validation samples, `incremental` is None:
+        they may lack classes, which have no weights of their own.
         """
-        y, weight = to_host(y), to_host(sample_weight)
         wanted = None if self.dtype is None else np.dtype(self.dtype).name
-        with source.scope():
-            x = check_samples(self, source, X, reset=reset, dtype=wanted)
-            y, dtype = check_targets(self, y), dtype_name(x)
+        others = processes if isinstance(processes, OwnRows) and is_classifier(self) else None
+
+        def check_own() -> tuple[Any, Any, Any]:
+            y, weight = to_host(given.y), to_host(given.sample_weight)
+            if others is not None and scipy.sparse.issparse(y):
+                raise ValueError("y: sparse labels cannot be used with a communicator. Use y.toarray().")
+            with source.scope():
+                x = check_samples(self, source, given.X, reset=reset, dtype=wanted)
+            y = check_targets(self, y)
             check_consistent_length(x, y)
             if weight is not None:
-                rows = np.empty((x.shape[0], 1))
-                weight = _check_sample_weight(weight, rows, ensure_non_negative=True, dtype=getattr(np, dtype))
-            targets = self._check_targets(y, incremental=incremental)
-            if incremental is not None:
-                weight = self._apply_class_weight(y, weight, dtype)
-            if not is_numpy(source):
+                like = np.empty((x.shape[0], 1), dtype_name(x))
+                weight = _check_sample_weight(weight, like, ensure_non_negative=True, dtype=like.dtype.type)
+            return x, y, weight
+
+        x, y, weight = processes.together(check_own)
+        dtype = dtype_name(x)
+        kind = {"kind of labels": y.dtype.kind} if is_classifier(self) else {}
+        processes.compare({"features of X": x.shape[1], "dtype of X": dtype, "axes of y": y.shape[1:], **kind})
+        y = y if others is None else others.concatenate(y)
+        targets = processes.together(lambda: self._check_targets(y, incremental=incremental))
+        of_class = None if incremental is None else self._weights_of_classes(y, dtype)
+        if others is not None:
+            own = others.holder(np.arange(len(targets))) == others.rank
+            targets, of_class = targets[own], None if of_class is None else of_class[own]
+        if of_class is not None:
+            weight = of_class if weight is None else weight * of_class
+        if not is_numpy(source):
+            with source.scope():
                 targets = source.asarray(targets, None if targets.dtype == bool else dtype)
                 weight = None if weight is None else source.asarray(weight, dtype)
         return x, targets, weight
@@ -347,7 +367,6 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
     def _outputs(self, X: Any) -> tuple[Any, Backend, Backend]:
         """Return the network's predictions, the backend they belong to, and the backend to return them on."""
         check_is_fitted(self)
-        refuse_lazy(X=X)
         source = backend_of(X)
         with source.scope():
             x = check_samples(self, source, X, reset=False, dtype=dtype_name(self.coefs_[0]))
@@ -376,8 +395,6 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
 
     def _is_stochastic(self) -> bool:
         """Return True if the solver supports partial_fit."""
-        if self.solver not in STOCHASTIC_SOLVERS:
-            raise AttributeError(
-                f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
-            )
+        if self.solver == "lbfgs":
+            raise AttributeError("partial_fit is only available for stochastic optimizers. lbfgs is not stochastic.")
         return True

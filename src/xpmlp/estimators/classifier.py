@@ -24,11 +24,9 @@ from sklearn.utils.multiclass import (
 from xpmlp.backends import Backend
 from xpmlp.nn.losses import smooth_targets
 
-from .arrays import backend_of, move, numpy_backend, to_host
+from .arrays import backend_of, decode, move, numpy_backend, to_host
 from .base import MLPBase
-from .labels import decode, encode, has_numeric_labels
 from .problem import GivenRows
-from .validation import refuse_lazy
 
 
 @dataclass(eq=False, repr=False)
@@ -113,7 +111,7 @@ class MLPClassifier(ClassifierMixin, MLPBase):
         if "classes_" not in vars(self):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute 'classes_'")
         labels = vars(self)["classes_"]
-        if get_config()["array_api_dispatch"] and has_numeric_labels(self._label_binarizer):
+        if get_config()["array_api_dispatch"] and labels.dtype.kind in "biuf":
             return move(labels, numpy_backend(), backend_of(self.coefs_[0]))
         return labels
 
@@ -123,8 +121,7 @@ class MLPClassifier(ClassifierMixin, MLPBase):
 
     def _check_targets(self, y: Any, *, incremental: bool | None) -> Any:
         """Return boolean targets, one column per output, and set or check the classes."""
-        is_dense = not scipy.sparse.issparse(y)
-        if is_dense and y.ndim == 2 and y.shape[1] == 1:
+        if not scipy.sparse.issparse(y) and y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if hasattr(self, "classes_") and (self.warm_start or incremental is not False):
             all_of_them = self.warm_start and incremental is not None
@@ -136,8 +133,6 @@ class MLPClassifier(ClassifierMixin, MLPBase):
                 check_classification_targets(y)  # which says more
                 raise
             self.classes_ = self._label_binarizer.classes_
-        if is_dense and y.ndim == 1 and not self._label_binarizer.y_type_.startswith("multilabel"):
-            return encode(y, self._label_binarizer)
         return self._label_binarizer.transform(y).astype(bool)
 
     def _training_targets(self, source: Backend, targets: Any, dtype: str) -> Any:
@@ -161,10 +156,10 @@ class MLPClassifier(ClassifierMixin, MLPBase):
         elif len(np.setdiff1d(classes, known, assume_unique=True)):
             raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {known}. 'y' has {classes}.")
 
-    def _apply_class_weight(self, y: Any, weight: Any, dtype: str) -> Any:
-        """Return the sample weights times the weights of their classes."""
+    def _weights_of_classes(self, y: Any, dtype: str) -> Any:
+        """Return the weight of each label's class; None if all weigh the same."""
         if self.class_weight is None:
-            return weight
+            return None
         if isinstance(self.class_weight, dict) and self._label_binarizer.y_type_ in ("binary", "multiclass"):
             # Computed for all known classes, because a batch need not contain every class.
             known = self._label_binarizer.classes_
@@ -176,8 +171,7 @@ class MLPClassifier(ClassifierMixin, MLPBase):
             raise ValueError(
                 f"class_weight={self.class_weight!r}: class weights must be non-negative, and at least one positive."
             )
-        weights = weights.astype(dtype)
-        return weights if weight is None else weight * weights
+        return weights.astype(dtype)
 
     def _loss_name(self) -> str:
         """Return the softmax's cross-entropy for three classes or more, else the logistic one."""
@@ -191,7 +185,7 @@ class MLPClassifier(ClassifierMixin, MLPBase):
         outputs, backend, source = self._outputs(X)
         if self._label_binarizer.sparse_input_:
             return self._label_binarizer.inverse_transform(to_host(outputs))
-        if not has_numeric_labels(self._label_binarizer):
+        if self._label_binarizer.classes_.dtype.kind not in "biuf":
             outputs, backend, source = to_host(outputs), numpy_backend(), numpy_backend()
         with backend.scope():
             labels = decode(backend, outputs, self._label_binarizer)
@@ -214,7 +208,6 @@ class MLPClassifier(ClassifierMixin, MLPBase):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy; with several outputs, the fraction of samples with all of them correct."""
-        refuse_lazy(y=y, sample_weight=sample_weight)
         return float(accuracy_score(to_host(y), to_host(self.predict(X)), sample_weight=to_host(sample_weight)))
 
     def __sklearn_tags__(self) -> Any:

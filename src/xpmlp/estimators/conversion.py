@@ -2,7 +2,8 @@
 
 import contextlib
 import copy
-import math
+import json
+import operator
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -11,6 +12,7 @@ import numpy as np
 import sklearn.neural_network
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer
+from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.validation import check_is_fitted
 
 from xpmlp.backends import load_backend
@@ -23,8 +25,7 @@ from xpmlp.nn.optimizers import AdamState, MomentumState
 from xpmlp.nn.tree import tree_map
 
 from .arrays import backend_of, is_numpy, numpy_backend, to_host
-from .functions import activation_name
-from .labels import binarizer_of
+from .functions import list_activations
 from .lbfgs import as_layers
 from .stopping import LearningRate
 
@@ -71,8 +72,7 @@ class PortableMixin(BaseEstimator):
         converted.intercepts_ = [np.array(array) for array in estimator.intercepts_]
         optimizer = getattr(estimator, "_optimizer", None)
         if optimizer is not None and estimator.solver != "lbfgs":
-            convert = convert_adam if isinstance(optimizer, AdamOptimizer) else convert_sgd
-            convert(converted, optimizer)
+            take_optimizer(converted, optimizer)
         return cast(Estimator, converted)
 
     def to_file(self, path: str | Path) -> None:
@@ -112,7 +112,8 @@ class PortableMixin(BaseEstimator):
             labels = np.asarray(model.classes)
             with contextlib.suppress(LookupError, TypeError, ValueError):  # there is no record, or a damaged one
                 labels = np.asarray(model.classes, np.dtype(str(record["label_dtype"])))
-            estimator._label_binarizer = binarizer_of(labels, multilabel=model.task == "multilabel")
+            known = np.eye(len(labels), dtype=np.int64) if model.task == "multilabel" else labels
+            estimator._label_binarizer = LabelBinarizer().fit(known)
             estimator.classes_ = estimator._label_binarizer.classes_
         estimator._reset_attributes([model.layer_sizes[0], *(layer.weight.shape[-1] for layer in layers)])
         attributes = record.get("attributes")
@@ -172,6 +173,9 @@ def to_model(estimator: Any) -> Model:
         record["feature_names"] = estimator.feature_names_in_.tolist()
     if callable(estimator.loss):
         raise ValueError("loss: a model file holds no function of one's own. Save the estimator with joblib.")
+    activations = list_activations(estimator.activation)
+    if not all(isinstance(name, str) for name in activations):
+        raise ValueError("activation: a model file holds no functions of one's own. Save the estimator with joblib.")
     classes: tuple[int | str, ...] = ()
     output_names: tuple[str, ...] = ()
     if is_classifier(estimator):
@@ -187,7 +191,7 @@ def to_model(estimator: Any) -> Model:
         output_names = tuple(name + end for name in names for end in ends)
     return Model(
         layers=estimator._layers(numpy_backend()),
-        activation=activation_name(estimator.activation),
+        activation=",".join(activations),
         loss=estimator._loss_name(),
         classes=classes,
         input_shape=(estimator.n_features_in_,),
@@ -199,14 +203,11 @@ def to_model(estimator: Any) -> Model:
 
 def plain(value: Any) -> Any:
     """Convert a value for JSON; return None if that is not possible."""
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        items = [plain(item) for item in value]
-        return None if None in items else items
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, bool | int | str) else None
+    try:
+        text = json.dumps(value, allow_nan=False, default=operator.methodcaller("tolist"))
+    except (TypeError, ValueError, AttributeError):
+        return None
+    return None if "{" in text else json.loads(text)  # keys of a dict would become text
 
 
 def saved_parameters(make: type[Any], model: Model, record: dict[str, Any]) -> dict[str, Any]:
@@ -238,25 +239,21 @@ def layers_for_raw_values(model: Model) -> Layers:
     return tuple(layers)
 
 
-def convert_adam(estimator: Any, optimizer: Any) -> None:
-    """Continue from scikit-learn's Adam; its bias correction is not part of our learning rate."""
-    estimator._optimizer = "adam", {name: float(getattr(optimizer, name)) for name in ("beta_1", "beta_2", "epsilon")}
-    step = np.asarray(optimizer.t, dtype=estimator.coefs_[0].dtype)
-    estimator._optimizer_state = AdamState(step, copy_layers(optimizer.ms), copy_layers(optimizer.vs))
+def take_optimizer(estimator: Any, optimizer: Any) -> None:
+    """Continue from scikit-learn's Adam or SGD; Adam's bias correction is not part of our learning rate."""
+
+    def copy_layers(arrays: list[Any]) -> Layers:
+        return as_layers([np.array(array, ndmin=2) for array in arrays])
+
     initial = float(optimizer.learning_rate_init)
-    estimator._learning_rate = LearningRate("constant", initial, 0.0, initial)
-
-
-def convert_sgd(estimator: Any, optimizer: Any) -> None:
-    """Continue from scikit-learn's SGD."""
-    momentum, nesterov = float(optimizer.momentum), bool(optimizer.nesterov)
-    estimator._optimizer = "sgd", {"momentum": momentum, "nesterov": nesterov}
-    estimator._optimizer_state = () if momentum == 0.0 else MomentumState(copy_layers(optimizer.velocities))
-    estimator._learning_rate = LearningRate(
-        optimizer.lr_schedule, float(optimizer.learning_rate_init), optimizer.power_t, float(optimizer.learning_rate)
-    )
-
-
-def copy_layers(arrays: list[Any]) -> Layers:
-    """Return copies of all weights and all biases, in scikit-learn's order, as layers."""
-    return as_layers([np.array(array, ndmin=2) for array in arrays])
+    if isinstance(optimizer, AdamOptimizer):
+        settings = {name: float(getattr(optimizer, name)) for name in ("beta_1", "beta_2", "epsilon")}
+        step = np.asarray(optimizer.t, dtype=estimator.coefs_[0].dtype)
+        estimator._optimizer_state = AdamState(step, copy_layers(optimizer.ms), copy_layers(optimizer.vs))
+        estimator._learning_rate = LearningRate("constant", initial, 0.0, initial)
+    else:
+        settings = {"momentum": float(optimizer.momentum), "nesterov": bool(optimizer.nesterov)}
+        estimator._optimizer_state = MomentumState(copy_layers(optimizer.velocities)) if settings["momentum"] else ()
+        rate = float(optimizer.learning_rate)
+        estimator._learning_rate = LearningRate(optimizer.lr_schedule, initial, optimizer.power_t, rate)
+    estimator._optimizer = estimator.solver, settings

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from scipy.special import expit
 
 from xpmlp.backends import Backend
-from xpmlp.nn.activations import ACTIVATIONS, Activation, Activations, find_activation, of_each_layer
+from xpmlp.nn.activations import ACTIVATIONS, Activations, of_each_layer
 from xpmlp.nn.dropout import has_dropout
 from xpmlp.nn.loss_names import find_loss
 from xpmlp.nn.losses import LOSSES, Loss, logistic, softmax_cross_entropy, squared_error
@@ -26,6 +26,16 @@ cached_activation = functools.lru_cache(maxsize=32)(own_activation)
 cached_loss = functools.lru_cache(maxsize=32)(own_loss)
 
 
+def list_activations(activation: Any) -> list[Any]:
+    """Return a parameter's activations, each a name or a pair of functions: one for all hidden layers, or for each."""
+    return [activation] if isinstance(activation, str) or is_pair(activation) else list(activation)
+
+
+def is_pair(value: Any) -> bool:
+    """Return whether a value is a function and its derivative."""
+    return isinstance(value, tuple | list) and len(value) == 2 and all(map(callable, value))
+
+
 def activations_of(activation: Any, hidden: int) -> Activations:
     """Return the activation that a parameter means: one for all hidden layers, or one for each.
 
@@ -34,46 +44,17 @@ def activations_of(activation: Any, hidden: int) -> Activations:
     ValueError
         For an unknown name, something else that is no activation, or another number than of hidden layers.
     """
-    if isinstance(activation, str | Activation) or is_pair(activation):
-        return find_one(activation)
-    found = tuple(map(find_one, activation))
-    of_each_layer(found, hidden)
-    return found
-
-
-def is_pair(value: Any) -> bool:
-    """Return whether a value is a function and its derivative."""
-    return isinstance(value, tuple | list) and len(value) == 2 and all(map(callable, value))
-
-
-def find_one(activation: Any) -> Activation:
-    """Return one activation: by its name, or made of a pair of functions."""
-    if isinstance(activation, Activation):
-        return activation
-    if is_pair(activation):
-        return cached_activation(*activation)
-    if not isinstance(activation, str) or activation not in ACTIVATIONS:
-        raise ValueError(
-            f"activation: {activation!r} is not one of {', '.join(ACTIVATIONS)}, nor a pair of functions, "
-            "f(xp, z) and its derivative."
-        )
-    found = find_activation(activation)
-    assert isinstance(found, Activation)
-    return found
-
-
-def activation_name(activation: Any) -> str:
-    """Return the name of activations for a model file.
-
-    Raises
-    ------
-    ValueError
-        If one of them is not a name: a file holds no functions.
-    """
-    names = [activation] if isinstance(activation, str | Activation) or is_pair(activation) else list(activation)
-    if not all(isinstance(name, str) for name in names):
-        raise ValueError("activation: a model file holds no functions of one's own. Save the estimator with joblib.")
-    return ",".join(names)
+    found: list[Any] = []
+    for each in list_activations(activation):
+        if not is_pair(each) and not (isinstance(each, str) and each in ACTIVATIONS):
+            raise ValueError(
+                f"activation: {each!r} is not one of {', '.join(ACTIVATIONS)}, nor a pair of functions, f(xp, z) and "
+                "its derivative."
+            )
+        found.append(cached_activation(*each) if is_pair(each) else ACTIVATIONS[each])
+    if isinstance(activation, str) or is_pair(activation):
+        return found[0]  # type: ignore[no-any-return]
+    return of_each_layer(tuple(found), hidden)
 
 
 def activation_of(estimator: Any) -> Activations:
@@ -156,17 +137,18 @@ def check_functions(estimator: Any, sizes: list[int]) -> None:
     rate = dropout_of(estimator)
     if isinstance(rate, tuple) and (len(rate) != len(sizes) or not all(0.0 <= part < 1.0 for part in rate)):
         raise ValueError(f"dropout: {rate} must be a number for each of {len(sizes)} hidden layers, in [0, 1).")
-    if estimator.solver == "lbfgs" and estimator.ensemble is not None:
-        raise ValueError("solver='lbfgs' trains one network: use sgd, adam or adamw for ensemble.")
     has_output = getattr(estimator, "out_activation", "identity") != "identity"
     if estimator.ensemble is not None and callable(estimator.loss) and has_output:
         raise ValueError("ensemble: the average of a loss of one's own after out_activation is unknown. Leave one out.")
-    if estimator.solver == "lbfgs" and has_dropout(rate):
-        raise ValueError("solver='lbfgs' needs a deterministic objective: use sgd or adam for dropout.")
-    if estimator.solver == "lbfgs" and estimator.max_grad_norm is not None:
-        raise ValueError("solver='lbfgs' has no steps to shorten: use sgd or adam for max_grad_norm.")
-    if estimator.solver == "lbfgs" and estimator.callbacks:
-        raise ValueError("solver='lbfgs' has no epochs, so it cannot call callbacks; use sgd or adam.")
+    not_for_lbfgs = {
+        "trains one network: use sgd, adam or adamw for ensemble": estimator.ensemble is not None,
+        "needs a deterministic objective: use sgd or adam for dropout": has_dropout(rate),
+        "has no steps to shorten: use sgd or adam for max_grad_norm": estimator.max_grad_norm is not None,
+        "has no epochs, so it cannot call callbacks; use sgd or adam": bool(estimator.callbacks),
+    }
+    for reason, is_given in not_for_lbfgs.items():
+        if is_given and estimator.solver == "lbfgs":
+            raise ValueError(f"solver='lbfgs' {reason}.")
 
 
 def prediction_functions(estimator: Any, backend: Backend) -> tuple[Activations, Loss]:

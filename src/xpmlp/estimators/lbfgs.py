@@ -20,7 +20,7 @@ from xpmlp.training.distributed import Combine
 
 from .functions import activation_of, exact_loss, l2_of, reported_loss
 from .problem import Problem
-from .sklearn_callbacks import one_task
+from .sklearn_callbacks import SklearnCallbacks
 
 BLOCK_VALUES = 2**21  # outputs of all layers per block: bounds the memory beside the samples
 
@@ -72,8 +72,9 @@ def fit_lbfgs(estimator: Any, problem: Problem) -> None:
         sys.stdout.write(f"Iteration {iterations}, loss = {intermediate_result.fun:.8f}\n")
 
     size = initial, blocks[0][1]
-    task = one_task(estimator, *problem.given)
-    with task, backend.scope(), backend.run_threads(*size, None), backend.threads_for(*size):
+    callbacks = SklearnCallbacks(estimator, problem.given)
+    callbacks.begin()
+    with backend.scope(), backend.run_threads(*size, None), backend.threads_for(*size):
         result = scipy.optimize.minimize(
             objective,
             backend.to_numpy(pack(xp, initial)).astype(np.float64),
@@ -89,6 +90,7 @@ def fit_lbfgs(estimator: Any, problem: Problem) -> None:
         estimator.loss_ = float(evaluate(layers, reported_loss(estimator))[0])
         estimator.n_iter_ = int(_check_optimize_result("lbfgs", result, estimator.max_iter))
         estimator._keep(layers, backend, problem.source)
+    callbacks.end()
 
 
 def split_into_blocks(problem: Problem, samples: Samples, layers: Layers) -> list[tuple[int, int, float]]:

@@ -20,7 +20,6 @@ from .arrays import move, to_host
 from .base import MLPBase
 from .classifier import MLPClassifier
 from .problem import GivenRows
-from .validation import refuse_lazy
 
 
 @dataclass(eq=False, repr=False)
@@ -117,7 +116,6 @@ class MLPRegressor(RegressorMixin, MLPBase, RegressionLoss):
 
         For the loss ``"quantile"`` it is D², the same for the pinball loss, averaged over the quantiles.
         """
-        refuse_lazy(y=y, sample_weight=sample_weight)
         if self.loss == "quantile":
             truth, weight = to_host(y), to_host(sample_weight)
             levels = LossName.parse(self._loss_name()).levels

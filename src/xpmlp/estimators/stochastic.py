@@ -72,7 +72,7 @@ def fit_stochastic(estimator: Any, problem: Problem, random_state: np.random.Ran
         reset_optimizer(estimator)
     make_optimizer, settings = optimizer_of(estimator)
     stopping = Stopping(estimator, problem, score)
-    theirs = [SklearnCallbacks(estimator, *problem.given)] if hasattr(estimator, "_skl_callbacks") else []
+    theirs = [SklearnCallbacks(estimator, problem.given)] if hasattr(estimator, "_skl_callbacks") else []
     error: DivergedError | None = None
     try:
         result = fit(

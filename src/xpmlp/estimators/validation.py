@@ -48,12 +48,3 @@ def check_targets(estimator: Any, y: Any) -> Any:
     names = {"input_name": "y", "estimator": estimator}
     y = check_array(to_host(y), accept_sparse="csr", ensure_2d=False, dtype=None, **names)
     return y.astype(np.float64) if estimator._y_numeric and y.dtype.kind == "O" else y
-
-
-def refuse_lazy(**given: Any) -> None:
-    """Refuse tables whose values have not been computed."""
-    for name, value in given.items():
-        if hasattr(value, "collect_schema") and hasattr(value, "collect"):
-            raise TypeError(
-                f"{name} is a {type(value).__name__}, whose values are not computed: give {name}.collect()."
-            )

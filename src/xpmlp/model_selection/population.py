@@ -10,9 +10,8 @@ from sklearn.model_selection._validation import _fit_and_score
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import validate_data
 
-from xpmlp.estimators.arrays import numpy_backend, to_host
+from xpmlp.estimators.arrays import decode, numpy_backend, to_host
 from xpmlp.estimators.functions import prediction_functions
-from xpmlp.estimators.labels import decode
 from xpmlp.nn.ensembles import stack_networks
 from xpmlp.nn.network import forward
 from xpmlp.nn.samples import Samples
