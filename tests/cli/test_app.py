@@ -69,6 +69,7 @@ def test_the_help_gives_each_recipe_as_the_options_that_it_stands_for(xpmlp: Run
         (("train", "digits", "--epochs", "ten"), ["--epochs", "'ten' is not a whole number"]),
         (("train", "digits", "--learning-rate", "low"), ["--learning-rate", "'low' is not a number"]),
         (("train", "digits", "--folds", "1"), ["--folds", "'1' is less than 2"]),
+        (("train", "digits", "--threads", "0"), ["--threads", "'0' is less than 1"]),
         (("evaluate",), ["MODEL"]),
         (("predict", "model.safetensors"), ["INPUT"]),
     ],

@@ -21,14 +21,6 @@ OF_IMAGES = set(FIGURES) - {"predicted.png", "residuals.png"}
 EPOCHS = [EpochRow(1, 1.0, 1.0, 0.5, 0.1, 1.0, 1.0)]
 
 
-def test_pictures_of_a_tables_run_are_drawn_again_with_the_same_titles(xpmlp: Run) -> None:
-    Path("t.csv").write_text("x,y\n" + "".join(f"{row},{row % 2}\n" for row in range(40)), encoding="utf-8")
-    xpmlp("train", "t.csv", "--target", "y", "--epochs", 2, "-o", "run", "-q")
-    xpmlp("plot", "run", "-o", "again")
-    for name in ("curves.png", "confusion.png"):
-        assert Path("again", name).read_bytes() == Path("run", name).read_bytes()
-
-
 @pytest.mark.parametrize(
     ("data", "expected", "note"),
     [

@@ -91,29 +91,19 @@ def xpmlp_in_terminal(xpmlp: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[.
 
 
 @needs_terminal
-def test_a_terminal_without_colors_is_written_to_without_them(
+def test_a_terminal_without_colors_or_a_cursor_that_moves_gets_none(
     xpmlp_in_terminal: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TERM", "xterm-256color")
-    colors = []
-    for folder in ("colored", "plain"):
-        text = xpmlp_in_terminal("train", "digits", "--epochs", 2, "-o", folder)
-        monkeypatch.setenv("NO_COLOR", "1")
-        assert "━" in text
-        parameters = ";".join(re.findall(rf"{ESCAPE}\[([\d;]*)m", text)).split(";")
-        colors.append([number for number in parameters if int(number or 0) >= 30])
-    assert colors[0] != []
-    assert colors[1] == []
-
-
-@needs_terminal
-def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(
-    xpmlp_in_terminal: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TERM", "dumb")
-    text = xpmlp_in_terminal("train", "digits", "--epochs", 2, "-o", "run")
-    assert ESCAPE not in text
-    assert text.count("\r\n") == text.count("\r") == 7
+    texts = []
+    for variable, value in (("TERM", "xterm-256color"), ("NO_COLOR", "1"), ("TERM", "dumb")):
+        monkeypatch.setenv(variable, value)
+        texts.append(xpmlp_in_terminal("train", "digits", "--epochs", 2, "-o", "run", "--force"))
+    found = [set(";".join(re.findall(rf"{ESCAPE}\[([\d;]*)m", text)).split(";")) for text in texts]
+    has_color = [any(int(number or 0) >= 30 for number in numbers) for numbers in found]
+    assert has_color == [True, False, False]
+    assert ["━" in text for text in texts] == [True, True, False]
+    assert ESCAPE not in texts[2]
+    assert texts[2].count("\r\n") == texts[2].count("\r") == 7
 
 
 @needs_terminal

@@ -82,25 +82,23 @@ def test_a_table_is_trained_judged_and_predicted(xpmlp: Run, flowers: Path) -> N
     assert everything["accuracy"] == pytest.approx(accuracy_score(given["species"], answers["prediction"]))
 
 
-@pytest.mark.parametrize("name", ["answers.parquet", "answers.arrow", "answers.json"])
-def test_predictions_are_written_in_other_formats(xpmlp: Run, run: Path, flowers: Path, name: str) -> None:
-    xpmlp("predict", run, flowers, "-o", name)
-    readers: dict[str, Any] = {".parquet": pl.read_parquet, ".arrow": pl.read_ipc, ".json": pl.read_json}
-    frame = readers[Path(name).suffix](name)
-    assert frame.height == 150
-    assert frame.columns[-4] == "prediction"
-
-
-def test_predictions_on_the_screen_stand_beside_the_target(xpmlp: Run, run: Path, flowers: Path) -> None:
-    out = xpmlp("predict", run, flowers).out
-    assert "species" in out
-    assert "prediction" in out
-    assert len(out.splitlines()) > 150
+def test_predictions_are_written_in_other_formats_and_shown_beside_the_target(
+    xpmlp: Run, run: Path, flowers: Path
+) -> None:
     rows = json.loads(xpmlp("predict", run, flowers, "--json").out)
-    assert len(rows) == 150
-    assert rows[7]["row"] == 7
-    assert set(rows[7]["probabilities"]) == {"setosa", "versicolor", "virginica"}
-    assert rows[7]["label"] == max(rows[7]["probabilities"], key=rows[7]["probabilities"].get)
+    assert [row["row"] for row in rows] == list(range(150))
+    labels = [row["label"] for row in rows]
+    assert labels == [max(row["probabilities"], key=row["probabilities"].get) for row in rows]
+    shown = [line.split() for line in xpmlp("predict", run, flowers).out.splitlines()]
+    assert [line[:3] for line in shown if "prediction" in line] == [["row", "species", "prediction"]]
+    species = pl.read_csv(flowers)["species"]
+    assert [line[:3] for line in shown[3:-1]] == [[str(i + 1), species[i], labels[i]] for i in range(150)]
+    readers: dict[str, Any] = {".parquet": pl.read_parquet, ".arrow": pl.read_ipc, ".json": pl.read_json}
+    for suffix, read in readers.items():
+        xpmlp("predict", run, flowers, "-o", f"answers{suffix}")
+        frame = read(f"answers{suffix}")
+        assert frame["prediction"].to_list() == labels
+        assert frame.columns[-4] == "prediction"
 
 
 def test_it_is_said_when_a_model_is_judged_on_what_it_was_trained_on(xpmlp: Run, flowers: Path) -> None:
@@ -151,17 +149,18 @@ def test_a_number_is_learned_judged_and_predicted(xpmlp: Run) -> None:
     assert rows[0].keys() == {"input", "row", "prediction"}
 
 
-def test_pixels_in_a_table_give_a_model_that_also_reads_pictures(
-    xpmlp: Run, digit_images: tuple[np.ndarray, np.ndarray], write_idx_folder: Any
+def test_pixels_in_a_table_give_a_model_that_also_reads_pictures_and_a_model_of_pictures_reads_them(
+    xpmlp: Run, digits_run: Path, digit_images: tuple[np.ndarray, np.ndarray], write_idx_folder: Any
 ) -> None:
     images, labels = digit_images
-    frame = pl.from_numpy(images.reshape(-1, 64), schema=[f"p{i}" for i in range(64)])
-    frame.with_columns(label=pl.Series(labels)).write_csv("digits.csv")
+    for name, largest in (("digits.csv", 255), ("digits_of_16.csv", 16)):
+        pixels = np.round(images / 255 * largest).astype(np.uint8).reshape(-1, 64)
+        frame = pl.from_numpy(pixels, schema=[f"p{i}" for i in range(64)])
+        frame.with_columns(label=pl.Series(labels)).write_csv(name)
     out = xpmlp("train", "digits.csv", "-o", "run", "--epochs", 20).out
     assert "used as pixels of 8 × 8 images" in out
     assert {"gallery.png", "confusion.png"} <= {path.name for path in Path("run").iterdir()}
-    model = load_model(Path("run/model.safetensors"))
-    assert model.image_preprocessor is not None
+    assert load_model(Path("run/model.safetensors")).image_preprocessor is not None
     # The same images as IDX files are answered alike.
     folder = write_idx_folder(Path("idx"), images, labels, test_rows=100)
     xpmlp("evaluate", "run", folder)
@@ -169,18 +168,9 @@ def test_pixels_in_a_table_give_a_model_that_also_reads_pictures(
     table = json.loads(xpmlp("predict", "run", "digits.csv", "--json").out)
     for one, other in zip(idx, table, strict=False):
         assert one["probabilities"] == pytest.approx(other["probabilities"], rel=1e-4)
-
-
-def test_a_model_of_images_judges_and_predicts_a_table_of_pixels(
-    xpmlp: Run, digits_run: Path, digit_images: tuple[np.ndarray, np.ndarray]
-) -> None:
-    images, labels = digit_images
-    raw = np.round(images / 255 * 16).astype(np.uint8)
-    frame = pl.from_numpy(raw.reshape(-1, 64), schema=[f"p{i}" for i in range(64)])
-    frame.with_columns(label=pl.Series(labels)).write_csv("digits.csv")
-    judged = json.loads(xpmlp("evaluate", digits_run, "digits.csv", "--json").out)
+    judged = json.loads(xpmlp("evaluate", digits_run, "digits_of_16.csv", "--json").out)
     assert judged["accuracy"] > 0.96
-    assert len(json.loads(xpmlp("predict", digits_run, "digits.csv", "--json").out)) == 360
+    assert len(json.loads(xpmlp("predict", digits_run, "digits_of_16.csv", "--json").out)) == 360
 
 
 def test_other_tables_are_predicted_alike_or_refused(xpmlp: Run, refused: Run, run: Path, flowers: Path) -> None:

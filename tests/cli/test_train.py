@@ -130,17 +130,17 @@ def test_options_override_the_recipe_and_nothing_else(xpmlp: Run, recipe: str) -
         "seed": 7,
     }
     assert changed.keys() == RECIPES[recipe].to_json().keys()
-    options = {f"--{name.replace('_', '-')}": value for name, value in changed.items()}
-    options["--hidden"] = " 8 , 16"
-    del options["--hidden-layer-sizes"]
-    every_second = [dict(list(options.items())[start::2]) for start in (0, 1)]
-    for given in every_second:
-        given = {"--epochs": 1} | given
-        arguments = [part for option in given.items() for part in option]
+
+    def option(name: str) -> list[Any]:
+        if name == "hidden_layer_sizes":
+            return ["--hidden", " 8 , 16"]
+        return [f"--{name.replace('_', '-')}", changed[name]]
+
+    for names in ([*changed][::2], [*changed][1::2]):
+        arguments = [part for name in {"epochs": 1, **dict.fromkeys(names)} for part in option(name)]
         out = xpmlp("train", "digits", "--recipe", recipe, *arguments, "-o", "run", "--force").out
-        assert ("without class weights, trained in" in out) == ("--class-weight" in given)
-        names = ["hidden_layer_sizes" if option == "--hidden" else option[2:].replace("-", "_") for option in given]
-        expected = RECIPES[recipe].to_json() | {name: changed[name] for name in names}
+        assert ("without class weights, trained in" in out) == ("class_weight" in names)
+        expected = RECIPES[recipe].to_json() | {name: changed[name] for name in ("epochs", *names)}
         assert settings_of(Path("run")) == Recipe.from_json(expected)
 
 
@@ -187,6 +187,7 @@ SETTINGS = [
     ("patience", "0", "0 is not a number above 0"),
     ("checkpoint-every", "0", "0 is not a number above 0"),
 ]
+DIVERGED = ("Error: Training diverged in epoch 1:", "use a smaller one. Nothing is saved.\n")
 EMPTY_NAME = "--output: the name is empty. Give a name, or leave the option out."
 
 
@@ -206,6 +207,11 @@ EMPTY_NAME = "--output: the name is empty. Give a name, or leave the option out.
         (("train", "iris", "--test", "x.csv", "--test-fraction", "0.5"), ("--test and --test-fraction: give one",)),
         (("train", "iris", "--test", "x.csv"), ("x.csv: there is no such file",)),
         (("train", "missing.csv"), ("missing.csv: there is no such file",)),
+        # Warnings are errors here, so NumPy's own complaints would fail this.
+        *(
+            (("train", "digits", "--learning-rate", rate, "--schedule", "constant", "-q"), DIVERGED)
+            for rate in ("1e18", "1e300")
+        ),
     ],
 )
 def test_what_cannot_be_is_one_line_with_the_value_and_the_remedy_and_leaves_nothing(
