@@ -173,7 +173,7 @@ def test_every_member_equals_the_same_network_trained_alone(backend_name: str, c
     optimizer, settings, loss, dropout = CASES[case]
     members = make_members(settings, dropout)
     backend = load_backend(backend_name, None if backend_name == "cupy" else "cpu")
-    train(members, samples(loss in REGRESSION), optimizer, loss, backend, compact_below=0.5)
+    train(members, samples(loss in REGRESSION), optimizer, loss, backend)
     for member, alone in zip(members, trained_alone(case), strict=True):
         assert_equal(member.layers, alone.layers)
         assert member.stop_reason == alone.stop_reason
@@ -235,9 +235,19 @@ def test_units_whose_output_without_weights_is_not_0_are_not_padded() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"compact_below": 0.0}, {"compact_below": 1.0}, {"models_at_once": 1}, {"models_at_once": 5}, {}]
+    "settings",
+    [
+        {"models_at_once": 12, "compact_below": 0.0},
+        {"models_at_once": 12, "compact_below": 1.0},
+        {"models_at_once": 1},
+        {"models_at_once": 5},
+        {},
+    ],
 )
-def test_how_a_population_is_divided_does_not_change_its_members(settings: dict[str, Any]) -> None:
+def test_how_a_population_is_divided_does_not_change_its_members(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xpmlp.training.population.train.COMPACT_BELOW", settings.pop("compact_below", 0.75))
     members = make_members(MOMENTA)
     alone = dict(enumerate(trained_alone("momenta")))
     if not settings:  # one diverges, and two have rows that differ from the others' by more than a batch

@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -32,7 +32,6 @@ Score = Callable[[Layers], tuple[float, float]]  # the validation loss and score
 class LearningRate:
     """A schedule for `fit` whose rate changes between epochs only."""
 
-    by_epoch: ClassVar[bool] = True
     kind: str  # "constant", "invscaling" (decays with the samples seen), or "adaptive" (divided by 5 before stopping)
     initial: float
     power: float  # exponent of "invscaling"

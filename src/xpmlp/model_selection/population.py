@@ -81,32 +81,16 @@ def train(fits: list[Fit]) -> None:
 
 
 def pool(folds: dict[int, Fold]) -> tuple[Samples, dict[int, Any]]:
-    """Return all samples on the host, and the positions of each fold's rows among them, by its key.
-
-    Rows without weights that are the same in several folds are held once.
-    """
-    parts = {key: fold.problem.samples.map(to_host) for key, fold in folds.items()}
-    first, *others = parts.values()
-    if others and all(part.weight is None for part in parts.values()):
-        count = 1 + max(int(np.max(fold.train)) for fold in folds.values())
-        shared = first.map(lambda array: np.zeros((count, array.shape[1]), array.dtype))
-        for key, fold in folds.items():
-            shared.x[fold.train], shared.targets[fold.train] = parts[key].x, parts[key].targets
-        if all(
-            np.array_equal(mine[folds[key].train], own)
-            for key, part in parts.items()
-            for mine, own in zip(shared.arrays, part.arrays, strict=True)
-        ):
-            return shared, {key: fold.train for key, fold in folds.items()}
-    starts = np.cumsum([0, *(part.rows for part in parts.values())])
-    weights = [np.ones(part.rows, part.x.dtype) if part.weight is None else part.weight for part in parts.values()]
+    """Return the samples of all folds on the host, and the positions of each fold's rows among them, by its key."""
+    parts = [fold.problem.samples.map(to_host) for fold in folds.values()]
+    weights = [np.ones(part.rows, part.x.dtype) if part.weight is None else part.weight for part in parts]
     samples = Samples(
-        np.concatenate([part.x for part in parts.values()]),
-        np.concatenate([part.targets for part in parts.values()]),
-        np.concatenate(weights) if any(part.weight is not None for part in parts.values()) else None,
+        np.concatenate([part.x for part in parts]),
+        np.concatenate([part.targets for part in parts]),
+        np.concatenate(weights) if any(part.weight is not None for part in parts) else None,
     )
-    pairs = zip(parts.items(), starts, strict=False)
-    return samples, {key: start + np.arange(part.rows) for (key, part), start in pairs}
+    ends = np.cumsum([part.rows for part in parts])
+    return samples, {key: np.arange(end - part.rows, end) for key, part, end in zip(folds, parts, ends, strict=True)}
 
 
 def score_together(fits: dict[int, Fit], tasks: Sequence[Task]) -> None:
@@ -124,30 +108,23 @@ def score_together(fits: dict[int, Fit], tasks: Sequence[Task]) -> None:
 
 def score_fold(fits: list[Fit], task: Task) -> None:
     """Compute the accuracies of networks on the test rows that they share."""
-    first, (_, X, y) = fits[0], task.arguments
-    x, truth = _safe_split(first.estimator, X, y, task.keywords["test"], task.keywords["train"])
-    if first.estimator is not first.network and len(first.estimator.steps) > 1:
-        x = first.estimator[:-1].transform(x)
-    widest = max(layer.weight.shape[-1] for layer in first.member.layers)
+    (_, X, y), network, backend = task.arguments, fits[0].network, numpy_backend()
+    x, truth = _safe_split(fits[0].estimator, X, y, task.keywords["test"], task.keywords["train"])
+    if fits[0].estimator is not network and len(fits[0].estimator.steps) > 1:
+        x = fits[0].estimator[:-1].transform(x)
+    x = np.asarray(validate_data(network, x, reset=False), fits[0].member.dtype)
+    activation, loss = prediction_functions(network, backend)
+    widest = max(layer.weight.shape[-1] for layer in fits[0].member.layers)
     together = max(1, SCORED_AT_ONCE // (len(truth) * widest))
     for start in range(0, len(fits), together):
         some = fits[start : start + together]
-        for fit, accuracy in zip(some, accuracies(some, x, truth), strict=True):
-            fit.test_score = float(accuracy)
-
-
-def accuracies(fits: list[Fit], x: Any, truth: Any) -> Any:
-    """Return the accuracy of each network on the same rows."""
-    network, backend = fits[0].network, numpy_backend()
-    x = validate_data(network, x, reset=False)
-    layers = stack_networks(np, [fit.member.layers for fit in fits])
-    activation, loss = prediction_functions(network, backend)
-    x = np.asarray(x, layers[0].weight.dtype)
-    with backend.threads_for(layers, len(x)):
-        outputs = loss.predict(np, forward(np, layers, x, activation)[1])
-    binarizer = network._label_binarizer
-    labels = decode(backend, outputs.reshape(-1, outputs.shape[-1]), binarizer).reshape(len(fits), -1)
-    return np.mean(labels == truth, axis=-1)
+        layers = stack_networks(np, [fit.member.layers for fit in some])
+        with backend.threads_for(layers, len(x)):
+            outputs = loss.predict(np, forward(np, layers, x, activation)[1])
+        labels = decode(backend, outputs.reshape(-1, outputs.shape[-1]), network._label_binarizer)
+        accuracies = np.mean(labels.reshape(len(some), -1) == truth, axis=-1).tolist()
+        for fit, accuracy in zip(some, accuracies, strict=True):
+            fit.test_score = accuracy
 
 
 def score(fit: Fit, task: Task) -> Any:

@@ -51,7 +51,6 @@ def population_step(
     optimizer: Callable[..., Optimizer],
     fixed: tuple[tuple[str, float], ...],
     varying: tuple[str, ...],
-    has_dropout: bool,
 ) -> Step:
     """Compose the step of a population, which reads the settings in which its members differ from its state."""
 

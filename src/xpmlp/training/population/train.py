@@ -41,11 +41,8 @@ class Plan(NamedTuple):
     step: Step
     optimizer: Callable[..., Optimizer]
     varying: tuple[str, ...]  # settings in which members differ
-    has_dropout: bool
     batch_size: int
-    dtype: str
     cancelled: threading.Event
-    compact_below: float
 
 
 def train_population(
@@ -58,7 +55,6 @@ def train_population(
     batch_size: int,
     backend: Backend,
     models_at_once: int | None = None,
-    compact_below: float = COMPACT_BELOW,
 ) -> None:
     """Train each member to what `fit` would have made of it alone, up to rounding.
 
@@ -77,9 +73,6 @@ def train_population(
         Rows per step; each member's last batch of an epoch holds the remainder.
     models_at_once
         The most members to train at once; by default as many as memory is planned for.
-    compact_below
-        Once less than this fraction of the places is in use, the members move closer together.
-
     Raises
     ------
     SettingsError
@@ -88,26 +81,12 @@ def train_population(
     if not members:
         return
     check_members(members, batch_size)
-    dtype = members[0].dtype
-    fixed, varying = split_settings(members)
-    has_dropout = any(member.dropout > 0.0 for member in members)
-    plan = Plan(
-        backend=backend,
-        samples=samples,
-        activation=activation,
-        loss=loss,
-        step=population_step(activation, loss, optimizer, fixed, varying, has_dropout),
-        optimizer=optimizer,
-        varying=varying,
-        has_dropout=has_dropout,
-        batch_size=batch_size,
-        dtype=dtype,
-        cancelled=threading.Event(),
-        compact_below=compact_below,
-    )
     parts = split_members(backend, members, batch_size, models_at_once)
     with backend.scope():
-        plan = plan._replace(samples=with_empty_row(backend, move_samples(backend, samples, dtype), parts))
+        samples = with_empty_row(backend, move_samples(backend, samples, members[0].dtype), parts)
+    fixed, varying = split_settings(members)
+    step = population_step(activation, loss, optimizer, fixed, varying)
+    plan = Plan(backend, samples, activation, loss, step, optimizer, varying, batch_size, threading.Event())
     workers = min(len(parts), threads_in_use()) if backend.trains_in_threads else 1
     if workers == 1:
         try:
@@ -185,7 +164,7 @@ class Part:
 
         def stack(*arrays: Any) -> Any:
             stacked = np.stack(arrays)
-            return backend.asarray(stacked.reshape(len(self.grid), -1, *stacked.shape[1:]), plan.dtype)
+            return backend.asarray(stacked.reshape(len(self.grid), -1, *stacked.shape[1:]), everyone[0].dtype)
 
         everyone = [member for row in self.grid for member in row]
         layers = tree_map(stack, everyone[0].layers, *(member.layers for member in everyone[1:]))
@@ -195,7 +174,7 @@ class Part:
         return PopulationState(
             layers=layers,
             optimizer=plan.optimizer(**own).init(backend.xp, layers),
-            dropout=backend.asarray(keys) if plan.has_dropout else (),
+            dropout=backend.asarray(keys) if "dropout" in plan.varying or everyone[0].dropout > 0.0 else (),
             settings=tuple(settings.values()),
         )
 
@@ -203,8 +182,7 @@ class Part:
         """Train until every member is done."""
         active = self.members
         while active and not self.plan.cancelled.is_set():
-            places = sum(map(len, self.grid))
-            if len(active) < self.plan.compact_below * places:
+            if len(active) < COMPACT_BELOW * sum(map(len, self.grid)):
                 self.compact(active)
             before = self.state
             self.train_epoch(active)
@@ -224,7 +202,7 @@ class Part:
             self.state,
             plan.samples,
             backend.asarray(order),
-            backend.asarray(rates[..., None, None], plan.dtype),
+            backend.asarray(rates[..., None, None], active[0].dtype),
             plan.batch_size,
         )
         sums = [xp.sum(a, axis=(-2, -1)) for layer in self.state.layers for a in layer]
@@ -245,7 +223,7 @@ class Part:
                 member.diverged = True
                 member.stop("diverged")
                 continue
-            validation_loss, validation_accuracy, member.score = scores.of(place) if scores else (None, None, None)
+            loss, member.score = (None, None) if scores is None else (part[row][column] for part in scores)
             member.history.append(
                 EpochRow(
                     epoch=epoch + 1,
@@ -256,8 +234,8 @@ class Part:
                     seconds=seconds,
                     samples_per_second=len(member.rows.train) / seconds,
                     objective=member.objective,
-                    validation_loss=validation_loss,
-                    validation_accuracy=validation_accuracy,
+                    validation_loss=loss,
+                    validation_accuracy=None if plan.loss.is_correct is None else member.score,
                 )
             )
             if member.on_epoch_end is not None:
@@ -270,12 +248,7 @@ class Part:
 
     def learning_rates(self, epoch: int) -> Float[np.ndarray, "steps groups models"]:
         """Return the learning rate of each step of an epoch."""
-        first = epoch * self.steps
-        shape = (self.steps, len(self.grid), len(self.grid[0]))
-        if all(getattr(member.schedule, "by_epoch", False) for member in self.members):
-            now = [[m.schedule(first, m.epochs * self.steps) for m in row] for row in self.grid]
-            return np.broadcast_to(np.asarray(now), shape)
-        steps = range(first, first + self.steps)
+        steps = range(epoch * self.steps, (epoch + 1) * self.steps)
         rates = {id(m): [m.schedule(step, m.epochs * self.steps) for step in steps] for m in self.members}
         return np.asarray([[rates[id(m)] for m in row] for row in self.grid]).transpose(2, 0, 1)
 

@@ -1,9 +1,8 @@
 """Validation of all members of a population after each epoch."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from xpmlp.backends import Backend
 from xpmlp.nn.activations import Activations
@@ -14,22 +13,6 @@ from xpmlp.nn.samples import Samples, make_batch, take_rows
 from xpmlp.nn.tree import tree_map
 
 from .member import Member
-
-
-class Scores(NamedTuple):
-    """Of all places: mean loss, accuracy, and score. The accuracy is None for regression."""
-
-    loss: Float[np.ndarray, "groups models"]
-    accuracy: Float[np.ndarray, "groups models"] | None
-    score: Float[np.ndarray, "groups models"]
-
-    def of(self, place: tuple[int, int]) -> tuple[float, float | None, float]:
-        """Return those of one place."""
-        return (
-            float(self.loss[place]),
-            None if self.accuracy is None else float(self.accuracy[place]),
-            float(self.score[place]),
-        )
 
 
 class ValidationRows:
@@ -61,8 +44,8 @@ class ValidationRows:
             mean = np.sum(counted * truth, axis=-2, keepdims=True) / np.sum(counted, axis=-2, keepdims=True)
             self.variance = np.sum(counted * (truth - mean) ** 2, axis=-2)
 
-    def score(self, layers: Layers) -> Scores:
-        """Return the losses and scores of all networks; a batch of rows at a time."""
+    def score(self, layers: Layers) -> tuple[list[list[float]], list[list[float]]]:
+        """Return the mean loss of each group's models, and their accuracy or R²; a batch of rows at a time."""
         backend, loss, xp = self.backend, self.loss, self.backend.xp
         sums: Any = None
         for start in range(0, self.rows.shape[-1], self.batch_size):
@@ -81,9 +64,9 @@ class ValidationRows:
                 of_score = xp.sum(weight[..., None] * errors * errors, axis=-2)
             part = (xp.sum(losses * weight, axis=-1), xp.sum(weight, axis=-1), of_score)
             sums = part if sums is None else tree_map(xp.add, sums, part)
-        loss, total, of_score = tree_map(backend.to_numpy, sums)
+        losses, total, scores = tree_map(backend.to_numpy, sums)
         if self.variance is None:
-            return Scores(loss / total, of_score / total, of_score / total)
-        constant = np.where(of_score == 0.0, 1.0, 0.0)  # of constant targets, as in scikit-learn's r2_score
-        r2 = np.where(self.variance > 0.0, 1.0 - of_score / np.where(self.variance > 0.0, self.variance, 1.0), constant)
-        return Scores(loss / total, None, np.mean(r2, axis=-1))
+            return (losses / total).tolist(), (scores / total).tolist()
+        constant = np.where(scores == 0.0, 1.0, 0.0)  # of constant targets, as in scikit-learn's r2_score
+        r2 = np.where(self.variance > 0.0, 1.0 - scores / np.where(self.variance > 0.0, self.variance, 1.0), constant)
+        return (losses / total).tolist(), np.mean(r2, axis=-1).tolist()

@@ -1,6 +1,5 @@
 """A sweep's study in Optuna: the proposed trials, their results, and the importances of the settings."""
 
-import json
 import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -70,8 +69,8 @@ class Account:
         self.optuna = import_optional("optuna", extra="sweep", purpose="A sweep")
         self.asked: dict[int, Any] = {}
         self.told: dict[int, Trial] = {}
-        self.choices = {
-            name: {describe_choice(value): value for value in values}
+        self.choices = {  # by what Optuna keeps of them, which has no tuples
+            name: {describe_value(value) if isinstance(value, tuple) else value: value for value in values}
             for name, values in space.items()
             if not isinstance(values, Range)
         }
@@ -85,11 +84,8 @@ class Account:
                 if frozen.params.keys() == space.keys():
                     study.enqueue_trial(frozen.params)
         if sampler == "grid":
-            taken = {json.dumps(self.write(trial.settings), sort_keys=True) for trial in self.told.values()}
-            for combination in product(*(choices for choices in self.choices.values())):
-                params = dict(zip(self.choices, combination, strict=True))
-                if json.dumps(params, sort_keys=True) not in taken:
-                    study.enqueue_trial(params, skip_if_exists=True)
+            for combination in product(*self.choices.values()):
+                study.enqueue_trial(dict(zip(self.choices, combination, strict=True)), skip_if_exists=True)
 
     def trials(self) -> list[Trial]:
         """Return the finished trials, in the order of their numbers."""
@@ -101,10 +97,6 @@ class Account:
             name: self.choices[name][value] if name in self.choices else as_setting(name, value)
             for name, value in params.items()
         }
-
-    def write(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what Optuna keeps of settings."""
-        return {name: describe_choice(value) if name in self.choices else value for name, value in settings.items()}
 
     def ask(self) -> Trial:
         """Return a trial that Optuna proposes."""
@@ -140,11 +132,6 @@ class Account:
         self.told[trial.number] = trial
         if on_trial is not None:
             on_trial(trial)
-
-
-def describe_choice(value: Any) -> Any:
-    """Return a value as Optuna keeps it, which has no tuples."""
-    return describe_value(value) if isinstance(value, tuple) else value
 
 
 def find_importances(space: Space, trials: Sequence[Trial]) -> dict[str, float]:

@@ -79,18 +79,13 @@ def share_out(trials: Sequence[Trial], recipe: Recipe, dataset: Dataset, process
     """Return each process's trials: the longest are given out first, each to the process with the least to do."""
     loss = choose_loss(dataset, recipe)
 
-    def work(trial: Trial) -> tuple[int, str]:
+    def work(trial: Trial) -> int:
         own = replace(recipe, **trial.settings)
-        products = sum(inputs * outputs for inputs, outputs in pairwise(layer_sizes(dataset, own, loss)))
-        return own.epochs * products, str([getattr(own, name) for name in TOGETHER])
+        return own.epochs * sum(inputs * outputs for inputs, outputs in pairwise(layer_sizes(dataset, own, loss)))
 
     parts: list[list[Trial]] = [[] for _ in range(processes)]
-    loads = [0] * processes
-    works = {trial.number: work(trial) for trial in trials}
-    for trial in sorted(trials, key=lambda trial: works[trial.number], reverse=True):
-        process = loads.index(min(loads))
-        parts[process].append(trial)
-        loads[process] += works[trial.number][0]
+    for trial in sorted(trials, key=work, reverse=True):
+        min(parts, key=lambda part: sum(map(work, part))).append(trial)
     return [sorted(part, key=lambda trial: trial.number) for part in parts]
 
 
