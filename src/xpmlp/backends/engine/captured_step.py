@@ -3,7 +3,7 @@
 import copy
 import functools
 from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -51,7 +51,7 @@ class CapturedStep:
         self.steps = batches.shape[0]
         self.returned: State | None = None
 
-    def map_buffers(self, function: Callable[[Any], Any]) -> Self:
+    def map_buffers(self, function: Callable[[Any], Any]) -> Any:
         """Return the same step with `function` applied to each of its buffers, samples included."""
         mapped = copy.copy(self)
         mapped.samples = self.samples.map(function)
