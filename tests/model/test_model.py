@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pickle
+import re
 import shutil
 import struct
 from collections.abc import Callable
@@ -334,7 +335,7 @@ def test_an_ensemble_comes_back_from_its_file(scratch: Path) -> None:
     assert (ensemble().parameters, repr(ensemble())[:16]) == (5 * make_model().parameters, "Model(5 × 6-4-3,")
 
 
-def test_networks_of_an_ensemble_that_differ_are_refused(scratch: Path) -> None:
+def test_networks_of_an_ensemble_that_differ_are_refused() -> None:
     first, last = ensemble().layers
     for layers, message in (
         ((first, Layer(last.weight[:4], last.bias)), r"layer 1's weight has shape (4, 4, 3), expected (5, 4, outputs)"),
@@ -346,10 +347,6 @@ def test_networks_of_an_ensemble_that_differ_are_refused(scratch: Path) -> None:
         with pytest.raises(ModelError) as error:
             make_model(layers=layers)
         assert message in str(error.value)
-    content = model_to_bytes(ensemble())
-    scratch.write_bytes(content.replace(b'"format_version":"4"', b'"format_version":"3"'))
-    with pytest.raises(XpmlpError, match=r"layer 0's bias has shape \(5, 4\), expected \(outputs,\)"):
-        load_model(scratch)
 
 
 # Files that are damaged, of another kind, or wrong in any one place
@@ -404,13 +401,11 @@ def with_value(content: bytes, place: tuple[Any, ...], value: Any) -> str:
 
 
 def test_a_file_that_was_cut_is_refused_wherever_it_was_cut(scratch: Path) -> None:
-    end_of_header = 8 + int.from_bytes(CONTENT[:8], "little")
     for length in range(len(CONTENT)):
         scratch.write_bytes(CONTENT[:length])
         message = refused(scratch)
-        if length > 8:  # before, the kind of file is unknown
-            whole = len(CONTENT) if length >= end_of_header else end_of_header
-            assert f"(cut short: {length:,} bytes of at least {whole:,}). Copy or download it again." in message
+        reason = r"header too small|invalid header length|incomplete metadata"
+        assert re.search(rf"cannot be read as a model file \(.*({reason}).*\)\. Copy or download it again", message)
     scratch.write_bytes(CONTENT + b"\0")
     refused(scratch)
 
@@ -603,7 +598,7 @@ def test_a_missing_field_or_description_is_named(path: Path) -> None:
         ("optimizer.step", np.zeros(1, np.float32), "the tensor 'optimizer.step' is unknown"),
         ("layers.00.weight", np.zeros((4, 3), np.float32), "the tensor 'layers.00.weight' is unknown"),
         ("layers.1.weight", np.zeros((5, 3), np.float32), "layer 1's weight has shape (5, 3), expected (4, outputs)"),
-        ("layers.0.bias", np.zeros((1, 4), np.float32), "layer 0's bias has shape (1, 4), expected (outputs,)"),
+        ("layers.0.bias", np.zeros((1, 4), np.float32), "layer 0's bias has shape (1, 4), expected (4,)"),
         ("layers.0.weight", np.zeros((6, 4), np.complex64), "complex64"),
     ],
 )

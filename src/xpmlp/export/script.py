@@ -9,6 +9,7 @@ from collections.abc import Callable
 from string import Template
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from xpmlp.datasets import TableOptions
@@ -132,7 +133,7 @@ def constants(model: Model) -> str:
         values |= {"HEADER": reading.header, "COMMENT": reading.comment}
         values |= {"MISSING": tuple(markers(TableOptions.recorded(model.training)))}
         values |= {"MISSING_NUMBERS": tuple(MARKERS_AMONG_NUMBERS), "WRONG_IS_MISSING": schema.missing == "auto"}
-        columns = [column.to_json() for column in schema.columns]
+        columns = [msgspec.to_builtins(column) for column in schema.columns]
         for column in columns:
             if form := reading.formats.get(column["name"]):
                 column["format"] = (form.decimal, form.unit, MAGNITUDES if form.magnitudes else {})

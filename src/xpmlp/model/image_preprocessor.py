@@ -66,17 +66,8 @@ class ImagePreprocessor(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
             One image per row, from 0 (black) to 1 (white). At most a few thousand of them are measured.
         input_shape
             Height and width in pixels.
-
-        Raises
-        ------
-        DataError
-            If the rows do not hold images of that shape.
         """
         height, width = input_shape
-        if height < 1 or width < 1 or height * width != x.shape[1]:
-            raise DataError(
-                f"images of {height} × {width} pixels need rows of {height * width} values, these have {x.shape[1]}"
-            )
         images = x[measured_rows(len(x))].reshape(-1, height, width)
         border = images[:, border_mask(height, width)]
         background: Literal["dark", "light"] = "light" if border.size and np.median(border) > 0.5 else "dark"

@@ -28,11 +28,10 @@ from xpmlp.whole_files import write_whole
 from .image_preprocessor import ImagePreprocessor
 from .model import Model, ModelError
 from .picture_resizer import PictureResizer
-from .table_schema import Column, TableSchema
+from .table_schema import TableSchema
 
 FORMAT = "xpmlp"
 HOW_TO_TRAIN = "Train a model with: xpmlp train DATA"
-LONGEST_HEADER = 100_000_000  # safetensors' own limit, in bytes
 
 
 class Description(msgspec.Struct, rename={"image_preprocessor": "image_form", "table_schema": "table_form"}):
@@ -61,16 +60,8 @@ class Description5(Description2):
 
 
 # Activations and losses before version 3.
-OLD_NAMES = (
-    "identity",
-    "logistic",
-    "tanh",
-    "relu",
-    "softmax_cross_entropy",
-    "logistic_cross_entropy",
-    "squared_error",
-    "poisson",
-)
+OLD_NAMES = {"identity", "logistic", "tanh", "relu", "squared_error", "poisson"}
+OLD_NAMES |= {"softmax_cross_entropy", "logistic_cross_entropy"}
 DESCRIPTIONS = {"1": Description, "2": Description2, "3": Description2, "4": Description2, "5": Description5}
 NEWEST = "5"
 
@@ -96,15 +87,15 @@ def model_to_bytes(model: Model) -> bytes:
     for index, layer in enumerate(model.layers):
         tensors[f"layers.{index}.weight"] = np.ascontiguousarray(layer.weight)
         tensors[f"layers.{index}.bias"] = np.ascontiguousarray(layer.bias[..., 0, :])
-    version = "2" if model.table_schema is not None or model.task in ("regression", "binary") else "1"
-    if model.activation not in OLD_NAMES or model.loss not in OLD_NAMES:
-        version = "3"
-    if model.table_schema is not None and not model.table_schema.is_of_version_2:
-        version = "3"
-    if model.members is not None:
-        version = "4"
-    if isinstance(model.image_preprocessor, PictureResizer):
-        version = "5"
+    schema = model.table_schema
+    needed = {
+        "5": isinstance(model.image_preprocessor, PictureResizer),
+        "4": model.members is not None,
+        "3": not {model.activation, model.loss} <= OLD_NAMES or not (schema is None or schema.is_of_version_2),
+        "2": schema is not None or model.task in ("regression", "binary"),
+        "1": True,
+    }
+    version = next(version for version, is_needed in needed.items() if is_needed)
     description = DESCRIPTIONS[version]
     names = zip(description.__struct_encode_fields__, description.__struct_fields__, strict=True)
     values = {key: getattr(model, name) for key, name in names}
@@ -113,13 +104,8 @@ def model_to_bytes(model: Model) -> bytes:
 
 
 def struct_to_json(value: Any) -> dict[str, Any]:
-    """Return a part of a description as an object for JSON."""
-    if isinstance(value, Column):
-        return value.to_json()
-    values = msgspec.structs.asdict(value)
-    if values.get("reading", ...) is None:  # earlier versions do not know it
-        del values["reading"]
-    return values
+    """Return a part of a description as an object for JSON, without a ``reading`` of None, which old versions lack."""
+    return {key: part for key, part in msgspec.to_builtins(value).items() if (key, part) != ("reading", None)}
 
 
 def with_sorted_metadata(content: bytes) -> bytes:
@@ -182,33 +168,10 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError, TypeError, ValueError, AttributeError) as error:
         # TypeError, ValueError and AttributeError: element types that NumPy does not have.
-        reason, remedy, expected = str(error), HOW_TO_TRAIN, expected_size(path)
-        if (run := path.parent).joinpath("model.safetensors").is_file():
-            remedy = f"Give the run's folder, {run}."
-        elif expected is None:
-            remedy = f"Give the folder of a run first, then the data. {HOW_TO_TRAIN}"
-        if expected is not None and (size := os.path.getsize(path)) < expected:
-            reason, remedy = f"cut short: {size:,} bytes of at least {expected:,}", "Copy or download it again."
-        raise ModelFileError(f"{path}: cannot be read as a model file ({reason}). {remedy}") from error
-
-
-def expected_size(path: Path) -> int | None:
-    """Return the bytes that a safetensors file should have by its header, or by its length if the header itself is cut.
-
-    None if the file is of another kind, or damaged otherwise.
-    """
-    try:
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > LONGEST_HEADER:
-                return None
-            header = file.read(length)
-        if len(header) < length:
-            return 8 + length if header.startswith(b"{") else None
-        tensors = [entry for name, entry in json.loads(header).items() if name != "__metadata__"]
-        return 8 + length + max(int(entry["data_offsets"][1]) for entry in tensors)
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError):
-        return None
+        remedy = f"Copy or download it again, or give the folder of a run first, then the data. {HOW_TO_TRAIN}"
+        if path.name != (name := "model.safetensors") and path.with_name(name).is_file():
+            remedy = f"Give the run's folder, {path.parent}."
+        raise ModelFileError(f"{path}: cannot be read as a model file ({error}). {remedy}") from error
 
 
 def parse_model(text: str, tensors: dict[str, Any], version: str) -> Model:
@@ -221,10 +184,10 @@ def parse_model(text: str, tensors: dict[str, Any], version: str) -> Model:
         raise ModelError(f"its description is invalid: {explain_invalid(error, values)}") from error
     except (ValueError, RecursionError) as error:
         raise ModelError(f"its description is not JSON ({error})") from error
-    return Model(parse_layers(tensors, version), **msgspec.structs.asdict(description))
+    return Model(parse_layers(tensors), **msgspec.structs.asdict(description))
 
 
-def parse_layers(tensors: dict[str, Any], version: str) -> Layers:
+def parse_layers(tensors: dict[str, Any]) -> Layers:
     """Return the tensors of a file as layers, in order."""
     expected = {f"layers.{i}.{part}" for i in range((len(tensors) + 1) // 2) for part in ("weight", "bias")}
     # Unknown names first: they count towards the number of layers, so that a file seems to lack others.
@@ -235,9 +198,7 @@ def parse_layers(tensors: dict[str, Any], version: str) -> Layers:
     layers = []
     for index in range(len(tensors) // 2):
         weight, bias = tensors[f"layers.{index}.weight"], tensors[f"layers.{index}.bias"]
-        dimensions = {"4": (2,), "5": (1, 2)}.get(version, (1,))
-        if bias.ndim not in dimensions:
-            shape = "(members, outputs)" if version == "4" else "(outputs,)"
-            raise ModelError(f"layer {index}'s bias has shape {bias.shape}, expected {shape}")
+        if bias.shape != (expected_shape := (*weight.shape[:-2], *weight.shape[-1:])):
+            raise ModelError(f"layer {index}'s bias has shape {bias.shape}, expected {expected_shape}")
         layers.append(Layer(weight, bias[..., None, :]))
     return tuple(layers)

@@ -30,7 +30,32 @@ def read_picture(path: Path | Any) -> Any:
     DataError
         If the file is missing, not a picture, damaged, or too large.
     """
-    return without_transparency(open_picture(path))
+    picture = open_picture(path)
+    from PIL import Image
+
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        return deep_grey(picture)
+    if not picture.has_transparency_data:
+        return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+
+    picture = picture.convert("RGBA")
+    visible = picture.getchannel("A").point(lambda alpha: 255 if alpha >= 128 else 0).getbbox()
+    if visible is not None:
+        # A sheet with a transparent margin or round corners has its own background; a drawing has none.
+        sheet = np.asarray(picture.crop(visible))
+        border = sheet[border_mask(*sheet.shape[:2])]
+        opaque = border[:, 3] >= 128
+        own = np.median(border[opaque, :3], axis=0) if opaque.any() else np.zeros(3)
+        if opaque.mean() >= 0.9 and np.abs(sheet[..., :3] - own)[sheet[..., 3] >= 128].max() >= 255 * FAINTEST_INK:
+            backdrop = Image.new("RGBA", picture.size, (*(round(float(value)) for value in own), 255))
+            return Image.alpha_composite(backdrop, picture).crop(visible).convert("RGB")
+
+    pixels = np.asarray(picture.convert("LA"), dtype=np.float32)
+    alpha = pixels[..., 1]
+    is_light = (pixels[..., 0] * alpha).sum(dtype=np.float64) > 127.5 * alpha.sum(dtype=np.float64)
+    # If nothing is drawn at all, either background gives a blank picture.
+    backdrop = Image.new("RGBA", picture.size, "black" if is_light else "white")
+    return Image.alpha_composite(backdrop, picture).convert("RGB")
 
 
 def open_picture(path: Path | Any, near: tuple[int, int] | None = None) -> Any:
@@ -90,35 +115,6 @@ def opaque(picture: Any) -> Any:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     return picture.convert("RGB")
-
-
-def without_transparency(picture: Any) -> Any:
-    """Return the picture in mode L, RGB or F, on a background that its ink contrasts with."""
-    from PIL import Image
-
-    if picture.mode == "F" or picture.mode.startswith("I"):
-        return deep_grey(picture)
-    if not picture.has_transparency_data:
-        return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
-
-    picture = picture.convert("RGBA")
-    visible = picture.getchannel("A").point(lambda alpha: 255 if alpha >= 128 else 0).getbbox()
-    if visible is not None:
-        # A sheet with a transparent margin or round corners has its own background; a drawing has none.
-        sheet = np.asarray(picture.crop(visible))
-        border = sheet[border_mask(*sheet.shape[:2])]
-        opaque = border[:, 3] >= 128
-        own = np.median(border[opaque, :3], axis=0) if opaque.any() else np.zeros(3)
-        if opaque.mean() >= 0.9 and np.abs(sheet[..., :3] - own)[sheet[..., 3] >= 128].max() >= 255 * FAINTEST_INK:
-            backdrop = Image.new("RGBA", picture.size, (*(round(float(value)) for value in own), 255))
-            return Image.alpha_composite(backdrop, picture).crop(visible).convert("RGB")
-
-    pixels = np.asarray(picture.convert("LA"), dtype=np.float32)
-    alpha = pixels[..., 1]
-    is_light = (pixels[..., 0] * alpha).sum(dtype=np.float64) > 127.5 * alpha.sum(dtype=np.float64)
-    # If nothing is drawn at all, either background gives a blank picture.
-    backdrop = Image.new("RGBA", picture.size, "black" if is_light else "white")
-    return Image.alpha_composite(backdrop, picture).convert("RGB")
 
 
 def deep_grey(picture: Any) -> Any:

@@ -5,7 +5,7 @@ A `TableSchema` is fitted to the training rows alone, kept in the model file, an
 
 import itertools
 import math
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
@@ -70,18 +70,15 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
                 raise ValueError(f"column {self.name!r} is a {self.kind} with {size} {what}")
         if len(set(self.categories)) != len(self.categories):
             raise ValueError(f"column {self.name!r} has a category twice")
-        if self.infrequent is not None and self.infrequent not in self.categories:
+        if self.infrequent not in (None, *self.categories):
             raise ValueError(f"column {self.name!r} has no category {self.infrequent!r} for the infrequent ones")
         for offset, scale in ((self.offset, self.scale), *(part[1:] for part in self.parts)):
             if not math.isfinite(offset) or not 0.0 < scale < math.inf:
                 raise ValueError(f"column {self.name!r} cannot be scaled by {offset} and {scale}")
         if self.kind != "number" and (self.offset, self.scale) != (0, 1):
             raise ValueError(f"column {self.name!r} is a {self.kind} and cannot be scaled")
-        if isinstance(self.fill, str):
-            is_valid = self.fill in self.categories
-        else:
-            is_valid = self.fill is None or (self.kind != "category" and math.isfinite(self.fill))
-        if not is_valid:
+        is_number = isinstance(self.fill, float | int) and self.kind != "category" and math.isfinite(self.fill)
+        if not is_number and self.fill not in (None, *self.categories):
             raise ValueError(f"column {self.name!r}, a {self.kind}, cannot be filled with {self.fill!r}")
         if self.indicator and (self.fill is None or self.kind == "category"):
             raise ValueError(f"column {self.name!r}, a {self.kind}, cannot mark missing values")
@@ -90,11 +87,6 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     def inputs(self) -> int:
         """Number of inputs of the network that the column becomes."""
         return max(1, len(self.categories), len(self.parts)) + self.indicator
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the column as an object for JSON, without defaults: a table may have thousands of columns."""
-        values: dict[str, Any] = msgspec.to_builtins(self)
-        return values
 
 
 class NumberFormat(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
