@@ -1,6 +1,7 @@
 """The base class of all backends, which serves any eager library that follows the Array API standard."""
 
 import logging
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
@@ -53,12 +54,12 @@ class Backend:
     @property
     def device_name(self) -> str:
         """The device as `load_backend` takes it, such as ``"cuda:0"``."""
-        return str(self.device)
+        return self.name_of(self.device)
 
     @staticmethod
-    def device_name_of(array: Any) -> str:
-        """Return the name of an array's device, as `load_backend` takes it."""
-        return str(array.device)
+    def name_of(device: Any) -> str:
+        """Return the name of a device of the library, as `load_backend` takes it."""
+        return str(device)
 
     @classmethod
     def list_devices(cls) -> tuple[Device, ...]:
@@ -163,4 +164,6 @@ class Backend:
 
     def describe(self) -> dict[str, str]:
         """Return the library and the device, for the record of a run."""
-        return {"backend": self.name, "library": self.xp.__name__, "device": str(self.device)}
+        version = getattr(sys.modules.get(self.name), "__version__", None)
+        library = self.xp.__name__ if version is None else f"{self.name} {version}"
+        return {"backend": self.name, "library": library, "device": str(self.device)}

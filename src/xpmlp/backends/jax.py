@@ -29,15 +29,10 @@ class JaxBackend(Backend):
     def __init__(self, device: str | None = None) -> None:
         super().__init__(jnp, find_device(device))
 
-    @property
-    def device_name(self) -> str:
-        """The device as `load_backend` takes it."""
-        return name_of_device(self.device)
-
     @staticmethod
-    def device_name_of(array: Any) -> str:
-        """Return the name of an array's device; the first if it is spread over several."""
-        return name_of_device(min(array.devices(), key=lambda device: device.id))
+    def name_of(device: Any) -> str:
+        """Return the name of a device, or that of the first over which an array is spread."""
+        return name_of_device(min(getattr(device, "device_set", (device,)), key=lambda device: device.id))
 
     @classmethod
     def list_devices(cls) -> tuple[Device, ...]:
@@ -85,10 +80,6 @@ class JaxBackend(Backend):
             return "XLA"
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return f"XLA, {describe_threads(threads)}"
-
-    def describe(self) -> dict[str, str]:
-        """Return the library and the device, for the record of a run."""
-        return {"backend": self.name, "library": f"jax {jax.__version__}", "device": str(self.device)}
 
 
 def find_device(name: str | None) -> jax.Device:

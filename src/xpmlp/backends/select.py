@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import array_api_compat
-import numpy as np
 
 from xpmlp.errors import BackendError, MissingDependencyError, SettingsError, XpmlpError
 from xpmlp.optional_imports import import_optional
@@ -164,11 +163,9 @@ def place_of(array: Any) -> tuple[str, Any, Any] | None:
     """Return an array's backend, its device, and its namespace if it has no backend of its own."""
     if array is None:
         return None
-    if isinstance(array, np.ndarray | np.generic):
-        return "numpy", "cpu", None
     for name, entry in BACKENDS.items():
-        if name != "numpy" and entry.owns(array):
-            return name, backend_class(name).device_name_of(array), None
+        if entry.owns(array):
+            return name, backend_class(name).name_of(array.device), None
     if hasattr(array, "__array_namespace__") and hasattr(array, "device"):
         namespace = array.__array_namespace__()
         return namespace.__name__, array.device, namespace

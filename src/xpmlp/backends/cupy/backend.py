@@ -56,15 +56,10 @@ class CupyBackend(Backend):
     def __init__(self, device: str | None = None) -> None:
         super().__init__(array_api_compat.cupy, find_device(device))
 
-    @property
-    def device_name(self) -> str:
-        """The device as `load_backend` takes it."""
-        return f"cuda:{self.device.id}"
-
     @staticmethod
-    def device_name_of(array: Any) -> str:
-        """Return the name of the device that an array lives on."""
-        return f"cuda:{array.device.id}"
+    def name_of(device: Any) -> str:
+        """Return the name of a device as `load_backend` takes it."""
+        return f"cuda:{device.id}"
 
     @classmethod
     def list_devices(cls) -> tuple[Device, ...]:
@@ -167,11 +162,8 @@ class CupyBackend(Backend):
     def describe(self) -> dict[str, str]:
         """Return the library and the device, for the record of a run."""
         recorded = "" if self.recorded is None else ", steps recorded as CUDA graphs"
-        return {
-            "backend": self.name,
-            "library": f"cupy {cupy.__version__}{recorded}",
-            "device": device_description(self.device.id),
-        }
+        library = f"cupy {cupy.__version__}{recorded}"
+        return super().describe() | {"library": library, "device": device_description(self.device.id)}
 
 
 def capture(device: Any, static: DeviceStep) -> Callable[[], None]:

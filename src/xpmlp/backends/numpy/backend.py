@@ -141,10 +141,6 @@ class NumpyBackend(Backend):
                 return describe_pool(pool)
         return next((describe_pool(pool) for pool in self.thread_pools.info() if pool["user_api"] == "blas"), None)
 
-    def describe(self) -> dict[str, str]:
-        """Return what a record of a run should say of the library and the device."""
-        return {"backend": self.name, "library": f"numpy {np.__version__}", "device": "cpu"}
-
 
 def capture_step(captured: HostStep) -> Callable[[], None]:
     """Trace a step, plan it, and return what executes the plan.

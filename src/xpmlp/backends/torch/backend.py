@@ -175,8 +175,10 @@ class TorchBackend(Backend):
 
     def describe(self) -> dict[str, str]:
         """Return the library and the device, for the record of a run."""
-        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device)
-        return {"backend": self.name, "library": f"torch {torch.__version__}", "device": name}
+        described = super().describe()
+        if self.device.type == "cuda":
+            described["device"] = torch.cuda.get_device_name(self.device)
+        return described
 
 
 @contextmanager
