@@ -1,7 +1,5 @@
 """An epoch is one step after the other, on the library and the device that the backend was given."""
 
-import functools
-import itertools
 from typing import Any
 
 import numpy as np
@@ -9,42 +7,13 @@ import pytest
 
 from xpmlp.backends import Backend
 from xpmlp.data import place_samples
-from xpmlp.nn.activations import ACTIVATIONS
-from xpmlp.nn.initializers import glorot_uniform, init_layers
-from xpmlp.nn.losses import LOSSES
-from xpmlp.nn.optimizers import adam
-from xpmlp.nn.samples import Samples
-from xpmlp.nn.step import TrainingState, make_step
+from xpmlp.nn.step import TrainingState
 from xpmlp.nn.tree import tree_map
-
-ROWS, BATCH_SIZE = 11, 4
-
-
-class PlaceBackend(Backend):
-    """The class as it is, for any library of these tests; only the strict one needs its own way back to the host."""
-
-    def __init__(self, place: Any) -> None:
-        super().__init__(place.xp, place.device)
-        self.place = place
-
-    def to_numpy(self, array: Any) -> np.ndarray:
-        return np.asarray(self.place.to_numpy(array))
 
 
 @pytest.fixture
-def backend(place: Any) -> Backend:
-    return PlaceBackend(place)
-
-
-def host_samples() -> Samples:
-    rng = np.random.default_rng(4)
-    x = np.concatenate([np.arange(ROWS, dtype=float)[:, None], rng.normal(0.0, 1.0, (ROWS, 4))], axis=1)
-    targets = np.eye(3)[rng.integers(0, 3, ROWS)]
-    return Samples(x, targets, rng.uniform(0.5, 2.0, ROWS))
-
-
-ORDER = np.random.default_rng(6).permutation(ROWS)
-RATES = np.array([0.3, 0.1, 0.2])
+def backend(plain_backend: Any) -> Any:
+    return plain_backend
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bool"])
@@ -55,8 +24,10 @@ def test_an_array_comes_back_from_the_device_as_it_went(backend: Backend, dtype:
         np.testing.assert_array_equal(backend.to_numpy(array), host.astype(dtype), strict=True)
 
 
-@pytest.mark.parametrize(("order", "size"), [(ORDER.tolist(), 4), *(([7, 2, 2, 9], size) for size in (1, 3, 4, 50))])
-def test_rows_come_in_the_order_given_with_targets_weights_and_rates(backend: Backend, order: Any, size: int) -> None:
+@pytest.mark.parametrize(("weighted", "size"), [(True, 4), *((False, size) for size in (1, 3, 4, 50))])
+def test_rows_come_in_the_order_given_with_targets_weights_and_rates(
+    backend: Backend, problem: Any, weighted: bool, size: int
+) -> None:
     seen = []
 
     def record(xp: Any, state: TrainingState, *batch: Any) -> tuple[TrainingState, Any]:
@@ -64,9 +35,8 @@ def test_rows_come_in_the_order_given_with_targets_weights_and_rates(backend: Ba
         seen.append([array if array is None else backend.to_numpy(array) for array in batch])
         return TrainingState(state.layers, state.optimizer + 1), xp.asarray(float(len(seen)), device=backend.device)
 
-    samples = host_samples()
-    if size != 4:
-        samples = samples._replace(weight=None)
+    case = problem(backend, rows=11, dtype="float64", weighted=weighted)
+    samples, order = case.samples, case.orders[0] if weighted else [7, 2, 2, 9]
     batches = [order[start : start + size] for start in range(0, len(order), size)]
     rates = np.linspace(0.3, 0.1, len(batches))
     arguments = (samples.map(backend.asarray), backend.asarray(np.array(order)), backend.asarray(rates), size)
@@ -80,36 +50,23 @@ def test_rows_come_in_the_order_given_with_targets_weights_and_rates(backend: Ba
     assert state.optimizer == len(batches)
 
 
-OPTIMIZER = adam()
-STEP = make_step(activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=OPTIMIZER, penalty=0.1)
-
-
-def start(xp: Any, device: Any) -> TrainingState:
-    layers = init_layers(
-        xp, np.random.default_rng(3), (5, 6, 3), glorot_uniform(), models=(2,), dtype=xp.float64, device=device
-    )
-    return TrainingState(layers, OPTIMIZER.init(xp, layers))
-
-
-@pytest.mark.parametrize("is_stored_as_bytes", [False, True])
-def test_an_epoch_is_numpys_steps_taken_by_hand_also_on_bytes(backend: Backend, is_stored_as_bytes: bool) -> None:
-    given = samples = host_samples()
-    if is_stored_as_bytes:
-        stored = np.random.default_rng(5).integers(0, 256, samples.x.shape, np.uint8)
-        given, samples = samples._replace(x=stored, divisor=255.0), samples._replace(x=stored / 255.0)
-    expected, expected_objectives = start(np, None), []
-    for batch, rate in ((ORDER[:4], 0.3), (ORDER[4:8], 0.1), (ORDER[8:], 0.2)):
-        x, targets, weight = (array[batch] for array in samples.arrays)
-        expected, objective = STEP(np, expected, x, targets, weight, np.array(rate))
+@pytest.mark.parametrize("divisor", [None, 255.0])
+def test_an_epoch_is_numpys_steps_taken_by_hand_also_on_bytes(
+    backend: Backend, problem: Any, divisor: float | None
+) -> None:
+    shape = {"sizes": (5, 6, 3), "models": (2,), "rows": 11, "batch_size": 4, "dtype": "float64"}
+    case = problem(backend, **shape, weighted=True, divisor=divisor, penalty=0.1)
+    expected, expected_objectives, (order, *_) = case.state, [], case.orders
+    for batch, rate in zip((order[:4], order[4:8], order[8:]), case.rates, strict=True):
+        x, targets, weight = (array[batch] for array in case.samples.arrays)
+        expected, objective = case.step(np, expected, x / (divisor or 1.0), targets, weight, rate)
         expected_objectives.append(objective)
-    held: Any = place_samples(backend, given, "float64")
-    order, rates = backend.asarray(ORDER), backend.asarray(RATES)
-    state, objectives = backend.run_epoch(STEP, start(backend.xp, backend.device), held, order, rates, BATCH_SIZE)
-    backend.synchronize(state)
-    assert all(a.dtype == backend.xp.float64 for a in (objectives, *itertools.chain(*state.layers)))
-    np.testing.assert_allclose(backend.to_numpy(objectives), np.stack(expected_objectives, axis=-1), rtol=1e-11)
-    compare = functools.partial(np.testing.assert_allclose, rtol=1e-11, atol=1e-11)
-    tree_map(compare, tree_map(backend.to_numpy, state.layers), expected.layers)
+    held: Any = place_samples(backend, case.samples, "float64")
+    case.samples, case.orders = held, case.orders[:1]
+    ((state, objectives),) = case.epochs()
+    assert all(a.dtype == np.float64 for a in (objectives, *(a for layer in state.layers for a in layer)))
+    np.testing.assert_allclose(objectives, np.stack(expected_objectives, axis=-1), rtol=1e-11)
+    tree_map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11), state.layers, expected.layers)
 
 
 def test_a_record_names_backend_library_and_device(place: Any) -> None:

@@ -9,13 +9,8 @@ import pytest
 from xpmlp.backends import load_backend
 from xpmlp.datasets import load_digits
 from xpmlp.errors import SettingsError
-from xpmlp.nn.activations import ACTIVATIONS
-from xpmlp.nn.initializers import glorot_uniform, init_layers
-from xpmlp.nn.losses import LOSSES
-from xpmlp.nn.optimizers import sgd
-from xpmlp.nn.step import TrainingState, make_step
+from xpmlp.nn.step import make_step
 from xpmlp.training import Recipe, fit_dataset
-from xpmlp.training.train import make_samples
 
 jax = pytest.importorskip("jax", reason="jax is not installed")
 
@@ -40,22 +35,16 @@ def test_fifty_epochs_with_a_changing_learning_rate_are_compiled_twice(monkeypat
     assert len(traced) == 2
 
 
-def test_nothing_moves_between_host_and_device_within_an_epoch() -> None:
-    digits = load_digits()
-    backend = load_backend("jax", "cpu")
-    step = make_step(activation=ACTIVATIONS["relu"], loss=LOSSES["softmax_cross_entropy"], optimizer=sgd())
-    with backend.scope():
-        samples = make_samples(digits, digits.train).map(backend.asarray)
-        layers = init_layers(np, np.random.default_rng(0), (64, 16, 10), glorot_uniform(), dtype=np.float32)
-        layers = jax.tree.map(backend.asarray, layers)
-        order = backend.asarray(np.arange(samples.rows))
-        rates = backend.asarray(np.full(15, 0.1, dtype=np.float32))
-        state = TrainingState(layers, ())
-        backend.run_epoch(step, state, samples, order, rates, 100)  # compiles
+def test_nothing_moves_between_host_and_device_within_an_epoch(problem: Any) -> None:
+    case = problem(load_backend("jax", "cpu"))
+    with case.backend.scope():
+        state, samples = case.start()
+        arguments = samples, *map(case.backend.asarray, (case.orders[0], case.rates)), case.batch_size
+        case.backend.run_epoch(case.step, state, *arguments)  # compiles
         with jax.transfer_guard("disallow"):
-            state, objectives = backend.run_epoch(step, state, samples, order, rates, 100)
-            backend.synchronize(state)
-    assert np.all(np.isfinite(backend.to_numpy(objectives)))
+            state, objectives = case.backend.run_epoch(case.step, state, *arguments)
+            case.backend.synchronize(state)
+    assert np.all(np.isfinite(case.backend.to_numpy(objectives)))
 
 
 def test_jaxs_own_settings_are_left_as_they_were() -> None:

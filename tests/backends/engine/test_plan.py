@@ -9,27 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpmlp.backends import Backend, NumpyBackend
+from xpmlp.backends import NumpyBackend
 from xpmlp.backends.engine import Tracer, buffers, horizontal_fusion, make_plan
-from xpmlp.nn.activations import ACTIVATIONS, find_activation
-from xpmlp.nn.initializers import glorot_uniform, init_layers
-from xpmlp.nn.loss_names import find_loss
 from xpmlp.nn.losses import LOSSES
-from xpmlp.nn.optimizers import adam, adamw, clip_gradients, sgd
-from xpmlp.nn.samples import Samples
-from xpmlp.nn.step import TrainingState, make_step
+from xpmlp.nn.optimizers import clip_gradients, sgd
 from xpmlp.nn.tree import tree_map
 
-OPTIMIZERS = {
-    "sgd": sgd(),
-    "momentum": sgd(momentum=0.9),
-    "nesterov": sgd(momentum=0.9, nesterov=True),
-    "adam": adam(),
-} | {
-    "adamw": adamw(),
-    "clipped": clip_gradients(sgd(momentum=0.9), 0.01),
-}
-ROWS, FEATURES, CLASSES, BATCH_SIZE = 50, 12, 4, 16  # the last batch is smaller
+CLIPPED = clip_gradients(sgd(momentum=0.9), 0.01)
 
 
 @pytest.fixture
@@ -43,49 +29,18 @@ def assert_same(left: Any, right: Any) -> None:
     tree_map(lambda a, b: np.testing.assert_array_equal(a, b, strict=True), left, right)
 
 
-def assert_equal_to_the_plain_loop(
-    loss: str = "softmax_cross_entropy",
-    *,
-    optimizer: str = "nesterov",
-    models: tuple[int, ...] = (),
-    hidden: tuple[int, ...] = (9, 7),
-    dtype: str = "float32",
-    weighted: bool = False,
-    dropout: float = 0.0,
-    rates_of_models: bool = False,
-    classes: int = CLASSES,
-    targets_for: Callable[..., Any] = lambda loss, targets: targets,
-    **settings: Any,
-) -> None:
+@pytest.fixture
+def assert_equal_to_the_plain_loop(problem: Any) -> Any:
     """Three epochs, each from where the one before ended, executed by the engine from the first step on."""
-    generator = np.random.default_rng(0)
-    settings = {"activation": ACTIVATIONS["tanh"]} | settings
-    step = make_step(loss=find_loss(loss), optimizer=OPTIMIZERS[optimizer], dropout=dropout, **settings)
-    sizes = (FEATURES, *hidden, classes)
-    layers = init_layers(np, generator, sizes, glorot_uniform(), models=models, dtype=getattr(np, dtype))
-    key = np.arange(np.prod(models, dtype=int)).reshape(models) if dropout else ()
-    first = TrainingState(layers, OPTIMIZERS[optimizer].init(np, layers), key)
-    samples = Samples(
-        generator.random((ROWS, FEATURES)).astype(dtype),
-        targets_for(loss, np.eye(classes, dtype=dtype)[generator.integers(classes, size=ROWS)]),
-        generator.uniform(0.0, 2.0, ROWS).astype(dtype) if weighted else None,
-    )
-    orders = [generator.permutation(ROWS) for _ in range(3)]
-    rates = generator.uniform(0.01, 0.1, (3, 4, *((*models, 1, 1) if rates_of_models else ()))).astype(dtype)
-    backend = NumpyBackend()
-    backend.captured.eager_steps = 0
-    results: dict[str, list[Any]] = {}
-    with backend.scope():
-        for name, run_epoch in (
-            ("engine", backend.run_epoch),
-            ("plain", lambda *arguments: Backend.run_epoch(backend, *arguments)),
-        ):
-            state = first
-            for order, rate in zip(orders, rates, strict=True):
-                state, objectives = run_epoch(step, state, samples, order, rate, BATCH_SIZE)
-                results.setdefault(name, []).append((tree_map(np.asarray, state), objectives))
-    assert backend.captured.captured.keys() == {BATCH_SIZE, ROWS % BATCH_SIZE}
-    assert_same(tuple(results["engine"]), tuple(results["plain"]))
+
+    def compare(**settings: Any) -> None:
+        backend = NumpyBackend()
+        backend.captured.eager_steps = 0
+        case = problem(backend, **{"sizes": (12, 9, 7, 4), "rows": 50, "batch_size": 16} | settings)
+        assert_same(case.epochs(), case.eager_epochs())
+        assert backend.captured.captured.keys() == {16, 2}
+
+    return compare
 
 
 @pytest.mark.usefixtures("small_arrays_stand_for_large_ones")
@@ -98,38 +53,45 @@ def assert_equal_to_the_plain_loop(
         ("identity", "adam", "float64"),
         ("relu", "adam", "float32"),
         ("selu", "adamw", "float32"),
-        ("softplus,gelu", "clipped", "float64"),
+        ("softplus,gelu", CLIPPED, "float64"),
         ("mish,leaky_relu", "adamw", "float64"),
-        ("elu,silu", "clipped", "float32"),
+        ("elu,silu", CLIPPED, "float32"),
     ],
 )
-def test_every_activation_and_optimizer(activation: str, optimizer: str, dtype: str) -> None:
-    assert_equal_to_the_plain_loop(activation=find_activation(activation), optimizer=optimizer, dtype=dtype)
+def test_every_activation_and_optimizer(
+    assert_equal_to_the_plain_loop: Any, activation: str, optimizer: Any, dtype: str
+) -> None:
+    assert_equal_to_the_plain_loop(activation=activation, optimizer=optimizer, dtype=dtype)
 
 
 @pytest.mark.usefixtures("small_arrays_stand_for_large_ones")
 @pytest.mark.parametrize("models", [(), (3,), (2, 1)])
 @pytest.mark.parametrize("loss", [*LOSSES, "huber:0.1 of tanh"])
-def test_every_loss_and_populations(targets_for: Callable[..., Any], loss: str, models: tuple[int, ...]) -> None:
-    assert_equal_to_the_plain_loop(
-        loss, classes=6, targets_for=targets_for, weighted=len(models) == 1, models=models, penalty=0.1
-    )
+def test_every_loss_and_populations(
+    assert_equal_to_the_plain_loop: Any, targets_for: Any, loss: str, models: tuple[int, ...]
+) -> None:
+    settings = {"models": models, "weighted": len(models) == 1, "optimizer": "nesterov", "penalty": 0.1}
+    assert_equal_to_the_plain_loop(loss=loss, sizes=(12, 9, 7, 6), targets_for=targets_for, **settings)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_a_learning_rate_for_each_model(optimizer: str) -> None:
-    assert_equal_to_the_plain_loop(optimizer=optimizer, models=(3,), rates_of_models=True)
+SPECIAL: dict[str, dict[str, Any]] = {
+    "a learning rate for each model, sgd": {"optimizer": "sgd", "models": (3,), "rates_of_models": True},
+    "a learning rate for each model, adam": {"models": (3,), "rates_of_models": True},
+    "no hidden layer": {"sizes": (12, 4), "penalty": 1e-3},
+    "a wide layer": {"sizes": (12, 3000, 4), "penalty": 1e-3},
+    "a wide layer and a narrow one": {"sizes": (12, 40, 1000, 4), "penalty": 1e-3},
+}
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+def test_special_steps(assert_equal_to_the_plain_loop: Any, name: str) -> None:
+    assert_equal_to_the_plain_loop(**SPECIAL[name])
 
 
 @pytest.mark.usefixtures("small_arrays_stand_for_large_ones")
 @pytest.mark.parametrize("models", [(), (3,)])
-def test_dropout(models: tuple[int, ...]) -> None:
+def test_dropout(assert_equal_to_the_plain_loop: Any, models: tuple[int, ...]) -> None:
     assert_equal_to_the_plain_loop(dropout=0.4, models=models)
-
-
-@pytest.mark.parametrize("hidden", [(), (3000,), (40, 1000)])
-def test_depths_and_widths(hidden: tuple[int, ...]) -> None:
-    assert_equal_to_the_plain_loop(hidden=hidden, optimizer="adam", penalty=1e-3)
 
 
 # Operations on two arrays of one shape; each returns another of that shape.

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController
 
-from xpmlp.backends import Backend, NumpyBackend
+from xpmlp.backends import NumpyBackend
 from xpmlp.nn.activations import ACTIVATIONS
-from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.layers import Layer
 from xpmlp.nn.losses import LOSSES
-from xpmlp.nn.optimizers import adam, sgd
+from xpmlp.nn.optimizers import sgd
 from xpmlp.nn.samples import Samples
 from xpmlp.nn.step import TrainingState, make_step
 from xpmlp.nn.tree import tree_map
@@ -81,60 +80,45 @@ def test_small_matrix_products_run_in_one_thread_and_large_ones_as_numpy_is_set_
     assert set(after) == {2}
 
 
-class Work:
-    """A small network and enough batches of data for its step to be recorded."""
+@pytest.fixture
+def make_work(problem: Any) -> Any:
+    """Make a small network and enough batches of data for its step to be recorded, on a backend of its own."""
+    return lambda **settings: problem(
+        NumpyBackend(),
+        **{"sizes": (3, 4, 2), "rows": 250, "batch_size": 4, "optimizer": "momentum", "dtype": "float64"} | settings,
+    )
 
-    def __init__(self, step: Any = None, seed: int = 0) -> None:
-        generator = np.random.default_rng(seed)
-        self.step = step or make_step(
-            activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=sgd(momentum=0.9)
-        )
-        self.layers = init_layers(np, generator, (3, 4, 2), glorot_uniform(), dtype=np.float64)
-        targets = np.eye(2)[generator.integers(2, size=250)]
-        self.samples = Samples(generator.normal(size=(250, 3)), targets)
-        self.state = TrainingState(self.layers, sgd(momentum=0.9).init(np, self.layers))
-        self.orders = [generator.permutation(250) for _ in range(3)]
 
-    def epochs(self, run_epoch: Any) -> Any:
-        state = self.state
-        for order in self.orders:
-            state, objectives = run_epoch(self.step, state, self.samples, order, np.linspace(0.1, 0.2, 63), 4)
-        return state.layers, objectives
-
-    def eager(self) -> Any:
-        return self.epochs(lambda *arguments: Backend.run_epoch(NumpyBackend(), *arguments))
+def epoch_of(work: Any, number: int = 0) -> Any:
+    """The arguments of an epoch, without step and state."""
+    return work.samples, work.orders[number], work.rates, work.batch_size
 
 
 def assert_same(left: Any, right: Any) -> None:
     tree_map(np.testing.assert_array_equal, left, right)
 
 
-def test_a_step_that_is_taken_often_is_recorded_with_the_same_results() -> None:
-    backend, work = NumpyBackend(), Work()
-    assert_same(work.epochs(backend.run_epoch), work.eager())
-    assert backend.captured.captured.keys() == {4}  # the last batch, which is smaller, comes once an epoch
-    backend.release_recordings()
-    assert not backend.captured.captured
-    assert backend.captured.captured_for is None  # nor the data
+def test_a_step_that_is_taken_often_is_recorded_with_the_same_results(make_work: Any) -> None:
+    work = make_work()
+    captured = work.backend.captured
+    assert_same(work.epochs(), work.eager_epochs())
+    assert captured.captured.keys() == {4}  # the last batch, which is smaller, comes once an epoch
+    work.backend.release_recordings()
+    assert not captured.captured
+    assert captured.captured_for is None  # nor the data
 
 
-def test_a_step_that_is_taken_seldom_is_not_recorded() -> None:
-    backend, work = NumpyBackend(), Work()
-    backend.run_epoch(work.step, work.state, work.samples, work.orders[0][:40], np.ones(10), 4)
-    assert not backend.captured.captured
+def test_a_step_that_is_taken_seldom_is_not_recorded(make_work: Any) -> None:
+    work = make_work(rows=40)
+    work.backend.run_epoch(work.step, work.state, *epoch_of(work))
+    assert not work.backend.captured.captured
 
 
-def test_a_run_of_many_short_epochs_is_captured_in_the_end_with_the_same_results() -> None:
-    backend, work = NumpyBackend(), Work()
-    optimizer = adam()  # its count of steps is a number after a plain step
-    step = make_step(activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=optimizer)
-    states = [TrainingState(work.layers, optimizer.init(np, work.layers))] * 2
-    for _ in range(60):
-        arguments = (work.samples, work.orders[0], np.ones(1), 250)
-        states[0], _ = backend.run_epoch(step, states[0], *arguments)
-        states[1], _ = Backend.run_epoch(backend, step, states[1], *arguments)
-    assert backend.captured.captured.keys() == {250}
-    assert_same(*states)
+def test_a_run_of_many_short_epochs_is_captured_in_the_end_with_the_same_results(make_work: Any) -> None:
+    work = make_work(optimizer="adam", batch_size=250)  # its count of steps is a number after a plain step
+    work.orders *= 20
+    assert_same(work.epochs(), work.eager_epochs())
+    assert work.backend.captured.captured.keys() == {250}
 
 
 def impure(how: str) -> Any:
@@ -156,46 +140,49 @@ def impure(how: str) -> Any:
 
 
 @pytest.mark.parametrize("how", ["looks at a number", "strips an array", "takes a number out"])
-def test_a_step_that_cannot_be_recorded_is_taken_eagerly(how: str) -> None:
-    backend, work = NumpyBackend(), Work(impure(how))
-    assert_same(work.epochs(backend.run_epoch), work.eager())
-    assert not backend.captured.captured
+def test_a_step_that_cannot_be_recorded_is_taken_eagerly(make_work: Any, how: str) -> None:
+    work, step = make_work(), impure(how)
+    assert_same(work.epochs(step=step), work.eager_epochs(step=step))
+    assert not work.backend.captured.captured
 
 
 @pytest.mark.parametrize("how", ["recorded", "looks at a number"])
-def test_nothing_is_kept_of_a_recording_that_is_forgotten(how: str) -> None:
-    backend, work = NumpyBackend(), Work() if how == "recorded" else Work(impure(how))
-    samples = work.samples.map(np.copy)
-    kept = weakref.ref(samples.x)
-    backend.run_epoch(work.step, work.state, samples, work.orders[0], np.ones(63), 4)
-    backend.release_recordings()
-    del samples
+def test_nothing_is_kept_of_a_recording_that_is_forgotten(make_work: Any, how: str) -> None:
+    work = make_work()
+    kept = weakref.ref(work.samples.x)
+    work.backend.run_epoch(work.step if how == "recorded" else impure(how), work.state, *epoch_of(work))
+    work.backend.release_recordings()
+    work.samples = None
     gc.collect()
     assert kept() is None
 
 
-def test_after_an_interruption_a_run_goes_on_from_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    backend, work = NumpyBackend(), Work()
-    arguments = (work.samples, work.orders[1], np.ones(63), 4)
-    state, _ = backend.run_epoch(work.step, work.state, work.samples, work.orders[0], np.ones(63), 4)
-    expected = backend.run_epoch(work.step, state, *arguments)
-    static, play = backend.captured.captured[4]
+def test_after_an_interruption_a_run_goes_on_from_where_it_is_told(
+    make_work: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = make_work()
+    run_epoch = work.backend.run_epoch
+    state, _ = run_epoch(work.step, work.state, *epoch_of(work))
+    expected = run_epoch(work.step, state, *epoch_of(work, 1))
+    captured = work.backend.captured.captured
+    static, play = captured[4]
 
     def interrupted() -> None:
         play()
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(backend.captured.captured, 4, (static, interrupted))
+    monkeypatch.setitem(captured, 4, (static, interrupted))
     with pytest.raises(KeyboardInterrupt):
-        backend.run_epoch(work.step, state, *arguments)
-    monkeypatch.setitem(backend.captured.captured, 4, (static, play))
-    assert_same(backend.run_epoch(work.step, state, *arguments), expected)
+        run_epoch(work.step, state, *epoch_of(work, 1))
+    monkeypatch.setitem(captured, 4, (static, play))
+    assert_same(run_epoch(work.step, state, *epoch_of(work, 1)), expected)
 
 
-def test_threads_that_share_a_backend_do_not_share_recordings() -> None:
-    backend = NumpyBackend()
-    works = [Work(step=Work().step, seed=seed) for seed in range(4)]
+def test_threads_that_share_a_backend_do_not_share_recordings(make_work: Any) -> None:
+    works = [make_work(seed=seed) for seed in range(4)]
+    for work in works:
+        work.backend, work.step = works[0].backend, works[0].step
     with ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(lambda work: work.epochs(backend.run_epoch), works))
+        results = list(pool.map(lambda work: work.epochs(), works))
     for work, result in zip(works, results, strict=True):
-        assert_same(result, work.eager())
+        assert_same(result, work.eager_epochs())

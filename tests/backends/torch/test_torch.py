@@ -10,14 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xpmlp.backends import Backend, NumpyBackend, load_backend
+from xpmlp.backends import NumpyBackend, load_backend
 from xpmlp.errors import SettingsError
-from xpmlp.nn.activations import ACTIVATIONS
-from xpmlp.nn.initializers import glorot_uniform, init_layers
-from xpmlp.nn.losses import LOSSES
-from xpmlp.nn.optimizers import adam
-from xpmlp.nn.samples import Samples
-from xpmlp.nn.step import TrainingState, make_step
 from xpmlp.nn.tree import tree_map
 from xpmlp.threads import use_threads
 
@@ -78,26 +72,6 @@ def test_without_a_name_the_device_is_a_gpu_where_there_is_one() -> None:
     assert load_backend("torch").device.type == expected
 
 
-def epochs(backend: Backend) -> list[Any]:
-    """Train for a few epochs; return what comes of each, on the host."""
-    generator = np.random.default_rng(0)
-    optimizer = adam()
-    step = make_step(activation=ACTIVATIONS["tanh"], loss=LOSSES["softmax_cross_entropy"], optimizer=optimizer)
-    layers = init_layers(np, generator, (3, 5, 2), glorot_uniform(), dtype=np.float32)
-    x, targets = generator.normal(size=(130, 3)), np.eye(2)[generator.integers(2, size=130)]
-    results = []
-    with backend.scope():
-        layers = tree_map(backend.asarray, layers)
-        state = TrainingState(layers, optimizer.init(backend.xp, layers))
-        samples = Samples(backend.asarray(x, "float32"), backend.asarray(targets, "float32"))
-        for _ in range(3):
-            order, rates = backend.asarray(generator.permutation(130)), backend.asarray(np.full(33, 0.01, np.float32))
-            state, objectives = backend.run_epoch(step, state, samples, order, rates, 4)
-            assert not getattr(objectives, "is_inference", bool)()  # else users could not pass it to autograd
-            results.append(tree_map(lambda array: backend.to_numpy(array).copy(), (state, objectives)))
-    return results
-
-
 class RecordedStream:
     """Stands for a stream of the current device."""
 
@@ -118,7 +92,16 @@ def no_device(device: Any) -> Iterator[None]:
     RecordedStream.current = before
 
 
-def test_a_failed_capture_is_taken_eagerly(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_results_can_be_passed_to_autograd(problem: Any) -> None:
+    case = problem(load_backend("torch", "cpu"))
+    state, samples = case.start()
+    result = case.backend.run_epoch(case.step, state, samples, *map(torch.asarray, (case.orders[0], case.rates)), 32)
+    tree_map(lambda array: pytest.fail("of inference mode") if array.is_inference() else array, result)
+
+
+def test_a_failed_capture_is_taken_eagerly(
+    problem: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     tried: list[str] = []
 
     def refuse(graph: Any, *, stream: Any = None, capture_error_mode: str) -> Any:
@@ -128,11 +111,10 @@ def test_a_failed_capture_is_taken_eagerly(monkeypatch: pytest.MonkeyPatch, capl
     fakes = {"device": no_device, "Stream": RecordedStream, "current_stream": RecordedStream, "stream": nullcontext}
     for name, fake in (fakes | {"CUDAGraph": SimpleNamespace, "graph": refuse}).items():
         monkeypatch.setattr(torch.cuda, name, fake)
-    expected = epochs(NumpyBackend())
     backend: Any = load_backend("torch", "cpu")
     backend.records_steps = True
     backend.recorded.capture = functools.partial(capture, torch.device("cuda:1"))
-    for result, other in zip(epochs(backend), expected, strict=True):
-        tree_map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), result, other)
+    found, expected = (problem(where).epochs() for where in (backend, NumpyBackend()))
+    tree_map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), found, expected)
     assert tried == ["cuda:1", "cuda:1"]
     assert "torch: this step cannot be captured (RuntimeError: operation not permitted" in caplog.text
