@@ -14,53 +14,25 @@ import pytest
 from xpmlp.backends import Backend
 from xpmlp.backends.engine.captured_step import DeviceStep
 from xpmlp.nn.activations import ACTIVATIONS
-from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.losses import LOSSES
-from xpmlp.nn.samples import Samples
-from xpmlp.nn.step import TrainingState, make_step
+from xpmlp.nn.step import TrainingState
 from xpmlp.nn.tree import tree_map
-from xpmlp.training import OPTIMIZERS
 
 pytestmark = pytest.mark.gpu
 
-ROWS, BATCH = 60, 20
 
+@pytest.fixture
+def make_static(backend: Backend, problem: Any) -> Any:
+    """Make a step of a random network on random data, ready to be captured."""
 
-def make_static(
-    backend: Backend,
-    *,
-    sizes: tuple[int, ...] = (12, 9, 4),
-    activation: str = "tanh",
-    loss: str = "softmax_cross_entropy",
-    optimizer: str = "adam",
-    dtype: str = "float64",
-    models: tuple[int, ...] = (),
-    weighted: bool = False,
-    divisor: float | None = None,
-    **settings: Any,
-) -> DeviceStep:
-    """Return a step of a random network on random data, ready to be captured."""
-    generator = np.random.default_rng(0)
-    step = make_step(
-        activation=ACTIVATIONS[activation], loss=LOSSES[loss], optimizer=OPTIMIZERS[optimizer](), **settings
-    )
-    layers = init_layers(np, generator, sizes, glorot_uniform(), models=models, dtype=np.dtype(dtype))
-    layers = tree_map(backend.asarray, layers)
-    key = backend.asarray(np.full(models, 7)) if settings.get("dropout") else ()
-    state = TrainingState(layers, OPTIMIZERS[optimizer]().init(backend.xp, layers), key)
-    x = generator.normal(size=(ROWS, sizes[0])) if divisor is None else generator.integers(256, size=(ROWS, sizes[0]))
-    targets = np.eye(sizes[-1])[generator.integers(sizes[-1], size=ROWS)] + (loss == "gamma")
-    samples = Samples(
-        backend.asarray(x.astype(dtype if divisor is None else "uint8")),
-        backend.asarray(targets, dtype),
-        backend.asarray(generator.uniform(size=ROWS), dtype) if weighted else None,
-        divisor,
-    )
-    batches = backend.asarray(generator.permutation(ROWS).reshape(-1, BATCH))
-    rates = generator.uniform(0.01, 0.1, size=(len(batches), *models, *((1, 1) if models else ())))
-    assert backend.recorded is not None  # type: ignore[attr-defined]
-    namespace = backend.recorded.xp  # type: ignore[attr-defined]
-    return DeviceStep(namespace, step, state, samples, batches, backend.asarray(rates, dtype))
+    def make(**settings: Any) -> DeviceStep:
+        case = problem(backend, **{"sizes": (12, 9, 4), "rows": 60, "batch_size": 20, "dtype": "float64"} | settings)
+        state, samples = case.start()
+        batches = backend.asarray(case.orders[0].reshape(3, 20))
+        namespace = backend.recorded.xp  # type: ignore[attr-defined]
+        return DeviceStep(namespace, case.step, state, samples, batches, backend.asarray(case.rates))
+
+    return make
 
 
 def steps_of(static: DeviceStep, take_step: Any, before: TrainingState) -> Any:
@@ -86,14 +58,17 @@ def assert_same_steps(static: DeviceStep) -> None:
 
 @pytest.mark.parametrize("loss", [name for name in LOSSES if name != "quantile"])  # captured call by call
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_kernels_compute_every_step(backend: Backend, loss: str, dtype: str) -> None:
+def test_kernels_compute_every_step(
+    backend: Backend, make_static: Any, targets_for: Any, loss: str, dtype: str
+) -> None:
     with backend.scope():
         chosen = list(ACTIVATIONS)[list(LOSSES).index(loss) :: len(LOSSES)]
         # Signs add up to zero at times, and Adam makes full steps of what rounding leaves.
         optimizer = "sgd" if loss == "absolute_error" else "adam"
-        settings: dict[str, Any] = {"loss": loss, "dtype": dtype, "optimizer": optimizer}
+        fixed = {"loss": loss, "dtype": dtype, "optimizer": optimizer, "targets_for": targets_for}
         for activation, models in itertools.product(["relu", *chosen], [(), (3,)]):
-            assert_same_steps(make_static(backend, activation=activation, models=models, **settings))
+            settings = {"activation": activation, "models": models, "rates_of_models": bool(models)}
+            assert_same_steps(make_static(**fixed, **settings))
 
 
 SPECIAL: dict[str, dict[str, Any]] = {
@@ -113,21 +88,21 @@ SPECIAL: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", SPECIAL)
-def test_kernels_compute_special_steps(backend: Backend, name: str) -> None:
+def test_kernels_compute_special_steps(backend: Backend, make_static: Any, name: str) -> None:
     with backend.scope():
-        assert_same_steps(make_static(backend, **SPECIAL[name]))
+        assert_same_steps(make_static(**SPECIAL[name], rates_of_models="models" in SPECIAL[name]))
 
 
-def test_samples_may_lie_in_any_order(backend: Backend) -> None:
+def test_samples_may_lie_in_any_order(backend: Backend, make_static: Any) -> None:
     with backend.scope():
-        static = make_static(backend)
+        static = make_static()
         x = static.samples.x
         static.samples = static.samples._replace(x=backend.xp.asarray(x.get().T.copy()).T)
         assert_same_steps(static)
 
 
 def test_unknown_functions_and_wrong_numbers_are_not_used(
-    backend: Backend, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    backend: Backend, make_static: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = importlib.import_module("xpmlp.backends.cupy.kernels.program")
     source = importlib.import_module("xpmlp.backends.cupy.kernels.source")
@@ -136,10 +111,10 @@ def test_unknown_functions_and_wrong_numbers_are_not_used(
         return state, xp.sum(xp.atan(x))
 
     with backend.scope(), caplog.at_level(logging.DEBUG):
-        static = make_static(backend)
+        static = make_static()
         static.step = arctan_step
         assert program.compile_step(static) is None
         assert "a step is captured call by call, because NotTraceableError: no kernel is known for" in caplog.text
         monkeypatch.setitem(source.FUNCTIONS, np.tanh, "0.99 * tanh({})")
-        assert program.compile_step(make_static(backend)) is None
+        assert program.compile_step(make_static()) is None
         assert "the kernels computed other numbers" in caplog.text
