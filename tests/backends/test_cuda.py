@@ -17,13 +17,7 @@ from xpmlp.data import StreamedSamples, place_samples
 from xpmlp.data.placement import train_epoch
 from xpmlp.datasets import Dataset, load_digits
 from xpmlp.errors import BackendError, MissingDependencyError, SettingsError
-from xpmlp.nn.activations import ACTIVATIONS
-from xpmlp.nn.initializers import glorot_uniform, init_layers
-from xpmlp.nn.layers import Layer
-from xpmlp.nn.losses import LOSSES
-from xpmlp.nn.optimizers import adam
 from xpmlp.nn.samples import Samples
-from xpmlp.nn.step import TrainingState, make_step
 from xpmlp.nn.tree import tree_map
 from xpmlp.training import Recipe, fit_dataset
 
@@ -48,37 +42,31 @@ def backend(request: pytest.FixtureRequest) -> Backend:
         return pytest.skip(f"{request.param} finds no CUDA device: {error}")
 
 
-class Work:
-    """A network and random rows on a device, and how to train an epoch."""
+@pytest.fixture
+def work(backend: Backend, problem: Any) -> Any:
+    """A network and random rows."""
+    return make_work(problem, backend)
 
-    def __init__(
-        self, backend: Backend, *, rows: int = 5000, features: int = 200, models: tuple[int, ...] = ()
-    ) -> None:
-        generator = np.random.default_rng(0)
-        self.backend = backend
-        self.samples = Samples(
-            generator.normal(size=(rows, features)).astype(np.float32),
-            np.eye(10, dtype=np.float32)[generator.integers(10, size=rows)],
-        )
-        self.optimizer = adam()
-        self.step = make_step(
-            activation=ACTIVATIONS["relu"], loss=LOSSES["softmax_cross_entropy"], optimizer=self.optimizer
-        )
-        layers = init_layers(np, generator, (features, 64, 10), glorot_uniform(), dtype=np.float32)
-        layers = tuple(Layer(*(np.broadcast_to(a, (*models, *a.shape)) for a in layer)) for layer in layers)
-        device_layers = tree_map(backend.asarray, layers)
-        self.state = TrainingState(device_layers, self.optimizer.init(backend.xp, device_layers))
-        self.order = generator.permutation(rows)
-        self.rates = np.full(-(-rows // 128), 1e-3)
 
-    def epoch(self, held: Any) -> Any:
-        return train_epoch(self.backend, self.step, self.state, held, self.order, self.rates, 128)
+def make_work(problem: Any, backend: Backend, features: int = 200, models: tuple[int, ...] = ()) -> Any:
+    shape = {"sizes": (features, 64, 10), "rows": 5000, "batch_size": 128, "models": models}
+    work = problem(backend, **shape, activation="relu")
+    work.rates[:] = 1e-3
+    return work
 
-    def eager_epoch(self, held: Samples) -> Any:
-        move = self.backend.asarray
-        return Backend.run_epoch(
-            self.backend, self.step, self.state, held, move(self.order), move(self.rates, "float32"), 128
-        )
+
+def hold(work: Any) -> Any:
+    """Return the initial state and the samples, where `place_samples` places them."""
+    return tree_map(work.backend.asarray, work.state), place_samples(work.backend, work.samples, "float32")
+
+
+def epoch(work: Any, state: Any, held: Any) -> Any:
+    return train_epoch(work.backend, work.step, state, held, work.orders[0], work.rates, work.batch_size)
+
+
+def eager_epoch(work: Any, state: Any, held: Samples) -> Any:
+    order, rates = map(work.backend.asarray, (work.orders[0], work.rates))
+    return Backend.run_epoch(work.backend, work.step, state, held, order, rates, work.batch_size)
 
 
 def assert_same(backend: Backend, left: Any, right: Any) -> None:
@@ -100,15 +88,15 @@ def test_cupy_records_its_steps() -> None:
 
 
 @pytest.mark.parametrize("models", [(), (3,)])
-def test_the_recorded_epoch_is_the_eager_one(backend: Backend, models: tuple[int, ...]) -> None:
+def test_the_recorded_epoch_is_the_eager_one(backend: Backend, problem: Any, models: tuple[int, ...]) -> None:
+    work = make_work(problem, backend, models=models)
     with backend.scope():
-        work = Work(backend, models=models)
-        held = place_samples(backend, work.samples, "float32")
+        state, held = hold(work)
         assert isinstance(held, Samples)
         for _ in range(2):
-            recorded, eager = work.epoch(held), work.eager_epoch(held)
-            assert_same(backend, recorded, eager)
-            work.state = recorded[0]
+            recorded = epoch(work, state, held)
+            assert_same(backend, recorded, eager_epoch(work, state, held))
+            state = recorded[0]
 
 
 def count_recordings(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -139,13 +127,11 @@ def test_fifty_epochs_take_two_recordings(
 
 
 @pytest.mark.parametrize("backend", ["torch", "jax"], indirect=True)  # the emulated device counts CuPy's
-def test_nothing_is_copied_and_nobody_waits_within_an_epoch(backend: Backend) -> None:
+def test_nothing_is_copied_and_nobody_waits_within_an_epoch(backend: Backend, work: Any) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed: its profiler sees every library's copies")
     with backend.scope():
-        work = Work(backend)
-        held: Any = place_samples(backend, work.samples, "float32")
-        order, rates = backend.asarray(work.order), backend.asarray(work.rates, "float32")
-        arguments = (work.step, work.state, held, order, rates, 128)
+        state, held = hold(work)
+        arguments = work.step, state, held, *map(backend.asarray, (work.orders[0], work.rates)), 128
         backend.synchronize(backend.run_epoch(*arguments)[0])
         activities = [torch.profiler.ProfilerActivity.CUDA, torch.profiler.ProfilerActivity.CPU]
         with torch.profiler.profile(activities=activities) as profile:
@@ -160,20 +146,19 @@ def test_nothing_is_copied_and_nobody_waits_within_an_epoch(backend: Backend) ->
 
 
 def test_data_that_do_not_fit_are_fed_and_train_the_same_network(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    backend: Backend, work: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with backend.scope():
-        work = Work(backend)
-        resident = place_samples(backend, work.samples, "float32")
-        expected = work.epoch(resident)
+        state, resident = hold(work)
+        expected = epoch(work, state, resident)
         needed = work.samples.x.nbytes + work.samples.targets.nbytes
         monkeypatch.setattr(backend, "free_memory", lambda: needed)
         with caplog.at_level(logging.WARNING):
-            fed = place_samples(backend, work.samples, "float32")
+            _, fed = hold(work)
         assert isinstance(fed, StreamedSamples)
         assert "streamed in blocks" in caplog.text
         for _ in range(2):
-            assert_same(backend, work.epoch(fed), expected)
+            assert_same(backend, epoch(work, state, fed), expected)
 
 
 def test_memory_does_not_grow_from_epoch_to_epoch_or_from_fit_to_fit(backend: Backend, digits: Dataset) -> None:
@@ -202,19 +187,15 @@ def test_too_little_memory_is_an_error_that_is_known_as_one(backend: Backend) ->
         assert float(backend.xp.sum(backend.asarray(np.ones(10)))) == 10.0
 
 
-def test_float32_is_rounded_to_fewer_bits_on_request_only(backend: Backend) -> None:
-    with backend.scope():
-        work = Work(backend, features=2000)
-        held = place_samples(backend, work.samples, "float32")
-        assert isinstance(held, Samples)
-        exact = work.eager_epoch(held)[0].layers[0].weight
-        wide = work.epoch(held)[0].layers[0].weight
-        error = float(backend.xp.max(backend.xp.abs(wide - exact)))
-    rounding = load_backend(backend.name, "cuda", tf32=True)
-    with rounding.scope():
-        work = Work(rounding, features=2000)
-        narrow = rounding.to_numpy(work.epoch(place_samples(rounding, work.samples, "float32"))[0].layers[0].weight)
-    difference = np.abs(narrow - backend.to_numpy(exact)).max()
+def test_float32_is_rounded_to_fewer_bits_on_request_only(backend: Backend, problem: Any) -> None:
+    weights = {}
+    for name, run in (("exact", eager_epoch), ("wide", epoch), ("narrow", epoch)):
+        chosen = load_backend(backend.name, "cuda", tf32=True) if name == "narrow" else backend
+        work = make_work(problem, chosen, features=2000)
+        with chosen.scope():
+            (layers, *_), _ = run(work, *hold(work))
+            weights[name] = chosen.to_numpy(layers[0].weight)
+    error, difference = (np.abs(weights[name] - weights["exact"]).max() for name in ("wide", "narrow"))
     print(f"{backend.name}: {error:.1e} in float32, {difference:.1e} with TF32")
     assert error < 0.1 * difference
 
