@@ -22,27 +22,37 @@ class Share:
     """This process's share of each batch.
 
     All processes have equally many rows of each batch, so that all take the same steps; where rows are missing, the
-    share is filled up with a row that weighs nothing.
+    share is filled up with a row that weighs nothing. If each process holds rows of its own, its share is as many as
+    happen to be among them, and all shares are as large as the largest of any process so far: all processes capture a
+    step at the same time.
 
     Attributes
     ----------
     fill
-        Index of that row.
+        Index of the row that fills up.
+    largest
+        Rows in the largest share so far.
     """
 
     communicator: Communicator
     batch_size: int
     fill: int
+    largest: int = 0
+
+    @property
+    def holds_own(self) -> bool:
+        """Whether each process holds rows of its own."""
+        return isinstance(self.communicator, OwnRows)
 
     @property
     def rows(self) -> int:
         """Number of rows in the share."""
-        return math.ceil(self.batch_size / self.communicator.size)
+        return max(self.largest, math.ceil(self.batch_size / self.communicator.size))
 
     @property
     def first_row(self) -> int:
-        """Position in the batch of the first of them."""
-        return self.communicator.rank * self.rows
+        """Position in the batch of the first of them; of own rows, one that no other process's rows have."""
+        return self.communicator.rank * (self.batch_size if self.holds_own else self.rows)
 
     def combine(self, backend: Backend) -> Any:
         """Return what adds up losses and gradients over all processes."""
@@ -50,12 +60,19 @@ class Share:
 
     def order(self, order: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, " own"]:
         """Return the rows of this process, batch by batch, out of the order of all rows."""
-        if self.communicator.size == 1:
+        processes = self.communicator
+        if processes.size == 1:
             return order
-        whole = np.pad(order, (0, -len(order) % self.batch_size), constant_values=self.fill)
-        missing = self.rows * self.communicator.size - self.batch_size
-        batches = np.pad(whole.reshape(-1, self.batch_size), ((0, 0), (0, missing)), constant_values=self.fill)
-        return batches[:, self.first_row : self.first_row + self.rows].reshape(-1)
+        batch, position = np.divmod(np.arange(len(order)), self.batch_size)
+        holder = processes.holder(order) if isinstance(processes, OwnRows) else position // self.rows
+        self.largest = max(self.rows, int(np.bincount(batch * processes.size + holder).max()))
+        is_own = holder == processes.rank
+        batch = batch[is_own]
+        place = np.arange(len(batch)) - np.searchsorted(batch, batch)  # in the share
+        steps = math.ceil(len(order) / self.batch_size)
+        batches = np.full((steps, self.rows), self.fill, order.dtype)
+        batches[batch, place] = processes.own(order[is_own])
+        return batches.reshape(-1)
 
     def samples(self, samples: Any) -> Any:
         """Return training samples with weights, and with the row that fills up a share after the last."""
@@ -68,47 +85,12 @@ class Share:
         return samples._replace(weight=weight).map(with_zero_row)
 
     def validation(self, samples: Samples) -> Samples:
-        """Return this process's part of validation samples; it may be empty."""
+        """Return this process's part of validation samples, which may be empty; its own ones are that already."""
         rows = math.ceil(samples.rows / self.communicator.size)
+        if self.holds_own or rows == samples.rows:
+            return samples
         start = min(self.communicator.rank * rows, samples.rows)
-        return samples if rows == samples.rows else slice_rows(samples, start, start + rows)
-
-
-class OwnShare(Share):
-    """A process's share of each batch if it holds training rows of its own: as many as happen to be among its rows.
-
-    All shares are as large as the largest of any process so far: all processes capture a step at the same time.
-    """
-
-    communicator: OwnRows
-    largest = 0
-
-    @property
-    def rows(self) -> int:
-        """Number of rows in the share."""
-        return max(self.largest, super().rows)
-
-    @property
-    def first_row(self) -> int:
-        """Position that no other process's rows have; not that in the batch."""
-        return self.communicator.rank * self.batch_size
-
-    def order(self, order: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, " own"]:
-        """Return the rows of this process, batch by batch, out of the order of all rows."""
-        steps = math.ceil(len(order) / self.batch_size)
-        holder = self.communicator.holder(order)
-        shares = np.arange(len(order)) // self.batch_size * self.communicator.size + holder
-        self.largest = max(self.rows, int(np.bincount(shares).max()))
-        batch = np.flatnonzero(holder == self.communicator.rank) // self.batch_size
-        counts = np.bincount(batch, minlength=steps)
-        place = np.arange(len(batch)) - (np.cumsum(counts) - counts)[batch]
-        batches = np.full((steps, self.rows), self.fill, order.dtype)
-        batches[batch, place] = self.communicator.own(order)
-        return batches.reshape(-1)
-
-    def validation(self, samples: Samples) -> Samples:
-        """Return the validation samples, which are this process's own."""
-        return samples
+        return slice_rows(samples, start, start + rows)
 
 
 def make_share(communicator: Communicator, backend: Backend, batch_size: int, rows: int) -> Share:
@@ -118,9 +100,7 @@ def make_share(communicator: Communicator, backend: Backend, batch_size: int, ro
             f"backend {backend.name}: compiles an epoch as a whole, which cannot wait for other processes. Train in "
             "several processes with numpy, torch or cupy."
         )
-    if isinstance(communicator, OwnRows):
-        return OwnShare(communicator, batch_size, rows)
-    if batch_size < communicator.size:
+    if batch_size < communicator.size and not isinstance(communicator, OwnRows):
         raise SettingsError(
             f"batch_size: {batch_size} rows are too few for {communicator.size} processes, which each take a part of "
             "every batch. Use larger batches, or fewer processes."
