@@ -57,36 +57,8 @@ class Place:
         return np.array(self.fetch(array))
 
 
-class ReadOnlyArray(np.ndarray):
-    """A NumPy array that cannot be written to, and whose every result cannot either."""
-
-    def __array_finalize__(self, source: Any) -> None:
-        self.flags.writeable = False
-
-    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
-        return read_only(array)
-
-
-def read_only(value: Any) -> Any:
-    """Return arrays, also those in a list or tuple, as read-only ones; NumPy's scalars as arrays without axes."""
-    if isinstance(value, np.ndarray | np.generic):
-        return np.asarray(value).view(ReadOnlyArray)
-    if isinstance(value, list | tuple):
-        return type(value)(read_only(item) for item in value)
-    return value
-
-
-def plain(value: Any) -> Any:
-    """Undo `read_only`: NumPy's own functions write into what they are about to return."""
-    if isinstance(value, ReadOnlyArray):
-        return value.view(np.ndarray)
-    if isinstance(value, list | tuple):
-        return type(value)(plain(item) for item in value)
-    return value
-
-
 class ReadOnlyNumpy:
-    """NumPy's namespace, returning arrays that cannot be written to: any in-place operation on one raises."""
+    """NumPy's namespace, whose functions return arrays that cannot be written to: in-place operations on them raise."""
 
     __name__ = "numpy, read-only"
 
@@ -94,9 +66,15 @@ class ReadOnlyNumpy:
         function = getattr(array_api_compat.numpy, name)
         if isinstance(function, type) or not callable(function):
             return function
-        return lambda *args, **kwargs: read_only(
-            function(*map(plain, args), **{key: plain(value) for key, value in kwargs.items()})
-        )
+        return lambda *args, **kwargs: read_only(function(*args, **kwargs))
+
+
+def read_only(value: Any) -> Any:
+    """Forbid writing to an array, or to those in a list or tuple."""
+    for array in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(array, np.ndarray):
+            array.flags.writeable = False
+    return value
 
 
 def import_or_skip(module: str) -> Any:
