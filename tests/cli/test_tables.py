@@ -116,7 +116,10 @@ def test_it_is_said_when_a_model_is_judged_on_what_it_was_trained_on(xpmlp: Run,
 def test_rows_without_all_values_stay_empty_where_training_dropped_such(xpmlp: Run, flowers: Path) -> None:
     xpmlp("train", flowers, "--target", "species", "--missing", "drop", "--epochs", 5, "-o", "run")
     frame = pl.read_csv(flowers)[:3].with_columns(pl.Series("sepal width (cm)", [1.0, None, 3.0]))
-    frame.write_csv("gap.csv")
+    frame.with_columns(species=pl.lit("a text of\n" + 30 * "many words ")).write_csv("gap.csv")
+    lines = xpmlp("predict", "run", "gap.csv").out.splitlines()
+    assert [line.split()[:4] for line in lines if "a text" in line][1] == ["2", "a", "text", "of"]
+    assert max(map(len, lines)) < 120
     err = xpmlp("predict", "run", "gap.csv", "-o", "out.csv").err
     assert "1 of 3 rows dropped" in err
     found = pl.read_csv("out.csv")

@@ -22,6 +22,7 @@ from xpmlp.datasets.tables.values import read_texts
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.model import Model
 from xpmlp.model.table_schema import reading_of
+from xpmlp.plots import shortened
 from xpmlp.training import Prediction, predict
 from xpmlp.training.inputs import is_table_file, read_rows, table_inputs
 from xpmlp.whole_files import write_whole
@@ -29,6 +30,7 @@ from xpmlp.whole_files import write_whole
 from .console import describe_prediction, make_console, make_table, print_note, print_rows
 
 PROBABILITIES_SHOWN = 6  # columns on a screen
+LONGEST_TEXT = 60
 STREAMED_FORMATS = (".csv", ".parquet")
 FORMATS = (".csv", ".parquet", ".arrow", ".feather", ".json")
 
@@ -206,15 +208,16 @@ def to_json(model: Model, places: Iterable[tuple[Path, int | None]], prediction:
 
 
 def screen_table(columns: dict[str, list[Any]]) -> ScreenTable:
-    """Return columns as a table for the screen."""
+    """Return columns as a table for the screen, with long texts shortened to a line."""
+
+    def text_of(cell: Any) -> str:
+        if isinstance(cell, float):
+            return describe_prediction(cell)
+        return "" if cell is None else shortened(" ".join(str(cell).split()), LONGEST_TEXT)
+
     screen = make_table("", *columns, left=0)
     for cells in zip(*columns.values(), strict=True):
-        screen.add_row(
-            *(
-                "" if cell is None else describe_prediction(cell) if isinstance(cell, float) else str(cell)
-                for cell in cells
-            )
-        )
+        screen.add_row(*map(text_of, cells))
     return screen
 
 
@@ -228,6 +231,6 @@ def tables_of(model: Model, table: Table, added: list[Any], shown: int) -> Itera
     if not model.classes or len(added) <= 1 + PROBABILITIES_SHOWN:
         yield screen_table(columns | {series.name: series.to_list() for series in given})
     if model.classes:
-        best = np.nanmax(np.array([series.to_numpy() for series in given[1:]], dtype=np.float64), axis=0)
+        best = np.max(np.array([series.to_numpy() for series in given[1:]], dtype=np.float64), axis=0)
         columns[given[0].name] = given[0].to_list()
         yield screen_table(columns | {"probability": [None if np.isnan(value) else float(value) for value in best]})
