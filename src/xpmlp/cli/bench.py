@@ -29,12 +29,22 @@ from xpmlp.training.recipes import parse_sizes
 
 from . import options
 from .console import make_console, make_table, print_error, print_note, writes_to_terminal
-from .options import flag, option
+from .options import declare, flag, option
 
 SYNTHETIC = "synthetic"
 
 
-@options.grouped(table=options.TABLE_OPTIONS)
+NETWORK_OPTIONS: options.Group = {
+    "hidden": declare(str, "SIZES", "Units in each hidden layer: 128, or 256,128, or none.", default="128"),
+    "batch_size": declare(int, "ROWS", "Rows per step.", default=128),
+    "dtype": declare(str, "NAME", "float32 or float64.", default="float32"),
+    "rows": declare(int, "N", "Rows per epoch; by default all rows of DATA."),
+    "rounds": declare(int, "N", "Timed epochs per library.", default=7),
+}
+Folder: Any = options.output_folder("Write results.json, results.md and figures there.")
+
+
+@options.grouped(network=NETWORK_OPTIONS, table=options.TABLE_OPTIONS)
 def bench(
     backend: Annotated[
         list[str] | None,
@@ -44,15 +54,11 @@ def bench(
         ),
     ] = None,
     data: Annotated[str, option("DATA", "synthetic (random rows of MNIST's shape), or any DATA of train.")] = SYNTHETIC,
-    hidden: Annotated[str, option("SIZES", "Units in each hidden layer: 128, or 256,128, or none.")] = "128",
-    batch_size: Annotated[int, option("ROWS", "Rows per step.")] = 128,
-    dtype: Annotated[str, option("NAME", "float32 or float64.")] = "float32",
-    rows: Annotated[int | None, option("N", "Rows per epoch; by default all rows of DATA.")] = None,
-    rounds: Annotated[int, option("N", "Timed epochs per library.")] = 7,
+    network: Any = None,
     sweep: Annotated[
         str | None, option("SETTING=VALUES", "batch-size=32,128,512, or hidden=…, depth=…, rows=…")
     ] = None,
-    output: Annotated[Path | None, options.output_folder("Write results.json, results.md and figures there.")] = None,
+    output: Folder = None,
     force: Annotated[bool, flag("--force", "Replace the results in that folder.")] = False,
     compare: Annotated[
         tuple[Path, Path] | None, option("OLD NEW", "Compare two results.json files instead of measuring.")
@@ -74,9 +80,7 @@ def bench(
         if name.partition(":")[0] not in BACKENDS:
             raise SettingsError(f"--backend: {name!r} is not one of {', '.join(BACKENDS)}.")
     with options.named_as_options("batch size", "dtype", "rows", "rounds"):
-        settings = BenchSettings(
-            hidden_layer_sizes=parse_sizes(hidden), batch_size=batch_size, dtype=dtype, rows=rows, rounds=rounds
-        )
+        settings = BenchSettings(parse_sizes(network.pop("hidden")), **network)
     swept = None if sweep is None else parse_sweep(sweep)
     given = options.collect_table_options(table)
     if output is not None:

@@ -13,6 +13,7 @@ from xpmlp.training import Callback, Checkpoint, Checkpointing, EarlyStopping, n
 from xpmlp.training.checkpoint import checkpoint_files
 from xpmlp.whole_files import read_whole, write_whole
 
+from . import options
 from .console import shell_command
 
 CHECKPOINTS = "checkpoints"  # the folder, within a run's
@@ -20,10 +21,27 @@ COMMAND = "command.json"  # in that folder while the run lasts: the command's va
 PATHS = ("data_dir", "test", "output")  # stored as absolute paths, to resume from any folder
 CHOSEN_BY_TEST_ROWS = 0.0  # the validation fraction of runs of earlier versions: the test rows chose the epoch
 FREE = ("resume", "quiet", "threads", "mpi")  # options that may change on resuming
+PANEL = "Long runs"
+OPTIONS: options.Group = {
+    "checkpoint_every": options.declare(int, "N", "Save a checkpoint every N epochs.", PANEL),
+    "checkpoint_minutes": options.declare(float, "N", "Save a checkpoint every N minutes.", PANEL),
+    "patience": options.declare(
+        int,
+        "N",
+        "Stop when the validation loss has not improved for N epochs. model.safetensors then has the best weights, "
+        "last.safetensors the last.",
+        PANEL,
+    ),
+    "resume": options.declare(
+        Path, "RUN", "Resume the run in this folder from its newest checkpoint; no other option is needed.", PANEL
+    ),
+}
 
 
-def resume_command(context: Any, run: Path) -> tuple[dict[str, Any], Checkpoint | None]:
+def resume_command(context: Any, given: Mapping[str, Any]) -> tuple[dict[str, Any], Checkpoint | None]:
     """Return the values a run was started with and its newest checkpoint; None if it was killed before the first.
+
+    `given` are the values of the command that resumes it.
 
     Raises
     ------
@@ -33,6 +51,7 @@ def resume_command(context: Any, run: Path) -> tuple[dict[str, Any], Checkpoint 
         If there is nothing to resume.
     """
     checkpoint: Checkpoint | None = None
+    run = Path(given["resume"])
     run = run.parent if run.is_file() else run  # its model.safetensors
     try:
         checkpoint = newest_checkpoint(run / CHECKPOINTS)
@@ -49,7 +68,7 @@ def resume_command(context: Any, run: Path) -> tuple[dict[str, Any], Checkpoint 
             raise
     stored.setdefault("validation_fraction", CHOSEN_BY_TEST_ROWS)
     differences = []
-    for name, value in to_plain(context.params).items():
+    for name, value in to_plain(given).items():
         source = context.get_parameter_source(name)
         # By name: which class the enumeration is depends on the version of Typer, which may have its own Click.
         is_given = source is not None and source.name == "COMMANDLINE" and name not in FREE
@@ -61,9 +80,9 @@ def resume_command(context: Any, run: Path) -> tuple[dict[str, Any], Checkpoint 
             f"--resume {run}: a run is resumed with its own settings. {'; '.join(differences)}. Leave it out, or start "
             "a new run."
         )
-    values = context.params | from_plain(stored)
-    values["threads"] = context.params["threads"] or stored.get("threads")
-    return values | {"output": run, "force": True, "resume": run, "quiet": context.params["quiet"]}, checkpoint
+    values = {**given, **stored, "threads": given["threads"] or stored.get("threads"), "quiet": given["quiet"]}
+    values |= {name: Path(values[name]) for name in PATHS if values[name] is not None}
+    return values | {"output": run, "force": True, "resume": run}, checkpoint
 
 
 def to_plain(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,11 +96,6 @@ def to_plain(values: Mapping[str, Any]) -> dict[str, Any]:
         plain["data"] = os.path.abspath(os.path.expanduser(data))
     plain["resume"] = None
     return plain
-
-
-def from_plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Undo `to_plain`; the context of older versions of Typer holds paths as strings, too."""
-    return {name: Path(value) if name in PATHS and value is not None else value for name, value in values.items()}
 
 
 def check_checkpoints(folder: Path, *, force: bool) -> None:

@@ -89,21 +89,27 @@ def check_memory(text: str | None) -> str | None:
     return text
 
 
-BackendName = Annotated[
-    str,
-    option(
+Group = dict[str, tuple[Any, Any]]
+"""Options that a command gets together: the annotation and the default of each."""
+
+
+def declare(kind: Any, metavar: str, text: str, panel: str | None = None, default: Any = None, **settings: Any) -> Any:
+    """Return an option for a `Group`, named after its key."""
+    return Annotated[kind | None if default is None else kind, option(metavar, text, panel, **settings)], default
+
+
+COMPUTE_OPTIONS: Group = {
+    "backend": declare(
+        str,
         "NAME",
         f"Array library: {', '.join(BACKENDS)}, or auto for a GPU if one works, else numpy. "
         "[bold]xpmlp backends[/bold] lists what works here.",
         COMPUTE,
+        "numpy",
     ),
-]
-DeviceName = Annotated[
-    str | None, option("NAME", "cpu, cuda, cuda:1 or mps; by default the library's default device.", COMPUTE)
-]
-Threads = Annotated[
-    int | None,
-    option(
+    "device": declare(str, "NAME", "cpu, cuda, cuda:1 or mps; by default the library's default device.", COMPUTE),
+    "threads": declare(
+        int,
         "N",
         "Threads per matrix product, on numpy and on torch's cpu; by default the cores this process may use, or "
         "fewer while other work keeps them busy.",
@@ -111,22 +117,17 @@ Threads = Annotated[
         min=1,
         callback=use_given_threads,
     ),
-]
-MemoryLimit = Annotated[
-    str | None,
-    option(
+}
+STREAMING_OPTIONS: Group = COMPUTE_OPTIONS | {
+    "memory": declare(
+        str,
         "SIZE",
         "Memory limit of the data, such as 2GB; by default most of the free memory. Larger data in Parquet, "
         ".npy or IDX files are streamed from disk.",
         COMPUTE,
         callback=check_memory,
-    ),
-]
-Group = dict[str, tuple[Any, Any]]
-"""Options that several commands have: the annotation and the default of each."""
-
-COMPUTE_OPTIONS: Group = {"backend": (BackendName, "numpy"), "device": (DeviceName, None), "threads": (Threads, None)}
-STREAMING_OPTIONS: Group = COMPUTE_OPTIONS | {"memory": (MemoryLimit, None)}
+    )
+}
 
 Mpi = Annotated[
     bool,
@@ -166,8 +167,8 @@ def parse_folder(text: str) -> Path:
 
 
 def output_folder(text: str, panel: str | None = None) -> Any:
-    """Return the option for the folder of a command's files."""
-    return option("FOLDER", text, panel, "--output", "-o", parser=parse_folder)
+    """Return the annotation of the option for the folder of a command's files."""
+    return Annotated[Path | None, option("FOLDER", text, panel, "--output", "-o", parser=parse_folder)]
 
 
 def check_output(path: Path, kinds: tuple[str, ...], *, force: bool) -> None:

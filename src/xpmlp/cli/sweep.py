@@ -4,7 +4,6 @@ import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
@@ -53,44 +52,39 @@ SETTING_OPTIONS: options.Group = {
         None,
     )
 }
+OTHERS = f"The other settings: {', '.join(RECIPES)}; see xpmlp train --help."
+Folder: Any = options.output_folder("Folder for the results; by default a new one under runs/.", OUTPUT)
+SEARCH_OPTIONS: options.Group = {
+    "trials": options.declare(
+        int, "N", "How many settings to try; by default 64, or all combinations of a grid.", SEARCH
+    ),
+    "sampler": options.declare(
+        str, "NAME", "tpe learns from earlier trials, random draws, grid takes every combination.", SEARCH, "tpe"
+    ),
+    "folds": options.declare(
+        int, "N", "Folds of cross-validation; 1 scores on a fifth of the training rows.", SEARCH, 1
+    ),
+    "seeds": options.declare(int, "N", "Networks with different initial weights for each trial.", SEARCH, 1),
+    "prune": options.declare(str, "NAME", f"Stop trials early that fall behind: {', '.join(PRUNERS)}.", SEARCH, "none"),
+    "storage": options.declare(
+        str, "URL", "Keep the trials in a file, sqlite:///FILE, to resume the sweep or watch it in a dashboard.", SEARCH
+    ),
+}
 
 
-@options.grouped(table=options.TABLE_OPTIONS, settings=SETTING_OPTIONS, compute=options.STREAMING_OPTIONS)
+@options.grouped(
+    settings=SETTING_OPTIONS, how=SEARCH_OPTIONS, table=options.TABLE_OPTIONS, compute=options.STREAMING_OPTIONS
+)
 def sweep(
     data: options.Data,
     settings: Any = None,
-    recipe: Annotated[
-        str, option("NAME", f"The other settings: {', '.join(RECIPES)}; see xpmlp train --help.", SETTINGS)
-    ] = "default",
-    trials: Annotated[
-        int | None, option("N", "How many settings to try; by default 64, or all combinations of a grid.", SEARCH)
-    ] = None,
-    sampler: Annotated[
-        str,
-        option("NAME", "tpe learns from earlier trials, random draws, grid takes every combination.", SEARCH),
-    ] = "tpe",
-    folds: Annotated[
-        int, option("N", "Folds of cross-validation; 1 scores on a fifth of the training rows.", SEARCH)
-    ] = 1,
-    seeds: Annotated[int, option("N", "Networks with different initial weights for each trial.", SEARCH)] = 1,
-    prune: Annotated[
-        str, option("NAME", f"Stop trials early that fall behind: {', '.join(PRUNERS)}.", SEARCH)
-    ] = "none",
-    storage: Annotated[
-        str | None,
-        option(
-            "URL",
-            "Keep the trials in a file, sqlite:///FILE, to resume the sweep or watch it in a dashboard.",
-            SEARCH,
-        ),
-    ] = None,
+    recipe: Annotated[str, option("NAME", OTHERS, SETTINGS)] = "default",
+    how: Any = None,
     table: Any = None,
     compute: Any = None,
     mpi: options.Mpi = False,
     data_dir: options.DataDirectory = None,
-    output: Annotated[
-        Path | None, options.output_folder("Folder for the results; by default a new one under runs/.", OUTPUT)
-    ] = None,
+    output: Folder = None,
     force: options.ForceRun = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -110,10 +104,10 @@ def sweep(
     def check() -> TableOptions:
         base = choose_settings(recipe, None, **fixed)
         with options.named_as_options("sampler", "prune", "trials", "folds", "seeds"):
-            check_search(sampler, prune, trials, folds, seeds, processes.size)
+            check_search(**{name: how[name] for name in how if name != "storage"}, processes=processes.size)
             if space:
                 check_space(space, base)
-                count_trials(space, sampler, trials)
+                count_trials(space, how["sampler"], how["trials"])
         return options.collect_table_options(table)
 
     given = processes.together(check)
@@ -130,21 +124,10 @@ def sweep(
         print_start(console, dataset, space, base)
         with (
             options.named_as_options("storage"),
-            contextlib.closing(Board(console, dataset, count_trials(space, sampler, trials))) as board,
+            contextlib.closing(Board(console, dataset, count_trials(space, how["sampler"], how["trials"]))) as board,
         ):
             found = search(
-                dataset,
-                space,
-                recipe=base,
-                trials=trials,
-                sampler=sampler,
-                folds=folds,
-                seeds=seeds,
-                prune=prune,
-                storage=storage,
-                backend=backend,
-                on_trial=board.add,
-                communicator=processes,
+                dataset, space, recipe=base, backend=backend, on_trial=board.add, communicator=processes, **how
             )
             seconds = time.monotonic() - board.started
 

@@ -4,7 +4,6 @@ import contextlib
 import itertools
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
@@ -26,15 +25,20 @@ from xpmlp.training.train import class_weights, describe_stream, find_recipe, la
 
 from . import long_run, options
 from .console import can_move, make_console, print_error
-from .options import OUTPUT, flag, option
+from .options import OUTPUT, flag
 from .processes import abort, connect_processes, describe_inputs, load_together
 from .run_folder import RunFolder, make_run_folder
 from .saving import save_run
 
-NETWORK, TRAINING, LONG_RUNS = "Network", "Training", "Long runs"
+NETWORK, TRAINING = "Network", "Training"
 OF_NETWORK = ("hidden_layer_sizes", "activation", "initializer", "ensemble", "dtype")
 NUMBERS = {"N": int, "ROWS": int, "NUMBER": float, "FRACTION": float}  # the other settings are texts
 NOTHING_SAVED = "Nothing is saved."
+TF32 = Annotated[
+    bool,
+    flag("--tf32", "Round the inputs of float32 matrix products to TF32 on an NVIDIA GPU, for speed.", options.COMPUTE),
+]
+PAGE = Annotated[bool, flag("--page", "Add model.html, a page that shows the network at work.", OUTPUT)]
 
 
 EPILOG = "\n\n".join(
@@ -48,101 +52,70 @@ EPILOG = "\n\n".join(
 )
 
 
-SETTING_OPTIONS: options.Group = {
-    options.parameter_name(name): (
-        Annotated[
-            NUMBERS.get(setting.metavar, str) | None,
-            option(setting.metavar, setting.help, NETWORK if name in OF_NETWORK else TRAINING),
-        ],
-        None,
-    )
-    for name, setting in SETTINGS.items()
+OPTIONS: options.Group = {
+    "recipe": options.declare(
+        str,
+        "NAME",
+        f"Defaults for the network and the training: {', '.join(RECIPES)}; see below. For a table without images, "
+        "default means table, adapted to the number of rows; for images that are not mostly black, photo.",
+        default="default",
+    ),
+    **{
+        options.parameter_name(name): options.declare(
+            NUMBERS.get(setting.metavar, str),
+            setting.metavar,
+            setting.help,
+            NETWORK if name in OF_NETWORK else TRAINING,
+        )
+        for name, setting in SETTINGS.items()
+    },
+    "validation_fraction": options.declare(
+        float,
+        "FRACTION",
+        "Fraction of the training rows to hold out for choosing the best epoch, whose weights are kept; none by "
+        f"default, or {VALIDATION_FRACTION} with --patience. Nothing is chosen on the test rows.",
+        TRAINING,
+    ),
+    "folds": options.declare(
+        int,
+        "K",
+        "Also cross-validate: train K more networks, each on all but one of K parts of the training rows, and print "
+        "the mean and spread of their scores on the parts left out.",
+        TRAINING,
+        min=2,
+    ),
+    **options.TABLE_OPTIONS,
+    **options.STREAMING_OPTIONS,
+    "mpi": (options.Mpi, False),
+    "tf32": (TF32, False),
+    **long_run.OPTIONS,
+    "data_dir": (options.DataDirectory, None),
+    "output": (options.output_folder("Folder for the run's files; by default a new one under runs/.", OUTPUT), None),
+    "force": (options.ForceRun, False),
+    "page": (PAGE, False),
+    "quiet": (options.Quiet, False),
 }
 
 
-@options.grouped(table=options.TABLE_OPTIONS, settings=SETTING_OPTIONS, compute=options.STREAMING_OPTIONS)
+@options.grouped(values=OPTIONS)
 def train(
-    context: options.CommandContext,
-    data: Annotated[str | None, options.DATA] = None,
-    recipe: Annotated[
-        str,
-        option(
-            "NAME",
-            f"Defaults for the network and the training: {', '.join(RECIPES)}; see below. For a table without "
-            "images, default means table, adapted to the number of rows; for images that are not mostly "
-            "black, photo.",
-        ),
-    ] = "default",
-    settings: Any = None,
-    validation_fraction: Annotated[
-        float | None,
-        option(
-            "FRACTION",
-            "Fraction of the training rows to hold out for choosing the best epoch, whose weights are kept; none by "
-            f"default, or {VALIDATION_FRACTION} with --patience. Nothing is chosen on the test rows.",
-            TRAINING,
-        ),
-    ] = None,
-    folds: Annotated[
-        int | None,
-        option(
-            "K",
-            "Also cross-validate: train K more networks, each on all but one of K parts of the training rows, and "
-            "print the mean and spread of their scores on the parts left out.",
-            TRAINING,
-            min=2,
-        ),
-    ] = None,
-    table: Any = None,
-    compute: Any = None,
-    mpi: options.Mpi = False,
-    tf32: Annotated[
-        bool,
-        flag(
-            "--tf32",
-            "Round the inputs of float32 matrix products to TF32 on an NVIDIA GPU, for speed.",
-            options.COMPUTE,
-        ),
-    ] = False,
-    checkpoint_every: Annotated[int | None, option("N", "Save a checkpoint every N epochs.", LONG_RUNS)] = None,
-    checkpoint_minutes: Annotated[float | None, option("N", "Save a checkpoint every N minutes.", LONG_RUNS)] = None,
-    patience: Annotated[
-        int | None,
-        option(
-            "N",
-            "Stop when the validation loss has not improved for N epochs. model.safetensors then has the best weights, "
-            "last.safetensors the last.",
-            LONG_RUNS,
-        ),
-    ] = None,
-    resume: Annotated[
-        Path | None,
-        option(
-            "RUN", "Resume the run in this folder from its newest checkpoint; no other option is needed.", LONG_RUNS
-        ),
-    ] = None,
-    data_dir: options.DataDirectory = None,
-    output: Annotated[
-        Path | None, options.output_folder("Folder for the run's files; by default a new one under runs/.", OUTPUT)
-    ] = None,
-    force: options.ForceRun = False,
-    page: Annotated[bool, flag("--page", "Add model.html, a page that shows the network at work.", OUTPUT)] = False,
-    quiet: options.Quiet = False,
+    context: options.CommandContext, data: Annotated[str | None, options.DATA] = None, values: Any = None
 ) -> None:
     """Train a network on DATA.
 
     Writes the model, its history and figures into a folder. [bold]xpmlp train digits[/bold] learns handwritten digits
     in seconds.
     """
-    processes = connect_processes(required=mpi)
+    values = {"data": data, **values}
+    processes, resume = connect_processes(required=values["mpi"]), values["resume"]
     if resume is not None:
         # The folder may be on the first process's disk alone.
-        found = processes.together(lambda: long_run.resume_command(context, resume) if processes.rank == 0 else None)
+        found = processes.together(lambda: long_run.resume_command(context, values) if processes.rank == 0 else None)
         run(processes, *cast(Any, processes.from_first(found)))
     elif data is None:
         raise typer.BadParameter("DATA is missing. Start with: xpmlp train digits", param_hint="DATA")
     else:
-        run(processes, long_run.from_plain(context.params))
+        run(processes, values)
 
 
 def run(processes: Communicator, values: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> None:
