@@ -1,6 +1,3 @@
-import io
-from typing import Any
-
 import pytest
 
 from xpmlp.cli.console import describe_prediction, make_console, make_table, print_error, print_note
@@ -40,45 +37,6 @@ def test_a_long_line_stays_one_line_and_a_quiet_console_writes_none(capsys: pyte
     print_error("word " * 400)
     captured = capsys.readouterr()
     assert captured.out.count("\n") == captured.err.count("\n") == 1
-
-
-class Broken(io.StringIO):
-    """A stream that takes one write, as a pipe does whose reader leaves."""
-
-    def __init__(self, file: Any, error: OSError) -> None:
-        super().__init__()
-        self.file, self.error = file, error
-
-    def write(self, text: str) -> int:
-        if self.getvalue():
-            raise self.error
-        return super().write(text)
-
-    def fileno(self) -> int:
-        return int(self.file.fileno())
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (BrokenPipeError(32, "Broken pipe"), ""),
-        (OSError(28, "No space left on device"), "note: the output cannot be written (No space left on device); "),
-    ],
-)
-def test_a_lasting_console_goes_silent_instead_of_failing(
-    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: OSError, said: str
-) -> None:
-    with (tmp_path / "stdout").open("w") as file:
-        stream = Broken(file, error)
-        monkeypatch.setattr("sys.stdout", stream)
-        console = make_console(tolerant=True)
-        console.print("first")
-        console.print("second")
-        assert stream.getvalue() == "first\n"
-        # What is still written to the file that broke goes nowhere from now on.
-        file.write("more")
-    assert (tmp_path / "stdout").read_text() == ""
-    assert capsys.readouterr().err.startswith(said)
 
 
 @pytest.mark.parametrize(

@@ -47,15 +47,21 @@ def fail_to_write(monkeypatch: pytest.MonkeyPatch, *names: str, under: Path | No
     monkeypatch.setattr("xpmlp.whole_files.os.replace", replace_or_fail)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "run.json", "weights.png"])
-def test_a_file_that_cannot_be_written_is_named_and_costs_no_other(
-    xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch, name: str
+def exhaust(*arguments: Any) -> bytes:
+    raise MemoryError("Unable to allocate")
+
+
+def test_files_that_cannot_be_made_or_written_are_named_and_cost_no_other(
+    xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fail_to_write(monkeypatch, name)
+    fail_to_write(monkeypatch, "model.safetensors", "run.json", "weights.png")
+    monkeypatch.setattr(plots, "draw_confusion", exhaust)
     _, out, err = xpmlp("train", "digits", "--epochs", 1, "-o", "run", status=1)
-    assert files_of(Path("run")) == OF_IMAGES - {name}
-    assert err.startswith(f"Error: Not saved: {name}. Saved in run: ")
-    assert f"{Path('run', name)}: cannot be written (No space left on device)" in err
+    failed = ("model.safetensors", "run.json", "confusion.png", "weights.png")
+    assert files_of(Path("run")) == OF_IMAGES - {*failed}
+    assert err.startswith(f"Error: Not saved: {', '.join(failed)}. Saved in run: ")
+    assert f"{Path('run', failed[0])}: cannot be written (No space left on device)" in err
+    assert f"{Path('run', failed[2])}: there is not enough memory to make it" in err
     assert err.count("\n") == 1
     assert "test accuracy" in out
     assert "saved in" not in out
@@ -101,18 +107,6 @@ def test_without_matplotlib_the_model_is_kept_and_the_remedy_said_once(
         "Saved in run: model.safetensors, history.csv, run.json. "
         'Drawing pictures needs matplotlib, which is not installed. Run: pip install "xpmlp[cli]"\n'
     )
-
-
-def test_a_picture_that_memory_does_not_hold_costs_no_other_file(
-    xpmlp: Run, no_pictures: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def exhaust(*arguments: Any) -> bytes:
-        raise MemoryError("Unable to allocate")
-
-    monkeypatch.setattr(plots, "draw_confusion", exhaust)
-    err = xpmlp("train", "digits", "--epochs", 1, "-o", "run", status=1).err
-    assert "confusion.png: there is not enough memory" in err
-    assert files_of(Path("run")) == OF_IMAGES - {"confusion.png"}
 
 
 def test_a_download_that_fails_says_so_and_how_to_do_without(

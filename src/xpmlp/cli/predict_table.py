@@ -141,15 +141,15 @@ def prediction_columns(model: Model, table: Table, rows: Rows, prediction: Predi
         columns = [*prediction.labels.T, *columns]
     else:
         names, columns = ["prediction", *names], [prediction.labels, *columns]
-    positions = np.where(rows.usable, np.cumsum(rows.usable) - 1, -1).tolist()
     taken = set(table.schema)
     series = []
     for name, column in zip(names, columns, strict=True):
         while name in taken:
             name += "_"
         taken.add(name)
-        values = [*column.tolist(), None]  # the last one for rows without a prediction
-        series.append(polars.Series(name, [values[position] for position in positions], strict=False))
+        values = iter(column.tolist())
+        cells = [next(values) if is_usable else None for is_usable in rows.usable.tolist()]
+        series.append(polars.Series(name, cells, strict=False))
     return series
 
 
