@@ -20,6 +20,8 @@ from xpmlp.estimators.arrays import to_host
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 Convert = Callable[[Any], Any]
 SETTINGS: dict[str, Any] = {"hidden_layer_sizes": (12,), "max_iter": 12, "random_state": 0}
+MANY: dict[str, Any] = {"hidden_layer_sizes": (8, 6), "activation": ("mish", "selu"), "dropout": (0.1, 0.2)}
+MANY |= {"solver": "adamw", "max_grad_norm": 0.5}
 
 
 @pytest.mark.slow
@@ -32,6 +34,9 @@ SETTINGS: dict[str, Any] = {"hidden_layer_sizes": (12,), "max_iter": 12, "random
         ("three classes", {"dropout": 0.4, "hidden_layer_sizes": (20, 10)}),
         ("two classes", {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.5, "n_iter_no_change": 1}),
         ("two numbers", {"shuffle": False, "activation": "logistic", "batch_size": 32}),
+        ("three classes", {"ensemble": 3}),
+        ("two classes", MANY | {"label_smoothing": 0.1}),
+        ("one number", MANY | {"loss": "quantile", "out_activation": "softplus"}),
     ],
 )
 def test_every_library_trains_numpys_network(
@@ -58,6 +63,10 @@ def test_every_library_trains_numpys_network(
         assert answer.shape == expected.shape
         assert_allclose(to_host(answer), expected, atol=2e-3 if "log" in name else 1e-3)
     assert estimator.score(convert(x), convert(y)) == pytest.approx(reference.score(x, y), abs=1e-3)
+    by_name = make(**SETTINGS | settings, backend=library).fit(x, y)
+    assert isinstance(by_name.coefs_[0], np.ndarray)
+    assert isinstance(by_name.predict(x), np.ndarray)
+    assert_same_network(by_name, estimator, 1e-6)
 
 
 @pytest.mark.parametrize("kind", ["array", "list", "polars", "pl.Categorical", "pandas str", "pandas category"])

@@ -39,7 +39,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("kind", LABELS)
 def test_a_classifier_comes_back_as_it_was(iris: Any, path: Path, kind: str) -> None:
     x, y = iris[0], LABELS[kind](iris[1])
-    estimator = MLPClassifier(**SETTINGS, alpha=0.5).fit(x, y)
+    estimator = MLPClassifier(**SETTINGS, alpha=0.5, ensemble=3 if kind == "names" else None).fit(x, y)
     estimator.to_file(path)
     again = MLPClassifier.from_file(path)
     assert_array_equal(again.predict_proba(x), estimator.predict_proba(x))

@@ -178,6 +178,27 @@ def test_settings_that_scikit_learn_lacks_are_trained_at_once_like_one_by_one(
     assert "left to scikit-learn" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("network", "settings", "reason"),
+    [
+        ("MLPClassifier", {"ensemble": 3}, "ensemble=3 is a population already"),
+        ("MLPClassifier", {"early_stopping": "f1_macro"}, "early_stopping with a scorer predicts with each network"),
+        ("MLPRegressor", {"loss": "quantile"}, "loss='quantile' has several outputs"),
+        ("MLPRegressor", {"dropout": (0.1,)}, "a dropout for each layer is for one network"),
+    ],
+)
+def test_what_only_ours_have_and_cannot_be_batched_is_trained_one_by_one(
+    network: str, settings: Any, reason: str, caplog: Any
+) -> None:
+    estimator = getattr(xpmlp, network)(random_state=0, **SMALL | settings)
+    found, expected = (
+        tools.GridSearchCV(estimator, {"alpha": [0.0, 1.0]}, cv=2).fit(*IRIS).cv_results_["mean_test_score"]
+        for tools in (model_selection, sklearn.model_selection)
+    )
+    np.testing.assert_array_equal(found, expected)
+    assert f"4 of 4 fits are left to scikit-learn, one by one: {reason}" in caplog.text
+
+
 def test_what_cannot_be_batched_is_left_to_scikit_learn_and_said_once(caplog: Any) -> None:
     grid = {"mlp__solver": ["adam", "lbfgs"]}
     with caplog.at_level(logging.WARNING):

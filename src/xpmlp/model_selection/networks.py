@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import joblib
 import numpy as np
@@ -36,23 +36,16 @@ class UnsuitableError(Exception):
     """A fit cannot be part of a population, for the reason that is its message."""
 
 
-class Fold(NamedTuple):
-    """Samples that networks train on, and their rows among those of the search."""
-
-    problem: Problem
-    train: Any
-
-
 @dataclass(eq=False)
 class Fit:
-    """A network of a search, to be trained on a fold.
+    """A network of a search, to be trained on a fold, which is a problem that it shares with other networks.
 
     Attributes
     ----------
     estimator
         `network`, or a pipeline that ends in it.
     rows
-        Its rows of the fold; the same object for all networks that begin with the same random state.
+        Those of the fold's that it trains on; the same object for all that begin with the same random state.
     seconds
         Its share of the time.
     kind
@@ -63,7 +56,7 @@ class Fit:
 
     estimator: Any
     network: Any
-    fold: Fold
+    fold: Problem
     rows: Rows
     seconds: float
     stopping: Stopping = field(init=False)
@@ -73,19 +66,19 @@ class Fit:
 
     def __post_init__(self) -> None:
         """Determine the settings that all members of its population share."""
-        network, backend, layers = self.network, self.fold.problem.backend, self.network._layers(numpy_backend())
+        network, backend, layers = self.network, self.fold.backend, self.network._layers(numpy_backend())
         self.activation, self.loss = activation_of(network), reported_loss(network)
         self.optimizer, self.settings = optimizer_of(network)
         self.batch_size = batch_size(network, len(self.rows.train))
         self.kind = (
             *(type(network), self.activation, self.loss, self.optimizer, architecture(layers, self.activation)),
-            *(backend.name, backend.device_name, self.fold.problem.dtype, self.batch_size),
+            *(backend.name, backend.device_name, self.fold.dtype, self.batch_size),
         )
 
     def make_member(self, rows: Rows) -> Member:
         """Return the member of a population that trains this network on rows of the population's samples."""
         network = self.network
-        stopping = self.stopping = Stopping(network, self.fold.problem)
+        stopping = self.stopping = Stopping(network, self.fold)
 
         def end_epoch(member: Member) -> None:
             """Let scikit-learn's rule see the epoch."""
@@ -118,7 +111,7 @@ class Fit:
             and isinstance(self.network, MLPClassifier)
             and isinstance(y, np.ndarray)
             and y.ndim == 1
-            and is_numpy(self.fold.problem.source)
+            and is_numpy(self.fold.source)
         )
 
     def fitted(self, X: Any, y: Any = None, **parameters: Any) -> Any:
@@ -138,7 +131,7 @@ class Fit:
         if member.diverged:
             message = describe_divergence(epochs + 1, member.objective, self.network._learning_rate.current)
             error = DivergedError(message, epochs + 1, result)
-        keep_result(self.network, self.fold.problem, result, error, has_best=self.stopping.has_best)
+        keep_result(self.network, self.fold, result, error, has_best=self.stopping.has_best)
         return self.estimator
 
 
@@ -199,34 +192,34 @@ class Preparation:
         estimator.steps = [*before.steps, estimator.steps[-1]]
         return x
 
-    def fold(self, estimator: Any, network: Any, X: Any, y: Any, task: dict[str, Any], prefix: str) -> Fold:
+    def fold(self, estimator: Any, network: Any, X: Any, y: Any, task: dict[str, Any], prefix: str) -> Problem:
         """Return the samples that the network trains on."""
         train, x = task["train"], None
         if isinstance(estimator, Pipeline):
             x = self.transform(estimator, network, X, y, task)
 
-        def make() -> Fold:
+        def make() -> Problem:
             own, targets = _safe_split(estimator, X, y, train)
             weight = _check_method_params(X, task["fit_params"] or {}, train).get(f"{prefix}sample_weight")
-            problem = network._make_problem(GivenRows(own if x is None else x, targets, weight))
+            problem: Problem = network._make_problem(GivenRows(own if x is None else x, targets, weight))
             if scipy.sparse.issparse(problem.samples.x):
                 raise UnsuitableError("their inputs are sparse")
-            return Fold(problem, np.asarray(train))
+            return problem
 
         weights = joblib.hash(network.class_weight) if getattr(network, "class_weight", None) is not None else None
         loss = (getattr(network, "loss", None), getattr(network, "label_smoothing", None))
         place = (network.backend, network.device, str(network.dtype))
-        fold: Fold = self.once((id(train), id(x), type(network), loss, place, weights), network, make)
+        fold: Problem = self.once((id(train), id(x), type(network), loss, place, weights), network, make)
         return fold
 
-    def start(self, network: Any, fold: Fold) -> Rows:
+    def start(self, network: Any, fold: Problem) -> Rows:
         """Give the network its initial weights, and return its rows and their order."""
         seed, units = network.random_state, tuple(network._hidden_sizes())
         seed = seed if isinstance(seed, int | np.integer) else object()  # of which there is no other
         splits = (network.early_stopping, network.validation_fraction if network.early_stopping else None)
         has_dropout, is_logistic = network.dropout > 0.0, network.activation == "logistic"
         key = (id(fold), units, seed, is_logistic, has_dropout, splits, bool(network.shuffle), network.solver)
-        make = lambda: draw_rows(network, fold.problem, network._start(fold.problem))  # noqa: E731
+        make = lambda: draw_rows(network, fold, network._start(fold))  # noqa: E731
         rows: Rows = self.once(key, network, make)
         return rows
 

@@ -12,12 +12,13 @@ from sklearn.utils.validation import validate_data
 
 from xpmlp.estimators.arrays import decode, numpy_backend, to_host
 from xpmlp.estimators.functions import prediction_functions
+from xpmlp.estimators.problem import Problem
 from xpmlp.nn.ensembles import stack_networks
 from xpmlp.nn.network import forward
 from xpmlp.nn.samples import Samples
 from xpmlp.training.population import Rows, shapes_of, train_widths
 
-from .networks import Fit, Fold, Preparation, UnsuitableError
+from .networks import Fit, Preparation, UnsuitableError
 
 SCORED_AT_ONCE = 2**17  # units: a megabyte, which stays in the cache and is not asked for again
 
@@ -76,13 +77,13 @@ def train(fits: list[Fit]) -> None:
         loss=fits[0].loss,
         optimizer=fits[0].optimizer,
         batch_size=fits[0].batch_size,
-        backend=fits[0].fold.problem.backend,
+        backend=fits[0].fold.backend,
     )
 
 
-def pool(folds: dict[int, Fold]) -> tuple[Samples, dict[int, Any]]:
+def pool(folds: dict[int, Problem]) -> tuple[Samples, dict[int, Any]]:
     """Return the samples of all folds on the host, and the positions of each fold's rows among them, by its key."""
-    parts = [fold.problem.samples.map(to_host) for fold in folds.values()]
+    parts = [fold.samples.map(to_host) for fold in folds.values()]
     weights = [np.ones(part.rows, part.x.dtype) if part.weight is None else part.weight for part in parts]
     samples = Samples(
         np.concatenate([part.x for part in parts]),
