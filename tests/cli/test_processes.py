@@ -140,7 +140,7 @@ def test_processes_read_different_rows_of_a_stream_and_all_together(tmp_path: Pa
     assert done.returncode == 0, done.stderr
     found = [np.load(tmp_path / f"{rank}.npz") for rank in range(3)]
     rows = np.concatenate([one["rows"] for one in found], axis=1)
-    train_rows = int(np.count_nonzero(draw(0, 20_000) >= 0.2))
+    train_rows = int(np.count_nonzero(draw(np.arange(20_000)) >= 0.2))
     for epoch in rows:
         assert len(np.unique(epoch)) == len(epoch) == train_rows
     assert np.mean(found[0]["rows"][0] == found[0]["rows"][1]) < 0.01  # in another order in each epoch

@@ -13,7 +13,7 @@ from xpmlp.data import DiskSamples
 from xpmlp.data.disk import PreparedRows
 from xpmlp.data.placement import train_epoch
 from xpmlp.datasets import Split
-from xpmlp.datasets.streaming.rows import Piece, RowStream
+from xpmlp.datasets.streaming.rows import Piece, RowStream, SourceFiles
 from xpmlp.errors import DataError, MissingDependencyError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import glorot_uniform, init_layers
@@ -30,9 +30,6 @@ ROW_BYTES = 4 * FEATURES + 4
 class Numbered(RowStream):
     """Rows whose label is their number, in pieces of different sizes."""
 
-    def check(self, piece: Piece) -> None:
-        pass
-
     def read(self, piece: Piece, part: Any) -> Split:
         numbers = np.arange(piece.first, piece.first + piece.rows)[self.mask(piece, part)]
         return Split(np.outer(np.sin(numbers), [1.0, 2.0, 3.0]).astype(np.float32), numbers.astype(np.float64))
@@ -41,7 +38,8 @@ class Numbered(RowStream):
 def numbered(memory: int = 4 * ROW_BYTES * 1000, kind: type[Numbered] = Numbered) -> DiskSamples:
     starts = [0, 7, 8, 300, 1300, 1301, *range(1500, ROWS, 170)]
     pieces = [Piece(start, end - start) for start, end in zip(starts, [*starts[1:], ROWS], strict=True)]
-    stream = kind(name="numbered", pieces=tuple(pieces), memory=memory, test_fraction=0.2, sample_draws=np.zeros(0))
+    options: Any = {"files": SourceFiles([]), "memory": memory, "test_fraction": 0.2, "sample_draws": np.zeros(0)}
+    stream = kind(name="numbered", pieces=tuple(pieces), **options)
     prepare: Any = lambda split: Samples(split.x, split.labels[:, None].astype(np.float32))  # noqa: E731
     return DiskSamples(stream, prepare, prepare(stream.read(pieces[2], "train").take(slice(0, 1))))
 

@@ -235,6 +235,7 @@ class DiskSamples:
         filled = 0 if left_over is None else left_over.rows
         if left_over is not None:
             copy(left_over, slice_rows(samples, 0, filled))
+        self.stream.files.check()  # prepared rows are read without them
         ends = itertools.accumulate((piece.rows for piece in chosen), initial=filled)
         parts = [slice_rows(samples, start, stop) for start, stop in itertools.pairwise(ends)]
         with ThreadPoolExecutor(READERS, thread_name_prefix="xpmlp-reader") as readers:
@@ -244,7 +245,6 @@ class DiskSamples:
     def read_piece(self, piece: OwnPiece, part: Samples) -> None:
         """Write the rows of a piece into `part`, and keep them for the next epoch."""
         source = self.stream.pieces[piece.number]
-        self.stream.check(source)
         if not self.prepared.read(piece.number, part):
             split = self.stream.read(source, "train").take(slice(piece.first, piece.first + piece.rows))
             copy(self.prepare(split), part)

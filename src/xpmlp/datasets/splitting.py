@@ -66,12 +66,12 @@ def apportion(
     return np.asarray(result, dtype=np.int64)
 
 
-def draw(first: int, rows: int) -> Float64[np.ndarray, " rows"]:
-    """Return a random number from 0 to below 1 for each row, which depends on the row's number alone.
+def draw(numbers: Int64[np.ndarray, " rows"]) -> Float64[np.ndarray, " rows"]:
+    """Return a random number from 0 to below 1 for each row, which depends on the row's number, from 0, alone.
 
     It is the output function of SplitMix64 (Steele, Lea and Flood 2014), which mixes the bits of a counter.
     """
-    state = np.arange(first + 1, first + rows + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    state = (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((state ^ (state >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) * 2.0**-53

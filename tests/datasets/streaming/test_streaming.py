@@ -72,13 +72,14 @@ def test_the_schema_is_that_of_the_table_in_memory(path: Path, options: dict[str
     features = [name for name in table.schema if name not in ("target", "same")]
     found = find_kinds(table, features, given)
     table, _ = as_kinds(table, found)
-    train = draw(0, ROWS) >= 0.2
+    train = draw(np.arange(ROWS)) >= 0.2
     if given.missing == "drop":
         train &= ~table.rows_with_missing(features)
     whole = TableStatistics(found.kinds)
     whole.add(table, train)
     expected = whole.schema(table, train, "target", given, white=None)
     assert len(dataset.table_schema.columns) == len(features)
+    assert dataset.split["columns"] == [name for name in table.schema if name != "target"]
     for measured, column in zip(dataset.table_schema.columns, expected.columns, strict=True):
         # Medians are those of a sample, which here are few rows; where they fill gaps, they move mean and deviation.
         tolerance = 0.2 if column.name == "gaps" and given.missing == "auto" else 1e-12
@@ -142,12 +143,13 @@ def test_rows_without_a_target_are_left_out(tmp_path: Path) -> None:
     assert any("1,400 rows dropped: no value in 'target'" in note for note in dataset.notes)
 
 
-def test_a_number_to_predict_is_measured_on_all_training_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unit", [1.0, 1e60], ids=["fractions", "whole beyond integers"])
+def test_a_number_to_predict_is_measured_on_all_training_rows(tmp_path: Path, unit: float) -> None:
     path, count = tmp_path / "table.parquet", 20_000
-    values = np.random.default_rng(1).normal(1e6, 3.0, count)
+    values = unit * np.random.default_rng(1).normal(1e6, 3.0, count)
     pl.DataFrame({"a": np.arange(count) % 13, "b": np.sin(np.arange(count)), "y": values}).write_parquet(path)
     stream = stream_of(path).stream
-    rows = draw(0, count) >= 0.2
+    rows = draw(np.arange(count)) >= 0.2
     assert stream.mean == pytest.approx(values[rows].mean(), rel=1e-14)
     assert stream.deviation == pytest.approx(values[rows].std(), rel=1e-9)
 

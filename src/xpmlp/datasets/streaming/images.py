@@ -12,7 +12,8 @@ from ..dataset import ByteSplit, Split
 from ..idx import IdxFile
 from ..memory import Memory
 from ..scaling import find_scale, scaled
-from .rows import PIECE_FRACTION, Part, Piece, RowStream, SourceFile, draw_rows, runs_of
+from ..splitting import draw
+from .rows import PIECE_FRACTION, Part, Piece, RowStream, SourceFiles
 
 SAMPLE_ROWS, RUN = 10_000, 16  # of a sample, and of its rows beside each other in the file
 TRAIN, TEST = 0, 1  # the files
@@ -24,7 +25,6 @@ class ImageStream(RowStream):
 
     images: tuple[IdxFile, IdxFile]
     targets: tuple[Int64[np.ndarray, " train"], Int64[np.ndarray, " test"]]
-    files: tuple[SourceFile, SourceFile]
     scale: float
     swap_axes: bool
 
@@ -34,14 +34,10 @@ class ImageStream(RowStream):
         """Return which rows of a piece belong to a part of the data."""
         return super().mask(piece, part) if piece.file == TRAIN else np.full(piece.rows, part == "test")
 
-    def check(self, piece: Piece) -> None:
-        """Refuse a piece whose file is gone or has changed."""
-        self.files[piece.file].check()
-
     def read(self, piece: Piece, part: Part) -> Split:
         """Return the rows of a piece that belong to a part of the data, as inputs with their labels."""
         mask, rows = self.mask(piece, part), slice(piece.start, piece.start + piece.rows)
-        self.check(piece)
+        self.files.check()
         raw = self.images[piece.file][rows if mask.any() else slice(0)]
         labels = self.targets[piece.file][rows][mask]
         return make_split(raw[mask[: len(raw)]], self.scale, labels, what=self.name, swap_axes=self.swap_axes)
@@ -82,38 +78,33 @@ def stream_images(
     measured = pieces[: 1 if train.dtype.kind in "iu" else -(-len(train) // most)]  # the type tells of whole numbers
     parts = (train[piece.start : piece.start + piece.rows] for piece in measured)
     scale = max(find_scale(part, what=str(train.path)) for part in parts)
-    numbers = {split: sample_rows(len(file), min(most, SAMPLE_ROWS)) for split, file in images.items()}
-    samples = [
-        make_split(take(images[split], rows), scale, labels[split][rows], what=name, swap_axes=swap_axes)
-        for split, rows in numbers.items()
-    ]
+    samples, numbers = [], []
+    for split, file in images.items():
+        runs = sample_runs(len(file), min(most, SAMPLE_ROWS))
+        numbers.append(np.r_[*runs])
+        raw = np.concatenate([file[run] for run in runs])
+        samples.append(make_split(raw, scale, labels[split][numbers[-1]], what=name, swap_axes=swap_axes))
     counts = Counter[int | str]()
     for found in labels.values():
         counts.update(dict(zip(*(part.tolist() for part in np.unique(found, return_counts=True)), strict=True)))
     stream = ImageStream(
         name=name,
         pieces=pieces,
+        files=SourceFiles([train.path, test.path]),
         memory=memory.limit,
         test_fraction=0.0,
         labels=counts,
-        sample_draws=draw_rows(numbers["train"]),
+        sample_draws=draw(numbers[0]),
         images=(train, test),
         targets=(labels["train"], labels["test"]),
-        files=(SourceFile.of(train.path), SourceFile.of(test.path)),
         scale=scale,
         swap_axes=swap_axes,
     )
     return stream, samples, scale
 
 
-def sample_rows(count: int, wanted: int) -> Int64[np.ndarray, " taken"]:
-    """Return the numbers of about so many rows, in runs that are spread evenly over all."""
+def sample_runs(count: int, wanted: int) -> list[slice]:
+    """Return about so many rows as runs, which are read at once, spread evenly over all."""
     if count <= wanted or wanted < RUN:
-        return np.arange(min(count, wanted))
-    starts = np.linspace(0, count - RUN, wanted // RUN).astype(np.int64)
-    return np.unique(starts[:, None] + np.arange(RUN))
-
-
-def take(images: IdxFile, rows: Int64[np.ndarray, " taken"]) -> Num[np.ndarray, "taken *shape"]:
-    """Return some rows, which are in order; those beside each other are read together."""
-    return np.concatenate([images[run] for run in runs_of(rows)])
+        return [slice(min(count, wanted))]
+    return [slice(start, start + RUN) for start in np.linspace(0, count - RUN, wanted // RUN).astype(np.int64).tolist()]

@@ -26,7 +26,7 @@ from ..tables.files import (
 )
 from ..tables.files import table_of_arrays as table_of
 from ..tables.table import Table, import_polars, polars_errors
-from .rows import PIECE_FRACTION, Piece, SourceFile
+from .rows import PIECE_FRACTION, Piece, SourceFiles
 
 TEXT_COPIES = 3  # of a CSV file that reading it takes
 MOST_COPIES = 5  # of .npy files: their bytes, and inputs in float32
@@ -40,7 +40,7 @@ class LargeTable:
     """A table that takes more memory than it may."""
 
     table: Table  # all rows; they are read when the table is collected
-    files: tuple[SourceFile, ...]
+    files: SourceFiles
     bytes: int  # of all values
     read_rows: Callable[[slice], Any]  # returns a LazyFrame of some rows
     memory: Memory
@@ -58,14 +58,9 @@ class LargeTable:
         step = max(1, min(MOST_BYTES, self.memory.limit // PIECE_FRACTION) * rows // self.bytes)
         return tuple(Piece(start, min(step, rows - start)) for start in range(0, rows, step))
 
-    def check(self) -> None:
-        """Refuse files that are gone or have changed."""
-        for file in self.files:
-            file.check()
-
     def read(self, piece: Piece, columns: list[str] | None = None) -> Table:
         """Return the rows of a piece, of all columns by default."""
-        self.check()
+        self.files.check()
         with self.lock, polars_errors(f"{self.name}: cannot be read"):
             chosen = self.read_rows(slice(piece.first, piece.first + piece.rows)).select(
                 columns or [*self.table.schema]
@@ -124,9 +119,10 @@ def find_large_table(
 
 def open_pieces(table: Table, parts: list[Table], memory: Memory) -> LargeTable:
     """Open a table in Parquet files; the bytes of its values are estimated from the first rows and the files' sizes."""
-    files = tuple(SourceFile.of(path) for path in parquet_files(Path(table.name)))
+    files = SourceFiles(parquet_files(Path(table.name)))
     head = table.head(MEASURED_ROWS)
-    size = max(head.estimated_size() * table.rows // max(head.height, 1), sum(file.size for file in files))
+    stored = sum(size for size, _ in files.stamps.values())
+    size = max(head.estimated_size() * table.rows // max(head.height, 1), stored)
     ends = list(itertools.accumulate(part.rows for part in parts))
 
     def read_rows(rows: slice) -> Any:
@@ -145,7 +141,7 @@ def open_pieces(table: Table, parts: list[Table], memory: Memory) -> LargeTable:
 def open_arrays(path: Path, targets: str | Path | None, memory: Memory) -> LargeTable:
     """Open a .npy file, with the targets in another, or a folder of such files, as if they fitted into memory."""
     paths = array_files(path, targets)
-    files = tuple(map(SourceFile.of, paths.values()))
+    files = SourceFiles(paths.values())
     arrays = {name: map_array(file) for name, file in paths.items()}
     for name, array in arrays.items():
         if split_name(name) is not None:

@@ -2,13 +2,13 @@
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64, Int64, UInt8
 
 from xpmlp.errors import DataError
 
@@ -21,31 +21,30 @@ BLOCK_FRACTION = 6  # of the limit, a block takes 1 / 6: one is trained on while
 PIECE_FRACTION = 16  # a piece's decoded values take 1 / 16, as several are copied and converted at a time
 
 
-@dataclass(frozen=True)
-class SourceFile:
-    """A file as it was when reading began."""
+class SourceFiles:
+    """Files as they were when reading began."""
 
-    path: Path
-    size: int
-    modified: int
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self.stamps = {path: self.stamp(path) for path in paths}
 
-    @classmethod
-    def of(cls, path: Path) -> "SourceFile":
-        """Return a file as it is now."""
+    @staticmethod
+    def stamp(path: Path) -> tuple[int, int]:
+        """Return a file's size in bytes, and when it was last changed."""
         found = path.stat()
-        return SourceFile(path, found.st_size, found.st_mtime_ns)
+        return found.st_size, found.st_mtime_ns
 
     def check(self) -> None:
-        """Refuse a file that is gone, or that is not what it was."""
-        try:
-            found = self.of(self.path)
-        except OSError as error:
-            raise DataError(f"{self.path}: can no longer be read ({error.strerror}). Restore the file.") from error
-        if (found.size, found.modified) != (self.size, self.modified):
-            raise DataError(
-                f"{self.path}: has changed since reading it began, so its rows are no longer those that were measured. "
-                "Start again when nothing writes to it."
-            )
+        """Refuse files that are gone, or that are not what they were."""
+        for path, known in self.stamps.items():
+            try:
+                found = self.stamp(path)
+            except OSError as error:
+                raise DataError(f"{path}: can no longer be read ({error.strerror}). Restore the file.") from error
+            if found != known:
+                raise DataError(
+                    f"{path}: has changed since reading it began, so its rows are no longer those that were measured. "
+                    "Start again when nothing writes to it."
+                )
 
 
 class Piece(NamedTuple):
@@ -55,13 +54,12 @@ class Piece(NamedTuple):
     rows: int
     file: int = 0
     start: int = 0  # number of the first row in the file
-    usable: bytes | None = None  # which rows can be used, as bits; None for all
+    usable: UInt8[np.ndarray, " bytes"] | None = None  # which rows can be used, in packed bits; None for all
 
-    def usable_rows(self) -> Bool[np.ndarray, " rows"]:
-        """Return which rows can be used."""
-        if self.usable is None:
-            return np.ones(self.rows, np.bool_)
-        return np.unpackbits(np.frombuffer(self.usable, np.uint8), count=self.rows).astype(np.bool_)
+    @property
+    def numbers(self) -> Int64[np.ndarray, " rows"]:
+        """The numbers of the rows among all rows."""
+        return np.arange(self.first, self.first + self.rows)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -73,6 +71,7 @@ class RowStream(ABC):
 
     name: str  # of the data, for messages
     pieces: tuple[Piece, ...]  # in the order of their rows
+    files: SourceFiles
     memory: int  # limit of the memory that they may take, in bytes
     test_fraction: float  # of all rows, those that are held out for the test
     validation_fraction: float = 0.0  # of the others, those that are held out to choose by
@@ -88,15 +87,14 @@ class RowStream(ABC):
     def read(self, piece: Piece, part: Part) -> Split:
         """Return the rows of a piece that belong to a part of the data, as inputs with their labels."""
 
-    @abstractmethod
-    def check(self, piece: Piece) -> None:
-        """Refuse a piece whose file is gone or has changed."""
-
     def mask(self, piece: Piece, part: Part) -> Bool[np.ndarray, " rows"]:
         """Return which rows of a piece belong to a part of the data."""
-        drawn, held = draw(piece.first, piece.rows), (self.test_fraction, self.validation_end)
+        drawn, held = draw(piece.numbers), (self.test_fraction, self.validation_end)
         low, high = {"test": (0.0, held[0]), "validation": held, "train": (held[1], 1.0)}[part]
-        return np.asarray((drawn >= low) & (drawn < high) & piece.usable_rows())
+        is_in_part = (drawn >= low) & (drawn < high)
+        if piece.usable is not None:
+            is_in_part &= np.unpackbits(piece.usable, count=piece.rows).astype(np.bool_)
+        return is_in_part
 
     @property
     def rows(self) -> int:
@@ -117,19 +115,3 @@ class RowStream(ABC):
     def validation_end(self) -> float:
         """Training rows are those that draw at least this number; validation rows draw less, but no test row's."""
         return self.test_fraction + (1.0 - self.test_fraction) * self.validation_fraction
-
-
-def pack(usable: Bool[np.ndarray, " rows"]) -> bytes | None:
-    """Return which rows can be used as bits; None for all."""
-    return None if usable.all() else np.packbits(usable).tobytes()
-
-
-def draw_rows(numbers: Int64[np.ndarray, " rows"]) -> Float64[np.ndarray, " rows"]:
-    """Return the random numbers of some rows, which are in order; see `draw`."""
-    return np.concatenate([draw(run.start, run.stop - run.start) for run in runs_of(numbers)])
-
-
-def runs_of(numbers: Int64[np.ndarray, " rows"]) -> list[slice]:
-    """Return the rows of these numbers, which are in order, as runs of neighbours."""
-    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
-    return [slice(int(run[0]), int(run[-1]) + 1) for run in runs]

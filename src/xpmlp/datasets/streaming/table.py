@@ -1,9 +1,7 @@
 """A table larger than memory: its schema and a sample of its rows, and a stream of all."""
 
 from collections import Counter
-from collections.abc import Collection
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,34 +13,29 @@ from xpmlp.model.table_schema import TableSchema
 from ..dataset import Dataset, Split
 from ..memory import format_bytes
 from ..splitting import BY_ROW_NUMBER, TEST_FRACTION, draw
-from ..tables.columns import Target, decide_task, read_target
+from ..tables.columns import Target, are_whole, decide_task, read_target
 from ..tables.encoding import encode
 from ..tables.kinds import WrongCells, convert
-from ..tables.loading import FoundColumns, find_columns
+from ..tables.loading import FoundColumns, find_columns, record_split
 from ..tables.options import TableOptions, Task
 from ..tables.statistics import Moments, TableStatistics, moments
 from ..tables.table import Table, import_polars, reports_polars_errors
 from ..tables.values import read_texts
 from .large_table import LargeTable, needed_memory
-from .rows import PIECE_FRACTION, Piece, RowStream, draw_rows, pack
+from .rows import PIECE_FRACTION, Piece, RowStream
 
 SAMPLE_ROWS, SAMPLE_PIECES = 100_000, 32
 MOST_CLASSES = 10_000
 
 
-def read_piece(
-    large: LargeTable, found: FoundColumns, piece: Piece, infinite: Collection[str] | None = None
-) -> tuple[Table, dict[str, WrongCells]]:
-    """Return the rows of a piece, converted as those of a sample, and the cells that are not of their column's kind.
-
-    `infinite` are the columns that may hold infinite numbers; None before the table is measured.
-    """
+def read_piece(large: LargeTable, found: FoundColumns, piece: Piece) -> tuple[Table, dict[str, WrongCells]]:
+    """Return the rows of a piece, converted as those of a sample, and the cells that are not of their column's kind."""
     polars, sample, target = import_polars(), found.table, found.target.name
     table = large.read(piece, [*found.kinds, target])
     table = replace(table, formats=sample.formats, reading=sample.reading)
     if table.schema[target] == polars.String and sample.schema[target] != polars.String:
         table, _ = convert(table, {target: "number"})
-    table, wrong = convert(table, found.kinds, infinite)
+    table, wrong = convert(table, found.kinds)
     frame = table.collect()
     return replace(table, frame=frame.lazy(), schema=dict(frame.schema)), wrong
 
@@ -53,17 +46,12 @@ class TableStream(RowStream):
 
     large: LargeTable
     found: FoundColumns  # without rows
-    infinite: Collection[str]  # columns that may hold infinite numbers
     schema: TableSchema
-
-    def check(self, piece: Piece) -> None:
-        """Refuse a piece whose file is gone or has changed."""
-        self.large.check()
 
     def read(self, piece: Piece, part: Any) -> Split:
         """Return the rows of a piece that belong to a part of the data, as inputs with their labels."""
         mask = self.mask(piece, part)
-        table, _ = read_piece(self.large, self.found, piece, self.infinite)
+        table, _ = read_piece(self.large, self.found, piece)
         target = read_target(table, self.found.target.name, self.found.target.task)
         (x,), _ = encode(self.schema, table, [mask])
         return Split(x, target.values[mask])
@@ -90,19 +78,17 @@ def load_table_stream(large: LargeTable, options: TableOptions) -> Dataset:
         table, wrong = read_piece(large, found, piece)
         target = read_target(table, name, task)
         usable = statistics.usable_rows(table, target, options.missing, wrong)
-        train = usable & (draw(piece.first, piece.rows) >= test_fraction)
+        train = usable & (draw(piece.numbers) >= test_fraction)
         statistics.add(table, train)
         targets.add(target, usable, train)
-        kept.append(piece._replace(usable=pack(usable)))
+        kept.append(piece._replace(usable=None if usable.all() else np.packbits(usable)))
     extremes = [column.extremes or (0, 0) for column in statistics.columns.values()]
     if found.pixels is not None and not all(low >= 0 and high <= found.pixels.white for low, high in extremes):
         found.pixels = None
     task, note = targets.decide(task)
     target = found.target = read_target(found.table, name, task)
-    usable = ~target.missing
-    if options.missing == "drop":
-        usable &= ~found.table.rows_with_missing(found.kinds)
-    draws = draw_rows(numbers)
+    usable = TableStatistics(found.kinds).usable_rows(found.table, target, options.missing)
+    draws = draw(numbers)
     is_train = draws >= test_fraction
     parts, labels = (is_train & usable, ~is_train & usable), np.asarray(sorted(targets.labels))
     dataset = found.dataset(whole.name, statistics, options, parts, labels, [note, *statistics.row_notes(whole, name)])
@@ -110,6 +96,7 @@ def load_table_stream(large: LargeTable, options: TableOptions) -> Dataset:
     stream = TableStream(
         name=whole.name,
         pieces=tuple(kept),
+        files=large.files,
         memory=large.memory.limit,
         test_fraction=test_fraction,
         labels=targets.labels if dataset.classes else {},
@@ -119,19 +106,13 @@ def load_table_stream(large: LargeTable, options: TableOptions) -> Dataset:
         sample_draws=draws[parts[0]],
         large=large,
         found=replace(found, table=replace(found.table, frame=found.table.head(0).lazy(), rows=0)),
-        infinite=set(statistics.wrong),
         schema=dataset.table_schema,
     )
     if not stream.train_counts.any():
         raise DataError(f"{whole.name}: no rows to train on.")
     return replace(
         dataset,
-        split={
-            "file": Path(whole.name).name,
-            "rows": whole.rows,
-            "test_fraction": test_fraction,
-            "drawn_by": BY_ROW_NUMBER,
-        },
+        split=record_split(whole, dataset.table_schema, test_fraction) | {"drawn_by": BY_ROW_NUMBER},
         stream=stream,
         why_streamed=f"about {format_bytes(needed_memory(whole))} in memory, more than {large.memory.reason}",
     )
@@ -164,32 +145,28 @@ class TargetStatistics:
     def __init__(self, name: str) -> None:
         self.name = name
         self.labels: Counter[int | str] = Counter()  # of whole numbers or texts, in all usable rows
-        self.is_text = False
-        self.is_whole = True
+        self.has_fractions = False
         self.numbers = Moments()  # of the training rows
 
     def add(self, target: Target, usable: Bool[np.ndarray, " rows"], train: Bool[np.ndarray, " rows"]) -> None:
         """Add a piece of the table."""
         values = target.values[usable]
-        self.is_text = values.dtype.kind == "U"
-        if not self.is_text:
+        is_text = values.dtype.kind == "U"
+        if not is_text:
             self.numbers = self.numbers.merge(moments(target.values[train].astype(np.float64)))
-            self.is_whole = self.is_whole and bool((np.trunc(values) == values).all())
-        if self.is_text or (self.is_whole and len(self.labels) <= MOST_CLASSES):
-            values = values if self.is_text else values.astype(np.int64)
-            found, counts = np.unique(values, return_counts=True)
+            self.has_fractions |= not are_whole(values).all()
+        if not self.has_fractions and len(self.labels) <= MOST_CLASSES:
+            found, counts = np.unique(values if is_text else values.astype(np.int64), return_counts=True)
             self.labels.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
 
     def decide(self, task: Task | None) -> tuple[Task, str | None]:
         """Return the task, and a note if it was inferred."""
         is_many = len(self.labels) > MOST_CLASSES
-        if is_many and (self.is_text or task == "classification"):
+        if is_many and task == "classification":
             raise DataError(
                 f"The target {self.name!r} has more than {MOST_CLASSES:,} classes, such as "
                 f"{', '.join(repr(label) for label in list(self.labels)[:3])}. Choose another column with --target."
             )
-        if self.is_text or task is not None:
-            return task or "classification", None
-        if not self.is_whole or is_many:
-            return "regression", None
-        return decide_task(self.name, list(self.labels.values()))
+        if task is not None or self.has_fractions or is_many:
+            return task or "regression", None
+        return decide_task(self.name, [*self.labels.values()])

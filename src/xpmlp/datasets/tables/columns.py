@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Bool, Shaped
 
 from xpmlp.errors import DataError
 from xpmlp.model.model import is_image_shape
@@ -161,7 +161,7 @@ def read_target(table: Table, name: str, task: Task | None) -> Target:
         more = f"{table.place(row)}, column {name!r}: the value is infinite"
         note = f"{note}; {more}" if note else f"without a target: {more}"
     present = np.where(missing, 0.0, numbers)
-    is_whole = (np.abs(present) <= 2**53) & (np.trunc(present) == present)
+    is_whole = are_whole(present)
     if is_whole.all():
         return integer_target(name, present.astype(np.int64), missing, task, note)
     if task == "classification":
@@ -170,6 +170,11 @@ def read_target(table: Table, name: str, task: Task | None) -> Target:
             "cannot be classes. Give --task regression, or name the classes with whole numbers or text."
         )
     return Target(name, "regression", present, missing, note)
+
+
+def are_whole(numbers: Shaped[np.ndarray, " rows"]) -> Bool[np.ndarray, " rows"]:
+    """Return which numbers are whole, and small enough for every digit to be known."""
+    return np.asarray((np.abs(numbers) <= 2**53) & (np.trunc(numbers) == numbers))
 
 
 def integer_target(name: str, values: Any, missing: Any, task: Task | None, note: str | None) -> Target:

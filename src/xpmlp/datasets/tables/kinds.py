@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -213,23 +213,19 @@ def as_kinds(table: Table, found: Found) -> tuple[Table, dict[str, WrongCells]]:
     return convert(replace(table, formats=found.formats), found.kinds)
 
 
-def convert(
-    table: Table, kinds: Mapping[str, Kind], infinite: Collection[str] | None = None
-) -> tuple[Table, dict[str, WrongCells]]:
+def convert(table: Table, kinds: Mapping[str, Kind]) -> tuple[Table, dict[str, WrongCells]]:
     """Return the table with each column as values of its kind, and the cells that are none or infinite: now missing.
 
-    Numbers become numbers, dates days since 1970; categories stay as they are. `infinite` names the columns of
-    floating-point numbers that may hold infinite ones, if that is known.
+    Numbers become numbers, dates days since 1970; categories stay as they are.
     """
     polars = import_polars()
     expressions, wrong = {}, {}
     number_formats = {} if table.reading is None else table.reading.formats
-    if infinite is None:
-        floats = [name for name, kind in kinds.items() if kind == "number" and table.schema[name].is_float()]
-        largest = dict[str, float]()  # NaN does not count
-        for group in table.column_groups(floats):
-            largest |= group.select(polars.all().abs().max()).row(0, named=True)
-        infinite = [name for name, value in largest.items() if value == math.inf]
+    floats = [name for name, kind in kinds.items() if kind == "number" and table.schema[name].is_float()]
+    infinite: set[str] = set()
+    for group in table.column_groups(floats):
+        found = group.select(polars.all().is_infinite().any()).row(0, named=True)
+        infinite |= {name for name, is_infinite in found.items() if is_infinite}
     for name, kind in kinds.items():
         dtype, found, form = table.schema[name], column_type(table.schema[name]), number_formats.get(name)
         column = polars.col(name)

@@ -77,14 +77,7 @@ def load_table(data: str | Path | Table, options: TableOptions = DEFAULTS) -> Da
     schema = dataset.table_schema
     assert schema is not None
     if test_table is None:
-        given = [column for column in table.schema if column != target.name]
-        split = {
-            "file": Path(table.name).name,
-            "rows": table.rows,
-            "test_fraction": options.test_fraction or TEST_FRACTION,
-        }
-        split |= {"columns": given} if len(given) > len(schema.columns) else {}
-        return replace(dataset, split=split)
+        return replace(dataset, split=record_split(table, schema, options.test_fraction or TEST_FRACTION))
     rows, more = labelled_rows(test_table, schema, dataset.classes)
     validation = None if validation_table is None else labelled_rows(validation_table, schema, dataset.classes)[0]
     return replace(dataset, test=rows, validation=validation, notes=(*dataset.notes, *more))
@@ -164,6 +157,13 @@ class FoundColumns:
             table_schema=schema,
             provenance=None if in_memory else provenance,
         )
+
+
+def record_split(table: Table, schema: TableSchema, test_fraction: float) -> dict[str, Any]:
+    """Return how a table was split, to find its test rows again, and the names of its columns if some are not used."""
+    given = [name for name in table.schema if name != schema.target]
+    record = {"file": Path(table.name).name, "rows": table.rows, "test_fraction": test_fraction}
+    return record | ({"columns": given} if len(given) > len(schema.columns) else {})
 
 
 def find_columns(table: Table, options: TableOptions) -> FoundColumns:
@@ -303,8 +303,8 @@ def held_out_rows(
         return None
     if split.get("drawn_by") == BY_ROW_NUMBER and isinstance(split.get("test_fraction"), float):
         starts = range(0, table.rows, DRAWN_AT_ONCE)  # a mask of all rows may fit where their numbers do not
-        parts = [draw(start, min(DRAWN_AT_ONCE, table.rows - start)) < split["test_fraction"] for start in starts]
-        return np.concatenate(parts)
+        blocks = (np.arange(start, min(start + DRAWN_AT_ONCE, table.rows)) for start in starts)
+        return np.concatenate([draw(numbers) < split["test_fraction"] for numbers in blocks])
     target = known_target(table, schema.target, classes)
     try:
         table, _ = check_table(table, schema)
