@@ -63,6 +63,7 @@ def test_notebooks_show_layers_classes_scores_and_curves(digits: Any) -> None:
     assert f"test accuracy: {100 * report.accuracy:.2f} %" in model._repr_html_()
     rows = Cells(data._repr_html_()).rows
     assert rows[4] == ["3", str(np.sum(data.train.labels == 3)), str(np.sum(data.test.labels == 3))]
+    assert Cells(xpmlp.load_dataset("iris")._repr_html_()).rows[1] == ["setosa", "40", "10"]  # a class of text
     scores = Cells(report._repr_html_()).rows
     truth = classification_report(data.test.labels, xpmlp.predict(model, data.test).labels, output_dict=True)
     assert float(scores[1 + 7][1]) == pytest.approx(truth["7"]["precision"], abs=1e-4)

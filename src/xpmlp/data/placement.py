@@ -3,7 +3,7 @@
 import functools
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -154,33 +154,12 @@ def train_epoch(
     run_epoch = backend.run_epoch if state.layers[0].weight.ndim == 2 else backend.run_ensemble_epoch
     if not alone:
         run_epoch = functools.partial(Backend.run_epoch, backend) if backend.records_steps else backend.run_epoch
-    if isinstance(samples, DiskSamples):
-        blocks = samples.blocks(int(order), batch_size)
-        return train_blocks(backend, run_epoch, step, state, blocks, [], dtype, learning_rates, batch_size)
-    if isinstance(samples, StreamedSamples):
-        blocks, buffer = samples.blocks(np.asarray(order), batch_size), samples.buffer
-        return train_blocks(backend, run_epoch, step, state, blocks, buffer, dtype, learning_rates, batch_size)
-    return run_epoch(step, state, samples, backend.asarray(order), backend.asarray(learning_rates, dtype), batch_size)
-
-
-def train_blocks(
-    backend: Backend,
-    run_epoch: Callable[..., tuple[TrainingState, Any]],
-    step: Step,
-    state: TrainingState,
-    blocks: Iterator[Block],
-    buffer: list[Samples],
-    dtype: str,
-    learning_rates: Float[np.ndarray, " steps"],
-    batch_size: int,
-) -> tuple[TrainingState, Float[Any, "*models steps"]]:
-    """Take one step for each batch; the next block is read and copied while the device computes.
-
-    Parameters
-    ----------
-    buffer
-        The block on the device that recorded steps read; see `StreamedSamples`.
-    """
+    if isinstance(samples, Samples):
+        rates = backend.asarray(learning_rates, dtype)
+        return run_epoch(step, state, samples, backend.asarray(order), rates, batch_size)
+    # The next block is read and copied while the device computes.
+    blocks: Iterator[Block] = samples.blocks(order, batch_size)  # type: ignore[arg-type]
+    buffer = samples.buffer if isinstance(samples, StreamedSamples) else []
 
     def fetch(transfer_stream: AbstractContextManager[object]) -> Block:
         block = next(blocks)

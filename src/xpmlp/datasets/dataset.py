@@ -223,12 +223,12 @@ class Dataset:
         counts = [
             np.bincount(class_indices(split.labels, self.classes), minlength=len(self.classes)) for split in splits
         ]
-        classes = zip(self.classes, *counts, strict=True)
-        numbers = [(name, *(f"{f(split.labels):.4g}" for split in splits)) for name, f in NUMBERS.items()]
-        rows = list(classes) if self.classes else numbers
-        notes = "".join(f"<p>note: {html.escape(note)}</p>" for note in self.notes)
-        return (
-            html_table(("class" if self.classes else "target", "training rows", "test rows"), rows, repr(self)) + notes
+        rows: list[tuple[Any, ...]] = list(zip(self.classes, *counts, strict=True))
+        if not self.classes:
+            rows = [(name, *(f"{f(split.labels):.4g}" for split in splits)) for name, f in NUMBERS.items()]
+        header = ("class" if self.classes else "target", "training rows", "test rows")
+        return html_table(header, rows, repr(self)) + "".join(
+            f"<p>note: {html.escape(note)}</p>" for note in self.notes
         )
 
 

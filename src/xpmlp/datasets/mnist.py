@@ -37,6 +37,7 @@ GZIP_MD5 = {
 }
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 20.0
+UNREACHABLE = "no connection"
 
 
 def load_mnist(data_dir: str | Path | None = None) -> Dataset:
@@ -125,53 +126,50 @@ def fetch_files(notes: tuple[str, ...]) -> tuple[dict[str, Path], str]:
     Missing and damaged files are downloaded, each from the first mirror that has the right one.
     """
     cache = cache_folder()
-    unreachable: dict[str, str] = {}  # mirrors, with the reason; nothing for those that answer
-    used: list[str] = []
-    files: dict[str, Path] = {}
+    files = {role: cache / f"{name}.gz" for role, name in FILE_NAMES.items()}
+    missing, used, problems = dict(files), list[str](), list[str]()
     try:
-        for role, name in FILE_NAMES.items():
-            problems = []
-            for mirror in MIRRORS:
-                problem = fetch(cache, mirror, role, unreachable, used)
-                if not problem:
-                    files[role] = cache / f"{name}.gz"
+        for mirror in MIRRORS:
+            for role, path in list(missing.items()):
+                if problem := fetch(mirror, path, GZIP_MD5[role], used):
+                    problems.append(f"  {mirror}{path.name}: {problem}")
+                else:
+                    del missing[role]
+                if problem.startswith(UNREACHABLE):
                     break
-                problems.append(f"  {mirror}{name}.gz: {problem}")
-            else:
-                raise DataError("\n".join(("MNIST could not be downloaded:", *problems, *notes, manual_download())))
     except OSError as error:
         reason = error.strerror or error
         raise DataError(f"{cache}: the cache folder cannot be used ({reason}). {manual_download()}") from error
+    if missing:
+        raise DataError("\n".join(("MNIST could not be downloaded:", *problems, *notes, manual_download())))
     sources = " and ".join(dict.fromkeys(used))
     return files, f"MNIST, downloaded from {sources} into {cache}" if used else f"MNIST from the cache {cache}"
 
 
-def fetch(cache: Path, mirror: str, role: str, unreachable: dict[str, str], used: list[str]) -> str:
-    """Put a file into the cache unless it is there; return what went wrong, nothing if all is well."""
+def fetch(mirror: str, path: Path, known_hash: str, used: list[str]) -> str:
+    """Put a file into the cache unless it is there, and note a mirror that has it; return what went wrong."""
     pooch = import_optional("pooch", extra="cli", purpose="Downloading MNIST")
     requests = import_optional("requests", extra="cli", purpose="Downloading MNIST")
 
     def download(url: str, output: Any, registry: Any) -> None:
-        if mirror not in unreachable:
-            unreachable[mirror] = find_connection_problem(url)
-        if unreachable[mirror]:  # it is not asked again
-            raise requests.ConnectionError
+        if problem := find_connection_problem(url):
+            raise requests.ConnectionError(problem)
         LOGGER.info("Downloading %s", url)
         pooch.HTTPDownloader(
             timeout=(CONNECT_SECONDS, READ_SECONDS), chunk_size=CHUNK_BYTES, headers={"Accept-Encoding": "identity"}
         )(url, output, registry)
         used.append(mirror)
 
-    name = f"{FILE_NAMES[role]}.gz"
     logger = pooch.get_logger()
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        pooch.retrieve(mirror + name, f"md5:{GZIP_MD5[role]}", fname=name, path=cache, downloader=download)
+        pooch.retrieve(f"{mirror}{path.name}", f"md5:{known_hash}", path.name, path.parent, downloader=download)
     except requests.HTTPError as error:
         return f"the server answered {error.response.status_code} {error.response.reason}"
     except requests.RequestException as error:
-        return unreachable[mirror] or f"the download failed ({type(error).__name__})"
+        text = str(error)
+        return text if text.startswith(UNREACHABLE) else f"the download failed ({type(error).__name__})"
     except ValueError:
         used.pop()
         return "the content is not that of the published file (its MD5 differs)"
@@ -195,7 +193,7 @@ def find_connection_problem(url: str) -> str:
     try:
         addresses = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        return f"no connection ({error.strerror or error})"
+        return f"{UNREACHABLE} ({error.strerror or error})"
     for _, _, _, _, address in {entry[0]: entry for entry in reversed(addresses)}.values():
         try:
             socket.create_connection((str(address[0]), port), CONNECT_SECONDS).close()
@@ -203,7 +201,7 @@ def find_connection_problem(url: str) -> str:
             reason = error.strerror or str(error)
         else:
             return ""
-    return f"no connection ({reason})"
+    return f"{UNREACHABLE} ({reason})"
 
 
 def manual_download() -> str:
