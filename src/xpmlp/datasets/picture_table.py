@@ -142,7 +142,10 @@ def find_labelled_pictures(path: Path, options: TableOptions) -> PictureFolder |
                 tables[file] = named
     targets = {file: target for file, named in tables.items() if (target := find_labels(named, options)) is not None}
     parts = {part_of(Path(file.stem)): file for file in targets}
-    if tables and not targets and not has_several_classes(path):
+    if tables and not targets:
+        with contextlib.suppress(DataError):
+            if len(find_class_folders(path).parts["train"]) > 1:
+                return None
         file, named = next(iter(tables.items()))
         raise DataError(
             f"{file}: {named.column!r} names the pictures. Name the column of their classes with --target. The columns "
@@ -152,22 +155,13 @@ def find_labelled_pictures(path: Path, options: TableOptions) -> PictureFolder |
         names = listing(map(str, targets), most=NAMED)
         raise DataError(f"{path}: several tables in it name pictures: {names}. Give one of them.")
     first = parts.get("train") or next(iter(targets), None)
-    found = None if first is None else by_class(tables[first], targets[first], options)
-    if found is None:
+    if first is None or (found := by_class(tables[first], targets[first], options)) is None:
         return None
     for part, file in parts.items():
         if part in ("test", "validation") and file != first and targets[file] == found.target:
             held_out = by_class(tables[file], found.target, replace(options, task="classification"))
             found.parts[part] = held_out.parts["train"] if held_out else {}
     return replace(found, path=path)
-
-
-def has_several_classes(path: Path) -> bool:
-    """Return whether a folder has folders of several classes."""
-    try:
-        return len(find_class_folders(path).parts["train"]) > 1
-    except DataError:
-        return False
 
 
 def by_class(named: NamedPictures, target: str, options: TableOptions) -> PictureFolder | None:
@@ -192,15 +186,15 @@ def by_class(named: NamedPictures, target: str, options: TableOptions) -> Pictur
     for file, given in labels.items():
         if len(given) == 1:
             classes[next(iter(given))].append(file)
-    rows, unlabelled = counted(len(absent), "row"), counted(int(found.missing.sum()), "row")
-    left_out = {
-        f"{rows} whose picture is not there: {listing(absent, most=NAMED)}": absent,
-        f"{unlabelled} without a value in {target!r}": found.missing.any(),
-        f"{counted(len(several), 'picture')} of several classes: {listing(several, most=NAMED)}": several,
-    }
-    notes = [f"left out {what}" for what, is_any in left_out.items() if is_any]
+    unlabelled, not_there = int(found.missing.sum()), f"whose picture is not there: {listing(absent, most=NAMED)}"
+    left_out = (
+        (len(absent), "row", not_there),
+        (unlabelled, "row", f"without a value in {target!r}"),
+        (len(several), "picture", f"of several classes: {listing(several, most=NAMED)}"),
+    )
+    notes = [f"left out {counted(count, noun)} {which}" for count, noun, which in left_out if count]
     if absent and options.strict:
-        raise DataError(f"{table.name}: {next(iter(left_out))}. Add them, or leave --strict out.")
+        raise DataError(f"{table.name}: {counted(len(absent), 'row')} {not_there}. Add them, or leave --strict out.")
     if not any(classes.values()):
         raise DataError(f"{table.name}: no row has a picture and a class: {'; '.join(notes)}.")
     used = f"the inputs are the pictures that {named.column!r} names, the classes are in {target!r}"
@@ -218,7 +212,6 @@ def find_labels(named: NamedPictures, options: TableOptions) -> str | None:
     if options.target is not None or len(others) == 1:
         target = options.target or others[0]
         return target if target in others else None
-    try:
+    with contextlib.suppress(DataError):
         return find_target(named.table, None)[0]
-    except DataError:
-        return None
+    return None

@@ -3,7 +3,7 @@
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.picture_file import picture_size
 from xpmlp.model.picture_resizer import LARGEST_SIDE, PictureResizer
 
-from .dataset import ByteSplit, Dataset, Provenance, Split, joined, listing
+from .dataset import ByteSplit, Dataset, Provenance, Split, counted, joined, listing
 from .memory import check_memory
 from .picture_folder import LAYOUT, NAMED, PictureFolder, find_class_folders, holds_class_folders
 from .picture_table import find_labelled_pictures
@@ -29,7 +29,7 @@ from .tables.options import READING, TableOptions
 LOGGER = logging.getLogger(__name__)
 WHOLE_SIDE, USUAL_SIDE = 64, 32  # the largest size that is kept if all pictures have it, and the size of others
 GREY_SPREAD = 8  # between red, green and blue of a grey pixel, as JPEG rounds them
-MANY = 2000  # pictures: reading so many is announced, and they are compared in blocks of so many
+MANY = 2000  # pictures: reading so many is announced
 USED_OPTIONS = ("image_size", "test", "test_fraction", "strict")
 OF_TABLES = ("target", "features", "exclude", "task", *READING)  # used of a table that names pictures
 
@@ -66,7 +66,7 @@ def load_pictures(found: PictureFolder, options: TableOptions) -> Dataset:
     size, is_kept = choose_size(found.files, options.image_size)
     resizer = PictureResizer(size[1], size[0], 3)
     parts = read_parts(found, resizer.read, resizer.shape, strict=options.strict)
-    if all(is_grey(part.stored) for part in parts.values()):
+    if all(np.ptp(part.stored.reshape(-1, 3), axis=1).max() <= GREY_SPREAD for part in parts.values()):
         resizer = PictureResizer(size[1], size[0], 1)
         parts = {name: to_grey(part, size) for name, part in parts.items()}
     whole, split = parts["train"], None
@@ -124,34 +124,27 @@ def load_picture_list(pictures: Sequence[Path | Any], labels: Any, options: Tabl
 
 def leave_out_unknown(found: PictureFolder, part: str, classes: tuple[int | str, ...], *, strict: bool) -> None:
     """Leave out classes of a part that have no training pictures."""
-    unknown = [name for name in found.parts.get(part, ()) if name not in classes]
-    if not unknown:
-        return
-    note = f"{found.path}: the {part} pictures of {listing(unknown, most=NAMED)} are of no class of the training"
-    if strict:
-        raise DataError(f"{note}. Remove them, or leave --strict out.")
-    found.notes.append(f"{note}, left out")
-    found.parts[part] = {name: files for name, files in found.parts[part].items() if name in classes}
-    if not found.parts[part]:
-        del found.parts[part]
+    found_classes = found.parts.pop(part, {})
+    if unknown := [name for name in found_classes if name not in classes]:
+        note = f"{found.path}: the {part} pictures of {listing(unknown, most=NAMED)} are of no class of the training"
+        if strict:
+            raise DataError(f"{note}. Remove them, or leave --strict out.")
+        found.notes.append(f"{note}, left out")
+    if known := {name: files for name, files in found_classes.items() if name in classes}:
+        found.parts[part] = known
 
 
 def choose_size(files: list[Any], wanted: str | None) -> tuple[tuple[int, int], bool]:
     """Return the width and height of the inputs, and whether all pictures are opaque and of that size already."""
-    sizes = set()
+    sizes = set[Any]()
     for file in files:
-        if found := picture_size(file):
-            sizes.add(found)
+        sizes.add(picture_size(file))
+        sizes.discard(None)
         if len(sizes) > 1:
             break
-    (width, height, is_opaque) = sizes.pop() if len(sizes) == 1 else (0, 0, False)
-    if wanted is not None:
-        size = parse_size(wanted)
-    elif 0 < max(width, height) <= WHOLE_SIDE:
-        size = (width, height)
-    else:
-        scale = USUAL_SIDE / max(width, height, 1)
-        size = (max(1, round(width * scale)), max(1, round(height * scale))) if width else (USUAL_SIDE, USUAL_SIDE)
+    width, height, is_opaque = sizes.pop() if len(sizes) == 1 else (USUAL_SIDE, USUAL_SIDE, False)
+    scale = USUAL_SIDE / max(width, height) if max(width, height) > WHOLE_SIDE else 1.0
+    size = (max(1, round(width * scale)), max(1, round(height * scale))) if wanted is None else parse_size(wanted)
     return size, is_opaque and size == (width, height)
 
 
@@ -192,32 +185,21 @@ def read_parts(
                 if strict:
                     raise
                 problems.append(str(error))
-        if rows:
-            x, of_each = np.stack(rows), np.asarray(labels)
-            # As bytes, or as inputs that are scaled already.
-            parts[name] = ByteSplit(x, 255.0, of_each) if x.dtype == np.uint8 else Split(x, of_each)
+        if rows and rows[0].dtype == np.uint8:
+            parts[name] = ByteSplit(np.stack(rows), 255.0, np.asarray(labels))
+        elif rows:  # inputs that are scaled already
+            parts[name] = Split(np.stack(rows), np.asarray(labels))
     if "train" not in parts:
         raise DataError(f"{found.path}: none of its pictures can be read. The first: {problems[0]}")
     if problems:
-        count_of = "a picture" if len(problems) == 1 else f"{len(problems):,} pictures"
-        found.notes.append(f"{count_of} left out that cannot be read: {joined(problems, most=NAMED, between=' ')}")
+        left_out = "a picture" if len(problems) == 1 else counted(len(problems), "picture")
+        found.notes.append(f"{left_out} left out that cannot be read: {joined(problems, most=NAMED, between=' ')}")
     return parts
-
-
-def is_grey(rows: Shaped[np.ndarray, "rows features"]) -> bool:
-    """Return whether red, green and blue of all pixels are alike."""
-    return all(np.ptp(block.reshape(-1, 3), axis=1).max(initial=0) <= GREY_SPREAD for block in blocks_of(rows))
 
 
 def to_grey(part: ByteSplit, size: tuple[int, int]) -> ByteSplit:
     """Return pictures in grey, as `PictureResizer` makes them."""
     from PIL import Image
 
-    width, height = size
-    grey = [np.asarray(Image.fromarray(block.reshape(-1, width, 3)).convert("L")) for block in blocks_of(part.stored)]
-    return ByteSplit(np.concatenate(grey).reshape(-1, height * width), part.divisor, part.labels)
-
-
-def blocks_of(rows: Shaped[np.ndarray, "rows features"]) -> Iterable[Shaped[np.ndarray, "some features"]]:
-    """Return the rows, some thousands at a time."""
-    return (rows[start : start + MANY] for start in range(0, len(rows), MANY))
+    grey = np.asarray(Image.fromarray(part.stored.reshape(-1, size[0], 3)).convert("L"))
+    return ByteSplit(grey.reshape(part.rows, -1), part.divisor, part.labels)
