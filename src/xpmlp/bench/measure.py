@@ -124,47 +124,52 @@ def measure_case(
     how many epochs a timing needs. Then each is timed once per round; the order rotates between rounds. Ctrl-C keeps
     the rounds that were completed.
     """
-    failures = {name: str(worker) for name, worker in workers.items() if isinstance(worker, WorkerError)}
-    running = {name: worker for name, worker in workers.items() if isinstance(worker, Worker)}
-    found: dict[str, dict[str, Any]] = {candidate.name: {} for candidate in candidates}
-    seconds: dict[str, list[float]] = {name: [] for name in found}
+    found = {candidate.name: Measurement(candidate.name, candidate.ours) for candidate in candidates}
     second_epochs: list[float] = []
     reference: list[Any] = []
     epochs, interrupted = 1, False
 
-    def warm_up(name: str, worker: Worker) -> None:
+    def warm_up(name: str, worker: Worker) -> dict[str, Any]:
         progress(f"{case}: first epoch of {name}")
         prepare_seconds, first_seconds = worker.request("prepare", data, case.settings), worker.request("train")
         second_epochs.append(worker.request("train"))
-        found[name] = {
+        return {
             "start_seconds": worker.start_seconds,
             "prepare_seconds": prepare_seconds,
             "first_seconds": first_seconds,
             "description": worker.request("describe"),
         }
 
-    def time_epochs(name: str, worker: Worker) -> None:
+    def time_epochs(name: str, worker: Worker) -> dict[str, Any]:
         time.sleep(REST)
-        seconds[name].append(worker.request("train", epochs) / epochs)
+        earlier = found[name].timing
+        seconds = worker.request("train", epochs) / epochs
+        return {"timing": Timing((*(earlier.seconds if earlier else ()), seconds))}
 
-    def check(name: str, worker: Worker) -> None:
-        found[name] |= {"accuracy": worker.request("accuracy"), "peak_bytes": worker.request("peak_bytes")}
+    def check(name: str, worker: Worker) -> dict[str, Any]:
+        values = {"accuracy": worker.request("accuracy"), "peak_bytes": worker.request("peak_bytes")}
         if worker.candidate.ours:
             weights = worker.request("weights")
             reference[:] = reference or weights
-            found[name]["difference"] = largest_difference(weights, reference)
+            values["difference"] = largest_difference(weights, reference)
+        return values
 
-    def for_each(names: Sequence[str], work: Callable[[str, Worker], None]) -> None:
+    def for_each(names: Sequence[str], work: Callable[[str, Worker], dict[str, Any]]) -> None:
         for name in names:
-            if name not in failures:
+            worker = workers[name]
+            if found[name].failure is None:
                 try:
-                    work(name, running[name])
+                    if isinstance(worker, WorkerError):
+                        raise worker
+                    changes = work(name, worker)
                 except WorkerError as error:
-                    failures[name] = str(error)
+                    changes = {"failure": str(error)}
+                found[name] = replace(found[name], **changes)
 
     try:
-        names = list(running)
+        names = list(found)
         for_each(names, warm_up)
+        names = [name for name in names if found[name].failure is None]
         epochs = epochs_per_timing(second_epochs)
         for number in range(case.settings.rounds):
             progress(f"{case}: round {number + 1} of {case.settings.rounds}")
@@ -173,16 +178,7 @@ def measure_case(
         for_each(sorted(names, key=lambda name: not name.startswith("numpy")), check)  # all are compared with NumPy
     except KeyboardInterrupt:
         interrupted = True
-    measurements = tuple(
-        Measurement(
-            candidate.name,
-            candidate.ours,
-            Timing(tuple(seconds[candidate.name])) if seconds[candidate.name] else None,
-            failure=failures.get(candidate.name),
-            **found[candidate.name],
-        )
-        for candidate in candidates
-    )
+    measurements = tuple(found.values())
     return replace(case, measurements=measurements, interrupted=interrupted, epochs_per_timing=epochs)
 
 
