@@ -10,6 +10,7 @@ from xpmlp import Model, load_model, predict, save_model
 from xpmlp.cli.figures import CLASSIFICATION, FIGURES, MOST_CLASSES, NO_IMAGES, run_figures
 from xpmlp.cli.run_folder import read_history
 from xpmlp.datasets import Split
+from xpmlp.datasets.load import NAMES
 from xpmlp.datasets.tables.loading import named_table
 from xpmlp.errors import DataError
 from xpmlp.nn.layers import Layer
@@ -21,20 +22,8 @@ OF_IMAGES = set(FIGURES) - {"predicted.png", "residuals.png"}
 EPOCHS = [EpochRow(1, 1.0, 1.0, 0.5, 0.1, 1.0, 1.0)]
 
 
-@pytest.mark.parametrize(
-    ("data", "expected", "note"),
-    [
-        ("diabetes", {"curves.png", "predicted.png", "residuals.png"}, "weights.png (the samples are not images)"),
-        ("iris", {"curves.png", "confusion.png", "calibration.png"}, "gallery.png, mistakes.png, weights.png (the sam"),
-    ],
-)
-def test_rows_of_tables_have_figures_of_their_own(
-    xpmlp: Run, no_pictures: None, data: str, expected: set[str], note: str
-) -> None:
-    xpmlp("train", data, "--epochs", 2, "-o", "run", "-q")
-    done = xpmlp("plot", "run", "-o", "elsewhere/pictures")
-    assert note in done.err
-    assert {path.name for path in Path("elsewhere/pictures").iterdir()} == expected
+def files_of(folder: str) -> set[str]:
+    return {path.name for path in Path(folder).iterdir()}
 
 
 def test_several_runs_are_laid_over_one_another(
@@ -69,32 +58,35 @@ def test_several_runs_are_laid_over_one_another(
 # The data
 
 
-def test_data_are_found_again(
+def test_data_are_found_again_or_a_run_shows_what_it_can_and_says_what_to_do(
     xpmlp: Run, no_pictures: None, write_idx_folder: Run, digit_images: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    write_idx_folder(Path("plain"), *digit_images)
     write_idx_folder(Path("several"), *digit_images, prefix="emnist-a-")
-    named_table("iris").frame.collect().write_csv("flowers.csv")
-    here = {data: str(Path.cwd() / data) for data in ("plain", "several/emnist-a", "flowers.csv")}
-    for data, place in (here | {name: name for name in ("digits", "iris", "diabetes")}).items():
-        xpmlp("train", data, "--epochs", 1, "-o", "run", "-q", "--force")
-        assert find_provenance(load_model("run/model.safetensors")).data == place
-        done = xpmlp("plot", "run")
-        assert "--data" not in done.err
-        assert "curves.png" in done.out
-
-
-def test_without_its_data_a_run_shows_what_it_can_and_says_what_to_do(
-    xpmlp: Run, no_pictures: None, write_idx_folder: Run, digit_images: tuple[np.ndarray, np.ndarray]
-) -> None:
     write_idx_folder(Path("images"), *digit_images)
-    xpmlp("train", "images", "--epochs", 1, "-o", "run", "-q")
+    named_table("iris").frame.collect().write_csv("flowers.csv")
+    of_numbers, of_classes = {"predicted.png", "residuals.png"}, {"confusion.png", "calibration.png"}
+    no_images = "(the samples are not images)\n"
+    for data, figures, note in (
+        ("digits", OF_IMAGES, ""),
+        ("several/emnist-a", OF_IMAGES, ""),
+        ("diabetes", {"curves.png"} | of_numbers, f"note: not drawn: weights.png {no_images}"),
+        ("iris", {"curves.png"} | of_classes, f"note: not drawn: gallery.png, mistakes.png, weights.png {no_images}"),
+        ("flowers.csv", {"curves.png"} | of_classes, no_images),
+        ("images", OF_IMAGES, ""),
+    ):
+        xpmlp("train", data, "--epochs", 1, "-o", "run", "-q", "--force")
+        place = data if data in NAMES else str(Path.cwd() / data)
+        assert find_provenance(load_model("run/model.safetensors")).data == place
+        done = xpmlp("plot", "run", "-o", f"figures/{Path(data).stem}")
+        assert done.err.endswith(note)
+        assert bool(done.err) == bool(note)
+        assert files_of(f"figures/{Path(data).stem}") == figures
     shutil.move("images", "moved")
     done = xpmlp("plot", "run", "-o", "out")
     assert "images, which does not exist; name the data, as DATA or with --data" in done.err
-    assert {path.name for path in Path("out").iterdir()} == {"curves.png", "weights.png"}
+    assert files_of("out") == {"curves.png", "weights.png"}
     xpmlp("plot", "run", "-o", "out", "--force", "--data", "moved")
-    assert {path.name for path in Path("out").iterdir()} == OF_IMAGES
+    assert files_of("out") == OF_IMAGES
 
 
 def test_rows_that_it_was_trained_on_are_not_evaluated_on(xpmlp: Run, no_pictures: None) -> None:
@@ -109,7 +101,7 @@ def test_rows_that_it_was_trained_on_are_not_evaluated_on(xpmlp: Run, no_picture
     Path("train.csv").write_text("\n".join(["a,b,label", *lines[1:]]) + "\n", encoding="utf-8")
     done = xpmlp("plot", "run", "-o", "old")
     assert "it is unknown which rows" in done.err
-    assert {path.name for path in Path("old").iterdir()} == {"curves.png"}
+    assert files_of("old") == {"curves.png"}
     xpmlp("plot", "run", "-o", "old", "--force", "--data", "test.csv")
     assert Path("old/confusion.png").exists()
     del model.training["provenance"]  # models of early versions have none
@@ -134,7 +126,7 @@ def test_what_is_no_run_is_said(xpmlp: Run, refused: Run, no_pictures: None) -> 
     Path("run/history.csv").unlink()
     done = xpmlp("plot", "run", "-o", "mine", "--force")
     assert "history.csv: cannot be read" in done.err
-    assert {path.name for path in Path("mine").iterdir()} == OF_IMAGES - {"curves.png"}
+    assert files_of("mine") == OF_IMAGES - {"curves.png"}
     assert Path("mine/weights.png").read_bytes() == b"a picture"
 
 
