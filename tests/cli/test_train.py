@@ -200,6 +200,7 @@ EMPTY_NAME = "--output: the name is empty. Give a name, or leave the option out.
         (("train", "iris", "--folds", 121), ("--folds: 121 is not from 2 to 120, the number of training rows.",)),
         (("train", "iris", "--folds", 41), ("--folds: 41 is more than the rows of every class. Use fewer folds.",)),
         (("train", "diabetes", "--class-weight", "balanced"), ("balanced is for classes, but a number is",)),
+        (("train", "digits", "--mpi"), ("--mpi: no MPI launcher has started", "Run: mpiexec -n 2 xpmlp train")),
         (("train", "digits", "--target", "label"), ("digits: is no table, so --target cannot be used",)),
         (("train", "digits", "--memory", "2GB"), ("digits: is no table, so --memory cannot be used. Leave it out.",)),
         (("train", "iris", "--missing", "guess"), ("--missing: 'guess' is not one of",)),
