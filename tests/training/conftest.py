@@ -12,9 +12,29 @@ from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import sgd
 from xpmlp.nn.samples import Samples
-from xpmlp.training import FitResult, constant, fit
+from xpmlp.training import Callback, FitResult, Run, constant, fit
 
 ROWS, FEATURES, CLASSES = 50, 4, 3
+
+
+class At(Callback):
+    """Does something when an epoch is over, or every epoch for None; 0 is the start, −1 the end."""
+
+    def __init__(self, epoch: int | None, action: Callable[[Run], Any]) -> None:
+        self.epoch = epoch
+        self.action = action
+
+    def on_fit_start(self, run: Run) -> None:
+        if self.epoch == 0:
+            self.action(run)
+
+    def on_epoch_end(self, run: Run) -> None:
+        if self.epoch in (None, len(run.history)):
+            self.action(run)
+
+    def on_fit_end(self, run: Run) -> None:
+        if self.epoch == -1:
+            self.action(run)
 
 
 @pytest.fixture
@@ -35,9 +55,14 @@ def validation() -> Samples:
 
 @pytest.fixture
 def small_fit(samples: Samples) -> Callable[..., FitResult]:
-    """``fit`` of a small network in float64: 3 epochs of 4 batches, the last of 2 rows; arguments replace the usual."""
+    """``fit`` of a small network in float64: 3 epochs of 4 batches, the last of 2 rows; arguments replace the usual.
 
-    def run(train: Samples = samples, *, seed: int = 0, dtype: Any = np.float64, **changes: Any) -> FitResult:
+    A callback may be a pair: an epoch, and a function of the run.
+    """
+
+    def run(
+        train: Samples = samples, *, seed: int = 0, dtype: Any = np.float64, callbacks: Any = (), **changes: Any
+    ) -> FitResult:
         generator = np.random.default_rng(seed)
         sizes = (FEATURES, 5, CLASSES)
         layers = init_layers(array_api_compat.numpy, generator, sizes, glorot_uniform(), dtype=dtype)
@@ -50,6 +75,7 @@ def small_fit(samples: Samples) -> Callable[..., FitResult]:
             "epochs": 3,
             "batch_size": 16,
             "generator": generator,
+            "callbacks": [At(*each) if isinstance(each, tuple) else each for each in callbacks],
         }
         return fit(train, **(arguments | changes))
 

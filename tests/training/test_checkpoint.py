@@ -19,7 +19,7 @@ from xpmlp.errors import DataError, SettingsError
 from xpmlp.nn.initializers import glorot_uniform, init_layers
 from xpmlp.nn.optimizers import adam, adamw, clip_gradients, sgd
 from xpmlp.nn.samples import Samples
-from xpmlp.training import Callback, Checkpoint, EarlyStopping, EpochRow, FitResult, Run, warmup_cosine
+from xpmlp.training import Checkpoint, EarlyStopping, EpochRow, FitResult, Run, warmup_cosine
 from xpmlp.training.callbacks import Checkpointing
 from xpmlp.training.checkpoint import (
     checkpoint_files,
@@ -39,16 +39,12 @@ class Killed(Exception):
     """Stands for the moment at which a process is no more."""
 
 
-class Killer(Callback):
-    """Ends the run after an epoch, before or after its checkpoint: the order of the callbacks decides."""
+def kill(run: Run) -> None:
+    raise Killed
 
-    def __init__(self, epoch: int, error: type[BaseException] = Killed) -> None:
-        self.epoch = epoch
-        self.error = error
 
-    def on_epoch_end(self, run: Run) -> None:
-        if len(run.history) == self.epoch:
-            raise self.error
+def interrupt(run: Run) -> None:
+    raise KeyboardInterrupt
 
 
 Train = Callable[..., FitResult]
@@ -58,7 +54,7 @@ Train = Callable[..., FitResult]
 def train(small_fit: Train, validation: Samples) -> Train:
     """A run of seven epochs with callbacks; arguments replace the usual."""
 
-    def run(*callbacks: Callback, optimizer: str = "adam", rate: float = 0.05, **changes: Any) -> FitResult:
+    def run(*callbacks: Any, optimizer: str = "adam", rate: float = 0.05, **changes: Any) -> FitResult:
         usual = {"optimizer": OPTIMIZERS[optimizer], "schedule": warmup_cosine(rate), "epochs": EPOCHS, "seed": 3}
         usual |= {"dtype": np.float32, "validation": validation, "backend": "numpy", "callbacks": callbacks}
         return small_fit(**usual | changes)
@@ -94,7 +90,7 @@ def test_resuming_gives_the_same_bits(
     unbroken = train(**settings)
     for epoch, saved_first in moments:
         folder = tmp_path / str(epoch)
-        callbacks = [Checkpointing(folder), Killer(epoch)]
+        callbacks: list[Any] = [Checkpointing(folder), (epoch, kill)]
         with pytest.raises(Killed):
             train(*(callbacks if saved_first else callbacks[::-1]), **settings)
         checkpoint = newest_checkpoint(folder)
@@ -109,25 +105,17 @@ def test_early_stopping_broken_after_every_epoch_ends_with_the_same_bits(train: 
     checkpoint = None
     for epoch in range(1, len(unbroken.history) + 1):
         with pytest.raises(Killed):
-            train(EarlyStopping(4), Checkpointing(tmp_path), Killer(epoch), checkpoint=checkpoint, **settings)
+            train(EarlyStopping(4), Checkpointing(tmp_path), (epoch, kill), checkpoint=checkpoint, **settings)
         checkpoint = newest_checkpoint(tmp_path)
     assert_same_run(train(EarlyStopping(4), checkpoint=checkpoint, **settings), unbroken)
 
 
-def test_a_checkpoint_of_an_earlier_version_is_resumed_in_todays_unit(
-    train: Train,
-) -> None:
+def test_a_checkpoint_of_an_earlier_version_is_resumed_in_todays_unit(train: Train) -> None:
     """Its losses are not scaled, its train_loss is the objective, and it was validated on the test rows."""
     settings: dict[str, Any] = {"rate": 0.9, "epochs": 20, "optimizer": "momentum", "loss_scale": 4.0}
     unbroken = train(EarlyStopping(4), **settings)
     taken: list[Checkpoint] = []
-
-    class Take(Callback):
-        def on_epoch_end(self, run: Run) -> None:
-            if len(run.history) == 3:
-                taken.append(take_checkpoint(run, run.state, {}))
-
-    train(EarlyStopping(4), Take(), **settings)
+    train(EarlyStopping(4), (3, lambda run: taken.append(take_checkpoint(run, run.state, {}))), **settings)
     old_rows = [
         EpochRow(row.epoch, (row.objective or 0.0) / 4.0, (row.validation_loss or 0.0) / 4.0, 0.5, 0.1, 1.0, 1.0)
         for row in taken[0].history
@@ -148,7 +136,7 @@ def test_a_run_that_was_over_stays_over_and_one_that_had_not_begun_begins(train:
     assert_same_run(again, finished)
     assert again.history == finished.history
     with pytest.raises(Killed):
-        train(Killer(1), Checkpointing(tmp_path))
+        train((1, kill), Checkpointing(tmp_path))
     checkpoint = newest_checkpoint(tmp_path)
     assert checkpoint.epoch == 0
     assert_same_run(train(checkpoint=checkpoint), finished)
@@ -156,7 +144,7 @@ def test_a_run_that_was_over_stays_over_and_one_that_had_not_begun_begins(train:
 
 def test_ctrl_c_loses_no_epoch_even_where_checkpoints_are_rare(train: Train, tmp_path: Path) -> None:
     stopping = EarlyStopping(50)
-    result = train(stopping, Checkpointing(tmp_path, every_epochs=100), Killer(3, KeyboardInterrupt))
+    result = train(stopping, Checkpointing(tmp_path, every_epochs=100), (3, interrupt))
     assert result.interrupted
     checkpoint = newest_checkpoint(tmp_path)
     assert checkpoint.epoch == 3
@@ -239,7 +227,7 @@ def test_a_resumed_run_has_the_threads_it_had(train: Train, tmp_path: Path, monk
     runs = threads.Runs()
     monkeypatch.setattr("xpmlp.backends.numpy.backend.RUNS", runs)
 
-    def run(found: int, *callbacks: Callback, **changes: Any) -> FitResult:
+    def run(found: int, *callbacks: Any, **changes: Any) -> FitResult:
         monkeypatch.setattr(threads, "choose_threads", lambda *_: found)
         runs.found = None
         settings: dict[str, Any] = {"layers": layers, "batch_size": 128, "epochs": 2, "validation": None}
@@ -247,7 +235,7 @@ def test_a_resumed_run_has_the_threads_it_had(train: Train, tmp_path: Path, monk
 
     unbroken = run(1)
     with pytest.raises(Killed):
-        run(1, Checkpointing(tmp_path), Killer(1))
+        run(1, Checkpointing(tmp_path), (1, kill))
     checkpoint = load_checkpoint(checkpoint_files(tmp_path)[0][1])
     resumed = run(2, checkpoint=checkpoint)
     assert unbroken.threads == checkpoint.threads == resumed.threads == 1

@@ -22,7 +22,7 @@ from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.optimizers import adam
 from xpmlp.nn.samples import Samples
 from xpmlp.nn.tree import tree_map
-from xpmlp.training import Callback, FitResult, Run, constant, warmup_cosine
+from xpmlp.training import FitResult, constant, warmup_cosine
 
 Fit = Callable[..., FitResult]
 
@@ -100,13 +100,9 @@ def test_what_is_handed_over_is_not_changed(small_fit: Fit, samples: Samples, va
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_validation_losses_and_accuracies_are_scikit_learns(small_fit: Fit, validation: Samples, dtype: str) -> None:
-    states = []
-
-    class Keep(Callback):
-        def on_epoch_end(self, run: Run) -> None:
-            states.append(run.state)
-
-    result = small_fit(validation=validation, callbacks=[Keep()], dtype=dtype, epochs=4)
+    states: list[Any] = []
+    keep = (None, lambda run: states.append(run.state))
+    result = small_fit(validation=validation, callbacks=[keep], dtype=dtype, epochs=4)
     truth = validation.targets.argmax(axis=1)
     for row, state in zip(result.history, states, strict=True):
         hidden, output = state.layers

@@ -33,7 +33,6 @@ from xpmlp.training import (
     OutOfMemoryError,
     Run,
     constant,
-    fit,
     history_to_csv,
 )
 from xpmlp.training.errors import describe_shortage
@@ -72,26 +71,6 @@ class Log(Callback):
         self.calls.append((self.name, "end", len(run.history)))
 
 
-class At(Callback):
-    """Does something when the given epoch is over; 0 is the start, −1 the end."""
-
-    def __init__(self, epoch: int, action: Callable[[Run], Any]) -> None:
-        self.epoch = epoch
-        self.action = action
-
-    def on_fit_start(self, run: Run) -> None:
-        if self.epoch == 0:
-            self.action(run)
-
-    def on_epoch_end(self, run: Run) -> None:
-        if self.epoch == len(run.history):
-            self.action(run)
-
-    def on_fit_end(self, run: Run) -> None:
-        if self.epoch == -1:
-            self.action(run)
-
-
 def assert_same_layers(actual: Layers, expected: Layers) -> None:
     tree_map(functools.partial(np.testing.assert_array_equal, strict=True), actual, expected)
 
@@ -107,7 +86,7 @@ def raise_ctrl_c(run: Run) -> None:
 def test_callbacks_are_called_in_their_order_and_see_the_run_as_it_stands(small_fit: Fit, validation: Samples) -> None:
     calls: list[Any] = []
     seen: list[Any] = []
-    look = [At(epoch, lambda run: seen.append((run.rows, run.epochs, run.history[-1], run.state))) for epoch in (1, 2)]
+    look = [(epoch, lambda run: seen.append((run.rows, run.epochs, run.history[-1], run.state))) for epoch in (1, 2)]
     result = small_fit(epochs=2, validation=validation, callbacks=[Log("a", calls), Log("b", calls), *look])
     moments = [("start", 0), ("epoch", 1), ("epoch", 2), ("end", 2)]
     assert calls == [(name, *moment) for moment in moments for name in "ab"]
@@ -121,8 +100,8 @@ def test_callbacks_are_called_in_their_order_and_see_the_run_as_it_stands(small_
 def test_a_callback_makes_its_epoch_the_last_and_all_are_told(small_fit: Fit, reason: str, epoch: int) -> None:
     calls: list[Any] = []
     act = raise_ctrl_c if reason == "interrupted" else lambda run: run.stop("enough")
-    at_the_end = At(-1, lambda run: calls.append((run.stop_reason, run.interrupted)))
-    result = small_fit(epochs=5, callbacks=[At(epoch, act), Log("b", calls), at_the_end])
+    at_the_end = (-1, lambda run: calls.append((run.stop_reason, run.interrupted)))
+    result = small_fit(epochs=5, callbacks=[(epoch, act), Log("b", calls), at_the_end])
     assert (result.stop_reason, result.interrupted, len(result.history)) == (reason, reason == "interrupted", epoch)
     assert calls[-2:] == [("b", "end", epoch), (reason, reason == "interrupted")]
     assert (("b", "epoch", epoch) in calls) == (reason == "enough")
@@ -133,14 +112,14 @@ def test_a_callback_can_replace_the_state_at_the_end_and_the_next_one_sees_it(sm
     def double(run: Run) -> None:
         run.state = TrainingState(tree_map(lambda array: 2.0 * array, run.state.layers), run.state.optimizer)
 
-    result = small_fit(callbacks=[At(-1, double), At(-1, double)])
+    result = small_fit(callbacks=[(-1, double), (-1, double)])
     assert_same_layers(result.layers, tree_map(lambda array: 4.0 * array, small_fit().layers))
 
 
 def test_an_exception_in_a_callback_ends_the_run_and_the_others_are_told(small_fit: Fit) -> None:
     calls: list[Any] = []
     with pytest.raises(KeyError, match="mine"):
-        small_fit(callbacks=[Log("a", calls), At(2, raise_key_error), Log("b", calls)])
+        small_fit(callbacks=[Log("a", calls), (2, raise_key_error), Log("b", calls)])
     assert calls[-2:] == [("a", "end", 2), ("b", "end", 2)]
     assert ("b", "epoch", 2) not in calls
 
@@ -148,7 +127,7 @@ def test_an_exception_in_a_callback_ends_the_run_and_the_others_are_told(small_f
 @pytest.mark.parametrize("action", [raise_key_error, raise_ctrl_c])
 def test_a_callback_that_did_not_begin_is_not_told_of_the_end(small_fit: Fit, action: Any) -> None:
     calls: list[Any] = []
-    callbacks = [Log("a", calls), At(0, action), Log("b", calls)]
+    callbacks = [Log("a", calls), (0, action), Log("b", calls)]
     with pytest.raises(KeyError, match="mine") if action is raise_key_error else contextlib.nullcontext():
         assert small_fit(callbacks=callbacks).interrupted
     assert calls == [("a", "start", 0), ("a", "end", 0)]
@@ -202,14 +181,14 @@ def test_early_stopping_forgets_an_earlier_run(small_fit: Fit, validation: Sampl
     small_fit(epochs=2, seed=7, validation=validation, callbacks=[SetLosses(0.1, 0.2), stopping])
     result = small_fit(epochs=2, validation=validation, callbacks=[SetLosses(4.0, 5.0), stopping])
     assert_same_layers(result.layers, small_fit(epochs=1).layers)
-    interrupted = small_fit(epochs=2, seed=3, validation=validation, callbacks=[At(0, raise_ctrl_c), stopping])
+    interrupted = small_fit(epochs=2, seed=3, validation=validation, callbacks=[(0, raise_ctrl_c), stopping])
     assert not np.array_equal(interrupted.layers[0].weight, result.layers[0].weight)
 
 
 @pytest.mark.parametrize("epoch", [0, 2])
 def test_early_stopping_and_ctrl_c_leave_the_best_weights(small_fit: Fit, validation: Samples, epoch: int) -> None:
     start = small_fit(epochs=1).layers
-    callbacks = [SetLosses(1.0, 2.0), EarlyStopping(5), At(epoch, raise_ctrl_c)]
+    callbacks = [SetLosses(1.0, 2.0), EarlyStopping(5), (epoch, raise_ctrl_c)]
     result = small_fit(layers=start, epochs=5, validation=validation, callbacks=callbacks)
     assert result.interrupted
     assert_same_layers(result.layers, start if epoch == 0 else small_fit(layers=start, epochs=1).layers)
@@ -266,31 +245,26 @@ def test_ctrl_c_during_validation_leaves_the_epoch_before(small_fit: Fit, valida
 # Diverging
 
 
-def diverging(samples: Samples, **changes: Any) -> dict[str, Any]:
-    """A regression whose squared error grows from epoch to epoch until float32 overflows."""
-    generator = np.random.default_rng(0)
-    return {
-        "layers": init_layers(np, generator, (4, 5, 3), normal(scale=0.5), dtype=np.float32),
-        "activation": ACTIVATIONS["relu"],
-        "loss": LOSSES["squared_error"],
-        "optimizer": sgd(),
-        "schedule": constant(3.0),
-        "epochs": 20,
-        "batch_size": 50,
-        "generator": np.random.default_rng(0),
-    } | changes
+# A regression whose squared error grows from epoch to epoch until float32 overflows.
+DIVERGING: dict[str, Any] = {
+    "dtype": np.float32,
+    "activation": ACTIVATIONS["identity"],
+    "loss": LOSSES["squared_error"],
+    "optimizer": sgd(),
+    "schedule": constant(3.0),
+    "epochs": 20,
+    "batch_size": 50,
+}
 
 
 @pytest.mark.parametrize("has_validation", [False, True])
-def test_diverging_names_epoch_and_rate_and_keeps_the_epoch_before(samples: Samples, has_validation: bool) -> None:
-    validation, reasons = samples if has_validation else None, []
-
-    class Watch(Callback):
-        def on_fit_end(self, run: Run) -> None:
-            reasons.append(run.stop_reason)
-
+def test_diverging_names_epoch_and_rate_and_keeps_the_epoch_before(
+    small_fit: Fit, samples: Samples, has_validation: bool
+) -> None:
+    reasons: list[Any] = []
+    settings = DIVERGING | {"validation": samples if has_validation else None}
     with pytest.raises(DivergedError, match=r"diverged in epoch \d+.* learning rate was 3; use a smaller") as caught:
-        fit(samples, **diverging(samples, validation=validation, callbacks=[Watch()]))
+        small_fit(**settings, callbacks=[(-1, lambda run: reasons.append(run.stop_reason))])
     assert reasons == ["diverged"]
     error = caught.value
     assert isinstance(error, XpmlpError)
@@ -298,33 +272,40 @@ def test_diverging_names_epoch_and_rate_and_keeps_the_epoch_before(samples: Samp
     assert f"epoch {error.epoch}:" in str(error)
     assert (error.result.stop_reason, error.result.interrupted) == ("diverged", False)
     assert len(error.result.history) == error.epoch - 1
-    shorter = fit(samples, **diverging(samples, validation=validation, epochs=error.epoch - 1))
-    assert_same_layers(error.result.layers, shorter.layers)
+    assert_same_layers(error.result.layers, small_fit(**settings | {"epochs": error.epoch - 1}).layers)
 
 
 @pytest.mark.parametrize(("rate", "named"), [(1e5, r"1e\+05"), (7e4, r"7e\+04"), (1e39, r"1e\+39")])
-def test_diverging_in_the_first_epoch_keeps_the_network_handed_in(samples: Samples, rate: float, named: str) -> None:
-    arguments = diverging(samples, schedule=lambda step, steps: rate if step == 3 else 1e3, batch_size=5)
+def test_diverging_in_the_first_epoch_keeps_the_network_handed_in(small_fit: Fit, rate: float, named: str) -> None:
+    layers = small_fit(epochs=1, dtype=np.float32).layers
+    changes = {"layers": layers, "schedule": lambda step, steps: rate if step == 3 else 1e3, "batch_size": 5}
     with pytest.raises(DivergedError, match=f"epoch 1: .* rate was {named}") as caught:
-        fit(samples, **arguments)
+        small_fit(**DIVERGING | changes)
     assert (caught.value.epoch, caught.value.result.history) == (1, ())
-    assert_same_layers(caught.value.result.layers, arguments["layers"])
+    assert_same_layers(caught.value.result.layers, layers)
 
 
 @pytest.mark.parametrize("exponent", [0, 12, 18, 36])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_rate_of_any_size_trains_or_diverges_but_never_warns(
-    samples: Samples, targets_for: Callable[..., Any], loss: str, exponent: int
+    small_fit: Fit, samples: Samples, targets_for: Callable[..., Any], loss: str, exponent: int
 ) -> None:
     samples = samples._replace(targets=targets_for(loss, samples.targets))
     # One step an epoch: weights may be finite, and yet so large that the validation overflows.
     changes = {"loss": LOSSES[loss], "schedule": constant(10.0**exponent), "epochs": 3, "l2": 0.1}
     try:
-        result = fit(samples, **diverging(samples, **changes, validation=samples))
+        result = small_fit(samples, **DIVERGING | changes, validation=samples)
     except DivergedError as error:
         result = error.result
     assert all(np.isfinite(array).all() for layer in result.layers for array in layer)
     assert all(math.isfinite(loss or 0.0) for row in result.history for loss in (row.objective, row.validation_loss))
+
+
+def test_a_loss_that_explodes_but_stays_finite_counts_as_diverged(small_fit: Fit) -> None:
+    explode = {"dtype": np.float64, "batch_size": 16, "epochs": 9}
+    with pytest.raises(DivergedError, match=r"in epoch \d: the loss is \d\S*e\+\d+\. The learning rate was 3") as error:
+        small_fit(**DIVERGING | explode)
+    assert all(np.isfinite(layer.weight).all() for layer in error.value.result.layers)
 
 
 # Out of memory
@@ -384,10 +365,3 @@ def test_what_would_fit_is_named() -> None:
     text = describe_shortage(SmallBackend(1, free=2**20), large, 128)
     assert text.endswith("Use fewer or smaller hidden layers, or another device.")
     assert "481 MB for the network" in text  # 6 × (784 × 4096 + 4096² + 4096 × 10 + 8,202 biases) × 4 bytes
-
-
-def test_a_loss_that_explodes_but_stays_finite_counts_as_diverged(small_fit: Callable[..., FitResult]) -> None:
-    explode = {"loss": LOSSES["squared_error"], "activation": ACTIVATIONS["identity"], "optimizer": sgd(), "epochs": 9}
-    with pytest.raises(DivergedError, match=r"in epoch \d: the loss is \d\S*e\+\d+\. The learning rate was 3") as error:
-        small_fit(**explode, schedule=constant(3.0))
-    assert all(np.isfinite(layer.weight).all() for layer in error.value.result.layers)
