@@ -1,6 +1,7 @@
 import os
 import platform
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,16 +22,14 @@ def test_versions_are_those_that_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert environment.describe_versions()["numpy"] == "unknown"
 
 
-def test_the_machine_is_described_by_what_decides_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_machine_is_described_by_what_decides_the_speed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     machine = environment.describe_machine()
     assert machine["system"] == platform.platform()
     assert machine["processor"]
     assert 1 <= machine["cores"] <= (os.cpu_count() or 1)
     assert all(pool["num_threads"] >= 1 for pool in machine["blas"])
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # as on macOS and Windows
-    assert environment.describe_machine()["cores"] == os.cpu_count()
-
-
-def test_a_processor_has_a_name_without_cpuinfo(monkeypatch: pytest.MonkeyPatch, tmp_path: os.PathLike[str]) -> None:
-    monkeypatch.setattr(environment, "Path", lambda name: tmp_path)
-    assert environment.processor_name() == (platform.processor() or platform.machine())
+    monkeypatch.setattr(environment, "Path", lambda name: tmp_path)  # no cpuinfo either
+    machine = environment.describe_machine()
+    assert machine["cores"] == os.cpu_count()
+    assert machine["processor"] == (platform.processor() or platform.machine())

@@ -29,8 +29,8 @@ from xpmlp.model.picture_file import read_picture
 from xpmlp.plots.inputs import draw_inputs
 from xpmlp.training import Prediction
 from xpmlp.training import predict as predict_samples
-from xpmlp.training.evaluation_rows import check_shape, unusual_scale
-from xpmlp.training.inputs import LARGEST_SCALED, is_named, named_pictures, named_rows, read_marks
+from xpmlp.training.evaluation_rows import check_shape, find_rows, unusual_scale
+from xpmlp.training.inputs import LARGEST_SCALED, is_named, named_pictures, read_marks
 from xpmlp.training.prediction import STRANGE_FRACTION, unfamiliar
 from xpmlp.whole_files import write_whole
 
@@ -173,7 +173,7 @@ def read_samples(
 ) -> tuple[Float32[np.ndarray, "rows features"], list[Sample]]:
     """Read the marks in a picture, an IDX file, or the test rows of a named dataset, as the model's inputs."""
     if is_named(path):
-        x = named_rows(model, path)
+        x = find_rows(model, str(path)).split.x
         return x, [Sample(path, row) for row in range(len(x))]
     if is_idx(path):
         images = open_images(path).read()

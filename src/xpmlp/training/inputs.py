@@ -126,7 +126,7 @@ def model_inputs(model: Model, data: Any) -> Float[np.ndarray, "..."]:
     if isinstance(data, str | os.PathLike):
         path = Path(os.path.expanduser(data))
         if not is_table_file(path):
-            return named_rows(model, path) if is_named(path) else read_marks(model, path)
+            return find_rows(model, str(path)).split.x if is_named(path) else read_marks(model, path)
         options = TableOptions.recorded(model.training)
         data = [] if is_named(path) else named_pictures(model, path, options)
         if not data:
@@ -266,11 +266,6 @@ def is_named(path: Path) -> bool:
     return str(path) in NAMES and (not path.exists() or picture_folder.is_run(path))
 
 
-def named_rows(model: Model, path: Path) -> Float[np.ndarray, "rows features"]:
-    """Return the test rows of a named dataset that is no table as the model's inputs."""
-    return find_rows(model, str(path)).split.x
-
-
 def is_table_file(path: Path) -> bool:
     """Return whether a path is that of a table, or the name of one; refuse files of foreign formats."""
     if is_named(path):
@@ -297,19 +292,13 @@ def as_picture(picture: Any) -> Path | Any:
 def read_marks(model: Model, picture: Any, *, single: bool = False) -> Float[np.ndarray, "marks features"]:
     """Read each mark in a picture or its file, or the whole picture, as the model's inputs."""
     path = as_picture(picture)
-    if model.image_preprocessor is None:
-        name = "the picture" if is_picture(picture) else path
-        raise not_for_pictures(model, name)
-    return prepare_marks(path, model.image_preprocessor, single=single)
-
-
-def not_for_pictures(model: Model, name: object) -> DataError:
-    """Return the error for a picture that is given to a model of other data."""
-    columns = model.raw_columns
+    if model.image_preprocessor is not None:
+        return prepare_marks(path, model.image_preprocessor, single=single)
+    name, columns = "the picture" if is_picture(picture) else path, model.raw_columns
     given = f"of the shape {' × '.join(map(str, model.input_shape))}, such as an IDX file"
     if columns is not None:
         given = f"in a table with the columns {listing([column.name for column in columns.columns])}"
-    return DataError(
+    raise DataError(
         f"{name}: the model was not trained on images, so it cannot classify a picture. Give samples {given}."
     )
 
