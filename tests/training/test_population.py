@@ -19,7 +19,7 @@ from xpmlp.nn.optimizers import adam, adamw, sgd
 from xpmlp.nn.samples import Samples
 from xpmlp.training import Callback, FitResult, Run, constant, fit, warmup_cosine
 from xpmlp.training.population import Member, Rows, train_population, train_widths, widths, with_largest_norm
-from xpmlp.training.population.planning import arrange
+from xpmlp.training.population.member import arrange
 
 BATCH = 16
 REGRESSION = ("squared_error", "huber:0.5")

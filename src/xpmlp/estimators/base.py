@@ -33,6 +33,8 @@ from xpmlp.training.prediction import predict_outputs
 from .arrays import (
     SparseBackend,
     backend_of,
+    check_samples,
+    check_targets,
     dtype_name,
     find_backend,
     follow,
@@ -48,7 +50,6 @@ from .functions import check_functions, dropout_of, prediction_functions
 from .lbfgs import fit_lbfgs
 from .problem import NO_ROWS, GivenRows, Problem, connect_rows
 from .stochastic import fit_stochastic, reset_curves
-from .validation import check_samples, check_targets
 
 ALONE = Communicator()
 STOCHASTIC_SOLVERS = ("sgd", "adam", "adamw")
@@ -109,7 +110,6 @@ class MLPBase(CallbackSupportMixin, PortableMixin, BaseEstimator, ABC):
         "early_stopping": ["boolean", StrOptions({"loss", *get_scorer_names()}), callable],
     }
 
-    _y_numeric: ClassVar[bool]  # whether y has to be numbers
     _dropout_key = 0
 
     @abstractmethod

@@ -84,7 +84,6 @@ class MLPClassifier(ClassifierMixin, MLPBase):
         "loss": [StrOptions({"log_loss"}), callable],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
-    _y_numeric = False
 
     @available_if(lambda estimator: estimator._is_stochastic())
     @_fit_context(prefer_skip_nested_validation=True)

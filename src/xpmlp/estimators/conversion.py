@@ -32,12 +32,6 @@ from .stopping import LearningRate
 RECORD = "estimator"  # key of the estimator's part in the file's record of the training
 # Attributes that a file keeps: those that further training continues from, and those that people look at.
 SAVED = ("best_loss_", "best_validation_score_", "loss_", "loss_curve_", "n_iter_", "t_", "validation_scores_")
-# Attributes taken from scikit-learn's estimator, if it has them.
-CONVERTED = (
-    *SAVED,
-    *("_label_binarizer", "_no_improvement_count", "classes_", "feature_names_in_"),
-    *("n_features_in_", "n_layers_", "n_outputs_", "out_activation_"),
-)
 
 Estimator = TypeVar("Estimator", bound="PortableMixin")  # not Self: beartype supports that on whole classes only
 
@@ -65,11 +59,9 @@ class PortableMixin(BaseEstimator):
             )
         check_is_fitted(estimator)
         converted: Any = cls(**estimator.get_params(deep=False) | settings)
-        for name in CONVERTED:
-            if hasattr(estimator, name):
-                setattr(converted, name, copy.deepcopy(getattr(estimator, name)))
-        converted.coefs_ = [np.array(array) for array in estimator.coefs_]
-        converted.intercepts_ = [np.array(array) for array in estimator.intercepts_]
+        ignored = {*converted.get_params(), "_optimizer", "_random_state"}
+        fitted = {name: value for name, value in vars(estimator).items() if name not in ignored}
+        vars(converted).update(copy.deepcopy(fitted))
         optimizer = getattr(estimator, "_optimizer", None)
         if optimizer is not None and estimator.solver != "lbfgs":
             take_optimizer(converted, optimizer)

@@ -65,7 +65,6 @@ class MLPRegressor(RegressorMixin, MLPBase, RegressionLoss):
         "huber_delta": [Interval(Real, 0, None, closed="neither")],
         "out_activation": [StrOptions(set(ACTIVATIONS))],
     }
-    _y_numeric = True
 
     @available_if(lambda estimator: estimator._is_stochastic())
     @_fit_context(prefer_skip_nested_validation=True)

@@ -150,10 +150,10 @@ def explain_divergence(error: DivergedError, problem: Problem) -> DivergedError:
     return DivergedError(f"{text}preprocessed.{advice}", error.epoch, error.result)
 
 
-def reset_curves(estimator: Any, *, validates: bool | None = None) -> None:
-    """Clear the records of epochs: losses, and of validation samples losses and scores."""
+def reset_curves(estimator: Any, *, validates: bool | None = None, losses: list[float] | None = None) -> None:
+    """Clear the records of epochs, but for these losses; those of validation samples are None without any."""
     validates = bool(estimator.early_stopping) if validates is None else validates
-    estimator.loss_curve_ = []
+    estimator.loss_curve_ = losses or []
     estimator._no_improvement_count = 0
     estimator.best_loss_ = None if estimator.early_stopping else math.inf
     estimator.validation_scores_ = [] if validates else None
@@ -163,12 +163,10 @@ def reset_curves(estimator: Any, *, validates: bool | None = None) -> None:
 
 def continue_curves(estimator: Any, *, validates: bool) -> None:
     """Keep the losses of earlier epochs; clear the other records if validation was switched, or after lbfgs."""
-    losses = getattr(estimator, "loss_curve_", None)
-    scored = getattr(estimator, "validation_scores_", None) is not None
+    losses, scores = getattr(estimator, "loss_curve_", None), getattr(estimator, "validation_scores_", None)
     stopped = getattr(estimator, "best_loss_", None) is None
-    if losses is None or scored != validates or stopped != bool(estimator.early_stopping):
-        reset_curves(estimator, validates=validates)
-        estimator.loss_curve_ = losses or []
+    if losses is None or (scores is not None) != validates or stopped != bool(estimator.early_stopping):
+        reset_curves(estimator, validates=validates, losses=losses)
     if validates and getattr(estimator, "validation_loss_curve_", None) is None:  # from scikit-learn
         estimator.validation_loss_curve_ = []
 

@@ -23,8 +23,7 @@ from xpmlp.nn.tree import tree_map
 from xpmlp.threads import limit_threads, threads_in_use, use_threads
 from xpmlp.training.run import EpochRow
 
-from .member import Member
-from .planning import Grid, arrange, check_members, split_members, steps_per_epoch
+from .member import Grid, Member, arrange, check_members, split_members, steps_per_epoch
 from .step import PopulationState, population_step, settings_of, split_settings
 from .validation import ValidationRows
 
