@@ -67,18 +67,30 @@ def xpmlp(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.fixture
-def command() -> Callable[..., Finished]:
-    """A function that runs the command line as a process of its own, or other code in its place."""
+def start() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """A function that starts the command line as a process of its own, or other code in its place."""
+    with contextlib.ExitStack() as stack:
 
-    def run(*arguments: object, code: str | None = None, **options: Any) -> Finished:
-        finished = subprocess.run(
-            [sys.executable, *(("-m", "xpmlp") if code is None else ("-c", code)), *map(str, arguments)],
-            encoding="utf-8",
-            timeout=300,
-            check=False,
-            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options,
-        )
-        return Finished(finished.returncode, finished.stdout, finished.stderr)
+        def run(*arguments: object, code: str | None = None, **options: Any) -> Any:
+            what = ("-m", "xpmlp") if code is None else ("-c", code)
+            settings: dict[str, Any] = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+            settings |= {"env": os.environ | {"PYTHONUNBUFFERED": "1"}} | options
+            process = subprocess.Popen([sys.executable, *what, *map(str, arguments)], encoding="utf-8", **settings)
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
+
+        yield run
+
+
+@pytest.fixture
+def command(start: Callable[..., "subprocess.Popen[str]"]) -> Callable[..., Finished]:
+    """A function that runs the command line, or other code, as a process to its end."""
+
+    def run(*arguments: object, **options: Any) -> Finished:
+        process = start(*arguments, **{"env": os.environ} | options)
+        out, err = process.communicate(timeout=300)
+        return Finished(process.returncode, out, err)
 
     return run
 
@@ -97,26 +109,6 @@ def refused(xpmlp: Callable[..., Finished]) -> Callable[..., str]:
         return err
 
     return check
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
-    """A function that starts the command line as a process, to send signals to."""
-    with contextlib.ExitStack() as stack:
-
-        def run(*arguments: object) -> "subprocess.Popen[str]":
-            process = subprocess.Popen(
-                [sys.executable, "-m", "xpmlp", *map(str, arguments)],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                encoding="utf-8",
-                env=dict(os.environ, PYTHONUNBUFFERED="1"),
-            )
-            stack.enter_context(process)
-            stack.callback(process.kill)
-            return process
-
-        yield run
 
 
 @pytest.fixture

@@ -5,38 +5,23 @@ from xpmlp.cli.console import describe_prediction, make_console, make_table, pri
 ODD = "[red]a[/red] [/] :smile: [link=x]y 🚀 C:\\new\\[bold]"
 
 
-def test_text_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    """What looks like rich's markup or emoji codes is part of a file's name."""
-    table = make_table("", ODD)
-    table.add_row(ODD)
-    make_console().print(ODD)
-    make_console().print(table)
+def test_text_is_printed_as_it_is_but_control_characters_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    """What looks like rich's markup or emoji codes is part of a file's name; a long line stays one line."""
+    make_console(quiet=True).print(ODD)
+    assert capsys.readouterr() == ("", "")
+    table = make_table("", ODD, "b\x1b[31m")
+    table.add_row(ODD, "c\x1b[31m\x07\x9b")
+    for shown in (ODD, "word " * 400, table):
+        make_console().print(shown)
     print_error(ODD)
-    print_note(ODD)
-    captured = capsys.readouterr()
-    first, *rows = captured.out.splitlines()
-    assert (first, "\n".join(rows).count(ODD)) == (ODD, 2)
-    assert captured.err == f"Error: {ODD}\nnote: {ODD}\n"
-
-
-def test_control_characters_of_names_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    table = make_table("a\x1b[31m", "b\x1b[31m")
-    table.add_row("c\x1b[31m\x07\x9b")
-    make_console().print(table)
     print_note("d\x1b]0;title\x07\nnext")
     captured = capsys.readouterr()
-    for text in (r"a\x1b[31m", r"b\x1b[31m", r"c\x1b[31m\x07\x9b"):
-        assert text in captured.out
-    assert captured.err == "note: d\\x1b]0;title\nnext\n"  # rich drops the bell itself
-
-
-def test_a_long_line_stays_one_line_and_a_quiet_console_writes_none(capsys: pytest.CaptureFixture[str]) -> None:
-    make_console(quiet=True).print("something")
-    assert capsys.readouterr() == ("", "")
-    make_console().print("word " * 400)
-    print_error("word " * 400)
-    captured = capsys.readouterr()
-    assert captured.out.count("\n") == captured.err.count("\n") == 1
+    first, second, *rows = captured.out.splitlines()
+    assert (first, second) == (ODD, "word " * 400)
+    assert "\n".join(rows).count(ODD) == 2
+    for text in (r"b\x1b[31m", r"c\x1b[31m\x07\x9b"):
+        assert text in "\n".join(rows)
+    assert captured.err == f"Error: {ODD}\nnote: d\\x1b]0;title\nnext\n"  # rich drops the bell itself
 
 
 @pytest.mark.parametrize(

@@ -203,6 +203,7 @@ EMPTY_NAME = "--output: the name is empty. Give a name, or leave the option out.
         (("train", "digits", "--mpi"), ("--mpi: no MPI launcher has started", "Run: mpiexec -n 2 xpmlp train")),
         (("train", "digits", "--target", "label"), ("digits: is no table, so --target cannot be used",)),
         (("train", "digits", "--memory", "2GB"), ("digits: is no table, so --memory cannot be used. Leave it out.",)),
+        (("train", "digits", "-q", "--ensemble", 10**9), ("ensemble: training 1,000,000,000 networks takes about",)),
         (("train", "iris", "--missing", "guess"), ("--missing: 'guess' is not one of",)),
         (("train", "iris", "--target", "specis"), ("there is no column 'specis'",)),
         (("train", "iris", "--test", "x.csv", "--test-fraction", "0.5"), ("--test and --test-fraction: give one",)),
