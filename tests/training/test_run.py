@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import array_api_compat.numpy
 import numpy as np
 import polars as pl
 import pytest
 
-from xpmlp.backends import NumpyBackend
+from xpmlp.backends import Backend, NumpyBackend
 from xpmlp.errors import DeviceMemoryError, SettingsError, XpmlpError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import init_layers, normal
@@ -197,49 +198,22 @@ def test_early_stopping_and_ctrl_c_leave_the_best_weights(small_fit: Fit, valida
 # Ctrl-C
 
 
-class InterruptedBackend(NumpyBackend):
-    """Receives Ctrl-C in the middle of the given epoch, counted from 1."""
+@pytest.mark.parametrize("moment", [3, 5, 6, 15, 18])
+def test_ctrl_c_inside_an_epoch_leaves_the_last_whole_one(small_fit: Fit, validation: Samples, moment: int) -> None:
+    loss, calls = LOSSES["softmax_cross_entropy"], itertools.count(1)
 
-    def __init__(self, epoch: int) -> None:
-        super().__init__()
-        self.epoch = epoch
-        self.begun = 0
-
-    def run_epoch(self, step: Any, *arguments: Any) -> tuple[Any, Any]:
-        self.begun += 1
-        steps = iter(range(100))
-
-        def interrupted_step(*batch: Any) -> Any:
-            if self.begun == self.epoch and next(steps) == 2:
-                signal.raise_signal(signal.SIGINT)
-            return step(*batch)
-
-        return super().run_epoch(interrupted_step, *arguments)
-
-
-@pytest.mark.parametrize("epoch", [1, 3])
-def test_ctrl_c_inside_an_epoch_leaves_the_last_whole_one(small_fit: Fit, validation: Samples, epoch: int) -> None:
-    start = small_fit(epochs=1).layers
-    result = small_fit(layers=start, epochs=5, backend=InterruptedBackend(epoch), validation=validation)
-    assert (result.interrupted, result.stop_reason) == (True, "interrupted")
-    assert [row.epoch for row in result.history] == list(range(1, epoch))
-    assert_same_layers(result.layers, start if epoch == 1 else small_fit(layers=start, epochs=epoch - 1).layers)
-
-
-def test_ctrl_c_during_validation_leaves_the_epoch_before(small_fit: Fit, validation: Samples) -> None:
-    loss = LOSSES["softmax_cross_entropy"]
-    calls = itertools.count(1)
-
-    def interrupted_hits(*arguments: Any) -> Any:
-        assert loss.is_correct is not None
-        if next(calls) == 2:
+    def interrupted(*arguments: Any) -> Any:
+        """Is called in four steps, on the training rows and on the validation rows: six times an epoch."""
+        if next(calls) == moment:
             signal.raise_signal(signal.SIGINT)
-        return loss.is_correct(*arguments)
+        return loss.value_and_gradient(*arguments)
 
-    result = small_fit(validation=validation, loss=loss._replace(is_correct=interrupted_hits))
-    assert result.interrupted
-    assert len(result.history) == 1
-    assert_same_layers(result.layers, small_fit(epochs=1).layers)
+    start, epochs = small_fit(epochs=1).layers, (moment - 1) // 6
+    settings: dict[str, Any] = {"validation": validation, "loss": loss._replace(value_and_gradient=interrupted)}
+    result = small_fit(layers=start, epochs=5, backend=Backend(array_api_compat.numpy), **settings)
+    assert (result.interrupted, result.stop_reason) == (True, "interrupted")
+    assert [row.epoch for row in result.history] == list(range(1, epochs + 1))
+    assert_same_layers(result.layers, small_fit(layers=start, epochs=epochs).layers if epochs else start)
 
 
 # Diverging
