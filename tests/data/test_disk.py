@@ -1,16 +1,17 @@
 """Samples on disk are read block by block: every training row once in an epoch, in an order that the seed gives."""
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from xpmlp.backends import NumpyBackend, load_backend
 from xpmlp.data import DiskSamples
-from xpmlp.data.disk import PreparedRows
 from xpmlp.data.placement import train_epoch
 from xpmlp.datasets import Split
 from xpmlp.datasets.streaming.rows import Piece, RowStream, SourceFiles
@@ -35,11 +36,11 @@ class Numbered(RowStream):
         return Split(np.outer(np.sin(numbers), [1.0, 2.0, 3.0]).astype(np.float32), numbers.astype(np.float64))
 
 
-def numbered(memory: int = 4 * ROW_BYTES * 1000, kind: type[Numbered] = Numbered) -> DiskSamples:
+def numbered(memory: int = 4 * ROW_BYTES * 1000) -> DiskSamples:
     starts = [0, 7, 8, 300, 1300, 1301, *range(1500, ROWS, 170)]
     pieces = [Piece(start, end - start) for start, end in zip(starts, [*starts[1:], ROWS], strict=True)]
     options: Any = {"files": SourceFiles([]), "memory": memory, "test_fraction": 0.2, "sample_draws": np.zeros(0)}
-    stream = kind(name="numbered", pieces=tuple(pieces), **options)
+    stream = Numbered(name="numbered", pieces=tuple(pieces), **options)
     prepare: Any = lambda split: Samples(split.x, split.labels[:, None].astype(np.float32))  # noqa: E731
     return DiskSamples(stream, prepare, prepare(stream.read(pieces[2], "train").take(slice(0, 1))))
 
@@ -100,54 +101,37 @@ def test_processes_read_parts_of_an_epoch(size: int) -> None:
     np.testing.assert_array_equal(np.sort(np.concatenate(found)), whole)
 
 
-class DiskUsage(NamedTuple):
-    total: int
-    used: int
-    free: int
-
-
-class Counted(Numbered):
-    """Rows that count how often they are read."""
-
-    def read(self, piece: Piece, part: Any) -> Split:
-        reads.append(piece.first)
-        return super().read(piece, part)
-
-
-reads = list[int]()
-
-
-@pytest.mark.parametrize("free", [10**12, 5 * 10**10 + 10_000, 0])
+# On a disk of 10¹² bytes, of which a twentieth stays free; or on a device that is full in spite of what it says.
+@pytest.mark.parametrize("free", [10**12, 5 * 10**10 + 10_000, 0, None])
 def test_rows_are_read_once_and_kept_while_the_disk_has_room(
-    free: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    free: int | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    samples = numbered()
-    expected = [np.concatenate(numbers(samples, seed, 64)) for seed in (1, 2)]
-    samples = numbered(kind=Counted)
-    monkeypatch.setattr("shutil.disk_usage", lambda path: DiskUsage(10**12, 0, free - samples.prepared.end))
-    reads.clear()
-    for seed, known in zip((1, 2), expected, strict=True):
-        np.testing.assert_array_equal(np.concatenate(numbers(samples, seed, 64)), known)
-    pieces = len(samples.own_pieces)
-    assert len(set(reads)) == pieces
-    kept = len(samples.prepared.places)
-    assert len(reads) == 2 * pieces - kept
-    assert {10**12: kept == pieces, 0: kept == 0}.get(free, 0 < kept < pieces)
-    assert len(caplog.records) == (kept < pieces)
-    assert all("set TMPDIR to a folder on a larger disk" in record.message for record in caplog.records)
+    samples, reads = numbered(), list[Piece]()
+    expected = [np.concatenate(numbers(numbered(), seed, 64)) for seed in (1, 2)]
+    read, room = Numbered.read, 10**12 if free is None else free
 
+    def counted(stream: Numbered, piece: Piece, part: Any) -> Split:
+        reads.append(piece)
+        return read(stream, piece, part)
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no device that is always full")
-def test_a_disk_that_is_full_after_all_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    samples = numbered()
-    expected = [np.concatenate(numbers(samples, seed, 64)) for seed in (1, 2)]
-    samples = replace(samples, prepared=PreparedRows())
-    with open("/dev/full", "r+b", buffering=0) as full:
-        monkeypatch.setattr("tempfile.TemporaryFile", lambda **options: full)
+    monkeypatch.setattr(Numbered, "read", counted)
+    monkeypatch.setattr(
+        "shutil.disk_usage", lambda path: SimpleNamespace(total=10**12, free=room - samples.prepared.end)
+    )
+    with contextlib.ExitStack() as stack:
+        if free is None:
+            if not os.path.exists("/dev/full"):
+                pytest.skip("this system has no device that is always full")
+            full = stack.enter_context(open("/dev/full", "r+b", buffering=0))
+            monkeypatch.setattr("tempfile.TemporaryFile", lambda **options: full)
         for seed, known in zip((1, 2), expected, strict=True):
             np.testing.assert_array_equal(np.concatenate(numbers(samples, seed, 64)), known)
-    assert samples.prepared.is_full
-    assert not samples.prepared.places
+    pieces, kept = len(samples.own_pieces), len(samples.prepared.places)
+    assert len({piece.first for piece in reads}) == pieces
+    assert len(reads) == 2 * pieces - kept
+    assert {10**12: kept == pieces, 0: kept == 0, None: kept == 0}.get(free, 0 < kept < pieces)
+    assert len(caplog.records) == samples.prepared.is_full == (kept < pieces)
+    assert all("set TMPDIR to a folder on a larger disk" in record.message for record in caplog.records)
 
 
 @pytest.fixture(params=["numpy", "torch"])

@@ -110,7 +110,19 @@ def deep(dtype: Any, white: float, black: float = 0) -> Any:
     return Image.fromarray((white + (black - white) * drawing()).astype(dtype))
 
 
-PICTURES: dict[str, tuple[str, Callable[[], Any]]] = {
+def turned(turn: str) -> Any:
+    return black_on_white().transpose(getattr(Image.Transpose, turn))
+
+
+def orientation(number: int) -> Any:
+    """The metadata of a photo that is to be turned."""
+    exif = Image.Exif()
+    exif[0x0112] = number
+    return exif
+
+
+SECOND: dict[str, Any] = {"save_all": True, "append_images": [grey_image(1 - drawing()[::-1, ::-1])]}  # frame
+PICTURES: dict[str, tuple[Any, ...]] = {
     "cmyk-jpeg": ("jpg", lambda: black_on_white().convert("RGB").convert("CMYK")),
     "cmyk-tiff": ("tif", lambda: black_on_white().convert("RGB").convert("CMYK")),
     "ycbcr": ("jpg", lambda: black_on_white().convert("YCbCr")),
@@ -127,32 +139,22 @@ PICTURES: dict[str, tuple[str, Callable[[], Any]]] = {
     "float-below-zero": ("tif", lambda: deep(np.float32, 2, -3)),
     "black-on-nothing": ("png", lambda: on_nothing(0, 0)),
     "white-on-nothing": ("png", lambda: on_nothing(255, 255).convert("RGBA")),
-    "red-on-nothing": ("webp", red_on_nothing),
+    "red-on-nothing": ("webp", red_on_nothing, {"lossless": True}),
     "sheet-with-transparent-margin": ("png", sheet_with_transparent_margin),
+    "animated-gif": ("gif", black_on_white, SECOND),
+    "animated-png": ("png", black_on_white, SECOND),
+    **{
+        f"turned-{turn}": ("jpg", lambda turn=turn: turned(turn), {"exif": orientation(number), "quality": 95})
+        for number, turn in ((3, "ROTATE_180"), (6, "ROTATE_90"), (8, "ROTATE_270"))
+    },
 }
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_every_kind_of_picture_gives_the_same(tmp_path: Path, expected: np.ndarray, name: str) -> None:
-    suffix, image = PICTURES[name]
-    options: dict[str, Any] = {"lossless": True} if suffix == "webp" else {}
-    np.testing.assert_allclose(prepared(image(), tmp_path, suffix=suffix, **options), expected, atol=0.06)
-
-
-@pytest.mark.parametrize("suffix", ["gif", "png"])
-def test_the_first_frame_of_an_animated_picture_counts(tmp_path: Path, expected: np.ndarray, suffix: str) -> None:
-    second = grey_image(1 - drawing()[::-1, ::-1])
-    image = prepared(black_on_white(), tmp_path, suffix=suffix, save_all=True, append_images=[second])
-    np.testing.assert_allclose(image, expected, atol=0.02)
-
-
-@pytest.mark.parametrize(("orientation", "undo"), [(3, "ROTATE_180"), (6, "ROTATE_90"), (8, "ROTATE_270")])
-def test_a_photo_is_turned_upright(tmp_path: Path, expected: np.ndarray, orientation: int, undo: str) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    image = black_on_white().transpose(getattr(Image.Transpose, undo))
-    turned = prepared(image, tmp_path, suffix="jpg", exif=exif, quality=95)
-    np.testing.assert_allclose(turned, expected, atol=0.06)
+    suffix, image, *options = PICTURES[name]
+    found = prepared(image(), tmp_path, suffix=suffix, **(options[0] if options else {}))
+    np.testing.assert_allclose(found, expected, atol=0.06)
 
 
 # Placement

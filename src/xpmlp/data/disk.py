@@ -73,34 +73,30 @@ class PreparedRows:
         return os.preadv(self.file.fileno(), samples.arrays, self.places[piece]) == count_bytes(samples)
 
     def write(self, piece: int, samples: Samples) -> None:
-        """Keep a piece if there is room."""
-        with self.lock:
-            if not self.is_full:
-                self.append(piece, samples)
-
-    def append(self, piece: int, samples: Samples) -> None:
-        """Append a piece to the file, or warn that the disk is full."""
+        """Append a piece to the file; if the disk is full, warn once."""
         size, folder = count_bytes(samples), scratch_folder()
-        try:
-            disk = shutil.disk_usage(folder)
-            self.is_full = disk.free - size < RESERVE * disk.total
-            if not self.is_full:
-                if self.file is None:
-                    self.file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
-                    weakref.finalize(self, self.file.close)
-                self.is_full = os.pwritev(self.file.fileno(), samples.arrays, self.end) < size
-        except OSError:
+        with self.lock:
+            if self.is_full:
+                return
+            try:
+                disk = shutil.disk_usage(folder)
+                if disk.free - size >= RESERVE * disk.total:
+                    if self.file is None:
+                        self.file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
+                        weakref.finalize(self, self.file.close)
+                    if os.pwritev(self.file.fileno(), samples.arrays, self.end) == size:
+                        self.places[piece] = self.end
+                        self.end += size
+                        return
+            except OSError:
+                pass  # it is full after all
             self.is_full = True
-        if self.is_full:
             logger.warning(
                 "%s: has no room for more than %s of prepared rows. The rest is read and prepared again in every "
                 "epoch, which takes longer. For more room, set TMPDIR to a folder on a larger disk.",
                 folder,
                 format_bytes(self.end),
             )
-        else:
-            self.places[piece] = self.end
-            self.end += size
 
 
 def count_bytes(samples: Samples) -> int:

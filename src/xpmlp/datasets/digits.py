@@ -5,7 +5,6 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64
 
 from .dataset import Dataset, Provenance, Split
 from .splitting import split_rows
@@ -14,10 +13,20 @@ INPUT_SCALE = 16.0  # the largest value of a pixel
 
 
 def load_digits() -> Dataset:
-    """Load the 1,797 images of 8 × 8 pixels that come with scikit-learn; a fixed fifth of them are the test samples."""
-    table = read_digits()
-    x = (table[:, :-1] / INPUT_SCALE).astype(np.float32)
-    labels = table[:, -1].astype(np.int64)
+    """Load the 1,797 images of 8 × 8 pixels that come with scikit-learn; a fixed fifth of them are the test samples.
+
+    Their file is read directly: importing scikit-learn for it would take most of a short run's time.
+    """
+    package = importlib.util.find_spec("sklearn")
+    path = Path(package.origin or "").parent / "datasets" / "data" / "digits.csv.gz" if package else Path()
+    try:
+        lines = gzip.decompress(path.read_bytes()).decode("ascii").split()
+        table = np.array([line.split(",") for line in lines], dtype=np.float64).reshape(1797, 65)
+    except (OSError, EOFError, ValueError):  # not where it is in the releases known today
+        from sklearn.datasets import load_digits as load
+
+        table = np.column_stack(load(return_X_y=True))
+    x, labels = (table[:, :-1] / INPUT_SCALE).astype(np.float32), table[:, -1].astype(np.int64)
     train, test = (Split(x[rows], labels[rows]) for rows in split_rows(labels, stratify=True))
     return Dataset(
         name="digits",
@@ -29,20 +38,3 @@ def load_digits() -> Dataset:
         source="the handwritten digits that come with scikit-learn",
         provenance=Provenance("scikit-learn", "digits"),
     )
-
-
-def read_digits() -> Float64[np.ndarray, "1797 65"]:
-    """Return the digits, 64 pixels and a label in each row.
-
-    The file is read directly: importing scikit-learn for it would take most of a short run's time.
-    """
-    package = importlib.util.find_spec("sklearn")
-    path = Path(package.origin or "").parent / "datasets" / "data" / "digits.csv.gz" if package else Path()
-    try:
-        lines = gzip.decompress(path.read_bytes()).decode("ascii").split()
-        return np.array([line.split(",") for line in lines], dtype=np.float64).reshape(1797, 65)
-    except (OSError, EOFError, ValueError):  # not where it is in the releases known today
-        from sklearn.datasets import load_digits as load
-
-        pixels, labels = load(return_X_y=True)
-        return np.column_stack([pixels, labels])

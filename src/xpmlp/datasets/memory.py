@@ -72,10 +72,8 @@ class Memory(NamedTuple):
     reason: str
 
     @classmethod
-    def of(cls, given: "str | int | Memory | None") -> "Memory | None":
+    def of(cls, given: str | int | None) -> "Memory | None":
         """Return a limit that was given, or the larger part of the available memory; None if that is unknown."""
-        if isinstance(given, Memory):
-            return given
         if given is not None:
             limit = parse_memory(given)
             return cls(limit, f"the limit of {format_bytes(limit)}")

@@ -1,12 +1,11 @@
 """MNIST: from the user's folder, from the cache, or downloaded and verified by pooch."""
 
-import gzip
+import functools
 import hashlib
 import logging
 import os
 import socket
 from dataclasses import replace
-from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +14,7 @@ from xpmlp.errors import DataError
 from xpmlp.optional_imports import import_optional
 
 from .dataset import Dataset, Provenance
-from .idx import CHUNK_BYTES
+from .idx import CHUNK_BYTES, opened
 from .idx_folder import FILE_NAMES, find_idx_files, missing_names, read_idx_files
 
 LOGGER = logging.getLogger(__name__)
@@ -35,6 +34,7 @@ GZIP_MD5 = {
     "test-images": "9fb629c4189551a2d022fa330f9573f3",
     "test-labels": "ec29112dd5afa0611ce80d1b7f02629c",
 }
+MD5 = functools.partial(hashlib.md5, usedforsecurity=False)
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 20.0
 UNREACHABLE = "no connection"
@@ -99,19 +99,8 @@ def read_users_files(files: dict[str, Path]) -> Dataset:
 
 def is_published(path: Path, role: str) -> bool:
     """Return whether a file's content is that of the published file, however it is compressed."""
-    with open(path, "rb") as file:
-        if md5(file) in (CONTENT_MD5[role], GZIP_MD5[role]):
-            return True
-    try:
-        with gzip.open(path) as stream:
-            return md5(stream) == CONTENT_MD5[role]
-    except gzip.BadGzipFile:
-        return False
-
-
-def md5(stream: BufferedIOBase | gzip.GzipFile) -> str:
-    """Return the MD5 digest of a stream."""
-    return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    with opened(path) as stream:
+        return hashlib.file_digest(stream, MD5).hexdigest() == CONTENT_MD5[role]
 
 
 def cache_folder() -> Path:

@@ -155,14 +155,14 @@ def find_classes(folder: Path, notes: list[str]) -> dict[int | str, list[Path]]:
         strays += itertools.filterfalse(is_picture, files)
         name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
         classes[name] = list(filter(is_picture, files))
-    empty = [name for name, files in classes.items() if not files]
+    empty = [name for name in classes if not classes[name]]
     classes = {name: files for name, files in classes.items() if files}
     if classes and empty:
         notes.append(f"{folder}: no pictures in {listing(empty, most=NAMED)}, left out")
     if classes and strays:
-        names = [str(path.relative_to(folder)) for path in strays]
-        are = "is no picture of a class" if len(names) == 1 else "are no pictures of a class"
-        notes.append(f"{folder}: left out what {are}: {listing(names, most=NAMED)}")
+        are = "is no picture of a class" if len(strays) == 1 else "are no pictures of a class"
+        names = listing((str(path.relative_to(folder)) for path in strays), most=NAMED)
+        notes.append(f"{folder}: left out what {are}: {names}")
     if all(name.isascii() and name.isdigit() and str(int(name[:18])) == name for name in classes):
         return {int(name): classes[name] for name in sorted(classes, key=int)}
     return {name: files for name, files in classes.items()}  # noqa: C416
