@@ -1,6 +1,6 @@
 import pytest
 
-from xpmlp.cli.console import describe_prediction, make_console, make_table, print_error, print_note
+from xpmlp.cli.console import describe_prediction, make_console, make_table, print_error, print_notes
 
 ODD = "[red]a[/red] [/] :smile: [link=x]y 🚀 C:\\new\\[bold]"
 
@@ -14,7 +14,7 @@ def test_text_is_printed_as_it_is_but_control_characters_are_escaped(capsys: pyt
     for shown in (ODD, "word " * 400, table):
         make_console().print(shown)
     print_error(ODD)
-    print_note("d\x1b]0;title\x07\nnext")
+    print_notes("d\x1b]0;title\x07\nnext")
     captured = capsys.readouterr()
     first, second, *rows = captured.out.splitlines()
     assert (first, second) == (ODD, "word " * 400)

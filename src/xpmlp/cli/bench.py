@@ -28,7 +28,7 @@ from xpmlp.errors import SettingsError, XpmlpError
 from xpmlp.training.recipes import parse_sizes
 
 from . import options
-from .console import make_console, make_table, print_error, print_note, writes_to_terminal
+from .console import make_console, make_table, print_error, print_notes, writes_to_terminal
 from .options import declare, flag, option
 
 SYNTHETIC = "synthetic"
@@ -90,7 +90,7 @@ def bench(
     with status if writes_to_terminal(console) else contextlib.nullcontext():
         candidates = [backend_candidate(name) for name in names]
         results = run_benchmark(
-            candidates, workload, settings, swept, progress=lambda line: status.update(Text(line)), warn=print_note
+            candidates, workload, settings, swept, progress=lambda line: status.update(Text(line)), warn=print_notes
         )
     print_results(console, results)
     is_timed = any(case.timed for case in results.cases)
@@ -121,13 +121,12 @@ def print_results(console: Console, results: Results) -> None:
             for row in report.table_rows(case):
                 table.add_row(*row)
             console.print(table)
-        for warning in report.warnings_of(case):
-            print_note(warning)
+        print_notes(*report.warnings_of(case))
     threads, load = report.describe_threads(results), report.describe_load(results.machine)
     if threads:
         console.print(threads)
     if load:
-        print_note(load)
+        print_notes(load)
 
 
 def print_changes(console: Console, old: Results, new: Results) -> None:
@@ -146,5 +145,4 @@ def print_changes(console: Console, old: Results, new: Results) -> None:
             change.case, change.name, f"{change.old:.4g} s", f"{change.new:.4g} s", f"{change.ratio:.3f}", verdict
         )
     console.print(table)
-    for difference in [*report.differences(old, new), *report.doubts(old, new)]:
-        print_note(difference)
+    print_notes(*report.differences(old, new), *report.doubts(old, new))

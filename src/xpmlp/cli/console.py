@@ -133,9 +133,10 @@ def print_error(message: str) -> None:
     print_to_stderr(Text.assemble(("Error: ", "bold red"), message))
 
 
-def print_note(message: str) -> None:
-    """Print a note to standard error: something to know that is no error."""
-    print_to_stderr(Text.assemble(("note: ", "yellow"), message))
+def print_notes(*messages: str) -> None:
+    """Print notes to standard error: something to know that is no error."""
+    for message in messages:
+        print_to_stderr(Text.assemble(("note: ", "yellow"), message))
 
 
 def print_to_stderr(text: Text) -> None:
@@ -184,4 +185,4 @@ class TolerantStream:
             os.dup2(null, self.stream.fileno())
             os.close(null)
             if not isinstance(error, BrokenPipeError):
-                print_note(f"the output cannot be written ({error.strerror or error}); the run continues without it.")
+                print_notes(f"the output cannot be written ({error.strerror or error}); the run continues without it.")

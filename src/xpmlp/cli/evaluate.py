@@ -22,7 +22,7 @@ from xpmlp.training.evaluation_rows import find_large_rows, find_recorded_data, 
 from xpmlp.training.progress import describe_loss, describe_number
 
 from . import options
-from .console import make_console, make_table, print_first_that_fits, print_note
+from .console import make_console, make_table, print_first_that_fits, print_notes
 
 MISTAKES_SHOWN = 20  # if the terminal is too narrow for the confusion matrix
 
@@ -84,8 +84,7 @@ def print_report(
     as_json: bool,
 ) -> None:
     """Print notes, and an evaluation of rows that are described by `where`."""
-    for note in notes:
-        print_note(note)
+    print_notes(*notes)
     if as_json:
         typer.echo(json.dumps(report.to_json() | {"linear_model": linear}))
         return

@@ -15,7 +15,7 @@ from xpmlp.training.importance import permutation_importance
 from xpmlp.whole_files import write_whole
 
 from . import options
-from .console import make_console, make_table, print_note
+from .console import make_console, make_table, print_notes
 
 BAR = 30  # characters of the longest bar, if there is room
 
@@ -44,8 +44,7 @@ def explain(
     was trained on a part of the table, the rows held out are used; otherwise all rows are. Two columns with the
     same information both seem to matter little.
     """
-    if output is not None:
-        options.check_output(output, (".png",), force=force)
+    options.check_output(output, (".png",), force=force)
     backend = load_backend(compute["backend"], compute["device"])
     trained = load_model(model)
     data = data or find_recorded_data(trained, None)[0]
@@ -58,8 +57,7 @@ def explain(
         columns = [column._asdict() for column in found.columns]
         typer.echo(json.dumps({"metric": found.metric, "score": found.score, "rows": found.rows, "columns": columns}))
         return
-    for note in rows.notes:
-        print_note(note)
+    print_notes(*rows.notes)
     console = make_console()
     console.print(f"{rows.name}: {summary}")
     screen = make_table("", "column", f"drop in {found.metric}", "±", "")

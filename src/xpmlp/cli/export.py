@@ -22,7 +22,7 @@ from xpmlp.training.evaluation_rows import find_recorded_rows
 from xpmlp.whole_files import write_whole
 
 from . import options
-from .console import make_console, print_note
+from .console import make_console, print_notes
 from .page_content import content_of_run, read_run
 
 KINDS = (".html", ".onnx", ".py")
@@ -77,7 +77,7 @@ def export(
     agrees = "" if difference is None else f"; agrees with predict to {max(difference, 1e-16):.0e} on {SAMPLES} samples"
     make_console().print(f"written to {output}: {format_bytes(len(content))}{agrees}")
     if difference is None:
-        print_note("onnxruntime is not installed, so the graph was checked but not run. Run: pip install onnxruntime")
+        print_notes("onnxruntime is not installed, so the graph was checked but not run. Run: pip install onnxruntime")
 
 
 def page_of(file: Path, model: Model, data_dir: Path | None, *, small: bool) -> bytes:
@@ -87,7 +87,7 @@ def page_of(file: Path, model: Model, data_dir: Path | None, *, small: bool) -> 
         found = find_recorded_rows(model, data_dir)
         rows, training = found.split, found.load_train and found.load_train()
     except XpmlpError as error:
-        print_note(f"without examples and scores: {error}")
+        print_notes(f"without examples and scores: {error}")
     content = content_of_run(model, rows, training, *read_run(file.parent))
     try:
         return to_page(model, content, small=small)

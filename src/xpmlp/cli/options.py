@@ -171,8 +171,10 @@ def output_folder(text: str, panel: str | None = None) -> Any:
     return Annotated[Path | None, option("FOLDER", text, panel, "--output", "-o", parser=parse_folder)]
 
 
-def check_output(path: Path, kinds: tuple[str, ...], *, force: bool) -> None:
-    """Refuse, before any work, an output file of an unknown type or one that must not be replaced."""
+def check_output(path: Path | None, kinds: tuple[str, ...], *, force: bool) -> None:
+    """Refuse, before any work, an output file of an unknown type or one that must not be replaced, if one is given."""
+    if path is None:
+        return
     if path.suffix.lower() not in kinds:
         named = " or ".join(filter(None, (", ".join(kinds[:-1]), kinds[-1])))
         raise OutputError(f"{path}: unknown file type. Name it {named}.")

@@ -20,7 +20,7 @@ from xpmlp.training.evaluation_rows import find_recorded_rows, find_rows
 from xpmlp.whole_files import write_whole
 
 from . import options
-from .console import make_console, print_note
+from .console import make_console, print_notes
 from .figures import kept_epoch, run_figures
 from .run_folder import read_history
 
@@ -66,7 +66,7 @@ def plot(
     try:
         history = read_history(folder / "history.csv")
     except DataError as error:
-        print_note(str(error))
+        print_notes(str(error))
         history = []
     rows, name, why_no_rows = find_test_rows(model, data, data_dir)
     figures = run_figures(model, history, rows, name, backend, why_no_rows=why_no_rows)
@@ -78,7 +78,7 @@ def plot(
     for file, draw in drawn.items():
         write_whole(target / file, draw())
     for reason in dict.fromkeys(why for why in figures.values() if isinstance(why, str)):
-        print_note(f"not drawn: {', '.join(file for file, why in figures.items() if why == reason)} ({reason})")
+        print_notes(f"not drawn: {', '.join(file for file, why in figures.items() if why == reason)} ({reason})")
     make_console().print(Text.assemble("drawn in ", (str(target), "bold"), f": {', '.join(drawn)}"))
 
 
@@ -86,8 +86,7 @@ def find_test_rows(model: Model, data: str | None, data_dir: Path | None) -> tup
     """Return the rows to evaluate on, the data's name, and why there are no rows if there are none."""
     if data is not None:
         rows = find_rows(model, data, data_dir, None)
-        for note in rows.notes:
-            print_note(note)
+        print_notes(*rows.notes)
         return rows.split, short_name(rows.name), ""
     recorded = model.training.get("data")
     name = recorded if isinstance(recorded, str) else "run"

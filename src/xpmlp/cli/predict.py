@@ -35,7 +35,7 @@ from xpmlp.training.prediction import STRANGE_FRACTION, unfamiliar
 from xpmlp.whole_files import write_whole
 
 from . import options
-from .console import describe_prediction, make_console, make_table, print_error, print_note, print_rows
+from .console import describe_prediction, make_console, make_table, print_error, print_notes, print_rows
 from .options import flag, option
 from .predict_table import FORMATS, are_tables, predict_table, to_json
 
@@ -86,17 +86,14 @@ def predict(
 ) -> None:
     """Classify pictures with MODEL, or predict each row of a table."""
     is_table = are_tables(inputs)
-    if output is not None:
-        options.check_output(output, FORMATS if is_table else PICTURE_FORMATS, force=force)
-    if show is not None:
-        options.check_output(show, (".png",), force=force)
+    options.check_output(output, FORMATS if is_table else PICTURE_FORMATS, force=force)
+    options.check_output(show, (".png",), force=force)
     backend, memory = load_backend(compute["backend"], compute["device"]), compute["memory"]
     trained = load_model(model)
     given = options.collect_table_options(table)
     if is_table and (pictures := named_pictures(trained, inputs[0], TableOptions.recorded(trained.training, given))):
         inputs, is_table, single = pictures, False, True
-        if output is not None:
-            options.check_output(output, PICTURE_FORMATS, force=force)
+        options.check_output(output, PICTURE_FORMATS, force=force)
     if is_table:
         if show is not None:
             raise SettingsError(f"--show: {inputs[0]} is a table, and only pictures can be shown. Leave it out.")
@@ -105,8 +102,7 @@ def predict(
     samples, x, failures = read_inputs(inputs, trained, single=single)
     if samples:
         prediction = predict_samples(trained, x, backend, prepared=True)
-        for note in notes(samples, prediction, unfamiliar(trained, x, backend)):
-            print_note(note)
+        print_notes(*notes(samples, prediction, unfamiliar(trained, x, backend)))
         if output is not None:
             is_csv = output.suffix.lower() == ".csv"
             text = to_csv(samples, prediction) if is_csv else to_json(trained, samples, prediction)
@@ -121,7 +117,7 @@ def predict(
             images = x.reshape(-1, *trained.input_shape)
             names = [str(sample.path) for sample in samples]
             write_whole(show, draw_inputs(names, open_picture, images, prediction.labels))
-            print_note(f"the network's inputs are shown in {show}")
+            print_notes(f"the network's inputs are shown in {show}")
     for failure in failures:
         print_error(failure)
     if failures:
@@ -164,7 +160,7 @@ def list_folder(path: Path) -> list[Path]:
         raise DataError(f"{path}: holds no files. Give pictures, a folder of pictures, or an IDX file.")
     pictures = list(filter(is_picture, files))
     if pictures and (others := [str(file.relative_to(path)) for file in files if not is_picture(file)]):
-        print_note(f"{path}: left out what are no pictures: {listing(others, most=MOST_NAMED)}")
+        print_notes(f"{path}: left out what are no pictures: {listing(others, most=MOST_NAMED)}")
     return pictures or files
 
 
@@ -197,14 +193,13 @@ def scaled_as_in_training(
         return x
     white = next((white for white in WHITES if largest <= white), math.inf)
     if largest >= white / 2:
-        print_note(
+        print_notes(
             f"{path}: its values are up to {largest:g}, those of the model's training images were up to "
             f"{model.input_scale:g}; they are divided by {white:g} instead"
         )
         return scaled(images, white, what=str(path))
     if images.dtype == np.uint8:
-        for note in unusual_scale(x, model, what=str(path)):
-            print_note(note)
+        print_notes(*unusual_scale(x, model, what=str(path)))
         return x
     raise DataError(
         f"{path}: its largest value is {largest:g}, but the model was trained on values up to {model.input_scale:g}. "

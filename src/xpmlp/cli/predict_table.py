@@ -27,7 +27,7 @@ from xpmlp.training import Prediction, predict
 from xpmlp.training.inputs import is_table_file, read_rows, table_inputs
 from xpmlp.whole_files import write_whole
 
-from .console import describe_prediction, make_console, make_table, print_note, print_rows
+from .console import describe_prediction, make_console, make_table, print_notes, print_rows
 
 PROBABILITIES_SHOWN = 6  # columns on a screen
 LONGEST_TEXT = 60
@@ -60,8 +60,7 @@ def predict_table(
         return
     table = read_rows(model, path, TableOptions.recorded(model.training, given))
     rows = table_inputs(model, table)
-    for note in rows.notes:
-        print_note(note)
+    print_notes(*rows.notes)
     if not len(rows.x):
         raise DataError(f"{table.name}: no row has all the values that the model needs.")
     prediction = predict(model, rows.x, backend, prepared=True)
@@ -96,7 +95,7 @@ def predict_pieces(
         for piece in large.read_all():
             rows = table_inputs(model, read_texts(piece, options, model.table_schema))
             for note in () if noted else rows.notes:
-                print_note(f"rows {piece.first + 1:,} to {piece.first + piece.rows:,}: {note}")
+                print_notes(f"rows {piece.first + 1:,} to {piece.first + piece.rows:,}: {note}")
                 noted = True
             count += len(rows.x)
             added = prediction_columns(model, piece, rows, predict(model, rows.x, backend, prepared=True))
