@@ -156,20 +156,6 @@ def test_probabilities_are_the_mean_of_the_networks_in_its_attributes(iris: Any)
     assert MLPClassifier().ensemble is None
 
 
-@pytest.mark.parametrize("early_stopping", [True, "loss", "r2"])
-def test_the_average_is_scored_on_validation_samples(iris: Any, early_stopping: Any) -> None:
-    x, y = iris
-    train, held_out = slice(0, None, 2), slice(1, None, 2)
-    given = {"X_val": x[held_out], "y_val": y[held_out].astype(float)}
-    weight = np.linspace(0.5, 2.0, 75)
-    model = MLPRegressor(**THREE, early_stopping=early_stopping, n_iter_no_change=15)
-    model.fit(x[train], y[train].astype(float), sample_weight=weight, **given)
-    best = max(model.validation_scores_)
-    error = by_hand(model, x[held_out])[..., 0].mean(axis=0) - y[held_out]
-    expected = -(error**2).mean() / 2 if early_stopping == "loss" else model.score(x[held_out], y[held_out])
-    assert best == pytest.approx(expected, abs=1e-9)
-
-
 def test_training_goes_on_with_all_networks(iris: Any) -> None:
     x, y = iris
     model = MLPClassifier(**THREE, warm_start=True, dropout=0.2).fit(x, y)

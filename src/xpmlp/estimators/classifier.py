@@ -126,11 +126,8 @@ class MLPClassifier(ClassifierMixin, MLPBase):
             all_of_them = self.warm_start and incremental is not None
             self._check_classes(unique_labels(y), all_of_them=all_of_them)
         else:
-            try:
-                self._label_binarizer = LabelBinarizer().fit(y)
-            except ValueError:
-                check_classification_targets(y)  # which says more
-                raise
+            check_classification_targets(y)
+            self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
         return self._label_binarizer.transform(y).astype(bool)
 

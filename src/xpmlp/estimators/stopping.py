@@ -73,16 +73,16 @@ class Stopping(Callback):
 
     def on_epoch_end(self, run: Run) -> None:
         """Store the epoch's weights in the estimator, for other callbacks, and apply the rule."""
-        layers, score = run.state.layers, self.score
+        layers = run.state.layers
         if same_device(self.problem.source, run.backend):  # frees the weights before
             self.estimator._keep(layers, run.backend, self.problem.source)
-        if self.end_epoch(run.history[-1], run.rows, score and functools.partial(score, layers), run.stop):
+        if self.end_epoch(run.history[-1], run.rows, self.score and self.score(layers), run.stop):
             self.best_layers = layers
 
     def end_epoch(
-        self, row: EpochRow, rows: int, score: Callable[[], tuple[float, float]] | None, stop: Callable[[str], None]
+        self, row: EpochRow, rows: int, score: tuple[float, float] | None, stop: Callable[[str], None]
     ) -> bool:
-        """Record an epoch on so many rows, and return whether to keep its weights.
+        """Record an epoch on so many rows, its validation loss and score, and return whether to keep its weights.
 
         After too many epochs without improvement, reduce the learning rate or `stop`.
         """
@@ -94,7 +94,7 @@ class Stopping(Callback):
         if estimator.verbose:
             self.print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
         if score is not None:
-            improved, is_best = self.record_score(*score())
+            improved, is_best = self.record_score(*score)
         if not estimator.early_stopping:
             improved, is_best = not estimator.loss_ > estimator.best_loss_ - estimator.tol, False
             estimator.best_loss_ = min(estimator.best_loss_, estimator.loss_)

@@ -83,10 +83,9 @@ class Fit:
         def end_epoch(member: Member) -> None:
             """Let scikit-learn's rule see the epoch."""
             row, score = member.history[-1], None
-            if network.early_stopping:
-                loss: Any = row.validation_loss
-                scores: Any = loss, -loss if network.early_stopping == "loss" else member.score
-                score = lambda: scores  # noqa: E731
+            if row.validation_loss is not None and member.score is not None:
+                by_loss = network.early_stopping == "loss"
+                score = row.validation_loss, -row.validation_loss if by_loss else member.score
             if stopping.end_epoch(row, len(rows.train), score, member.stop):
                 member.keep()
 

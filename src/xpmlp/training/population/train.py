@@ -111,11 +111,8 @@ def with_empty_row(backend: Backend, samples: Samples, parts: list[Grid]) -> Sam
     xp, (x, targets, weight, divisor) = backend.xp, samples
     if weight is None:
         weight = xp.ones_like(targets[..., 0])
-
-    def extend(array: Any, axis: int) -> Any:
-        return xp.concat([array, xp.zeros_like(array[:1, ...])], axis=axis)
-
-    return Samples(extend(x, 0), extend(targets, 0), extend(weight, 0), divisor)
+    x, targets, weight = (xp.concat([array, xp.zeros_like(array[:1, ...])], axis=0) for array in (x, targets, weight))
+    return Samples(x, targets, weight, divisor)
 
 
 def train_part(plan: Plan, grid: Grid, threads: int | None) -> None:
