@@ -108,6 +108,7 @@ def test_rows_that_do_not_fit_get_a_sentence_and_odd_ones_that_do_a_note(page: A
     assert page.text("#csv-problem") == ""
     note = page.text("#csv-note")
     assert "3 rows predicted" in note
+    assert "age" not in note
     assert "color: 1 row with a category" in note
     assert "joined: 1 row with a value of another kind" in note
     assert "joined: 1 row with a date after the latest" in note

@@ -44,28 +44,25 @@ def test_names_cannot_leave_their_place(make_model: Any) -> None:
     assert json.loads(text)["network"]["classes"] == [HOSTILE, "<!--", "\ud800"]
 
 
-def test_small_weights_take_about_half_the_bytes(make_model: Any) -> None:
-    large = make_model(hidden=(20_000,))
+def test_small_weights_take_about_half_the_bytes_and_ones_that_half_precision_cannot_hold_are_refused(
+    make_model: Any,
+) -> None:
+    plain, large = make_model(), make_model(hidden=(20_000,))
     full, half, sources = (
         len(to_page(model, PageContent("test"), small=small))
-        for model, small in ((large, False), (large, True), (make_model(), False))
+        for model, small in ((large, False), (large, True), (plain, False))
     )
     assert half - sources < 0.6 * (full - sources)
+    plain.layers[0].weight[0, 0] = 1e6
+    with pytest.raises(XpmlpError, match="float16"):
+        to_page(plain, PageContent("test"), small=True)
 
 
 def test_a_page_that_browsers_would_choke_on_is_refused(digits_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xpmlp.page.page.LARGEST_PAGE", 10_000)
-    with pytest.raises(XpmlpError, match=r"would be 0 MB.* --small"):
-        to_page(digits_model, PageContent("test"))
-    with pytest.raises(XpmlpError, match="Train a smaller network"):
-        to_page(digits_model, PageContent("test"), small=True)
-
-
-def test_weights_that_half_precision_cannot_hold_are_refused(make_model: Any) -> None:
-    model = make_model()
-    model.layers[0].weight[0, 0] = 1e6
-    with pytest.raises(XpmlpError, match="float16"):
-        to_page(model, PageContent("test"), small=True)
+    for small, message in ((False, r"would be 0 MB.* --small"), (True, "Train a smaller network")):
+        with pytest.raises(XpmlpError, match=message):
+            to_page(digits_model, PageContent("test"), small=small)
 
 
 def test_pictures_are_prepared_as_the_specification_says(tmp_path: Path) -> None:

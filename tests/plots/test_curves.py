@@ -83,6 +83,7 @@ def test_validation_rows_are_named_and_old_histories_say_what_their_loss_is(draw
     plots.draw_curves(old, TITLE)
     labels = [text.get_text() for text in drawn[1].axes[0].get_legend().get_texts()]
     assert labels == ["test", "train, while learning, with penalty"]
+    assert_shows(drawn[1].axes[0].lines[1], old, "objective")
 
 
 def test_an_earlier_epoch_whose_weights_were_kept_is_marked(drawn: list[Any]) -> None:
