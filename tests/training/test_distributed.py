@@ -35,35 +35,29 @@ class Place:
         return self.everywhere
 
 
-@given(rows=st.integers(1, 40), batch_size=st.integers(1, 12), size=st.integers(2, 5), seed=st.integers(0))
-def test_the_shares_of_each_batch_are_the_batch(rows: int, batch_size: int, size: int, seed: int) -> None:
-    order = np.random.default_rng(seed).permutation(rows)
-    shares = [Share(Communicator(Place(rank, size)), batch_size, fill=rows) for rank in range(size)]
-    steps = math.ceil(rows / batch_size)
-    parts = [share.order(order).reshape(steps, share.rows) for share in shares]
-    for step in range(steps):
-        whole = np.concatenate([part[step] for part in parts])
-        expected = order[step * batch_size : (step + 1) * batch_size]
-        assert whole[: len(expected)].tolist() == expected.tolist()  # in order, on which dropout depends
-        assert (whole[len(expected) :] == rows).all()
-    assert [share.first_row for share in shares] == [rank * shares[0].rows for rank in range(size)]
-
-
-@given(counts=st.lists(st.integers(1, 30), min_size=2, max_size=4), batch_size=st.integers(1, 12), seed=st.integers(0))
-def test_shares_of_processes_with_their_own_rows_are_the_batch(counts: list[int], batch_size: int, seed: int) -> None:
-    trained_on = max(1, sum(counts) - seed % 2)  # the others are held out
-    order = np.random.default_rng(seed).permutation(sum(counts))[:trained_on]
-    steps = math.ceil(trained_on / batch_size)
-    parts = []
+@given(
+    counts=st.lists(st.integers(1, 30), min_size=2, max_size=5),
+    batch_size=st.integers(1, 12),
+    own=st.booleans(),
+    seed=st.integers(0),
+)
+def test_the_shares_of_each_batch_are_the_batch(counts: list[int], batch_size: int, own: bool, seed: int) -> None:
+    size, rows = len(counts), sum(counts)
+    order = np.random.default_rng(seed).permutation(rows)[: rows - seed % 2]  # the others are held out
+    steps, parts, first_rows = math.ceil(len(order) / batch_size), [], []
     for rank, count in enumerate(counts):
-        share = Share(OwnRows(Place(rank, len(counts), counts), count), batch_size, fill=count)
+        place, fill = Place(rank, size, counts), count if own else rows
+        share = Share(OwnRows(place, count) if own else Communicator(place), batch_size, fill)
         part = share.order(order).reshape(steps, share.rows)
-        parts.append(np.where(part < count, part + sum(counts[:rank]), -1))
+        parts.append(np.where(part < fill, part + own * sum(counts[:rank]), -1))
+        first_rows.append(share.first_row)
     assert len({part.shape for part in parts}) == 1  # all take the same steps
+    assert first_rows == [rank * (batch_size if own else parts[0].shape[1]) for rank in range(size)]
     for step in range(steps):
         whole = np.concatenate([part[step] for part in parts])
-        expected = order[step * batch_size : (step + 1) * batch_size]
-        assert sorted(whole[whole >= 0].tolist()) == sorted(expected.tolist())
+        expected = order[step * batch_size : (step + 1) * batch_size].tolist()
+        assert sorted(whole[whole >= 0].tolist()) == sorted(expected)
+        assert own or whole[: len(expected)].tolist() == expected  # in order, on which dropout depends
 
 
 def test_a_share_is_filled_up_with_a_row_that_weighs_nothing() -> None:

@@ -192,13 +192,14 @@ def fit(
         del layers, state  # else they would stay in memory for the whole run
         part = {"combine": share.combine(backend), "first_row": share.first_row}
         step = cached_step(activation=activation, loss=loss, optimizer=optimizer, penalty=l2, dropout=dropout, **part)
-        measure = functools.partial(
-            loss_and_accuracy,
-            backend,
-            activation=activation,
-            weigh_accuracy=weigh_accuracy,
-            combine=processes.sum_numbers,
-        )
+
+        def measure(layers: Any, samples: Any, loss: Loss = loss) -> tuple[float | None, float | None]:
+            """Return the loss and the accuracy of a network on some samples; None without samples."""
+            if samples is None:
+                return None, None
+            options: Any = {"weigh_accuracy": weigh_accuracy, "combine": processes.sum_numbers}
+            return loss_and_accuracy(backend, layers, samples, activation=activation, loss=loss, **options)
+
         settings = EpochSettings(step, samples, rows, schedule, batch_size, loss, share, measured, measure)
         threads = threads or (None if checkpoint is None else checkpoint.threads)
         own_threads = None if processes.size > 1 else threads
@@ -307,13 +308,9 @@ def train_one_epoch(
     seconds = time.perf_counter() - started
     *full, last = np.mean(np.atleast_2d(backend.to_numpy(objectives)), axis=0).tolist()  # over an ensemble's members
     last_size = run.rows - len(full) * settings.batch_size  # it counts by its size
-
-    def measure(samples: Samples | StreamedSamples | None, loss: Loss) -> tuple[float | None, float | None]:
-        return (None, None) if samples is None else settings.measure(state.layers, samples, loss=loss)
-
-    train_loss, _ = measure(settings.measured, settings.loss._replace(is_correct=None))
-    validation_loss, validation_accuracy = measure(run.validation, settings.loss)
-    test_loss, test_accuracy = measure(run.test, settings.loss)
+    train_loss, _ = settings.measure(state.layers, settings.measured, settings.loss._replace(is_correct=None))
+    validation_loss, validation_accuracy = settings.measure(state.layers, run.validation)
+    test_loss, test_accuracy = settings.measure(state.layers, run.test)
     row = EpochRow(
         epoch=len(run.history) + 1,
         train_loss=train_loss,

@@ -66,12 +66,12 @@ def as_dataset(data: Any, y: Any = None, memory: str | int | None = None, **opti
             given = ", ".join(options) or "y"
             raise SettingsError(f"{given}: cannot be used with a Dataset, which has its targets and its test rows.")
         return data
+    if y is not None and options.get("target") is not None:
+        raise SettingsError("y and target: give one of them.")
     # With targets beside it, a Series is a column, and so is each place of named tuples; in prediction it is a row.
     names = None if y is None or isinstance(y, str) else ()
     data = data.to_frame() if y is not None and hasattr(data, "to_frame") else columns_of_rows(data, names)
     if isinstance(y, str) and (is_frame(data) or isinstance(data, str | os.PathLike)):
-        if options.get("target") is not None:
-            raise SettingsError("y and target: give one of them.")
         y, options["target"] = None, y  # the target's column, as in train(frame, "price")
     if isinstance(data, str | os.PathLike):
         if y is not None:
@@ -88,8 +88,6 @@ def as_dataset(data: Any, y: Any = None, memory: str | int | None = None, **opti
             return dataset
     table = table_in_memory(to_host(data), to_host(y))
     if y is not None:
-        if options.get("target") is not None:
-            raise SettingsError("y and target: give one of them.")
         options["target"] = target_name(y)
     return load_table(table, TableOptions.parse(**options))
 
