@@ -82,6 +82,8 @@ def test_pictures_are_at_hand_and_can_be_saved(digits: Any, tmp_path: Path) -> N
 
 def test_a_regression_of_a_table_shows_its_errors_and_has_no_weights_to_draw() -> None:
     x, y = load_diabetes(return_X_y=True)
+    lowest, *_ = Cells(xpmlp.load_dataset("diabetes")._repr_html_()).rows[1:]
+    assert (lowest[0], min(map(float, lowest[1:]))) == ("minimum", y.min())
     model, _ = xpmlp.train({"<b>": x[:, 2], "b": x[:, 8]}, y, epochs=2, verbose=False)
     assert repr(model).endswith("regression: y)")
     report = xpmlp.evaluate(model, {"<b>": x[:, 2], "b": x[:, 8]}, y)

@@ -66,8 +66,11 @@ def open_data(path: Path, what: str) -> BufferedReader:
         return path.open("rb")
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file. Check the name and the folder.") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        reason = getattr(error, "strerror", None) or error  # a ValueError tells of a name that no file can have
+        raise DataError(f"{path}: cannot be read ({reason}). Check its name and permissions.") from error
 
 
 def lock_folder(path: Path) -> int | None:

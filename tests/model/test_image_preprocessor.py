@@ -323,6 +323,9 @@ def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path, monkeypat
         prepare_marks(tmp_path / "seven.png", MNIST, single=True)
     with pytest.raises(DataError, match="a folder, not a picture"):
         prepare_marks(tmp_path, MNIST, single=True)
+    for name in ("a\0b.png", "x" * 300):
+        with pytest.raises(DataError, match=r"cannot be read \((embedded null byte|File name too long)\)"):
+            prepare_marks(tmp_path / name, MNIST, single=True)
     path = tmp_path / "picture.png"
     grey_image(drawing()).save(path)
 

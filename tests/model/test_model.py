@@ -104,14 +104,6 @@ def zeros(*sizes: int, dtype: Any = np.float32) -> tuple[Layer, ...]:
     return tuple(Layer(np.zeros((i, o), dtype), np.zeros((1, o), dtype)) for i, o in itertools.pairwise(sizes))
 
 
-def images(height: int, width: int) -> ImagePreprocessor:
-    return ImagePreprocessor(height, width, "dark", 0.7, "mass")
-
-
-def table(*names: str) -> TableSchema:
-    return TableSchema(tuple(Column(name, "number") for name in names))
-
-
 @pytest.mark.parametrize(
     ("changes", "task"),
     [
@@ -139,6 +131,10 @@ def f4(*shape: int, value: float = 0.0) -> np.ndarray:
     return np.full(shape, value, np.float32)
 
 
+UPRIGHT = ImagePreprocessor(3, 2, "dark", 0.7, "mass")
+TWO_COLUMNS = TableSchema((Column("a", "number"), Column("b", "number")))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -161,8 +157,14 @@ def f4(*shape: int, value: float = 0.0) -> np.ndarray:
         ({"input_shape": (7,)}, r"the first layer takes 6 values, but the input shape is \(7,\)"),
         ({"input_scale": 0.0}, "the input scale 0.0 is not a number above 0"),
         ({"input_scale": math.inf}, "the input scale inf"),
-        ({"image_preprocessor": images(3, 2)}, r"images of 3×2 do not have the input shape \(2, 3\)"),
-        ({"table_schema": table("a", "b")}, "the first layer takes 6 values, but a row of the table becomes 2"),
+        (
+            {"image_preprocessor": ImagePreprocessor(3, 2, "dark", 0.7, "mass")},
+            r"images of 3×2 do not have the input shape \(2, 3\)",
+        ),
+        (
+            {"table_schema": TableSchema((Column("a", "number"), Column("b", "number")))},
+            "the first layer takes 6 values, but a row of the table becomes 2",
+        ),
         ({"classes": ("a", "b")}, "the last layer has 3 outputs, but there are 2 classes"),
         ({"classes": ("a", "b", "a")}, "are not two or more different labels"),
         ({"layers": zeros(6, 1), "classes": ("a",)}, "are not two or more different labels"),
@@ -254,11 +256,8 @@ def test_every_kind_of_model_comes_back_from_the_lowest_version(scratch: Path, m
     assert_same(load_model(str(scratch)), model)
 
 
-def test_one_model_is_one_sequence_of_bytes() -> None:
+def test_a_model_is_one_sequence_of_bytes_and_outlives_its_file(path: Path) -> None:
     assert {model_to_bytes(make_model()) for _ in range(20)} == {CONTENT}  # safetensors alone varies the order
-
-
-def test_a_loaded_model_outlives_its_file(path: Path) -> None:
     model = load_model(path)
     path.write_bytes(b"\0" * path.stat().st_size)
     path.unlink()

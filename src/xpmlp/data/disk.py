@@ -134,11 +134,6 @@ class DiskSamples:
         """Number of training rows, those of the other parts included."""
         return int(self.stream.train_counts.sum())
 
-    @property
-    def row_bytes(self) -> int:
-        """Bytes that a prepared row takes."""
-        return count_bytes(self.row)
-
     def for_process(self, rank: int, size: int, rows: int) -> "DiskSamples":
         """Return the part of one of several processes, with weights, filled up to `rows` rows per epoch."""
 
@@ -176,10 +171,10 @@ class DiskSamples:
         DataError
             If there is too little memory for one.
         """
-        limit = self.stream.memory // BLOCK_FRACTION
-        rows = limit // (self.row_bytes * batch_size) * batch_size
+        batch_bytes = count_bytes(self.row) * batch_size
+        rows = self.stream.memory // BLOCK_FRACTION // batch_bytes * batch_size
         if not rows:
-            needed = BLOCK_FRACTION * self.row_bytes * batch_size
+            needed = BLOCK_FRACTION * batch_bytes
             raise DataError(
                 f"{self.stream.name}: --memory: {format_bytes(self.stream.memory)} is too little for a batch of "
                 f"{batch_size:,} rows. {format_bytes(math.ceil(1.01 * needed))} is needed; or use a smaller batch."

@@ -219,13 +219,12 @@ class Dataset:
         return f"Dataset({self.name!r}: {rows}, {shape} inputs, {outputs})"
 
     def _repr_html_(self) -> str:
-        splits = (self.train, self.test)
-        counts = [
-            np.bincount(class_indices(split.labels, self.classes), minlength=len(self.classes)) for split in splits
-        ]
-        rows: list[tuple[Any, ...]] = list(zip(self.classes, *counts, strict=True))
-        if not self.classes:
-            rows = [(name, *(f"{f(split.labels):.4g}" for split in splits)) for name, f in NUMBERS.items()]
+        labels = (self.train.labels, self.test.labels)
+        if self.classes:
+            counts = (np.bincount(class_indices(part, self.classes), minlength=len(self.classes)) for part in labels)
+            rows: list[tuple[Any, ...]] = list(zip(self.classes, *counts, strict=True))
+        else:
+            rows = [(name, *(f"{measure(part):.4g}" for part in labels)) for name, measure in NUMBERS.items()]
         header = ("class" if self.classes else "target", "training rows", "test rows")
         return html_table(header, rows, repr(self)) + "".join(
             f"<p>note: {html.escape(note)}</p>" for note in self.notes

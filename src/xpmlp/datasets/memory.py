@@ -1,6 +1,6 @@
 """How much memory is free, and how much data may take."""
 
-import os
+import contextlib
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -20,17 +20,12 @@ def available_memory() -> int | None:
 
 
 def memory_of_machine() -> int | None:
-    """Return Linux's estimate of available memory; on other systems free memory, if known."""
-    try:
+    """Return Linux's estimate of available memory; None on other systems."""
+    with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
+    return None
 
 
 def memory_of_container() -> int | None:
