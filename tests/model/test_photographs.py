@@ -146,8 +146,8 @@ def test_a_picture_as_one_mark_shows_all_of_its_digits(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_of_photographed_digits_at_least_95_of_100_are_recognised(tmp_path: Path, mnist_dir: Path) -> None:
-    model, _ = xpmlp.train(xpmlp.load_dataset("mnist", data_dir=mnist_dir))
+def test_of_photographed_digits_at_least_95_of_100_are_recognised(tmp_path: Path, mnist: Any) -> None:
+    model, _ = xpmlp.train(mnist)
     assert model.image_preprocessor is not None
     right, wrong = 0, []
     for seed in range(PICTURES):
@@ -159,5 +159,4 @@ def test_of_photographed_digits_at_least_95_of_100_are_recognised(tmp_path: Path
     total = sum(len(photograph(seed)[1]) for seed in range(PICTURES))
     print(f"{right} of {total} digits in {PICTURES} photographs are right", *wrong, sep="\n")
     assert right >= 0.95 * total
-    test = xpmlp.load_dataset("mnist", data_dir=mnist_dir).test
-    assert unfamiliar(model, test.x, NumpyBackend()).mean() <= 0.02
+    assert unfamiliar(model, mnist.test.x, NumpyBackend()).mean() <= 0.02

@@ -9,7 +9,7 @@ from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_class_weight
 
 from xpmlp.backends import NumpyBackend
-from xpmlp.datasets import ByteSplit, Dataset, Split, load_mnist
+from xpmlp.datasets import ByteSplit, Dataset, Split
 from xpmlp.errors import DataError, SettingsError
 from xpmlp.model.image_preprocessor import ImagePreprocessor
 from xpmlp.nn.activations import ACTIVATIONS
@@ -256,11 +256,6 @@ def test_a_run_that_diverged_still_gives_a_model(digits: Dataset) -> None:
 
 
 # The real MNIST
-
-
-@pytest.fixture(scope="module")
-def mnist(mnist_dir: Any) -> Dataset:
-    return load_mnist(mnist_dir)
 
 
 @pytest.mark.slow
