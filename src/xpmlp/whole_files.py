@@ -4,7 +4,6 @@ import contextlib
 import errno
 import os
 import stat
-import tempfile
 from collections.abc import Iterable
 from io import BufferedReader
 from pathlib import Path
@@ -29,14 +28,12 @@ def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
         # Root could replace even /dev/null.
         if os.path.lexists(target) and not target.is_file():
             raise OSError(errno.EEXIST, "it is not a regular file")
-        # The temporary name is longer than the name, which may be as long as the file system allows.
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:40]}.")
-        with os.fdopen(descriptor, "wb") as file:
+        # Not the whole name, which may be as long as the file system allows.
+        temporary = target.with_name(f".{target.name[:40]}.{os.urandom(8).hex()}")
+        with temporary.open("xb") as file:
             file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp creates files that only their owner may read; the result is as readable as any new file.
-        os.chmod(temporary, 0o666 & ~current_umask())
         os.replace(temporary, target)
         temporary = None
     except OSError as error:
@@ -97,10 +94,3 @@ def lock_folder(path: Path) -> int | None:
             raise OutputError(f"{path}: another process is writing to this folder. Choose another.") from error
         return None
     return descriptor
-
-
-def current_umask() -> int:
-    """Return the permission bits that this process removes from new files."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
