@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -95,40 +94,14 @@ def test_several_processes_leave_the_run_of_one(
     assert ("sweep_curves.png" in files[0]) == (command == SWEEP)
 
 
-def write_points(folder: Path, rows: int, make_target: Callable[[np.ndarray, int], np.ndarray]) -> None:
-    """Write two Parquet files of many row groups into the folder ``points``, with the target ``y``."""
-    polars = pytest.importorskip("polars")
-    (folder / "points").mkdir()
-    for number in (0, 1):
-        x = np.random.default_rng(number).normal(size=(rows, 8))
-        frame = polars.DataFrame(x, schema=[f"x{index}" for index in range(8)])
-        target = polars.Series("y", make_target(x, number))
-        frame.with_columns(target).write_parquet(folder / "points" / f"{number}.parquet", row_group_size=1000)
-
-
-@pytest.mark.slow
-def test_each_process_streams_its_own_part_of_a_folder(tmp_path: Path) -> None:
-    write_points(tmp_path, 20_000, lambda x, number: np.where(x[:, 0] + x[:, 1] > 0, "above", "below"))
-    settings = ("--target", "y", "--memory", "1MB", "--epochs", "2", "--hidden", "32")
-    done = launch(2, "points", *settings, "--output", "run", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "streamed from disk" in done.stdout
-    record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
-    assert record["compute"]["processes"] == 2
-    assert record["test_accuracy"] > 0.9
-
-
 RECORD_ROWS = """
-import sys
-
 import numpy as np
 from mpi4py import MPI
 
-import xpmlp
+from xpmlp.cli import main, train
 from xpmlp.data import DiskSamples
 
-rank = MPI.COMM_WORLD.Get_rank()
-blocks, epochs = DiskSamples.blocks, []
+blocks, fit_dataset, epochs, weights = DiskSamples.blocks, train.fit_dataset, [], []
 
 
 def recorded(samples, seed, batch_size):
@@ -139,20 +112,36 @@ def recorded(samples, seed, batch_size):
         yield block
 
 
-DiskSamples.blocks = recorded
-settings = {"target": "y", "memory": "1MB", "epochs": 2, "hidden_layer_sizes": (8,), "dtype": "float64"}
-model, result = xpmlp.train("points", communicator=MPI.COMM_WORLD, **settings)
-np.savez(f"{rank}.npz", rows=np.asarray(epochs), weight=model.layers[0].weight)
+def fitted(*arguments, **options):
+    result = fit_dataset(*arguments, **options)
+    weights.append(result.layers[0].weight)
+    return result
+
+
+DiskSamples.blocks, train.fit_dataset = recorded, fitted
+try:
+    main()
+finally:
+    np.savez(f"{MPI.COMM_WORLD.Get_rank()}.npz", rows=np.asarray(epochs), weight=weights[0])
 """
 
 
 @pytest.mark.slow
-def test_processes_read_different_rows_of_a_stream_and_all_together(tmp_path: Path) -> None:
-    # Rows are told apart by their targets.
-    write_points(tmp_path, 10_000, lambda x, number: np.arange(10_000) + 10_000.5 * number)
-    command = [*LAUNCH, "3", sys.executable, "-c", RECORD_ROWS]
+def test_processes_read_different_rows_of_a_streamed_folder_and_all_together(tmp_path: Path) -> None:
+    polars = pytest.importorskip("polars")
+    (tmp_path / "points").mkdir()
+    for number in (0, 1):  # rows are told apart by their targets
+        frame = polars.DataFrame({f"x{i}": np.random.default_rng(9 * number + i).normal(size=10_000) for i in range(8)})
+        frame = frame.with_columns(y=polars.col("x0") + polars.col("x1"))
+        frame.write_parquet(tmp_path / "points" / f"{number}.parquet", row_group_size=1000)
+    settings = ("--target", "y", "--memory", "1MB", "--epochs", "2", "--hidden", "8", "--dtype", "float64")
+    command = [*LAUNCH, "3", sys.executable, "-c", RECORD_ROWS, "train", "points", *settings, "--output", "run"]
     done = run(command, tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "streamed from disk" in done.stdout
+    record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    assert record["compute"]["processes"] == 3
+    assert record["test_r2"] > 0.8
     found = [np.load(tmp_path / f"{rank}.npz") for rank in range(3)]
     rows = np.concatenate([one["rows"] for one in found], axis=1)
     train_rows = int(np.count_nonzero(draw(np.arange(20_000)) >= 0.2))
