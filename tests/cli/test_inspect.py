@@ -101,26 +101,22 @@ def test_the_page_needs_no_other_file_and_holds_pictures(xpmlp: Run, tmp_path: P
     assert not re.search(r"https?://", text)
 
 
-def test_years_and_codes_are_shown_as_they_are_and_durations_in_seconds(xpmlp: Run, tmp_path: Path) -> None:
-    frame = pl.DataFrame({"year": [1984, 2026], "zip": [10115, 94110], "wait": [timedelta(minutes=2), None]})
-    frame.write_parquet(tmp_path / "data.parquet")
-    out = xpmlp("inspect", tmp_path / "data.parquet").out
+def test_whole_numbers_are_years_codes_classes_or_amounts_and_durations_are_seconds(xpmlp: Run) -> None:
+    columns = {"year": [1984, *[2026] * 59], "zip": [10115] * 60, "wait": [timedelta(minutes=2), *[None] * 59]}
+    pl.DataFrame(columns | {"y": [index % 4 for index in range(60)]}).write_parquet("data.parquet")
+    out = xpmlp("inspect", "data.parquet").out
     assert "note: durations are numbers of seconds: 'wait'" in out
-    assert next(line.split() for line in out.splitlines() if "1984" in line) == ["1984", "10115", "120"]
+    assert next(line.split() for line in out.splitlines() if "1984" in line) == ["1984", "10115", "120", "0"]
     assert "10115" in next(line for line in out.splitlines() if "zip" in line and "Int64" in line)
-
-
-def test_whole_numbers_are_classes_or_amounts_as_one_says(xpmlp: Run, tmp_path: Path) -> None:
-    pl.DataFrame({"x": range(60), "y": [index % 4 for index in range(60)]}).write_csv(tmp_path / "counts.csv")
-    assert "change it with --task regression" in xpmlp("inspect", tmp_path / "counts.csv").out
-    out = xpmlp("inspect", tmp_path / "counts.csv", "--task", "regression").out
-    assert "classes of y" not in out
-    xpmlp("inspect", tmp_path / "counts.csv", "--task", "both", status=1)
+    assert "change it with --task regression" in out
+    assert "classes of y" in out
+    assert "classes of y" not in xpmlp("inspect", "data.parquet", "--task", "regression").out
 
 
 def test_what_cannot_be_is_refused(xpmlp: Run, refused: Run) -> None:
     refused(("inspect", "nothing.csv"), "nothing.csv: there is no such file. Give CSV (plain, .gz, ")
     refused(("inspect", "iris", "--target", "species"), "there is no column 'species'")
+    refused(("inspect", "iris", "--task", "both"), "--task: 'both' is not one of classification, regression")
     Path("report.html").write_text("mine", encoding="utf-8")
     refused(("inspect", "iris", "--html", "report.html"), "already exists")
     assert Path("report.html").read_text(encoding="utf-8") == "mine"
