@@ -14,7 +14,7 @@ from xpmlp.errors import DataError
 from .dataset import counted, listing
 from .picture_folder import NAMED, PICTURES, PictureFolder, find_class_folders, innermost, is_picture, part_of, walk
 from .tables.columns import find_target, option_text, read_target
-from .tables.files import SUFFIXES, read_table, table_format
+from .tables.files import TEXT, read_table, table_format
 from .tables.options import DEFAULTS, TableOptions
 from .tables.table import Table, as_text, column_type, reports_polars_errors
 
@@ -137,7 +137,7 @@ def find_labelled_pictures(path: Path, options: TableOptions) -> PictureFolder |
     with contextlib.suppress(DataError):  # a folder may be unreadable, and a table anything, beside class folders
         places = dict.fromkeys((path, innermost(path)))
         for file in itertools.chain.from_iterable(walk(place, onerror=None, depth=0) for place in places):
-            is_table = file.suffix.lower() in SUFFIXES["csv"]
+            is_table = file.suffix.lower() in TEXT
             if is_table and (named := find_named_pictures(file, options)) is not None:
                 tables[file] = named
     targets = {file: target for file, named in tables.items() if (target := find_labels(named, options)) is not None}

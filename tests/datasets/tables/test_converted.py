@@ -169,7 +169,7 @@ def test_fields_of_objects_and_numbers_of_lists_are_columns(tmp_path: Path) -> N
         ("a.libsvm", "1 1:0.5\n1 0.5\n", "cannot be read in LIBSVM's format"),
         ("a.json", '[{"x": 1}, ', "cannot be read as a table in JSON"),
         ("a.arff", "@relation t\n@attribute a string\n@data\nx\n", "cannot be read as ARFF"),
-        ("a.zip", "text", "cannot be unpacked"),
+        ("a.zip", "text", "a damaged or incomplete zip file"),
     ],
 )
 def test_what_is_no_table_is_refused(tmp_path: Path, name: str, content: str, message: str) -> None:

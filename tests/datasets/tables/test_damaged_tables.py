@@ -71,14 +71,15 @@ def test_a_damaged_page_is_refused(tmp_path: Path) -> None:
 def test_a_file_may_have_a_name_that_is_not_unicode(tmp_path: Path, end: str) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff." + end.encode()))
     frame = pl.DataFrame({"a": np.arange(20.0), "label": np.arange(20) % 2})
-    if end == "npz":
-        np.savez(path, a=np.arange(20.0), label=np.arange(20) % 2)
+    content = io.BytesIO()
+    writers: dict[str, Any] = {"csv": frame.write_csv, "parquet": frame.write_parquet, "arrow": frame.write_ipc}
+    writers.get(end, lambda file: np.savez(file, a=frame["a"], label=frame["label"]))(content)
+    path.write_bytes(content.getvalue())
+    if end in ("csv", "npz"):
+        assert load_dataset(path).train.x.shape == (16, 1)
     else:
-        content = io.BytesIO()
-        writers: dict[str, Any] = {"csv": frame.write_csv, "parquet": frame.write_parquet, "arrow": frame.write_ipc}
-        writers[end](content)
-        path.write_bytes(content.getvalue())
-    assert load_dataset(path).train.x.shape == (16, 1)
+        with pytest.raises(DataError, match=r"has a name that is not Unicode, so Polars cannot open it\. Rename"):
+            load_dataset(path)
 
 
 def test_members_of_an_npz_that_are_no_arrays_are_left_out_and_false_sizes_refused(tmp_path: Path) -> None:

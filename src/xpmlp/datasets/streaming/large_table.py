@@ -26,9 +26,9 @@ from ..tables.files import (
 )
 from ..tables.files import table_of_arrays as table_of
 from ..tables.table import Table, import_polars, polars_errors
+from ..tables.text_file import TEXT_COPIES
 from .rows import PIECE_FRACTION, Piece, SourceFiles
 
-TEXT_COPIES = 3  # of a CSV file that reading it takes
 MOST_COPIES = 5  # of .npy files: their bytes, and inputs in float32
 COLUMN_COPIES = 40  # bytes of a row that loading a table takes beside its inputs: copies of a column at a time
 MOST_BYTES = 2**24  # of a piece: from many small ones, more different rows come together in a block
@@ -102,7 +102,7 @@ def find_large_table(
         table = joined_files(path, tables)
         return open_pieces(table, tables, limit) if needed_memory(table) > limit.limit else None
     if kind is not None and not is_array and TEXT_COPIES * size > limit.limit:
-        can_scan = kind == "csv" and path.suffix.lower() not in (*READERS, ".bz2", ".xz")
+        can_scan = kind == "csv" and path.suffix.lower() not in (*READERS, ".zip", ".bz2", ".xz")
         other, convert = path.with_suffix("" if kind == "npz" else ".parquet"), "Save it as Parquet"
         if can_scan:
             code = f"import polars; polars.scan_csv({str(path)!r}).sink_parquet({str(other)!r})"

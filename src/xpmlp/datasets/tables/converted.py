@@ -1,4 +1,4 @@
-"""Files of other programs as the text of a CSV file: spreadsheets, JSON, ARFF, LIBSVM, and zip archives of one table.
+"""Files of other programs as the text of a CSV file: spreadsheets, JSON, ARFF and LIBSVM.
 
 From there on their cells are those of a CSV file: titles, totals, money, dates and missing markers are found.
 """
@@ -20,41 +20,34 @@ from ..memory import check_memory
 from .table import Table, import_polars, polars_errors, silent_panics
 
 SPACE_FOR_CELLS = 8  # cells in memory take about as many times a file's size
-FIRST_BYTES = 2**16  # in which LIBSVM's format is recognised
 FAR_LARGER = 10  # times as many cells
 BY_ROWS = 'Write one object for each row: [{"a": 1, "b": 2}, …], as pandas\' to_json(orient="records") does.'
 JSON_OBJECTS = re.compile(rb"(\xef\xbb\xbf)?\s*\[\s*\{")
 LIBSVM_LINE = re.compile(rb"[-+.\de]+( \d+:[-+.\de]+)+ *\r?\n")
 
 
-def convert(path: Path, unpacked: bytes | None = None, sheet: str | None = None) -> tuple[bytes, str] | None:
-    """Return the content, perhaps of a compressed file, as CSV, and a note on the sheet read; None for other formats.
+def convert(path: Path, name: str, content: bytes, sheet: str | None = None) -> tuple[bytes, str]:
+    """Return a file's content, unpacked, as CSV, and a note for the user; other text as it is.
 
-    Compressed are ``table.json.gz`` and the like.
+    `name` is that of the file, or of the file in an archive.
     """
-    name, start = path.name if unpacked is None else path.stem, (unpacked or b"")[:FIRST_BYTES]
-    if unpacked is None:
-        with path.open("rb") as file:
-            start = file.read(FIRST_BYTES)
-    reader = READERS.get(PurePosixPath(name).suffix.lower()) or (read_libsvm if LIBSVM_LINE.match(start) else None)
+    reader = READERS.get(PurePosixPath(name).suffix.lower()) or (read_libsvm if LIBSVM_LINE.match(content) else None)
     if sheet is not None and reader is not read_spreadsheet:
         raise DataError(f"{path}: --sheet: is no spreadsheet, and has no sheets. Leave --sheet out.")
     if reader is None:
-        return None
-    check_memory(
-        SPACE_FOR_CELLS * content_size(path), what=str(path), remedy="Save it as Parquet, which is read in parts."
-    )
-    content = path.read_bytes() if unpacked is None else unpacked
+        return content, ""
+    needed = SPACE_FOR_CELLS * content_size(content)
+    check_memory(needed, what=str(path), remedy="Save it as Parquet, which is read in parts.")
     return read_spreadsheet(path, content, sheet) if reader is read_spreadsheet else reader(path, content)
 
 
-def content_size(path: Path) -> int:
+def content_size(content: bytes) -> int:
     """Return the size in bytes, unpacked, as spreadsheets are archives, too."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return sum(member.file_size for member in archive.infolist())
     except Exception:  # noqa: BLE001 - no archive, or a damaged one, which its reader refuses
-        return path.stat().st_size
+        return len(content)
 
 
 def read_spreadsheet(path: Path, content: bytes, wanted: str | None = None) -> tuple[bytes, str]:
@@ -166,32 +159,9 @@ def read_arff(path: Path, content: bytes) -> tuple[bytes, str]:
     return csv.encode(), ""
 
 
-def read_zip(path: Path, content: bytes) -> tuple[bytes, str]:
-    """Return the only file of an archive."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            names = [
-                member.filename
-                for member in archive.infolist()
-                if not member.is_dir()
-                and not PurePosixPath(member.filename).name.startswith(".")
-                and not member.filename.startswith("__MACOSX/")
-            ]
-            if len(names) != 1:
-                held = listing(names) if names else "none"
-                raise DataError(f"{path}: one file is expected in an archive; it holds {held}. Unpack it.")
-            reader, member = READERS.get(PurePosixPath(names[0]).suffix.lower()), archive.read(names[0])
-            return (member, "") if reader is None else reader(path, member)
-    except DataError:
-        raise
-    except Exception as error:  # as above
-        raise DataError(f"{path}: cannot be unpacked ({error}). Is the file whole, and without a password?") from error
-
-
 READERS: dict[str, Callable[[Path, bytes], tuple[bytes, str]]] = {
     **dict.fromkeys((".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"), read_spreadsheet),
     **dict.fromkeys((".json", ".jsonl", ".ndjson"), read_json),
     **dict.fromkeys((".libsvm", ".svmlight", ".svm"), read_libsvm),
     ".arff": read_arff,
-    ".zip": read_zip,
 }

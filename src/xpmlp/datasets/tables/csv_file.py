@@ -14,14 +14,13 @@ import numpy as np
 from xpmlp.errors import DataError
 from xpmlp.model.table_schema import Reading, TableSchema, reading_of
 
-from ..memory import check_memory
 from .columns import option_text
 from .footer import without_footer
 from .kinds import names_the_rows
 from .layout import Layout, Record, find_layout, split_records
 from .options import DEFAULTS, NO_MARKERS, TableOptions
 from .table import Table, import_polars, polars_errors, reports_polars_errors
-from .text_file import Text, guess_encoding, read_text
+from .text_file import Text, read_text
 from .values import LEADING_ZERO, markers, read_values, refuse_doubts
 
 SAMPLE_ROWS = 100
@@ -35,32 +34,30 @@ class CsvFile:
     text: Text
     layout: Layout
 
+    def scan(self, types: dict[str, Any], **arguments: Any) -> Any:
+        """Return a LazyFrame of the columns that have a type."""
+        polars, names = import_polars(), self.layout.names
+        frame = polars.scan_csv(
+            self.text.content,
+            has_header=False,
+            skip_lines=self.layout.first_line,
+            separator=self.layout.separator,
+            comment_prefix=self.layout.comment,
+            schema={name: types.get(name, polars.String) for name in names},
+            **arguments,
+        )
+        if len(types) == len(names):  # a selection of all takes as long as reading
+            return frame
+        return frame.select(polars.nth(*(index for index, name in enumerate(names) if name in types)))
+
     def read(self, types: dict[str, Any], **arguments: Any) -> Any:
-        """Read the columns that have a type with Polars."""
-        polars = import_polars()
+        """Read the columns that have a type."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            frame = polars.read_csv(self.text.source, **self.how(types), columns=self.places(types), **arguments)
+            frame = self.scan(types, **arguments).collect()
         if any("malformed" in str(warning.message) for warning in caught):  # rows of it are lost
-            raise polars.exceptions.ComputeError("a quote without its partner")
-        frame.columns = list(types)
+            raise import_polars().exceptions.ComputeError("a quote without its partner")
         return frame
-
-    def how(self, types: dict[str, Any]) -> dict[str, Any]:
-        """Return Polars' arguments for the layout, and for columns of these types; the others are text."""
-        text = import_polars().String
-        return {
-            "has_header": False,
-            "skip_lines": self.layout.first_line,
-            "separator": self.layout.separator,
-            "comment_prefix": self.layout.comment,
-            "schema": {f"column_{index + 1}": types.get(name, text) for index, name in enumerate(self.layout.names)},
-            "glob": False,
-        }
-
-    def places(self, names: Any) -> list[str]:
-        """Return Polars' names of columns."""
-        return [f"column_{index + 1}" for index, name in enumerate(self.layout.names) if name in names]
 
     def records(self) -> Iterator[Record]:
         """Yield the rows; blank lines have no cells. This second reading is slow and exact."""
@@ -89,21 +86,7 @@ class CsvFile:
 @reports_polars_errors
 def read_csv(path: Path, options: TableOptions = DEFAULTS, schema: TableSchema | None = None) -> Table:
     """Read a CSV file, perhaps for a model. Columns whose first values are 0 to 255 take a byte each if all are."""
-    text = read_text(path, options.encoding, sheet=options.sheet)
-    note = "" if text.encoding is None or options.encoding else f"is encoded in {text.encoding.upper()}"
-    try:
-        return read_table_text(text, options, schema, note)
-    except DataError as error:
-        if text.encoding is not None or "utf-8" not in str(error).lower():
-            raise
-    encoding = reading_of(schema).encoding or guess_encoding(text)
-    note = f"is not UTF-8; read as {encoding}. Change it with --encoding NAME"
-    return read_table_text(read_text(path, encoding, errors="replace"), options, schema, note)
-
-
-def read_table_text(text: Text, options: TableOptions, schema: TableSchema | None, note: str) -> Table:
-    """Read a CSV file in a known encoding, and add a note if there is one."""
-    path = text.path
+    text = read_text(path, options, reading_of(schema))
     layout = find_layout(str(path), text.head(), options, schema)
     reading = Reading(text.encoding, layout.separator, layout.has_header, layout.comment)
     file = canonical(CsvFile(text, layout))
@@ -112,9 +95,8 @@ def read_table_text(text: Text, options: TableOptions, schema: TableSchema | Non
     try:
         with polars_errors(f"{path}: cannot be read as CSV", "Is it a table with a separator, and whole?"):
             frame = read_frame(file, options, schema)
-    except DataError as error:
-        if "utf-8" not in str(error).lower():
-            file.check_rectangular()
+    except DataError:
+        file.check_rectangular()
         raise
     if frame.width and frame[frame.columns[-1]].null_count():
         # Polars fills up rows that are too short, and takes a blank line for a row.
@@ -135,7 +117,7 @@ def read_table_text(text: Text, options: TableOptions, schema: TableSchema | Non
     if nameless:
         leave = option_text("--exclude", nameless)
         notes.append(f"columns without a name are called {', '.join(nameless)}; leave them out with {leave}")
-    doubts = [note for note in (text.note, note, footer, *layout.notes, *notes) if note]
+    doubts = [note for note in (*text.notes, footer, *layout.notes, *notes) if note]
     refuse_doubts(str(path), doubts, options)
     return Table.of(
         str(path),
@@ -172,7 +154,6 @@ def read_frame(file: CsvFile, options: TableOptions, schema: TableSchema | None)
     known = reading_of(schema)
     kept = {*options.categories, *known.formats, *known.texts}
     types = find_types(sample, options) | {name: text for name in names if name in kept}
-    check_size(file.text, sample, types)
     given = [marker for marker in options.na if marker != NO_MARKERS] or None  # they may be numbers
     try:
         frame = file.read(types, null_values=given)
@@ -213,23 +194,9 @@ def find_leading_zeros(file: CsvFile, names: list[str], options: TableOptions) -
     names = [name for name in names if name not in options.numbers]
     if not names or len(names) > MOST_CODES:
         return set()
-    frame = polars.scan_csv(file.text.source, **file.how({})).select(file.places(names))
-    found = frame.select(polars.all().str.contains(LEADING_ZERO).any()).collect(engine="streaming")
+    texts = file.scan(dict.fromkeys(names, polars.String))
+    found = texts.select(polars.all().str.contains(LEADING_ZERO).any()).collect(engine="streaming")
     return {name for name, is_code in zip(names, found.row(0), strict=True) if is_code}
-
-
-def check_size(text: Text, sample: Any, types: dict[str, Any]) -> None:
-    """Refuse a file that does not fit into memory, before Polars tries."""
-    polars = import_polars()
-    if sample.height == 0:
-        return
-    rows = text.size * sample.height / len(sample.write_csv(include_header=False))
-    width = sum(1 if dtype == polars.UInt8 else 16 if dtype == polars.String else 8 for dtype in types.values())
-    check_memory(
-        int(rows * (width + 4 * len(types))),
-        what=str(text.path),
-        remedy="Save it as Parquet, which is read in parts, take fewer columns with --features, or fewer rows.",
-    )
 
 
 def without_blank_lines(file: CsvFile, frame: Any) -> Any:

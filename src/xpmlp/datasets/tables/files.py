@@ -1,13 +1,11 @@
 """A path in, a table out, whatever its format."""
 
 import codecs
-import io
 import math
 import os
 import re
 import shlex
 import warnings
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,18 +22,19 @@ from .converted import READERS
 from .csv_file import read_csv
 from .options import DEFAULTS, TableOptions
 from .table import Table, import_polars, known_floats, polars_errors, silent_panics
-from .text_file import find_compression, is_unicode, open_compressed
+from .text_file import COMPRESSED, find_compression, open_compressed
 from .trial import Scan, refuse_crashing
 from .values import read_texts
 
+TEXT = (".csv", ".tsv")
+PARQUET = (".parquet", ".pq")
 SUFFIXES = {
-    "parquet": (".parquet", ".pq"),
-    "arrow": (".arrow", ".arrows", ".feather", ".ipc"),
-    "csv": (".csv", ".tsv"),
-    "npz": (".npz",),
-    "npy": (".npy",),
+    **dict.fromkeys((*TEXT, ".zip", *READERS), "csv"),
+    **dict.fromkeys(PARQUET, "parquet"),
+    **dict.fromkeys((".arrow", ".arrows", ".feather", ".ipc"), "arrow"),
+    ".npz": "npz",
+    ".npy": "npy",
 }
-COMPRESSED = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz", ".zip")
 FORMATS = "CSV (plain, .gz, .zst, .bz2, .xz or .zip), Excel, ODS, JSON, ARFF, Parquet, Arrow or Feather, .npz or .npy"
 
 # Tables of other programs, each with Python that converts the file {0} to CSV, {1}, or .npz, {2}, if a line does.
@@ -77,14 +76,11 @@ def table_format(path: Path) -> str | None:
     """
     if os.path.isdir(path):
         return "parquet" if parquet_files(path) else "npz" if npy_files(path) else None
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in READERS and os.path.isfile(path):
+    *_, before, last = ["", "", *(suffix.lower() for suffix in path.suffixes)]
+    if last in COMPRESSED and SUFFIXES.get(before) == "csv":
         return "csv"
-    if suffixes and suffixes[-1] in COMPRESSED and len(suffixes) > 1 and suffixes[-2] in (*SUFFIXES["csv"], *READERS):
-        return "csv"
-    known = next((name for name, known in SUFFIXES.items() if suffixes and suffixes[-1] in known), None)
-    if known or (suffixes and suffixes[-1] in OTHER_TEXTS) or not os.path.isfile(path):
-        return known
+    if last in SUFFIXES or last in OTHER_TEXTS or not os.path.isfile(path):
+        return SUFFIXES.get(last)
     try:
         with path.open("rb") as file:
             start = file.read(FIRST_BYTES)
@@ -168,7 +164,7 @@ def parquet_files(path: Path) -> list[Path]:
     """Return the Parquet files of a folder, in the order of their names; the path itself if it is no folder."""
     if not os.path.isdir(path):
         return [path]
-    found = [file for suffix in SUFFIXES["parquet"] for file in path.glob(f"*{suffix}") if file.is_file()]
+    found = [file for suffix in PARQUET for file in path.glob(f"*{suffix}") if file.is_file()]
     return sorted(file for file in found if not file.name.startswith((".", "_")))
 
 
@@ -198,7 +194,7 @@ def joined_files(path: Path, tables: list[Table]) -> Table:
     if len(tables) == 1:
         return replace(tables[0], name=str(path))
     # One scan of all files: before a slice of several scans put together, Polars reads all rows that come earlier.
-    frame = import_polars().scan_parquet(readable(parquet_files(path)), glob=False)
+    frame = import_polars().scan_parquet(parquet_files(path), glob=False)
     rows = sum(table.rows for table in tables)
     return Table(str(path), frame, dict(frame.collect_schema()), rows).in_seconds()
 
@@ -236,10 +232,12 @@ def open_lazily(path: Path, scan: Scan, kind: str, *, trusted: bool = False) -> 
 
     A file that is not `trusted` is read whole in another process first, and must have few enough rows.
     """
+    if str(path) != str(path).encode(errors="replace").decode():
+        raise DataError(f"{path}: has a name that is not Unicode, so Polars cannot open it. Rename the file.")
     if not trusted:
         refuse_crashing(path, scan)
     polars = import_polars()
-    frame = getattr(polars, scan)(readable([path])[0], glob=False)
+    frame = getattr(polars, scan)(path, glob=False)
     with polars_errors(f"{path}: cannot be read as {kind}"), silent_panics():
         schema = dict(frame.collect_schema())
     table = Table(str(path), frame, schema, 0).in_seconds()
@@ -247,11 +245,6 @@ def open_lazily(path: Path, scan: Scan, kind: str, *, trusted: bool = False) -> 
     if not trusted:
         check_memory(16 * table.rows, what=f"{path}: a column of {table.rows:,} rows", remedy="Take fewer rows.")
     return table
-
-
-def readable(paths: list[Path]) -> list[Any]:
-    """Return files as Polars takes them: by name if all names are in Unicode, else their content."""
-    return list(paths) if all(map(is_unicode, paths)) else [io.BytesIO(path.read_bytes()) for path in paths]
 
 
 def checked(table: Table) -> Table:
@@ -321,27 +314,20 @@ def read_arrays(path: Path) -> tuple[dict[str, Shaped[np.ndarray, "..."]], tuple
     """Return the arrays of a file, and a note on members that are none."""
     if os.path.isdir(path):
         return {name: map_array(file) for name, file in array_files(path).items()}, ()
-    with path.open("rb") as start:
-        if start.read(6) == NPY_MAGIC:
-            raise DataError(f"{path}: holds a single array. Give an .npz with {LAYOUTS}.")
-    arrays: dict[str, Any] = {}
-    others = []
     try:
-        with zipfile.ZipFile(path) as archive, warnings.catch_warnings(action="ignore"):
-            size = sum(member.file_size for member in archive.infolist())
+        with path.open("rb") as file, warnings.catch_warnings(action="ignore"):
+            if file.read(6) == NPY_MAGIC:
+                raise DataError(f"{path}: holds a single array. Give an .npz with {LAYOUTS}.")
+            members: Any = np.lib.npyio.NpzFile(file)  # members that are no arrays are bytes
+            size = sum(member.file_size for member in members.zip.infolist())
             check_memory(size, what=str(path), remedy="Use fewer rows or a larger machine.")
-            for member in archive.infolist():
-                with archive.open(member) as file:
-                    if file.read(6) == NPY_MAGIC:
-                        file.seek(0)
-                        array = np.lib.format.read_array(file, allow_pickle=False)
-                        arrays[member.filename.removesuffix(".npy")] = array
-                    else:
-                        others.append(member.filename)
+            found = dict(members.items())
     except DataError:
         raise
     except Exception as error:  # damaged archives raise errors of a dozen types
         raise unreadable_array(path, ".npz", error) from error
+    others = [name for name, member in found.items() if isinstance(member, bytes)]
+    arrays = {name: member for name, member in found.items() if name not in others}
     return arrays, (f"left out, as they are no arrays: {listing(others)}",) if others else ()
 
 

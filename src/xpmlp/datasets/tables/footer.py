@@ -15,8 +15,9 @@ WELL_FORMED = 0.9  # share of the rows before a footer, in a part of a large fil
 
 def without_footer(text: Text, layout: Layout, options: TableOptions) -> tuple[Text, str | None]:
     """Return a text without the lines after its table, and a note on them."""
-    start, tail = text.tail(SAMPLE_BYTES)
-    whole, tail = tail, tail.rstrip().removesuffix(END_OF_FILE) if tail.rstrip().endswith(END_OF_FILE) else tail
+    whole = text.content[-SAMPLE_BYTES:]
+    start = len(text.content) - len(whole)
+    tail = whole.rstrip().removesuffix(END_OF_FILE) if whole.rstrip().endswith(END_OF_FILE) else whole
     lines = tail.splitlines(keepends=True)
     skipped = 1 if start else layout.first_line  # a part of a line, or all that is before the table
     decoded = [line.decode("utf-8", "replace") for line in lines[skipped:]]
@@ -30,7 +31,7 @@ def without_footer(text: Text, layout: Layout, options: TableOptions) -> tuple[T
     if size == len(whole):
         return text, None
     left_out = [line.decode("utf-8", "replace").strip() for line in tail[size:].splitlines() if line.strip()]
-    kept = replace(text, content=text.read(start + size))
+    kept = replace(text, content=text.content[: start + size])
     if not left_out or options.skip_footer:
         return kept, None
     count = f"{len(left_out):,} line{'s' if len(left_out) > 1 else ''}"

@@ -16,13 +16,14 @@ from ..picture_folder import is_picture
 from ..splitting import BY_ROW_NUMBER, TEST_FRACTION, draw, split_rows
 from .columns import Pixels, Target, did_you_mean, find_features, find_pixels, find_target, option_text, read_target
 from .encoding import encode
-from .files import COMPRESSED, is_one_hot, read_table, read_tables
+from .files import is_one_hot, read_table, read_tables
 from .kinds import EMPTY, Found, WrongCells, as_kinds, drop_unusable, find_kinds
 from .options import DEFAULTS, TableOptions
 from .schema import INFREQUENT, check_table, missing_notes, usable_rows
 from .statistics import TableStatistics
 from .suspicions import note_suspicions
 from .table import Table, column_type, import_polars, reports_polars_errors
+from .text_file import COMPRESSED
 from .values import NONE, read_texts
 
 DRAWN_AT_ONCE = 2**20  # random numbers
