@@ -168,6 +168,10 @@ def test_fields_of_objects_and_numbers_of_lists_are_columns(tmp_path: Path) -> N
         ("a.json", '{"x": {"0": ["a"]}, "y": {"0": ["b"]}}', "holds no rows of values. Write one object for each row"),
         ("a.libsvm", "1 1:0.5\n1 0.5\n", "cannot be read in LIBSVM's format"),
         ("a.json", '[{"x": 1}, ', "cannot be read as a table in JSON"),
+        *(
+            ("a.json", content, "a.json: .*Write one object for each row")
+            for content in ("null", "3", '"x"', "[]", "[1]", "[" * 10**5)
+        ),
         ("a.arff", "@relation t\n@attribute a string\n@data\nx\n", "cannot be read as ARFF"),
         ("a.zip", "text", "a damaged or incomplete zip file"),
     ],

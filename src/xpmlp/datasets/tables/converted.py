@@ -91,7 +91,7 @@ def read_json(path: Path, content: bytes) -> tuple[bytes, str]:
     """Return the rows of a list of objects, of one object a line, or of an object that holds the rows or columns."""
     polars = import_polars()
     if not JSON_OBJECTS.match(content):
-        with suppress(ValueError):  # of one object a line
+        with suppress(ValueError, TypeError, RecursionError):  # of one object a line, or of no table
             content = json.dumps(json_rows(json.loads(content.decode("utf-8-sig")))).encode()
     is_list = content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
     with polars_errors(f"{path}: cannot be read as a table in JSON", BY_ROWS), silent_panics():
@@ -112,7 +112,9 @@ def json_rows(document: Any) -> Any:
     if isinstance(document, list):
         is_matrix = bool(document) and all(isinstance(row, list) for row in document)
         return [{f"column_{n}": cell for n, cell in enumerate(row, 1)} for row in document] if is_matrix else document
-    parts = list(document.values()) if isinstance(document, dict) else []
+    if not isinstance(document, dict):
+        return [document]
+    parts = list(document.values())
     lists = [part for part in parts if isinstance(part, list) and part and all(isinstance(row, dict) for row in part)]
     if len(lists) == 1:
         return lists[0]

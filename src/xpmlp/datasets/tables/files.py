@@ -196,7 +196,7 @@ def joined_files(path: Path, tables: list[Table]) -> Table:
     # One scan of all files: before a slice of several scans put together, Polars reads all rows that come earlier.
     frame = import_polars().scan_parquet(parquet_files(path), glob=False)
     rows = sum(table.rows for table in tables)
-    return Table(str(path), frame, dict(frame.collect_schema()), rows).in_seconds()
+    return Table(str(path), frame, dict(frame.collect_schema()), rows).flat()
 
 
 def refuse_other_columns(table: Table, other: Table) -> None:
@@ -240,7 +240,7 @@ def open_lazily(path: Path, scan: Scan, kind: str, *, trusted: bool = False) -> 
     frame = getattr(polars, scan)(path, glob=False)
     with polars_errors(f"{path}: cannot be read as {kind}"), silent_panics():
         schema = dict(frame.collect_schema())
-    table = Table(str(path), frame, schema, 0).in_seconds()
+    table = Table(str(path), frame, schema, 0).flat()
     table = checked(replace(table, rows=table.collect(frame.select(polars.len())).item() if schema else 0))
     if not trusted:
         check_memory(16 * table.rows, what=f"{path}: a column of {table.rows:,} rows", remedy="Take fewer rows.")

@@ -39,7 +39,7 @@ def table_in_memory(data: Any, y: Any = None, target: str | None = None) -> Tabl
     if len(column) != table.rows:
         raise DataError(f"{NAME}: there are {table.rows:,} samples, but {len(column):,} targets. Give one for each.")
     frame, schema = table.frame.with_columns(column), table.schema | {column.name: column.dtype}
-    return replace(table, frame=frame, schema=schema).in_seconds()
+    return replace(table, frame=frame, schema=schema).flat()
 
 
 def as_array(data: Any) -> Shaped[np.ndarray, "..."]:

@@ -31,11 +31,13 @@ COMMENTS = ("#", "%", "//")
 NO_COMMENTS = "none"  # the choice of --comment
 MOST_LINES = 100  # that are looked at
 WELL_FORMED = 0.5  # share of the first lines that must have equally many cells
-MOST_CHARACTERS = 2**24  # in a cell; the csv module's own limit is too low
+MOST_CHARACTERS = 2**24  # in a cell; the csv module's own limit is too low, and one for the whole process
 EARLIEST, LATEST = 1800, 2100  # years
 RULE = re.compile("[-=:+]{2,}|")  # below a header, as in Markdown
 TOLD_SEPARATOR = re.compile('"?sep=(.)"?')  # Excel's first line
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?")
+
+csv.field_size_limit(max(MOST_CHARACTERS, csv.field_size_limit()))
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def split_records(lines: Iterable[str], separator: str, comment: str | None, sta
 
     reader, before = read_cells(without_comments(), separator), 0
     with suppress(csv.Error):
-        while (cells := next_row(reader)) is not None:
+        for cells in reader:
             is_blank = len(cells) == 1 and not cells[0].strip()
             yield Record(taken - (reader.line_num - before), taken, [] if is_blank else cells)
             before = reader.line_num
@@ -153,15 +155,6 @@ def read_cells(lines: Iterable[str], separator: str) -> Any:
     if len(separator) > 1:
         return csv.reader((line.replace(separator, "\x1f") for line in lines), delimiter="\x1f")
     return csv.reader(lines, delimiter=separator)
-
-
-def next_row(reader: Any) -> list[str] | None:
-    """Return the reader's next row, whose cells may be large, as the csv module allows only for a whole process."""
-    usual = csv.field_size_limit(MOST_CHARACTERS)
-    try:
-        return next(reader, None)
-    finally:
-        csv.field_size_limit(usual)
 
 
 def find_comment(lines: list[str]) -> str | None:

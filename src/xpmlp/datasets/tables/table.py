@@ -110,11 +110,15 @@ class Table:
 
     @staticmethod
     def of(name: str, frame: Any, **attributes: Any) -> "Table":
-        """Return a table of a Polars DataFrame in memory, flat and with durations in seconds."""
-        return Table(name, frame.lazy(), dict(frame.schema), frame.height, **attributes).in_seconds()
+        """Return a table of a Polars DataFrame in memory, flat."""
+        return Table(name, frame.lazy(), dict(frame.schema), frame.height, **attributes).flat()
 
     def flat(self) -> "Table":
-        """Return the table with a column for each field of structs, and each number of lists of one length."""
+        """Return the table with columns of plain values.
+
+        There is one for each field of structs and each number of lists of one length; durations are numbers of seconds,
+        with a note.
+        """
         polars, parts = import_polars(), dict[str, list[Any]]()
         for name, dtype in self.schema.items():
             column = polars.col(name)
@@ -126,25 +130,16 @@ class Table:
                 lengths = self.collect(self.frame.select(lists.len().unique())).to_series().drop_nulls()
                 if len(lengths) == 1:
                     parts[name] = [lists.get(index).alias(f"{name}_{index}") for index in range(lengths[0])]
+            elif dtype == polars.Duration:
+                parts[name] = [column.dt.total_microseconds() / 1e6]
         if not any(parts.values()):
             return self
         frame = self.frame.select([part for name in self.schema for part in parts.get(name, [polars.col(name)])])
         with polars_errors(f"{self.name}: values of {listing(parts)} cannot become columns", "Rename them."):
             schema = dict(frame.collect_schema())
-        return replace(self, frame=frame, schema=schema).flat()
-
-    def in_seconds(self) -> "Table":
-        """Return the table with durations as numbers of seconds, and a note on them; flat (see `flat`)."""
-        polars = import_polars()
-        if (table := self.flat()) is not self:
-            return table.in_seconds()
-        names = [name for name, dtype in self.schema.items() if dtype == polars.Duration]
-        if not names:
-            return self
-        frame = self.frame.with_columns(polars.col(names).dt.total_microseconds() / 1e6)
-        schema = self.schema | dict.fromkeys(names, polars.Float64())
-        note = f"durations are numbers of seconds: {listing(names)}"
-        return replace(self, frame=frame, schema=schema, notes=(*self.notes, note))
+        durations = [name for name in parts if self.schema[name] == polars.Duration]
+        notes = (f"durations are numbers of seconds: {listing(durations)}",) if durations else ()
+        return replace(self, frame=frame, schema=schema, notes=(*self.notes, *notes)).flat()
 
     def place(self, row: int) -> str:
         """Return where a row is, counted from 1: ``"row 17 (line 18)"``."""
