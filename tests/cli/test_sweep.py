@@ -1,11 +1,7 @@
 """``xpmlp sweep`` tries settings, and leaves an ordinary run of the best."""
 
 import csv
-import importlib
-import signal
-import subprocess
-import sys
-import time
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +28,40 @@ def test_it_leaves_a_run_of_the_best_settings(xpmlp: Any, tmp_path: Path) -> Non
     assert "accuracy" in out
 
 
-def test_ctrl_c_after_the_trials_keeps_them(xpmlp: Any, monkeypatch: pytest.MonkeyPatch, empty_folder: Path) -> None:
+def test_ctrl_c_after_the_trials_keeps_them_and_a_stored_sweep_goes_on_from_there(
+    xpmlp: Any, monkeypatch: pytest.MonkeyPatch, empty_folder: Path
+) -> None:
+    """A sweep that is killed is that of tests/training/test_sweep.py."""
     from xpmlp.cli import sweep as module
     from xpmlp.training.sweep import search
 
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(search, "find_importances", interrupt)
-    monkeypatch.setattr(module, "fit_dataset", interrupt)
-    err = xpmlp("sweep", "iris", "--hidden", "4", "--hidden", "8", "--epochs", "2", "-o", "out", status=130).err
+    command: tuple[str, ...] = (
+        "sweep",
+        "iris",
+        "--hidden",
+        "4",
+        "--hidden",
+        "8",
+        "--hidden",
+        "16",
+        "--sampler",
+        "grid",
+        "--epochs",
+        "2",
+    )
+    command += ("--storage", "sqlite:///trials.db", "-o", "out")
+    with monkeypatch.context() as patch:
+        patch.setattr(search, "find_importances", interrupt)
+        patch.setattr(module, "fit_dataset", interrupt)
+        err = xpmlp(*command, status=130).err
     assert "Interrupted before the end. Saved in out: trials.csv" in err
-    assert len((empty_folder / "out" / "trials.csv").read_text(encoding="utf-8").splitlines()) > 2
+    trials = (empty_folder / "out" / "trials.csv").read_text(encoding="utf-8")
+    assert len(trials.splitlines()) == 4
+    assert re.search(r"^0 trials in .*, 3 earlier$", xpmlp(*command).out, re.MULTILINE)
+    assert (empty_folder / "out" / "trials.csv").read_text(encoding="utf-8") == trials
 
 
 @pytest.mark.parametrize(
@@ -66,42 +84,3 @@ def test_what_makes_no_sense_is_refused_before_data_are_read(
 ) -> None:
     refused(("sweep", "/nowhere", *arguments), message)
     assert not list(empty_folder.iterdir())
-
-
-@pytest.mark.slow
-def test_a_sweep_killed_at_any_moment_loses_no_finished_trial(tmp_path: Path) -> None:
-    storage = f"sqlite:///{tmp_path / 'trials.db'}"
-    rates = ",".join(f"{0.001 * number:.3f}" for number in range(1, 41))
-    command = [sys.executable, "-m", "xpmlp", "sweep", "digits", "--learning-rate", rates, "--sampler", "grid"]
-    command += ["--epochs", "30", "--storage", storage, "-o", str(tmp_path / "out")]
-    import optuna
-
-    finished: dict[int, float] = {}
-    for wait in (0.3, 0.8):
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
-            while running.poll() is None:
-                time.sleep(wait)
-                if len(read_finished(optuna, storage)) > len(finished):
-                    running.send_signal(signal.SIGKILL)
-                    break
-        now = read_finished(optuna, storage)
-        assert finished.items() <= now.items()
-        finished = now
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    now = read_finished(optuna, storage)
-    assert finished.items() <= now.items()
-    trials = list(csv.DictReader((tmp_path / "out" / "trials.csv").read_text(encoding="utf-8").splitlines()))
-    assert sorted(float(trial["learning_rate"]) for trial in trials) == [float(rate) for rate in rates.split(",")]
-
-
-def read_finished(optuna: Any, storage: str) -> dict[int, float]:
-    """Return the scores of the finished trials."""
-    try:
-        pool = importlib.import_module("sqlalchemy.pool")
-        # Without a pool, each connection is closed after use, as Python 3.13 insists.
-        kept = optuna.storages.RDBStorage(storage, engine_kwargs={"poolclass": pool.NullPool})
-        study = optuna.load_study(study_name="xpmlp", storage=kept)
-    except Exception:  # noqa: BLE001 - the file is being made
-        return {}
-    return {trial.number: trial.value for trial in study.get_trials() if trial.state.is_finished() and trial.values}
