@@ -87,7 +87,9 @@ def plan_buffers(ops: list[Op], settled: set[int]) -> Places:
     for position, op in enumerate(ops):
         dying = {buffer for buffer in op.reads if buffer in places and last_use[buffer] == position}
         if op.writes not in settled and op.writes not in places:
-            overwritten = operand_to_overwrite(op, dying)
+            operands = op.operands if op.result.nbytes >= WORTH_OVERWRITING else ()
+            overwritable = (id(buffer_of(array)) for array in operands if op.may_overwrite(array))
+            overwritten = next((buffer for buffer in overwritable if buffer in dying), None)
             if overwritten is None:
                 places[op.writes] = take_memory(free, buffer_of(op.result).nbytes)
             else:
@@ -95,14 +97,6 @@ def plan_buffers(ops: list[Op], settled: set[int]) -> Places:
                 dying.remove(overwritten)
         free += [places[buffer] for buffer in dying]
     return places
-
-
-def operand_to_overwrite(op: Op, dying: set[int]) -> int | None:
-    """Return the buffer, out of those not read later, that an op may write its result over; None if there is none."""
-    for array in op.operands if op.result.nbytes >= WORTH_OVERWRITING else ():
-        if id(buffer_of(array)) in dying and op.may_overwrite(array):
-            return id(buffer_of(array))
-    return None
 
 
 def take_memory(free: list[Array], size: int) -> Array:

@@ -67,7 +67,9 @@ class CapturedEpoch(threading.local):
         """Take one step for each batch; see `Backend.run_epoch`."""
         xp = self.xp
         models = state.layers[0].weight.shape[:-2]
-        if self.captured_for is None or not is_same(self.captured_for, (step, samples, models)):
+        known_step, known_samples, known_models = self.captured_for or (None, samples, ())
+        same_samples = all(known is array for known, array in zip(known_samples, samples, strict=True))
+        if known_step is not step or not same_samples or known_models != models:
             self.release()
             self.captured_for = (step, samples, models)
         full = order.shape[-1] // batch_size
@@ -94,9 +96,3 @@ class CapturedEpoch(threading.local):
             objectives.append(part)
         state = state if latest is None else latest.copy_state()
         return state, objectives[0] if len(objectives) == 1 else xp.concat(objectives, axis=-1)
-
-
-def is_same(first: tuple[Step, Samples, tuple[int, ...]], second: tuple[Step, Samples, tuple[int, ...]]) -> bool:
-    """Return whether two steps and the arrays that they read are the very same, for as many models."""
-    same_samples = all(a is b for a, b in zip(first[1], second[1], strict=True))
-    return first[0] is second[0] and same_samples and first[2] == second[2]
