@@ -134,33 +134,26 @@ def test_strays_empty_classes_and_damaged_pictures_are_left_out_and_named(pictur
         load_dataset(pictures, strict=True)
 
 
-@pytest.mark.parametrize("names", [("train", "test"), ("Training", "val"), ("seg_train", "seg_test")])
-def test_folders_of_parts_are_used_as_they_are(pictures: Path, names: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    "names", [("train", "test"), ("Training", "val"), ("seg_train", "seg_test"), ("train", "test", "val")]
+)
+def test_folders_of_parts_are_used_as_they_are(pictures: Path, names: tuple[str, ...]) -> None:
     whole = pictures.parent / "whole" / "archive"
     whole.mkdir(parents=True)
     pictures.rename(whole / names[0])
-    save(whole / names[1] / "blue" / "1.png", BLUE)
-    save(whole / names[1] / "green" / "1.png", (0, 255, 0))
+    for name in names[1:]:
+        save(whole / name / "blue" / "1.png", BLUE)
+        save(whole / name / "green" / "1.png", (0, 255, 0))
     save(whole / "other" / "1.png", RED)
     dataset = load_dataset(whole.parent)
     assert (dataset.train_rows, dataset.test.labels.tolist()) == (10, ["blue"])
+    assert dataset.validation_rows == len(names) - 2
+    assert dataset.validation is None or dataset.with_validation(0.5) is dataset
     notes = "\n".join(dataset.notes)
-    assert "'green' are of no class of the training, left out" in notes
+    assert notes.count("'green' are of no class of the training, left out") == len(names) - 1
     assert "'other' left out" in notes
     with pytest.raises(DataError, match="has test pictures of its own"):
         load_dataset(whole.parent, test_fraction=0.5)
-
-
-def test_validation_pictures_choose_and_are_kept_apart(pictures: Path) -> None:
-    whole = pictures.parent / "whole"
-    whole.mkdir()
-    pictures.rename(whole / "train")
-    for part in ("val", "test"):
-        save(whole / part / "red" / "1.png", RED)
-        save(whole / part / "blue" / "1.png", BLUE)
-    dataset = load_dataset(whole)
-    assert (dataset.train_rows, dataset.validation_rows, dataset.test_rows) == (10, 2, 2)
-    assert dataset.with_validation(0.5) is dataset
 
 
 def one_class(pictures: Path) -> None:

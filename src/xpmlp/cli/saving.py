@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -117,7 +118,7 @@ def describe_run(
         "data": {
             "name": dataset.name,
             "source": dataset.source,
-            "provenance": None if dataset.provenance is None else dataset.provenance.to_json(),
+            "provenance": dataset.provenance and asdict(dataset.provenance),
             "task": dataset.task,
             "train_rows": dataset.train_rows,
             "validation_rows": dataset.validation_rows,

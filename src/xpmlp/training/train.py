@@ -4,7 +4,7 @@ import difflib
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
@@ -311,7 +311,7 @@ def make_model(dataset: Dataset, recipe: Recipe, result: FitResult) -> Model:
         accuracy = result.history[result.kept_epoch - 1].test_accuracy
         training |= {} if accuracy is None else {"test_accuracy": accuracy}
     if dataset.provenance is not None:
-        training["provenance"] = dataset.provenance.to_json()
+        training["provenance"] = asdict(dataset.provenance)
     if dataset.split is not None:
         training["split"] = dataset.split
     if dataset.validation is not None:

@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def test_markers_far_down_and_at_prediction_are_missing_too(write: Write) -> Non
     assert [column.kind for column in dataset.table_schema.columns] == ["number", "category"]
     assert any("'x' (1)" in note for note in dataset.notes)
 
-    options = TableOptions.recorded({"provenance": dataset.provenance.to_json()})
+    options = TableOptions.recorded({"provenance": asdict(dataset.provenance)})
     found = rows_to_predict(read_table(write("x,kind\n?,a\n-,b\n-99,a\n"), options), dataset.table_schema)
     assert found.usable.all()
     np.testing.assert_allclose(found.x[:, 0], found.x[0, 0])
