@@ -38,21 +38,8 @@ def test_ctrl_c_after_the_trials_keeps_them_and_a_stored_sweep_goes_on_from_ther
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    command: tuple[str, ...] = (
-        "sweep",
-        "iris",
-        "--hidden",
-        "4",
-        "--hidden",
-        "8",
-        "--hidden",
-        "16",
-        "--sampler",
-        "grid",
-        "--epochs",
-        "2",
-    )
-    command += ("--storage", "sqlite:///trials.db", "-o", "out")
+    settings = "--hidden 4 --hidden 8 --hidden 16 --sampler grid --epochs 2"
+    command = ("sweep", "iris", *settings.split(), "--storage", "sqlite:///trials.db", "-o", "out")
     with monkeypatch.context() as patch:
         patch.setattr(search, "find_importances", interrupt)
         patch.setattr(module, "fit_dataset", interrupt)
