@@ -174,18 +174,13 @@ def test_fields_of_objects_and_numbers_of_lists_are_columns(tmp_path: Path) -> N
         ),
         ("a.arff", "@relation t\n@attribute a string\n@data\nx\n", "cannot be read as ARFF"),
         ("a.zip", "text", "a damaged or incomplete zip file"),
+        ("a.zip", {"train.csv": CSV, "test.csv": CSV}, r"it holds 'train\.csv', 'test\.csv'\. Unpack it"),
     ],
 )
-def test_what_is_no_table_is_refused(tmp_path: Path, name: str, content: str, message: str) -> None:
-    (tmp_path / name).write_text(content)
+def test_what_is_no_table_is_refused(tmp_path: Path, name: str, content: Any, message: str) -> None:
+    as_zip(tmp_path / name, content) if isinstance(content, dict) else (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=message):
         load_dataset(tmp_path / name, target="x")
-
-
-def test_an_archive_of_several_files_is_refused_by_their_names(tmp_path: Path) -> None:
-    as_zip(tmp_path / "two.zip", {"train.csv": CSV, "test.csv": CSV})
-    with pytest.raises(DataError, match=r"it holds 'train\.csv', 'test\.csv'\. Unpack it"):
-        load_dataset(tmp_path / "two.zip", target="kind")
 
 
 def test_a_sheet_is_chosen_by_its_table_its_name_or_its_number(tmp_path: Path) -> None:

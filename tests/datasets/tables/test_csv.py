@@ -28,11 +28,20 @@ def columns(path: Path) -> dict[str, list[Any]]:
 TEXT = 'id,height,smokes,city\n1,1.5,true,Bern\n2,-3e2,false,"Basel, Stadt"\n3,,true,\n'
 
 
-@pytest.mark.parametrize("name", ["csv", "CSV", "tsv", "csv.gz", "csv.bz2", "csv.xz", "csv.zst", "txt.zst", "data.xz"])
-def test_a_table_is_read_however_it_is_compressed(
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            f"table.{end}"
+            for end in ("csv", "tsv", "csv.gz", "csv.bz2", "csv.xz", "csv.zst", "txt.zst", "data.gz", "xz")
+        ),
+        *("TABLE.CSV", "adult.data", "table.txt", "table.dat", "noname", "data.v2"),
+    ],
+)
+def test_a_table_is_read_whatever_its_name_and_however_it_is_compressed(
     tmp_path: Path, compress: Callable[[bytes, str], bytes], name: str
 ) -> None:
-    path = tmp_path / f"table.{name}"
+    path = tmp_path / name
     path.write_bytes(compress(TEXT.encode(), path.suffix[1:]))
     table = read_table(path)
     assert table.rows == 3

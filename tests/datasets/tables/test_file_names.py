@@ -22,21 +22,6 @@ from xpmlp.errors import DataError
 TEXT = "width,height,kind\n" + "".join(f"{row},{row % 7},{'ab'[row % 2]}\n" for row in range(40))
 
 
-@pytest.mark.parametrize(
-    ("name", "encoding"),
-    [
-        *((name, "utf-8") for name in ("table.txt", "adult.data", "table.dat", "noname", "TABLE.CSV", "data.v2")),
-        ("table.data.gz", "utf-8"),
-        *(("table.txt", encoding) for encoding in ("utf-16", "utf-8-sig", "cp1252")),
-    ],
-)
-def test_text_of_any_name_and_encoding_is_a_table(tmp_path: Path, name: str, encoding: str) -> None:
-    path, content = tmp_path / name, TEXT.replace("width", "größe").encode(encoding)
-    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
-    dataset = load_dataset(path, target="kind")
-    assert (dataset.train.rows + dataset.test.rows, dataset.train.x.shape[1]) == (40, 2)
-
-
 def test_binary_tables_are_known_without_their_names(tmp_path: Path) -> None:
     frame = pl.DataFrame({"a": [1, 2]})
     frame.write_parquet(tmp_path / "one")

@@ -130,28 +130,30 @@ def read_tables(
     refuse_foreign(path)
     if not os.path.exists(path):
         raise DataError(f"{path}: there is no such file. Give {FORMATS}.")
-    kind = table_format(path)
-    if not os.path.isfile(path) and kind not in ("parquet", "npz"):
+    kind, parts = table_format(path), dict[str, Table]()
+    if kind is None and not os.path.isfile(path):
         raise DataError(f"{path}: is not a file. Give {FORMATS}.")
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path}: is empty. Give a table with a header and at least two rows.")
-        if kind == "csv":
-            return read_csv(path, options, schema), {}
-        if kind is not None:
-            parts: dict[str, Table] = {}
-            if kind == "npz":
+        match kind:
+            case "csv":
+                return read_csv(path, options, schema), {}
+            case "npz":
                 table, parts = read_npz(path)
-            elif kind == "npy":
+            case "npy":
                 files = array_files(path, options.target_file)
                 table = table_of_arrays(str(path), {name: map_array(file) for name, file in files.items()})
-            else:
-                table = joined_files(path, open_parquet(path)) if kind == "parquet" else open_arrow(path)
-            texts = {name: read_texts(part, options, schema) for name, part in parts.items()}
-            return read_texts(table, options, schema), texts
+            case "parquet":
+                table = joined_files(path, open_parquet(path))
+            case "arrow":
+                table = open_arrow(path)
+            case _:
+                raise DataError(f"{path}: unknown format. Give {FORMATS}.")
+        texts = {name: read_texts(part, options, schema) for name, part in parts.items()}
+        return read_texts(table, options, schema), texts
     except PermissionError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
-    raise DataError(f"{path}: unknown format. Give {FORMATS}.")
 
 
 def read_table(path: Path, options: TableOptions = DEFAULTS, schema: TableSchema | None = None) -> Table:
