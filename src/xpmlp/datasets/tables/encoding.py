@@ -1,6 +1,5 @@
 """Encoding the rows of a table as the inputs of a network."""
 
-import itertools
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -62,99 +61,73 @@ def encode_block(
     schema: TableSchema, table: Table, block: Any, start: int, used: Any, unknown: dict[str, Counter[str]]
 ) -> Float32[np.ndarray, "rows features"]:
     """Encode a block of a table's rows that begins with row `start`; rows that are not used may be anything."""
-    x = np.zeros((block.height, schema.inputs), np.float32)
-    position = 0
-    # Neighbouring columns of numbers are converted together: a table of pixels has hundreds.
-    for is_category, neighbours in itertools.groupby(schema.columns, lambda column: column.kind == "category"):
-        columns = list(neighbours)
-        width = sum(column.inputs for column in columns)
-        target = x[:, position : position + width]
-        if is_category:
-            encode_categories(columns, block, target, used, unknown)
-        else:
-            encode_numbers(columns, block, target)
-            refuse_infinite(columns, table, target, start, used)
-        position += width
+    x, places = np.zeros((block.height, schema.inputs), np.float32), schema.places
+    if schema.numbers:
+        encode_numbers(schema.numbers, block, x, places)
+    for column in schema.categories:
+        strange = encode_categories(column, as_text(block[column.name]), x[:, places[column.name]], used)
+        if len(strange):
+            unknown[column.name].update(strange.to_list())
+    if (
+        not np.isfinite((x.min(initial=0.0), x.max(initial=0.0))).all()
+        and (wrong := used[:, None] & ~np.isfinite(x)).any()
+    ):
+        row, index = (int(value) for value in np.unravel_index(np.argmax(wrong), wrong.shape))
+        name = next(name for name, place in places.items() if index < place.stop)
+        raise DataError(
+            f"{table.name}: {table.place(start + row)}, column {name!r}: the value is infinite, or too "
+            "large to compute with. Correct the cell or remove the row."
+        )
     return x
 
 
-def encode_numbers(columns: list[Column], block: Any, target: Float32[np.ndarray, "rows inputs"]) -> None:
-    """Write numbers, booleans and parts of dates, filled and scaled, and marks of missing values into `target`."""
-    numbers = block[[column.name for column in columns]]
-    others = [name for name, dtype in numbers.schema.items() if str(dtype) not in PLAIN_NUMBERS]
-    if others:
-        numbers = numbers.with_columns(import_polars().col(others).cast(import_polars().Float64))
-    values = numbers.to_numpy(writable=True)
-    offset = np.array([column.offset for column in columns], np.float64)
-    scale = np.array([column.scale for column in columns], np.float64)
-    one_each = target.shape[1] == len(columns) and not any(column.parts for column in columns)
-    if one_each and values.dtype in (np.uint8, np.int8, np.uint16, np.int16) and not offset.any():
+def encode_numbers(
+    columns: tuple[Column, ...], block: Any, x: Float32[np.ndarray, "rows features"], places: dict[str, slice]
+) -> None:
+    """Write numbers, booleans and parts of dates, filled and scaled, and marks of missing values into `x`.
+
+    They are converted together: a table of pixels has hundreds of columns.
+    """
+    polars, frame = import_polars(), block[[column.name for column in columns]]
+    others = [name for name, dtype in frame.schema.items() if str(dtype) not in PLAIN_NUMBERS]
+    values = (frame.with_columns(polars.col(others).cast(polars.Float64)) if others else frame).to_numpy(writable=True)
+    offset, scale = (np.array([getattr(column, name) for column in columns]) for name in ("offset", "scale"))
+    firsts = [places[column.name].start for column in columns]
+    chosen = slice(firsts[0], firsts[-1] + 1) if firsts[-1] - firsts[0] < len(firsts) else firsts
+    if isinstance(chosen, slice) and values.dtype in (np.uint8, np.int8, np.uint16, np.int16) and not offset.any():
         # float32 holds these exactly; images come out as from any other file.
-        np.divide(values, scale.astype(np.float32), out=target, casting="same_kind")
+        np.divide(values, scale.astype(np.float32), out=x[:, chosen], casting="same_kind")
         return
-    exact = values.astype(np.float64, copy=False)
-    missing = np.isnan(exact)
+    numbers = values.astype(np.float64, copy=False)
+    missing = np.isnan(numbers)
     for index in np.flatnonzero(missing.any(axis=0)).tolist():
         fill = columns[index].fill
         if fill is not None:
-            exact[missing[:, index], index] = fill
+            numbers[missing[:, index], index] = fill
     with np.errstate(over="ignore", invalid="ignore"):
-        if one_each:
-            exact -= offset
-            exact /= scale
-            target[...] = exact
-            return
-        position = 0
+        numbers -= offset
+        numbers /= scale
+        x[:, chosen] = numbers
         for index, column in enumerate(columns):
-            parts = column.parts or (("elapsed", column.offset, column.scale),)  # which is the number itself
-            for place, (part, low, width) in enumerate(parts, start=position):
-                target[:, place] = (date_part(exact[:, index], part) - low) / width
-            position += column.inputs
+            place = places[column.name]
+            for position, (part, low, width) in enumerate(column.parts, start=place.start):  # of a date, not scaled yet
+                x[:, position] = (date_part(numbers[:, index], part) - low) / width
             if column.indicator:
-                target[:, position - 1] = missing[:, index]
+                x[:, place.stop - 1] = missing[:, index]
 
 
-def refuse_infinite(
-    columns: list[Column], table: Table, x: Float32[np.ndarray, "rows inputs"], start: int, used: Any
-) -> None:
-    """Refuse values that are infinite, or become infinite in float32."""
-    if np.isfinite(x.min(initial=0.0)) and np.isfinite(x.max(initial=0.0)):
-        return
-    wrong = ~np.isfinite(x) & used[:, None]
-    if not wrong.any():
-        return
-    row, index = (int(value) for value in np.unravel_index(np.argmax(wrong), wrong.shape))
-    name = [column.name for column in columns for _ in range(column.inputs)][index]
-    raise DataError(
-        f"{table.name}: {table.place(start + row)}, column {name!r}: the value is infinite, or too "
-        "large to compute with. Correct the cell or remove the row."
-    )
-
-
-def encode_categories(
-    columns: list[Column],
-    block: Any,
-    target: Float32[np.ndarray, "rows inputs"],
-    used: Any,
-    unknown: dict[str, Counter[str]],
-) -> None:
-    """Write a 1 for each row's category into `target`, which holds zeros."""
-    polars = import_polars()
-    position = 0
-    for column in columns:
-        text = as_text(block[column.name])
-        if column.fill is not None:
-            text = text.fill_null(str(column.fill).strip())
-        # Models of earlier versions may have spaces around categories.
-        codes_of = {category.strip(): code for code, category in reversed([*enumerate(column.categories)])}
-        codes = text.replace_strict(
-            list(codes_of), list(codes_of.values()), default=-1, return_dtype=polars.Int64
-        ).to_numpy()
-        strange = (codes < 0) & used & text.is_not_null().to_numpy()
-        if column.infrequent is not None:
-            codes = np.where(codes < 0, column.categories.index(column.infrequent), codes)
-        elif strange.any():
-            unknown[column.name].update(text.filter(strange).to_list())
-        known = np.flatnonzero(codes >= 0)
-        target[known, position + codes[known]] = 1.0
-        position += column.inputs
+def encode_categories(column: Column, text: Any, x: Float32[np.ndarray, "rows inputs"], used: Any) -> Any:
+    """Write a 1 for each row's category into `x`, which holds zeros; return texts that training did not have."""
+    if column.fill is not None:
+        text = text.fill_null(str(column.fill).strip())
+    # Models of earlier versions may have spaces around categories.
+    codes_of = {category.strip(): code for code, category in reversed([*enumerate(column.categories)])}
+    codes = text.replace_strict(
+        list(codes_of), list(codes_of.values()), default=-1, return_dtype=import_polars().Int64
+    ).to_numpy()
+    strange = text.filter((codes < 0) & used & text.is_not_null().to_numpy())
+    if column.infrequent is not None:
+        codes, strange = np.where(codes < 0, column.categories.index(column.infrequent), codes), strange[:0]
+    known = np.flatnonzero(codes >= 0)
+    x[known, codes[known]] = 1.0
+    return strange
