@@ -181,8 +181,8 @@ def test_text_is_read_alike_whatever_the_format(tmp_path: Path, write: Callable[
         {
             "price": [f"${value:,.2f}" for value in numbers],
             "share": [f"{value / 100:.1f} %" for value in numbers],
-            "when": [f"2026-{1 + row % 12:02d}-{1 + row % 28:02d}" for row in range(60)],
-            "zip": [f"{row % 5:05d}" for row in range(60)],
+            "when": [" " if row % 3 else f"2026-{1 + row % 12:02d}-{1 + row % 28:02d}" for row in range(60)],
+            "zip": ["" if row % 5 == 1 else f"{row % 5:05d}" for row in range(60)],
             "mark": ["?" if row % 9 == 0 else f"{value:.2f}" for row, value in enumerate(numbers)],
             "cost": [f"{value:.2f} €" for value in numbers],
         }
@@ -198,6 +198,9 @@ def test_text_is_read_alike_whatever_the_format(tmp_path: Path, write: Callable[
         "number",
     ]
     assert dataset.classes == ()
+    assert dataset.table_schema.columns[2].indicator
+    assert dataset.table_schema.columns[3].categories == ("00000", "00002", "00003", "00004", "missing")
+    assert len(rows_to_predict(read_table(path), dataset.table_schema).x) == 60
     np.testing.assert_allclose(np.sort([*dataset.train.labels, *dataset.test.labels]), np.sort(numbers.round(2)))
     assert dict(read_table(path).markers) == {"mark": {"?": 7}}
     with pytest.raises(DataError, match=r"--strict: .*'mark' \(7\).*'price' \(\$.*--numbers.*'zip' \(00000\)"):

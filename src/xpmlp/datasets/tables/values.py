@@ -157,7 +157,10 @@ def refuse_doubts(name: str, notes: Iterable[str], options: TableOptions) -> Non
 
 
 def read_texts(table: Table, options: TableOptions, schema: TableSchema | None) -> Table:
-    """Return a table of another format than CSV with its text read in the same way; other text stays as it is."""
+    """Return a table of another format than CSV with its text read in the same way: empty text is a missing value.
+
+    Other text that is not numbers stays as it is.
+    """
     polars = import_polars()
     names = [name for name, dtype in table.schema.items() if dtype == polars.String]
     if not names:
@@ -166,9 +169,12 @@ def read_texts(table: Table, options: TableOptions, schema: TableSchema | None) 
     refuse_doubts(table.name, found.notes, options)
     numbers = [series for series in found.columns if series.dtype != polars.String]
     changed = {series.name: series.dtype for series in numbers}
+    known = {} if schema is None else {column.name: column.categories for column in schema.columns}
+    texts = [polars.col(name) for name in names if name not in changed and "" not in known.get(name, ())]
+    present = [polars.when(text.str.strip_chars() != "").then(text) for text in texts]
     return replace(
         table,
-        frame=table.frame.with_columns(numbers),
+        frame=table.frame.with_columns(*numbers, *present),
         schema=table.schema | changed,
         reading=None if found.reading == Reading() else found.reading,
         notes=(*table.notes, *found.notes),
