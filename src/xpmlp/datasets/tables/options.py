@@ -11,22 +11,10 @@ from xpmlp.model.table_schema import MISSING, SCALINGS, Missing, Scaling
 
 from ..splitting import TEST_FRACTION
 
-READING = (
-    "sheet",
-    "encoding",
-    "header",
-    "names",
-    "separator",
-    "skip_rows",
-    "skip_footer",
-    "comment",
-    "na",
-    "numbers",
-)  # options of text files and spreadsheets
+# Options of text files and spreadsheets.
+READING = ("sheet", "encoding", "header", "names", "separator", "skip_rows", "skip_footer", "comment", "na", "numbers")
 NO_MARKERS = "none"  # the choice of --na
 TASKS = ("classification", "regression")
-
-
 Task = Literal["classification", "regression"]
 
 
