@@ -15,8 +15,7 @@ from .idx_folder import find_idx_files, idx_prefixes, load_idx_folder
 from .mnist import load_mnist
 from .picture_folder import LAYOUT, holds_pictures, is_picture, is_run
 from .pictures import find_pictures, load_pictures
-from .streaming.large_table import find_large_table
-from .streaming.table import load_table_stream
+from .streaming.large_table import find_large_table, load_table_stream
 from .tables.files import FORMATS, map_array, refuse_foreign, table_format
 from .tables.loading import NAMED_TABLES, load_table
 from .tables.options import TableOptions
