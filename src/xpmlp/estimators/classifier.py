@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse
+from jaxtyping import Bool, Shaped
 from sklearn import config_context, get_config
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
@@ -27,6 +28,17 @@ from xpmlp.nn.losses import smooth_targets
 from .arrays import backend_of, decode, move, numpy_backend, to_host
 from .base import MLPBase
 from .problem import GivenRows
+
+
+def encode(
+    y: Shaped[np.ndarray, " samples"], classes: Shaped[np.ndarray, " classes"]
+) -> Bool[np.ndarray, "samples outputs"]:
+    """Return boolean targets like `LabelBinarizer.transform`, whose second check takes a third of a `partial_fit`."""
+    targets: Bool[np.ndarray, "samples outputs"] = y[:, None] == classes[None, :]
+    if len(classes) > 2:
+        return targets
+    # Two classes share one output, which is True for the second; with one class it is never True.
+    return targets[:, 1:] if len(classes) == 2 else np.zeros_like(targets)
 
 
 @dataclass(eq=False, repr=False)
@@ -120,15 +132,21 @@ class MLPClassifier(ClassifierMixin, MLPBase):
 
     def _check_targets(self, y: Any, *, incremental: bool | None) -> Any:
         """Return boolean targets, one column per output, and set or check the classes."""
-        if not scipy.sparse.issparse(y) and y.ndim == 2 and y.shape[1] == 1:
+        is_dense = not scipy.sparse.issparse(y)
+        if is_dense and y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if hasattr(self, "classes_") and (self.warm_start or incremental is not False):
             all_of_them = self.warm_start and incremental is not None
             self._check_classes(unique_labels(y), all_of_them=all_of_them)
         else:
-            check_classification_targets(y)
-            self._label_binarizer = LabelBinarizer().fit(y)
+            try:
+                self._label_binarizer = LabelBinarizer().fit(y)
+            except ValueError:
+                check_classification_targets(y)  # which says more
+                raise
             self.classes_ = self._label_binarizer.classes_
+        if is_dense and y.ndim == 1 and not self._label_binarizer.y_type_.startswith("multilabel"):
+            return encode(y, self._label_binarizer.classes_)
         return self._label_binarizer.transform(y).astype(bool)
 
     def _training_targets(self, source: Backend, targets: Any, dtype: str) -> Any:
