@@ -44,9 +44,10 @@ def main() -> None:
             # It names the file if there is one; otherwise it is standard output that cannot be written.
             where = "" if error.filename else "The output cannot be written: "
             print_error(f"{where}{error}")
-        except Exception:
+        except Exception as error:
             if not interruption.came:
                 raise
+            print_error(f"Interrupted ({type(error).__name__}: {error}).")
             sys.exit(130)
     except KeyboardInterrupt:
         # Commands handle their own; this one came during an import.
