@@ -220,7 +220,7 @@ def interrupt_in_c(*arguments: Any, **options: Any) -> None:
     ("action", "message"),
     [
         (interrupt, "Error: Interrupted while saving. Saved in run: model.safetensors, history.csv.\n"),
-        (interrupt_in_c, ""),
+        (interrupt_in_c, "Error: Interrupted (ValueError: Invalid bounding box).\n"),
     ],
 )
 def test_a_second_interruption_while_saving_keeps_the_model(
