@@ -187,7 +187,7 @@ def test_an_interrupted_run_is_saved_as_it_stood(
 @needs_signals
 def test_a_run_interrupted_in_its_first_epoch_leaves_nothing(start: Run, empty_folder: Path) -> None:
     # A step for every row, of a network so wide that the first epoch takes minutes.
-    process = start("train", "digits", "--batch-size", 1, "--hidden", "3000,3000")
+    process = start("train", "digits", "--batch-size", 1, "--hidden", "3000,3000", "--threads", 1)
     read_until(process, "64-3000-3000-10")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
