@@ -72,6 +72,7 @@ def train_population(
         Rows per step; each member's last batch of an epoch holds the remainder.
     models_at_once
         The most members to train at once; by default as many as memory is planned for.
+
     Raises
     ------
     SettingsError

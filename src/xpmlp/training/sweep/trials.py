@@ -84,8 +84,9 @@ def share_out(trials: Sequence[Trial], recipe: Recipe, dataset: Dataset, process
         return own.epochs * sum(inputs * outputs for inputs, outputs in pairwise(layer_sizes(dataset, own, loss)))
 
     parts: list[list[Trial]] = [[] for _ in range(processes)]
-    for trial in sorted(trials, key=work, reverse=True):
-        min(parts, key=lambda part: sum(map(work, part))).append(trial)
+    works = {trial.number: work(trial) for trial in trials}
+    for trial in sorted(trials, key=lambda trial: works[trial.number], reverse=True):
+        min(parts, key=lambda part: sum(works[other.number] for other in part)).append(trial)
     return [sorted(part, key=lambda trial: trial.number) for part in parts]
 
 
