@@ -73,6 +73,9 @@ def test_an_encoding_may_be_named(tmp_path: Path) -> None:
     assert (table.column("miasto").to_list(), table.notes) == (["Łódź", "Kraków"], ())
     with pytest.raises(DataError, match=r"is not utf-16-le text .* --encoding NAME"):
         read_table(path, TableOptions(encoding="utf-16-le"))
+    path.write_bytes(b"a,b\n" + b"1,x\n" * 20_000 + b"2,\xe9\n")
+    with pytest.raises(DataError, match=r"is not utf-8 text \(.* in position 80006: .* --encoding NAME"):
+        read_table(path, TableOptions(encoding="utf-8"))
     with pytest.raises(SettingsError, match="--encoding: 'klingon' is unknown"):
         load_dataset(path, encoding="klingon")
 

@@ -1,6 +1,7 @@
 """Text files: decompressed, and decoded from the encoding that is found."""
 
 import bz2
+import codecs
 import gzip
 import io
 import itertools
@@ -71,7 +72,7 @@ def read_text(path: Path, options: TableOptions, known: Reading) -> Text:
     if encoding != "utf-8":
         check_memory(4 * len(content), what=str(path), remedy="Save it as UTF-8.")
     try:
-        text = content.decode(encoding)
+        text = "" if encoding == "utf-8" and is_utf8(content) else content.decode(encoding)
         if encoding != (options.encoding or "utf-8"):
             notes.append(f"is encoded in {encoding.upper()}")
     except UnicodeError as error:
@@ -110,7 +111,7 @@ def unpack(path: Path) -> tuple[str, bytes]:
     with path.open("rb") as file:
         packed = "zip" if path.suffix.lower() == ".zip" else find_compression(file.peek(6))
         if packed is None:
-            return name, file.read()
+            return name, path.read_bytes()  # what was peeked at would be copied
         try:
             if packed == "zip":
                 name, stream = open_zip(path, file)
@@ -163,7 +164,7 @@ def unicode_encoding(path: Path, content: bytes) -> str:
         raise DataError(f"{path}: is empty. Give a table with a header and at least two rows.")
     if any(content[:40].lstrip().lower().startswith(magic) for magic in FOREIGN_FILES):
         raise DataError(f"{path}: {looks_like(content[:40])}. Give CSV, Parquet, Arrow or .npz.")
-    if len(content) > LONGEST_LINE and not any(end in content[:LONGEST_LINE] for end in (b"\n", b"\r")):
+    if len(content) > LONGEST_LINE and all(content.find(end, 0, LONGEST_LINE) < 0 for end in (b"\n", b"\r")):
         raise DataError(f"{path}: holds a line of more than {LONGEST_LINE // 2**20} MB, so it is no table.")
     if content[:4] in (BOM_UTF32_LE, BOM_UTF32_BE):
         return "utf-32"
@@ -175,6 +176,16 @@ def unicode_encoding(path: Path, content: bytes) -> str:
     if any(zeros):
         raise DataError(f"{path}: is not text. Give CSV, Parquet, Arrow or .npz.")
     return "utf-8"
+
+
+def is_utf8(content: bytes) -> bool:
+    """Return whether text is UTF-8, a piece at a time: all at once may take four times its size."""
+    pieces = (content[start : start + SAMPLE_BYTES] for start in range(0, len(content), SAMPLE_BYTES))
+    with suppress(UnicodeError):
+        for _ in codecs.iterdecode(pieces, "utf-8"):
+            pass
+        return True
+    return False
 
 
 def guess_encoding(content: bytes) -> str:
