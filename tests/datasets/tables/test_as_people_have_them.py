@@ -64,6 +64,8 @@ def test_encodings_are_detected_and_noted(
     assert [list(map(str, row)) for row in table.collect().rows()] == lines[1:]
     assert table.find_line is not None
     assert table.find_line(1) == 3
+    path.unlink()
+    assert table.place(1) == "row 2"
 
 
 def test_an_encoding_may_be_named(tmp_path: Path) -> None:

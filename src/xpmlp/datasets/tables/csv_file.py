@@ -5,6 +5,7 @@ import io
 import itertools
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -119,11 +120,17 @@ def read_csv(path: Path, options: TableOptions = DEFAULTS, schema: TableSchema |
         notes.append(f"columns without a name are called {', '.join(nameless)}; leave them out with {leave}")
     doubts = [note for note in (*text.notes, footer, *layout.notes, *notes) if note]
     refuse_doubts(str(path), doubts, options)
+
+    def find_line(row: int) -> int | None:
+        with suppress(DataError, OSError):  # the file is read again, as its text takes memory; it may be gone
+            return CsvFile(read_text(path, options, reading_of(schema)), layout).find_line(row)
+        return None
+
     return Table.of(
         str(path),
         frame,
         notes=(*doubts, *harmless),
-        find_line=file.find_line,
+        find_line=find_line,
         reading=None if reading == Reading() else reading,
         markers=found.markers,
     )
