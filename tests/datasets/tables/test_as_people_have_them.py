@@ -48,6 +48,11 @@ def test_a_path_names_one_file_whatever_characters_it_has(tmp_path: Path) -> Non
         (ROWS, "utf-32", "is encoded in UTF-32"),
         (ROWS, "cp1252", "is not UTF-8; read as cp1252. Change it with --encoding NAME"),
         (RUSSIAN, "cp1251", "is not UTF-8; read as cp1251. Change it with --encoding NAME"),
+        (
+            "city,label\n" + "Moscow,1\n" * 20_000 + 20 * "Москва,1\nКазань,0\nСанкт-Петербург,1\n",
+            "cp1251",
+            "is not UTF-8; read as cp1251. Change it with --encoding NAME",
+        ),
     ],
 )
 def test_encodings_are_detected_and_noted(

@@ -76,10 +76,10 @@ def read_text(path: Path, options: TableOptions, known: Reading) -> Text:
         if encoding != (options.encoding or "utf-8"):
             notes.append(f"is encoded in {encoding.upper()}")
     except UnicodeError as error:
-        if encoding != "utf-8" or options.encoding is not None:
+        if not isinstance(error, UnicodeDecodeError) or encoding != "utf-8" or options.encoding is not None:
             remedy = "Give its encoding with --encoding NAME."
             raise DataError(f"{path}: is not {encoding} text ({error}). {remedy}") from error
-        encoding = known.encoding or guess_encoding(content)
+        encoding = known.encoding or guess_encoding(content, error.start)
         text = content.decode(encoding, "replace")
         notes.append(f"is not UTF-8; read as {encoding}. Change it with --encoding NAME")
     if encoding != "utf-8":
@@ -188,12 +188,13 @@ def is_utf8(content: bytes) -> bool:
     return False
 
 
-def guess_encoding(content: bytes) -> str:
-    """Return the likely encoding of text that is not UTF-8."""
+def guess_encoding(content: bytes, position: int) -> str:
+    """Return the likely encoding of text that is not UTF-8, by its lines from that of the byte at a position on."""
     with suppress(ImportError):
         from charset_normalizer import from_bytes
 
-        found = from_bytes(content[:SAMPLE_BYTES], cp_isolation=LIKELY_ENCODINGS).best()
+        start = content.rfind(b"\n", 0, position) + 1
+        found = from_bytes(content[start : start + SAMPLE_BYTES], cp_isolation=LIKELY_ENCODINGS).best()
         if found is not None and found.encoding in LIKELY_ENCODINGS:
             return str(found.encoding)
     return "cp1252"
