@@ -49,6 +49,7 @@ QUOTE = GOOD.replace("20,10.0,2", '20,"10.0,2')
         ("\x00\x01\x02\x03", {}, "is not text"),
         ("a,label\n1,x\n2,y\n3,z\n", {}, "every row has a class of its own in column 'label'"),
         ("a,label\n1,x\n2,x\n", {}, "all rows are of the class 'x'"),
+        ("a,label\n1,TRUE\n2,\n3,TRUE\n4,\n", {}, "2 rows have no value there; if that means another class"),
     ],
 )
 def test_what_is_wrong_is_said(write: Write, text: str, options: Any, message: str) -> None:

@@ -142,9 +142,12 @@ class FoundColumns:
             provenance = replace(provenance, kind="scikit-learn", data=name)
         classes = np.unique(labels).tolist() if target.task == "classification" else []
         if len(classes) == 1:
+            empty = statistics.without_target
+            rows = "1 row has" if empty == 1 else f"{empty:,} rows have"
+            remedy = f" {rows} no value there; if that means another class, write its name." if empty else ""
             raise DataError(
                 f"{table.name}: all rows are of the class {classes[0]!r} in column {target.name!r}. At least 2 classes "
-                "are needed."
+                f"are needed.{remedy}"
             )
         return Dataset(
             name=short_name(name),
