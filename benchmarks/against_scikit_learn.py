@@ -101,7 +101,7 @@ def other_cases() -> dict[str, list[Case]]:
 def measure(case: Case, make: Callable[..., Any]) -> tuple[float, float]:
     """Return the seconds of as many calls as the case says, after one, and the final loss."""
     estimator = case.prepare(make)
-    case.call(estimator)  # what is built once is not timed
+    case.call(estimator)  # warm-up
     began = time.perf_counter()
     for _ in range(case.times):
         case.call(estimator)

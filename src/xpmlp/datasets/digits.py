@@ -22,7 +22,7 @@ def load_digits() -> Dataset:
     try:
         lines = gzip.decompress(path.read_bytes()).decode("ascii").split()
         table = np.array([line.split(",") for line in lines], dtype=np.float64).reshape(1797, 65)
-    except (OSError, EOFError, ValueError):  # not where it is in the releases known today
+    except (OSError, EOFError, ValueError):  # another layout of the package than in known releases
         from sklearn.datasets import load_digits as load
 
         table = np.column_stack(load(return_X_y=True))

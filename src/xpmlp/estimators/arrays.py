@@ -1,4 +1,4 @@
-"""Arrays of any library: where they are, moving them, scikit-learn's checks of them, and sparse matrices as inputs."""
+"""Arrays of any library: their backends, moves between devices, scikit-learn's checks, and sparse inputs."""
 
 import functools
 import sys

@@ -34,7 +34,7 @@ class SourceFiles:
         return found.st_size, found.st_mtime_ns
 
     def check(self) -> None:
-        """Refuse files that are gone, or that are not what they were."""
+        """Refuse missing or modified files."""
         for path, known in self.stamps.items():
             try:
                 found = self.stamp(path)

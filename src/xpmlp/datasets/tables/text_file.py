@@ -111,7 +111,7 @@ def unpack(path: Path) -> tuple[str, bytes]:
     with path.open("rb") as file:
         packed = "zip" if path.suffix.lower() == ".zip" else find_compression(file.peek(6))
         if packed is None:
-            return name, path.read_bytes()  # what was peeked at would be copied
+            return name, path.read_bytes()  # after `peek`, `file.read` copies all of it
         try:
             if packed == "zip":
                 name, stream = open_zip(path, file)
@@ -159,7 +159,7 @@ def open_compressed(file: Any, name: str) -> Any:
 
 
 def unicode_encoding(path: Path, content: bytes) -> str:
-    """Return the encoding of UTF-16 or UTF-32, found by a file's first bytes, else UTF-8; refuse what is no text."""
+    """Return the encoding of UTF-16 or UTF-32, by a file's first bytes, else UTF-8; refuse binary files."""
     if not content:
         raise DataError(f"{path}: is empty. Give a table with a header and at least two rows.")
     if any(content[:40].lstrip().lower().startswith(magic) for magic in FOREIGN_FILES):

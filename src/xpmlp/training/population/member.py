@@ -17,7 +17,7 @@ from xpmlp.threads import threads_in_use
 from xpmlp.training.run import EpochRow, Shuffler
 from xpmlp.training.schedules import Schedule
 
-MEMORY_FRACTION = 0.5  # of what is free, for the members that are trained at once
+MEMORY_FRACTION = 0.5  # of free memory, for the members trained at once
 MOST_MODELS = 2**14
 GATHER_COST = 0.5  # of a group's own batch, relative to a step of one member
 CALLS_COST = 1.0  # of calling a step's functions, likewise
