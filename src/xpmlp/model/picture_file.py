@@ -70,9 +70,9 @@ def open_picture(path: Path | Any, near: tuple[int, int] | None = None) -> Any:
     with open_data(path, "a picture") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns about odd metadata, which does not affect the pixels
         warnings.simplefilter("error", pillow.DecompressionBombWarning)
+        if not path.stat().st_size:
+            raise DataError(f"{path}: the file is empty. Save or download the picture again.")
         try:
-            if not path.stat().st_size:
-                raise DataError(f"{path}: the file is empty. Save or download the picture again.")
             picture = pillow.open(file)
             if near is not None:
                 picture.draft(None, (2 * near[0], 2 * near[1]))
@@ -82,8 +82,6 @@ def open_picture(path: Path | Any, near: tuple[int, int] | None = None) -> Any:
             raise DataError(f"{path}: {problem}. Save a smaller copy.") from error
         except pillow.UnidentifiedImageError as error:
             raise DataError(f"{path}: not a picture in a known format. Save it as {FORMATS}.") from error
-        except DataError:
-            raise
         except Exception as error:  # Pillow's decoders raise errors of a dozen types on damaged files
             raise DataError(f"{path}: damaged or cut short ({error}). Save it again as {FORMATS}.") from error
         with contextlib.suppress(Exception):  # an unreadable orientation is ignored

@@ -37,7 +37,14 @@ class PictureResizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def read(self, path: Path | Any) -> UInt8[np.ndarray, "height width *color"]:
         """Read a picture, upright, as large as it fits, the rest filled with the usual color of its border.
 
-        Transparent pictures are laid on white. `open_picture` says what is refused.
+        Transparent pictures are laid on white.
+
+        Raises
+        ------
+        DataError
+            If the file is missing, not a picture, damaged, or too large.
+        MissingDependencyError
+            If Pillow is not installed.
         """
         size = (self.width, self.height)
         picture = fit_into(opaque(open_picture(path, near=size)), size)

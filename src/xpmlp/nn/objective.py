@@ -52,8 +52,18 @@ def objective_and_gradients(
     gradients
         Of the shapes of `layers`.
     """
-    settings: dict[str, Any] = {"activation": activation, "loss": loss, "penalty": penalty, "dropout": dropout}
-    objective, gradients, decay = loss_gradients(xp, layers, x, targets, sample_weight, combine=combine, **settings)
+    objective, gradients, decay = loss_gradients(
+        xp,
+        layers,
+        x,
+        targets,
+        sample_weight,
+        activation=activation,
+        loss=loss,
+        penalty=penalty,
+        dropout=dropout,
+        combine=combine,
+    )
     return objective, add_decay(gradients, layers, decay)
 
 

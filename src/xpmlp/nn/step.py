@@ -91,8 +91,6 @@ def make_step(
         Position in the batch of the first row of this process's part, on which dropout depends.
     """
 
-    settings: dict[str, Any] = {"activation": activation, "loss": loss, "penalty": penalty, "combine": combine}
-
     def gradients(
         xp: Any, state: TrainingState, x: Any, targets: Any, sample_weight: Any
     ) -> tuple[Any, Layers, Any, Any]:
@@ -100,7 +98,19 @@ def make_step(
         if has_dropout(dropout):
             masks = draw_dropout(xp, key, targets[..., 0], state.layers, dropout, first_row)
             key = key + 1
-        return *loss_gradients(xp, state.layers, x, targets, sample_weight, dropout=masks, **settings), key
+        objective, gradients, decay = loss_gradients(
+            xp,
+            state.layers,
+            x,
+            targets,
+            sample_weight,
+            activation=activation,
+            loss=loss,
+            penalty=penalty,
+            dropout=masks,
+            combine=combine,
+        )
+        return objective, gradients, decay, key
 
     return ComposedStep(gradients, optimizer)
 

@@ -197,8 +197,15 @@ def fit(
             """Return the loss and the accuracy of a network on some samples; None without samples."""
             if samples is None:
                 return None, None
-            options: Any = {"weigh_accuracy": weigh_accuracy, "combine": processes.sum_numbers}
-            return loss_and_accuracy(backend, layers, samples, activation=activation, loss=loss, **options)
+            return loss_and_accuracy(
+                backend,
+                layers,
+                samples,
+                activation=activation,
+                loss=loss,
+                weigh_accuracy=weigh_accuracy,
+                combine=processes.sum_numbers,
+            )
 
         settings = EpochSettings(step, samples, rows, schedule, batch_size, loss, share, measured, measure)
         threads = threads or (None if checkpoint is None else checkpoint.threads)

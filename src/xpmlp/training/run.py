@@ -231,6 +231,13 @@ class Run:
 
     def result(self, seconds: float) -> FitResult:
         """Return the result of the run so far."""
-        same = {name: getattr(self, name) for name in ("backend", "state", "stop_reason", "interrupted", "threads")}
-        kept_epoch = len(self.history) if self.kept_epoch is None else self.kept_epoch
-        return FitResult(**same, history=tuple(self.history), seconds=seconds, kept_epoch=kept_epoch)
+        return FitResult(
+            backend=self.backend,
+            state=self.state,
+            history=tuple(self.history),
+            stop_reason=self.stop_reason,
+            interrupted=self.interrupted,
+            seconds=seconds,
+            kept_epoch=len(self.history) if self.kept_epoch is None else self.kept_epoch,
+            threads=self.threads,
+        )
